@@ -1,0 +1,51 @@
+// swift-tools-version: 6.1
+import PackageDescription
+
+// Modules point one way; see "How it works" in README.md for the picture.
+let gnu: [CSetting] = [.define("_GNU_SOURCE")]
+
+let package = Package(
+  name: "apus",
+  products: [
+    .executable(name: "apus", targets: ["apus"])
+  ],
+  traits: [
+    .trait(name: "SDL", description: "The window, keyboard and sound, through SDL2."),
+    .default(enabledTraits: ["SDL"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0")
+  ],
+  targets: [
+    // What differs between hosts.
+    .target(name: "Host", cSettings: gnu),
+    // The format of saved states; every device and the CPU write through it.
+    .target(name: "State"),
+    // What devices are built on: virtual time, event queue, port devices, signals.
+    .target(name: "Bus", dependencies: ["State"]),
+    .target(name: "CPU", dependencies: ["Host", "State"], cSettings: gnu),
+    .target(name: "Storage", dependencies: ["Host", "State"], cSettings: gnu),
+    .target(name: "Chipset", dependencies: ["Bus", "State", "Storage"]),
+    .target(name: "Video", dependencies: ["Bus", "State"]),
+    .target(
+      name: "Machine",
+      dependencies: ["CPU", "Chipset", "Video", "Storage", "Bus", "State", "Host"],
+      cSettings: gnu),
+    .systemLibrary(
+      name: "CSDL2", pkgConfig: "sdl2", providers: [.apt(["libsdl2-dev"]), .brew(["sdl2"])]),
+    .target(
+      name: "SDLFrontend",
+      dependencies: [
+        "Machine", "Video", "Host",
+        .target(name: "CSDL2", condition: .when(traits: ["SDL"])),
+      ]),
+    .executableTarget(
+      name: "apus",
+      dependencies: [
+        "Machine", "SDLFrontend", "Host",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ]),
+    .testTarget(name: "BusTests", dependencies: ["Bus", "State"]),
+  ],
+  swiftLanguageModes: [.v6]
+)

@@ -1,0 +1,162 @@
+// Virtual time and the one event queue.
+//
+// Owns: the conversion between retired guest instructions and virtual nanoseconds, and the ordered set of pending events.
+// Must not know: the host's clock, any device. Time is a pure function of the instruction count and of the (logged) changes of
+// `instructionsPerSecond`; with equal inputs two runs see equal times.
+
+import State
+
+/// A registered event of the queue; obtained from `VirtualClock.register`.
+public struct EventID: Hashable, Sendable {
+  let index: Int
+}
+
+/// The machine's only clock.
+public final class VirtualClock {
+  private struct Event {
+    let name: String
+    let handler: () -> Void
+    /// Virtual nanoseconds, or `VirtualClock.never`.
+    var deadline: UInt64
+  }
+
+  /// The deadline of an event that is not pending.
+  public static let never = UInt64.max
+
+  private var events: [Event] = []
+  private var baseInstructions: UInt64 = 0
+  private var baseNanoseconds: UInt64 = 0
+  /// How many instructions make a virtual second.
+  public private(set) var instructionsPerSecond: UInt64
+
+  /// The earliest deadline of all pending events in virtual nanoseconds, or `never`.
+  public private(set) var nextDeadline = VirtualClock.never
+
+  /// Reads the exact retired-instruction count, also in the middle of a block. Set by the machine.
+  public var instructionCount: () -> UInt64 = { 0 }
+
+  /// Called when `nextDeadline` moved to an earlier time, so that the engine can shorten its present run. Set by the machine.
+  public var deadlineMovedEarlier: () -> Void = {}
+
+  /// - Parameter instructionsPerSecond: 1,000 to 100,000,000,000.
+  public init(instructionsPerSecond: UInt64) {
+    precondition((1_000...100_000_000_000).contains(instructionsPerSecond))
+    self.instructionsPerSecond = instructionsPerSecond
+  }
+
+  /// The present virtual time in nanoseconds since power-on.
+  public var now: UInt64 { nanoseconds(atInstruction: instructionCount()) }
+
+  /// The virtual time at a count of retired instructions (not before the last rate change).
+  public func nanoseconds(atInstruction count: UInt64) -> UInt64 {
+    let elapsed = count &- baseInstructions
+    let (high, low) = elapsed.multipliedFullWidth(by: 1_000_000_000)
+    return baseNanoseconds &+ instructionsPerSecond.dividingFullWidth((high, low)).quotient
+  }
+
+  /// The first instruction count at which `nanoseconds(atInstruction:)` has reached `time`; `UInt64.max` for `never`.
+  public func instruction(atNanoseconds time: UInt64) -> UInt64 {
+    if time == VirtualClock.never { return UInt64.max }
+    if time <= baseNanoseconds { return baseInstructions }
+    let (high, low) = (time - baseNanoseconds).multipliedFullWidth(by: instructionsPerSecond)
+    if high >= 1_000_000_000 { return UInt64.max }
+    let (quotient, remainder) = UInt64(1_000_000_000).dividingFullWidth((high, low))
+    return baseInstructions &+ quotient &+ (remainder == 0 ? 0 : 1)
+  }
+
+  /// Changes the rate from now on; virtual time stays continuous.
+  public func setInstructionsPerSecond(_ rate: UInt64) {
+    precondition((1_000...100_000_000_000).contains(rate))
+    let count = instructionCount()
+    baseNanoseconds = nanoseconds(atInstruction: count)
+    baseInstructions = count
+    instructionsPerSecond = rate
+    deadlineMovedEarlier()
+  }
+
+  /// Registers an event by a name that is unique in the machine and stable across versions (it appears in saved states).
+  /// The order of registration breaks ties between equal deadlines.
+  public func register(_ name: String, _ handler: @escaping () -> Void) -> EventID {
+    precondition(!events.contains { $0.name == name }, "event '\(name)' registered twice")
+    events.append(Event(name: name, handler: handler, deadline: VirtualClock.never))
+    return EventID(index: events.count - 1)
+  }
+
+  /// Makes `event` due at a time in virtual nanoseconds (a past time means: as soon as possible). Replaces an earlier deadline.
+  public func schedule(_ event: EventID, at time: UInt64) {
+    events[event.index].deadline = time
+    recomputeNextDeadline()
+  }
+
+  /// Makes `event` due `delay` virtual nanoseconds from now.
+  public func schedule(_ event: EventID, after delay: UInt64) {
+    let (time, overflow) = now.addingReportingOverflow(delay)
+    schedule(event, at: overflow ? VirtualClock.never : time)
+  }
+
+  /// Makes `event` not pending.
+  public func cancel(_ event: EventID) {
+    if events[event.index].deadline == VirtualClock.never { return }
+    events[event.index].deadline = VirtualClock.never
+    recomputeNextDeadline()
+  }
+
+  /// When `event` is due, or nil.
+  public func deadline(of event: EventID) -> UInt64? {
+    let deadline = events[event.index].deadline
+    return deadline == VirtualClock.never ? nil : deadline
+  }
+
+  /// Runs every event that is due at the present time, in order of deadline, then of registration.
+  public func runDueEvents() {
+    while nextDeadline != VirtualClock.never, nextDeadline <= now {
+      var first = -1
+      for i in events.indices where events[i].deadline == nextDeadline {
+        first = i
+        break
+      }
+      events[first].deadline = VirtualClock.never
+      recomputeNextDeadline()
+      events[first].handler()
+    }
+  }
+
+  private func recomputeNextDeadline() {
+    var earliest = VirtualClock.never
+    for event in events where event.deadline < earliest { earliest = event.deadline }
+    let moved = earliest < nextDeadline
+    nextDeadline = earliest
+    if moved { deadlineMovedEarlier() }
+  }
+
+  /// Writes the time base and every pending event by name.
+  public func save(to writer: inout StateWriter) {
+    writer.write(baseInstructions)
+    writer.write(baseNanoseconds)
+    writer.write(instructionsPerSecond)
+    let pending = events.filter { $0.deadline != VirtualClock.never }
+    writer.write(UInt32(pending.count))
+    for event in pending {
+      writer.write(event.name)
+      writer.write(event.deadline)
+    }
+  }
+
+  /// Reads what `save` wrote; every named event must have been registered.
+  public func restore(from reader: inout StateReader) throws(StateError) {
+    baseInstructions = try reader.read()
+    baseNanoseconds = try reader.read()
+    instructionsPerSecond = try reader.read(in: 1_000...100_000_000_000)
+    for i in events.indices { events[i].deadline = VirtualClock.never }
+    let count = try reader.read(UInt32.self)
+    for _ in 0..<count {
+      let name = try reader.readString()
+      guard let index = events.firstIndex(where: { $0.name == name }) else {
+        throw reader.error("no event is called '\(name)'")
+      }
+      events[index].deadline = try reader.read()
+    }
+    nextDeadline = VirtualClock.never
+    recomputeNextDeadline()
+  }
+}
