@@ -27,6 +27,12 @@ let package = Package(
     .target(name: "Storage", dependencies: ["Host", "State"], cSettings: gnu),
     .target(name: "Chipset", dependencies: ["Bus", "State", "Storage"]),
     .target(name: "Video", dependencies: ["Bus", "State"]),
+    // nasm sources to Swift: the plugin, the tool it runs, and the images as data.
+    .executableTarget(name: "romtool", path: "Firmware/RomTool"),
+    .plugin(
+      name: "FirmwarePlugin", capability: .buildTool(), dependencies: ["romtool"],
+      path: "Firmware/Plugin"),
+    .target(name: "FirmwareImages", exclude: ["roms.txt"], plugins: ["FirmwarePlugin"]),
     .target(
       name: "Machine",
       dependencies: ["CPU", "Chipset", "Video", "Storage", "Bus", "State", "Host"],
@@ -46,6 +52,7 @@ let package = Package(
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
     .testTarget(name: "BusTests", dependencies: ["Bus", "State"]),
+    .testTarget(name: "FirmwareTests", dependencies: ["FirmwareImages"]),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -1,0 +1,12 @@
+// The built firmware as data: what the machine maps when no other image is given.
+//
+// It owns: the names of the images. It must not know: what maps or runs them.
+// The members are generated at build time from the sources listed in roms.txt, by the plugin in
+// Firmware/Plugin.
+
+/// The images assembled from `Firmware` and `TestROMs`.
+///
+/// - `bios`: the system BIOS, 64 KiB, for F0000h (and its alias below 4 GiB).
+/// - `vgaBIOS`: the video BIOS option ROM, 32 KiB, for C0000h.
+/// - `demoFloppy`: the demo disk, a bootable floppy of 1,474,560 bytes.
+public enum FirmwareImages {}
