@@ -1,0 +1,289 @@
+// The processor: its state, what it is connected to, reset, and what follows from a change of mode.
+//
+// Owns: construction, reset, the derived state (fast-path tables, segment limits, attention bits). Must not know: any device.
+// Follows: Intel SDM volume 3, chapter 9 (state after reset), section 5.1 (when protection applies).
+
+import Host
+
+/// An x86 processor with its memory management, interpreter and x87.
+public final class CPU {
+  /// The model being emulated.
+  public let model: CPUModel
+  /// Physical memory.
+  public let memory: PhysicalMemory
+  /// The rest of the machine.
+  public let bus: SystemBus
+  /// The architectural state.
+  public let s: UnsafeMutablePointer<CPUState>
+  /// The x87 state.
+  let fpu: UnsafeMutablePointer<FPUState>
+  /// General registers as 32-bit words; the first field of `s`.
+  let gpr32: UnsafeMutablePointer<UInt32>
+  /// The flat translation tables.
+  let tables: TranslationTables
+  /// FFFFFFFFh, or FFEFFFFFh while A20 is masked.
+  private(set) var a20Mask: UInt32 = 0xFFFF_FFFF
+  /// CR0.AM and EFLAGS.AC at CPL 3.
+  var alignmentChecked = false
+  /// MSRs with plain storage and no effect here (APIC base, MTRRs, microcode, ...), by number.
+  var msrs: [UInt32: UInt64] = [:]
+  /// Decoded blocks.
+  let blocks: BlockCache
+  /// The last control transfers (from, to), for reports; see `recordBranch`.
+  var branchRing: [(from: UInt32, to: UInt32)] = Array(repeating: (0, 0), count: 16)
+  var branchIndex = 0
+  /// A record that decodes to nothing; where `current` points outside of blocks.
+  private let idle: UnsafeMutablePointer<Instruction>
+
+  /// - Throws: `HostError` when the host has no memory for the tables.
+  public init(model: CPUModel, memory: PhysicalMemory, bus: SystemBus) throws(HostError) {
+    self.model = model
+    self.memory = memory
+    self.bus = bus
+    tables = try TranslationTables()
+    idle = UnsafeMutablePointer<Instruction>.allocate(capacity: 1)
+    idle.initialize(to: Instruction())
+    s = UnsafeMutablePointer<CPUState>.allocate(capacity: 1)
+    s.initialize(
+      to: CPUState(
+        current: UnsafePointer(idle), end: UnsafePointer(idle), blockStart: UnsafePointer(idle),
+        readTable: tables.supervisorRead, writeTable: tables.supervisorWrite))
+    fpu = UnsafeMutablePointer<FPUState>.allocate(capacity: 1)
+    fpu.initialize(to: FPUState())
+    gpr32 = UnsafeMutableRawPointer(s).assumingMemoryBound(to: UInt32.self)
+    precondition(MemoryLayout<CPUState>.offset(of: \CPUState.segments) == 64)
+    precondition(MemoryLayout<SegmentCache>.stride == 32)
+    blocks = BlockCache()
+    memory.codeWritten = { [unowned self] page, mask in
+      self.codeWritten(page: page, granules: mask)
+    }
+    memory.mapChanged = { [unowned self] in self.memoryMapChanged() }
+    reset()
+  }
+
+  deinit {
+    s.deallocate()
+    fpu.deallocate()
+    idle.deallocate()
+  }
+
+  // MARK: - Registers
+
+  /// A segment register's cache.
+  @inline(__always)
+  func segmentPointer(_ index: Int) -> UnsafeMutablePointer<SegmentCache> {
+    (UnsafeMutableRawPointer(s) + (64 &+ (index & 7) &* 32)).assumingMemoryBound(
+      to: SegmentCache.self)
+  }
+
+  /// A segment register (numbers of `SegmentRegister`, TR and LDTR included).
+  public subscript(segment index: Int) -> SegmentCache {
+    get { segmentPointer(index).pointee }
+    set {
+      segmentPointer(index).pointee = newValue
+      updateSegmentLimits(index)
+      if index == SegmentRegister.cs || index == SegmentRegister.ss { updateMode() }
+    }
+  }
+
+  /// A general register, 32 bits (numbers of `Register`).
+  public subscript(_ register: Int) -> UInt32 {
+    get { gpr32[register & 7] }
+    set { gpr32[register & 7] = newValue }
+  }
+
+  /// Register operand by file offset, of any size.
+  @inline(__always)
+  func reg<T: FixedWidthInteger>(_ offset: UInt8) -> T {
+    UnsafeRawPointer(s).load(fromByteOffset: Int(offset & 63), as: T.self)
+  }
+  @inline(__always)
+  func setReg<T: FixedWidthInteger>(_ offset: UInt8, _ value: T) {
+    UnsafeMutableRawPointer(s).storeBytes(of: value, toByteOffset: Int(offset & 31), as: T.self)
+  }
+
+  /// EIP of the instruction being executed, or of the next one between blocks.
+  public var currentEIP: UInt32 {
+    if s.pointee.current == UnsafePointer(idle) { return s.pointee.eip }
+    let i = s.pointee.current.pointee
+    return s.pointee.blockEIP &+ UInt32(i.nextOffset) &- UInt32(i.length)
+  }
+
+  /// EIP after the instruction being executed.
+  var nextEIP: UInt32 { s.pointee.blockEIP &+ UInt32(s.pointee.current.pointee.nextOffset) }
+
+  /// Instructions retired so far, exact also in the middle of a block.
+  public var instructionCount: UInt64 {
+    if s.pointee.current == UnsafePointer(idle) { return s.pointee.retired }
+    return s.pointee.retired &+ UInt64(s.pointee.current - s.pointee.blockStart)
+  }
+
+  /// Leaves the block: nothing is being executed.
+  @inline(__always) func leaveBlock() {
+    s.pointee.current = UnsafePointer(idle)
+    s.pointee.blockStart = UnsafePointer(idle)
+  }
+
+  /// Makes the running block stop after the current instruction.
+  @inline(__always) func stopAfterCurrent() {
+    if s.pointee.current < s.pointee.end { s.pointee.end = s.pointee.current + 1 }
+  }
+
+  // MARK: - Modes
+
+  /// Protected mode (V86 included).
+  @inline(__always) var protectedMode: Bool { s.pointee.cr0 & CR0.pe != 0 }
+  /// Virtual-8086 mode.
+  @inline(__always) var v86: Bool { s.pointee.eflags & EFLAGS.vm != 0 }
+  /// Real or V86 mode: segments are paragraphs.
+  @inline(__always) var realSegments: Bool { !protectedMode || v86 }
+  @inline(__always) var iopl: Int { Int(s.pointee.eflags >> 12 & 3) }
+
+  /// Recomputes what depends on CR0, CR4, CPL, EFLAGS.VM/AC/TF, DR7. Call after changing any of them.
+  func updateMode() {
+    let user = s.pointee.cpl == 3
+    alignmentChecked =
+      user && s.pointee.eflags & EFLAGS.ac != 0 && s.pointee.cr0 & CR0.am != 0
+    let slow = alignmentChecked || dataBreakpointsArmed
+    if slow {
+      s.pointee.readTable = tables.empty
+      s.pointee.writeTable = tables.empty
+    } else {
+      s.pointee.readTable = user ? tables.userRead : tables.supervisorRead
+      s.pointee.writeTable = user ? tables.userWrite : tables.supervisorWrite
+    }
+    if s.pointee.eflags & EFLAGS.tf != 0 || s.pointee.pendingDebug != 0 {
+      s.pointee.attention |= Attention.trap
+    } else {
+      s.pointee.attention &= ~Attention.trap
+    }
+    if instructionBreakpointsArmed {
+      s.pointee.attention |= Attention.breakpoints
+    } else {
+      s.pointee.attention &= ~Attention.breakpoints
+    }
+    stopAfterCurrent()
+  }
+
+  private func breakpointsArmed(where test: (UInt32) -> Bool) -> Bool {
+    let dr7 = s.pointee.dr7
+    for i in UInt32(0)..<4 where dr7 >> (2 * i) & 3 != 0 && test(dr7 >> (16 + 4 * i) & 3) {
+      return true
+    }
+    return false
+  }
+  private var dataBreakpointsArmed: Bool { breakpointsArmed { $0 & 1 != 0 } }
+  private var instructionBreakpointsArmed: Bool { breakpointsArmed { $0 == 0 } }
+
+  /// Recomputes the fast-path limits of a segment register after its cache changed.
+  func updateSegmentLimits(_ index: Int) {
+    let cache = segmentPointer(index)
+    let a = cache.pointee.attributes
+    var read: Int64 = -1
+    var write: Int64 = -1
+    if a & 0x90 == 0x90, a & 0xC != 4 {
+      let limit = Int64(cache.pointee.limit)
+      if a & 8 == 0 || a & 2 != 0 { read = limit }
+      if a & 8 == 0 && a & 2 != 0 { write = limit }
+    }
+    cache.pointee.readLimit = read
+    cache.pointee.writeLimit = write
+  }
+
+  /// Loads a segment register as real and V86 mode do: base = selector * 16. In real mode limit and attributes stay as they are
+  /// (unreal mode); V86 mode sets them.
+  func loadRealSegment(_ index: Int, _ selector: UInt16) {
+    let cache = segmentPointer(index)
+    cache.pointee.selector = selector
+    cache.pointee.base = UInt32(selector) << 4
+    if v86 {
+      cache.pointee.limit = 0xFFFF
+      cache.pointee.attributes = 0xF3
+    } else if index == SegmentRegister.cs {
+      // A far transfer in real mode makes CS writable present data-like code; the limit stays.
+      cache.pointee.attributes = (cache.pointee.attributes & 0xF000) | 0x93
+    } else {
+      // A register that protected mode left unusable becomes usable.
+      cache.pointee.attributes = (cache.pointee.attributes & 0xF000) | 0x93
+    }
+    updateSegmentLimits(index)
+  }
+
+  // MARK: - Pins
+
+  /// The A20 gate.
+  public var a20: Bool {
+    get { a20Mask == 0xFFFF_FFFF }
+    set {
+      let mask: UInt32 = newValue ? 0xFFFF_FFFF : 0xFFEF_FFFF
+      if mask == a20Mask { return }
+      a20Mask = mask
+      flushTLB()
+      stopAfterCurrent()
+    }
+  }
+
+  /// The INTR line's level.
+  public func setINTR(_ level: Bool) {
+    if level {
+      s.pointee.attention |= Attention.intr
+      if s.pointee.eflags & (EFLAGS.if | EFLAGS.vm) != 0 { stopAfterCurrent() }
+    } else {
+      s.pointee.attention &= ~Attention.intr
+    }
+  }
+
+  /// A rising edge of NMI.
+  public func raiseNMI() {
+    s.pointee.attention |= Attention.nmi
+    stopAfterCurrent()
+  }
+
+  /// Makes `run` return after the current instruction.
+  public func requestStop() {
+    s.pointee.attention |= Attention.stop
+    stopAfterCurrent()
+  }
+
+  /// Moves the deadline of the present run; may be called from a device in mid-block.
+  public func setDeadline(_ deadline: UInt64) {
+    s.pointee.deadline = deadline
+    let left = deadline &- s.pointee.retired
+    if deadline <= s.pointee.retired {
+      stopAfterCurrent()
+    } else if left < UInt64(max(0, s.pointee.end - s.pointee.blockStart)) {
+      let limit = s.pointee.blockStart + Int(left)
+      s.pointee.end = max(limit, s.pointee.current + 1)
+    }
+  }
+
+  /// RESET#: the state that SDM table 9-1 gives. RAM and TSC-independent counters are kept.
+  public func reset() {
+    leaveBlock()
+    let retired = s.pointee.retired
+    let deadline = s.pointee.deadline
+    s.pointee = CPUState(
+      current: s.pointee.current, end: s.pointee.current, blockStart: s.pointee.current,
+      readTable: tables.supervisorRead, writeTable: tables.supervisorWrite)
+    s.pointee.retired = retired
+    s.pointee.deadline = deadline
+    s.pointee.tscOffset = 0 &- retired
+    gpr32[Register.edx] = model.signature
+    s.pointee.cr0 = model.features.contains(.i486) ? 0x6000_0010 : 0x0000_0010
+    s.pointee.eip = 0xFFF0
+    for i in 0..<8 {
+      let cache = segmentPointer(i)
+      cache.pointee.limit = 0xFFFF
+      cache.pointee.attributes = i < 6 ? 0x93 : (i == SegmentRegister.tr ? 0x8B : 0x82)
+      updateSegmentLimits(i)
+    }
+    let cs = segmentPointer(SegmentRegister.cs)
+    cs.pointee.selector = 0xF000
+    cs.pointee.base = 0xFFFF_0000
+    fpu.pointee = FPUState()
+    msrs.removeAll()
+    resetMSRs()
+    flushTLB()
+    updateMode()
+  }
+}

@@ -1,0 +1,93 @@
+// Processor models as data.
+//
+// Owns: which features a model has and what its CPUID says. Must not know: how anything is executed.
+// Follows: Intel AP-485 (processor identification), the datasheets' DX-after-reset values.
+
+/// Features that differ between models; an instruction that needs an absent one is #UD.
+public struct CPUFeatures: OptionSet, Sendable {
+  public let rawValue: UInt32
+  public init(rawValue: UInt32) { self.rawValue = rawValue }
+
+  /// BSWAP, CMPXCHG, XADD, INVD, WBINVD, INVLPG, CR0.WP/NE/AM, EFLAGS.AC.
+  public static let i486 = CPUFeatures(rawValue: 1 << 0)
+  public static let cpuid = CPUFeatures(rawValue: 1 << 1)
+  /// CMPXCHG8B.
+  public static let cx8 = CPUFeatures(rawValue: 1 << 2)
+  /// RDTSC and CR4.TSD.
+  public static let tsc = CPUFeatures(rawValue: 1 << 3)
+  /// RDMSR, WRMSR.
+  public static let msr = CPUFeatures(rawValue: 1 << 4)
+  /// Virtual-8086 mode extensions, CR4.VME and PVI.
+  public static let vme = CPUFeatures(rawValue: 1 << 5)
+  /// Debugging extensions, CR4.DE.
+  public static let de = CPUFeatures(rawValue: 1 << 6)
+  /// 4 MiB pages, CR4.PSE.
+  public static let pse = CPUFeatures(rawValue: 1 << 7)
+  public static let pae = CPUFeatures(rawValue: 1 << 8)
+  /// Global pages, CR4.PGE.
+  public static let pge = CPUFeatures(rawValue: 1 << 9)
+  /// CMOVcc, FCMOVcc, FCOMI.
+  public static let cmov = CPUFeatures(rawValue: 1 << 10)
+  /// SYSENTER, SYSEXIT.
+  public static let sep = CPUFeatures(rawValue: 1 << 11)
+  /// FXSAVE, FXRSTOR, CR4.OSFXSR.
+  public static let fxsr = CPUFeatures(rawValue: 1 << 12)
+  /// RDPMC, CR4.PCE.
+  public static let rdpmc = CPUFeatures(rawValue: 1 << 13)
+  /// UD2 and multi-byte NOP (0F 1F).
+  public static let p6 = CPUFeatures(rawValue: 1 << 14)
+  /// Page size extension to 36 bits.
+  public static let pse36 = CPUFeatures(rawValue: 1 << 15)
+  public static let mmx = CPUFeatures(rawValue: 1 << 16)
+  public static let sse = CPUFeatures(rawValue: 1 << 17)
+  public static let sse2 = CPUFeatures(rawValue: 1 << 18)
+}
+
+/// A processor one can choose with `--cpu`.
+public struct CPUModel: Sendable, Equatable {
+  /// The name on the command line and in saved states.
+  public let name: String
+  /// Family, model and stepping as CPUID leaf 1 gives them in EAX, and EDX holds after reset.
+  public let signature: UInt32
+  /// What the model can do.
+  public let features: CPUFeatures
+  /// CPUID leaf 2 descriptors, EAX EBX ECX EDX; nil when the model has only leaves 0 and 1.
+  public let cacheDescriptors: [UInt32]?
+
+  public static func == (a: CPUModel, b: CPUModel) -> Bool { a.name == b.name }
+
+  /// Intel386 DX with an 80387.
+  public static let i386 = CPUModel(
+    name: "386", signature: 0x0308, features: [], cacheDescriptors: nil)
+  /// Intel486 DX2 (with CPUID, as the later steppings had it).
+  public static let i486 = CPUModel(
+    name: "486", signature: 0x0435, features: [.i486, .cpuid], cacheDescriptors: nil)
+  /// Pentium (P54C).
+  public static let pentium = CPUModel(
+    name: "pentium", signature: 0x0525,
+    features: [.i486, .cpuid, .cx8, .tsc, .msr, .vme, .de, .pse], cacheDescriptors: nil)
+  /// Pentium II (Deschutes), without MMX for now.
+  public static let pentium2 = CPUModel(
+    name: "pentium2", signature: 0x0652,
+    features: [
+      .i486, .cpuid, .cx8, .tsc, .msr, .vme, .de, .pse, .pae, .pge, .cmov, .sep, .fxsr, .rdpmc,
+      .p6, .pse36,
+    ], cacheDescriptors: [0x0302_0101, 0, 0, 0x0C04_0843])
+
+  /// Every model, oldest first.
+  public static let all: [CPUModel] = [.i386, .i486, .pentium, .pentium2]
+
+  /// The model of a name, or nil.
+  public static func named(_ name: String) -> CPUModel? { all.first { $0.name == name } }
+
+  /// CPUID leaf 1 EDX.
+  public var featureBits: UInt32 {
+    var bits: UInt32 = 1  // FPU
+    let map: [(CPUFeatures, UInt32)] = [
+      (.vme, 1), (.de, 2), (.pse, 3), (.tsc, 4), (.msr, 5), (.pae, 6), (.cx8, 8), (.sep, 11),
+      (.pge, 13), (.cmov, 15), (.pse36, 17), (.mmx, 23), (.fxsr, 24), (.sse, 25), (.sse2, 26),
+    ]
+    for (feature, bit) in map where features.contains(feature) { bits |= 1 << bit }
+    return bits
+  }
+}

@@ -1,0 +1,323 @@
+// Linear to physical: the page walk and the flat tables of the fast path.
+//
+// Owns: four flat tables of 2^20 entries (read and write, supervisor and user). An entry is the host address of the page minus its
+// linear address, 0 when absent; bit 63 marks a writable page that holds decoded code, so that `> 0` is the whole fast check.
+// Entries are made on demand and dropped like a TLB's. Unpaged modes use the same tables with linear = physical.
+// Must not know: segments, instructions.
+// Follows: Intel SDM volume 3, chapter 4 (paging).
+
+import Host
+
+/// Why memory is accessed; the bits of a page-fault error code that follow from it.
+struct Access: OptionSet {
+  let rawValue: UInt32
+  static let write = Access(rawValue: 2)
+  static let user = Access(rawValue: 4)
+}
+
+/// The tables and their bookkeeping.
+final class TranslationTables {
+  static let entries = 1 << 20
+  private let regions: [HostMemory]
+  let supervisorRead: UnsafeMutablePointer<Int>
+  let supervisorWrite: UnsafeMutablePointer<Int>
+  let userRead: UnsafeMutablePointer<Int>
+  let userWrite: UnsafeMutablePointer<Int>
+  /// Always empty: routes every access through the slow path (alignment checks, data breakpoints).
+  let empty: UnsafeMutablePointer<Int>
+  /// Linear pages that may have entries; bit 31: global.
+  var filled: [UInt32] = []
+
+  init() throws(HostError) {
+    var all: [HostMemory] = []
+    for _ in 0..<5 { all.append(try HostMemory(count: TranslationTables.entries * 8)) }
+    regions = all
+    let p = all.map { $0.base.bindMemory(to: Int.self, capacity: TranslationTables.entries) }
+    supervisorRead = p[0]
+    supervisorWrite = p[1]
+    userRead = p[2]
+    userWrite = p[3]
+    empty = p[4]
+    filled.reserveCapacity(1024)
+  }
+
+  @inline(__always)
+  func clear(_ page: Int) {
+    supervisorRead[page] = 0
+    supervisorWrite[page] = 0
+    userRead[page] = 0
+    userWrite[page] = 0
+  }
+
+  /// Drops all entries, or all that are not global.
+  func flush(keepGlobal: Bool) {
+    if keepGlobal {
+      var kept: [UInt32] = []
+      for entry in filled {
+        if entry & 0x8000_0000 != 0 { kept.append(entry) } else { clear(Int(entry & 0xFFFFF)) }
+      }
+      filled = kept
+    } else {
+      for entry in filled { clear(Int(entry & 0xFFFFF)) }
+      filled.removeAll(keepingCapacity: true)
+    }
+  }
+
+  /// Marks (or drops) every write entry that leads to a host page, because it now holds code.
+  func protectWrites(to host: Int) {
+    for entry in filled {
+      let page = Int(entry & 0xFFFFF)
+      let linear = page << 12
+      if supervisorWrite[page] &+ linear == host { supervisorWrite[page] |= Int.min }
+      if userWrite[page] &+ linear == host { userWrite[page] |= Int.min }
+    }
+  }
+
+  /// The reverse: the host page holds no code any more.
+  func unprotectWrites(to host: Int) {
+    for entry in filled {
+      let page = Int(entry & 0xFFFFF)
+      let linear = page << 12
+      if (supervisorWrite[page] & Int.max) &+ linear == host { supervisorWrite[page] &= Int.max }
+      if (userWrite[page] & Int.max) &+ linear == host { userWrite[page] &= Int.max }
+    }
+  }
+}
+
+extension CPU {
+  // MARK: - Translation
+
+  /// Translates one linear address; sets A and D bits; makes the fast-path entry.
+  /// - Throws: #PF with CR2 set.
+  @inline(never)
+  func translate(_ linear: UInt32, _ access: Access) throws(Fault) -> UInt32 {
+    var physical = linear
+    var global = false
+    var writable = true
+    var userOK = true
+    if s.pointee.cr0 & CR0.pg != 0 {
+      let walk = try walk(linear, access)
+      physical = walk.physical
+      global = walk.global
+      writable = walk.writable
+      userOK = walk.user
+    }
+    physical &= a20Mask
+    fill(linear: linear, physical: physical, access, global: global, writable, userOK)
+    return physical
+  }
+
+  private func fill(
+    linear: UInt32, physical: UInt32, _ access: Access, global: Bool, _ writable: Bool,
+    _ userOK: Bool
+  ) {
+    let page = physical >> 12
+    guard let host = memory.readPointer(page: page) else { return }
+    let index = Int(linear >> 12)
+    let delta = Int(bitPattern: host) &- index << 12
+    if tables.supervisorRead[index] == 0 && tables.userRead[index] == 0
+      && tables.supervisorWrite[index] == 0 && tables.userWrite[index] == 0
+    {
+      tables.filled.append(UInt32(index) | (global ? 0x8000_0000 : 0))
+    }
+    // `writable` and `userOK` were checked for this access's privilege; an entry serves that privilege only.
+    let user = access.contains(.user)
+    if user { tables.userRead[index] = delta } else { tables.supervisorRead[index] = delta }
+    if access.contains(.write), memory.isRAM(page: page) {
+      let entry = memory.hasCode(page: page) ? delta | Int.min : delta
+      if user { tables.userWrite[index] = entry } else { tables.supervisorWrite[index] = entry }
+    }
+  }
+
+  private struct Walk {
+    var physical: UInt32
+    var global: Bool
+    var writable: Bool
+    var user: Bool
+  }
+
+  private func pageFault(_ linear: UInt32, _ access: Access, present: Bool, reserved: Bool = false)
+    -> Fault
+  {
+    s.pointee.cr2 = linear
+    return .pf(access.rawValue | (present ? 1 : 0) | (reserved ? 8 : 0))
+  }
+
+  /// Whether the rights of a walk allow an access.
+  @inline(__always)
+  private func allowed(_ access: Access, writable: Bool, user: Bool) -> Bool {
+    if access.contains(.user) {
+      return user && (writable || !access.contains(.write))
+    }
+    return writable || !access.contains(.write) || s.pointee.cr0 & CR0.wp == 0
+  }
+
+  private func walk(_ linear: UInt32, _ access: Access) throws(Fault) -> Walk {
+    if s.pointee.cr4 & CR4.pae != 0 { return try walkPAE(linear, access) }
+    let dirAddress = ((s.pointee.cr3 & 0xFFFF_F000) | (linear >> 20 & 0xFFC)) & a20Mask
+    var pde = memory.read(dirAddress, width: 4)
+    guard pde & 1 != 0 else { throw pageFault(linear, access, present: false) }
+    if pde & 0x80 != 0 && s.pointee.cr4 & CR4.pse != 0 {
+      let reserved: UInt32 = model.features.contains(.pse36) ? 0x003E_0000 : 0x003F_F000
+      if pde & reserved & (model.features.contains(.pse36) ? 0x0020_0000 : 0x003F_E000) != 0 {
+        throw pageFault(linear, access, present: true, reserved: true)
+      }
+      let writable = pde & 2 != 0
+      let user = pde & 4 != 0
+      if !allowed(access, writable: writable, user: user) {
+        throw pageFault(linear, access, present: true)
+      }
+      let mark: UInt32 = access.contains(.write) ? 0x60 : 0x20
+      if pde & mark != mark {
+        pde |= mark
+        memory.write(dirAddress, pde, width: 4)
+      }
+      let global = pde & 0x100 != 0 && s.pointee.cr4 & CR4.pge != 0
+      // PSE-36 bits above 4 GiB lead to nothing here.
+      let physical =
+        pde & 0x001E_0000 != 0
+        ? UInt32(0xFFC0_0000) | (linear & 0x3FF000)
+        : (pde & 0xFFC0_0000) | (linear & 0x3FFFFF)
+      return Walk(physical: physical, global: global, writable: writable, user: user)
+    }
+    let tableAddress = ((pde & 0xFFFF_F000) | (linear >> 10 & 0xFFC)) & a20Mask
+    var pte = memory.read(tableAddress, width: 4)
+    guard pte & 1 != 0 else { throw pageFault(linear, access, present: false) }
+    let both = pde & pte
+    let writable = both & 2 != 0
+    let user = both & 4 != 0
+    if !allowed(access, writable: writable, user: user) {
+      throw pageFault(linear, access, present: true)
+    }
+    if pde & 0x20 == 0 {
+      pde |= 0x20
+      memory.write(dirAddress, pde, width: 4)
+    }
+    let mark: UInt32 = access.contains(.write) ? 0x60 : 0x20
+    if pte & mark != mark {
+      pte |= mark
+      memory.write(tableAddress, pte, width: 4)
+    }
+    let global = pte & 0x100 != 0 && s.pointee.cr4 & CR4.pge != 0
+    return Walk(
+      physical: (pte & 0xFFFF_F000) | (linear & 0xFFF), global: global, writable: writable,
+      user: user)
+  }
+
+  /// Physical addresses of 36 bits: what lies above 4 GiB is unmapped, which an unmapped page below stands for.
+  private func read64(_ address: UInt64) -> UInt64 {
+    if address >> 32 != 0 { return UInt64.max }
+    let a = UInt32(truncatingIfNeeded: address) & a20Mask
+    return UInt64(memory.read(a, width: 4)) | UInt64(memory.read(a &+ 4, width: 4)) << 32
+  }
+
+  private func writeLow(_ address: UInt64, _ value: UInt64) {
+    if address >> 32 == 0 {
+      memory.write(
+        UInt32(truncatingIfNeeded: address) & a20Mask, UInt32(truncatingIfNeeded: value), width: 4)
+    }
+  }
+
+  private func walkPAE(_ linear: UInt32, _ access: Access) throws(Fault) -> Walk {
+    let pdpte: UInt64
+    switch linear >> 30 {
+    case 0: pdpte = s.pointee.pdpte.0
+    case 1: pdpte = s.pointee.pdpte.1
+    case 2: pdpte = s.pointee.pdpte.2
+    default: pdpte = s.pointee.pdpte.3
+    }
+    guard pdpte & 1 != 0 else { throw pageFault(linear, access, present: false) }
+    let addressMask: UInt64 = 0xF_FFFF_F000
+    let reserved: UInt64 = ~0xF_FFFF_FFFF
+    let pdeAddress = (pdpte & addressMask) | UInt64(linear >> 18 & 0xFF8)
+    var pde = read64(pdeAddress)
+    guard pde & 1 != 0 else { throw pageFault(linear, access, present: false) }
+    if pde & reserved != 0 { throw pageFault(linear, access, present: true, reserved: true) }
+    if pde & 0x80 != 0 {
+      if pde & 0x1F_E000 != 0 { throw pageFault(linear, access, present: true, reserved: true) }
+      let writable = pde & 2 != 0
+      let user = pde & 4 != 0
+      if !allowed(access, writable: writable, user: user) {
+        throw pageFault(linear, access, present: true)
+      }
+      let mark: UInt64 = access.contains(.write) ? 0x60 : 0x20
+      if pde & mark != mark {
+        pde |= mark
+        writeLow(pdeAddress, pde)
+      }
+      let base = pde & 0xF_FFE0_0000
+      return Walk(
+        physical: base >> 32 != 0
+          ? 0xFFE0_0000 : UInt32(truncatingIfNeeded: base) | (linear & 0x1FFFFF),
+        global: pde & 0x100 != 0 && s.pointee.cr4 & CR4.pge != 0, writable: writable, user: user)
+    }
+    let pteAddress = (pde & addressMask) | UInt64(linear >> 9 & 0xFF8)
+    var pte = read64(pteAddress)
+    guard pte & 1 != 0 else { throw pageFault(linear, access, present: false) }
+    if pte & reserved != 0 { throw pageFault(linear, access, present: true, reserved: true) }
+    let both = pde & pte
+    let writable = both & 2 != 0
+    let user = both & 4 != 0
+    if !allowed(access, writable: writable, user: user) {
+      throw pageFault(linear, access, present: true)
+    }
+    if pde & 0x20 == 0 {
+      pde |= 0x20
+      writeLow(pdeAddress, pde)
+    }
+    let mark: UInt64 = access.contains(.write) ? 0x60 : 0x20
+    if pte & mark != mark {
+      pte |= mark
+      writeLow(pteAddress, pte)
+    }
+    let base = pte & addressMask
+    return Walk(
+      physical: base >> 32 != 0 ? 0xFFE0_0000 : UInt32(truncatingIfNeeded: base) | (linear & 0xFFF),
+      global: pte & 0x100 != 0 && s.pointee.cr4 & CR4.pge != 0, writable: writable, user: user)
+  }
+
+  /// Translates without side effects, for debuggers and reports; nil where nothing is mapped.
+  public func peekTranslate(_ linear: UInt32) -> UInt32? {
+    guard s.pointee.cr0 & CR0.pg != 0 else { return linear & a20Mask }
+    func entry(_ address: UInt32) -> UInt32 {
+      guard let host = memory.readPointer(page: address >> 12) else { return 0 }
+      return host.loadUnaligned(fromByteOffset: Int(address & 0xFFC), as: UInt32.self)
+    }
+    if s.pointee.cr4 & CR4.pae != 0 {
+      let list = [s.pointee.pdpte.0, s.pointee.pdpte.1, s.pointee.pdpte.2, s.pointee.pdpte.3]
+      let pdpte = list[Int(linear >> 30)]
+      guard pdpte & 1 != 0, pdpte >> 32 == 0 else { return nil }
+      let pde = entry((UInt32(truncatingIfNeeded: pdpte) & 0xFFFF_F000) | (linear >> 18 & 0xFF8))
+      guard pde & 1 != 0 else { return nil }
+      if pde & 0x80 != 0 { return (pde & 0xFFE0_0000) | (linear & 0x1FFFFF) }
+      let pte = entry((pde & 0xFFFF_F000) | (linear >> 9 & 0xFF8))
+      return pte & 1 != 0 ? (pte & 0xFFFF_F000) | (linear & 0xFFF) : nil
+    }
+    let pde = entry(((s.pointee.cr3 & 0xFFFF_F000) | (linear >> 20 & 0xFFC)) & a20Mask)
+    guard pde & 1 != 0 else { return nil }
+    if pde & 0x80 != 0 && s.pointee.cr4 & CR4.pse != 0 {
+      return (pde & 0xFFC0_0000) | (linear & 0x3FFFFF)
+    }
+    let pte = entry(((pde & 0xFFFF_F000) | (linear >> 10 & 0xFFC)) & a20Mask)
+    return pte & 1 != 0 ? (pte & 0xFFFF_F000) | (linear & 0xFFF) : nil
+  }
+
+  // MARK: - Dropping translations
+
+  /// Drops translations as MOV CR3 does (global pages stay when CR4.PGE is set) or all of them.
+  public func flushTLB(keepGlobal: Bool = false) {
+    tables.flush(keepGlobal: keepGlobal && s.pointee.cr4 & CR4.pge != 0)
+    codeEpochChanged()
+  }
+
+  /// INVLPG: drops the translation of one page; a large page's neighbours go with it.
+  func invalidatePage(_ linear: UInt32) {
+    tables.clear(Int(linear >> 12))
+    if s.pointee.cr4 & (CR4.pse | CR4.pae) != 0 {
+      let span = s.pointee.cr4 & CR4.pae != 0 ? 512 : 1024
+      let first = Int(linear >> 12) & ~(span - 1)
+      for page in first..<first + span { tables.clear(page) }
+    }
+    codeEpochChanged()
+  }
+}

@@ -1,0 +1,259 @@
+// The physical address space: RAM, ROM, shadow RAM, memory-mapped devices, and which RAM holds decoded code.
+//
+// Owns: host memory behind each guest page and the slow path for everything that is not plain RAM.
+// Must not know: linear addresses, any device.
+// Follows: the PC/AT memory map (RAM below 640 KiB, adapters at A0000-FFFFF, RAM from 1 MiB, ROM alias below 4 GiB).
+
+import Host
+
+/// Physical memory of up to 3 GiB with 4 KiB granularity.
+public final class PhysicalMemory {
+  /// What answers at a page.
+  enum Kind {
+    static let unmapped: UInt8 = 0
+    static let ram: UInt8 = 1
+    static let rom: UInt8 = 2
+    static let mmio: UInt8 = 3
+    static let mask: UInt8 = 0x7F
+    /// The page holds decoded instructions: writes must look at `codeGranules`.
+    static let code: UInt8 = 0x80
+  }
+
+  /// Bytes of RAM.
+  public let ramSize: UInt32
+  private let ramRegion: HostMemory
+  /// The first byte of RAM (physical address 0).
+  public let ram: UnsafeMutableRawPointer
+  private let kindRegion: HostMemory
+  /// `Kind` of each of the 2^20 pages as reads see it.
+  let kinds: UnsafeMutablePointer<UInt8>
+  private let granuleRegion: HostMemory
+  /// For each RAM page one bit per 64 bytes that decoded code covers.
+  let codeGranules: UnsafeMutablePointer<UInt64>
+  private var romRegions: [(firstPage: UInt32, pages: UInt32, memory: HostMemory)] = []
+  private(set) var mmioRegions: [MMIORegion] = []
+  /// ROM pages whose writes go to the RAM beneath (shadowing).
+  private var writeThrough = Set<UInt32>()
+  /// Told of writes that hit decoded code: page number and granule mask. Set by the CPU.
+  var codeWritten: (UInt32, UInt64) -> Void = { _, _ in }
+  /// Told when the map changed, so that translations are dropped. Set by the CPU.
+  var mapChanged: () -> Void = {}
+
+  /// - Parameter ramSize: bytes, a multiple of 64 KiB, from 1 MiB to 3072 MiB.
+  /// - Throws: `HostError` when the host cannot map it.
+  public init(ramSize: UInt32) throws(HostError) {
+    precondition(ramSize >= 1 << 20 && ramSize <= 3072 << 20 && ramSize & 0xFFFF == 0)
+    self.ramSize = ramSize
+    ramRegion = try HostMemory(count: Int(ramSize))
+    ram = ramRegion.base
+    kindRegion = try HostMemory(count: 1 << 20)
+    kinds = kindRegion.base.bindMemory(to: UInt8.self, capacity: 1 << 20)
+    granuleRegion = try HostMemory(count: Int(ramSize >> 12) * 8)
+    codeGranules = granuleRegion.base.bindMemory(to: UInt64.self, capacity: Int(ramSize >> 12))
+    for page in 0..<Int(ramSize >> 12) where !(0xA0..<0x100).contains(page) {
+      kinds[page] = Kind.ram
+    }
+  }
+
+  // MARK: - The map
+
+  /// Puts a ROM at a physical address; `bytes` are padded to whole pages with FFh. RAM beneath stays as shadow RAM.
+  public func mapROM(_ bytes: [UInt8], at address: UInt32) throws(HostError) {
+    let pages = UInt32((bytes.count + 0xFFF) >> 12)
+    guard address & 0xFFF == 0, pages > 0, UInt64(address) + UInt64(pages) << 12 <= 1 << 32 else {
+      throw HostError("a ROM of \(bytes.count) bytes does not fit at \(hex(address))")
+    }
+    let memory = try HostMemory(count: Int(pages) << 12)
+    memory.base.initializeMemory(as: UInt8.self, repeating: 0xFF, count: Int(pages) << 12)
+    bytes.withUnsafeBytes { memory.base.copyMemory(from: $0.baseAddress!, byteCount: $0.count) }
+    romRegions.append((address >> 12, pages, memory))
+    for page in 0..<pages { kinds[Int(address >> 12 + page)] = Kind.rom }
+    mapChanged()
+  }
+
+  /// Maps a device.
+  public func mapMMIO(_ region: MMIORegion) {
+    precondition(region.start & 0xFFF == 0 && region.length & 0xFFF == 0 && region.length > 0)
+    mmioRegions.removeAll { $0.start == region.start }
+    mmioRegions.append(region)
+    for page in 0..<region.length >> 12 { kinds[Int(region.start >> 12 + page)] = Kind.mmio }
+    mapChanged()
+  }
+
+  /// Makes the pages of a range below 1 MiB plain RAM (shadow RAM), ROM again, or ROM whose writes reach the RAM beneath.
+  public func setShadow(_ range: ClosedRange<UInt32>, readRAM: Bool, writeRAM: Bool) {
+    for page in range.lowerBound >> 12...range.upperBound >> 12 where page < ramSize >> 12 {
+      let isROM = romRegions.contains { page >= $0.firstPage && page < $0.firstPage + $0.pages }
+      let code = kinds[Int(page)] & Kind.code
+      if readRAM || !isROM {
+        kinds[Int(page)] = (readRAM ? Kind.ram : Kind.unmapped) | code
+      } else {
+        kinds[Int(page)] = Kind.rom | code
+      }
+      if writeRAM && !readRAM { writeThrough.insert(page) } else { writeThrough.remove(page) }
+    }
+    mapChanged()
+  }
+
+  // MARK: - Host pointers
+
+  /// The host address of a page that reads can use directly, or nil.
+  func readPointer(page: UInt32) -> UnsafeMutableRawPointer? {
+    switch kinds[Int(page & 0xFFFFF)] & Kind.mask {
+    case Kind.ram: return ram + Int(page) << 12
+    case Kind.rom:
+      for region in romRegions.reversed()
+      where page >= region.firstPage && page < region.firstPage + region.pages {
+        return region.memory.base + Int(page - region.firstPage) << 12
+      }
+      return nil
+    default: return nil
+    }
+  }
+
+  /// Whether a page is RAM that writes can use directly (it may hold code, see `hasCode`).
+  @inline(__always) func isRAM(page: UInt32) -> Bool {
+    kinds[Int(page & 0xFFFFF)] & Kind.mask == Kind.ram
+  }
+
+  @inline(__always) func hasCode(page: UInt32) -> Bool {
+    kinds[Int(page & 0xFFFFF)] & Kind.code != 0
+  }
+
+  /// Marks granules of a page as decoded code; ROM pages need no marks.
+  func markCode(page: UInt32, granules: UInt64) {
+    guard isRAM(page: page) else { return }
+    kinds[Int(page)] |= Kind.code
+    codeGranules[Int(page)] |= granules
+  }
+
+  func clearCode(page: UInt32) {
+    guard page < ramSize >> 12 else { return }
+    kinds[Int(page)] &= ~Kind.code
+    codeGranules[Int(page)] = 0
+  }
+
+  /// The granule mask that `count` bytes at `offset` of a page cover.
+  @inline(__always) static func granuleMask(offset: UInt32, count: UInt32) -> UInt64 {
+    let first = UInt64(offset >> 6)
+    let last = UInt64((offset &+ count &- 1) >> 6)
+    return (UInt64.max &<< first) & (UInt64.max &>> (63 &- last))
+  }
+
+  // MARK: - Slow path, by physical address
+
+  /// Reads 1, 2 or 4 bytes that lie in one page.
+  func read(_ address: UInt32, width: UInt32) -> UInt32 {
+    let page = address >> 12
+    if let host = readPointer(page: page) {
+      let p = host + Int(address & 0xFFF)
+      switch width {
+      case 1: return UInt32(p.load(as: UInt8.self))
+      case 2: return UInt32(p.loadUnaligned(as: UInt16.self))
+      default: return p.loadUnaligned(as: UInt32.self)
+      }
+    }
+    if kinds[Int(page)] & Kind.mask == Kind.mmio {
+      for region in mmioRegions where address &- region.start < region.length {
+        return region.read(region.context, address, width)
+      }
+    }
+    return UInt32.max >> (32 - 8 * width)
+  }
+
+  /// Writes 1, 2 or 4 bytes that lie in one page.
+  func write(_ address: UInt32, _ value: UInt32, width: UInt32) {
+    let page = address >> 12
+    let kind = kinds[Int(page)]
+    switch kind & Kind.mask {
+    case Kind.ram:
+      if kind & Kind.code != 0 {
+        let mask = PhysicalMemory.granuleMask(offset: address & 0xFFF, count: width)
+        if codeGranules[Int(page)] & mask != 0 { codeWritten(page, mask) }
+      }
+      store(ram + Int(address), value, width: width)
+    case Kind.rom:
+      if !writeThrough.isEmpty, writeThrough.contains(page) {
+        store(ram + Int(address), value, width: width)
+      }
+    case Kind.mmio:
+      for region in mmioRegions where address &- region.start < region.length {
+        region.write(region.context, address, value, width)
+        return
+      }
+    default:
+      if !writeThrough.isEmpty, writeThrough.contains(page) {
+        store(ram + Int(address), value, width: width)
+      }
+    }
+  }
+
+  @inline(__always)
+  private func store(_ p: UnsafeMutableRawPointer, _ value: UInt32, width: UInt32) {
+    switch width {
+    case 1: p.storeBytes(of: UInt8(truncatingIfNeeded: value), as: UInt8.self)
+    case 2: p.storeBytes(of: UInt16(truncatingIfNeeded: value), as: UInt16.self)
+    default: p.storeBytes(of: value, as: UInt32.self)
+    }
+  }
+
+  // MARK: - Bulk access for bus masters, loaders and debuggers
+
+  /// Copies from physical memory without side effects: devices and unmapped pages read as FFh.
+  public func peek(_ address: UInt32, count: Int) -> [UInt8] {
+    var bytes = [UInt8](repeating: 0xFF, count: count)
+    for i in 0..<count {
+      let a = address &+ UInt32(truncatingIfNeeded: i)
+      if let host = readPointer(page: a >> 12) {
+        bytes[i] = host.load(fromByteOffset: Int(a & 0xFFF), as: UInt8.self)
+      }
+    }
+    return bytes
+  }
+
+  /// Copies out of memory as a bus master.
+  public func copyOut(_ address: UInt32, into buffer: UnsafeMutableRawBufferPointer) {
+    var done = 0
+    while done < buffer.count {
+      let a = address &+ UInt32(truncatingIfNeeded: done)
+      let n = min(buffer.count - done, Int(0x1000 - (a & 0xFFF)))
+      let target = buffer.baseAddress! + done
+      if let host = readPointer(page: a >> 12) {
+        target.copyMemory(from: host + Int(a & 0xFFF), byteCount: n)
+      } else {
+        target.initializeMemory(as: UInt8.self, repeating: 0xFF, count: n)
+      }
+      done += n
+    }
+  }
+
+  /// Copies into RAM as a bus master; anything but RAM ignores it. Decoded code that is overwritten is dropped.
+  public func copyIn(_ address: UInt32, from buffer: UnsafeRawBufferPointer) {
+    var done = 0
+    while done < buffer.count {
+      let a = address &+ UInt32(truncatingIfNeeded: done)
+      let n = min(buffer.count - done, Int(0x1000 - (a & 0xFFF)))
+      let page = a >> 12
+      if isRAM(page: page) {
+        if hasCode(page: page) {
+          let mask = PhysicalMemory.granuleMask(offset: a & 0xFFF, count: UInt32(n))
+          if codeGranules[Int(page)] & mask != 0 { codeWritten(page, mask) }
+        }
+        (ram + Int(a)).copyMemory(from: buffer.baseAddress! + done, byteCount: n)
+      }
+      done += n
+    }
+  }
+
+  /// Forgets all RAM contents (power cycle).
+  public func discardRAM() {
+    for page in 0..<ramSize >> 12 where hasCode(page: page) { codeWritten(page, UInt64.max) }
+    ramRegion.discard()
+  }
+}
+
+/// A number as 0x-prefixed hexadecimal, for messages.
+public func hex(_ value: some BinaryInteger, _ digits: Int = 0) -> String {
+  let text = String(value, radix: 16, uppercase: true)
+  return "0x" + String(repeating: "0", count: max(0, digits - text.count)) + text
+}

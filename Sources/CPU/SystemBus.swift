@@ -1,0 +1,53 @@
+// What the processor sees of the rest of the machine.
+//
+// Owns: the interface, as a class to be overridden (a virtual call costs a nanosecond, an existential fourteen). Must not know: any device.
+
+/// The processor's pins: I/O cycles, interrupt acknowledge, FERR#.
+open class SystemBus {
+  public init() {}
+
+  /// An I/O read of 1, 2 or 4 bytes.
+  open func portRead(_ port: UInt16, width: Int) -> UInt32 { UInt32.max >> UInt32(32 - 8 * width) }
+  /// An I/O write of 1, 2 or 4 bytes.
+  open func portWrite(_ port: UInt16, _ value: UInt32, width: Int) {}
+  /// The interrupt acknowledge cycle: the vector of the highest request.
+  open func acknowledgeInterrupt() -> UInt8 { 0xFF }
+  /// FERR#: an unmasked x87 error is pending and CR0.NE is clear (drives IRQ 13).
+  open func ferr(_ asserted: Bool) {}
+  /// A special cycle after which the processor does nothing more: triple fault.
+  open func shutdownCycle() {}
+  /// Fast string I/O: moves `count` units of `width` bytes from a port to host memory; returns how many were moved (0: do it one by one).
+  open func portReadBlock(
+    _ port: UInt16, width: Int, into buffer: UnsafeMutableRawPointer, count: Int
+  ) -> Int { 0 }
+  /// The same from host memory to a port.
+  open func portWriteBlock(
+    _ port: UInt16, width: Int, from buffer: UnsafeRawPointer, count: Int
+  ) -> Int { 0 }
+}
+
+/// A memory-mapped device region. C function pointers, because video memory is hot.
+public struct MMIORegion {
+  /// First physical address; page-aligned.
+  public var start: UInt32
+  /// Length in bytes; whole pages.
+  public var length: UInt32
+  /// Handed to the functions.
+  public var context: UnsafeMutableRawPointer
+  /// Reads 1, 2 or 4 bytes at a physical address (never across the region's end).
+  public var read: @convention(c) (UnsafeMutableRawPointer, UInt32, UInt32) -> UInt32
+  /// Writes 1, 2 or 4 bytes (context, address, value, width).
+  public var write: @convention(c) (UnsafeMutableRawPointer, UInt32, UInt32, UInt32) -> Void
+
+  public init(
+    start: UInt32, length: UInt32, context: UnsafeMutableRawPointer,
+    read: @escaping @convention(c) (UnsafeMutableRawPointer, UInt32, UInt32) -> UInt32,
+    write: @escaping @convention(c) (UnsafeMutableRawPointer, UInt32, UInt32, UInt32) -> Void
+  ) {
+    self.start = start
+    self.length = length
+    self.context = context
+    self.read = read
+    self.write = write
+  }
+}
