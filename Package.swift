@@ -26,13 +26,15 @@ let package = Package(
     .target(name: "CPU", dependencies: ["Host", "State"], cSettings: gnu),
     .target(name: "Storage", dependencies: ["Host", "State"], cSettings: gnu),
     .target(name: "Chipset", dependencies: ["Bus", "State", "Storage"]),
-    .target(name: "Video", dependencies: ["Bus", "State"]),
     // nasm sources to Swift: the plugin, the tool it runs, and the images as data.
     .executableTarget(name: "romtool", path: "Firmware/RomTool"),
     .plugin(
       name: "FirmwarePlugin", capability: .buildTool(), dependencies: ["romtool"],
       path: "Firmware/Plugin"),
     .target(name: "FirmwareImages", exclude: ["roms.txt"], plugins: ["FirmwarePlugin"]),
+    .systemLibrary(
+      name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"]), .brew(["zlib"])]),
+    .target(name: "Video", dependencies: ["Bus", "State", "CZlib"]),
     .target(
       name: "Machine",
       dependencies: ["CPU", "Chipset", "Video", "Storage", "Bus", "State", "Host"],
@@ -53,6 +55,7 @@ let package = Package(
       ]),
     .testTarget(name: "BusTests", dependencies: ["Bus", "State"]),
     .testTarget(name: "FirmwareTests", dependencies: ["FirmwareImages"]),
+    .testTarget(name: "VideoTests", dependencies: ["Video", "Bus", "State", "CZlib"]),
   ],
   swiftLanguageModes: [.v6]
 )

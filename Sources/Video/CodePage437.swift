@@ -1,0 +1,17 @@
+// The character set of the PC's fonts.
+//
+// Owns: the Unicode character of each of the 256 codes. Must not know: fonts, screens.
+
+/// Code page 437 as Unicode, with the graphic symbols for the control codes, as a screen shows them.
+public enum CodePage437 {
+  private static let characters: [Character] = Array(
+    """
+     ☺☻♥♦♣♠•◘○◙♂♀♪♫☼►◄↕‼¶§▬↨↑↓→←∟↔▲▼ !"#$%&'()*+,-./0123456789:;<=>?@\
+    ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_`abcdefghijklmnopqrstuvwxyz{|}~⌂\
+    ÇüéâäàåçêëèïîìÄÅÉæÆôöòûùÿÖÜ¢£¥₧ƒáíóúñÑªº¿⌐¬½¼¡«»░▒▓│┤╡╢╖╕╣║╗╝╜╛┐\
+    └┴┬├─┼╞╟╚╔╩╦╠═╬╧╨╤╥╙╘╒╓╫╪┘┌█▄▌▐▀αßΓπΣσµτΦΘΩδ∞φε∩≡±≥≤⌠⌡÷≈°∙·√ⁿ²■\u{A0}
+    """)
+
+  /// The character a code shows as; code 0 is a space.
+  public static func character(_ code: UInt8) -> Character { characters[Int(code)] }
+}

@@ -1,0 +1,46 @@
+// A picture of the screen.
+//
+// Owns: the pixels and the shape they are displayed in. Must not know: where they came from, who shows them.
+
+/// One rendered picture. Keep and reuse it: rendering into it again does not allocate while its size stays the same.
+public struct Frame: Sendable {
+  /// Pixels in a row, at least 1.
+  public var width: Int
+  /// Rows, at least 1.
+  public var height: Int
+  /// `width * height` pixels, row by row, each FFRRGGBB.
+  public var pixels: [UInt32]
+  /// The shape the whole picture is displayed in (4 by 3 for every VGA mode).
+  public var aspectWidth = 4
+  public var aspectHeight = 3
+  /// The VGA's `frameGeneration` it shows.
+  public var generation: UInt64 = 0
+
+  /// A black picture.
+  public init(width: Int = 1, height: Int = 1) {
+    self.width = max(1, width)
+    self.height = max(1, height)
+    pixels = [UInt32](repeating: 0xFF00_0000, count: self.width * self.height)
+  }
+
+  /// The width of a pixel as displayed, with its height as 1.
+  public var pixelAspect: Double {
+    Double(aspectWidth * height) / Double(aspectHeight * width)
+  }
+
+  /// Changes the size; the contents are undefined afterwards.
+  public mutating func resize(width: Int, height: Int) {
+    if self.width == width, self.height == height { return }
+    self.width = max(1, width)
+    self.height = max(1, height)
+    let count = self.width * self.height
+    if pixels.count > count {
+      pixels.removeLast(pixels.count - count)
+    } else {
+      pixels.append(contentsOf: repeatElement(0xFF00_0000, count: count - pixels.count))
+    }
+  }
+
+  /// The pixel at a place inside the picture, without the FF.
+  public subscript(x: Int, y: Int) -> UInt32 { pixels[y * width + x] & 0xFFFFFF }
+}

@@ -1,0 +1,215 @@
+// The VGA: its parts put together behind the I/O ports.
+//
+// Owns: the parts' registers, the general registers, plane memory and what is derived from them for fast access.
+// Must not know: windows, the CPU. Follows the IBM PS/2 Hardware Interface Technical Reference, "Video Subsystem".
+//
+//   3C2  write: Miscellaneous Output (0 colour addresses, 1 RAM enable, 3-2 clock, 5 page, 7-6 sync); read: Input Status 0
+//   3CC  read: Miscellaneous Output       3C3  bit 0: subsystem enable      46E8  bit 3: the same on adapters
+//   3CA  read: Feature Control            3xA  write: Feature Control; read: Input Status 1
+//   3B4/3B5/3BA answer when Miscellaneous Output bit 0 is 0, 3D4/3D5/3DA when it is 1.
+//   The other ports are listed with their parts.
+
+import Bus
+import State
+
+/// An IBM VGA with 256 KiB.
+///
+/// Register it for ports 3B0-3DF (and 46E8, if the machine has it there); accesses of more than a byte are taken apart here.
+/// Memory at A0000-BFFFF goes through `readMemory`/`writeMemory` or their C forms `mmioRead`/`mmioWrite`.
+public final class VGA: PortDevice {
+  public let stateName = "vga"
+
+  /// Bytes of plane memory.
+  public static let memorySize = 0x40000
+
+  let clock: VirtualClock
+
+  public internal(set) var sequencer = Sequencer()
+  public internal(set) var crtc = CRTController()
+  public internal(set) var graphics = GraphicsController()
+  public internal(set) var attribute = AttributeController()
+  public internal(set) var dac = VideoDAC()
+  /// Miscellaneous Output.
+  public internal(set) var miscOutput: UInt8 = 0
+  /// Feature Control (bit 3 is all there is).
+  var featureControl: UInt8 = 0
+  /// Port 3C3 bit 0, port 46E8 bit 3.
+  var subsystemEnabled = true
+  var adapterEnabled = true
+  /// When the vertical interrupt was last armed by setting CR11 bit 4, in virtual nanoseconds.
+  var interruptArmed: UInt64 = 0
+
+  /// The four planes, one 32-bit cell for the four bytes of a plane address, plane 0 lowest; `cell(_:)` tells which.
+  let memory: UnsafeMutablePointer<UInt32>
+  /// What the last read left in the four latches.
+  var latch: UInt32 = 0
+
+  /// Changes whenever something that can be seen may have changed. Blinking is not included.
+  public internal(set) var frameGeneration: UInt64 = 0
+
+  // Derived from the registers by `updateMemoryMode`; see VGAMemory.swift.
+  var windowStart: UInt32 = 0
+  var windowSize: UInt32 = 0
+  var writePath = WritePath.planes
+  var readPath = ReadPath.planes
+  var writeAddressing = Addressing.planar
+  var readAddressing = Addressing.planar
+  var addressMask: UInt32 = 0xFFFF
+  var mapMask: UInt32 = 0
+  var bitMask: UInt32 = 0
+  var setReset: UInt32 = 0
+  var enabledSetReset: UInt32 = 0
+  var setResetEnable: UInt32 = 0
+  var colourCompare: UInt32 = 0
+  var colourCare: UInt32 = 0
+  var rotate: UInt32 = 0
+  var function: UInt8 = 0
+  var writeMode: UInt8 = 0
+  var readPlaneShift: UInt32 = 0
+  // Derived by `updateTiming`; see VGATiming.swift.
+  var timing = VGATiming()
+
+  /// - Parameter clock: the machine's clock, which retrace and blinking follow.
+  public init(clock: VirtualClock) {
+    self.clock = clock
+    memory = .allocate(capacity: VGA.memorySize / 4)
+    memory.initialize(repeating: 0, count: VGA.memorySize / 4)
+    updateDerived()
+  }
+
+  deinit { memory.deallocate() }
+
+  public func reset(_ kind: ResetKind) {
+    sequencer = Sequencer()
+    crtc = CRTController()
+    graphics = GraphicsController()
+    attribute = AttributeController()
+    miscOutput = 0
+    featureControl = 0
+    subsystemEnabled = true
+    adapterEnabled = true
+    interruptArmed = 0
+    latch = 0
+    if kind == .power {
+      dac = VideoDAC()
+      memory.update(repeating: 0, count: VGA.memorySize / 4)
+    }
+    updateDerived()
+  }
+
+  func updateDerived() {
+    updateMemoryMode()
+    updateTiming()
+    frameGeneration &+= 1
+  }
+
+  /// Whether the ports and memory answer.
+  public var isEnabled: Bool { subsystemEnabled && adapterEnabled }
+
+  // MARK: Ports
+
+  public func readPort(_ port: UInt16, width: Int) -> UInt32 {
+    var value: UInt32 = 0
+    for i in 0..<min(max(width, 1), 4) {
+      value |= UInt32(readByte(port &+ UInt16(i))) << UInt32(8 * i)
+    }
+    return value
+  }
+
+  public func writePort(_ port: UInt16, _ value: UInt32, width: Int) {
+    for i in 0..<min(max(width, 1), 4) {
+      writeByte(port &+ UInt16(i), UInt8(truncatingIfNeeded: value >> UInt32(8 * i)))
+    }
+  }
+
+  /// 3D0h or 3B0h: where the CRT controller and the status register answer now.
+  private var colourBase: UInt16 { miscOutput & 1 != 0 ? 0x3D0 : 0x3B0 }
+
+  private func readByte(_ port: UInt16) -> UInt8 {
+    if port == 0x3C3 { return subsystemEnabled ? 1 : 0 }
+    if !isEnabled { return 0xFF }
+    switch port {
+    case 0x3C0: return attribute.indexPort
+    case 0x3C1: return attribute.read()
+    case 0x3C2: return inputStatus0()
+    case 0x3C4: return sequencer.index
+    case 0x3C5: return sequencer.read()
+    case 0x3C6: return dac.mask
+    case 0x3C7: return dac.reading ? 3 : 0
+    case 0x3C8: return dac.address
+    case 0x3C9: return dac.readData()
+    case 0x3CA: return featureControl
+    case 0x3CC: return miscOutput
+    case 0x3CE: return graphics.index
+    case 0x3CF: return graphics.read()
+    case 0x3B4, 0x3D4: return port & 0x3F0 == colourBase ? crtc.index : 0xFF
+    case 0x3B5, 0x3D5: return port & 0x3F0 == colourBase ? readCRTC() : 0xFF
+    case 0x3BA, 0x3DA:
+      if port & 0x3F0 != colourBase { return 0xFF }
+      attribute.expectsData = false
+      return inputStatus1()
+    default: return 0xFF
+    }
+  }
+
+  private func readCRTC() -> UInt8 {
+    switch crtc.index {
+    case 0x22: return UInt8(truncatingIfNeeded: latch >> readPlaneShift)
+    case 0x24: return attribute.expectsData ? 0x80 : 0
+    case 0x26: return attribute.indexPort
+    default: return crtc.read()
+    }
+  }
+
+  private func writeByte(_ port: UInt16, _ value: UInt8) {
+    if port == 0x3C3 || port == 0x46E8 {
+      if port == 0x3C3 {
+        subsystemEnabled = value & 1 != 0
+      } else {
+        adapterEnabled = value & 8 != 0
+      }
+      updateDerived()
+      return
+    }
+    if !isEnabled { return }
+    switch port {
+    case 0x3C0: if attribute.write(value) { frameGeneration &+= 1 }
+    case 0x3C2:
+      if value != miscOutput {
+        miscOutput = value
+        updateDerived()
+      }
+    case 0x3C4: sequencer.index = value & 7
+    case 0x3C5:
+      if sequencer.write(value) {
+        if sequencer.index == 2 { updateMemoryMode() } else { updateDerived() }
+      }
+    case 0x3C6:
+      if value != dac.mask {
+        dac.mask = value
+        frameGeneration &+= 1
+      }
+    case 0x3C7: dac.beginReading(value)
+    case 0x3C8: dac.beginWriting(value)
+    case 0x3C9: if dac.writeData(value) { frameGeneration &+= 1 }
+    case 0x3CE: graphics.index = value & 0x0F
+    case 0x3CF:
+      if graphics.write(value) {
+        updateMemoryMode()
+        if graphics.index == 5 || graphics.index == 6 { frameGeneration &+= 1 }
+      }
+    case 0x3B4, 0x3D4: if port & 0x3F0 == colourBase { crtc.index = value & 0x3F }
+    case 0x3B5, 0x3D5: if port & 0x3F0 == colourBase { writeCRTC(value) }
+    case 0x3BA, 0x3DA: if port & 0x3F0 == colourBase { featureControl = value & 8 }
+    default: break
+    }
+  }
+
+  private func writeCRTC(_ value: UInt8) {
+    let armed = crtc.registers[0x11] & 0x10 != 0
+    if !crtc.write(value) { return }
+    if crtc.index == 0x11, !armed, value & 0x10 != 0 { interruptArmed = clock.now }
+    updateTiming()
+    frameGeneration &+= 1
+  }
+}

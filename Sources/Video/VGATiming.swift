@@ -1,0 +1,79 @@
+// Where the beam is: input status registers from virtual time.
+//
+// Owns: the frame's timing as a function of the registers. Must not know: events; nothing is scheduled, the position is computed when
+// it is asked for. Frames are counted from virtual time 0, so that two runs agree.
+
+import Bus
+
+/// A frame's timing, in scan lines and character clocks.
+struct VGATiming {
+  /// The length of a frame in virtual nanoseconds, at least 1.
+  var framePeriod: UInt64 = 1
+  var lines: UInt64 = 1
+  var displayLines: UInt64 = 1
+  var characters: UInt64 = 1
+  var displayCharacters: UInt64 = 1
+  var retraceStart: UInt64 = 0
+  var retraceLength: UInt64 = 1
+}
+
+extension VGA {
+  func updateTiming() {
+    var t = VGATiming()
+    t.lines = UInt64(crtc.verticalTotal)
+    t.displayLines = UInt64(crtc.verticalDisplay)
+    t.characters = UInt64(crtc.horizontalTotal)
+    t.displayCharacters = UInt64(crtc.horizontalDisplay)
+    t.retraceStart = UInt64(crtc.retraceStart)
+    t.retraceLength = UInt64(crtc.retraceLength)
+    let clock: UInt64 = miscOutput & 0x04 == 0 ? 25_175_000 : 28_322_000
+    let dots = UInt64(sequencer.dotsPerCharacter) * (sequencer.halfDotClock ? 2 : 1)
+    // At most 260 characters of 18 dots in 2050 lines: no overflow, and never less than 10 characters in 2 lines.
+    t.framePeriod = max(1, t.characters * dots * t.lines * 1_000_000_000 / clock)
+    timing = t
+  }
+
+  /// The number of whole frames since virtual time 0, which blinking follows.
+  public var frameCount: UInt64 { clock.now / timing.framePeriod }
+
+  /// The length of a frame in virtual nanoseconds, at least 1.
+  public var framePeriod: UInt64 { timing.framePeriod }
+
+  /// Input Status 1: bit 0 not displaying, bit 3 vertical retrace, bits 5-4 two bits of the colour that is shown.
+  func inputStatus1() -> UInt8 {
+    let t = timing
+    let scaled = clock.now % t.framePeriod * t.lines
+    let line = scaled / t.framePeriod
+    let character = scaled % t.framePeriod * t.characters / t.framePeriod
+    var status: UInt8 = 0
+    if line >= t.displayLines || character >= t.displayCharacters {
+      status |= 0x01
+      // The diagnostic bits show the border here, through the multiplexer of the color plane enable register.
+      let colour = attribute.overscan
+      switch attribute.registers[0x12] >> 4 & 3 {
+      case 0: status |= (colour & 1) << 4 | (colour & 4) << 3
+      case 1: status |= colour & 0x30
+      case 2: status |= (colour & 2) << 3 | (colour & 8) << 2
+      default: status |= colour >> 2 & 0x30
+      }
+    }
+    if line >= t.retraceStart, line < t.retraceStart + t.retraceLength { status |= 0x08 }
+    return status
+  }
+
+  /// Input Status 0: bit 4 monitor sense, bit 7 vertical interrupt pending.
+  func inputStatus0() -> UInt8 {
+    var status: UInt8 = 0x10
+    let control = crtc.registers[0x11]
+    if control & 0x30 == 0x10 {
+      // Pending if a retrace began since the interrupt was armed.
+      let t = timing
+      let start = t.framePeriod * min(t.retraceStart, t.lines) / t.lines
+      func begun(_ time: UInt64) -> UInt64 {
+        time < start ? 0 : (time - start) / t.framePeriod + 1
+      }
+      if begun(clock.now) > begun(interruptArmed) { status |= 0x80 }
+    }
+    return status
+  }
+}
