@@ -1,0 +1,250 @@
+// The 8254 interval timer of a PC/AT and port 61h (Intel 8254 data sheet, 231164-005; IBM AT Technical Reference).
+//
+// Owns: three counters clocked at 1,193,182 Hz of virtual time, IRQ 0, the speaker's gate and data bits. Counters are computed when
+// somebody looks; only the edges of counter 0 are events. Must not know: sound hardware, the interrupt controller.
+//
+//   40h-42h  read and write counters 0-2
+//   43h      write: control word (SC RW M BCD), counter latch (RW = 0), read-back (SC = 3)
+//   61h      0 gate of counter 2, 1 speaker data, 2-3 NMI disables (stored), 4 refresh toggle, 5 OUT of counter 2
+
+import Bus
+import State
+
+/// The interval timer.
+public final class PIT8254: PortDevice {
+  public let stateName = "pit"
+
+  /// The frequency of CLK in hertz.
+  public static let frequency: UInt64 = 1_193_182
+
+  /// The port to register besides `SystemPortB`'s: 40h-43h.
+  public static let ports: ClosedRange<UInt16> = 0x40...0x43
+
+  /// The speaker at counter 2.
+  public let speaker: PCSpeaker
+
+  private let clock: VirtualClock
+  private let irq: Signal
+  private var edge: EventID!
+  private var counters = [PITCounter(), PITCounter(), PITCounter()]
+  /// The CLK pulse up to which the counters have counted.
+  private var tick: UInt64 = 0
+  private var speakerData = false
+
+  /// - Parameter irq: OUT of counter 0 (IRQ 0 of the interrupt controller).
+  public init(clock: VirtualClock, irq: Signal) {
+    self.clock = clock
+    self.irq = irq
+    speaker = PCSpeaker()
+    edge = clock.register("pit.out0") { [unowned self] in settle() }
+    start()
+    irq.restore(level: counters[0].out)
+  }
+
+  /// How many CLK pulses there were before a virtual time.
+  static func tick(at nanoseconds: UInt64) -> UInt64 {
+    let (high, low) = nanoseconds.multipliedFullWidth(by: frequency)
+    return UInt64(1_000_000_000).dividingFullWidth((high, low)).quotient
+  }
+
+  /// The first virtual nanosecond at which the tick has happened, or `VirtualClock.never`.
+  static func time(of tick: UInt64) -> UInt64 {
+    let (high, low) = tick.multipliedFullWidth(by: 1_000_000_000)
+    if high >= frequency { return VirtualClock.never }
+    let (quotient, remainder) = frequency.dividingFullWidth((high, low))
+    return quotient &+ (remainder == 0 ? 0 : 1)
+  }
+
+  private func start() {
+    tick = PIT8254.tick(at: clock.now)
+    counters = [PITCounter(), PITCounter(), PITCounter()]
+    // The refresh counter as every firmware leaves it; port 61h shows it toggling also when a kernel was loaded without firmware.
+    counters[1].writeControl(0x14)
+    counters[1].write(18)
+    counters[2].setGate(false)
+    speakerData = false
+  }
+
+  public func reset(_ kind: ResetKind) {
+    start()
+    settle()
+    describeSpeaker()
+  }
+
+  // MARK: Time
+
+  /// Counts up to the present time. Every edge of counter 0 reaches IRQ 0, even when several fall into one instruction.
+  private func sync() {
+    let now = PIT8254.tick(at: clock.now)
+    guard now > tick else { return }
+    var left = now - tick
+    tick = now
+    counters[1].advance(left)
+    counters[2].advance(left)
+    // A tampered state may lie far in the past: after some edges the rest is taken in one step.
+    for _ in 0..<64 {
+      guard let next = counters[0].pulsesToChange, next <= left else { break }
+      counters[0].advance(next)
+      left -= next
+      irq.set(counters[0].out)
+    }
+    counters[0].advance(left)
+    irq.set(counters[0].out)
+  }
+
+  /// Brings everything up to date and makes the next edge of counter 0 that matters an event.
+  private func settle() {
+    sync()
+    irq.set(counters[0].out)
+    guard var next = counters[0].pulsesToChange else {
+      clock.cancel(edge)
+      return
+    }
+    // The one-pulse gap of mode 2 is made up for at its end; only its rising edge is worth an event.
+    if counters[0].mode == 2 && counters[0].out {
+      var after = counters[0]
+      after.advance(next)
+      next += after.pulsesToChange ?? 1
+    }
+    let (at, overflow) = tick.addingReportingOverflow(next)
+    clock.schedule(edge, at: overflow ? VirtualClock.never : PIT8254.time(of: at))
+  }
+
+  // MARK: Ports
+
+  public func readPort(_ port: UInt16, width: Int) -> UInt32 {
+    let n = Int(port & 3)
+    if n == 3 { return 0xFF }
+    sync()
+    return UInt32(counters[n].read())
+  }
+
+  public func writePort(_ port: UInt16, _ value: UInt32, width: Int) {
+    let byte = UInt8(truncatingIfNeeded: value)
+    sync()
+    let n = Int(port & 3)
+    if n < 3 {
+      counters[n].write(byte)
+      if n == 2 { describeSpeaker() }
+    } else {
+      writeControl(byte)
+    }
+    settle()
+  }
+
+  private func writeControl(_ byte: UInt8) {
+    let n = Int(byte >> 6)
+    if n == 3 {
+      for i in 0..<3 where byte & (2 << UInt8(i)) != 0 {
+        if byte & 0x20 == 0 { counters[i].latchCount() }
+        if byte & 0x10 == 0 { counters[i].latchStatus() }
+      }
+    } else if byte & 0x30 == 0 {
+      counters[n].latchCount()
+    } else {
+      counters[n].writeControl(byte)
+      if n == 2 { describeSpeaker() }
+    }
+  }
+
+  // MARK: Port 61h
+
+  /// OUT of counter 2 and the refresh toggle, at the present time.
+  func systemPortBits() -> (out2: Bool, refresh: Bool) {
+    sync()
+    return (counters[2].out, counters[1].cycleParity)
+  }
+
+  /// Bits 0 and 1 of port 61h.
+  func setSpeaker(gate: Bool, data: Bool) {
+    sync()
+    if gate == counters[2].gate && data == speakerData { return }
+    counters[2].setGate(gate)
+    speakerData = data
+    describeSpeaker()
+  }
+
+  private func describeSpeaker() {
+    guard speaker.isRecording else { return }
+    // A copy, so that describing never counts: after a restore the counters may be behind.
+    let now = clock.now
+    let nowTick = max(tick, PIT8254.tick(at: now))
+    var counter = counters[2]
+    counter.advance(nowTick - tick)
+    let wave = counter.waveform
+    guard speakerData else {
+      speaker.replace(from: now, with: [PCSpeaker.Change(time: now, shape: .level(false))])
+      return
+    }
+    var changes = [PCSpeaker.Change(time: now, shape: .level(wave.level))]
+    if let first = wave.firstChange {
+      let time = PIT8254.time(of: nowTick &+ first)
+      if wave.low > 0 {
+        changes.append(
+          PCSpeaker.Change(
+            time: time,
+            shape: .square(
+              startsHigh: !wave.level, highPulses: UInt32(wave.high), lowPulses: UInt32(wave.low))))
+      } else {
+        changes.append(PCSpeaker.Change(time: time, shape: .level(!wave.level)))
+      }
+    }
+    speaker.replace(from: now, with: changes)
+  }
+
+  /// Starts or stops the recording of what the speaker does. The guest cannot see it.
+  public func recordSpeaker(_ on: Bool) {
+    speaker.isRecording = on
+    if on {
+      sync()
+      describeSpeaker()
+    }
+  }
+
+  // MARK: State
+
+  public func save(to writer: inout StateWriter) {
+    // Saved as it was last computed: counting up to now would show edges to the interrupt controller before their events.
+    writer.write(tick)
+    for counter in counters { counter.save(to: &writer) }
+    writer.write(speakerData)
+    writer.write(irq.level)
+  }
+
+  public func restore(from reader: inout StateReader, version: UInt16) throws(StateError) {
+    tick = try reader.read()
+    for i in 0..<3 { try counters[i].restore(from: &reader) }
+    speakerData = try reader.readBool()
+    irq.restore(level: try reader.readBool())
+    describeSpeaker()
+  }
+}
+
+/// Port 61h of a PC/AT.
+public final class SystemPortB: PortDevice {
+  public let stateName = "port61"
+  private let pit: PIT8254
+  private var bits: UInt8 = 0
+
+  public init(pit: PIT8254) { self.pit = pit }
+
+  public func readPort(_ port: UInt16, width: Int) -> UInt32 {
+    let (out2, refresh) = pit.systemPortBits()
+    return UInt32(bits | (refresh ? 0x10 : 0) | (out2 ? 0x20 : 0))
+  }
+
+  public func writePort(_ port: UInt16, _ value: UInt32, width: Int) {
+    bits = UInt8(truncatingIfNeeded: value) & 0x0F
+    pit.setSpeaker(gate: bits & 1 != 0, data: bits & 2 != 0)
+  }
+
+  public func reset(_ kind: ResetKind) {
+    bits = 0
+    pit.setSpeaker(gate: false, data: false)
+  }
+
+  public func save(to writer: inout StateWriter) { writer.write(bits) }
+  public func restore(from reader: inout StateReader, version: UInt16) throws(StateError) {
+    bits = try reader.read(in: 0...15)
+  }
+}

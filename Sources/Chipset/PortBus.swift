@@ -1,0 +1,183 @@
+// The 64K I/O port space.
+//
+// Owns: which device answers at which port, the splitting of accesses that are wider than a device takes, and what is told about
+// ports where nobody answers (reads float high, writes vanish, as on an ISA bus). Must not know: any particular device.
+
+import Bus
+
+/// A port at which no device answered, and how it was used.
+public struct UnknownPort: Equatable, Sendable {
+  /// The port that was accessed.
+  public var port: UInt16
+  /// Whether it was written (else read).
+  public var isWrite: Bool
+  /// The width of the latest access in bytes: 1, 2 or 4.
+  public var width: Int
+  /// How often it was accessed in this direction.
+  public var count: UInt64
+  /// What was last written (for a read: the all-ones value the guest got).
+  public var lastValue: UInt32
+}
+
+/// One access of the guest to the port space, for reports.
+public struct PortAccess: Equatable, Sendable {
+  /// The first port.
+  public var port: UInt16
+  /// Whether the guest wrote.
+  public var isWrite: Bool
+  /// 1, 2 or 4 bytes.
+  public var width: UInt8
+  /// The value written or read.
+  public var value: UInt32
+}
+
+/// Dispatches the guest's IN and OUT to devices.
+public final class PortBus {
+  private struct Entry {
+    let device: any PortDevice
+    let maxWidth: Int
+  }
+
+  /// Index 0 stands for "nobody".
+  private var entries: [Entry] = []
+  private let map: UnsafeMutablePointer<UInt8>
+  private let recent: UnsafeMutablePointer<PortAccess>
+  private var recentCount: UInt64 = 0
+  private var unknown: [UInt32: UnknownPort] = [:]
+
+  /// Called the first time a port without a device is used in a direction.
+  public var onUnknownPort: ((UnknownPort) -> Void)?
+
+  public init() {
+    map = .allocate(capacity: 65536)
+    map.initialize(repeating: 0, count: 65536)
+    recent = .allocate(capacity: 16)
+    recent.initialize(
+      repeating: PortAccess(port: 0, isWrite: false, width: 1, value: 0), count: 16)
+  }
+
+  deinit {
+    map.deallocate()
+    recent.deallocate()
+  }
+
+  /// Gives `ports` to `device`; a later registration takes ports from an earlier one.
+  ///
+  /// The first port of an access decides: accesses up to `maxWidth` bytes reach its device whole, wider ones are split in
+  /// halves, the lower first.
+  /// - Parameter maxWidth: The widest access the device takes: 1, 2 or 4 bytes.
+  public func register(_ device: any PortDevice, ports: ClosedRange<UInt16>, maxWidth: Int = 1) {
+    precondition(maxWidth == 1 || maxWidth == 2 || maxWidth == 4)
+    var index = entries.firstIndex { $0.device === device && $0.maxWidth == maxWidth }
+    if index == nil {
+      precondition(entries.count < 255, "too many port devices")
+      entries.append(Entry(device: device, maxWidth: maxWidth))
+      index = entries.count - 1
+    }
+    for port in ports { map[Int(port)] = UInt8(index! + 1) }
+  }
+
+  /// Takes `ports` away from `device` where it still owns them (a PCI base address register moved).
+  public func unregister(_ device: any PortDevice, ports: ClosedRange<UInt16>) {
+    for port in ports {
+      let index = Int(map[Int(port)])
+      if index != 0, entries[index - 1].device === device { map[Int(port)] = 0 }
+    }
+  }
+
+  /// The device at a port, or nil.
+  public func device(at port: UInt16) -> (any PortDevice)? {
+    let index = Int(map[Int(port)])
+    return index == 0 ? nil : entries[index - 1].device
+  }
+
+  /// The guest reads `width` bytes (1, 2 or 4) at `port`.
+  public func read(_ port: UInt16, width: Int) -> UInt32 {
+    let value = readParts(port, width)
+    note(port, value, width, false)
+    return value
+  }
+
+  /// The guest writes the low `width` bytes (1, 2 or 4) of `value` at `port`.
+  public func write(_ port: UInt16, _ value: UInt32, width: Int) {
+    let value = value & PortBus.mask(width)
+    note(port, value, width, true)
+    writeParts(port, value, width)
+  }
+
+  @inline(__always) private static func mask(_ width: Int) -> UInt32 {
+    width >= 4 ? 0xFFFF_FFFF : width == 2 ? 0xFFFF : 0xFF
+  }
+
+  @inline(__always) private func note(
+    _ port: UInt16, _ value: UInt32, _ width: Int, _ isWrite: Bool
+  ) {
+    recent[Int(recentCount & 15)] = PortAccess(
+      port: port, isWrite: isWrite, width: UInt8(truncatingIfNeeded: width), value: value)
+    recentCount &+= 1
+  }
+
+  private func readParts(_ port: UInt16, _ width: Int) -> UInt32 {
+    let index = Int(map[Int(port)])
+    if index != 0, width <= entries[index - 1].maxWidth {
+      return entries[index - 1].device.readPort(port, width: width) & PortBus.mask(width)
+    }
+    if isUnclaimed(port, width) {
+      noteUnknown(port, PortBus.mask(width), width, false)
+      return PortBus.mask(width)
+    }
+    if width == 1 { return 0xFF }
+    let half = width >> 1
+    let low = readParts(port, half)
+    let (next, beyond) = port.addingReportingOverflow(UInt16(half))
+    let high = beyond ? PortBus.mask(half) : readParts(next, half)
+    return low | high << UInt32(8 * half)
+  }
+
+  private func writeParts(_ port: UInt16, _ value: UInt32, _ width: Int) {
+    let index = Int(map[Int(port)])
+    if index != 0, width <= entries[index - 1].maxWidth {
+      entries[index - 1].device.writePort(port, value, width: width)
+      return
+    }
+    if isUnclaimed(port, width) {
+      noteUnknown(port, value, width, true)
+      return
+    }
+    if width == 1 { return }
+    let half = width >> 1
+    writeParts(port, value & PortBus.mask(half), half)
+    let (next, beyond) = port.addingReportingOverflow(UInt16(half))
+    if !beyond { writeParts(next, value >> UInt32(8 * half), half) }
+  }
+
+  private func isUnclaimed(_ port: UInt16, _ width: Int) -> Bool {
+    for i in 0..<width where Int(port) + i < 65536 && map[Int(port) + i] != 0 { return false }
+    return true
+  }
+
+  private func noteUnknown(_ port: UInt16, _ value: UInt32, _ width: Int, _ isWrite: Bool) {
+    let key = UInt32(port) << 1 | (isWrite ? 1 : 0)
+    if var known = unknown[key] {
+      known.count &+= 1
+      known.lastValue = value
+      known.width = width
+      unknown[key] = known
+      return
+    }
+    let first = UnknownPort(port: port, isWrite: isWrite, width: width, count: 1, lastValue: value)
+    unknown[key] = first
+    onUnknownPort?(first)
+  }
+
+  /// Every port that was used though no device is there, in ascending order, reads before writes.
+  public var unknownPorts: [UnknownPort] {
+    unknown.sorted { $0.key < $1.key }.map(\.value)
+  }
+
+  /// The last accesses of the guest (at most 16), the oldest first.
+  public var recentAccesses: [PortAccess] {
+    let count = min(recentCount, 16)
+    return (0..<count).map { recent[Int((recentCount &- count &+ $0) & 15)] }
+  }
+}
