@@ -1,7 +1,7 @@
 // romtool: runs nasm and writes what it made as a Swift file. Called by the build plugin.
 //
-// It owns: finding and running nasm, checking an image's size, the form of the generated file.
-// It must not know: what is in any image.
+// It owns: finding and running nasm, checking an image's size, the checksum of option ROMs, the
+// form of the generated file. It must not know: what else is in any image.
 //
 //     romtool rom OWNER NAME SIZE OUTPUT.swift ROOT SOURCE.asm
 //     romtool set OWNER NAME SIZE OUTPUT.swift ROOT SOURCE.asm...
@@ -53,6 +53,16 @@ func assemble(_ source: String, root: String, scratch: String) -> [UInt8] {
   return [UInt8](data)
 }
 
+/// An option ROM (55 AA, length in units of 512 bytes) gets the last byte that makes the sum of
+/// all its bytes zero; an assembler cannot add up its own output. Other images stay as they are.
+func withChecksum(_ bytes: [UInt8]) -> [UInt8] {
+  guard bytes.count > 3, bytes[0] == 0x55, bytes[1] == 0xAA, bytes.count == Int(bytes[2]) * 512
+  else { return bytes }
+  var result = bytes
+  result[result.count - 1] &-= bytes.reduce(0, &+)
+  return result
+}
+
 /// `bytes` without trailing zeros, as hex digits.
 func hexDigits(_ bytes: [UInt8]) -> String {
   let end = (bytes.lastIndex { $0 != 0 } ?? -1) + 1
@@ -80,7 +90,7 @@ if kind == "set" {
   text += "  static let \(name): [String: @Sendable () -> [UInt8]] = [\n"
 }
 for source in arguments[7...] {
-  let bytes = assemble(source, root: root, scratch: output + ".bin")
+  let bytes = withChecksum(assemble(source, root: root, scratch: output + ".bin"))
   guard bytes.count <= size else {
     fail("\(source) is \(bytes.count) bytes, more than its \(size)")
   }

@@ -10,7 +10,8 @@ import Testing
 
   @Test func videoBIOSIsAnOptionROM() {
     #expect(FirmwareImages.vgaBIOS.count == 32768)
-    #expect(FirmwareImages.vgaBIOS.prefix(2) == [0x55, 0xAA])
+    #expect(FirmwareImages.vgaBIOS.prefix(3) == [0x55, 0xAA, 64])
+    #expect(FirmwareImages.vgaBIOS.reduce(0, &+) == 0)
   }
 
   @Test func demoFloppyIsBootable() {
