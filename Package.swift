@@ -6,6 +6,7 @@ let gnu: [CSetting] = [.define("_GNU_SOURCE")]
 
 let package = Package(
   name: "apus",
+  platforms: [.macOS(.v15)],
   products: [
     .executable(name: "apus", targets: ["apus"])
   ],
@@ -55,6 +56,12 @@ let package = Package(
       ]),
     .testTarget(name: "BusTests", dependencies: ["Bus", "State"]),
     .testTarget(name: "FirmwareTests", dependencies: ["FirmwareImages"]),
+    .testTarget(
+      name: "SDLFrontendTests",
+      dependencies: [
+        "SDLFrontend", "Machine", "Video",
+        .target(name: "CSDL2", condition: .when(traits: ["SDL"])),
+      ]),
     .testTarget(name: "VideoTests", dependencies: ["Video", "Bus", "State", "CZlib"]),
   ],
   swiftLanguageModes: [.v6]

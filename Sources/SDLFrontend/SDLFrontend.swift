@@ -1,0 +1,342 @@
+// The window: screen, keyboard, mouse and sound of a machine through SDL 2.
+//
+// Owns: the window, its events and the loop of the main thread. Must not know: what a machine is beyond `FrontendMachine`.
+//
+//   Alt+Enter, Ctrl+Alt+F  full screen          Ctrl+Alt+S    screenshot
+//   Ctrl+Alt+G             grab, release        Ctrl+Alt+V    paste the clipboard as keystrokes
+//   Ctrl+Alt+I             whole multiples      Ctrl+Alt+End  Ctrl+Alt+Del for the guest
+
+#if SDL
+  import CSDL2
+  import Machine
+  import Video
+
+  /// The window of a machine. Everything happens on the main thread, the machine runs on another.
+  @MainActor
+  public final class SDLFrontend {
+    /// Whether this build has a window at all.
+    public nonisolated static let isAvailable = true
+
+    private let machine: any FrontendMachine
+    private var options: FrontendOptions
+    private let window: OpaquePointer
+    private let screen: SDLScreen
+    private var audio: SDLAudio?
+    private var keys = KeyTracker()
+    private(set) var grabbed = false
+    private(set) var fullScreen = false
+    private var buttons: UInt8 = 0
+    private var motion = (dx: 0, dy: 0, wheel: 0)
+    private var mouseChanged = false
+    private var shownSequence: UInt64?
+    private var needsRedraw = true
+    private var lastPresent: UInt64 = 0
+    private var lastTitle = ""
+    private var lastTitleTime: UInt64 = 0
+    private var closed = false
+    /// The last screenshot's file, for the title.
+    private var notice: (text: String, until: UInt64)?
+
+    /// At most one picture in this many milliseconds is shown.
+    private static let frameMilliseconds: UInt64 = 16
+
+    /// Opens the window.
+    /// - Throws: `FrontendError` when there is no display or SDL refuses.
+    public init(
+      machine: any FrontendMachine, options: FrontendOptions = FrontendOptions()
+    ) throws(FrontendError) {
+      self.machine = machine
+      self.options = options
+      SDL_SetMainReady()
+      // Ctrl-C is the machine's business; a compositor should stay on; the host's screen may go dark.
+      SDL_SetHint("SDL_NO_SIGNAL_HANDLERS", "1")
+      SDL_SetHint("SDL_VIDEO_X11_NET_WM_BYPASS_COMPOSITOR", "0")
+      SDL_SetHint("SDL_APP_NAME", options.title)
+      if SDL_InitSubSystem(SDL_INIT_VIDEO) != 0 {
+        throw FrontendError("no window: \(SDLFrontend.lastError)")
+      }
+      SDL_EnableScreenSaver()
+      let (width, height) = SDLFrontend.firstSize(options)
+      let flags = SDL_WINDOW_RESIZABLE.rawValue | SDL_WINDOW_ALLOW_HIGHDPI.rawValue
+      let centred: Int32 = 0x2FFF_0000
+      guard
+        let window = SDL_CreateWindow(
+          options.title, centred, centred, Int32(width), Int32(height), flags)
+      else {
+        let reason = SDLFrontend.lastError
+        SDL_QuitSubSystem(SDL_INIT_VIDEO)
+        throw FrontendError("no window: \(reason)")
+      }
+      guard let screen = SDLScreen(window: window) else {
+        let reason = SDLFrontend.lastError
+        SDL_DestroyWindow(window)
+        SDL_QuitSubSystem(SDL_INIT_VIDEO)
+        throw FrontendError("nothing draws into the window: \(reason)")
+      }
+      SDL_SetWindowMinimumSize(window, 160, 120)
+      self.window = window
+      self.screen = screen
+      screen.integerScaling = options.integerScaling
+      if options.sound { audio = SDLAudio(machine: machine) }
+      if options.fullScreen { toggleFullScreen() }
+      updateTitle(force: true)
+    }
+
+    static var lastError: String { String(cString: SDL_GetError()) }
+
+    private static func firstSize(_ options: FrontendOptions) -> (Int, Int) {
+      if options.width > 0, options.height > 0 {
+        return (min(options.width, 16384), min(options.height, 16384))
+      }
+      var bounds = SDL_Rect()
+      if SDL_GetDisplayUsableBounds(0, &bounds) == 0 {
+        for (width, height) in [(1280, 960), (960, 720)]
+        where width <= Int(bounds.w) * 4 / 5 && height <= Int(bounds.h) * 4 / 5 {
+          return (width, height)
+        }
+      }
+      return (640, 480)
+    }
+
+    /// Runs until the machine ends; closing the window asks it to. Returns with the window closed.
+    public func run() {
+      while machine.isRunning { step() }
+      close()
+    }
+
+    /// Handles what has happened, waiting a little if nothing has, and shows a new picture if there is one.
+    func step() {
+      let now = SDL_GetTicks64()
+      let sincePresent = now &- lastPresent
+      let wait = sincePresent < SDLFrontend.frameMilliseconds / 2 ? 10 : 8
+      var event = SDL_Event()
+      if SDL_WaitEventTimeout(&event, Int32(wait)) != 0 {
+        repeat { handle(event) } while SDL_PollEvent(&event) != 0
+      }
+      flushMouse()
+      present()
+      updateTitle(force: false)
+    }
+
+    /// Closes the window and stops the sound. The front end cannot be used afterwards.
+    public func close() {
+      if closed { return }
+      closed = true
+      releaseKeys()
+      audio?.close()
+      audio = nil
+      screen.close()
+      SDL_DestroyWindow(window)
+      SDL_QuitSubSystem(SDL_INIT_VIDEO)
+    }
+
+    // MARK: Events
+
+    private func handle(_ event: SDL_Event) {
+      switch SDL_EventType(rawValue: event.type) {
+      case SDL_QUIT: machine.requestStop()
+      case SDL_KEYDOWN, SDL_KEYUP:
+        let key = event.key
+        handleKey(
+          UInt16(truncatingIfNeeded: key.keysym.scancode.rawValue),
+          down: event.type == SDL_KEYDOWN.rawValue, isRepeat: key.repeat != 0)
+      case SDL_WINDOWEVENT: handleWindow(event.window)
+      case SDL_MOUSEMOTION:
+        if grabbed {
+          motion.dx += Int(event.motion.xrel)
+          motion.dy += Int(event.motion.yrel)
+          mouseChanged = true
+        }
+      case SDL_MOUSEBUTTONDOWN:
+        if grabbed {
+          setButton(event.button.button, down: true)
+        } else if machine.hasMouse, event.button.button == 1 {
+          setGrab(true)
+        }
+      case SDL_MOUSEBUTTONUP: if grabbed { setButton(event.button.button, down: false) }
+      case SDL_MOUSEWHEEL:
+        if grabbed {
+          motion.wheel += Int(event.wheel.y)
+          mouseChanged = true
+        }
+      case SDL_RENDER_TARGETS_RESET, SDL_RENDER_DEVICE_RESET:
+        screen.forgetTextures()
+        needsRedraw = true
+        shownSequence = nil
+      default: break
+      }
+    }
+
+    private func handleWindow(_ event: SDL_WindowEvent) {
+      switch SDL_WindowEventID(rawValue: UInt32(event.event)) {
+      case SDL_WINDOWEVENT_FOCUS_LOST:
+        releaseKeys()
+        if grabbed { setGrab(false) }
+      case SDL_WINDOWEVENT_CLOSE: machine.requestStop()
+      case SDL_WINDOWEVENT_EXPOSED, SDL_WINDOWEVENT_SIZE_CHANGED, SDL_WINDOWEVENT_RESTORED,
+        SDL_WINDOWEVENT_SHOWN:
+        needsRedraw = true
+      default: break
+      }
+    }
+
+    private func handleKey(_ usage: UInt16, down: Bool, isRepeat: Bool) {
+      switch keys.key(usage, down: down, isRepeat: isRepeat) {
+      case .ignore: break
+      case .post(let usage, let down): machine.post(keyUsage: usage, down: down)
+      case .command(let command): perform(command)
+      }
+    }
+
+    private func perform(_ command: HostCommand) {
+      switch command {
+      case .fullScreen: toggleFullScreen()
+      case .grab: setGrab(!grabbed)
+      case .integerScaling:
+        screen.integerScaling.toggle()
+        needsRedraw = true
+      case .screenshot: takeScreenshot()
+      case .paste:
+        guard let text = SDL_GetClipboardText() else { return }
+        let string = String(cString: text)
+        SDL_free(text)
+        // The modifiers of the combination must not mix with the text.
+        releaseKeys()
+        machine.paste(string)
+      case .sendDelete:
+        machine.post(keyUsage: 0x4C, down: true)
+        machine.post(keyUsage: 0x4C, down: false)
+      }
+    }
+
+    private func releaseKeys() {
+      for usage in keys.releaseAll() { machine.post(keyUsage: usage, down: false) }
+      if buttons != 0 {
+        buttons = 0
+        mouseChanged = true
+        flushMouse()
+      }
+    }
+
+    private func setButton(_ button: UInt8, down: Bool) {
+      let bit: UInt8
+      switch button {
+      case 1: bit = 1
+      case 2: bit = 4
+      case 3: bit = 2
+      default: return
+      }
+      // Motion up to now belongs to the old buttons.
+      flushMouse()
+      buttons = down ? buttons | bit : buttons & ~bit
+      mouseChanged = true
+      flushMouse()
+    }
+
+    private func flushMouse() {
+      if !mouseChanged { return }
+      mouseChanged = false
+      machine.postMouse(dx: motion.dx, dy: motion.dy, wheel: motion.wheel, buttons: buttons)
+      motion = (0, 0, 0)
+    }
+
+    // MARK: Window
+
+    private func setGrab(_ on: Bool) {
+      if on == grabbed { return }
+      grabbed = on
+      if machine.hasMouse { SDL_SetRelativeMouseMode(on ? SDL_TRUE : SDL_FALSE) }
+      SDL_SetWindowKeyboardGrab(window, on ? SDL_TRUE : SDL_FALSE)
+      if !on, buttons != 0 {
+        buttons = 0
+        mouseChanged = true
+      }
+      updateTitle(force: true)
+    }
+
+    private func toggleFullScreen() {
+      let flags = fullScreen ? 0 : SDL_WINDOW_FULLSCREEN_DESKTOP.rawValue
+      if SDL_SetWindowFullscreen(window, flags) == 0 { fullScreen.toggle() }
+      SDL_ShowCursor(fullScreen ? 0 : 1)
+      needsRedraw = true
+    }
+
+    private func present() {
+      let now = SDL_GetTicks64()
+      if now &- lastPresent < SDLFrontend.frameMilliseconds { return }
+      if machine.frames.sequence != shownSequence {
+        shownSequence = machine.frames.withLatest { frame, sequence in
+          screen.upload(frame)
+          return sequence
+        }
+        needsRedraw = true
+      }
+      if !needsRedraw { return }
+      needsRedraw = false
+      lastPresent = now
+      screen.draw()
+    }
+
+    private func updateTitle(force: Bool) {
+      let now = SDL_GetTicks64()
+      if !force, now &- lastTitleTime < 500 { return }
+      lastTitleTime = now
+      var parts = [options.title, machine.titleStatus]
+      if let notice, now < notice.until {
+        parts.append(notice.text)
+      } else if grabbed {
+        parts.append("Ctrl+Alt+G releases")
+      } else {
+        parts.append(machine.hasMouse ? "click or Ctrl+Alt+G grabs" : "Alt+Enter full screen")
+      }
+      let title = parts.filter { !$0.isEmpty }.joined(separator: " - ")
+      if title == lastTitle { return }
+      lastTitle = title
+      SDL_SetWindowTitle(window, title)
+    }
+
+    private func takeScreenshot() {
+      let file = PNG.encode(machine.frames.latest())
+      let now = SDL_GetTicks64()
+      // A name that is free; "x" makes creating it exclusive.
+      for number in 1...9999 {
+        let path = "\(options.screenshotDirectory)/apus-\(number).png"
+        guard let stream = SDL_RWFromFile(path, "rb") else {
+          guard let output = SDL_RWFromFile(path, "wb") else { break }
+          let written = SDL_RWwrite(output, file, 1, file.count)
+          let ok = SDL_RWclose(output) == 0 && written == file.count
+          notice = (ok ? "saved \(path)" : "no screenshot: \(SDLFrontend.lastError)", now + 4000)
+          updateTitle(force: true)
+          return
+        }
+        SDL_RWclose(stream)
+      }
+      notice = ("no screenshot: \(SDLFrontend.lastError)", now + 4000)
+      updateTitle(force: true)
+    }
+
+    /// What the window shows, for tests.
+    func capture() -> Frame? { screen.capture() }
+  }
+#else
+  import Machine
+
+  /// The window of a machine, in a build without one.
+  @MainActor
+  public final class SDLFrontend {
+    /// Whether this build has a window at all.
+    public nonisolated static let isAvailable = false
+
+    /// - Throws: always; the program was built without SDL.
+    public init(
+      machine: any FrontendMachine, options: FrontendOptions = FrontendOptions()
+    ) throws(FrontendError) {
+      throw FrontendError("this apus was built without SDL and has no window; use --headless")
+    }
+
+    /// Never reached.
+    public func run() {}
+    /// Never reached.
+    public func close() {}
+  }
+#endif

@@ -1,0 +1,215 @@
+#if SDL
+  import CSDL2
+  import Machine
+  import Synchronization
+  import Testing
+  import Video
+
+  @testable import SDLFrontend
+
+  #if canImport(Glibc)
+    import Glibc
+  #elseif canImport(Musl)
+    import Musl
+  #elseif canImport(Darwin)
+    import Darwin
+  #endif
+
+  private final class FakeMachine: FrontendMachine {
+    struct Seen {
+      var keys: [String] = []
+      var mouse: [String] = []
+      var stops = 0
+      var samples = 0
+      var pasted = ""
+    }
+    let frames = FrameMailbox()
+    let seen = Mutex(Seen())
+    let hasMouse: Bool
+    init(hasMouse: Bool = false) { self.hasMouse = hasMouse }
+    func post(keyUsage: UInt16, down: Bool) {
+      seen.withLock { $0.keys.append((down ? "+" : "-") + String(keyUsage, radix: 16)) }
+    }
+    func postMouse(dx: Int, dy: Int, wheel: Int, buttons: UInt8) {
+      seen.withLock { $0.mouse.append("\(dx),\(dy),\(wheel),\(buttons)") }
+    }
+    func paste(_ text: String) { seen.withLock { $0.pasted += text } }
+    var titleStatus: String { "33 MHz" }
+    var isRunning: Bool { seen.withLock { $0.stops == 0 } }
+    func requestStop() { seen.withLock { $0.stops += 1 } }
+    func speakerSamples(into buffer: UnsafeMutableBufferPointer<Int16>, rate: Int) {
+      buffer.update(repeating: 0)
+      seen.withLock { $0.samples += buffer.count }
+    }
+    var keys: [String] { seen.withLock { $0.keys } }
+    var mouse: [String] { seen.withLock { $0.mouse } }
+  }
+
+  /// With SDL's dummy drivers: everything but a real display.
+  @MainActor @Suite(.serialized) struct SDLWindowTests {
+    init() {
+      setenv("SDL_VIDEODRIVER", "dummy", 1)
+      setenv("SDL_AUDIODRIVER", "dummy", 1)
+    }
+
+    private func open(_ machine: FakeMachine, sound: Bool = false) throws -> SDLFrontend {
+      var options = FrontendOptions()
+      options.width = 640
+      options.height = 480
+      options.sound = sound
+      return try SDLFrontend(machine: machine, options: options)
+    }
+
+    private func push(_ type: SDL_EventType, _ change: (inout SDL_Event) -> Void = { _ in }) {
+      var event = SDL_Event()
+      event.type = type.rawValue
+      change(&event)
+      SDL_PushEvent(&event)
+    }
+
+    private func key(_ usage: UInt32, down: Bool, again: Bool = false) {
+      push(down ? SDL_KEYDOWN : SDL_KEYUP) {
+        $0.key.keysym.scancode = SDL_Scancode(rawValue: usage)
+        $0.key.repeat = again ? 1 : 0
+        $0.key.state = down ? 1 : 0
+      }
+    }
+
+    private func loseFocus() {
+      push(SDL_WINDOWEVENT) { $0.window.event = UInt8(SDL_WINDOWEVENT_FOCUS_LOST.rawValue) }
+    }
+
+    @Test func aPictureAppearsScaledAndLetterboxed() throws {
+      let machine = FakeMachine()
+      let frontend = try open(machine)
+      defer { frontend.close() }
+      var frame = Frame(width: 320, height: 240)
+      for i in frame.pixels.indices {
+        frame.pixels[i] = i % 320 < 160 ? 0xFFFF_0000 : i / 320 < 120 ? 0xFF00_FF00 : 0xFF00_00FF
+      }
+      machine.frames.publish(&frame)
+      // The dummy driver's window may have its own ideas of size; ask.
+      for _ in 0..<5 { frontend.step() }
+      let shown = try #require(frontend.capture())
+      #expect(shown[shown.width / 4, shown.height / 2] == 0xFF0000)
+      #expect(shown[shown.width * 3 / 4, shown.height / 4] == 0x00FF00)
+      #expect(shown[shown.width * 3 / 4, shown.height * 3 / 4] == 0x0000FF)
+      #expect(shown[shown.width / 2 - 1, 10] == 0xFF0000)
+      #expect(shown[shown.width / 2, 10] == 0x00FF00)
+    }
+
+    @Test func aSizeThatDoesNotDivideStaysSharp() throws {
+      let machine = FakeMachine()
+      let frontend = try open(machine)
+      defer { frontend.close() }
+      var frame = Frame(width: 320, height: 200)
+      for i in frame.pixels.indices {
+        frame.pixels[i] = i / 320 % 2 == 0 ? 0xFFFF_FFFF : 0xFF00_0000
+      }
+      machine.frames.publish(&frame)
+      for _ in 0..<5 { frontend.step() }
+      let shown = try #require(frontend.capture())
+      let column = (0..<shown.height).map { shown[100, $0] & 0xFF }
+      // 200 lines on 480 rows: every line has at least one row of its own colour.
+      for line in 0..<200 {
+        let middle = Int((Double(line) + 0.5) * 2.4)
+        #expect(line % 2 == 0 ? column[middle] > 200 : column[middle] < 55)
+      }
+    }
+
+    @Test func keysReachTheMachineAndNoneStayDown() throws {
+      let machine = FakeMachine()
+      let frontend = try open(machine)
+      defer { frontend.close() }
+      key(0x04, down: true)
+      key(0x04, down: true, again: true)
+      key(0x04, down: false)
+      key(0xE1, down: true)
+      key(0x3A, down: true)
+      frontend.step()
+      #expect(machine.keys == ["+4", "-4", "+e1", "+3a"])
+      loseFocus()
+      frontend.step()
+      #expect(machine.keys.suffix(2) == ["-3a", "-e1"])
+      key(0xE1, down: false)
+      frontend.step()
+      #expect(machine.keys.count == 6)
+    }
+
+    @Test func altEnterSwitchesToFullScreenAndBack() throws {
+      let machine = FakeMachine()
+      let frontend = try open(machine)
+      defer { frontend.close() }
+      for expected in [true, false] {
+        key(0xE2, down: true)
+        key(0x28, down: true)
+        key(0x28, down: false)
+        key(0xE2, down: false)
+        frontend.step()
+        #expect(frontend.fullScreen == expected)
+      }
+      #expect(machine.keys == ["+e2", "-e2", "+e2", "-e2"])
+    }
+
+    @Test func theMouseIsGrabbedByAClickAndReleasedByTheKeys() throws {
+      let machine = FakeMachine(hasMouse: true)
+      let frontend = try open(machine)
+      defer { frontend.close() }
+      push(SDL_MOUSEMOTION) { $0.motion.xrel = 5 }
+      push(SDL_MOUSEBUTTONDOWN) { $0.button.button = 1 }
+      push(SDL_MOUSEBUTTONUP) { $0.button.button = 1 }
+      frontend.step()
+      #expect(frontend.grabbed)
+      let before = machine.mouse.count
+      push(SDL_MOUSEMOTION) {
+        $0.motion.xrel = 5
+        $0.motion.yrel = -3
+      }
+      push(SDL_MOUSEBUTTONDOWN) { $0.button.button = 3 }
+      frontend.step()
+      #expect(Array(machine.mouse[before...]) == ["5,-3,0,0", "0,0,0,2"])
+      for usage in [0xE0, 0xE2, 0x0A] as [UInt32] { key(usage, down: true) }
+      frontend.step()
+      #expect(!frontend.grabbed)
+      #expect(machine.mouse.last == "0,0,0,0")
+    }
+
+    @Test func closingTheWindowEndsTheLoop() throws {
+      let machine = FakeMachine()
+      let frontend = try open(machine)
+      push(SDL_QUIT)
+      frontend.run()
+      #expect(machine.seen.withLock { $0.stops } == 1)
+    }
+
+    @Test func theSoundThreadPullsSamples() throws {
+      let machine = FakeMachine()
+      let frontend = try open(machine, sound: true)
+      for _ in 0..<20 { frontend.step() }
+      frontend.close()
+      #expect(machine.seen.withLock { $0.samples } >= 1024)
+    }
+
+    @Test func theScreenshotKeyWritesAFile() throws {
+      let machine = FakeMachine()
+      var template = Array("/tmp/apus-test-XXXXXX".utf8CString)
+      try #require(mkdtemp(&template) != nil)
+      let directory = String(decoding: template.dropLast().map(UInt8.init), as: UTF8.self)
+      var options = FrontendOptions()
+      options.sound = false
+      options.screenshotDirectory = directory
+      let frontend = try SDLFrontend(machine: machine, options: options)
+      defer { frontend.close() }
+      for usage in [0xE0, 0xE2, 0x16] as [UInt32] { key(usage, down: true) }
+      frontend.step()
+      let path = directory + "/apus-1.png"
+      let file = try #require(fopen(path, "rb"))
+      var head = [UInt8](repeating: 0, count: 8)
+      #expect(fread(&head, 1, 8, file) == 8)
+      fclose(file)
+      #expect(head == [137, 80, 78, 71, 13, 10, 26, 10])
+      unlink(path)
+      rmdir(directory)
+    }
+  }
+#endif
