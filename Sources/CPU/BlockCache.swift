@@ -1,7 +1,242 @@
-// placeholder
-public final class BlockCache {}
-extension CPU {
-  func codeEpochChanged() {}
-  func codeWritten(page: UInt32, granules: UInt64) {}
-  func memoryMapChanged() { flushTLB() }
+// Decoded code.
+//
+// Owns: blocks of records keyed by physical address and code size, the arena they live in, their lists by page, and two lookaside
+// tables keyed by linear address (blocks, pages) that hold within one translation epoch. A block lies in one page; an instruction
+// that crosses into the next page is a block of its own. Writes to decoded bytes drop the blocks they touch.
+// Must not know: what records do. Follows: Intel SDM volume 3, section 8.1.3 (self-modifying code).
+
+import Host
+
+/// A run of decoded instructions.
+struct Block {
+  var records: UnsafeMutablePointer<Instruction>
+  /// Physical address of the first byte.
+  var physical: UInt32
+  /// Code segment's D bit.
+  var big: Bool
+  /// Number of records.
+  var count: Int32
+  /// Bytes covered; set out of reach when the block is dropped, so that the run loop's limit check refuses it.
+  var byteLength: Int64
+  /// Granules of its page that it covers.
+  var granules: UInt64
+  /// Second page of a block that crosses, or UInt32.max.
+  var secondPage: UInt32
+  /// Next block in the same hash bucket, and in the same page.
+  var nextInBucket: UnsafeMutablePointer<Block>?
+  var nextInPage: UnsafeMutablePointer<Block>?
+}
+
+typealias BlockPointer = UnsafeMutablePointer<Block>
+
+/// All decoded blocks.
+final class BlockCache {
+  static let droppedLength = Int64.max / 4
+  static let maximumCount = 64
+  private static let buckets = 1 << 15
+  private static let lookasideSize = 1 << 13
+  private static let pageLookasideSize = 1 << 8
+  private static let arenaRecords = 1 << 19
+  private static let arenaBlocks = 1 << 17
+
+  /// Lookaside entry: linear address with mode and epoch, and the block.
+  struct Entry {
+    var tag: UInt64
+    var block: BlockPointer?
+  }
+
+  private let regions: [HostMemory]
+  let lookaside: UnsafeMutablePointer<Entry>
+  private let pageTags: UnsafeMutablePointer<UInt64>
+  private let pagePhysical: UnsafeMutablePointer<UInt32>
+  private let bucketHeads: UnsafeMutablePointer<BlockPointer?>
+  private let pageHeads: UnsafeMutablePointer<BlockPointer?>
+  private let arena: UnsafeMutablePointer<Instruction>
+  private let blockArena: UnsafeMutablePointer<Block>
+  private var usedRecords = 0
+  private var usedBlocks = 0
+  private var crossing: [BlockPointer] = []
+  /// How often everything was dropped, and how many blocks writes dropped.
+  private(set) var flushes = 0
+  private(set) var invalidations = 0
+  private(set) var decodedBlocks = 0
+
+  init() throws(HostError) {
+    let sizes = [
+      BlockCache.lookasideSize * MemoryLayout<Entry>.stride, BlockCache.pageLookasideSize * 8,
+      BlockCache.pageLookasideSize * 4, BlockCache.buckets * 8, (1 << 20) * 8,
+      BlockCache.arenaRecords * MemoryLayout<Instruction>.stride,
+      BlockCache.arenaBlocks * MemoryLayout<Block>.stride,
+    ]
+    var all: [HostMemory] = []
+    for size in sizes { all.append(try HostMemory(count: size)) }
+    regions = all
+    lookaside = all[0].base.bindMemory(to: Entry.self, capacity: BlockCache.lookasideSize)
+    pageTags = all[1].base.bindMemory(to: UInt64.self, capacity: BlockCache.pageLookasideSize)
+    pagePhysical = all[2].base.bindMemory(to: UInt32.self, capacity: BlockCache.pageLookasideSize)
+    bucketHeads = all[3].base.bindMemory(to: BlockPointer?.self, capacity: BlockCache.buckets)
+    pageHeads = all[4].base.bindMemory(to: BlockPointer?.self, capacity: 1 << 20)
+    arena = all[5].base.bindMemory(to: Instruction.self, capacity: BlockCache.arenaRecords)
+    blockArena = all[6].base.bindMemory(to: Block.self, capacity: BlockCache.arenaBlocks)
+  }
+
+  @inline(__always)
+  func slot(_ linear: UInt32) -> UnsafeMutablePointer<Entry> {
+    lookaside + Int((linear ^ linear >> 12) & UInt32(BlockCache.lookasideSize - 1))
+  }
+
+  /// The physical page of a linear page in the epoch and mode of `tag`.
+  @inline(__always)
+  func cachedPage(_ tag: UInt64, _ linear: UInt32) -> UInt32? {
+    let n = Int(linear >> 12) & (BlockCache.pageLookasideSize - 1)
+    return pageTags[n] == tag ? pagePhysical[n] : nil
+  }
+
+  func cachePage(_ tag: UInt64, _ linear: UInt32, _ physicalPage: UInt32) {
+    let n = Int(linear >> 12) & (BlockCache.pageLookasideSize - 1)
+    pageTags[n] = tag
+    pagePhysical[n] = physicalPage
+  }
+
+  /// Empties the lookaside tables (the epoch counter wrapped).
+  func clearLookaside() {
+    for n in 0..<BlockCache.lookasideSize { lookaside[n] = Entry(tag: 0, block: nil) }
+    for n in 0..<BlockCache.pageLookasideSize { pageTags[n] = 0 }
+  }
+
+  @inline(__always)
+  private func bucket(_ physical: UInt32) -> Int {
+    Int((physical ^ physical >> 15) & UInt32(BlockCache.buckets - 1))
+  }
+
+  /// The block at a physical address, or nil.
+  func find(physical: UInt32, big: Bool, secondPage: UInt32?) -> BlockPointer? {
+    var candidate = bucketHeads[bucket(physical)]
+    while let block = candidate {
+      if block.pointee.physical == physical && block.pointee.big == big {
+        let second = block.pointee.secondPage
+        if second == UInt32.max || second == secondPage { return block }
+      }
+      candidate = block.pointee.nextInBucket
+    }
+    return nil
+  }
+
+  /// Whether an arena is too full for another block.
+  var isFull: Bool {
+    usedRecords + BlockCache.maximumCount > BlockCache.arenaRecords
+      || usedBlocks + 1 > BlockCache.arenaBlocks
+  }
+
+  /// Where the next block's records go (room for `maximumCount`).
+  var nextRecords: UnsafeMutablePointer<Instruction> { arena + usedRecords }
+
+  /// Enters a block whose records were written at `nextRecords`.
+  func insert(
+    physical: UInt32, big: Bool, count: Int, byteLength: Int, granules: UInt64, secondPage: UInt32
+  ) -> BlockPointer {
+    let block = blockArena + usedBlocks
+    let head = bucket(physical)
+    let page = Int(physical >> 12)
+    block.initialize(
+      to: Block(
+        records: nextRecords, physical: physical, big: big, count: Int32(count),
+        byteLength: Int64(byteLength), granules: granules, secondPage: secondPage,
+        nextInBucket: bucketHeads[head], nextInPage: pageHeads[page]))
+    bucketHeads[head] = block
+    pageHeads[page] = block
+    if secondPage != UInt32.max { crossing.append(block) }
+    usedBlocks += 1
+    usedRecords += count
+    decodedBlocks += 1
+    return block
+  }
+
+  private func removeFromBucket(_ block: BlockPointer) {
+    let head = bucket(block.pointee.physical)
+    if bucketHeads[head] == block {
+      bucketHeads[head] = block.pointee.nextInBucket
+      return
+    }
+    var p = bucketHeads[head]
+    while let q = p {
+      if q.pointee.nextInBucket == block {
+        q.pointee.nextInBucket = block.pointee.nextInBucket
+        return
+      }
+      p = q.pointee.nextInBucket
+    }
+  }
+
+  /// Drops the blocks of a page that cover any of `granules`; returns the granules still covered.
+  func invalidate(page: UInt32, granules: UInt64) -> UInt64 {
+    var left: UInt64 = 0
+    var kept: BlockPointer? = nil
+    var p = pageHeads[Int(page)]
+    while let block = p {
+      p = block.pointee.nextInPage
+      if block.pointee.granules & granules != 0 {
+        removeFromBucket(block)
+        block.pointee.byteLength = BlockCache.droppedLength
+        invalidations += 1
+      } else {
+        block.pointee.nextInPage = kept
+        kept = block
+        left |= block.pointee.granules
+      }
+    }
+    pageHeads[Int(page)] = kept
+    if !crossing.isEmpty {
+      crossing.removeAll { block in
+        if block.pointee.byteLength == BlockCache.droppedLength { return true }
+        guard block.pointee.secondPage == page else { return false }
+        // The tail of a crossing instruction lies in the first granule.
+        if granules & 1 == 0 {
+          left |= 1
+          return false
+        }
+        removeFromBucket(block)
+        removeFromPage(block)
+        block.pointee.byteLength = BlockCache.droppedLength
+        invalidations += 1
+        return true
+      }
+    }
+    return left
+  }
+
+  private func removeFromPage(_ block: BlockPointer) {
+    let page = Int(block.pointee.physical >> 12)
+    if pageHeads[page] == block {
+      pageHeads[page] = block.pointee.nextInPage
+      return
+    }
+    var p = pageHeads[page]
+    while let q = p {
+      if q.pointee.nextInPage == block {
+        q.pointee.nextInPage = block.pointee.nextInPage
+        return
+      }
+      p = q.pointee.nextInPage
+    }
+  }
+
+  /// Drops everything; `pageDropped` hears of each page that held code. Must not be called while a block runs.
+  func removeAll(_ pageDropped: (UInt32) -> Void) {
+    flushes += 1
+    for n in 0..<usedBlocks {
+      let page = blockArena[n].physical >> 12
+      if pageHeads[Int(page)] != nil {
+        pageHeads[Int(page)] = nil
+        pageDropped(page)
+      }
+      let second = blockArena[n].secondPage
+      if second != UInt32.max { pageDropped(second) }
+    }
+    for n in 0..<BlockCache.buckets where bucketHeads[n] != nil { bucketHeads[n] = nil }
+    crossing.removeAll()
+    usedBlocks = 0
+    usedRecords = 0
+    clearLookaside()
+  }
 }

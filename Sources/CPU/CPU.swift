@@ -32,6 +32,13 @@ public final class CPU {
   /// The last control transfers (from, to), for reports; see `recordBranch`.
   var branchRing: [(from: UInt32, to: UInt32)] = Array(repeating: (0, 0), count: 16)
   var branchIndex = 0
+  /// Linear addresses of the last blocks run, for reports.
+  let trail: UnsafeMutablePointer<UInt32>
+  var trailIndex = 0
+  /// The decoder for this model.
+  let decoder: Decoder
+  /// Counts changes of translation; part of `codeTag`.
+  var codeEpoch: UInt64 = 1
   /// A record that decodes to nothing; where `current` points outside of blocks.
   private let idle: UnsafeMutablePointer<Instruction>
 
@@ -53,7 +60,10 @@ public final class CPU {
     gpr32 = UnsafeMutableRawPointer(s).assumingMemoryBound(to: UInt32.self)
     precondition(MemoryLayout<CPUState>.offset(of: \CPUState.segments) == 64)
     precondition(MemoryLayout<SegmentCache>.stride == 32)
-    blocks = BlockCache()
+    blocks = try BlockCache()
+    decoder = Decoder(model: model)
+    trail = .allocate(capacity: 32)
+    trail.initialize(repeating: 0, count: 32)
     memory.codeWritten = { [unowned self] page, mask in
       self.codeWritten(page: page, granules: mask)
     }
@@ -65,6 +75,7 @@ public final class CPU {
     s.deallocate()
     fpu.deallocate()
     idle.deallocate()
+    trail.deallocate()
   }
 
   // MARK: - Registers
@@ -162,6 +173,7 @@ public final class CPU {
     } else {
       s.pointee.attention &= ~Attention.breakpoints
     }
+    updateCodeTag()
     stopAfterCurrent()
   }
 

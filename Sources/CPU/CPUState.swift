@@ -125,6 +125,8 @@ public enum Attention {
   public static let stop: UInt32 = 32
   /// A debugger's breakpoints or step requests.
   public static let debugger: UInt32 = 64
+  /// HLT was executed (`halted`): looked at before the next block.
+  public static let halted: UInt32 = 128
 }
 
 /// Everything the processor keeps, as plain data.
@@ -172,6 +174,9 @@ public struct CPUState {
   public var readTable: UnsafeMutablePointer<Int>
   public var writeTable: UnsafeMutablePointer<Int>
 
+  /// High part of lookups of decoded code: translation epoch, privilege, code size; see `CPU.updateCodeTag`.
+  public var codeTag: UInt64 = 0
+
   /// Current privilege level, 0 to 3 (0 in real mode, 3 in V86 mode).
   public var cpl: Int = 0
   public var cr0: UInt32 = 0
@@ -191,6 +196,8 @@ public struct CPUState {
   public var halted: Bool = false
   /// Triple fault: only a reset resumes.
   public var shutdown: Bool = false
+  /// The shadow comes from MOV SS or POP SS and holds back debug traps too.
+  public var shadowHoldsTraps: Bool = false
   /// NMI is blocked until the next IRET.
   public var nmiBlocked: Bool = false
   /// PAE: the four page-directory pointers, loaded with CR3.

@@ -7,8 +7,8 @@
 /// Register operands are byte offsets into the general register file at the start of `CPUState` (so AH is 1, ECX is 4), which
 /// makes 8, 16 and 32 bit access one load; offset 32 is a register that is always zero.
 public struct Instruction {
-  /// What to execute: `Handler.rawValue`.
-  public var handler: UInt16 = 0
+  /// What to execute: a `Handler`.
+  var handler = Handler.ud
   /// Offset from the block's first byte to the byte after this instruction.
   public var nextOffset: UInt16 = 0
   /// Length in bytes, 1 to 15.

@@ -152,6 +152,13 @@ extension CPU {
   {
     try checkAlignment(linear, size, access)
     let first = min(size, 0x1000 &- (linear & 0xFFF))
+    let entry = s.pointee.writeTable[Int(linear >> 12)]
+    if entry < 0 && first == size && access == userAccess {
+      // A page that holds code: the entry still tells where it is.
+      let host = (entry & Int.max) &+ Int(linear)
+      physicalWrite(UInt32(truncatingIfNeeded: host &- Int(bitPattern: memory.ram)), value, size)
+      return
+    }
     let a = try translate(linear, access.union(.write))
     if first == size {
       physicalWrite(a, value, size)

@@ -1,0 +1,37 @@
+// What the interpreter's switch dispatches on: an operation together with its operand shape and size.
+//
+// Naming: RR register,register; RM register from memory; MR memory from register; RI, MI with an immediate; then the size in bits.
+// The decoder relies on the order of the arithmetic cases: operation, size, shape.
+// Must not know: behaviour.
+
+enum Handler: UInt16 {
+  case
+    addRR8, addRM8, addMR8, addRI8, addMI8, addRR16, addRM16, addMR16, addRI16, addMI16, addRR32,
+    addRM32, addMR32, addRI32, addMI32, orRR8, orRM8, orMR8, orRI8, orMI8, orRR16, orRM16,
+    orMR16, orRI16, orMI16, orRR32, orRM32, orMR32, orRI32, orMI32, adcRR8, adcRM8, adcMR8,
+    adcRI8, adcMI8, adcRR16, adcRM16, adcMR16, adcRI16, adcMI16, adcRR32, adcRM32, adcMR32,
+    adcRI32, adcMI32, sbbRR8, sbbRM8, sbbMR8, sbbRI8, sbbMI8, sbbRR16, sbbRM16, sbbMR16, sbbRI16,
+    sbbMI16, sbbRR32, sbbRM32, sbbMR32, sbbRI32, sbbMI32, andRR8, andRM8, andMR8, andRI8, andMI8,
+    andRR16, andRM16, andMR16, andRI16, andMI16, andRR32, andRM32, andMR32, andRI32, andMI32,
+    subRR8, subRM8, subMR8, subRI8, subMI8, subRR16, subRM16, subMR16, subRI16, subMI16, subRR32,
+    subRM32, subMR32, subRI32, subMI32, xorRR8, xorRM8, xorMR8, xorRI8, xorMI8, xorRR16, xorRM16,
+    xorMR16, xorRI16, xorMI16, xorRR32, xorRM32, xorMR32, xorRI32, xorMI32, cmpRR8, cmpRM8,
+    cmpMR8, cmpRI8, cmpMI8, cmpRR16, cmpRM16, cmpMR16, cmpRI16, cmpMI16, cmpRR32, cmpRM32,
+    cmpMR32, cmpRI32, cmpMI32, testRR8, testRM8, testMR8, testRI8, testMI8, testRR16, testRM16,
+    testMR16, testRI16, testMI16, testRR32, testRM32, testMR32, testRI32, testMI32, movRR8,
+    movRR16, movRR32, movRM8, movRM16, movRM32, movMR8, movMR16, movMR32, movRI8, movRI16,
+    movRI32, movMI8, movMI16, movMI32, inc8R, inc16R, inc32R, dec8R, dec16R, dec32R, incM8,
+    incM16, incM32, decM8, decM16, decM32, push16R, push32R, push16I, push32I, push16M, push32M,
+    pop16R, pop32R, pop16M, pop32M, lea16, lea32, jo, jno, jb, jnb, jz, jnz, jbe, jnbe, js, jns,
+    jp, jnp, jl, jnl, jle, jnle, jmpRel, call16, call32, ret16, ret32, jmp16E, jmp32E, call16E,
+    call32E, loop, movzx32R8, movzx32M8, movzx32R16, movzx32M16, movsx32R8, movsx32M8,
+    movsx32R16, movsx32M16, movzx16, movsx16, shl32I, shr32I, sar32I, shift8, shift16, shift32,
+    setcc, cmov16, cmov32, imul16, imul32, imul16I, imul32I, not, neg, mulDiv, cwde, cdq, cbw16,
+    cwd16, xchg, nop, leave16, leave32, string, fpu, system, ud, lengthFault, inPort, outPort,
+    ins, outs, pusha, popa, bound, daa, das, aaa, aas, aam, aad, salc, xlat, sahf, lahf, cmc,
+    clc, stc, cld, std, enter, bitTest, bitTestImm, bsf, bsr, shld, shrd, cmpxchg8, cmpxchg16,
+    cmpxchg32, cmpxchg8b, xadd8, xadd16, xadd32, bswap, loopz, loopnz, jcxz
+
+  /// The number of operand shapes of the arithmetic and MOV cases.
+  static let shapes: UInt16 = 5
+}

@@ -1,0 +1,379 @@
+// The run loop: finds blocks, executes records, counts, looks at interrupts between blocks.
+//
+// Owns: the order in which pending things are taken, exact counting on every path, fetching and decoding of code.
+// Must not know: what instructions do, any device.
+// Follows: Intel SDM volume 3, section 6.9 (priority among simultaneous events), 6.8.3 (interrupt shadow), 17.3 (single step).
+
+/// Why `CPU.run` came back.
+public enum RunExit: Equatable, Sendable {
+  /// The deadline is reached.
+  case deadline
+  /// `requestStop` was called.
+  case stopRequested
+  /// HLT, and nothing deliverable is pending.
+  case halted
+  /// Triple fault.
+  case shutdown
+}
+
+extension CPU {
+  /// Executes until the deadline (`setDeadline`) or until something needs the machine.
+  public func run() -> RunExit {
+    let s = self.s
+    while true {
+      if s.pointee.retired >= s.pointee.deadline { return .deadline }
+      var limit = s.pointee.deadline &- s.pointee.retired
+      var stepping = false
+      var trapped = false
+      if s.pointee.attention != 0 {
+        switch attend() {
+        case .proceed: break
+        case .again: continue
+        case .step(let trap):
+          limit = 1
+          stepping = true
+          trapped = trap
+        case .exit(let exit): return exit
+        }
+      }
+      let cs = segmentPointer(SegmentRegister.cs)
+      let eip = s.pointee.eip
+      let linear = cs.pointee.base &+ eip
+      let slot = blocks.slot(linear)
+      var block: BlockPointer
+      if slot.pointee.tag == s.pointee.codeTag | UInt64(linear),
+        let found = slot.pointee.block,
+        Int64(eip) &+ found.pointee.byteLength &- 1 <= Int64(cs.pointee.limit)
+      {
+        block = found
+      } else {
+        do throws(Fault) {
+          block = try fetchBlock(linear)
+        } catch {
+          s.pointee.retired &+= 1
+          deliverFault(error)
+          continue
+        }
+      }
+      let start = UnsafePointer(block.pointee.records)
+      let count = Int(block.pointee.count)
+      let stop = start + (limit < UInt64(count) ? Int(limit) : count)
+      trail[trailIndex & 31] = linear
+      trailIndex = trailIndex &+ 1
+      s.pointee.blockEIP = eip
+      s.pointee.blockStart = start
+      s.pointee.end = stop
+      s.pointee.eip = eip &+ UInt32(truncatingIfNeeded: block.pointee.byteLength)
+      var p = start
+      do throws(Fault) {
+        repeat {
+          s.pointee.current = p
+          try execute(p)
+          p += 1
+        } while p < s.pointee.end
+        s.pointee.retired &+= UInt64(p - start)
+        if p != start + count {
+          s.pointee.eip = eip &+ UInt32((p - 1).pointee.nextOffset)
+        }
+        leaveBlock()
+        if stepping { afterStep(trapped, p - 1) }
+      } catch {
+        // A fault counts one, so that a handler that faults for ever still lets time pass.
+        s.pointee.eip = currentEIP
+        s.pointee.retired &+= UInt64(p - start) &+ 1
+        leaveBlock()
+        deliverFault(error)
+      }
+    }
+  }
+
+  private enum Attended {
+    case proceed
+    case again
+    /// Run one instruction; whether a single-step trap follows.
+    case step(Bool)
+    case exit(RunExit)
+  }
+
+  /// Takes what is pending before an instruction, most urgent first.
+  private func attend() -> Attended {
+    let attention = s.pointee.attention
+    if s.pointee.shutdown {
+      s.pointee.attention &= ~Attention.stop
+      return .exit(.shutdown)
+    }
+    if attention & Attention.stop != 0 {
+      s.pointee.attention &= ~Attention.stop
+      return .exit(.stopRequested)
+    }
+    let trapFlag = s.pointee.eflags & EFLAGS.tf != 0
+    if attention & Attention.shadow != 0 {
+      s.pointee.attention &= ~Attention.shadow
+      if s.pointee.pendingDebug == 0 || s.pointee.shadowHoldsTraps {
+        return .step(trapFlag)
+      }
+    }
+    if s.pointee.pendingDebug != 0 {
+      s.pointee.retired &+= 1
+      deliverDebugTrap()
+      return .again
+    }
+    if attention & Attention.nmi != 0 && !s.pointee.nmiBlocked {
+      s.pointee.attention &= ~Attention.halted
+      s.pointee.retired &+= 1
+      deliverNMI()
+      return .again
+    }
+    if attention & Attention.intr != 0 && interruptsEnabled {
+      s.pointee.attention &= ~Attention.halted
+      s.pointee.retired &+= 1
+      deliverExternalInterrupt(vector: bus.acknowledgeInterrupt())
+      return .again
+    }
+    if s.pointee.halted { return .exit(.halted) }
+    s.pointee.attention &= ~Attention.halted
+    if attention & Attention.breakpoints != 0 {
+      let linear = segmentPointer(SegmentRegister.cs).pointee.base &+ s.pointee.eip
+      do throws(Fault) {
+        try checkInstructionBreakpoints(linear)
+      } catch {
+        s.pointee.retired &+= 1
+        deliverFault(error)
+        return .again
+      }
+      return .step(trapFlag)
+    }
+    if trapFlag { return .step(true) }
+    return .proceed
+  }
+
+  /// Whether a maskable interrupt is taken now.
+  @inline(__always)
+  private var interruptsEnabled: Bool { s.pointee.eflags & EFLAGS.if != 0 }
+
+  /// After one instruction that ran with TF set: the trap comes before the next one, unless the instruction called a handler itself.
+  private func afterStep(_ trapped: Bool, _ i: Insn) {
+    s.pointee.eflags &= ~EFLAGS.rf
+    guard trapped else { return }
+    switch i.pointee.opcode {
+    case 0xCC, 0xCD, 0xCE, 0xF1: if s.pointee.eflags & EFLAGS.tf == 0 { return }
+    default: break
+    }
+    s.pointee.pendingDebug |= 1 << 14
+    s.pointee.attention |= Attention.trap
+  }
+
+  // MARK: - Fetching
+
+  /// What distinguishes code lookups beside the linear address: epoch, privilege, code size. Call when one of them changed.
+  func updateCodeTag() {
+    let user: UInt64 = s.pointee.cpl == 3 ? 1 << 33 : 0
+    let big: UInt64 = segmentPointer(SegmentRegister.cs).pointee.isBig ? 1 << 32 : 0
+    s.pointee.codeTag = codeEpoch << 34 | user | big
+  }
+
+  /// Translations changed: lookaside entries no longer hold.
+  func codeEpochChanged() {
+    codeEpoch &+= 1
+    if codeEpoch >= 1 << 30 {
+      codeEpoch = 1
+      blocks.clearLookaside()
+    }
+    updateCodeTag()
+  }
+
+  /// The physical page of a linear page of code.
+  private func codePage(_ linear: UInt32) throws(Fault) -> UInt32 {
+    let tag = s.pointee.codeTag | UInt64(linear & 0xFFFF_F000)
+    if let page = blocks.cachedPage(tag, linear) { return page }
+    let page = try translate(linear, userAccess) >> 12
+    blocks.cachePage(tag, linear, page)
+    return page
+  }
+
+  /// Finds or decodes the block at a linear address.
+  /// - Throws: #GP when EIP is outside the segment, #PF.
+  @inline(never)
+  private func fetchBlock(_ linear: UInt32) throws(Fault) -> BlockPointer {
+    let cs = segmentPointer(SegmentRegister.cs).pointee
+    let eip = s.pointee.eip
+    guard eip <= cs.limit else { throw .gp(0) }
+    let page = try codePage(linear)
+    let physical = page << 12 | (linear & 0xFFF)
+    // The second page matters only for blocks that cross; they start in a page's last bytes.
+    var second: UInt32? = nil
+    if linear & 0xFFF > 0xFF0,
+      blocks.find(physical: physical, big: cs.isBig, secondPage: nil) == nil
+    {
+      // Only a look: a missing page is no fault before the instruction is known to reach it.
+      let cr2 = s.pointee.cr2
+      second = try? codePage(linear &+ 16)
+      s.pointee.cr2 = cr2
+    }
+    if let block = blocks.find(physical: physical, big: cs.isBig, secondPage: second),
+      Int64(eip) &+ block.pointee.byteLength &- 1 <= Int64(cs.limit)
+    {
+      let slot = blocks.slot(linear)
+      slot.pointee = BlockCache.Entry(tag: s.pointee.codeTag | UInt64(linear), block: block)
+      return block
+    }
+    if blocks.isFull { dropAllCode() }
+    return try decodeBlock(linear: linear, page: page, cs)
+  }
+
+  /// Decodes a block; makes it known unless it cannot be kept (code in devices, blocks cut by the segment limit).
+  private func decodeBlock(linear: UInt32, page: UInt32, _ cs: SegmentCache) throws(Fault)
+    -> BlockPointer
+  {
+    let offset = linear & 0xFFF
+    let limitRoom = UInt64(cs.limit) - UInt64(s.pointee.eip) + 1
+    let records = blocks.nextRecords
+    guard let host = memory.readPointer(page: page) else {
+      return try decodeOne(linear: linear, page: page, cs, limitRoom, keep: false)
+    }
+    let code = host.assumingMemoryBound(to: UInt8.self)
+    let room = Int(min(UInt64(0x1000 - offset), limitRoom))
+    var at = 0
+    var count = 0
+    while count < BlockCache.maximumCount && at < room {
+      let result = decoder.decode(
+        UnsafePointer(code + Int(offset) + at), count: room - at, big: cs.isBig,
+        into: &records[count])
+      if result == .needMore { break }
+      at += Int(records[count].length)
+      records[count].nextOffset = UInt16(at)
+      count += 1
+      if records[count - 1].flags & InstructionFlags.endsBlock != 0 { break }
+    }
+    if count == 0 {
+      return try decodeOne(linear: linear, page: page, cs, limitRoom, keep: true)
+    }
+    let physical = page << 12 | offset
+    let granules = PhysicalMemory.granuleMask(offset: offset, count: UInt32(at))
+    let block = blocks.insert(
+      physical: physical, big: cs.isBig, count: count, byteLength: at, granules: granules,
+      secondPage: UInt32.max)
+    holdCode(page: page, granules: granules)
+    blocks.slot(linear).pointee = BlockCache.Entry(
+      tag: s.pointee.codeTag | UInt64(linear), block: block)
+    return block
+  }
+
+  /// Decodes one instruction that crosses a page, runs into the segment limit, or lies in a device.
+  private func decodeOne(
+    linear: UInt32, page: UInt32, _ cs: SegmentCache, _ limitRoom: UInt64, keep: Bool
+  ) throws(Fault) -> BlockPointer {
+    let offset = linear & 0xFFF
+    let records = blocks.nextRecords
+    var secondPage = UInt32.max
+    var length = 0
+    let first = Int(0x1000 - offset)
+    let pageOne = page
+    try withUnsafeTemporaryBytes { (bytes) throws(Fault) in
+      var have = 0
+      let allowed = Int(min(limitRoom, UInt64(Decoder.maximumLength)))
+      func load(upTo count: Int, _ second: UInt32) {
+        while have < count {
+          let physical =
+            have < first
+            ? pageOne << 12 | (offset &+ UInt32(have)) : second << 12 | UInt32(have - first)
+          bytes[have] = UInt8(truncatingIfNeeded: memory.read(physical, width: 1))
+          have += 1
+        }
+      }
+      load(upTo: min(allowed, first), 0)
+      var result = decoder.decode(
+        UnsafePointer(bytes), count: have, big: cs.isBig, into: &records[0])
+      if result == .needMore {
+        if have == allowed { throw .gp(0) }
+        secondPage = try codePage((linear & 0xFFFF_F000) &+ 0x1000)
+        load(upTo: allowed, secondPage)
+        result = decoder.decode(
+          UnsafePointer(bytes), count: have, big: cs.isBig, into: &records[0])
+        if result == .needMore { throw .gp(0) }
+      }
+      length = Int(records[0].length)
+    }
+    records[0].nextOffset = UInt16(length)
+    let granules = PhysicalMemory.granuleMask(
+      offset: offset, count: UInt32(min(length, first)))
+    let block = blocks.insert(
+      physical: page << 12 | offset, big: cs.isBig, count: 1, byteLength: length,
+      granules: granules, secondPage: secondPage)
+    if keep {
+      holdCode(page: page, granules: granules)
+      if secondPage != UInt32.max { holdCode(page: secondPage, granules: 1) }
+      blocks.slot(linear).pointee = BlockCache.Entry(
+        tag: s.pointee.codeTag | UInt64(linear), block: block)
+    } else {
+      // Nothing tells of writes to a device: this block serves once.
+      _ = blocks.invalidate(page: page, granules: UInt64.max)
+      block.pointee.byteLength = Int64(length)
+    }
+    return block
+  }
+
+  private func withUnsafeTemporaryBytes(
+    _ body: (UnsafeMutablePointer<UInt8>) throws(Fault) -> Void
+  ) throws(Fault) {
+    var buffer: (UInt64, UInt64) = (0, 0)
+    var fault: Fault? = nil
+    withUnsafeMutableBytes(of: &buffer) { raw in
+      do throws(Fault) {
+        try body(raw.baseAddress.unsafelyUnwrapped.assumingMemoryBound(to: UInt8.self))
+      } catch {
+        fault = error
+      }
+    }
+    if let fault { throw fault }
+  }
+
+  // MARK: - Code and writes
+
+  /// Marks decoded bytes so that writes to them are seen.
+  private func holdCode(page: UInt32, granules: UInt64) {
+    guard memory.isRAM(page: page) else { return }
+    let first = !memory.hasCode(page: page)
+    memory.markCode(page: page, granules: granules)
+    if first, let host = memory.readPointer(page: page) {
+      tables.protectWrites(to: Int(bitPattern: host))
+    }
+  }
+
+  /// Bytes that were decoded are being written: their blocks go, and a running block stops after the current instruction.
+  func codeWritten(page: UInt32, granules: UInt64) {
+    let left = blocks.invalidate(page: page, granules: granules)
+    if left == 0 {
+      memory.clearCode(page: page)
+      if let host = memory.readPointer(page: page) {
+        tables.unprotectWrites(to: Int(bitPattern: host))
+      }
+    } else {
+      memory.codeGranules[Int(page)] = left
+    }
+    stopAfterCurrent()
+  }
+
+  /// Drops all decoded code. A running block may finish its current instruction: its records stay until the next block is decoded.
+  func dropAllCode() {
+    blocks.removeAll { page in
+      self.memory.clearCode(page: page)
+      if let host = self.memory.readPointer(page: page) {
+        self.tables.unprotectWrites(to: Int(bitPattern: host))
+      }
+    }
+    codeEpochChanged()
+  }
+
+  /// The physical map changed: every translation and all code of changed pages is stale.
+  func memoryMapChanged() {
+    dropAllCode()
+    flushTLB()
+    stopAfterCurrent()
+  }
+
+  /// Skips idle time: the processor is halted until `count`.
+  public func advanceIdle(to count: UInt64) {
+    if count > s.pointee.retired { s.pointee.retired = count }
+  }
+}

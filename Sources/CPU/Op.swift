@@ -1,0 +1,21 @@
+// The operations of the instruction set, named by Intel's mnemonics (with a suffix where one mnemonic has several shapes).
+//
+// Owns: the names the opcode table uses. Must not know: encodings or behaviour.
+
+/// An operation; the case name is the spelling in the opcode table.
+public enum Op: UInt16, CaseIterable, Sendable {
+  case
+    add, pushSeg, popSeg, or, adc, sbb, and, daa, sub, das, xor, aaa, cmp, aas, inc, dec, push,
+    pop, pusha, popa, bound, arpl, imul, ins, outs, jo, jno, jb, jnb, jz, jnz, jbe, jnbe, js,
+    jns, jp, jnp, jl, jnl, jle, jnle, test, xchg, mov, movSeg, lea, nop, cbw, cwd, callFar,
+    fwait, pushf, popf, sahf, lahf, movs, cmps, stos, lods, scas, rol, ror, rcl, rcr, shl, shr,
+    sal, sar, ret, les, lds, enter, leave, retFar, int3, int, into, iret, aam, aad, salc, xlat,
+    fpu, loopnz, loopz, loop, jcxz, `in`, out, call, jmp, jmpFar, int1, hlt, cmc, not, neg, mul,
+    imul1, div, idiv, clc, stc, cli, sti, cld, std, sldt, str, lldt, ltr, verr, verw, sgdt, sidt,
+    lgdt, lidt, smsw, lmsw, invlpg, lar, lsl, clts, invd, wbinvd, ud2, nopRM, movCR, movDR,
+    movTR, wrmsr, rdtsc, rdmsr, rdpmc, sysenter, sysexit, cmovo, cmovno, cmovb, cmovnb, cmovz,
+    cmovnz, cmovbe, cmovnbe, cmovs, cmovns, cmovp, cmovnp, cmovl, cmovnl, cmovle, cmovnle, seto,
+    setno, setb, setnb, setz, setnz, setbe, setnbe, sets, setns, setp, setnp, setl, setnl, setle,
+    setnle, cpuid, bt, shld, rsm, bts, shrd, fxsave, fxrstor, cmpxchg, lss, btr, lfs, lgs, movzx,
+    ud1, btc, bsf, bsr, movsx, xadd, cmpxchg8b, bswap, ud0
+}
