@@ -59,7 +59,7 @@ let package = Package(
     .testTarget(
       name: "SDLFrontendTests",
       dependencies: [
-        "SDLFrontend", "Machine", "Video",
+        "SDLFrontend", "Machine", "Chipset", "Video",
         .target(name: "CSDL2", condition: .when(traits: ["SDL"])),
       ]),
     .testTarget(name: "VideoTests", dependencies: ["Video", "Bus", "State", "CZlib"]),

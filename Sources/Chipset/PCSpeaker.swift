@@ -80,15 +80,17 @@ public struct SpeakerRenderer: Sendable {
   }
 
   /// Renders `count` samples beginning at a virtual time: the share of each sample's duration that the cone is out, 0 to 1.
-  /// - Parameter changes: What `PCSpeaker.drain` gave for this span; entries before `start` are caught up with.
+  /// - Parameters:
+  ///   - changes: What `PCSpeaker.drain` gave for this span; entries before `start` are caught up with.
+  ///   - stretch: How much virtual time a sample takes in, as a multiple of its duration; more than 0.
   public mutating func render(
-    _ changes: [PCSpeaker.Change], from start: UInt64, count: Int
+    _ changes: [PCSpeaker.Change], from start: UInt64, count: Int, stretch: Double = 1
   ) -> [Float] {
     var samples: [Float] = []
     samples.reserveCapacity(max(0, count))
     var next = 0
     var from = Double(start)
-    let step = 1e9 / Double(sampleRate)
+    let step = 1e9 / Double(sampleRate) * stretch
     for i in 0..<max(0, count) {
       let to = Double(start) + step * Double(i + 1)
       var at = from
