@@ -22,11 +22,17 @@ public final class CPU {
   /// The flat translation tables.
   let tables: TranslationTables
   /// FFFFFFFFh, or FFEFFFFFh while A20 is masked.
-  private(set) var a20Mask: UInt32 = 0xFFFF_FFFF
+  var a20Mask: UInt32 = 0xFFFF_FFFF
   /// CR0.AM and EFLAGS.AC at CPL 3.
   var alignmentChecked = false
   /// MSRs with plain storage and no effect here (APIC base, MTRRs, microcode, ...), by number.
   var msrs: [UInt32: UInt64] = [:]
+  /// TR3 to TR7 of the 386 and 486; plain storage.
+  var testRegisters = [UInt32](repeating: 0, count: 8)
+  /// A task switch has gone past the point where faults belong to the new task.
+  var taskSwitchCommitted = false
+  /// The event being delivered pushes EFLAGS with RF set (faults do).
+  var faultRF = false
   /// Decoded blocks.
   let blocks: BlockCache
   /// The last control transfers (from, to), for reports; see `recordBranch`.

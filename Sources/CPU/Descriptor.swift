@@ -1,0 +1,118 @@
+// Descriptors as they stand in the GDT, LDT and IDT.
+//
+// Owns: taking a descriptor apart, and fetching one by selector with the limit check. Must not know: who may use it.
+// Follows: Intel SDM volume 3, section 3.4.5 (segment descriptors), 3.5 (system descriptors), 6.11 (gates).
+
+/// Eight bytes of a descriptor table.
+struct Descriptor {
+  let low: UInt32
+  let high: UInt32
+
+  @inline(__always)
+  init(_ raw: UInt64) {
+    low = UInt32(truncatingIfNeeded: raw)
+    high = UInt32(truncatingIfNeeded: raw >> 32)
+  }
+
+  /// The form `SegmentCache.attributes` has.
+  @inline(__always) var attributes: UInt16 { UInt16(truncatingIfNeeded: high >> 8) & 0xF0FF }
+  @inline(__always) var type: UInt32 { high >> 8 & 0xF }
+  @inline(__always) var isSegment: Bool { high & 0x1000 != 0 }
+  @inline(__always) var dpl: Int { Int(high >> 13 & 3) }
+  @inline(__always) var isPresent: Bool { high & 0x8000 != 0 }
+  @inline(__always) var isCode: Bool { high & 0x1800 == 0x1800 }
+  @inline(__always) var isConforming: Bool { high & 0x1C00 == 0x1C00 }
+  @inline(__always) var isWritableData: Bool { high & 0x1A00 == 0x1200 }
+  /// Data, or code that may be read.
+  @inline(__always) var isReadable: Bool {
+    isSegment && (high & 0x800 == 0 || high & 0x200 != 0)
+  }
+  /// D/B: 32-bit.
+  @inline(__always) var isBig: Bool { high & 0x40_0000 != 0 }
+  @inline(__always) var base: UInt32 {
+    low >> 16 | (high & 0xFF) << 16 | high & 0xFF00_0000
+  }
+  /// The limit in bytes, granularity applied.
+  @inline(__always) var limit: UInt32 {
+    let l = low & 0xFFFF | high & 0xF_0000
+    return high & 0x80_0000 != 0 ? l << 12 | 0xFFF : l
+  }
+
+  // System types: 1 available 16-bit TSS, 2 LDT, 3 busy 16-bit TSS, 4 call gate 16, 5 task gate, 6 interrupt gate 16,
+  // 7 trap gate 16, 9 available 32-bit TSS, B busy 32-bit TSS, C call gate 32, E interrupt gate 32, F trap gate 32.
+
+  /// Type with the S bit above it: 10h to 1Fh for segments.
+  @inline(__always) var fullType: UInt32 { high >> 8 & 0x1F }
+  @inline(__always) var isAvailableTSS: Bool { fullType & ~8 == 1 }
+  @inline(__always) var isBusyTSS: Bool { fullType & ~8 == 3 }
+  @inline(__always) var gateSelector: UInt16 { UInt16(truncatingIfNeeded: low >> 16) }
+  /// The offset of a gate; 16-bit gates have 16 bits.
+  @inline(__always) var gateOffset: UInt32 {
+    high & 0x800 != 0 ? low & 0xFFFF | high & 0xFFFF_0000 : low & 0xFFFF
+  }
+  @inline(__always) var isGate32: Bool { high & 0x800 != 0 }
+  @inline(__always) var parameterCount: UInt32 { high & 0x1F }
+}
+
+extension CPU {
+  /// The linear address of a selector's descriptor, or nil when it lies outside of its table.
+  @inline(__always)
+  func descriptorAddress(_ selector: UInt16) -> UInt32? {
+    let offset = UInt32(selector & 0xFFF8)
+    if selector & 4 == 0 {
+      return offset &+ 7 <= s.pointee.gdtLimit ? s.pointee.gdtBase &+ offset : nil
+    }
+    let ldt = segmentPointer(SegmentRegister.ldtr)
+    guard ldt.pointee.isPresent, offset &+ 7 <= ldt.pointee.limit else { return nil }
+    return ldt.pointee.base &+ offset
+  }
+
+  /// Fetches a selector's descriptor.
+  /// - Throws: exception `vector` with the selector and `ext` as error code, when the selector lies outside of its table.
+  func fetchDescriptor(_ selector: UInt16, vector: UInt8 = 13, ext: UInt16 = 0) throws(Fault)
+    -> Descriptor
+  {
+    guard let address = descriptorAddress(selector) else {
+      throw selectorFault(vector, selector, ext)
+    }
+    return Descriptor(try readSystem64(address))
+  }
+
+  /// An exception whose error code is a selector.
+  @inline(__always)
+  func selectorFault(_ vector: UInt8, _ selector: UInt16, _ ext: UInt16 = 0) -> Fault {
+    Fault(vector: vector, errorCode: UInt32(selector & 0xFFFC | ext))
+  }
+
+  /// Sets the accessed bit of a segment's descriptor where it is clear.
+  /// - Throws: #PF when the table cannot be written.
+  @inline(__always)
+  func markAccessed(_ selector: UInt16, _ d: Descriptor) throws(Fault) {
+    if d.high & 0x100 == 0, let address = descriptorAddress(selector) {
+      try writeSystem8(address &+ 5, UInt8(truncatingIfNeeded: d.high >> 8) | 1)
+    }
+  }
+
+  /// Puts a descriptor into a segment register's cache; nothing is checked.
+  @inline(__always)
+  func setSegment(_ index: Int, _ selector: UInt16, _ d: Descriptor) {
+    let cache = segmentPointer(index)
+    cache.pointee.selector = selector
+    cache.pointee.attributes = d.isSegment ? d.attributes | 1 : d.attributes
+    cache.pointee.base = d.base
+    cache.pointee.limit = d.limit
+    updateSegmentLimits(index)
+  }
+
+  /// Makes a segment register unusable, with the given (null) selector.
+  @inline(__always)
+  func setNullSegment(_ index: Int, _ selector: UInt16) {
+    let cache = segmentPointer(index)
+    cache.pointee.selector = selector
+    cache.pointee.attributes = 0
+    cache.pointee.base = 0
+    cache.pointee.limit = 0
+    cache.pointee.readLimit = -1
+    cache.pointee.writeLimit = -1
+  }
+}
