@@ -169,7 +169,7 @@ public final class CPU {
       s.pointee.readTable = user ? tables.userRead : tables.supervisorRead
       s.pointee.writeTable = user ? tables.userWrite : tables.supervisorWrite
     }
-    if s.pointee.eflags & EFLAGS.tf != 0 || s.pointee.pendingDebug != 0 {
+    if s.pointee.eflags & (EFLAGS.tf | EFLAGS.rf) != 0 || s.pointee.pendingDebug != 0 {
       s.pointee.attention |= Attention.trap
     } else {
       s.pointee.attention &= ~Attention.trap

@@ -200,8 +200,6 @@ public struct CPUState {
   public var shadowHoldsTraps: Bool = false
   /// NMI is blocked until the next IRET.
   public var nmiBlocked: Bool = false
-  /// `Attention.shadow` came from MOV SS or POP SS, which hold back debug traps too.
-  public var shadowHoldsTraps: Bool = false
   /// PAE: the four page-directory pointers, loaded with CR3.
   public var pdpte: (UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0)
   /// TSC minus `retired`.

@@ -60,6 +60,9 @@ extension CPU {
       let stop = start + (limit < UInt64(count) ? Int(limit) : count)
       trail[trailIndex & 31] = linear
       trailIndex = trailIndex &+ 1
+      // RF holds breakpoints back for this one instruction; what the instruction itself loads into it stays.
+      let resumed = stepping && s.pointee.eflags & EFLAGS.rf != 0
+      if resumed { s.pointee.eflags &= ~EFLAGS.rf }
       s.pointee.blockEIP = eip
       s.pointee.blockStart = start
       s.pointee.end = stop
@@ -76,6 +79,13 @@ extension CPU {
           s.pointee.eip = eip &+ UInt32((p - 1).pointee.nextOffset)
         }
         leaveBlock()
+        if resumed {
+          // A repetition that goes on keeps RF.
+          if s.pointee.eip == eip && ((p - 1).pointee.hasRep || (p - 1).pointee.hasRepne) {
+            s.pointee.eflags |= EFLAGS.rf
+          }
+          updateMode()
+        }
         if stepping { afterStep(trapped, p - 1) }
       } catch {
         // A fault counts one, so that a handler that faults for ever still lets time pass.
@@ -143,7 +153,7 @@ extension CPU {
       }
       return .step(trapFlag)
     }
-    if trapFlag { return .step(true) }
+    if trapFlag || s.pointee.eflags & EFLAGS.rf != 0 { return .step(trapFlag) }
     return .proceed
   }
 
@@ -153,7 +163,6 @@ extension CPU {
 
   /// After one instruction that ran with TF set: the trap comes before the next one, unless the instruction called a handler itself.
   private func afterStep(_ trapped: Bool, _ i: Insn) {
-    s.pointee.eflags &= ~EFLAGS.rf
     guard trapped else { return }
     switch i.pointee.opcode {
     case 0xCC, 0xCD, 0xCE, 0xF1: if s.pointee.eflags & EFLAGS.tf == 0 { return }

@@ -252,7 +252,7 @@ extension CPU {
     loadRealSegment(SegmentRegister.cs, UInt16(truncatingIfNeeded: entry >> 16))
     s.pointee.eip = entry & 0xFFFF
     recordBranch(from: from, to: cs.pointee.base &+ s.pointee.eip)
-    if stepping { updateMode() }
+    if stepping || s.pointee.attention & Attention.trap != 0 { updateMode() }
   }
 
   // MARK: - Virtual-8086 mode extensions

@@ -145,7 +145,9 @@ extension CPU {
     branchIndex = Int(try r.read(in: UInt8(0)...15))
     for n in 0..<16 { branchRing[n] = (try r.read(), try r.read()) }
     try restoreFPU(from: &r)
-    s.pointee.attention = attention & CPU.savedAttention
+    s.pointee.attention =
+      (attention & CPU.savedAttention) | (s.pointee.halted ? Attention.halted : 0)
+      | (s.pointee.shutdown ? Attention.stop : 0)
     setEFLAGS(flags & implementedFlags)
     flushTLB()
     updateMode()

@@ -52,6 +52,7 @@ extension CPU {
     case 0xF4:
       try requireCPL0()
       s.pointee.halted = true
+      s.pointee.attention |= Attention.halted
     case 0xFA: try clearInterruptFlag()
     case 0xFB: try setInterruptFlag()
     case 0x0F00: try executeGroup6(i)
