@@ -63,6 +63,9 @@ let package = Package(
         .target(name: "CSDL2", condition: .when(traits: ["SDL"])),
       ]),
     .testTarget(name: "VideoTests", dependencies: ["Video", "Bus", "State", "CZlib"]),
+    .testTarget(name: "StorageTests", dependencies: ["Storage", "State"]),
+    .testTarget(
+      name: "DiskControllerTests", dependencies: ["Chipset", "Bus", "State", "Storage"]),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -1,0 +1,74 @@
+// The answer to IDENTIFY DEVICE.
+//
+// Owns: the 256 words. Must not know: commands. After: ATA/ATAPI-6 clause 8.15; ATA-1 for the words that have become obsolete
+// but that BIOSes and older systems read (1, 3-6, 20-22, 54-58).
+
+extension ATADisk {
+  /// The 512 bytes of IDENTIFY DEVICE.
+  func identifyData() -> [UInt8] {
+    var words = [UInt16](repeating: 0, count: 256)
+    words[0] = 0x0040  // fixed disk
+    words[1] = UInt16(truncatingIfNeeded: min(geometry.cylinders, 16383))
+    words[3] = UInt16(truncatingIfNeeded: geometry.heads)
+    words[4] = UInt16(truncatingIfNeeded: geometry.sectors * 512)
+    words[5] = 512
+    words[6] = UInt16(truncatingIfNeeded: geometry.sectors)
+    put(serial, into: &words, at: 10, count: 10)
+    words[20] = 3  // buffered, with look-ahead
+    words[21] = UInt16(IDEDrive.capacity / 512)
+    words[22] = 4
+    put("1.0", into: &words, at: 23, count: 4)
+    put("Apus disk", into: &words, at: 27, count: 20)
+    words[47] = 0x8000 | UInt16(ATADisk.largestMultiple)
+    words[48] = 1  // 32-bit data port
+    words[49] = 0x0A00  // IORDY, LBA
+    words[50] = 0x4000
+    words[51] = 0x0200
+    words[53] = 0x0003  // words 54-58 and 64-70 are valid
+    words[54] = UInt16(truncatingIfNeeded: translation.cylinders)
+    words[55] = UInt16(truncatingIfNeeded: translation.heads)
+    words[56] = UInt16(truncatingIfNeeded: translation.sectors)
+    let current = min(
+      UInt64(translation.cylinders * translation.heads * translation.sectors), total)
+    put(current, into: &words, at: 57, count: 2)
+    words[59] = multiple == 0 ? 0 : 0x0100 | UInt16(multiple)
+    put(min(total, 0x0FFF_FFFF), into: &words, at: 60, count: 2)
+    words[64] = 0x0003  // PIO modes 3 and 4
+    words[67] = 120
+    words[68] = 120
+    words[80] = 0x007C  // ATA-2 to ATA/ATAPI-6
+    // Supported: NOP, READ BUFFER, WRITE BUFFER, look-ahead, write cache, power management; FLUSH CACHE (EXT), LBA48.
+    words[82] = 0x7068
+    words[83] = 0x7400
+    words[84] = 0x4000
+    words[85] = 0x7008 | (writeCache ? 0x20 : 0) | (lookAhead ? 0x40 : 0)
+    words[86] = 0x3400
+    words[87] = 0x4000
+    words[93] = index == 0 ? 0x4009 : 0x4900
+    put(total, into: &words, at: 100, count: 4)
+
+    var bytes: [UInt8] = []
+    bytes.reserveCapacity(512)
+    for word in words {
+      bytes.append(UInt8(word & 0xFF))
+      bytes.append(UInt8(word >> 8))
+    }
+    // The integrity word: a signature, and what makes the sum of all bytes zero.
+    bytes[510] = 0xA5
+    bytes[511] = 0 &- bytes[0..<511].reduce(0, &+)
+    return bytes
+  }
+
+  /// ATA strings: padded with spaces, the first character in the high byte of a word.
+  private func put(_ text: String, into words: inout [UInt16], at first: Int, count: Int) {
+    var characters = text.utf8.prefix(count * 2).map { (0x20...0x7E).contains($0) ? $0 : 0x3F }
+    characters += [UInt8](repeating: 0x20, count: count * 2 - characters.count)
+    for i in 0..<count {
+      words[first + i] = UInt16(characters[2 * i]) << 8 | UInt16(characters[2 * i + 1])
+    }
+  }
+
+  private func put(_ value: UInt64, into words: inout [UInt16], at first: Int, count: Int) {
+    for i in 0..<count { words[first + i] = UInt16(truncatingIfNeeded: value >> UInt64(16 * i)) }
+  }
+}

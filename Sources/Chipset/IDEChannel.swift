@@ -1,0 +1,275 @@
+// One IDE channel: the registers of a cable with up to two drives.
+//
+// Owns: which drive is selected, device control, the interrupt line, resets. Must not know: command sets.
+// After: ATA/ATAPI-6 clauses 7 and 9.
+//
+//   command block (1F0h or 170h)            control block (3F6h or 376h)
+//   +0 data (8, 16 or 32 bits wide)         +0 read: alternate status
+//   +1 error / features                        write: device control: HOB 7, SRST 2, nIEN 1
+//   +2 sector count
+//   +3 LBA low, +4 LBA mid, +5 LBA high
+//   +6 device: LBA 6, DEV 4, head 3-0
+//   +7 status / command
+//
+// A channel without drives reads as FFh. Device 0 answers for an absent device 1: its registers, but a status of 00h.
+// Device 1 alone does not answer for device 0: the bus floats.
+
+import Bus
+import State
+
+/// An IDE channel with up to two drives.
+public final class IDEChannel: PortDevice {
+  public let stateName: String
+  /// The first port of the command block; eight ports.
+  public let commandBase: UInt16
+  /// The port of alternate status and device control.
+  public let controlBase: UInt16
+
+  private let clock: VirtualClock
+  private let irq: Signal
+  private var drives: [IDEDrive?] = [nil, nil]
+  private var events: [EventID] = []
+  private var resetEvent: EventID!
+  private var control: UInt8 = 0
+  /// The DEV bit as last written.
+  private var selected = 0
+  /// The drive that is selected, kept at hand for the data port.
+  private var current: IDEDrive?
+
+  /// How long a drive takes to come back from a reset, in virtual nanoseconds.
+  static let resetTime: UInt64 = 500_000
+
+  /// - Parameters:
+  ///   - irq: IRQ 14 or 15.
+  ///   - name: unique in the machine ("ide0"); it names the section in saved states and the events.
+  public init(
+    clock: VirtualClock, irq: Signal, name: String, commandBase: UInt16 = 0x1F0,
+    controlBase: UInt16 = 0x3F6
+  ) {
+    self.clock = clock
+    self.irq = irq
+    stateName = name
+    self.commandBase = commandBase
+    self.controlBase = controlBase
+    for index in 0..<2 {
+      events.append(
+        clock.register("\(name).drive\(index)") { [unowned self] in self.driveDue(index) })
+    }
+    resetEvent = clock.register("\(name).reset") { [unowned self] in self.endReset() }
+  }
+
+  /// Connects a drive (0: master, 1: slave), or removes it with nil. To be done before the machine runs.
+  public func attach(drive index: Int, _ drive: IDEDrive?) {
+    guard index == 0 || index == 1 else { return }
+    drives[index]?.channel = nil
+    drives[index] = drive
+    drive?.channel = self
+    drive?.index = index
+    current = drives[selected]
+  }
+
+  /// The drive at a place (0: master, 1: slave).
+  public func drive(_ index: Int) -> IDEDrive? { index == 0 || index == 1 ? drives[index] : nil }
+
+  // MARK: For the drives
+
+  func schedule(_ drive: IDEDrive, after delay: UInt64) {
+    clock.schedule(events[drive.index], after: delay)
+  }
+
+  func cancel(_ drive: IDEDrive) { clock.cancel(events[drive.index]) }
+
+  func updateInterrupt() {
+    irq.set(control & 0x02 == 0 && current?.interruptPending == true)
+  }
+
+  private func driveDue(_ index: Int) { drives[index]?.eventDue() }
+
+  // MARK: Ports
+
+  public func readPort(_ port: UInt16, width: Int) -> UInt32 {
+    let offset = port &- commandBase
+    if offset == 0 {
+      guard let current else { return floating(width) }
+      return current.readData(width: width)
+    }
+    var value: UInt32 = 0
+    for i in 0..<min(max(width, 1), 4) {
+      value |= UInt32(readByte(port &+ UInt16(i))) << UInt32(8 * i)
+    }
+    return value
+  }
+
+  public func writePort(_ port: UInt16, _ value: UInt32, width: Int) {
+    if port == commandBase {
+      current?.writeData(value, width: width)
+      return
+    }
+    for i in 0..<min(max(width, 1), 4) {
+      writeByte(port &+ UInt16(i), UInt8(truncatingIfNeeded: value >> UInt32(8 * i)))
+    }
+  }
+
+  /// Moves words from the data port to memory as REP INSW does (REP INSD: two words each).
+  /// - Returns: how many words there were: fewer than `count` at the end of the DRQ block. The rest reads as single words would.
+  public func readData(into pointer: UnsafeMutableRawPointer, count words: Int) -> Int {
+    guard let current, words > 0 else { return 0 }
+    return current.readBytes(pointer, min(words, IDEDrive.capacity) &* 2) / 2
+  }
+
+  /// Moves words from memory to the data port as REP OUTSW does.
+  /// - Returns: how many words were taken: fewer than `count` at the end of the DRQ block.
+  public func writeData(from pointer: UnsafeRawPointer, count words: Int) -> Int {
+    guard let current, words > 0 else { return 0 }
+    return current.writeBytes(pointer, min(words, IDEDrive.capacity) &* 2) / 2
+  }
+
+  private func floating(_ width: Int) -> UInt32 {
+    width >= 4 ? 0xFFFF_FFFF : width == 2 ? 0xFFFF : 0xFF
+  }
+
+  private func readByte(_ port: UInt16) -> UInt8 {
+    if port == controlBase { return readStatus(clearsInterrupt: false) }
+    let register = port &- commandBase
+    if register == 7 { return readStatus(clearsInterrupt: true) }
+    guard register < 7 else { return 0xFF }
+    // Device 0 answers for an absent device 1.
+    guard let drive = current ?? (selected == 1 ? drives[0] : nil) else { return 0xFF }
+    let shift: UInt16 = control & 0x80 != 0 ? 8 : 0
+    switch register {
+    case 0: return current == nil ? 0xFF : UInt8(truncatingIfNeeded: drive.readData(width: 1))
+    case 1: return drive.error
+    case 2: return UInt8(truncatingIfNeeded: drive.count >> shift)
+    case 3: return UInt8(truncatingIfNeeded: drive.low >> shift)
+    case 4: return UInt8(truncatingIfNeeded: drive.mid >> shift)
+    case 5: return UInt8(truncatingIfNeeded: drive.high >> shift)
+    default: return drive.device & 0xEF | UInt8(selected << 4)
+    }
+  }
+
+  private func readStatus(clearsInterrupt: Bool) -> UInt8 {
+    guard let current else { return selected == 1 && drives[0] != nil ? 0x00 : 0xFF }
+    let status = current.status
+    if clearsInterrupt { current.clearInterrupt() }
+    return status
+  }
+
+  private func writeByte(_ port: UInt16, _ value: UInt8) {
+    if port == controlBase { return writeControl(value) }
+    let register = port &- commandBase
+    guard register < 8 else { return }
+    control &= 0x7F
+    switch register {
+    case 0: current?.writeData(UInt32(value), width: 1)
+    case 6: select(value)
+    case 7: command(value)
+    default:
+      // Both devices see every write; one that is busy does not listen.
+      for case let drive? in drives where drive.status & ATAStatus.busy == 0 {
+        let byte = UInt16(value)
+        switch register {
+        case 1: drive.features = drive.features << 8 | byte
+        case 2: drive.count = drive.count << 8 | byte
+        case 3: drive.low = drive.low << 8 | byte
+        case 4: drive.mid = drive.mid << 8 | byte
+        default: drive.high = drive.high << 8 | byte
+        }
+      }
+    }
+  }
+
+  private func select(_ value: UInt8) {
+    for case let drive? in drives where drive.status & ATAStatus.busy == 0 { drive.device = value }
+    selected = Int(value >> 4 & 1)
+    current = drives[selected]
+    updateInterrupt()
+  }
+
+  private func command(_ value: UInt8) {
+    if control & 0x04 != 0 { return }
+    if value == 0x90 {
+      // EXECUTE DEVICE DIAGNOSTIC goes to both devices whichever is selected.
+      if drives.contains(where: { $0.map { $0.status & ATAStatus.busy != 0 } ?? false }) { return }
+      beginReset(diagnostic: true)
+      clock.schedule(resetEvent, after: IDEChannel.resetTime)
+      return
+    }
+    guard let current else { return }
+    if current.status & ATAStatus.busy != 0 && value != 0x08 { return }
+    if current.phase == .resetting { return }
+    current.clearInterrupt()
+    current.execute(value)
+  }
+
+  private func writeControl(_ value: UInt8) {
+    let old = control
+    control = value & 0x86
+    if value & 0x04 != 0 && old & 0x04 == 0 {
+      clock.cancel(resetEvent)
+      beginReset(diagnostic: false)
+    } else if value & 0x04 == 0 && old & 0x04 != 0 {
+      clock.schedule(resetEvent, after: IDEChannel.resetTime)
+    }
+    updateInterrupt()
+  }
+
+  // MARK: Reset
+
+  /// Whether the reset that is under way ends with an interrupt.
+  private var isDiagnostic = false
+
+  private func beginReset(diagnostic: Bool) {
+    isDiagnostic = diagnostic
+    for case let drive? in drives {
+      drive.beginReset()
+      if !diagnostic { drive.resetSettings(hardware: false) }
+    }
+    selected = 0
+    current = drives[0]
+    updateInterrupt()
+  }
+
+  private func endReset() {
+    for case let drive? in drives where drive.phase == .resetting { drive.endReset() }
+    if isDiagnostic { drives[0]?.raiseInterrupt() }
+    isDiagnostic = false
+  }
+
+  public func reset(_ kind: ResetKind) {
+    control = 0
+    clock.cancel(resetEvent)
+    beginReset(diagnostic: false)
+    for case let drive? in drives { drive.resetSettings(hardware: true) }
+    // The firmware waits longer than any drive needs; a channel that is ready at once needs no event at power-on.
+    endReset()
+  }
+
+  // MARK: State
+
+  public func save(to writer: inout StateWriter) {
+    writer.write(control)
+    writer.write(UInt8(selected))
+    writer.write(isDiagnostic)
+    for drive in drives {
+      writer.write(drive != nil)
+      drive?.save(to: &writer)
+    }
+  }
+
+  public func restore(from reader: inout StateReader, version: UInt16) throws(StateError) {
+    control = try reader.read()
+    selected = Int(try reader.read(in: UInt8(0)...1))
+    isDiagnostic = try reader.readBool()
+    for (index, drive) in drives.enumerated() {
+      let present = try reader.readBool()
+      if present != (drive != nil) {
+        throw reader.error(
+          "the state has \(present ? "a" : "no") drive \(index) on \(stateName), this machine has "
+            + (present ? "none" : "one"))
+      }
+      if let drive { try drive.restore(from: &reader) }
+    }
+    current = drives[selected]
+    irq.restore(level: control & 0x02 == 0 && current?.interruptPending == true)
+  }
+}

@@ -1,0 +1,116 @@
+// The floppy formats of the PC.
+//
+// Owns: the table of formats. Must not know: controllers, drives, files.
+// After: IBM PC/AT technical references, ISO 8860 / 9529 (recording densities), the parameter tables of the 82077AA.
+
+/// How a disk is geometrically laid out and recorded. All sectors have 512 bytes and are numbered from 1.
+public struct FloppyFormat: Equatable, Sendable {
+  /// How densely a track is recorded; together with the drive's speed it gives the data rate.
+  public enum Density: UInt8, Sendable {
+    /// 250 kbit/s at 300 rpm, 300 kbit/s at 360 rpm.
+    case double
+    /// 500 kbit/s.
+    case high
+    /// 1 Mbit/s.
+    case extra
+  }
+
+  /// What people call it, as in "1.44 MB".
+  public var name: String
+  /// 1...86.
+  public var cylinders: Int
+  /// 1 or 2.
+  public var heads: Int
+  /// Sectors in a track, 1...63.
+  public var sectors: Int
+  public var density: Density
+  /// Whether it is a 5.25 inch disk (otherwise 3.5 inch).
+  public var isFiveInch: Bool
+  /// Gap 3 between sectors in read and write commands.
+  public var gap: UInt8
+  /// Gap 3 for FORMAT TRACK.
+  public var formatGap: UInt8
+  /// The media descriptor byte of FAT.
+  public var mediaDescriptor: UInt8
+
+  /// The number of sectors on the disk.
+  public var sectorCount: Int { cylinders * heads * sectors }
+  /// The number of bytes on the disk.
+  public var byteCount: Int { sectorCount * 512 }
+
+  private init(
+    _ name: String, _ cylinders: Int, _ heads: Int, _ sectors: Int, _ density: Density,
+    fiveInch: Bool, gap: UInt8, formatGap: UInt8, media: UInt8
+  ) {
+    self.name = name
+    self.cylinders = cylinders
+    self.heads = heads
+    self.sectors = sectors
+    self.density = density
+    isFiveInch = fiveInch
+    self.gap = gap
+    self.formatGap = formatGap
+    mediaDescriptor = media
+  }
+
+  /// The standard formats, smallest first.
+  public static let all: [FloppyFormat] = [
+    FloppyFormat(
+      "160 KB", 40, 1, 8, .double, fiveInch: true, gap: 0x2A, formatGap: 0x50, media: 0xFE),
+    FloppyFormat(
+      "180 KB", 40, 1, 9, .double, fiveInch: true, gap: 0x2A, formatGap: 0x50, media: 0xFC),
+    FloppyFormat(
+      "320 KB", 40, 2, 8, .double, fiveInch: true, gap: 0x2A, formatGap: 0x50, media: 0xFF),
+    FloppyFormat(
+      "360 KB", 40, 2, 9, .double, fiveInch: true, gap: 0x2A, formatGap: 0x50, media: 0xFD),
+    FloppyFormat(
+      "720 KB", 80, 2, 9, .double, fiveInch: false, gap: 0x2A, formatGap: 0x50, media: 0xF9),
+    FloppyFormat(
+      "1.2 MB", 80, 2, 15, .high, fiveInch: true, gap: 0x1B, formatGap: 0x54, media: 0xF9),
+    FloppyFormat(
+      "1.44 MB", 80, 2, 18, .high, fiveInch: false, gap: 0x1B, formatGap: 0x6C, media: 0xF0),
+    FloppyFormat(
+      "1.68 MB (DMF)", 80, 2, 21, .high, fiveInch: false, gap: 0x0C, formatGap: 0x1C, media: 0xF0),
+    FloppyFormat(
+      "2.88 MB", 80, 2, 36, .extra, fiveInch: false, gap: 0x1B, formatGap: 0x53, media: 0xF0),
+  ]
+
+  /// The largest number of bytes any format holds.
+  public static let largest = 2_949_120
+
+  /// The standard format of exactly this many bytes.
+  public static func ofSize(_ bytes: UInt64) -> FloppyFormat? {
+    all.first { UInt64($0.byteCount) == bytes }
+  }
+
+  /// A format by its geometry: the standard one, or one that is recorded like the nearest standard format.
+  /// - Returns: nil when no drive could hold it (more than 86 cylinders, 2 heads, 36 sectors, 2.88 MB).
+  public static func withGeometry(cylinders: Int, heads: Int, sectors: Int) -> FloppyFormat? {
+    if let known = all.first(where: {
+      $0.cylinders == cylinders && $0.heads == heads && $0.sectors == sectors
+    }) {
+      return known
+    }
+    guard (1...86).contains(cylinders), (1...2).contains(heads), (1...36).contains(sectors),
+      cylinders * heads * sectors * 512 <= largest
+    else { return nil }
+    let near: FloppyFormat
+    if sectors > 24 {
+      near = all[8]
+    } else if sectors > 18 {
+      near = all[7]
+    } else if sectors > 15 {
+      near = all[6]
+    } else if sectors > 11 {
+      near = all[5]
+    } else {
+      near = cylinders > 43 ? all[4] : all[3]
+    }
+    var format = near
+    format.name = "\(cylinders * heads * sectors / 2) KB"
+    format.cylinders = cylinders
+    format.heads = heads
+    format.sectors = sectors
+    return format
+  }
+}

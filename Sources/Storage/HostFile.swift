@@ -1,0 +1,189 @@
+// A host file that holds a disk image.
+//
+// Owns: opening with all its refusals, the advisory lock, positioned reads and writes that are complete or fail.
+// Must not know: image formats, controllers.
+
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#elseif canImport(Darwin)
+  import Darwin
+#endif
+
+/// An open, locked regular file of a size that is fixed while it is open.
+final class HostFile {
+  let path: String
+  /// The size in bytes when it was opened.
+  let size: UInt64
+  /// Whether it was opened for writing.
+  let isWritable: Bool
+  /// Why it is not writable although that was wished, or nil.
+  let writeRefusal: String?
+  private let descriptor: Int32
+
+  /// Opens and locks a file: exclusively for writing, shared for reading.
+  ///
+  /// A file that may not be written is opened for reading instead; `writeRefusal` then says why.
+  init(path: String, writable: Bool) throws(StorageError) {
+    // The kind is looked at before opening: opening a FIFO or a device can block or have effects.
+    var status = stat()
+    if stat(path, &status) != 0 { throw HostFile.openError(path, errno) }
+    try HostFile.checkKind(path, status.st_mode)
+
+    var fd: Int32 = -1
+    var refusal: String?
+    if writable {
+      fd = HostFile.openRetrying(path, O_RDWR)
+      if fd < 0 {
+        let code = errno
+        guard code == EACCES || code == EROFS || code == EPERM || code == ETXTBSY else {
+          throw HostFile.openError(path, code)
+        }
+        refusal = HostFile.text(code)
+      }
+    }
+    let opensForWriting = fd >= 0
+    if fd < 0 { fd = HostFile.openRetrying(path, O_RDONLY) }
+    if fd < 0 { throw HostFile.openError(path, errno) }
+
+    var opened = stat()
+    if fstat(fd, &opened) != 0 {
+      let code = errno
+      close(fd)
+      throw HostFile.openError(path, code)
+    }
+    do {
+      try HostFile.checkKind(path, opened.st_mode)
+      try HostFile.lock(fd, path, exclusive: opensForWriting)
+    } catch {
+      close(fd)
+      throw error
+    }
+    self.path = path
+    size = UInt64(max(0, opened.st_size))
+    isWritable = opensForWriting
+    writeRefusal = refusal
+    descriptor = fd
+  }
+
+  deinit { close(descriptor) }
+
+  /// The file will not be written after all: others may open it for reading.
+  func shareLock() { _ = flock(descriptor, LOCK_SH | LOCK_NB) }
+
+  /// Reads exactly `buffer.count` bytes at `offset`.
+  func read(at offset: UInt64, into buffer: UnsafeMutableRawBufferPointer) throws(StorageError) {
+    var done = 0
+    while done < buffer.count {
+      let place = offset &+ UInt64(done)
+      let count = pread(
+        descriptor, buffer.baseAddress! + done, buffer.count - done,
+        off_t(truncatingIfNeeded: place))
+      if count < 0 {
+        if errno == EINTR { continue }
+        throw StorageError(
+          path: path, offset: place, reason: "cannot be read: \(HostFile.text(errno))")
+      }
+      if count == 0 {
+        throw StorageError(
+          path: path, offset: place,
+          reason: "the file ends here, it was \(size) bytes long when it was opened")
+      }
+      done += count
+    }
+  }
+
+  /// Reads up to `count` bytes at `offset`, fewer at the end of the file.
+  func bytes(at offset: UInt64, count: Int) throws(StorageError) -> [UInt8] {
+    if offset >= size { return [] }
+    let length = Int(min(UInt64(count), size - offset))
+    var result = [UInt8](repeating: 0, count: length)
+    var failure: StorageError?
+    result.withUnsafeMutableBytes { buffer in
+      do throws(StorageError) { try read(at: offset, into: buffer) } catch { failure = error }
+    }
+    if let failure { throw failure }
+    return result
+  }
+
+  /// Writes all of `buffer` at `offset`.
+  func write(at offset: UInt64, from buffer: UnsafeRawBufferPointer) throws(StorageError) {
+    var done = 0
+    while done < buffer.count {
+      let place = offset &+ UInt64(done)
+      let count = pwrite(
+        descriptor, buffer.baseAddress! + done, buffer.count - done,
+        off_t(truncatingIfNeeded: place))
+      if count < 0 {
+        if errno == EINTR { continue }
+        throw StorageError(
+          path: path, offset: place, reason: "cannot be written: \(HostFile.text(errno))")
+      }
+      done += count
+    }
+  }
+
+  /// Returns when everything written is with the host's stable storage.
+  func flush() throws(StorageError) {
+    guard isWritable else { return }
+    #if canImport(Darwin)
+      let result = fcntl(descriptor, F_FULLFSYNC) == -1 ? fsync(descriptor) : 0
+    #else
+      let result = fdatasync(descriptor)
+    #endif
+    if result != 0 && errno != EINVAL && errno != ENOTSUP {
+      throw StorageError(path: path, reason: "cannot be flushed: \(HostFile.text(errno))")
+    }
+  }
+
+  private static func openRetrying(_ path: String, _ mode: Int32) -> Int32 {
+    while true {
+      let fd = open(path, mode | O_CLOEXEC | O_NONBLOCK)
+      if fd >= 0 || errno != EINTR { return fd }
+    }
+  }
+
+  private static func checkKind(_ path: String, _ mode: mode_t) throws(StorageError) {
+    let reason: String
+    switch mode & S_IFMT {
+    case S_IFREG: return
+    case S_IFDIR: reason = "is a directory, not a disk image"
+    case S_IFBLK, S_IFCHR: reason = "is a device; only image files can be used"
+    case S_IFIFO: reason = "is a pipe, not a disk image"
+    case S_IFSOCK: reason = "is a socket, not a disk image"
+    default: reason = "is not a regular file"
+    }
+    throw StorageError(path: path, reason: reason)
+  }
+
+  private static func lock(_ fd: Int32, _ path: String, exclusive: Bool) throws(StorageError) {
+    let mode = (exclusive ? LOCK_EX : LOCK_SH) | LOCK_NB
+    while flock(fd, mode) != 0 {
+      let code = errno
+      if code == EINTR { continue }
+      // File systems without locks get none: refusing them would lock their users out.
+      if code != EWOULDBLOCK { return }
+      throw StorageError(
+        path: path,
+        reason: exclusive
+          ? "is in use (locked) by another program or another drive; "
+            + "to use it several times, open each as a snapshot or read-only"
+          : "is being written (locked) by another program or another drive")
+    }
+  }
+
+  private static func openError(_ path: String, _ code: Int32) -> StorageError {
+    let reason: String
+    switch code {
+    case ENOENT: reason = "there is no such file"
+    case ENOTDIR: reason = "a part of the path is not a directory"
+    case EACCES, EPERM: reason = "may not be read (permission denied)"
+    case ELOOP: reason = "is a symbolic link that leads to itself"
+    default: reason = "cannot be opened: \(text(code))"
+    }
+    return StorageError(path: path, reason: reason)
+  }
+
+  private static func text(_ code: Int32) -> String { String(cString: strerror(code)) }
+}

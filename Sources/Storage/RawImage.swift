@@ -1,0 +1,74 @@
+// Raw images: the sectors one after the other in a file.
+//
+// Owns: the mapping of sectors to the file's bytes, and the promise that the file never changes its size.
+// Must not know: how the number of sectors was decided (`ImageOpener`), any controller.
+
+/// A block device whose sectors are a file's bytes.
+///
+/// It may be larger than the file (a floppy image that was cut short): what lies behind the file's end reads as zeros and
+/// cannot be written. It may be smaller (a footer behind the disk).
+public final class RawImage: BlockDevice {
+  public let sectorCount: UInt64
+  public let isReadOnly: Bool
+  /// The file's name as it was given.
+  public var path: String { file.path }
+  /// The file's size in bytes.
+  public var fileSize: UInt64 { file.size }
+  private let file: HostFile
+
+  /// Opens a file as it is; an incomplete last sector is filled up with zeros and cannot be written.
+  /// - Parameter readOnly: opens without the right to write; without it, a file that may not be written is opened read-only.
+  public convenience init(path: String, readOnly: Bool = false) throws(StorageError) {
+    let file = try HostFile(path: path, writable: !readOnly)
+    self.init(file: file, sectorCount: (file.size + 511) / 512, writeProtected: false)
+  }
+
+  init(file: HostFile, sectorCount: UInt64, writeProtected: Bool) {
+    self.file = file
+    self.sectorCount = sectorCount
+    isReadOnly = writeProtected || !file.isWritable
+  }
+
+  public func read(sector: UInt64, into buffer: UnsafeMutableRawBufferPointer)
+    throws(StorageError)
+  {
+    try checkRange(path, sector, buffer.count, sectorCount)
+    let offset = sector * 512
+    let inFile = offset < file.size ? Int(min(UInt64(buffer.count), file.size - offset)) : 0
+    if inFile > 0 {
+      try file.read(at: offset, into: UnsafeMutableRawBufferPointer(rebasing: buffer[..<inFile]))
+    }
+    if inFile < buffer.count {
+      UnsafeMutableRawBufferPointer(rebasing: buffer[inFile...]).initializeMemory(
+        as: UInt8.self, repeating: 0)
+    }
+  }
+
+  public func write(sector: UInt64, from buffer: UnsafeRawBufferPointer) throws(StorageError) {
+    try checkRange(path, sector, buffer.count, sectorCount)
+    let offset = sector * 512
+    if isReadOnly {
+      throw StorageError(path: path, offset: offset, reason: "the image is write-protected")
+    }
+    if offset + UInt64(buffer.count) > file.size {
+      throw StorageError(
+        path: path, offset: offset,
+        reason: "the write would make the file longer, which is not done")
+    }
+    if buffer.count > 0 { try file.write(at: offset, from: buffer) }
+  }
+
+  public func flush() throws(StorageError) { try file.flush() }
+}
+
+/// Refuses ranges outside a device; callers check before, this keeps a mistake there from reaching memory or files.
+func checkRange(_ path: String, _ sector: UInt64, _ count: Int, _ sectorCount: UInt64)
+  throws(StorageError)
+{
+  let sectors = UInt64((count + 511) / 512)
+  if count % 512 != 0 || sector > sectorCount || sectors > sectorCount - sector {
+    throw StorageError(
+      path: path,
+      reason: "sectors \(sector) to \(sector &+ sectors) are outside the \(sectorCount) there are")
+  }
+}
