@@ -91,6 +91,7 @@ video_parameters:
         place 0xF859
         jmp     int15
         place 0xFA6E
+%define FONT8X8_LOW_HALF
 %include "VGABIOS/font8x8.inc"
         place 0xFE6E
         jmp     int1a
