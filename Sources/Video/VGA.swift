@@ -24,13 +24,13 @@ public final class VGA: PortDevice {
 
   let clock: VirtualClock
 
-  public internal(set) var sequencer = Sequencer()
-  public internal(set) var crtc = CRTController()
-  public internal(set) var graphics = GraphicsController()
-  public internal(set) var attribute = AttributeController()
-  public internal(set) var dac = VideoDAC()
+  var sequencer = Sequencer()
+  var crtc = CRTController()
+  var graphics = GraphicsController()
+  var attribute = AttributeController()
+  var dac = VideoDAC()
   /// Miscellaneous Output.
-  public internal(set) var miscOutput: UInt8 = 0
+  var miscOutput: UInt8 = 0
   /// Feature Control (bit 3 is all there is).
   var featureControl: UInt8 = 0
   /// Port 3C3 bit 0, port 46E8 bit 3.
@@ -45,7 +45,9 @@ public final class VGA: PortDevice {
   var latch: UInt32 = 0
 
   /// Changes whenever something that can be seen may have changed. Blinking is not included.
-  public internal(set) var frameGeneration: UInt64 = 0
+  public var frameGeneration: UInt64 { generation }
+  // Hot stored properties stay internal: accesses to public ones are checked for exclusivity at run time.
+  var generation: UInt64 = 0
 
   // Derived from the registers by `updateMemoryMode`; see VGAMemory.swift.
   var windowStart: UInt32 = 0
@@ -100,7 +102,7 @@ public final class VGA: PortDevice {
   func updateDerived() {
     updateMemoryMode()
     updateTiming()
-    frameGeneration &+= 1
+    generation &+= 1
   }
 
   /// Whether the ports and memory answer.
@@ -173,7 +175,7 @@ public final class VGA: PortDevice {
     }
     if !isEnabled { return }
     switch port {
-    case 0x3C0: if attribute.write(value) { frameGeneration &+= 1 }
+    case 0x3C0: if attribute.write(value) { generation &+= 1 }
     case 0x3C2:
       if value != miscOutput {
         miscOutput = value
@@ -187,16 +189,16 @@ public final class VGA: PortDevice {
     case 0x3C6:
       if value != dac.mask {
         dac.mask = value
-        frameGeneration &+= 1
+        generation &+= 1
       }
     case 0x3C7: dac.beginReading(value)
     case 0x3C8: dac.beginWriting(value)
-    case 0x3C9: if dac.writeData(value) { frameGeneration &+= 1 }
+    case 0x3C9: if dac.writeData(value) { generation &+= 1 }
     case 0x3CE: graphics.index = value & 0x0F
     case 0x3CF:
       if graphics.write(value) {
         updateMemoryMode()
-        if graphics.index == 5 || graphics.index == 6 { frameGeneration &+= 1 }
+        if graphics.index == 5 || graphics.index == 6 { generation &+= 1 }
       }
     case 0x3B4, 0x3D4: if port & 0x3F0 == colourBase { crtc.index = value & 0x3F }
     case 0x3B5, 0x3D5: if port & 0x3F0 == colourBase { writeCRTC(value) }
@@ -210,6 +212,6 @@ public final class VGA: PortDevice {
     if !crtc.write(value) { return }
     if crtc.index == 0x11, !armed, value & 0x10 != 0 { interruptArmed = clock.now }
     updateTiming()
-    frameGeneration &+= 1
+    generation &+= 1
   }
 }

@@ -117,7 +117,7 @@ extension VGA {
   public var linearMemory: UnsafeMutableRawPointer { UnsafeMutableRawPointer(memory) }
 
   /// Says that memory was changed behind the VGA's back.
-  public func noteDirectWrites() { frameGeneration &+= 1 }
+  public func noteDirectWrites() { generation &+= 1 }
 
   // MARK: Host access
 
@@ -146,7 +146,7 @@ extension VGA {
   /// Writes the low `width` (1, 2 or 4) bytes of `value`.
   /// - Parameter offset: from A0000, 0 to 1FFFF. What is not mapped ignores writes.
   public func writeMemory(_ offset: UInt32, _ value: UInt32, width: UInt32) {
-    frameGeneration &+= 1
+    generation &+= 1
     let local = offset &- windowStart
     if local < windowSize, windowSize &- local >= width {
       if writePath == .linear {
@@ -267,7 +267,7 @@ extension VGA {
     let cell = VGA.cell(UInt32(truncatingIfNeeded: address))
     let shift = UInt32(plane & 3) * 8
     memory[cell] = memory[cell] & ~(0xFF << shift) | UInt32(value) << shift
-    frameGeneration &+= 1
+    generation &+= 1
   }
 
   /// Reads plane memory without touching the latches, for tests and debuggers.
