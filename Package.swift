@@ -4,6 +4,13 @@ import PackageDescription
 // Modules point one way; see "How it works" in README.md for the picture.
 let gnu: [CSetting] = [.define("_GNU_SOURCE")]
 
+// Elsewhere the header is on the compiler's path, and sdl2.pc has flags that SwiftPM warns about.
+#if os(macOS)
+  let sdl2PkgConfig: String? = "sdl2"
+#else
+  let sdl2PkgConfig: String? = nil
+#endif
+
 let package = Package(
   name: "apus",
   platforms: [.macOS(.v15)],
@@ -41,7 +48,7 @@ let package = Package(
       dependencies: ["CPU", "Chipset", "Video", "Storage", "Bus", "State", "Host"],
       cSettings: gnu),
     .systemLibrary(
-      name: "CSDL2", pkgConfig: "sdl2", providers: [.apt(["libsdl2-dev"]), .brew(["sdl2"])]),
+      name: "CSDL2", pkgConfig: sdl2PkgConfig, providers: [.apt(["libsdl2-dev"]), .brew(["sdl2"])]),
     .target(
       name: "SDLFrontend",
       dependencies: [

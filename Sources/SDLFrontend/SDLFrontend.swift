@@ -106,9 +106,10 @@
 
     /// Handles what has happened, waiting a little if nothing has, and shows a new picture if there is one.
     func step() {
-      let now = SDL_GetTicks64()
-      let sincePresent = now &- lastPresent
-      let wait = sincePresent < SDLFrontend.frameMilliseconds / 2 ? 10 : 8
+      // Until the next picture may be shown; then often while pictures come, seldom on a still screen.
+      let sincePresent = SDL_GetTicks64() &- lastPresent
+      let frame = SDLFrontend.frameMilliseconds
+      let wait = sincePresent < frame ? frame - sincePresent : sincePresent < 500 ? 4 : 15
       var event = SDL_Event()
       if SDL_WaitEventTimeout(&event, Int32(wait)) != 0 {
         repeat { handle(event) } while SDL_PollEvent(&event) != 0
