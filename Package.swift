@@ -61,6 +61,8 @@ let package = Package(
         "Machine", "SDLFrontend", "Host",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
+    .target(name: "Conformance", dependencies: ["CPU", "Host", "CZlib"]),
+    .testTarget(name: "ConformanceTests", dependencies: ["Conformance", "CPU"]),
     .testTarget(name: "BusTests", dependencies: ["Bus", "State"]),
     .testTarget(name: "FirmwareTests", dependencies: ["FirmwareImages"]),
     .testTarget(
