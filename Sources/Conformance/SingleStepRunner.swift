@@ -52,7 +52,14 @@ public final class SingleStepRunner {
   private func peek(_ address: UInt32) -> UInt8 { memory.peek(wrap(address), count: 1)[0] }
 
   /// Runs one test; nil when it passes.
-  public func run(_ test: MOOTest) -> SingleStepFailure? {
+  /// - Parameters:
+  ///   - stackFaultAsGeneralProtection: the vector-12 handler is made that of vector 13, for tests of a processor that raises #GP where later
+  ///     ones raise #SS.
+  ///   - ignoringStringRegisters: CX, SI and DI are not compared.
+  public func run(
+    _ test: MOOTest, stackFaultAsGeneralProtection: Bool = false,
+    ignoringStringRegisters: Bool = false
+  ) -> SingleStepFailure? {
     cpu.reset()
     cpu.a20 = rules == .i286
     for (n, value) in test.initial.registers.words.enumerated() {
@@ -71,6 +78,9 @@ public final class SingleStepRunner {
       }
     }
     for (address, value) in test.initial.memory { poke(address, value) }
+    if stackFaultAsGeneralProtection {
+      for n in UInt32(0)..<4 { poke(0x30 + n, peek(0x34 + n)) }
+    }
     let limit: UInt64 = rules == .i286 ? 200_000 : 1
     let start = cpu.s.pointee.eip
     var exit = RunExit.deadline
@@ -82,8 +92,9 @@ public final class SingleStepRunner {
       && cpu[Register.ecx] & 0xFFFF != 0
     var differences: [String] = []
     if rules == .i286 && exit != .halted { differences.append("ended with \(exit), not with HLT") }
-    compareRegisters(test, &differences)
-    compareMemory(test, &differences)
+    compareRegisters(test, ignoringStringRegisters, &differences)
+    if stackFaultAsGeneralProtection { for n in UInt32(0x30)..<0x34 { poke(n, 0) } }
+    compareMemory(test, stackFaultAsGeneralProtection, &differences)
     for (address, _) in test.initial.memory { poke(address, 0) }
     for (address, _) in test.final.memory { poke(address, 0) }
     return differences.isEmpty ? nil : SingleStepFailure(test: test, differences: differences)
@@ -91,8 +102,11 @@ public final class SingleStepRunner {
 
   private func isRepeated(_ bytes: [UInt8]) -> Bool { bytes.contains(0xF2) || bytes.contains(0xF3) }
 
-  private func compareRegisters(_ test: MOOTest, _ differences: inout [String]) {
+  private func compareRegisters(
+    _ test: MOOTest, _ ignoringStringRegisters: Bool, _ differences: inout [String]
+  ) {
     for n in 0..<14 {
+      if ignoringStringRegisters && [2, 10, 11].contains(n) { continue }
       guard let expected = test.final.registers.words[n] ?? test.initial.registers.words[n]
       else { continue }
       var actual: UInt16
@@ -116,16 +130,24 @@ public final class SingleStepRunner {
     }
   }
 
-  private func compareMemory(_ test: MOOTest, _ differences: inout [String]) {
+  private func compareMemory(
+    _ test: MOOTest, _ stackVectorChanged: Bool, _ differences: inout [String]
+  ) {
     var expected: [UInt32: UInt8] = [:]
     for (address, value) in test.initial.memory { expected[address] = value }
     for (address, value) in test.final.memory { expected[address] = value }
+    // The suite's own address of the pushed flags word is one too low for some odd stack pointers; the final stack tells.
+    var flagsAddress = UInt32.max - 1
+    let words = test.final.registers.words
+    let before = test.initial.registers.words
+    if test.exception != nil, let sp = words[8] ?? before[8], let ss = words[5] ?? before[5] {
+      flagsAddress = UInt32(ss) << 4 &+ UInt32(sp &+ 4)
+    }
     for (address, value) in expected.sorted(by: { $0.key < $1.key }) {
+      if stackVectorChanged && (0x30..<0x34).contains(address) { continue }
       var mask: UInt8 = 0xFF
-      if let flags = test.exception?.flagsAddress {
-        if address == flags { mask = UInt8(flagsMask & 0xD5) }
-        if address == flags &+ 1 { mask = UInt8(flagsMask >> 8 & 0x0F) }
-      }
+      if address == flagsAddress { mask = UInt8(flagsMask & 0xD5) }
+      if address == flagsAddress &+ 1 { mask = UInt8(flagsMask >> 8 & 0x0F) }
       let actual = peek(address)
       if (actual ^ value) & mask != 0 {
         differences.append(
