@@ -1,0 +1,278 @@
+// A serial line's other end, carried out: a thread that receives, and output that is gathered and written in one go.
+//
+// Owns: descriptors, the receiving thread, what waits to be sent. Must not know: UARTs, virtual time.
+// Output never holds up the machine where nobody may be listening (sockets, pseudo-terminals): the newest 256 KiB are kept for who
+// comes next. Files and standard output get everything.
+
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#elseif canImport(Darwin)
+  import Darwin
+#endif
+
+/// A two-way stream of bytes between a serial port and the host.
+public final class CharacterChannel: @unchecked Sendable {
+  /// What the receiving thread tells. Called on that thread.
+  public struct Events: Sendable {
+    /// Bytes came in. May block for as long as the machine cannot take them.
+    public var received: @Sendable ([UInt8]) -> Void
+    /// Nothing will come any more.
+    public var ended: @Sendable () -> Void
+    /// The user asked to leave (Ctrl-A X on the terminal).
+    public var quit: @Sendable () -> Void
+
+    public init(
+      received: @escaping @Sendable ([UInt8]) -> Void, ended: @escaping @Sendable () -> Void,
+      quit: @escaping @Sendable () -> Void
+    ) {
+      self.received = received
+      self.ended = ended
+      self.quit = quit
+    }
+  }
+
+  /// What was chosen.
+  public let target: CharacterTarget
+  /// What a user wants to know of it (the name of the pseudo-terminal), or nil.
+  public private(set) var notice: String?
+  /// Why output was lost, once it was.
+  public private(set) var failure: String?
+
+  private static let keptOutput = 256 << 10
+  private let lock = HostCondition()
+  private var pending: [UInt8] = []
+  private var output: Int32 = -1
+  private var input: Int32 = -1
+  private var listener: Int32 = -1
+  private var spare: Int32 = -1
+  private var isSocket = false
+  private var mayDrop = false
+  private var closing = false
+  private var ownsSocketFile: String?
+
+  /// Opens the host's side.
+  public init(_ target: CharacterTarget) throws(HostError) {
+    self.target = target
+    switch target {
+    case .null: break
+    case .stdio:
+      input = 0
+      output = 1
+    case .file(let path):
+      output = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666)
+      if output < 0 { throw HostError("\(path): cannot be written: \(HostSockets.lastError)") }
+    case .pty:
+      let pty = try HostSockets.openPTY()
+      (input, output, spare) = (pty.master, pty.master, pty.slave)
+      HostSockets.makeNonBlocking(pty.master)
+      notice = "serial port at \(pty.name)"
+      mayDrop = true
+    case .tcpServer(let port):
+      listener = try HostSockets.listen(port: port)
+      (isSocket, mayDrop) = (true, true)
+    case .tcpClient(let host, let port):
+      input = try HostSockets.connect(host: host, port: port)
+      output = input
+      (isSocket, mayDrop) = (true, true)
+    case .unix(let path):
+      let opened = try HostSockets.unix(path)
+      if opened.isServer {
+        listener = opened.descriptor
+        ownsSocketFile = path
+      } else {
+        input = opened.descriptor
+        output = input
+      }
+      (isSocket, mayDrop) = (true, true)
+    }
+  }
+
+  /// Starts receiving, where there is anything to receive.
+  public func start(_ events: Events) throws(HostError) {
+    guard target.canReceive else { return }
+    if target == .stdio { HostTerminal.makeRaw() }
+    _ = try HostThread(detached: true) { [self] in receive(events) }
+  }
+
+  // MARK: Output
+
+  /// Takes a byte for output; `flush` sends it.
+  public func write(_ byte: UInt8) {
+    if case .null = target { return }
+    let isFull = lock.locked {
+      if closing { return false }
+      pending.append(byte)
+      return pending.count >= 32 << 10
+    }
+    if isFull { flush() }
+  }
+
+  /// Sends what was gathered, as far as the other end takes it.
+  public func flush() {
+    lock.locked {
+      if pending.isEmpty { return }
+      send(untilDone: !mayDrop)
+      if mayDrop, pending.count > CharacterChannel.keptOutput {
+        pending.removeFirst(pending.count - CharacterChannel.keptOutput)
+      }
+    }
+  }
+
+  /// Sends the rest (for at most a second where nobody may be listening) and closes.
+  public func close() {
+    lock.locked {
+      if closing { return }
+      let end = HostClock.nanoseconds() &+ 1_000_000_000
+      while output >= 0, !pending.isEmpty {
+        let before = pending.count
+        send(untilDone: !mayDrop)
+        if pending.isEmpty || HostClock.nanoseconds() > end { break }
+        if pending.count == before {
+          var entry = pollfd(fd: output, events: Int16(POLLOUT), revents: 0)
+          poll(&entry, 1, 100)
+        }
+      }
+      closing = true
+      if case .file = target, output >= 0 { closeDescriptor(output) }
+      if isSocket, output >= 0 { shutdown(output, Int32(SHUT_RDWR)) }
+      output = -1
+      if let path = ownsSocketFile { unlink(path) }
+    }
+    if target == .stdio { HostTerminal.restore() }
+  }
+
+  private func closeDescriptor(_ descriptor: Int32) {
+    #if canImport(Glibc)
+      _ = Glibc.close(descriptor)
+    #elseif canImport(Musl)
+      _ = Musl.close(descriptor)
+    #else
+      _ = Darwin.close(descriptor)
+    #endif
+  }
+
+  /// With the lock held.
+  private func send(untilDone: Bool) {
+    var done = 0
+    while output >= 0, done < pending.count {
+      let sent = pending.withUnsafeBytes { bytes -> Int in
+        let start = bytes.baseAddress! + done
+        if isSocket {
+          #if canImport(Darwin)
+            return systemSend(output, start, bytes.count - done, MSG_DONTWAIT)
+          #else
+            return systemSend(
+              output, start, bytes.count - done, Int32(MSG_DONTWAIT) | Int32(MSG_NOSIGNAL))
+          #endif
+        }
+        return systemWrite(output, start, bytes.count - done)
+      }
+      if sent > 0 {
+        done += sent
+      } else if errno == EINTR {
+        continue
+      } else if errno == EAGAIN && untilDone {
+        var entry = pollfd(fd: output, events: Int16(POLLOUT), revents: 0)
+        poll(&entry, 1, -1)
+      } else if errno == EAGAIN {
+        break
+      } else {
+        // The other end is gone. A server gets its next client from the receiving thread.
+        if !isSocket { failure = HostSockets.lastError }
+        output = -1
+      }
+    }
+    pending.removeFirst(done)
+    if output < 0 && !mayDrop { pending.removeAll() }
+  }
+
+  private func systemSend(
+    _ descriptor: Int32, _ start: UnsafeRawPointer, _ count: Int, _ flags: Int32
+  ) -> Int {
+    #if canImport(Glibc)
+      Glibc.send(descriptor, start, count, flags)
+    #elseif canImport(Musl)
+      Musl.send(descriptor, start, count, flags)
+    #else
+      Darwin.send(descriptor, start, count, flags)
+    #endif
+  }
+
+  private func systemWrite(_ descriptor: Int32, _ start: UnsafeRawPointer, _ count: Int) -> Int {
+    #if canImport(Glibc)
+      Glibc.write(descriptor, start, count)
+    #elseif canImport(Musl)
+      Musl.write(descriptor, start, count)
+    #else
+      Darwin.write(descriptor, start, count)
+    #endif
+  }
+
+  // MARK: Input
+
+  private func receive(_ events: Events) {
+    var buffer = [UInt8](repeating: 0, count: 4096)
+    var escape = TerminalEscape(isActive: target == .stdio && HostTerminal.isInteractive)
+    while true {
+      if input < 0 {
+        if listener < 0 { break }
+        let client = HostSockets.accept(listener)
+        if client < 0 {
+          if errno == EINTR || errno == ECONNABORTED { continue }
+          break
+        }
+        input = client
+        lock.locked { if !closing { output = client } }
+        flush()
+      }
+      let count = read(input, &buffer, buffer.count)
+      if count > 0 {
+        let (bytes, wantsToQuit) = escape.filter(buffer[..<count])
+        if !bytes.isEmpty { events.received(bytes) }
+        if wantsToQuit { events.quit() }
+      } else if count < 0 && (errno == EINTR || errno == EAGAIN) {
+        // A pseudo-terminal's master does not block; a terminal left non-blocking by another program does not either.
+        var entry = pollfd(fd: input, events: Int16(POLLIN), revents: 0)
+        poll(&entry, 1, -1)
+      } else if listener >= 0 {
+        lock.locked { output = -1 }
+        closeDescriptor(input)
+        input = -1
+      } else {
+        break
+      }
+    }
+    events.ended()
+  }
+}
+
+/// Finds Ctrl-A commands in what is typed: Ctrl-A X leaves, Ctrl-A Ctrl-A is a Ctrl-A for the guest.
+public struct TerminalEscape: Sendable {
+  private let isActive: Bool
+  private var afterPrefix = false
+
+  public init(isActive: Bool) { self.isActive = isActive }
+
+  /// Returns what is for the guest, and whether the user asked to leave.
+  public mutating func filter(_ bytes: some Collection<UInt8>) -> (bytes: [UInt8], quit: Bool) {
+    if !isActive { return (Array(bytes), false) }
+    var kept: [UInt8] = []
+    for byte in bytes {
+      if afterPrefix {
+        afterPrefix = false
+        switch byte {
+        case UInt8(ascii: "x"), UInt8(ascii: "X"): return (kept, true)
+        case 1: kept.append(1)
+        default: kept += [1, byte]
+        }
+      } else if byte == 1 {
+        afterPrefix = true
+      } else {
+        kept.append(byte)
+      }
+    }
+    return (kept, false)
+  }
+}

@@ -1,0 +1,45 @@
+// Ctrl-C and its relatives.
+//
+// Owns: the process's handlers for SIGINT, SIGTERM, SIGHUP; SIGPIPE is ignored (a closed pipe is an error of the write that meets it).
+// Must not know: what ending means.
+
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#elseif canImport(Darwin)
+  import Darwin
+#endif
+
+/// Signals that ask the program to end.
+public enum HostSignals {
+  /// From now on `handler` is called, on a thread of its own, with the number of each signal that asks to end. A second one while the
+  /// first is being obeyed ends the process at once.
+  public static func onEnd(_ handler: @escaping @Sendable (Int32) -> Void) throws(HostError) {
+    ignorePipe()
+    var set = sigset_t()
+    sigemptyset(&set)
+    for number in [SIGINT, SIGTERM, SIGHUP] { sigaddset(&set, number) }
+    // Threads inherit the mask, so that only the one below receives them.
+    pthread_sigmask(SIG_BLOCK, &set, nil)
+    _ = try HostThread(detached: true) {
+      var set = sigset_t()
+      sigemptyset(&set)
+      for number in [SIGINT, SIGTERM, SIGHUP] { sigaddset(&set, number) }
+      var count = 0
+      while true {
+        var number: Int32 = 0
+        if sigwait(&set, &number) != 0 { continue }
+        count += 1
+        if count > 1 {
+          HostTerminal.restore()
+          _exit(128 &+ number)
+        }
+        handler(number)
+      }
+    }
+  }
+
+  /// Makes writes to closed pipes and sockets fail instead of killing the process.
+  public static func ignorePipe() { signal(SIGPIPE, SIG_IGN) }
+}
