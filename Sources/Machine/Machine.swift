@@ -1,0 +1,327 @@
+// A PC put together.
+//
+// Owns: the parts and how they are wired, resets. Must not know: windows, command lines, the host's clock.
+// Follows: IBM PC/AT Technical Reference (interrupt and port assignments), PS/2 Technical Reference (IRQ 12, port 92h).
+//
+//   IRQ 0 timer, 1 keyboard, 3 COM2/COM4, 4 COM1/COM3, 6 floppy, 7 LPT1, 8 clock, 12 mouse, 13 coprocessor, 14 and 15 IDE
+
+import Bus
+import CPU
+import Chipset
+import Host
+import State
+import Storage
+import Video
+
+/// A PC. It is used from one thread; other threads reach it through `input` and `frames`.
+public final class Machine {
+  /// What it was made from.
+  public let configuration: MachineConfiguration
+  public let clock: VirtualClock
+  public let memory: PhysicalMemory
+  public let cpu: CPU
+  public let ports: PortBus
+  public let pic: PIC8259Pair
+  public let pit: PIT8254
+  public let cmos: CMOS
+  public let keyboardController: KeyboardController8042
+  public let typist: Typist
+  public let serial: [UART16550]
+  public let printer: LPT
+  public let floppyController: FloppyController
+  public let channels: [IDEChannel]
+  public let vga: VGA
+  public let postCodes = PostCodes()
+  /// Where other threads leave input.
+  public let input = InputQueue()
+  /// What was taken from `input`, when `configuration.recordsInput` is set.
+  public private(set) var inputLog: [LoggedInput] = []
+
+  /// Takes what the guest sends through a serial port (counted from 0).
+  public var serialOutput: (Int, UInt8) -> Void = { _, _ in }
+  /// Takes what the guest writes to port E9h or 402h.
+  public var debugOutput: (UInt8) -> Void = { _ in }
+  /// Called between slices, when output that was gathered should be passed on.
+  public var flushOutput: () -> Void = {}
+  /// What types and waits for text on its own, or nil.
+  public var script: Script?
+  /// How the guest's time follows the host's.
+  public var pacer = Pacer()
+  /// Called between slices with whether the guest sleeps; a window's pictures are made there.
+  public var betweenSlices: (() -> Void)?
+
+  let devices: [any Device]
+  let sharedLines: [SharedLine]
+  let gate: A20Gate
+  let bus: MachineBus
+  private let dmaMemory: MachineDMAMemory
+  private let floppyDMA: MachineFloppyDMA
+  private let shadow: [(address: UInt32, bytes: [UInt8])]
+  private var lastButtons: UInt8 = 0
+
+  /// What a device asked of the run loop while an instruction was under way.
+  enum Request: Equatable {
+    case reset(ResetRequest)
+    case powerOff
+    case exit(Int)
+  }
+  var requests: [Request] = []
+
+  /// The end of the slice that runs now, in retired instructions.
+  var sliceEnd: UInt64 = 0
+
+  /// Puts a machine together and turns it on.
+  /// - Throws: `ConfigurationError`, `LoadError`, `StorageError` or `HostError`, each with one clear line.
+  public init(_ configuration: MachineConfiguration) throws {
+    self.configuration = configuration
+    guard (1...3072).contains(configuration.memoryMegabytes) else {
+      throw ConfigurationError("a machine has 1 to 3072 MB of memory")
+    }
+    let clock = VirtualClock(instructionsPerSecond: configuration.instructionsPerSecond)
+    self.clock = clock
+    memory = try PhysicalMemory(ramSize: UInt32(configuration.memoryMegabytes) << 20)
+    let ports = PortBus()
+    self.ports = ports
+    let pic = PIC8259Pair()
+    self.pic = pic
+    let bus = MachineBus(ports: ports, pic: pic)
+    self.bus = bus
+    let cpu = try CPU(model: configuration.cpu, memory: memory, bus: bus)
+    self.cpu = cpu
+    clock.instructionCount = { [unowned cpu] in cpu.instructionCount }
+
+    // Requests end the instruction that makes them; the run loop carries them out.
+    let inbox = RequestBox()
+    func request(_ request: Request) {
+      inbox.machine?.requests.append(request)
+      cpu.requestStop()
+    }
+
+    let gate = A20Gate()
+    self.gate = gate
+    pit = PIT8254(clock: clock, irq: pic.irq(0))
+    cmos = CMOS(clock: clock, irq: pic.irq(8), initialTime: configuration.initialTime)
+    dmaMemory = MachineDMAMemory(memory)
+    let dma = DMA8237Pair(memory: dmaMemory)
+    floppyDMA = MachineFloppyDMA(dma)
+    keyboardController = KeyboardController8042(
+      clock: clock, irq1: pic.irq(1), irq12: pic.irq(12), gate: gate,
+      request: { request(.reset($0)) })
+    typist = Typist(clock: clock, keyboard: keyboardController.keyboard)
+
+    let lines = [SharedLine(pic.irq(4)), SharedLine(pic.irq(3))]
+    sharedLines = lines
+    serial = (0..<min(max(configuration.serialPorts, 1), 4)).map {
+      UART16550(name: "com\($0 + 1)", clock: clock, irq: lines[$0 & 1].input())
+    }
+    printer = LPT(name: "lpt1", clock: clock, irq: pic.irq(7))
+
+    let floppyTypes = configuration.floppies.enumerated().map { index, image in
+      guard let image, case .floppy(let format) = image.medium else {
+        return index == 0 ? FloppyDriveType.threeInch1440 : .none
+      }
+      return FloppyDriveType.suited(to: format)
+    }
+    floppyController = FloppyController(
+      clock: clock, irq: pic.irq(6), dma: floppyDMA, drives: floppyTypes)
+    channels = [
+      IDEChannel(clock: clock, irq: pic.irq(14), name: "ide0"),
+      IDEChannel(
+        clock: clock, irq: pic.irq(15), name: "ide1", commandBase: 0x170, controlBase: 0x376),
+    ]
+    vga = VGA(clock: clock)
+
+    // Firmware.
+    let firmware = try FirmwareSetup.map(configuration, memory: memory)
+    shadow = firmware.shadow
+    memory.mapMMIO(
+      MMIORegion(
+        start: 0xA0000, length: 0x20000, context: vga.mmioContext, read: VGA.mmioRead,
+        write: VGA.mmioWrite))
+    CMOSContents.fill(cmos, configuration: configuration, floppyTypes: floppyTypes)
+
+    // Ports.
+    for range in PIC8259Pair.ports { ports.register(pic, ports: range) }
+    ports.register(pit, ports: PIT8254.ports)
+    let portB = SystemPortB(pit: pit)
+    ports.register(portB, ports: 0x61...0x61)
+    ports.register(cmos, ports: CMOS.ports)
+    for range in DMA8237Pair.ports { ports.register(dma, ports: range) }
+    for range in KeyboardController8042.ports { ports.register(keyboardController, ports: range) }
+    let portA = SystemPortA(gate: gate, request: { request(.reset($0)) })
+    ports.register(portA, ports: 0x92...0x92)
+    for (uart, base) in zip(serial, [UInt16(0x3F8), 0x2F8, 0x3E8, 0x2E8]) {
+      ports.register(uart, ports: base...base + 7)
+    }
+    ports.register(printer, ports: 0x378...0x37A)
+    ports.register(floppyController, ports: 0x3F0...0x3F5)
+    ports.register(floppyController, ports: 0x3F7...0x3F7)
+    for channel in channels {
+      let base = channel.commandBase
+      ports.register(channel, ports: base...base, maxWidth: 4)
+      ports.register(channel, ports: base + 1...base + 7)
+      ports.register(channel, ports: channel.controlBase...channel.controlBase)
+    }
+    ports.register(vga, ports: 0x3B0...0x3BB)
+    ports.register(vga, ports: 0x3C0...0x3DF)
+    ports.register(vga, ports: 0x46E8...0x46E8)
+    ports.register(bus.coprocessor, ports: CoprocessorPort.ports)
+    let resetControl = ResetControl(request: { request(.reset($0)) })
+    ports.register(resetControl, ports: 0xCF9...0xCF9)
+    let consoles = [DebugConsole(name: "port-e9"), DebugConsole(name: "port-402")]
+    ports.register(consoles[0], ports: 0xE9...0xE9)
+    ports.register(consoles[1], ports: 0x402...0x402)
+    let power = PowerPort { request(.powerOff) }
+    ports.register(power, ports: PowerPort.ports)
+
+    var devices: [any Device] = [
+      pic, pit, portB, cmos, dma, keyboardController, portA, typist,
+    ]
+    devices += serial as [any Device]
+    devices += [printer, floppyController, channels[0], channels[1], vga, bus.coprocessor]
+    devices += [resetControl, consoles[0], consoles[1], power, postCodes] as [any Device]
+    if let files = firmware.files {
+      ports.register(files, ports: 0x510...0x510, maxWidth: 2)
+      ports.register(files, ports: 0x511...0x511)
+      devices.append(files)
+    }
+    if let kernel = configuration.kernel {
+      let loader = try KernelLoader(kernel, memory: memory)
+      ports.register(loader, ports: KernelLoader.ports.lowerBound...KernelLoader.ports.lowerBound, maxWidth: 4)
+      devices.append(loader)
+    }
+    if let port = configuration.exitPort {
+      if let taken = ports.device(at: port) {
+        throw ConfigurationError(
+          "port \(hexText(UInt64(port))) belongs to '\(taken.stateName)' and cannot be the exit port")
+      }
+      let exit = DebugExit { request(.exit($0)) }
+      let (last, overflow) = port.addingReportingOverflow(3)
+      let top = overflow ? UInt16.max : last
+      var end = port
+      while end < top, ports.device(at: end + 1) == nil { end += 1 }
+      ports.register(exit, ports: port...end, maxWidth: 4)
+      devices.append(exit)
+    }
+    self.devices = devices
+
+    // Wires.
+    bus.channels = channels
+    pic.output.connect { [unowned cpu] in cpu.setINTR($0) }
+    gate.output.connect { [unowned cpu] in cpu.a20 = $0 }
+    dma.postCode = { [postCodes] in postCodes.write($0) }
+    inbox.machine = self
+    clock.deadlineMovedEarlier = { [unowned self] in self.updateDeadline() }
+    for (index, uart) in serial.enumerated() {
+      uart.transmit = { [unowned self] in self.serialOutput(index, $0) }
+    }
+    for console in consoles { console.sink = { [unowned self] in self.debugOutput($0) } }
+    try insertMedia()
+    loadShadow()
+    cpu.a20 = gate.output.level
+  }
+
+  /// Carries requests out of closures that exist before the machine does.
+  private final class RequestBox {
+    weak var machine: Machine?
+  }
+
+  private func insertMedia() throws {
+    for (index, image) in configuration.floppies.enumerated() {
+      guard let image else { continue }
+      guard case .floppy(let format) = image.medium else {
+        throw ConfigurationError("\(image.name): is a hard disk image and does not go into a floppy drive")
+      }
+      try floppyController.insert(
+        drive: index, medium: FloppyMedium(image: image.device, format: format))
+    }
+    for (index, image) in configuration.disks.enumerated() {
+      guard let image else { continue }
+      let geometry: DiskGeometry
+      switch image.medium {
+      case .disk(let physical, _): geometry = physical
+      case .floppy: geometry = DiskGeometry.standard(sectorCount: image.device.sectorCount)
+      }
+      channels[index / 2].attach(
+        drive: index & 1,
+        ATADisk(image: image.device, geometry: geometry, serial: "AP0000000\(index + 1)"))
+    }
+  }
+
+  // MARK: Reset
+
+  /// RAM that holds ROM contents when the machine starts.
+  private func loadShadow() {
+    for (address, bytes) in shadow {
+      bytes.withUnsafeBytes { memory.copyIn(address, from: $0) }
+    }
+  }
+
+  /// A reset as the guest or the host asks for it.
+  public func reset(_ kind: ResetRequest) {
+    switch kind {
+    case .processor:
+      cpu.reset()
+    case .system:
+      for device in devices { device.reset(.system) }
+      loadShadow()
+      cpu.reset()
+    }
+    cpu.a20 = gate.output.level
+    cpu.setINTR(pic.output.level)
+  }
+
+  // MARK: Input
+
+  /// Takes input: from here on it is part of the run.
+  func take(_ event: MachineInput) {
+    if configuration.recordsInput {
+      inputLog.append(LoggedInput(instruction: cpu.instructionCount, input: event))
+    }
+    switch event {
+    case .key(let usage, let down):
+      if let key = KeyUsage.key(usage) { keyboardController.keyboard.key(key, down: down) }
+    case .mouse(let dx, let dy, let wheel, let buttons):
+      let limit = -4096...4096
+      func clamp(_ value: Int) -> Int { min(max(value, limit.lowerBound), limit.upperBound) }
+      if dx != 0 || dy != 0 || wheel != 0 {
+        keyboardController.mouse.move(dx: clamp(dx), dy: clamp(dy), dz: clamp(wheel))
+      }
+      for (bit, button) in [(UInt8(1), MouseButton.left), (2, .right), (4, .middle)]
+      where (buttons ^ lastButtons) & bit != 0 {
+        keyboardController.mouse.button(button, down: buttons & bit != 0)
+      }
+      lastButtons = buttons
+    case .text(let text):
+      typist.type(KeyScript.strokes(typing: text))
+    case .serial(let port, let bytes):
+      guard serial.indices.contains(port) else { return }
+      for byte in bytes { serial[port].receive(byte) }
+    case .rate(let rate):
+      clock.setInstructionsPerSecond(min(max(rate, 1_000), 100_000_000_000))
+    }
+  }
+
+  // MARK: What can be seen
+
+  /// The rows of the text screen, or nil in a graphics mode.
+  public var screenText: [String]? { TextScreen.extract(from: vga) }
+
+  /// A picture of the screen as it is now. The guest is not affected.
+  public func screenshot() -> Frame {
+    var frame = Frame()
+    FrameRenderer().render(vga, into: &frame)
+    return frame
+  }
+}
+
+extension KeyScript {
+  /// The strokes that type plain text: what no key types is left out, and nothing has a special meaning.
+  static func strokes(typing text: String) -> [KeyStroke] {
+    text.compactMap { character in
+      keys(typing: character == "\r\n" || character == "\r" ? "\n" : character).map {
+        KeyStroke.press($0)
+      }
+    }
+  }
+}

@@ -1,0 +1,167 @@
+// The wires between the processor, memory and the chipset.
+//
+// Owns: I/O cycles to the port bus, the fast path of the IDE data ports, interrupt acknowledge, FERR#, bus masters' access to memory.
+// Must not know: what any device does.
+// Follows: IBM PC/AT Technical Reference (coprocessor error on IRQ 13, ports F0h and F1h).
+
+import Bus
+import CPU
+import Chipset
+import State
+
+/// What the processor is plugged into.
+final class MachineBus: SystemBus {
+  let ports: PortBus
+  let pic: PIC8259Pair
+  let coprocessor: CoprocessorPort
+  /// The channels, once they exist.
+  var channels: [IDEChannel] = []
+
+  init(ports: PortBus, pic: PIC8259Pair) {
+    self.ports = ports
+    self.pic = pic
+    coprocessor = CoprocessorPort(irq: pic.irq(13))
+    super.init()
+  }
+
+  override func portRead(_ port: UInt16, width: Int) -> UInt32 { ports.read(port, width: width) }
+
+  override func portWrite(_ port: UInt16, _ value: UInt32, width: Int) {
+    ports.write(port, value, width: width)
+  }
+
+  override func acknowledgeInterrupt() -> UInt8 { pic.acknowledge() }
+
+  override func ferr(_ asserted: Bool) { coprocessor.ferr(asserted) }
+
+  override func portReadBlock(
+    _ port: UInt16, width: Int, into buffer: UnsafeMutableRawPointer, count: Int
+  ) -> Int {
+    if width == 1 { return 0 }
+    for channel in channels where channel.commandBase == port {
+      let words = channel.readData(into: buffer, count: count &* (width / 2))
+      if width == 2 { return words }
+      if words & 1 != 0 {
+        // A dword at the end of a block is two words of which the second is beyond it.
+        let word = ports.read(port, width: 2)
+        (buffer + words * 2).storeBytes(of: UInt16(truncatingIfNeeded: word), as: UInt16.self)
+      }
+      return (words + 1) / 2
+    }
+    return 0
+  }
+
+  override func portWriteBlock(
+    _ port: UInt16, width: Int, from buffer: UnsafeRawPointer, count: Int
+  ) -> Int {
+    if width == 1 { return 0 }
+    for channel in channels where channel.commandBase == port {
+      let words = channel.writeData(from: buffer, count: count &* (width / 2))
+      if width == 2 { return words }
+      if words & 1 != 0 {
+        ports.write(
+          port, UInt32((buffer + words * 2).loadUnaligned(as: UInt16.self)), width: 2)
+      }
+      return (words + 1) / 2
+    }
+    return 0
+  }
+}
+
+/// The latch between FERR# and IRQ 13: an error sets it, a write to port F0h clears it.
+final class CoprocessorPort: PortDevice {
+  static let ports: ClosedRange<UInt16> = 0xF0...0xF1
+  let stateName = "coprocessor"
+  private let irq: Signal
+  private var ferrLevel = false
+
+  init(irq: Signal) { self.irq = irq }
+
+  func ferr(_ asserted: Bool) {
+    if asserted && !ferrLevel { irq.set(true) }
+    ferrLevel = asserted
+  }
+
+  func readPort(_ port: UInt16, width: Int) -> UInt32 { 0xFF }
+  func writePort(_ port: UInt16, _ value: UInt32, width: Int) { irq.set(false) }
+
+  func reset(_ kind: ResetKind) {
+    ferrLevel = false
+    irq.set(false)
+  }
+
+  func save(to writer: inout StateWriter) {
+    writer.write(irq.level)
+    writer.write(ferrLevel)
+  }
+
+  func restore(from reader: inout StateReader, version: UInt16) throws(StateError) {
+    irq.restore(level: try reader.readBool())
+    ferrLevel = try reader.readBool()
+  }
+}
+
+/// Memory as the DMA controller sees it.
+final class MachineDMAMemory: DMAMemory {
+  private let memory: PhysicalMemory
+  init(_ memory: PhysicalMemory) { self.memory = memory }
+
+  func dmaRead(_ address: UInt32, into buffer: UnsafeMutableRawBufferPointer) {
+    memory.copyOut(address, into: buffer)
+  }
+  func dmaWrite(_ address: UInt32, from buffer: UnsafeRawBufferPointer) {
+    memory.copyIn(address, from: buffer)
+  }
+}
+
+/// The DMA controller as the floppy controller sees it.
+final class MachineFloppyDMA: FloppyDMA {
+  private let dma: DMA8237Pair
+  init(_ dma: DMA8237Pair) { self.dma = dma }
+
+  func dmaTransferToMemory(channel: Int, from bytes: UnsafeRawBufferPointer)
+    -> (count: Int, terminalCount: Bool)
+  {
+    let result = dma.transferToMemory(channel: channel, from: bytes)
+    return (result.count, result.terminalCount)
+  }
+
+  func dmaTransferFromMemory(channel: Int, into bytes: UnsafeMutableRawBufferPointer)
+    -> (count: Int, terminalCount: Bool)
+  {
+    let result = dma.transferFromMemory(channel: channel, into: bytes)
+    return (result.count, result.terminalCount)
+  }
+}
+
+/// Power off: the text "Shutdown" written to port 8900h, as the Bochs BIOS does.
+final class PowerPort: PortDevice {
+  static let ports: ClosedRange<UInt16> = 0x8900...0x8900
+  let stateName = "power"
+  private let powerOff: () -> Void
+  private var matched: UInt8 = 0
+  private static let text = Array("Shutdown".utf8)
+
+  init(powerOff: @escaping () -> Void) { self.powerOff = powerOff }
+
+  func readPort(_ port: UInt16, width: Int) -> UInt32 { 0xFF }
+
+  func writePort(_ port: UInt16, _ value: UInt32, width: Int) {
+    let byte = UInt8(truncatingIfNeeded: value)
+    if byte == PowerPort.text[Int(matched)] {
+      matched += 1
+      if Int(matched) == PowerPort.text.count {
+        matched = 0
+        powerOff()
+      }
+    } else {
+      matched = byte == PowerPort.text[0] ? 1 : 0
+    }
+  }
+
+  func reset(_ kind: ResetKind) { matched = 0 }
+  func save(to writer: inout StateWriter) { writer.write(matched) }
+  func restore(from reader: inout StateReader, version: UInt16) throws(StateError) {
+    matched = try reader.read(in: 0...UInt8(PowerPort.text.count - 1))
+  }
+}

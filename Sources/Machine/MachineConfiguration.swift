@@ -1,0 +1,91 @@
+// What a machine is made of, as values.
+//
+// Owns: the choices, their ranges and defaults. Must not know: how they are written on a command line.
+
+import CPU
+import Chipset
+import Storage
+
+/// A device to boot from.
+public enum BootDevice: String, Sendable, CaseIterable {
+  case floppy = "a"
+  case disk = "c"
+}
+
+/// An image in a drive.
+public struct MachineImage {
+  /// The name for messages.
+  public var name: String
+  /// The contents.
+  public var device: any BlockDevice
+  public var medium: OpenedImage.Medium
+
+  public init(name: String, device: any BlockDevice, medium: OpenedImage.Medium) {
+    self.name = name
+    self.device = device
+    self.medium = medium
+  }
+
+  public init(_ image: OpenedImage) {
+    self.init(name: image.path, device: image.device, medium: image.medium)
+  }
+
+  /// A floppy in memory, writable; what is written is part of the machine's state.
+  /// - Returns: nil when the size is no floppy's.
+  public init?(floppy bytes: [UInt8], name: String) {
+    guard let format = FloppyFormat.ofSize(UInt64(bytes.count)) else { return nil }
+    self.init(
+      name: name, device: MemoryImage(bytes: bytes, name: name), medium: .floppy(format))
+  }
+}
+
+/// A ROM at a physical address.
+public struct MachineROM: Sendable {
+  public var file: LoadFile
+  public var address: UInt32
+
+  public init(file: LoadFile, address: UInt32) {
+    self.file = file
+    self.address = address
+  }
+}
+
+/// Everything that decides how a machine behaves, apart from input.
+public struct MachineConfiguration {
+  /// Megabytes of RAM, 1 to 3072.
+  public var memoryMegabytes = 64
+  public var cpu = CPUModel.pentium2
+  /// Another system BIOS than the built-in one: 64, 128 or 256 KiB.
+  public var bios: LoadFile?
+  /// Further ROMs.
+  public var roms: [MachineROM] = []
+  /// Drives A and B.
+  public var floppies: [MachineImage?] = [nil, nil]
+  /// Primary master and slave, secondary master and slave.
+  public var disks: [MachineImage?] = [nil, nil, nil, nil]
+  /// What the BIOS tries, first things first.
+  public var bootOrder: [BootDevice] = [.floppy, .disk]
+  /// How many serial ports there are, 1 to 4.
+  public var serialPorts = 2
+  /// How many instructions make a virtual second.
+  public var instructionsPerSecond: UInt64 = 100_000_000
+  /// What the guest's clock shows at power-on, in seconds since 1970-01-01 00:00. The default is 2000-01-01.
+  public var initialTime: Int64 = 946_684_800
+  /// The port by which the guest ends the run with a code of its own, or nil.
+  public var exitPort: UInt16?
+  /// A kernel to be started in place of a boot sector.
+  public var kernel: KernelConfiguration?
+  /// A triple fault resets the machine, as PCs do, instead of ending the run with a report.
+  public var resetsOnTripleFault = false
+  /// Whether input is kept with the instruction it was taken at.
+  public var recordsInput = false
+
+  public init() {}
+}
+
+/// A configuration that makes no machine.
+public struct ConfigurationError: Error, CustomStringConvertible {
+  public var reason: String
+  public init(_ reason: String) { self.reason = reason }
+  public var description: String { reason }
+}

@@ -1,0 +1,315 @@
+// Saving and restoring a whole machine.
+//
+// Owns: the file's header, the fingerprint of the configuration, memory, the order of the sections. Must not know: any device's state.
+// A state is only ever restored into a fresh machine of the same configuration; when it is refused, that machine is thrown away.
+//
+//   "APUSSTAT", version (u32), length of the rest (u64), checksum of the rest (u64), then:
+//   fingerprint (pairs of strings), sections clock, cpu, one for each device, media; memory
+
+import Bus
+import CPU
+import State
+import Storage
+
+/// A 64-bit hash for comparing states (FNV-1a over 64-bit words). It guards against accidents, not against intent.
+public struct StateHash: Sendable {
+  /// The hash so far.
+  public private(set) var value: UInt64 = 0xCBF2_9CE4_8422_2325
+
+  public init() {}
+
+  /// Adds bytes.
+  public mutating func add(_ bytes: UnsafeRawBufferPointer) {
+    var hash = value
+    var offset = 0
+    while offset + 8 <= bytes.count {
+      hash = (hash ^ bytes.loadUnaligned(fromByteOffset: offset, as: UInt64.self).littleEndian)
+      hash = hash &* 0x100_0000_01B3
+      hash ^= hash >> 29
+      offset += 8
+    }
+    while offset < bytes.count {
+      hash = (hash ^ UInt64(bytes[offset])) &* 0x100_0000_01B3
+      offset += 1
+    }
+    value = hash
+  }
+
+  /// Adds a number.
+  public mutating func add(_ number: UInt64) {
+    withUnsafeBytes(of: number.littleEndian) { add($0) }
+  }
+}
+
+extension Machine {
+  private static let magic = Array("APUSSTAT".utf8)
+  private static let formatVersion: UInt32 = 1
+  private static let pageSize = 4096
+
+  /// The complete state.
+  public func saveState() -> [UInt8] {
+    var body = StateWriter()
+    let fingerprint = self.fingerprint
+    body.write(UInt32(fingerprint.count))
+    for (key, value) in fingerprint {
+      body.write(key)
+      body.write(value)
+    }
+    saveSections(to: &body)
+    saveMemory(to: &body)
+
+    var hash = StateHash()
+    body.bytes.withUnsafeBytes { hash.add($0) }
+    var header = StateWriter()
+    for byte in Machine.magic { header.write(byte) }
+    header.write(Machine.formatVersion)
+    header.write(UInt64(body.bytes.count))
+    header.write(hash.value)
+    return header.bytes + body.bytes
+  }
+
+  /// A number that is equal for equal states.
+  public func stateHash() -> UInt64 {
+    var hash = StateHash()
+    var body = StateWriter()
+    saveSections(to: &body)
+    body.bytes.withUnsafeBytes { hash.add($0) }
+    forEachUsedPage { page, bytes in
+      hash.add(UInt64(page))
+      hash.add(bytes)
+    }
+    return hash.value
+  }
+
+  /// Continues from a state. This machine must be fresh and of the same configuration, and is of no use when this throws.
+  public func restoreState(_ bytes: [UInt8]) throws(StateError) {
+    var reader = StateReader(bytes)
+    for expected in Machine.magic {
+      if try reader.read(UInt8.self) != expected { throw reader.error("not a saved state") }
+    }
+    let version = try reader.read(UInt32.self)
+    if version != Machine.formatVersion {
+      throw reader.error("format version \(version) is not supported (1 is)")
+    }
+    let length = try reader.read(UInt64.self)
+    let checksum = try reader.read(UInt64.self)
+    if length != UInt64(reader.remaining) {
+      throw reader.error("\(reader.remaining) bytes follow where \(length) should")
+    }
+    var hash = StateHash()
+    let start = reader.offset
+    bytes.withUnsafeBytes { hash.add(UnsafeRawBufferPointer(rebasing: $0[start...])) }
+    if hash.value != checksum { throw reader.error("the checksum is wrong: the file is damaged") }
+    try restoreBody(&reader)
+  }
+
+  /// Everything behind the header; separate so that tests reach it without a right checksum.
+  func restoreBody(_ reader: inout StateReader) throws(StateError) {
+    let own = fingerprint
+    let count = try reader.read(in: 0...UInt32(1000))
+    var saved: [(String, String)] = []
+    for _ in 0..<count { saved.append((try reader.readString(), try reader.readString())) }
+    for (key, value) in own {
+      guard let found = saved.first(where: { $0.0 == key }) else {
+        throw reader.error("saved without \(key), but this machine has \(value)")
+      }
+      if found.1 != value {
+        throw reader.error("saved with \(key) \(found.1), but this machine has \(value)")
+      }
+    }
+    for (key, value) in saved where !own.contains(where: { $0.0 == key }) {
+      throw reader.error("saved with \(key) \(value), which this machine has not")
+    }
+    try restoreSections(&reader)
+    try restoreMemory(&reader)
+    if reader.remaining != 0 { throw reader.error("\(reader.remaining) bytes too many") }
+    for line in sharedLines { line.resynchronize() }
+    cpu.a20 = gate.output.level
+    cpu.setINTR(pic.output.level)
+  }
+
+  // MARK: Sections
+
+  private func saveSections(to writer: inout StateWriter) {
+    writer.section("clock", version: 1) { clock.save(to: &$0) }
+    writer.section("cpu", version: 1) { cpu.save(to: &$0) }
+    for device in devices {
+      writer.section(device.stateName, version: device.stateVersion) { device.save(to: &$0) }
+    }
+    for (name, image) in media {
+      writer.section(name, version: 1) { writer in
+        if let overlay = image as? SnapshotOverlay { overlay.save(to: &writer) }
+        if let memory = image as? MemoryImage { memory.save(to: &writer) }
+      }
+    }
+  }
+
+  private func restoreSections(_ reader: inout StateReader) throws(StateError) {
+    // The processor comes first: the clock reads its instruction count.
+    try reader.section("clock", versions: 1...1) { (reader, _) throws(StateError) in
+      try clock.restore(from: &reader)
+    }
+    try reader.section("cpu", versions: 1...1) { (reader, version) throws(StateError) in
+      try cpu.restore(from: &reader, version: version)
+    }
+    for device in devices {
+      try reader.section(device.stateName, versions: 1...device.stateVersion) {
+        (reader, version) throws(StateError) in
+        try device.restore(from: &reader, version: version)
+      }
+    }
+    for (name, image) in media {
+      try reader.section(name, versions: 1...1) { (reader, _) throws(StateError) in
+        if let overlay = image as? SnapshotOverlay { try overlay.restore(from: &reader) }
+        if let memory = image as? MemoryImage { try memory.restore(from: &reader) }
+      }
+    }
+  }
+
+  /// Drives with contents, by name.
+  private var media: [(String, any BlockDevice)] {
+    var list: [(String, any BlockDevice)] = []
+    for (index, image) in configuration.floppies.enumerated() {
+      if let image { list.append(("medium-floppy\(index)", image.device)) }
+    }
+    for (index, image) in configuration.disks.enumerated() {
+      if let image { list.append(("medium-disk\(index)", image.device)) }
+    }
+    return list
+  }
+
+  /// What a state depends on.
+  private var fingerprint: [(String, String)] {
+    func identity(_ file: LoadFile) -> String {
+      var hash = StateHash()
+      file.bytes.withUnsafeBytes { hash.add($0) }
+      return "\(file.bytes.count) bytes, hash \(String(hash.value, radix: 16))"
+    }
+    var list: [(String, String)] = [
+      ("memory", "\(configuration.memoryMegabytes) MB"),
+      ("cpu", configuration.cpu.name),
+      ("serial ports", "\(serial.count)"),
+    ]
+    if let bios = configuration.bios { list.append(("bios", identity(bios))) }
+    for (index, rom) in configuration.roms.enumerated() {
+      list.append(("rom \(index + 1)", "\(identity(rom.file)) at \(hexText(UInt64(rom.address)))"))
+    }
+    if let kernel = configuration.kernel { list.append(("kernel", identity(kernel.kernel))) }
+    if let port = configuration.exitPort { list.append(("exit port", hexText(UInt64(port)))) }
+    for (name, image) in media {
+      let kind = image is SnapshotOverlay || image is MemoryImage ? "in memory" : "in a file"
+      list.append((name, "\(image.sectorCount) sectors \(kind)"))
+    }
+    return list
+  }
+
+  // MARK: Memory
+
+  /// Calls `body` with every page that holds anything but zeros.
+  private func forEachUsedPage(_ body: (Int, UnsafeRawBufferPointer) -> Void) {
+    for page in 0..<Int(memory.ramSize) / Machine.pageSize {
+      let bytes = UnsafeRawBufferPointer(
+        start: memory.ram + page * Machine.pageSize, count: Machine.pageSize)
+      var any: UInt64 = 0
+      for offset in stride(from: 0, to: Machine.pageSize, by: 64) {
+        for word in stride(from: offset, to: offset + 64, by: 8) {
+          any |= bytes.load(fromByteOffset: word, as: UInt64.self)
+        }
+        if any != 0 { break }
+      }
+      if any != 0 { body(page, bytes) }
+    }
+  }
+
+  private func saveMemory(to writer: inout StateWriter) {
+    writer.write("memory")
+    forEachUsedPage { page, bytes in
+      writer.write(UInt32(page))
+      let packed = RunLength.pack(bytes)
+      writer.write(bytes: packed)
+    }
+    writer.write(UInt32.max)
+  }
+
+  private func restoreMemory(_ reader: inout StateReader) throws(StateError) {
+    if try reader.readString() != "memory" { throw reader.error("the memory is missing") }
+    let pages = memory.ramSize / UInt32(Machine.pageSize)
+    var next: UInt32 = 0
+    while true {
+      let page = try reader.read(UInt32.self)
+      if page == UInt32.max { break }
+      if page < next || page >= pages {
+        throw reader.error("page \(page) is out of order or beyond the memory")
+      }
+      let packed = try reader.readBytes()
+      guard let bytes = RunLength.unpack(packed, count: Machine.pageSize) else {
+        throw reader.error("the contents of page \(page) are damaged")
+      }
+      bytes.withUnsafeBytes {
+        memory.copyIn(page &* UInt32(Machine.pageSize), from: $0)
+        // Pages beneath ROM and devices are not reached by bus masters.
+        (memory.ram + Int(page) * Machine.pageSize).copyMemory(
+          from: $0.baseAddress!, byteCount: Machine.pageSize)
+      }
+      next = page + 1
+    }
+  }
+}
+
+/// Runs of equal bytes: a control byte below 80h is followed by that many + 1 bytes as they are; from 80h on by one byte that is
+/// repeated control - 80h + 3 times.
+enum RunLength {
+  static func pack(_ bytes: UnsafeRawBufferPointer) -> [UInt8] {
+    var packed: [UInt8] = []
+    packed.reserveCapacity(bytes.count + bytes.count / 64)
+    var literal = 0
+    var i = 0
+    func flush(_ end: Int) {
+      var start = literal
+      while start < end {
+        let count = min(end - start, 128)
+        packed.append(UInt8(count - 1))
+        packed.append(contentsOf: bytes[start..<start + count])
+        start += count
+      }
+    }
+    while i < bytes.count {
+      var run = 1
+      while i + run < bytes.count, run < 130, bytes[i + run] == bytes[i] { run += 1 }
+      if run >= 3 {
+        flush(i)
+        packed.append(UInt8(0x80 + run - 3))
+        packed.append(bytes[i])
+        i += run
+        literal = i
+      } else {
+        i += run
+      }
+    }
+    flush(bytes.count)
+    return packed
+  }
+
+  /// - Returns: nil unless exactly `count` bytes come out.
+  static func unpack(_ packed: [UInt8], count: Int) -> [UInt8]? {
+    var bytes: [UInt8] = []
+    bytes.reserveCapacity(count)
+    var i = 0
+    while i < packed.count {
+      let control = packed[i]
+      i += 1
+      if control < 0x80 {
+        let length = Int(control) + 1
+        if i + length > packed.count || bytes.count + length > count { return nil }
+        bytes.append(contentsOf: packed[i..<i + length])
+        i += length
+      } else {
+        let length = Int(control) - 0x80 + 3
+        if i >= packed.count || bytes.count + length > count { return nil }
+        bytes.append(contentsOf: repeatElement(packed[i], count: length))
+        i += 1
+      }
+    }
+    return bytes.count == count ? bytes : nil
+  }
+}

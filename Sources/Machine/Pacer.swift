@@ -1,0 +1,73 @@
+// Keeping the guest's time beside the host's.
+//
+// Owns: how long to sleep, and how fast the host can run the guest. Must not know: devices. Nothing here reaches the guest except a
+// change of rate, which goes through the input queue like a key.
+
+import Host
+
+/// How fast virtual time may pass.
+public enum Speed: Equatable, Sendable {
+  /// As fast as the host can.
+  case max
+  /// This many virtual seconds in a second; 1 is real time.
+  case factor(Double)
+}
+
+/// Holds the run loop back.
+public struct Pacer {
+  /// The wanted speed.
+  public var speed = Speed.max
+  /// Whether the number of instructions per virtual second follows what the host can do.
+  public var adaptsRate = false
+
+  private var baseVirtual: UInt64 = 0
+  private var baseHost: UInt64 = 0
+  private var isStarted = false
+
+  private var busyInstructions: UInt64 = 0
+  private var busyNanoseconds: UInt64 = 0
+  private var changes = 0
+
+  /// More than this behind the host is forgotten: a guest that was too slow does not race to catch up.
+  private static let forgivenLag: UInt64 = 100_000_000
+
+  public init() {}
+
+  /// How long to sleep, in host nanoseconds, before the guest may be at a virtual time.
+  mutating func delay(virtual: UInt64) -> UInt64 {
+    guard case .factor(let factor) = speed, factor > 0 else { return 0 }
+    let host = HostClock.nanoseconds()
+    if !isStarted {
+      isStarted = true
+      baseVirtual = virtual
+      baseHost = host
+      return 0
+    }
+    let due = Double(virtual &- baseVirtual) / factor
+    let elapsed = Double(host &- baseHost)
+    if elapsed > due + Double(Pacer.forgivenLag) {
+      baseVirtual = virtual
+      baseHost = host
+      return 0
+    }
+    return due > elapsed ? UInt64(min(due - elapsed, 1e18)) : 0
+  }
+
+  /// The guest ran this much in this time of the host.
+  /// - Returns: a new rate, when the present one is far from what the host can do.
+  mutating func ran(instructions: UInt64, nanoseconds: UInt64, rate: UInt64) -> UInt64? {
+    guard adaptsRate else { return nil }
+    busyInstructions &+= instructions
+    busyNanoseconds &+= nanoseconds
+    // The first measure comes early, so that a window does not start slowly.
+    guard busyNanoseconds > (changes == 0 ? 20_000_000 : 150_000_000) else { return nil }
+    let able = Double(busyInstructions) * 1e9 / Double(busyNanoseconds)
+    busyInstructions = 0
+    busyNanoseconds = 0
+    changes += 1
+    // A little below what is possible, and in round numbers, so that the rate rests.
+    let wanted = max(5e6, (able * 0.85 / 5e6).rounded(.down) * 5e6)
+    let ratio = wanted / Double(rate)
+    return ratio > 1.15 || ratio < 0.95 ? UInt64(min(wanted, 1e11)) : nil
+  }
+}
