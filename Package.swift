@@ -45,7 +45,9 @@ let package = Package(
     .target(name: "Video", dependencies: ["Bus", "State", "CZlib"]),
     .target(
       name: "Machine",
-      dependencies: ["CPU", "Chipset", "Video", "Storage", "Bus", "State", "Host"],
+      dependencies: [
+        "CPU", "Chipset", "Video", "Storage", "Bus", "State", "Host", "FirmwareImages",
+      ],
       cSettings: gnu),
     .systemLibrary(
       name: "CSDL2", pkgConfig: sdl2PkgConfig, providers: [.apt(["libsdl2-dev"]), .brew(["sdl2"])]),

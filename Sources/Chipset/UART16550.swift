@@ -113,6 +113,8 @@ public final class UART16550: PortDevice {
 
   /// Whether `receive` takes another byte.
   public var canReceive: Bool { inputCount < UART16550.inputCapacity }
+  /// How many bytes `receive` still takes.
+  public var inputRoom: Int { max(0, UART16550.inputCapacity - inputCount) }
 
   /// A byte from the back end; it arrives at the programmed rate after those before it. False if the queue is full.
   @discardableResult public func receive(_ byte: UInt8) -> Bool { enqueue(UInt16(byte)) }

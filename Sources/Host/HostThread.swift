@@ -54,12 +54,11 @@ public struct HostThread: @unchecked Sendable {
   }
 
   #if canImport(Darwin)
-    private static let entry:
-      @convention(c) (UnsafeMutableRawPointer) -> UnsafeMutableRawPointer? =
-        {
-          Unmanaged<Body>.fromOpaque($0).takeRetainedValue().run()
-          return nil
-        }
+    private static let entry: @convention(c) (UnsafeMutableRawPointer) -> UnsafeMutableRawPointer? =
+      {
+        Unmanaged<Body>.fromOpaque($0).takeRetainedValue().run()
+        return nil
+      }
   #else
     private static let entry:
       @convention(c) (UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? =

@@ -117,7 +117,9 @@ enum FirmwareSetup {
       throw refuse("a ROM's address is a multiple of 1000h, which \(hexText(start)) is not")
     }
     let end = start + UInt64(count)
-    if end > 1 << 32 { throw refuse("a ROM of \(count) bytes at \(hexText(start)) ends beyond 4 GB") }
+    if end > 1 << 32 {
+      throw refuse("a ROM of \(count) bytes at \(hexText(start)) ends beyond 4 GB")
+    }
     let ram = UInt64(configuration.memoryMegabytes) << 20
     if start < 0xA0000 || (start < ram && end > 0x100000) {
       throw refuse("a ROM of \(count) bytes at \(hexText(start)) would hide the guest's memory")

@@ -187,13 +187,15 @@ public final class Machine {
     }
     if let kernel = configuration.kernel {
       let loader = try KernelLoader(kernel, memory: memory)
-      ports.register(loader, ports: KernelLoader.ports.lowerBound...KernelLoader.ports.lowerBound, maxWidth: 4)
+      ports.register(
+        loader, ports: KernelLoader.ports.lowerBound...KernelLoader.ports.lowerBound, maxWidth: 4)
       devices.append(loader)
     }
     if let port = configuration.exitPort {
       if let taken = ports.device(at: port) {
         throw ConfigurationError(
-          "port \(hexText(UInt64(port))) belongs to '\(taken.stateName)' and cannot be the exit port")
+          "port \(hexText(UInt64(port))) belongs to '\(taken.stateName)' and cannot be the exit port"
+        )
       }
       let exit = DebugExit { request(.exit($0)) }
       let (last, overflow) = port.addingReportingOverflow(3)
@@ -230,7 +232,8 @@ public final class Machine {
     for (index, image) in configuration.floppies.enumerated() {
       guard let image else { continue }
       guard case .floppy(let format) = image.medium else {
-        throw ConfigurationError("\(image.name): is a hard disk image and does not go into a floppy drive")
+        throw ConfigurationError(
+          "\(image.name): is a hard disk image and does not go into a floppy drive")
       }
       try floppyController.insert(
         drive: index, medium: FloppyMedium(image: image.device, format: format))

@@ -25,8 +25,6 @@ public enum StopReason: Equatable, Sendable {
   case unimplemented(String)
   /// The host wanted it.
   case host(HostStop)
-  /// A debugger's breakpoint or step.
-  case debug
 }
 
 extension Machine {
@@ -48,7 +46,7 @@ extension Machine {
       if input.hasPending {
         if let stop = input.stopReason { return .host(stop) }
         for event in input.take(room: { [serial] in
-          serial.indices.contains($0) ? serial[$0].room : Int.max
+          serial.indices.contains($0) ? serial[$0].inputRoom : Int.max
         }) {
           take(event)
         }
@@ -80,15 +78,13 @@ extension Machine {
           input.post(.rate(rate))
         }
       }
-      switch exit {
-      case .deadline, .stopRequested: break
-      case .halted:
+      if exit == .halted {
         if let stop = idle(limit: limit, nextLook: nextLook) { return stop }
-      case .shutdown:
+      } else if exit == .shutdown {
         if !configuration.resetsOnTripleFault { return .shutdown }
         reset(.system)
-      case .unimplemented(let what): return .unimplemented(what)
-      case .debug: return .debug
+      } else if exit != .deadline && exit != .stopRequested {
+        return .unimplemented("\(exit)")
       }
       pace(&lastFlush)
     }

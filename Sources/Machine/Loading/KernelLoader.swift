@@ -90,11 +90,16 @@ final class KernelLoader: PortDevice {
     }
     for piece in plan.pieces {
       piece.bytes.withUnsafeBytes { memory.copyIn(piece.address, from: $0) }
-      if piece.zeros > 0 {
-        let zeros = [UInt8](repeating: 0, count: Int(piece.zeros))
+      let zeros = [UInt8](repeating: 0, count: Int(min(piece.zeros, 1 << 16)))
+      var done: UInt32 = 0
+      while done < piece.zeros {
+        let count = min(piece.zeros - done, UInt32(zeros.count))
         zeros.withUnsafeBytes {
-          memory.copyIn(piece.address &+ UInt32(piece.bytes.count), from: $0)
+          memory.copyIn(
+            piece.address &+ UInt32(piece.bytes.count) &+ done,
+            from: UnsafeRawBufferPointer(rebasing: $0[..<Int(count)]))
         }
+        done += count
       }
     }
     switch plan.start {
