@@ -8,7 +8,7 @@
 //   +1 error / features                        write: device control: HOB 7, SRST 2, nIEN 1
 //   +2 sector count
 //   +3 LBA low, +4 LBA mid, +5 LBA high
-//   +6 device: LBA 6, DEV 4, head 3-0
+//   +6 device: LBA 6, DEV 4, head 3-0; 7 and 5 read as ones
 //   +7 status / command
 //
 // A channel without drives reads as FFh. Device 0 answers for an absent device 1: its registers, but a status of 00h.
@@ -143,7 +143,8 @@ public final class IDEChannel: PortDevice {
     case 3: return UInt8(truncatingIfNeeded: drive.low >> shift)
     case 4: return UInt8(truncatingIfNeeded: drive.mid >> shift)
     case 5: return UInt8(truncatingIfNeeded: drive.high >> shift)
-    default: return drive.device & 0xEF | UInt8(selected << 4)
+    // Bits 7 and 5 are obsolete and read as ones, as on drives that older drivers know.
+    default: return drive.device & 0xEF | 0xA0 | UInt8(selected << 4)
     }
   }
 

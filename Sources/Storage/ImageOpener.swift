@@ -158,6 +158,8 @@ public enum ImageOpener {
         plan.reasons.append(line)
         return plan
       }
+      // F8h is a hard disk's descriptor; floppies that have it are of a standard size.
+      if let bpb, bpb.media == 0xF8, !mustDecide { return nil }
       if let bpb, let format = floppyFormat(of: bpb) {
         return fitted(
           file, format, "\(size) bytes, but the BPB describes \(describe(format))")
@@ -204,7 +206,6 @@ public enum ImageOpener {
       // A file system may leave out the end of the last cylinders; the drive still has them.
       let perCylinder = UInt64(bpb.heads * bpb.sectorsPerTrack)
       let cylinders = Int((bpb.totalSectors + perCylinder - 1) / perCylinder)
-      if bpb.media == 0xF8 && cylinders < 40 { return nil }
       return FloppyFormat.withGeometry(
         cylinders: max(cylinders, cylinders > 42 ? 80 : 40), heads: bpb.heads,
         sectors: bpb.sectorsPerTrack)

@@ -176,6 +176,16 @@ func reason(_ path: String, _ kind: ImageKind = .auto) -> String {
       try geometry(20 * 1008 * 512, []) == .disk(physical: blank, translated: blank))
   }
 
+  @Test func aFileSystemWithoutPartitionsIsADiskByItsDescriptor() throws {
+    let scratch = Scratch()
+    let image = try ImageOpener.open(
+      path: scratch.file(
+        "hd", size: 4096 * 512,
+        [bootSignature, bpb(total: 4096, sectors: 32, heads: 2, media: 0xF8)]))
+    let geometry = DiskGeometry(cylinders: 64, heads: 2, sectors: 32)
+    #expect(image.medium == .disk(physical: geometry, translated: geometry))
+  }
+
   @Test func largeDisksAreTranslatedAsBIOSesDo() {
     func assisted(_ sectors: UInt64) -> DiskGeometry {
       DiskGeometry.lbaAssisted(sectorCount: sectors)
