@@ -34,6 +34,7 @@
     private var lastTitle = ""
     private var lastTitleTime: UInt64 = 0
     private var closed = false
+    private var stopAsked: UInt64?
     /// The last screenshot's file, for the title.
     private var notice: (text: String, until: UInt64)?
 
@@ -56,6 +57,8 @@
         throw FrontendError("no window: \(SDLFrontend.lastError)")
       }
       SDL_EnableScreenSaver()
+      // Keys are wanted as keys: an input method must not see them first.
+      SDL_StopTextInput()
       let (width, height) = SDLFrontend.firstSize(options)
       let flags = SDL_WINDOW_RESIZABLE.rawValue | SDL_WINDOW_ALLOW_HIGHDPI.rawValue
       let centred: Int32 = 0x2FFF_0000
@@ -98,10 +101,19 @@
       return (640, 480)
     }
 
-    /// Runs until the machine ends; closing the window asks it to. Returns with the window closed.
+    /// Runs until the machine ends; closing the window asks it to. Returns with the window closed, at the latest some seconds after
+    /// that was asked, also if the machine is still busy ending.
     public func run() {
-      while machine.isRunning { step() }
+      while machine.isRunning {
+        step()
+        if let stopAsked, SDL_GetTicks64() &- stopAsked > 5_000 { break }
+      }
       close()
+    }
+
+    private func askToStop() {
+      if stopAsked == nil { stopAsked = SDL_GetTicks64() }
+      machine.requestStop()
     }
 
     /// Handles what has happened, waiting a little if nothing has, and shows a new picture if there is one.
@@ -135,7 +147,7 @@
 
     private func handle(_ event: SDL_Event) {
       switch SDL_EventType(rawValue: event.type) {
-      case SDL_QUIT: machine.requestStop()
+      case SDL_QUIT: askToStop()
       case SDL_KEYDOWN, SDL_KEYUP:
         let key = event.key
         handleKey(
@@ -173,7 +185,7 @@
       case SDL_WINDOWEVENT_FOCUS_LOST:
         releaseKeys()
         if grabbed { setGrab(false) }
-      case SDL_WINDOWEVENT_CLOSE: machine.requestStop()
+      case SDL_WINDOWEVENT_CLOSE: askToStop()
       case SDL_WINDOWEVENT_EXPOSED, SDL_WINDOWEVENT_SIZE_CHANGED, SDL_WINDOWEVENT_RESTORED,
         SDL_WINDOWEVENT_SHOWN:
         needsRedraw = true
