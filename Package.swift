@@ -66,7 +66,9 @@ let package = Package(
     .target(name: "Conformance", dependencies: ["CPU", "Host", "CZlib"]),
     .testTarget(name: "ConformanceTests", dependencies: ["Conformance", "CPU"]),
     .testTarget(name: "BusTests", dependencies: ["Bus", "State"]),
-    .testTarget(name: "FirmwareTests", dependencies: ["FirmwareImages"]),
+    .testTarget(
+      name: "FirmwareTests", dependencies: ["FirmwareImages"], exclude: ["roms.txt"],
+      plugins: ["FirmwarePlugin"]),
     .testTarget(
       name: "SDLFrontendTests",
       dependencies: [
