@@ -38,7 +38,8 @@ import Testing
 
   @Test(arguments: ["data_area", "keyboard", "floppy", "disk", "system", "clock"])
   func biosTestsAreBootable(name: String) throws {
-    let image = try #require(TestROMs.bios[name])()
+    let assembled = try #require(TestROMs.bios[name])
+    let image = assembled()
     #expect(image.count == 1_474_560)
     #expect(image[510..<512] == [0x55, 0xAA])
   }
