@@ -88,7 +88,7 @@ init:   push ds
         and byte [BDA_EQUIPMENT], ~0x30 & 0xFF  ; an adapter with its own BIOS
         mov byte [BDA_INFO], 0x60
         mov byte [BDA_SWITCHES], 0xF9
-        mov byte [BDA_CONTROL], 0x11    ; 400 lines, VGA active
+        mov byte [BDA_CONTROL], 0x51    ; 400 lines, display switching, VGA active
         mov byte [BDA_DCC], 0x0B        ; VGA with a colour display
         mov word [BDA_SAVE_TABLE], save_table
         mov [BDA_SAVE_TABLE+2], cs
