@@ -65,6 +65,7 @@ let package = Package(
       ]),
     .target(name: "Conformance", dependencies: ["CPU", "Host", "CZlib"]),
     .testTarget(name: "ConformanceTests", dependencies: ["Conformance", "CPU"]),
+    .testTarget(name: "FPUTests", dependencies: ["CPU"]),
     .testTarget(name: "BusTests", dependencies: ["Bus", "State"]),
     .testTarget(
       name: "FirmwareTests", dependencies: ["FirmwareImages"], exclude: ["roms.txt"],

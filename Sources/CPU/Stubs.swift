@@ -1,3 +1,0 @@
-extension CPU {
-  func executeFPU(_ i: Insn) throws(Fault) { throw .ud }
-}
