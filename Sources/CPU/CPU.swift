@@ -112,11 +112,11 @@ public final class CPU {
   /// Register operand by file offset, of any size.
   @inline(__always)
   func reg<T: FixedWidthInteger>(_ offset: UInt8) -> T {
-    UnsafeRawPointer(s).load(fromByteOffset: Int(offset & 63), as: T.self)
+    UnsafeRawPointer(s).load(fromByteOffset: Int(offset), as: T.self)
   }
   @inline(__always)
   func setReg<T: FixedWidthInteger>(_ offset: UInt8, _ value: T) {
-    UnsafeMutableRawPointer(s).storeBytes(of: value, toByteOffset: Int(offset & 31), as: T.self)
+    UnsafeMutableRawPointer(s).storeBytes(of: value, toByteOffset: Int(offset), as: T.self)
   }
 
   /// EIP of the instruction being executed, or of the next one between blocks.
