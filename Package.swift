@@ -60,7 +60,7 @@ let package = Package(
     .executableTarget(
       name: "apus",
       dependencies: [
-        "Machine", "SDLFrontend", "Host",
+        "Machine", "SDLFrontend", "Host", "CPU", "Chipset", "Storage", "Video", "FirmwareImages",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
     .target(name: "Conformance", dependencies: ["CPU", "Host", "CZlib"]),

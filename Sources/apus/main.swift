@@ -1,1 +1,3 @@
-print("apus")
+// The program's entry.
+
+ApusProgram.main()

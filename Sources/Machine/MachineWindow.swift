@@ -1,0 +1,104 @@
+// A running machine as a window sees it.
+//
+// Owns: what crosses between the machine's thread and the front end's: pictures, sound, input, the words of the title.
+// Must not know: window systems. Nothing here changes the guest except through the input queue.
+
+import Bus
+import Host
+import Synchronization
+import Video
+
+/// The thread-safe face of a machine.
+public final class MachineWindow: FrontendMachine {
+  private struct Status {
+    var running = true
+    var mouse = false
+    var title = ""
+  }
+
+  public let frames = FrameMailbox()
+  private let input: InputQueue
+  private let speaker = SpeakerSynth()
+  private let status = Mutex(Status())
+
+  init(input: InputQueue) { self.input = input }
+
+  public func post(keyUsage: UInt16, down: Bool) {
+    input.post(.key(usage: keyUsage, down: down))
+  }
+
+  public var hasMouse: Bool { status.withLock { $0.mouse } }
+
+  public func postMouse(dx: Int, dy: Int, wheel: Int, buttons: UInt8) {
+    input.post(.mouse(dx: dx, dy: dy, wheel: wheel, buttons: buttons))
+  }
+
+  public func paste(_ text: String) { input.post(.text(text)) }
+
+  public var titleStatus: String { status.withLock { $0.title } }
+
+  public var isRunning: Bool { status.withLock { $0.running } }
+
+  public func requestStop() { input.requestStop(.user) }
+
+  public func speakerSamples(into buffer: UnsafeMutableBufferPointer<Int16>, rate: Int) {
+    speaker.fill(buffer, rate: rate)
+  }
+
+  /// The machine has ended; the front end follows.
+  public func markEnded() { status.withLock { $0.running = false } }
+
+  /// Connects a machine: from now on it shows itself here. Call on the machine's thread before it runs.
+  public static func attach(to machine: Machine) -> MachineWindow {
+    let window = MachineWindow(input: machine.input)
+    machine.input.addSource()
+    machine.pit.recordSpeaker(true)
+    machine.keyboardController.mouse.reportingChanged = { [weak window] on in
+      window?.status.withLock { $0.mouse = on }
+    }
+    let painter = Painter()
+    machine.betweenSlices = { [unowned machine] in painter.update(window, machine) }
+    painter.update(window, machine)
+    return window
+  }
+
+  /// What the machine's thread keeps for showing itself.
+  private final class Painter {
+    private let renderer = FrameRenderer()
+    private var frame = Frame(width: 720, height: 400)
+    private var lastFrame: UInt64 = 0
+    private var lastTitle: UInt64 = 0
+    private var lastInstructions: UInt64 = 0
+    private var lastVirtual: UInt64 = 0
+    private var hasTitle = false
+
+    private static let frameTime: UInt64 = 16_000_000
+    private static let titleTime: UInt64 = 500_000_000
+
+    func update(_ window: MachineWindow, _ machine: Machine) {
+      let host = HostClock.nanoseconds()
+      let virtual = machine.clock.now
+      window.speaker.push(machine.pit.speaker.drain(until: virtual), until: virtual)
+      if host &- lastFrame >= Painter.frameTime {
+        if renderer.isStale(machine.vga) {
+          lastFrame = host
+          renderer.render(machine.vga, into: &frame)
+          window.frames.publish(&frame)
+        }
+      }
+      if !hasTitle || host &- lastTitle >= Painter.titleTime {
+        let seconds = Double(host &- lastTitle) / 1e9
+        var title = machine.configuration.cpu.name
+        if hasTitle {
+          let speed = Double(virtual &- lastVirtual) / 1e7 / seconds
+          title += ", \(Int(speed.rounded())) %"
+          title += " at \(machine.clock.instructionsPerSecond / 1_000_000) MIPS"
+        }
+        hasTitle = true
+        lastTitle = host
+        lastVirtual = virtual
+        window.status.withLock { $0.title = title }
+      }
+    }
+  }
+}

@@ -1,0 +1,64 @@
+// How the program ends, as a number.
+//
+// Owns: the codes and their words. Must not know: how a run came to its end.
+
+/// The program's exit codes. A guest's own code is odd (twice its value plus one), all others are even.
+enum ApusExit: Equatable {
+  /// The guest ended normally, or the last expectation was met, or the window was closed.
+  case success
+  /// The guest wrote to the exit port.
+  case guest(Int)
+  /// `--timeout` is over.
+  case timeout
+  /// `--max-instructions` is reached.
+  case instructionLimit
+  /// Triple fault.
+  case tripleFault
+  /// Something the emulator does not do yet.
+  case unimplemented
+  /// The guest ended before the expected text showed.
+  case notMet
+  /// Bad usage, or an input file that cannot be used.
+  case usage
+  /// The host refused something.
+  case host
+  /// A signal: Ctrl-C and the like.
+  case signal(Int32)
+
+  var code: Int32 {
+    switch self {
+    case .success: 0
+    case .guest(let code): Int32(truncatingIfNeeded: code & 0xFF)
+    case .timeout: 2
+    case .instructionLimit: 4
+    case .tripleFault: 6
+    case .unimplemented: 8
+    case .notMet: 10
+    case .usage: 64
+    case .host: 74
+    case .signal(let number): (128 + number) & ~1
+    }
+  }
+
+  static let help = """
+    Exit codes:
+      0    the guest ended normally (power off, or halted with nothing to wake it), the last --expect was met, or the
+           window was closed
+      odd  the guest's own code: it wrote V to the --exit-port, the code is 2V+1 (as with QEMU's isa-debug-exit)
+      2    --timeout is over                    4    --max-instructions is reached
+      6    triple fault                         8    something that is not implemented yet
+      10   the guest ended before the text of an --expect showed
+      64   bad usage, or an image or other file that cannot be used
+      74   the host refused something (memory, a port, a window, writing a file)
+      130  Ctrl-C (142: another signal that ends)
+    """
+}
+
+/// An end of the program with one line for standard error.
+struct Failure: Error {
+  var exit: ApusExit
+  var message: String
+
+  static func usage(_ message: String) -> Failure { Failure(exit: .usage, message: message) }
+  static func host(_ message: String) -> Failure { Failure(exit: .host, message: message) }
+}

@@ -1,0 +1,199 @@
+// The command line.
+//
+// Owns: the options, their help, which contradict each other. Must not know: what carries them out.
+// QEMU's short forms are names of the same options.
+
+import ArgumentParser
+
+/// Text with its place among all texts of the command line.
+struct OrderedText {
+  let text: String
+  let order: Int
+
+  private nonisolated(unsafe) static var count = 0
+
+  init(_ text: String) {
+    // Options are parsed in the order they were written, on one thread.
+    OrderedText.count += 1
+    self.text = text
+    order = OrderedText.count
+  }
+}
+
+struct ApusOptions: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "apus",
+    abstract: "A PC that boots legacy operating systems, in a window or headless.",
+    usage: "apus [IMAGE ...] [options]",
+    discussion: """
+      Each IMAGE goes into the next free drive of its kind: floppy or hard disk, found out from its size and contents \
+      (--explain tells how). Without an image a demo disk boots.
+
+      Texts for --type may hold <enter>, <esc>, <f1>, <ctrl-alt-del>, <wait 500> and the like; --type and --expect are obeyed \
+      in the order given.
+
+      \(ApusExit.help)
+      """,
+    version: "apus 0.1.0")
+
+  @Argument(help: ArgumentHelp("Disk images.", valueName: "image"))
+  var images: [String] = []
+
+  // MARK: Drives
+
+  @Option(
+    name: [.customLong("floppy-a"), .customLong("fda", withSingleDash: true)],
+    help: ArgumentHelp("The image in drive A.", valueName: "file"))
+  var floppyA: String?
+  @Option(
+    name: [.customLong("floppy-b"), .customLong("fdb", withSingleDash: true)],
+    help: ArgumentHelp("The image in drive B.", valueName: "file"))
+  var floppyB: String?
+  @Option(
+    name: [.customLong("disk")],
+    help: ArgumentHelp("A hard disk image; up to four.", valueName: "file"))
+  var disks: [String] = []
+  @Option(
+    name: [.customLong("hda"), .customLong("hda", withSingleDash: true)],
+    help: ArgumentHelp("The first hard disk; -hdb, -hdc, -hdd the others.", valueName: "file"))
+  var hda: String?
+  @Option(
+    name: [.customLong("hdb"), .customLong("hdb", withSingleDash: true)], help: .hidden)
+  var hdb: String?
+  @Option(
+    name: [.customLong("hdc"), .customLong("hdc", withSingleDash: true)], help: .hidden)
+  var hdc: String?
+  @Option(
+    name: [.customLong("hdd"), .customLong("hdd", withSingleDash: true)], help: .hidden)
+  var hdd: String?
+  @Option(
+    name: [.customLong("cdrom"), .customLong("cdrom", withSingleDash: true)], help: .hidden)
+  var cdrom: String?
+  @Flag(
+    name: [.customLong("snapshot"), .customLong("snapshot", withSingleDash: true)],
+    help: "Writes to images go nowhere.")
+  var snapshot = false
+  @Option(
+    name: [.customLong("boot"), .customLong("boot", withSingleDash: true)],
+    help: ArgumentHelp(
+      "What to boot from: a (floppy), c (hard disk), or both in order. (default: a, then c)",
+      valueName: "a|c"))
+  var boot: String?
+
+  // MARK: Machine
+
+  @Option(
+    name: [.customLong("memory"), .customShort("m")],
+    help: ArgumentHelp("Megabytes of memory, 1 to 3072. (default: 64)", valueName: "MB"))
+  var memory: String?
+  @Option(
+    name: [.customLong("cpu"), .customLong("cpu", withSingleDash: true)],
+    help: ArgumentHelp(
+      "386, 486, pentium or pentium2. (default: pentium2)", valueName: "model"))
+  var cpu: String?
+  @Option(
+    name: [.customLong("bios"), .customLong("bios", withSingleDash: true)],
+    help: ArgumentHelp("Another system BIOS (64, 128 or 256 KB).", valueName: "file"))
+  var bios: String?
+  @Option(
+    name: .customLong("rom"),
+    help: ArgumentHelp(
+      "A ROM at a hexadecimal address, say ext.rom@D0000; repeatable.", valueName: "file@address"))
+  var roms: [String] = []
+  @Option(
+    name: [.customLong("kernel"), .customLong("kernel", withSingleDash: true)],
+    help: ArgumentHelp("A Linux (bzImage) or multiboot 1 kernel to start.", valueName: "file"))
+  var kernel: String?
+  @Option(
+    name: [.customLong("initrd"), .customLong("initrd", withSingleDash: true)],
+    help: ArgumentHelp(
+      "Linux: the initial RAM disk. Multiboot: a module with its command line; repeatable.",
+      valueName: "file"))
+  var initrd: [String] = []
+  @Option(
+    name: [.customLong("append"), .customLong("append", withSingleDash: true)],
+    parsing: .unconditional,
+    help: ArgumentHelp("The kernel's command line.", valueName: "text"))
+  var append: String?
+
+  // MARK: Outside
+
+  @Flag(name: .customLong("headless"), help: "No window.")
+  var headless = false
+  @Flag(
+    name: [.customLong("nographic"), .customLong("nographic", withSingleDash: true)],
+    help: "The same, with --serial stdio unless --serial is given.")
+  var nographic = false
+  @Option(
+    name: [.customLong("serial"), .customLong("serial", withSingleDash: true)],
+    help: ArgumentHelp(
+      "Where a serial port leads: stdio (Ctrl-A X leaves), file:PATH, pty, tcp:PORT (server), tcp:HOST:PORT, unix:PATH or "
+        + "null; the first is COM1, repeatable.", valueName: "target"))
+  var serial: [String] = []
+  @Option(
+    name: .customLong("debug-console"),
+    help: ArgumentHelp("What is written to port E9h (and 402h); - is standard output.", valueName: "file"))
+  var debugConsole: String?
+  @Option(
+    name: .customLong("exit-port"),
+    help: ArgumentHelp(
+      "A port (hexadecimal, say f4) by which the guest ends the run with its own exit code.",
+      valueName: "port"))
+  var exitPort: String?
+
+  // MARK: Time
+
+  @Option(
+    name: .customLong("speed"),
+    help: ArgumentHelp(
+      "max, realtime, or a factor of real time. (default: realtime in a window, max headless)",
+      valueName: "speed"))
+  var speed: String?
+  @Option(
+    name: .customLong("cpu-speed"),
+    help: ArgumentHelp(
+      "Millions of instructions per virtual second, or auto: what the host can do in real time. (default: auto in a window, "
+        + "100 headless)", valueName: "auto|N"))
+  var cpuSpeed: String?
+
+  // MARK: Automation
+
+  @Option(
+    name: .customLong("type"), parsing: .unconditionalSingleValue,
+    help: ArgumentHelp("Keystrokes to type.", valueName: "text"), transform: { OrderedText($0) })
+  var type: [OrderedText] = []
+  @Option(
+    name: .customLong("expect"), parsing: .unconditionalSingleValue,
+    help: ArgumentHelp(
+      "Text to wait for, on the text screen or a serial port; the last one ends the run with success.",
+      valueName: "text"), transform: { OrderedText($0) })
+  var expect: [OrderedText] = []
+  @Option(
+    name: .customLong("timeout"),
+    help: ArgumentHelp("End after this many seconds of the host.", valueName: "seconds"))
+  var timeout: String?
+  @Option(
+    name: .customLong("max-instructions"),
+    help: ArgumentHelp(
+      "End exactly after this many instructions since power-on (idle time counts at the CPU speed).",
+      valueName: "N"))
+  var maxInstructions: String?
+  @Option(
+    name: .customLong("screenshot"),
+    help: ArgumentHelp("Write the screen at the end as PNG.", valueName: "file"))
+  var screenshot: String?
+  @Flag(name: .customLong("screen-text"), help: "Print the text screen at the end.")
+  var screenText = false
+  @Flag(name: .customLong("json"), help: "Print one report object on standard output at the end.")
+  var json = false
+  @Flag(name: .customLong("explain"), help: "Tell what each image was taken for and why.")
+  var explain = false
+  @Option(
+    name: .customLong("save-state"),
+    help: ArgumentHelp("Save the machine's state at the end.", valueName: "file"))
+  var saveState: String?
+  @Option(
+    name: .customLong("load-state"),
+    help: ArgumentHelp("Continue from a saved state, given the same machine.", valueName: "file"))
+  var loadState: String?
+}

@@ -1,0 +1,353 @@
+// From the options to what is to be done, everything checked before anything is touched.
+//
+// Owns: the meaning of values and combinations, reading input files, refusing files that would be overwritten although they are input.
+// Must not know: how a machine runs.
+
+import CPU
+import Chipset
+import Host
+import Machine
+import Storage
+
+/// What the command line asks for.
+struct Plan {
+  var configuration = MachineConfiguration()
+  var images: [OpenedImage] = []
+  var headless = false
+  var speed = Speed.max
+  var adaptsRate = false
+  var serial: [CharacterTarget] = []
+  var steps: [ScriptStep] = []
+  var timeout: Double?
+  var maxInstructions: UInt64?
+  var debugConsole: String?
+  var screenshot: String?
+  var screenText = false
+  var json = false
+  var explain = false
+  var saveState: String?
+  var loadState: LoadFile?
+  /// Lines for --explain.
+  var explanations: [String] = []
+  /// Lines the user should hear.
+  var warnings: [String] = []
+
+  init(_ options: ApusOptions) throws {
+    headless = options.headless || options.nographic
+    json = options.json
+    explain = options.explain
+    screenText = options.screenText
+    try readMachine(options)
+    try readTime(options)
+    try readOutside(options)
+    try readSteps(options)
+    try checkOutputs(options)
+    try readKernel(options)
+    try openImages(options)
+  }
+
+  // MARK: Values
+
+  private mutating func readMachine(_ options: ApusOptions) throws {
+    if options.cdrom != nil { throw Failure.usage("CD images are not supported yet (-cdrom)") }
+    if let text = options.memory {
+      configuration.memoryMegabytes = try Plan.megabytes(text)
+    }
+    if let name = options.cpu {
+      guard let model = CPUModel.named(name) else {
+        let names = CPUModel.all.map(\.name).joined(separator: ", ")
+        throw Failure.usage("--cpu \(name): no such model (there are \(names))")
+      }
+      configuration.cpu = model
+    }
+    if let text = options.boot { configuration.bootOrder = try Plan.bootOrder(text) }
+    if let path = options.bios {
+      let file = try Plan.read(path, limit: 1 << 20)
+      guard [64 << 10, 128 << 10, 256 << 10].contains(file.bytes.count) else {
+        throw Failure.usage(
+          "\(path): a BIOS has 64, 128 or 256 KB, but the file has \(file.bytes.count) bytes")
+      }
+      configuration.bios = file
+    }
+    for text in options.roms {
+      guard let at = text.lastIndex(of: "@"), at != text.startIndex,
+        let address = Plan.hexadecimal(text[text.index(after: at)...], UInt32.self)
+      else {
+        throw Failure.usage("--rom \(text): FILE@ADDRESS is wanted, the address in hexadecimal")
+      }
+      let file = try Plan.read(String(text[..<at]), limit: 16 << 20)
+      configuration.roms.append(MachineROM(file: file, address: address))
+    }
+    if let text = options.exitPort {
+      guard let port = Plan.hexadecimal(Substring(text), UInt16.self) else {
+        throw Failure.usage("--exit-port \(text): a port is 0 to ffff, in hexadecimal")
+      }
+      configuration.exitPort = port
+    }
+    if let path = options.loadState { loadState = try Plan.read(path, limit: 8 << 30) }
+    saveState = options.saveState
+  }
+
+  private static func megabytes(_ text: String) throws -> Int {
+    var digits = Substring(text)
+    var factor = 1
+    if let last = digits.last, last.isLetter {
+      digits = digits.dropLast()
+      switch last {
+      case "m", "M": break
+      case "g", "G": factor = 1024
+      default: digits = ""
+      }
+    }
+    guard let number = Int(digits), (1...3072).contains(number), number * factor <= 3072,
+      digits.allSatisfy(\.isNumber)
+    else { throw Failure.usage("--memory \(text): 1 to 3072 megabytes are possible") }
+    return number * factor
+  }
+
+  private static func bootOrder(_ text: String) throws -> [BootDevice] {
+    let letters = text.hasPrefix("order=") ? text.dropFirst(6) : Substring(text)
+    var order: [BootDevice] = []
+    for letter in letters {
+      if letter == "d" { throw Failure.usage("--boot \(text): CDs (d) are not supported yet") }
+      guard let device = BootDevice(rawValue: String(letter)), !order.contains(device) else {
+        throw Failure.usage("--boot \(text): a (floppy), c (hard disk), ac or ca are possible")
+      }
+      order.append(device)
+    }
+    if order.isEmpty { throw Failure.usage("--boot: a (floppy), c (hard disk), ac or ca are possible") }
+    return order
+  }
+
+  static func hexadecimal<T: FixedWidthInteger>(_ text: Substring, _ type: T.Type) -> T? {
+    var digits = text
+    if digits.hasPrefix("0x") || digits.hasPrefix("0X") { digits = digits.dropFirst(2) }
+    if digits.hasSuffix("h") || digits.hasSuffix("H") { digits = digits.dropLast() }
+    guard digits.allSatisfy(\.isHexDigit) else { return nil }
+    return T(digits, radix: 16)
+  }
+
+  private mutating func readTime(_ options: ApusOptions) throws {
+    speed = headless ? .max : .factor(1)
+    switch options.speed {
+    case nil: break
+    case "max": speed = .max
+    case "realtime": speed = .factor(1)
+    case let text?:
+      guard let factor = Double(text), factor > 0, factor <= 1000, factor >= 0.001 else {
+        throw Failure.usage("--speed \(text): max, realtime or a factor (0.001 to 1000) is wanted")
+      }
+      speed = .factor(factor)
+    }
+    adaptsRate = !headless && speed == .factor(1)
+    switch options.cpuSpeed {
+    case nil: break
+    case "auto":
+      if speed == .max {
+        throw Failure.usage("--cpu-speed auto follows the host's time, which --speed max leaves behind")
+      }
+      adaptsRate = true
+    case let text?:
+      guard let millions = Double(text), millions >= 0.01, millions <= 100_000 else {
+        throw Failure.usage("--cpu-speed \(text): auto or 0.01 to 100000 (million a second) is wanted")
+      }
+      adaptsRate = false
+      configuration.instructionsPerSecond = UInt64(millions * 1e6)
+    }
+    if let text = options.timeout {
+      guard let seconds = Double(text), seconds > 0, seconds <= 1e9 else {
+        throw Failure.usage("--timeout \(text): a number of seconds above 0 is wanted")
+      }
+      timeout = seconds
+    }
+    if let text = options.maxInstructions {
+      guard let count = UInt64(text.filter { $0 != "_" }), count > 0 else {
+        throw Failure.usage("--max-instructions \(text): a number above 0 is wanted")
+      }
+      maxInstructions = count
+    }
+    if !headless { configuration.initialTime = HostClock.localSeconds() }
+  }
+
+  private mutating func readOutside(_ options: ApusOptions) throws {
+    for text in options.serial {
+      do { serial.append(try CharacterTarget(text)) } catch {
+        throw Failure.usage("--serial \(error)")
+      }
+    }
+    if options.nographic && serial.isEmpty { serial = [.stdio] }
+    if serial.count > 4 { throw Failure.usage("--serial: a PC has four serial ports at most") }
+    configuration.serialPorts = max(2, serial.count)
+    for (index, target) in serial.enumerated()
+    where target != .null && target != .pty && serial[..<index].contains(target) {
+      throw Failure.usage("--serial: two ports cannot both lead to '\(options.serial[index])'")
+    }
+    debugConsole = options.debugConsole
+    screenshot = options.screenshot
+  }
+
+  private mutating func readSteps(_ options: ApusOptions) throws {
+    var steps: [(Int, ScriptStep)] = []
+    for item in options.type {
+      do {
+        steps.append((item.order, .type(try KeyScript.parse(item.text), item.text)))
+      } catch {
+        throw Failure.usage("--type '\(item.text)': \(error)")
+      }
+    }
+    for item in options.expect {
+      if item.text.isEmpty { throw Failure.usage("--expect: the text is empty") }
+      steps.append((item.order, .expect(item.text)))
+    }
+    self.steps = steps.sorted { $0.0 < $1.0 }.map(\.1)
+  }
+
+  // MARK: Files
+
+  /// Output files must be possible and must not be input.
+  private func checkOutputs(_ options: ApusOptions) throws {
+    var inputs: [(String, String)] = options.images.map { ("an image", $0) }
+    inputs += options.disks.map { ("an image", $0) }
+    for path in [
+      options.floppyA, options.floppyB, options.hda, options.hdb, options.hdc, options.hdd,
+    ] {
+      if let path { inputs.append(("an image", path)) }
+    }
+    for path in [options.bios, options.kernel, options.loadState] {
+      if let path { inputs.append(("input", path)) }
+    }
+    inputs += options.initrd.map { ("input", $0) }
+    var outputs: [(String, String)] = []
+    if let path = screenshot { outputs.append(("--screenshot", path)) }
+    if let path = saveState { outputs.append(("--save-state", path)) }
+    if let path = debugConsole, path != "-" { outputs.append(("--debug-console", path)) }
+    for case .file(let path) in serial { outputs.append(("--serial", path)) }
+    for (index, (option, path)) in outputs.enumerated() {
+      for (what, input) in inputs
+      where HostFiles.isSame(path, input) && !(option == "--save-state" && input == options.loadState) {
+        throw Failure.usage("\(option) \(path): would overwrite \(what)")
+      }
+      for (other, second) in outputs[..<index] where HostFiles.isSame(path, second) {
+        throw Failure.usage("\(option) and \(other) both write \(path)")
+      }
+      if let reason = HostFiles.refusalToWrite(path) {
+        throw Failure.usage("\(option) \(path): \(reason)")
+      }
+    }
+  }
+
+  static func read(_ path: String, limit: Int) throws -> LoadFile {
+    do { return LoadFile(path: path, bytes: try HostFiles.read(path, limit: limit)) } catch {
+      throw Failure.usage("\(path): \(error)")
+    }
+  }
+
+  private mutating func readKernel(_ options: ApusOptions) throws {
+    guard let path = options.kernel else {
+      if !options.initrd.isEmpty { throw Failure.usage("--initrd needs --kernel") }
+      if options.append != nil { throw Failure.usage("--append needs --kernel") }
+      return
+    }
+    if options.boot != nil { throw Failure.usage("--boot and --kernel contradict each other") }
+    let kernel = try Plan.read(path, limit: 1 << 30)
+    var result = KernelConfiguration(kernel: kernel, commandLine: options.append ?? "")
+    guard let isMultiboot = KernelConfiguration.isMultiboot(kernel) else {
+      throw Failure.usage(
+        kernel.bytes.isEmpty
+          ? "\(path): the file is empty"
+          : "\(path): is neither a Linux kernel (no setup header) nor a multiboot 1 kernel "
+            + "(no header in the first 8192 bytes)")
+    }
+    if isMultiboot {
+      for item in options.initrd {
+        // QEMU separates modules by commas.
+        let parts =
+          HostFiles.exists(item) ? [Substring(item)] : item.split(separator: ",")
+        for part in parts {
+          let name = HostFiles.exists(String(part)) ? part : part.prefix { $0 != " " }
+          let file = try Plan.read(String(name), limit: 2 << 30)
+          result.modules.append(KernelModule(file: file, commandLine: String(part)))
+        }
+      }
+    } else {
+      if options.initrd.count > 1 {
+        throw Failure.usage("--initrd: a Linux kernel takes one initrd")
+      }
+      if let path = options.initrd.first { result.initrd = try Plan.read(path, limit: 2 << 30) }
+    }
+    configuration.kernel = result
+    configuration.bootOrder = [.floppy, .disk]
+    explanations.append("\(path): \(isMultiboot ? "a multiboot 1 kernel" : "a Linux kernel")")
+  }
+
+  private mutating func openImages(_ options: ApusOptions) throws {
+    var paths: [String] = []
+    func open(_ path: String, _ kind: ImageKind) throws -> OpenedImage {
+      for other in paths where HostFiles.isSame(path, other) {
+        throw Failure.usage("\(path): is given twice")
+      }
+      paths.append(path)
+      do {
+        return try ImageOpener.open(path: path, kind: kind, snapshot: options.snapshot)
+      } catch {
+        throw Failure.usage("\(error)")
+      }
+    }
+    func note(_ image: OpenedImage, _ drive: String, _ plan: inout Plan) {
+      plan.images.append(image)
+      plan.warnings += image.warnings
+      plan.explanations.append("\(image.path): \(drive)")
+      plan.explanations += image.reasons.map { "  \($0)" }
+    }
+    func floppy(_ image: OpenedImage, _ index: Int, _ plan: inout Plan) {
+      plan.configuration.floppies[index] = MachineImage(image)
+      note(image, "drive \(index == 0 ? "A" : "B")", &plan)
+    }
+    func disk(_ image: OpenedImage, _ index: Int, _ plan: inout Plan) {
+      plan.configuration.disks[index] = MachineImage(image)
+      note(image, "hard disk \(index + 1)", &plan)
+    }
+    for (index, path) in [options.floppyA, options.floppyB].enumerated() {
+      if let path { floppy(try open(path, .floppy), index, &self) }
+    }
+    for (index, path) in [options.hda, options.hdb, options.hdc, options.hdd].enumerated() {
+      if let path { disk(try open(path, .disk), index, &self) }
+    }
+    for path in options.disks {
+      guard let free = configuration.disks.firstIndex(where: { $0 == nil }) else {
+        throw Failure.usage("\(path): there are only four hard disks")
+      }
+      disk(try open(path, .disk), free, &self)
+    }
+    for path in options.images {
+      let image = try open(path, .auto)
+      if case .floppy = image.medium {
+        guard let free = configuration.floppies.firstIndex(where: { $0 == nil }) else {
+          throw Failure.usage("\(path): there are only two floppy drives")
+        }
+        floppy(image, free, &self)
+      } else {
+        guard let free = configuration.disks.firstIndex(where: { $0 == nil }) else {
+          throw Failure.usage("\(path): there are only four hard disks")
+        }
+        disk(image, free, &self)
+      }
+    }
+    let hasFloppy = configuration.floppies.contains { $0 != nil }
+    let hasDisk = configuration.disks.contains { $0 != nil }
+    if options.boot != nil, hasFloppy || hasDisk {
+      let first = configuration.bootOrder[0]
+      if first == .floppy && configuration.floppies[0] == nil {
+        throw Failure.usage("--boot a: drive A has no image")
+      }
+      if first == .disk && !hasDisk { throw Failure.usage("--boot c: there is no hard disk image") }
+    }
+    if !hasFloppy && !hasDisk && configuration.kernel == nil {
+      if options.boot?.first == "c" {
+        throw Failure.usage("--boot c: there is no hard disk image")
+      }
+      configuration.floppies[0] = DemoDisk.image
+      explanations.append("no image: the demo disk is in drive A, what is written to it is lost")
+    }
+  }
+}

@@ -1,0 +1,206 @@
+// From the command line to the exit code.
+//
+// Owns: the order of things: check, open, build, connect, run, write, report. Must not know: how a machine works inside.
+
+import ArgumentParser
+import Host
+import Machine
+import SDLFrontend
+import Storage
+import Video
+
+/// The program.
+enum ApusProgram {
+  /// Runs the program and ends the process.
+  static func main() -> Never {
+    HostSignals.ignorePipe()
+    do {
+      let options = try ApusOptions.parse()
+      let plan = try Plan(options)
+      if plan.explain { say(plan.explanations) }
+      say(plan.warnings.map { "apus: \($0)" })
+      let session = try Session(plan)
+      let exit = try session.run()
+      HostFiles.exit(exit.code)
+    } catch let failure as Failure {
+      say(["apus: \(failure.message)"])
+      HostFiles.exit(failure.exit.code)
+    } catch {
+      // The parser's own: help, version and wrong options.
+      let text = ApusOptions.fullMessage(for: error)
+      let code = ApusOptions.exitCode(for: error)
+      if code.isSuccess {
+        HostFiles.print(Array((text + "\n").utf8))
+        HostFiles.exit(0)
+      }
+      // The first line says what is wrong; the usage is for who asks.
+      let line = text.split(separator: "\n").first.map(String.init) ?? text
+      let words = line.hasPrefix("Error: ") ? String(line.dropFirst(7)) : line
+      say(["apus: \(words) (apus --help tells more)"])
+      HostFiles.exit(ApusExit.usage.code)
+    }
+  }
+
+  /// Lines for people, on standard error.
+  static func say(_ lines: [String]) {
+    for line in lines { HostFiles.print(Array((line + "\n").utf8), toError: true) }
+  }
+}
+
+/// A machine with everything it is connected to.
+final class Session: @unchecked Sendable {
+  private let plan: Plan
+  private let machine: Machine
+  private let script: Script?
+  private var channels: [CharacterChannel?] = []
+  private var debugConsole: CharacterChannel?
+  private var stop: StopReason?
+
+  init(_ plan: Plan) throws {
+    self.plan = plan
+    do {
+      machine = try Machine(plan.configuration)
+    } catch let error as HostError {
+      throw Failure.host(error.reason)
+    } catch {
+      throw Failure.usage("\(error)")
+    }
+    if let state = plan.loadState {
+      do { try machine.restoreState(state.bytes) } catch {
+        throw Failure.usage("\(state.path): \(error)")
+      }
+    }
+    script = plan.steps.isEmpty ? nil : Script(plan.steps)
+    machine.script = script
+    machine.pacer.speed = plan.speed
+    machine.pacer.adaptsRate = plan.adaptsRate
+  }
+
+  // MARK: Connections
+
+  private func connect() throws {
+    do {
+      try HostSignals.onEnd { [input = machine.input] in input.requestStop(.signal($0)) }
+      for target in plan.serial { channels.append(try CharacterChannel(target)) }
+      if let path = plan.debugConsole {
+        debugConsole = try CharacterChannel(path == "-" ? .stdio : .file(path))
+      }
+      for (index, channel) in channels.enumerated() {
+        guard let channel else { continue }
+        if let notice = channel.notice { ApusProgram.say(["apus: \(notice)"]) }
+        let input = machine.input
+        if channel.target.canReceive { input.addSource() }
+        try channel.start(
+          CharacterChannel.Events(
+            received: { input.post(.serial(port: index, bytes: $0)) },
+            ended: { input.removeSource() }, quit: { input.requestStop(.user) }))
+      }
+    } catch {
+      throw Failure.host("\(error)")
+    }
+    let (script, channels, debugConsole) = (script, channels, debugConsole)
+    machine.serialOutput = { port, byte in
+      script?.serialOutput(port, byte)
+      if port < channels.count { channels[port]?.write(byte) }
+    }
+    machine.debugOutput = { debugConsole?.write($0) }
+    machine.flushOutput = {
+      for channel in channels { channel?.flush() }
+      debugConsole?.flush()
+    }
+    if let seconds = plan.timeout {
+      let input = machine.input
+      let end = HostClock.nanoseconds() &+ UInt64(seconds * 1e9)
+      do {
+        _ = try HostThread(detached: true) {
+          let alarm = HostCondition()
+          while true {
+            let now = HostClock.nanoseconds()
+            if now >= end { break }
+            alarm.locked { alarm.wait(nanoseconds: end - now) }
+          }
+          input.requestStop(.timeout)
+        }
+      } catch { throw Failure.host("\(error)") }
+    }
+  }
+
+  // MARK: Running
+
+  /// Runs to the end and writes what is to be written.
+  func run() throws -> ApusExit {
+    try connect()
+    let start = HostClock.nanoseconds()
+    if plan.headless {
+      stop = machine.run(untilInstruction: plan.maxInstructions ?? UInt64.max)
+    } else {
+      try runInWindow()
+    }
+    let seconds = Double(HostClock.nanoseconds() &- start) / 1e9
+    let outcome = Outcome(stop ?? .host(.user), plan: plan, script: script)
+    let failure = writeResults()
+    for channel in channels { channel?.close() }
+    debugConsole?.close()
+    HostTerminal.restore()
+
+    let report = RunReport(outcome: outcome, hostSeconds: seconds)
+    if let text = report.text(machine) { ApusProgram.say([text]) }
+    if plan.screenText && !plan.json {
+      if let rows = machine.screenText {
+        HostFiles.print(Array((Session.trimmed(rows).joined(separator: "\n") + "\n").utf8))
+      } else {
+        ApusProgram.say(["apus: the screen is in a graphics mode and has no text (--screen-text)"])
+      }
+    }
+    if plan.json { HostFiles.print(Array((report.json(machine) + "\n").utf8)) }
+    if let failure { throw failure }
+    return outcome.exit
+  }
+
+  /// Without the empty rows at the end.
+  private static func trimmed(_ rows: [String]) -> [String] {
+    var rows = rows
+    while rows.last == "" { rows.removeLast() }
+    return rows
+  }
+
+  /// The machine on a thread of its own, the window on this one.
+  private func runInWindow() throws {
+    let window = MachineWindow.attach(to: machine)
+    var failure: Failure?
+    MainActor.assumeIsolated {
+      do {
+        let frontend = try SDLFrontend(machine: window)
+        let limit = plan.maxInstructions ?? UInt64.max
+        let thread = try HostThread(stackSize: 8 << 20) { [self] in
+          stop = machine.run(untilInstruction: limit)
+          window.markEnded()
+        }
+        frontend.run()
+        machine.input.requestStop(.user)
+        thread.join()
+      } catch {
+        failure = Failure.host("\(error)")
+      }
+    }
+    if let failure { throw failure }
+  }
+
+  /// Images flushed, screenshot and state written; the first failure is told.
+  private func writeResults() -> Failure? {
+    var failure: Failure?
+    func attempt(_ what: String, _ body: () throws -> Void) {
+      do { try body() } catch {
+        if failure == nil { failure = Failure.host(what.isEmpty ? "\(error)" : "\(what): \(error)") }
+      }
+    }
+    for image in plan.images { attempt("") { try image.device.flush() } }
+    if let path = plan.screenshot {
+      attempt(path) { try HostFiles.writeAtomically(path, PNG.encode(machine.screenshot())) }
+    }
+    if let path = plan.saveState {
+      attempt(path) { try HostFiles.writeAtomically(path, machine.saveState()) }
+    }
+    return failure
+  }
+}

@@ -1,0 +1,210 @@
+// What is said at the end of a run.
+//
+// Owns: the words for people and the JSON object for programs. Must not know: how to run.
+
+import CPU
+import Chipset
+import Machine
+
+/// A JSON value being written.
+indirect enum JSON {
+  case string(String)
+  case number(UInt64)
+  case signed(Int)
+  case real(Double)
+  case bool(Bool)
+  case null
+  case array([JSON])
+  case object([(String, JSON)])
+
+  /// The text, on one line.
+  var text: String {
+    switch self {
+    case .string(let value): return JSON.quoted(value)
+    case .number(let value): return String(value)
+    case .signed(let value): return String(value)
+    case .real(let value):
+      return value.isFinite ? String((value * 1e6).rounded() / 1e6) : "null"
+    case .bool(let value): return value ? "true" : "false"
+    case .null: return "null"
+    case .array(let values): return "[" + values.map(\.text).joined(separator: ",") + "]"
+    case .object(let members):
+      return "{"
+        + members.map { JSON.quoted($0.0) + ":" + $0.1.text }.joined(separator: ",") + "}"
+    }
+  }
+
+  private static func quoted(_ text: String) -> String {
+    var result = "\""
+    for scalar in text.unicodeScalars {
+      switch scalar {
+      case "\"": result += "\\\""
+      case "\\": result += "\\\\"
+      case "\n": result += "\\n"
+      case "\r": result += "\\r"
+      case "\t": result += "\\t"
+      case _ where scalar.value < 0x20:
+        let digits = String(scalar.value, radix: 16)
+        result += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
+      default: result.unicodeScalars.append(scalar)
+      }
+    }
+    return result + "\""
+  }
+}
+
+/// How a run came to its end.
+struct Outcome {
+  var exit: ApusExit
+  /// A word for programs.
+  var reason: String
+  /// A line for people; nil when there is nothing to say.
+  var message: String?
+  /// Whether the processor's state belongs to the message.
+  var showsProcessor = false
+
+  init(_ stop: StopReason, plan: Plan, script: Script?) {
+    let waitingFor = script?.nextExpectation
+    func ended(_ reason: String, _ what: String) -> (ApusExit, String, String?) {
+      guard let text = waitingFor else { return (.success, reason, nil) }
+      return (.notMet, reason, "\(what) before '\(text)' showed")
+    }
+    switch stop {
+    case .powerOff: (exit, reason, message) = ended("power-off", "the guest turned the machine off")
+    case .halted:
+      (exit, reason, message) = ended("halted", "the guest halted for good")
+      if message == nil { message = "the guest halted, and nothing is left to wake it" }
+    case .guestExit(let code): (exit, reason, message) = (.guest(code), "guest-exit", nil)
+    case .expectationMet: (exit, reason, message) = (.success, "expectation-met", nil)
+    case .instructionLimit:
+      (exit, reason) = (.instructionLimit, "instruction-limit")
+      message = "\(plan.maxInstructions ?? 0) instructions are reached (--max-instructions)"
+      if let text = waitingFor { message! += " before '\(text)' showed" }
+    case .shutdown:
+      (exit, reason) = (.tripleFault, "triple-fault")
+      message = "triple fault: an exception could not be delivered, nor the double fault for it"
+      showsProcessor = true
+    case .unimplemented(let what):
+      (exit, reason, message) = (.unimplemented, "unimplemented", "not implemented: \(what)")
+      showsProcessor = true
+    case .host(.user): (exit, reason, message) = (.success, "user", nil)
+    case .host(.timeout):
+      (exit, reason) = (.timeout, "timeout")
+      message = "the time is over (--timeout)"
+      if let text = waitingFor { message! += " before '\(text)' showed" }
+    case .host(.signal(let number)):
+      (exit, reason, message) = (.signal(number), "signal", "ended by a signal")
+    }
+  }
+}
+
+/// The report of a finished run.
+struct RunReport {
+  var outcome: Outcome
+  var hostSeconds: Double
+
+  /// What people read on standard error.
+  func text(_ machine: Machine) -> String? {
+    guard let message = outcome.message else { return nil }
+    var lines = ["apus: \(message)"]
+    if outcome.showsProcessor {
+      lines.append(machine.cpu.report())
+      let codes = machine.postCodes.history.suffix(16).map { hex2($0) }.joined(separator: " ")
+      if !codes.isEmpty { lines.append("last codes at port 80h: \(codes)") }
+      let accesses = machine.ports.recentAccesses
+      if !accesses.isEmpty {
+        lines.append("last port accesses, newest last:")
+        for access in accesses {
+          lines.append(
+            "  \(access.isWrite ? "out" : "in ") \(hex4(access.port)) "
+              + String(access.value, radix: 16, uppercase: true)
+              + (access.width == 1 ? "" : " (\(access.width) bytes)"))
+        }
+      }
+      let unknown = machine.ports.unknownPorts
+      if !unknown.isEmpty {
+        let list = unknown.prefix(24).map { "\(hex4($0.port))\($0.isWrite ? "w" : "r")" }
+        lines.append("ports where nothing answers: \(list.joined(separator: " "))")
+      }
+    }
+    return lines.joined(separator: "\n")
+  }
+
+  /// The object of --json.
+  func json(_ machine: Machine) -> String {
+    let instructions = machine.cpu.instructionCount
+    var members: [(String, JSON)] = [
+      ("reason", .string(outcome.reason)),
+      ("exitCode", .signed(Int(outcome.exit.code))),
+      ("message", outcome.message.map { .string($0) } ?? .null),
+      ("instructions", .number(instructions)),
+      ("virtualSeconds", .real(Double(machine.clock.now) / 1e9)),
+      ("hostSeconds", .real(hostSeconds)),
+      ("stateHash", .string(String(machine.stateHash(), radix: 16))),
+      ("screen", machine.screenText.map { .array($0.map { .string($0) }) } ?? .null),
+      ("postCodes", .array(machine.postCodes.history.map { .number(UInt64($0)) })),
+      (
+        "unknownPorts",
+        .array(
+          machine.ports.unknownPorts.map {
+            .object([
+              ("port", .number(UInt64($0.port))), ("write", .bool($0.isWrite)),
+              ("count", .number($0.count)), ("last", .number(UInt64($0.lastValue))),
+            ])
+          })
+      ),
+      (
+        "portAccesses",
+        .array(
+          machine.ports.recentAccesses.map {
+            .object([
+              ("port", .number(UInt64($0.port))), ("write", .bool($0.isWrite)),
+              ("width", .number(UInt64($0.width))), ("value", .number(UInt64($0.value))),
+            ])
+          })
+      ),
+    ]
+    members.append(("cpu", processor(machine.cpu.snapshot())))
+    return JSON.object(members).text
+  }
+
+  private func processor(_ c: CPUSnapshot) -> JSON {
+    func numbers(_ values: [UInt32]) -> JSON { .array(values.map { .number(UInt64($0)) }) }
+    let names = ["eax", "ecx", "edx", "ebx", "esp", "ebp", "esi", "edi"]
+    let registers = zip(names, c.registers).map { ($0, JSON.number(UInt64($1))) }
+    let segments = c.segments.map { segment -> JSON in
+      .object([
+        ("name", .string(segment.name)), ("selector", .number(UInt64(segment.selector))),
+        ("base", .number(UInt64(segment.base))), ("limit", .number(UInt64(segment.limit))),
+        ("attributes", .number(UInt64(segment.attributes))), ("kind", .string(segment.kind)),
+      ])
+    }
+    let control: [(String, JSON)] = [
+      ("eip", .number(UInt64(c.eip))), ("eflags", .number(UInt64(c.eflags))),
+      ("cr0", .number(UInt64(c.cr0))), ("cr2", .number(UInt64(c.cr2))),
+      ("cr3", .number(UInt64(c.cr3))), ("cr4", .number(UInt64(c.cr4))),
+      ("gdtBase", .number(UInt64(c.gdtBase))), ("gdtLimit", .number(UInt64(c.gdtLimit))),
+      ("idtBase", .number(UInt64(c.idtBase))), ("idtLimit", .number(UInt64(c.idtLimit))),
+    ]
+    let branches = c.branches.map { numbers([$0.from, $0.to]) }
+    return .object(
+      [
+        ("model", .string(c.model)), ("mode", .string(c.mode)), ("cpl", .signed(c.cpl)),
+        ("halted", .bool(c.halted)), ("shutdown", .bool(c.shutdown)),
+        ("registers", .object(registers)), ("segments", .array(segments)),
+      ] + control + [
+        ("debug", numbers(c.debug)),
+        ("code", .array(c.code.map { .number(UInt64($0)) })), ("branches", .array(branches)),
+      ])
+  }
+}
+
+func hex2(_ value: UInt8) -> String {
+  let text = String(value, radix: 16, uppercase: true)
+  return text.count < 2 ? "0" + text : text
+}
+
+func hex4(_ value: UInt16) -> String {
+  let text = String(value, radix: 16, uppercase: true)
+  return String(repeating: "0", count: 4 - text.count) + text
+}
