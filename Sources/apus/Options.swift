@@ -132,7 +132,8 @@ struct ApusOptions: ParsableCommand {
   var serial: [String] = []
   @Option(
     name: .customLong("debug-console"),
-    help: ArgumentHelp("What is written to port E9h (and 402h); - is standard output.", valueName: "file"))
+    help: ArgumentHelp(
+      "What is written to port E9h (and 402h); - is standard output.", valueName: "file"))
   var debugConsole: String?
   @Option(
     name: .customLong("exit-port"),

@@ -115,7 +115,9 @@ struct Plan {
       }
       order.append(device)
     }
-    if order.isEmpty { throw Failure.usage("--boot: a (floppy), c (hard disk), ac or ca are possible") }
+    if order.isEmpty {
+      throw Failure.usage("--boot: a (floppy), c (hard disk), ac or ca are possible")
+    }
     return order
   }
 
@@ -144,12 +146,14 @@ struct Plan {
     case nil: break
     case "auto":
       if speed == .max {
-        throw Failure.usage("--cpu-speed auto follows the host's time, which --speed max leaves behind")
+        throw Failure.usage(
+          "--cpu-speed auto follows the host's time, which --speed max leaves behind")
       }
       adaptsRate = true
     case let text?:
       guard let millions = Double(text), millions >= 0.01, millions <= 100_000 else {
-        throw Failure.usage("--cpu-speed \(text): auto or 0.01 to 100000 (million a second) is wanted")
+        throw Failure.usage(
+          "--cpu-speed \(text): auto or 0.01 to 100000 (million a second) is wanted")
       }
       adaptsRate = false
       configuration.instructionsPerSecond = UInt64(millions * 1e6)
@@ -224,7 +228,9 @@ struct Plan {
     for case .file(let path) in serial { outputs.append(("--serial", path)) }
     for (index, (option, path)) in outputs.enumerated() {
       for (what, input) in inputs
-      where HostFiles.isSame(path, input) && !(option == "--save-state" && input == options.loadState) {
+      where HostFiles.isSame(path, input)
+        && !(option == "--save-state" && input == options.loadState)
+      {
         throw Failure.usage("\(option) \(path): would overwrite \(what)")
       }
       for (other, second) in outputs[..<index] where HostFiles.isSame(path, second) {

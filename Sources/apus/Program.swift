@@ -191,7 +191,9 @@ final class Session: @unchecked Sendable {
     var failure: Failure?
     func attempt(_ what: String, _ body: () throws -> Void) {
       do { try body() } catch {
-        if failure == nil { failure = Failure.host(what.isEmpty ? "\(error)" : "\(what): \(error)") }
+        if failure == nil {
+          failure = Failure.host(what.isEmpty ? "\(error)" : "\(what): \(error)")
+        }
       }
     }
     for image in plan.images { attempt("") { try image.device.flush() } }
