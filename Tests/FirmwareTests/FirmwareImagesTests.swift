@@ -36,7 +36,7 @@ import Testing
     #expect(FirmwareImages.demoFloppy[510..<512] == [0x55, 0xAA])
   }
 
-  @Test(arguments: ["data_area", "keyboard", "floppy", "disk", "system", "clock"])
+  @Test(arguments: ["data_area", "keyboard", "floppy", "disk", "system", "clock", "mouse", "serial"])
   func biosTestsAreBootable(name: String) throws {
     let assembled = try #require(TestROMs.bios[name])
     let image = assembled()
