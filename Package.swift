@@ -66,6 +66,9 @@ let package = Package(
     .target(name: "Conformance", dependencies: ["CPU", "Host", "CZlib"]),
     .testTarget(name: "ConformanceTests", dependencies: ["Conformance", "CPU"]),
     .testTarget(name: "FPUTests", dependencies: ["CPU"]),
+    .testTarget(
+      name: "MachineTests", dependencies: ["Machine", "Chipset", "Storage", "Host", "State"]),
+    .testTarget(name: "ApusTests", dependencies: ["apus", "Machine", "Host"]),
     .testTarget(name: "BusTests", dependencies: ["Bus", "State"]),
     .testTarget(
       name: "FirmwareTests", dependencies: ["FirmwareImages"], exclude: ["roms.txt"],

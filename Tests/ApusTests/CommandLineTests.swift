@@ -1,0 +1,131 @@
+// The command line: what options mean, and what is refused. Values only; the built program is run in ProgramTests.
+
+import Host
+import Machine
+import Testing
+
+@testable import apus
+
+private func plan(_ arguments: String...) throws -> Plan {
+  try Plan(try ApusOptions.parse(arguments))
+}
+
+private func refusal(_ arguments: String...) -> String? {
+  do {
+    _ = try Plan(try ApusOptions.parse(arguments))
+    return nil
+  } catch let failure as Failure {
+    return failure.exit == .usage ? failure.message : nil
+  } catch {
+    return ApusOptions.exitCode(for: error).rawValue == 64 ? ApusOptions.message(for: error) : nil
+  }
+}
+
+@Suite struct CommandLineTests {
+  @Test func defaultsAreThoseOfTheHelp() throws {
+    let headless = try plan("--headless")
+    #expect(headless.configuration.memoryMegabytes == 64)
+    #expect(headless.configuration.cpu.name == "pentium2")
+    #expect(headless.configuration.instructionsPerSecond == 100_000_000)
+    #expect(headless.configuration.initialTime == 946_684_800)
+    #expect(headless.speed == .max && !headless.adaptsRate)
+    #expect(headless.configuration.floppies[0]?.name == "demo disk")
+    let window = try plan()
+    #expect(window.speed == .factor(1) && window.adaptsRate)
+  }
+
+  @Test func shortFormsOfQEMUMeanTheSame() throws {
+    let plan = try plan("-m", "32", "-cpu", "486", "-nographic", "-serial", "null", "-snapshot")
+    #expect(plan.configuration.memoryMegabytes == 32)
+    #expect(plan.configuration.cpu.name == "486")
+    #expect(plan.headless)
+    #expect(plan.serial == [.null])
+    #expect(try self.plan("-nographic").serial == [.stdio])
+    #expect(try self.plan("-m", "1G", "--headless").configuration.memoryMegabytes == 1024)
+  }
+
+  @Test func stepsKeepTheirOrder() throws {
+    let plan = try plan(
+      "--headless", "--expect", "A:", "--type", "dir<enter>", "--type", "-x", "--expect", "--free")
+    let texts = plan.steps.map {
+      switch $0 {
+      case .type(_, let text): "type " + text
+      case .expect(let text): "expect " + text
+      }
+    }
+    #expect(texts == ["expect A:", "type dir<enter>", "type -x", "expect --free"])
+  }
+
+  @Test func serialTargetsAreRead() throws {
+    #expect(try CharacterTarget("tcp:4444") == .tcpServer(port: 4444))
+    #expect(try CharacterTarget("tcp::4444,server,nowait") == .tcpServer(port: 4444))
+    #expect(try CharacterTarget("tcp:host:1") == .tcpClient(host: "host", port: 1))
+    #expect(try CharacterTarget("unix:/tmp/x") == .unix("/tmp/x"))
+    #expect(try CharacterTarget("file:a:b") == .file("a:b"))
+    for text in [
+      "", "tcp", "tcp:", "tcp:0", "tcp:70000", "tcp:x", "file:", "file", "stdio:1", "com1",
+    ] {
+      #expect(throws: HostError.self) { try CharacterTarget(text) }
+    }
+  }
+
+  @Test func theTerminalsEscapeIsFound() {
+    var escape = TerminalEscape(isActive: true)
+    #expect(escape.filter([65, 1]).bytes == [65])
+    #expect(escape.filter([1, 66]).bytes == [1, 66])
+    let (bytes, quit) = escape.filter([67, 1, UInt8(ascii: "x"), 68])
+    #expect(bytes == [67] && quit)
+    var inactive = TerminalEscape(isActive: false)
+    #expect(inactive.filter([1, UInt8(ascii: "x")]).quit == false)
+  }
+
+  @Test func contradictionsAndImpossibleValuesAreRefused() {
+    #expect(refusal("--memory", "0") != nil)
+    #expect(refusal("--memory", "3073") != nil)
+    #expect(refusal("--memory", "4G") != nil)
+    #expect(refusal("--memory", "many") != nil)
+    #expect(refusal("--memory", "9999999999999999G") != nil)
+    #expect(refusal("--cpu", "8086") != nil)
+    #expect(refusal("--boot", "x") != nil)
+    #expect(refusal("--boot", "aa") != nil)
+    #expect(refusal("--boot", "c") != nil)
+    #expect(refusal("--speed", "0") != nil)
+    #expect(refusal("--speed", "nan") != nil)
+    #expect(refusal("--cpu-speed", "-1") != nil)
+    #expect(refusal("--headless", "--cpu-speed", "auto") != nil)
+    #expect(refusal("--timeout", "0") != nil)
+    #expect(refusal("--timeout", "inf") != nil)
+    #expect(refusal("--max-instructions", "-5") != nil)
+    #expect(refusal("--exit-port", "10000") != nil)
+    #expect(refusal("--exit-port", "xyz") != nil)
+    #expect(refusal("--type", "<nokey>") != nil)
+    #expect(refusal("--expect", "") != nil)
+    #expect(refusal("--serial", "stdio", "--serial", "stdio") != nil)
+    #expect(refusal("--append", "x") != nil)
+    #expect(refusal("--initrd", "x") != nil)
+    #expect(refusal("--kernel", "/nonexistent") != nil)
+    #expect(refusal("--rom", "x") != nil)
+    #expect(refusal("--rom", "/nonexistent@D0000") != nil)
+    #expect(refusal("-cdrom", "x.iso")?.contains("not supported yet") == true)
+    #expect(refusal("--no-such-option") != nil)
+    #expect(refusal("--screenshot", "/nonexistent/x.png") != nil)
+    #expect(refusal("--screenshot", "/tmp") != nil)
+    #expect(refusal("/nonexistent.img") != nil)
+  }
+
+  @Test func codesAreDistinct() {
+    let own: [ApusExit] = [
+      .success, .timeout, .instructionLimit, .tripleFault, .unimplemented, .notMet, .usage, .host,
+      .signal(2), .signal(15),
+    ]
+    #expect(Set(own.map(\.code)).count == own.count)
+    #expect(own.allSatisfy { $0.code & 1 == 0 }, "odd codes are the guest's")
+  }
+
+  @Test func jsonIsEscaped() {
+    #expect(JSON.string("a\"\\\n\u{1}é").text == "\"a\\\"\\\\\\n\\u0001é\"")
+    #expect(
+      JSON.object([("x", .array([.null, .bool(true), .real(0.5)]))]).text
+        == "{\"x\":[null,true,0.5]}")
+  }
+}
