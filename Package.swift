@@ -69,6 +69,9 @@ let package = Package(
     .testTarget(
       name: "MachineTests", dependencies: ["Machine", "Chipset", "Storage", "Host", "State"]),
     .testTarget(name: "ApusTests", dependencies: ["apus", "Machine", "Host"]),
+    .testTarget(
+      name: "CPUTests", dependencies: ["CPU", "Host", "State"], exclude: ["roms.txt"],
+      plugins: ["FirmwarePlugin"]),
     .testTarget(name: "BusTests", dependencies: ["Bus", "State"]),
     .testTarget(
       name: "FirmwareTests", dependencies: ["FirmwareImages"], exclude: ["roms.txt"],
