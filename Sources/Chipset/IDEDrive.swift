@@ -73,6 +73,7 @@ public class IDEDrive {
   init() {
     buffer = UnsafeMutableRawPointer.allocate(byteCount: IDEDrive.capacity, alignment: 4096)
     buffer.initializeMemory(as: UInt8.self, repeating: 0, count: IDEDrive.capacity)
+    putSignature()
   }
 
   deinit { buffer.deallocate() }
@@ -151,7 +152,14 @@ public class IDEDrive {
 
   /// A read of the data port. What a drive without data drives is not defined; here it is zero.
   final func readData(width: Int) -> UInt32 {
+    guard phase == .reading else { return 0 }
     var value: UInt32 = 0
+    if width == 2 && bytesLeft >= 2 {
+      value = UInt32(UInt16(littleEndian: (buffer + position).loadUnaligned(as: UInt16.self)))
+      position &+= 2
+      if position == windowEnd { windowRead() }
+      return value
+    }
     _ = withUnsafeMutableBytes(of: &value) { readBytes($0.baseAddress!, min(width, 4)) }
     return UInt32(littleEndian: value)
   }

@@ -96,6 +96,13 @@ public enum ImageOpener {
       switch try ImageSignature(file: file) {
       case .cd(let what, let isHybrid) where kind == .auto:
         guard isHybrid else { throw refuse("is a CD image (\(what)); CDs are not supported yet") }
+        // The small ones are rescue floppies.
+        if size <= UInt64(FloppyFormat.largest), let plan = try Plan.floppy(file, mustDecide: true)
+        {
+          self = plan
+          reasons.insert("a CD image (\(what)) that also boots from a floppy: used as one", at: 0)
+          return
+        }
         notes.append("a CD image (\(what)) that is also a bootable disk: used as a disk")
       case .unsupported(let what):
         throw refuse("is \(what)")

@@ -229,13 +229,20 @@ func reason(_ path: String, _ kind: ImageKind = .auto) -> String {
     #expect(reason(scratch.file("boot.iso", size: 1 << 20, pieces)).contains("El Torito"))
     let hybrid = try ImageOpener.open(
       path: scratch.file(
-        "hybrid.iso", size: 1 << 20,
+        "hybrid.iso", size: 4 << 20,
         pieces + [bootSignature, partition(0, start: 0, count: 2048, heads: 64, sectors: 32)]))
     guard case .disk = hybrid.medium else {
       Issue.record("not a disk")
       return
     }
     #expect(hybrid.reasons[0].contains("CD"))
+    // GRUB's rescue floppy is such an image, shorter than a floppy.
+    let small = try ImageOpener.open(
+      path: scratch.file(
+        "rescue.img", size: 1_296_384,
+        pieces + [bootSignature, partition(0, start: 0, count: 2532, heads: 64, sectors: 32)]))
+    #expect(small.medium == .floppy(FloppyFormat.all[6]))
+    #expect(small.device.isReadOnly)
   }
 
   @Test func aDiskWithAnIncompleteLastSectorIsReadButNotGrown() throws {
