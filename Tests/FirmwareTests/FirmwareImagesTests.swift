@@ -36,7 +36,10 @@ import Testing
     #expect(FirmwareImages.demoFloppy[510..<512] == [0x55, 0xAA])
   }
 
-  @Test(arguments: ["data_area", "keyboard", "floppy", "disk", "system", "clock", "mouse", "serial"])
+  @Test(arguments: [
+    "data_area", "keyboard", "floppy", "disk", "system", "clock", "mouse", "serial", "video_text",
+    "video_graphics",
+  ])
   func biosTestsAreBootable(name: String) throws {
     let assembled = try #require(TestROMs.bios[name])
     let image = assembled()
