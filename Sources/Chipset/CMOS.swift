@@ -109,7 +109,7 @@ public final class CMOS: PortDevice {
 
   private func encode(_ n: Int) -> UInt8 {
     let n = min(max(n, 0), 99)
-    return binary ? UInt8(n) : UInt8(n / 10 << 4 | n % 10)
+    return binary ? UInt8(n) : UInt8((n / 10) << 4 | n % 10)
   }
 
   private func decode(_ byte: UInt8) -> Int {
