@@ -76,6 +76,7 @@ let package = Package(
     .testTarget(
       name: "FirmwareTests", dependencies: ["FirmwareImages"], exclude: ["roms.txt"],
       plugins: ["FirmwarePlugin"]),
+    .testTarget(name: "ChipsetTests", dependencies: ["Chipset", "Bus", "State"]),
     .testTarget(
       name: "SDLFrontendTests",
       dependencies: [

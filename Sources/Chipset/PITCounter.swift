@@ -78,6 +78,7 @@ struct PITCounter: Equatable {
   /// A control word with RW not 0: the counter returns to the initial state of the mode at once.
   mutating func writeControl(_ bits: UInt8) {
     control = bits & 0x3F
+    if ce > modulus { ce %= modulus }
     countRegister = 0
     loadPending = false
     countWritten = false

@@ -70,6 +70,8 @@ public final class UART16550: PortDevice {
   private var lcr: UInt8 = 0
   private var mcr: UInt8 = 0
   private var scratch: UInt8 = 0
+  /// The last character read, which RBR keeps showing.
+  private var held: UInt8 = 0
   private var divisor: UInt16 = 12
   /// LSR bits 1-4.
   private var errors: UInt8 = 0
@@ -220,13 +222,14 @@ public final class UART16550: PortDevice {
   }
 
   private func readData() -> UInt8 {
-    guard let top = receiver.first else { return 0 }
+    guard let top = receiver.first else { return held }
     receiver.removeFirst()
     lastActivity = clock.now
     timeout = false
     reveal()
     expect()
-    return UInt8(truncatingIfNeeded: top)
+    held = UInt8(truncatingIfNeeded: top)
+    return held
   }
 
   // MARK: Modem
@@ -398,7 +401,7 @@ public final class UART16550: PortDevice {
   // MARK: State
 
   public func save(to writer: inout StateWriter) {
-    for byte in [ier, fcr, lcr, mcr, scratch, errors, deltas, shifter] { writer.write(byte) }
+    for byte in [ier, fcr, lcr, mcr, scratch, held, errors, deltas, shifter] { writer.write(byte) }
     writer.write(divisor)
     for flag in [
       modem.clearToSend, modem.dataSetReady, modem.ring, modem.carrier, shifting, emptied, timeout,
@@ -416,6 +419,7 @@ public final class UART16550: PortDevice {
     lcr = try reader.read()
     mcr = try reader.read(in: 0...0x1F)
     scratch = try reader.read()
+    held = try reader.read()
     errors = try reader.read(UInt8.self) & 0x1E
     deltas = try reader.read(in: 0...15)
     shifter = try reader.read()
