@@ -96,8 +96,8 @@ public enum ImageOpener {
       switch try ImageSignature(file: file) {
       case .cd(let what, let isHybrid) where kind == .auto:
         guard isHybrid else { throw refuse("is a CD image (\(what)); CDs are not supported yet") }
-        // The small ones are rescue floppies.
-        if size <= UInt64(FloppyFormat.largest), let plan = try Plan.floppy(file, mustDecide: true)
+        // The small ones are rescue floppies; what does not fit on 1.44 MB was meant for larger media.
+        if size <= UInt64(FloppyFormat.all[6].byteCount), let plan = try Plan.floppy(file, mustDecide: true)
         {
           self = plan
           reasons.insert("a CD image (\(what)) that also boots from a floppy: used as one", at: 0)
