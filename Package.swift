@@ -74,7 +74,8 @@ let package = Package(
       plugins: ["FirmwarePlugin"]),
     .testTarget(name: "BusTests", dependencies: ["Bus", "State"]),
     .testTarget(
-      name: "FirmwareTests", dependencies: ["FirmwareImages"], exclude: ["roms.txt"],
+      name: "FirmwareTests", dependencies: ["FirmwareImages", "Machine", "Storage"],
+      exclude: ["roms.txt"],
       plugins: ["FirmwarePlugin"]),
     .testTarget(name: "ChipsetTests", dependencies: ["Chipset", "Bus", "State"]),
     .testTarget(
