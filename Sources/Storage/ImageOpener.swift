@@ -97,7 +97,8 @@ public enum ImageOpener {
       case .cd(let what, let isHybrid) where kind == .auto:
         guard isHybrid else { throw refuse("is a CD image (\(what)); CDs are not supported yet") }
         // The small ones are rescue floppies; what does not fit on 1.44 MB was meant for larger media.
-        if size <= UInt64(FloppyFormat.all[6].byteCount), let plan = try Plan.floppy(file, mustDecide: true)
+        if size <= UInt64(FloppyFormat.all[6].byteCount),
+          let plan = try Plan.floppy(file, mustDecide: true)
         {
           self = plan
           reasons.insert("a CD image (\(what)) that also boots from a floppy: used as one", at: 0)
