@@ -1,5 +1,5 @@
 ; Protected mode: segment loads, privilege rings, gates, interrupts and returns between rings, IOPL.
-; Expected: PASS. What an emulator that ignores segment limits cannot pass is in limits.asm.
+; Expected: PASS.
 ; Follows: Intel SDM volume 3, chapters 3, 5, 6; volume 2 for each instruction's exceptions.
 %include "common.inc"
 

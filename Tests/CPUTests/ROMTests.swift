@@ -3,6 +3,7 @@
 // The same images pass on Bochs and (where its translator checks what they test) on QEMU.
 
 import Host
+import State
 import Testing
 
 @testable import CPU
@@ -47,16 +48,53 @@ final class ROMMachine: SystemBus {
 }
 
 @Suite struct ROMTests {
-  @Test(arguments: CPUTestROMs.all.keys.sorted())
-  func passes(name: String) throws {
-    let make = try #require(CPUTestROMs.all[name])
-    let rom = make()
-    let machine = try ROMMachine(rom: rom, model: .pentium2)
-    machine.run()
+  private func check(_ machine: ROMMachine, _ what: String) {
     let text = machine.text
     if text != "PASS\n" || machine.exitCode != 0x10 {
-      let report: String = text + "\n" + machine.cpu.report()
+      let report: String = what + ": " + text + "\n" + machine.cpu.report()
       Issue.record(Comment(rawValue: report))
     }
+  }
+
+  private func machine(_ name: String, _ model: CPUModel) throws -> ROMMachine {
+    let make = try #require(CPUTestROMs.all[name])
+    let rom = make()
+    return try ROMMachine(rom: rom, model: model)
+  }
+
+  @Test(arguments: CPUTestROMs.all.keys.sorted())
+  func passes(name: String) throws {
+    for model in [CPUModel.pentium, .pentium2] {
+      let machine = try machine(name, model)
+      machine.run()
+      check(machine, model.name)
+    }
+  }
+
+  /// Saved and restored every few instructions, the run is the same to the last one.
+  @Test(arguments: CPUTestROMs.all.keys.sorted())
+  func passesThroughSavedStates(name: String) throws {
+    let straight = try machine(name, .pentium2)
+    straight.run()
+    let machine = try machine(name, .pentium2)
+    var deadline: UInt64 = 0
+    while machine.exitCode == nil && deadline < 1_000_000 {
+      deadline += 97
+      machine.run(instructions: deadline)
+      var writer = StateWriter()
+      machine.cpu.save(to: &writer)
+      machine.cpu.reset()
+      var reader = StateReader(writer.bytes)
+      try machine.cpu.restore(from: &reader, version: CPU.stateVersion)
+      #expect(reader.remaining == 0)
+      var again = StateWriter()
+      machine.cpu.save(to: &again)
+      let same = again.bytes == writer.bytes
+      #expect(same)
+    }
+    check(machine, "saved and restored")
+    let one = machine.cpu.instructionCount
+    let other = straight.cpu.instructionCount
+    #expect(one == other)
   }
 }
