@@ -252,11 +252,14 @@ test:
 .noPGE:
 
   ; ---- reserved bits of CR4, PG without PE
+  cmp byte [onQEMU], 0
+  jne .noReserved
   mov eax, 0x80000000
   FAULT 13, 0, mov cr4, eax
   mov ebx, cr0
   and ebx, ~1
   FAULT 13, 0, mov cr0, ebx
+.noReserved:
 
   ; ---- PAE
   mov eax, 1
@@ -289,7 +292,10 @@ test:
   mov eax, [es:TEST]
   EQ eax, 0xAAAA0000
   EQ dword [es:PAETABLE], PAGEA + 0x21
+  cmp byte [onQEMU], 0
+  jne .noReservedPTE
   PAGEFAULT 9, TEST + 0x1000, mov eax, [es:TEST + 0x1000]
+.noReservedPTE:
   mov dword [es:PAETABLE + 12], 0
   mov dword [es:TEST + 0x1000], 0x9999
   EQ dword [es:PAGEB], 0x9999
@@ -298,7 +304,10 @@ test:
   PAGEFAULT 2, TEST + 0x200000, mov [es:TEST + 0x200000], eax
   ; the pointers are read when CR3 is loaded, and checked then
   mov dword [es:PDPT + 16], PAEDIR1 + 1
+  cmp byte [onQEMU], 0
+  jne .noCache
   PAGEFAULT 0, 0x80000000, mov eax, [es:0x80000000]
+.noCache:
   mov eax, cr3
   mov cr3, eax
   mov eax, [es:0x80000000]

@@ -64,7 +64,10 @@ final class ROMMachine: SystemBus {
 
   @Test(arguments: CPUTestROMs.all.keys.sorted())
   func passes(name: String) throws {
-    for model in [CPUModel.pentium, .pentium2] {
+    var models: [CPUModel] = [.pentium, .pentium2]
+    // The 486 has no CR4 and takes a different road through these.
+    if name == "rings" || name == "tasks" || name == "v86" { models.append(.i486) }
+    for model in models {
       let machine = try machine(name, model)
       machine.run()
       check(machine, model.name)
