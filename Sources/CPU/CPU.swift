@@ -185,6 +185,7 @@ public final class CPU {
 
   private func breakpointsArmed(where test: (UInt32) -> Bool) -> Bool {
     let dr7 = s.pointee.dr7
+    if dr7 & 0xFF == 0 { return false }
     for i in UInt32(0)..<4 where dr7 >> (2 * i) & 3 != 0 && test(dr7 >> (16 + 4 * i) & 3) {
       return true
     }

@@ -104,14 +104,14 @@ extension CPU {
     updateSegmentLimits(index)
   }
 
-  /// Makes a segment register unusable, with the given (null) selector.
+  /// Makes a segment register unusable, with the given (null) selector. The limit stays: real mode, which does not load limits, finds
+  /// it again.
   @inline(__always)
   func setNullSegment(_ index: Int, _ selector: UInt16) {
     let cache = segmentPointer(index)
     cache.pointee.selector = selector
     cache.pointee.attributes = 0
     cache.pointee.base = 0
-    cache.pointee.limit = 0
     cache.pointee.readLimit = -1
     cache.pointee.writeLimit = -1
   }

@@ -187,6 +187,16 @@ private final class QuietBus: SystemBus {
     }
   }
 
+  /// What protected mode made unusable is usable in real mode again, with its old limit.
+  @Test func nullSegmentsComeBackInRealMode() throws {
+    try enterProtected()
+    try cpu.loadSegment(SegmentRegister.fs, 0)
+    #expect(throws: Fault.gp(0)) { try cpu.linearForRead(SegmentRegister.fs, 0, 1) }
+    try cpu.setCR0(0)
+    try cpu.loadSegment(SegmentRegister.fs, 0x1234)
+    #expect(try cpu.linearForRead(SegmentRegister.fs, 0xFFFF, 1) == 0x2233F)
+  }
+
   @Test func unknownMSRFaults() throws {
     #expect(throws: Fault.gp(0)) { try cpu.readMSR(0x12345) }
     try cpu.writeMSR(MSR.sysenterCS, 8)
