@@ -40,8 +40,8 @@ private func refusal(_ arguments: String...) -> String? {
     #expect(plan.configuration.cpu.name == "486")
     #expect(plan.headless)
     #expect(plan.serial == [.null])
-    #expect(try self.plan("-nographic").serial == [.stdio])
-    #expect(try self.plan("-m", "1G", "--headless").configuration.memoryMegabytes == 1024)
+    #expect(try ApusTests.plan("-nographic").serial == [.stdio])
+    #expect(try ApusTests.plan("-m", "1G", "--headless").configuration.memoryMegabytes == 1024)
   }
 
   @Test func stepsKeepTheirOrder() throws {
