@@ -58,20 +58,22 @@ extension CPU {
     }
   }
 
-  /// BSF and BSR: a zero source sets ZF and leaves the destination.
+  /// BSF and BSR: a zero source sets ZF and leaves the destination. The undefined flags follow the result, as on AMD processors.
   func bitScan(_ i: Insn, reverse: Bool) throws(Fault) {
     if i.pointee.isOperand32 {
       let v: UInt32 = try readRM(i)
       if v != 0 {
-        setReg(
-          i.pointee.reg, UInt32(reverse ? 31 - v.leadingZeroBitCount : v.trailingZeroBitCount))
+        let n = UInt32(reverse ? 31 - v.leadingZeroBitCount : v.trailingZeroBitCount)
+        setReg(i.pointee.reg, n)
+        setLogicFlags(n)
       }
       setZF(v == 0)
     } else {
       let v: UInt16 = try readRM(i)
       if v != 0 {
-        setReg(
-          i.pointee.reg, UInt16(reverse ? 15 - v.leadingZeroBitCount : v.trailingZeroBitCount))
+        let n = UInt16(reverse ? 15 - v.leadingZeroBitCount : v.trailingZeroBitCount)
+        setReg(i.pointee.reg, n)
+        setLogicFlags(n)
       }
       setZF(v == 0)
     }

@@ -18,6 +18,8 @@ struct Access: OptionSet {
 /// The tables and their bookkeeping.
 final class TranslationTables {
   static let entries = 1 << 20
+  /// How long the list of filled pages may grow.
+  static let maximumFilled = 1 << 16
   private let regions: [HostMemory]
   let supervisorRead: UnsafeMutablePointer<Int>
   let supervisorWrite: UnsafeMutablePointer<Int>
@@ -118,6 +120,11 @@ extension CPU {
     if tables.supervisorRead[index] == 0 && tables.userRead[index] == 0
       && tables.supervisorWrite[index] == 0 && tables.userWrite[index] == 0
     {
+      // INVLPG leaves its pages in the list; a list that only grows is started anew.
+      if tables.filled.count >= TranslationTables.maximumFilled {
+        tables.flush(keepGlobal: false)
+        codeEpochChanged()
+      }
       tables.filled.append(UInt32(index) | (global ? 0x8000_0000 : 0))
     }
     // `writable` and `userOK` were checked for this access's privilege; an entry serves that privilege only.
@@ -158,8 +165,9 @@ extension CPU {
     var pde = memory.read(dirAddress, width: 4)
     guard pde & 1 != 0 else { throw pageFault(linear, access, present: false) }
     if pde & 0x80 != 0 && s.pointee.cr4 & CR4.pse != 0 {
-      let reserved: UInt32 = model.features.contains(.pse36) ? 0x003E_0000 : 0x003F_F000
-      if pde & reserved & (model.features.contains(.pse36) ? 0x0020_0000 : 0x003F_E000) != 0 {
+      // Bits 13 to 20 are address bits 32 to 39 with PSE-36; what remains is reserved.
+      let reserved: UInt32 = model.features.contains(.pse36) ? 0x0020_0000 : 0x003F_E000
+      if pde & reserved != 0 {
         throw pageFault(linear, access, present: true, reserved: true)
       }
       let writable = pde & 2 != 0
@@ -175,7 +183,7 @@ extension CPU {
       let global = pde & 0x100 != 0 && s.pointee.cr4 & CR4.pge != 0
       // PSE-36 bits above 4 GiB lead to nothing here.
       let physical =
-        pde & 0x001E_0000 != 0
+        pde & 0x001F_E000 != 0
         ? UInt32(0xFFC0_0000) | (linear & 0x3FF000)
         : (pde & 0xFFC0_0000) | (linear & 0x3FFFFF)
       return Walk(physical: physical, global: global, writable: writable, user: user)

@@ -152,9 +152,8 @@ extension CPU {
   private func executeARPL(_ i: Insn) throws(Fault) {
     if realSegments { throw .ud }
     let source: UInt16 = reg(i.pointee.reg)
-    let destination: UInt16 =
-      i.pointee.hasMemory
-      ? try readForWrite(Int(i.pointee.segment), effectiveAddress(i)) : reg(i.pointee.rm)
+    // The operand is written only when it changes: an unchanged one may lie in a segment that cannot be written.
+    let destination: UInt16 = try readRM(i)
     let raise = destination & 3 < source & 3
     if raise { try writeRM(i, destination & 0xFFFC | source & 3) }
     setZF(raise)
