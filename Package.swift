@@ -61,9 +61,9 @@ let package = Package(
       name: "apus",
       dependencies: [
         "Machine", "SDLFrontend", "Host", "CPU", "Chipset", "Storage", "Video", "FirmwareImages",
-        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        "Conformance", .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
-    .target(name: "Conformance", dependencies: ["CPU", "Host", "CZlib"]),
+    .target(name: "Conformance", dependencies: ["CPU", "Host", "CZlib"], cSettings: gnu),
     .testTarget(name: "ConformanceTests", dependencies: ["Conformance", "CPU"]),
     .testTarget(name: "FPUTests", dependencies: ["CPU"]),
     .testTarget(

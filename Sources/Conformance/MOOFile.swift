@@ -38,6 +38,13 @@ public struct MOOTest: Sendable {
   public var exception: (vector: UInt8, flagsAddress: UInt32)?
   /// The test's SHA-1, in hexadecimal.
   public var hash = ""
+  /// Bits of the final registers that are defined, where the test says so itself.
+  public var masks = MOORegisters()
+
+  public init() {}
+
+  /// Whether the state is that of the 386's 32-bit registers.
+  public var is32Bit: Bool { initial.registers.dwords[16] != nil }
 }
 
 /// A parsed file.
@@ -45,6 +52,14 @@ public struct MOOFile: Sendable {
   /// "C286", "8086", "386E", ...
   public var cpu = ""
   public var tests: [MOOTest] = []
+  /// Bits of the final registers that are defined, for all tests of the file.
+  public var masks = MOORegisters()
+
+  /// What other formats are read into.
+  init(cpu: String, tests: [MOOTest]) {
+    self.cpu = cpu
+    self.tests = tests
+  }
 
   /// Reads a plain or gzip-compressed file.
   public init(path: String) throws(VectorFileError) {
@@ -52,22 +67,59 @@ public struct MOOFile: Sendable {
   }
 
   /// Parses file contents; `path` is for messages.
-  public init(bytes: [UInt8], path: String) throws(VectorFileError) {
+  /// - Parameter wanted: whether the test of an ordinal number is to be read; the others are passed over.
+  public init(bytes: [UInt8], path: String, wanted: (Int) -> Bool = { _ in true })
+    throws(VectorFileError)
+  {
     var reader = ChunkReader(bytes: bytes, path: path)
+    var ordinal = 0
+    var announced = 0
     while let chunk = try reader.next(end: bytes.count) {
+      if cpu.isEmpty && chunk.tag != "MOO " {
+        throw VectorFileError(path: path, offset: 0, reason: "no MOO header")
+      }
+      reader.at = chunk.start
       switch chunk.tag {
       case "MOO ":
-        reader.at = chunk.start + 8
         if chunk.end - chunk.start < 12 { throw reader.error("a header of less than 12 bytes") }
+        if bytes[chunk.start] != 1 {
+          throw reader.error("MOO version \(bytes[chunk.start]), not 1")
+        }
+        reader.at = chunk.start + 4
+        announced = Int(try reader.u32(chunk.end))
         cpu = reader.text(4).trimmingSpaces
+        if cpu.isEmpty { throw reader.error("no CPU name") }
+      case "RMSK": masks.words = try MOOFile.words(&reader, end: chunk.end)
+      case "RM32": masks.dwords = try MOOFile.dwords(&reader, end: chunk.end)
       case "TEST":
-        reader.at = chunk.start
-        tests.append(try MOOFile.test(&reader, end: chunk.end))
+        if wanted(ordinal) { tests.append(try MOOFile.test(&reader, end: chunk.end)) }
+        ordinal += 1
       default: break
       }
       reader.at = chunk.end
     }
     if cpu.isEmpty { throw VectorFileError(path: path, offset: 0, reason: "no MOO header") }
+    if ordinal < announced {
+      throw reader.error("the header tells of \(announced) tests, there are \(ordinal)")
+    }
+  }
+
+  private static func words(_ reader: inout ChunkReader, end: Int) throws(VectorFileError)
+    -> [UInt16?]
+  {
+    var values = [UInt16?](repeating: nil, count: 14)
+    let mask = try reader.u16(end)
+    for n in 0..<14 where mask >> UInt16(n) & 1 != 0 { values[n] = try reader.u16(end) }
+    return values
+  }
+
+  private static func dwords(_ reader: inout ChunkReader, end: Int) throws(VectorFileError)
+    -> [UInt32?]
+  {
+    var values = [UInt32?](repeating: nil, count: 20)
+    let mask = try reader.u32(end)
+    for n in 0..<20 where mask >> UInt32(n) & 1 != 0 { values[n] = try reader.u32(end) }
+    return values
   }
 
   private static func test(_ reader: inout ChunkReader, end: Int) throws(VectorFileError) -> MOOTest
@@ -83,8 +135,10 @@ public struct MOOFile: Sendable {
       case "BYTS":
         let count = Int(try reader.u32(chunk.end))
         test.bytes = try reader.take(count, chunk.end)
-      case "INIT": test.initial = try state(&reader, end: chunk.end)
-      case "FINA": test.final = try state(&reader, end: chunk.end)
+      case "INIT":
+        var none = MOORegisters()
+        test.initial = try state(&reader, end: chunk.end, &none)
+      case "FINA": test.final = try state(&reader, end: chunk.end, &test.masks)
       case "EXCP":
         let vector = try reader.take(1, chunk.end)[0]
         test.exception = (vector, try reader.u32(chunk.end))
@@ -99,23 +153,17 @@ public struct MOOFile: Sendable {
     return test
   }
 
-  private static func state(_ reader: inout ChunkReader, end: Int) throws(VectorFileError)
-    -> MOOState
-  {
+  private static func state(
+    _ reader: inout ChunkReader, end: Int, _ masks: inout MOORegisters
+  ) throws(VectorFileError) -> MOOState {
     var state = MOOState()
     while let chunk = try reader.next(end: end) {
       reader.at = chunk.start
       switch chunk.tag {
-      case "REGS":
-        let mask = try reader.u16(chunk.end)
-        for n in 0..<14 where mask >> UInt16(n) & 1 != 0 {
-          state.registers.words[n] = try reader.u16(chunk.end)
-        }
-      case "RG32":
-        let mask = try reader.u32(chunk.end)
-        for n in 0..<20 where mask >> UInt32(n) & 1 != 0 {
-          state.registers.dwords[n] = try reader.u32(chunk.end)
-        }
+      case "REGS": state.registers.words = try words(&reader, end: chunk.end)
+      case "RG32": state.registers.dwords = try dwords(&reader, end: chunk.end)
+      case "RMSK": masks.words = try words(&reader, end: chunk.end)
+      case "RM32": masks.dwords = try dwords(&reader, end: chunk.end)
       case "RAM ":
         let count = Int(try reader.u32(chunk.end))
         if count * 5 > chunk.end - reader.at { throw reader.error("\(count) RAM entries") }

@@ -68,6 +68,9 @@ public struct HostThread: @unchecked Sendable {
         }
   #endif
 
+  /// How many threads the host runs at once.
+  public static var processorCount: Int { max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))) }
+
   /// Waits for the end of a thread that is not detached; once only.
   public func join() { pthread_join(handle, nil) }
 }

@@ -1,0 +1,126 @@
+// Where processors from the 386 on rightly differ from the 8086.
+//
+// Owns: the named rules for the 8086 suite; each names the only fields it explains and, where the manual tells it, the value a later
+// processor has there. Must not know: how a test runs.
+// Follows: Intel 80386 Programmer's Reference Manual, chapter 14.7 (differences from the 8086).
+
+enum Rules8086 {
+  /// Opcode forms that are other instructions, or none, on a 386.
+  private static let otherInstructions: Set<String> = {
+    var names = Set((0x60...0x6F).map { String($0, radix: 16, uppercase: true) })
+    names.formUnion(["C0", "C1", "C8", "C9", "D0.6", "D1.6", "D2.6", "D3.6", "FF.7", "0F"])
+    return names
+  }()
+
+  /// Tests that say nothing about a later processor.
+  static func excluded(_ name: String, _ test: MOOTest, _ shape: TestShape) -> String? {
+    if otherInstructions.contains(name) { return "another instruction, or none, on a 386" }
+    if shape.opcode == 0xD2 || shape.opcode == 0xD3, let cx = test.initial.registers.words[2],
+      cx & 0xFF > 31
+    {
+      return "a shift count above 31, which a 386 masks"
+    }
+    if [0x8F, 0xC6, 0xC7].contains(shape.opcode) && shape.digit != 0 {
+      return "a reg field other than 0 is undefined on a 386"
+    }
+    if shape.opcode == 0x8C && shape.digit > 3 {
+      return "segment register field 4 to 7 is FS, GS or undefined on a 386"
+    }
+    if shape.opcode == 0x8E && (shape.digit > 3 || shape.digit == 1) {
+      return "MOV to CS or to segment register 4 to 7 is FS, GS or undefined on a 386"
+    }
+    if [0xFE].contains(shape.opcode) && shape.digit > 1 { return "undefined on a 386" }
+    if let modrm = shape.modrm, modrm >= 0xC0,
+      [0xC4, 0xC5, 0x8D].contains(shape.opcode)
+        || (shape.opcode == 0xFF && [3, 5].contains(shape.digit))
+    {
+      return "a register where a 386 demands memory"
+    }
+    return nil
+  }
+
+  /// Explains a whole test by the exception that a later processor raises instead.
+  static func whole(_ test: MOOTest, _ shape: TestShape, _ runner: SingleStepRunner) -> String? {
+    let before = test.initial.registers.words.map { $0 ?? 0 }
+    if shape.isLocked && runner.standsBefore(6) { return "LOCK on a form that a 386 refuses" }
+    let faulted = runner.standsBefore(13) || runner.standsBefore(12)
+    if faulted && runner.pushedIP == before[12] {
+      if shape.operandWraps { return "an operand that goes on behind offset FFFF is a fault" }
+      if Int(before[12]) + shape.length > 0x10000 {
+        return "an instruction that goes on behind offset FFFF is a fault"
+      }
+      let sp = before[8]
+      if sp & 1 == 1 && (sp <= 5 || sp >= 0xFFFB) && runner.standsBefore(12) {
+        return "a stack word at offset FFFF is a fault"
+      }
+      if [0xA5, 0xA7, 0xAB, 0xAD, 0xAF].contains(shape.opcode),
+        runner.word(10) == 0xFFFF || runner.word(11) == 0xFFFF
+      {
+        return "a string word at offset FFFF is a fault"
+      }
+    }
+    return nil
+  }
+
+  /// Whether a rule explains a difference.
+  static func excuse(
+    _ difference: Difference, _ test: MOOTest, _ shape: TestShape, _ runner: SingleStepRunner,
+    flags: UInt32
+  ) -> String? {
+    let before = test.initial.registers.words.map { $0 ?? 0 }
+    let after = zip(test.final.registers.words, before).map { $0 ?? $1 }
+    let stack = { (offset: UInt16) in
+      UInt32(after[5]) << 4 &+ UInt32(after[8] &+ offset) & 0xFFFFF
+    }
+    let changed = difference.expected ^ difference.actual
+    if case .memory(let at) = difference.place {
+      // The flags word that PUSHF and interrupts push.
+      let pushesFlags: UInt16? =
+        switch shape.opcode {
+        case 0x9C: 0
+        case 0xCC, 0xCD, 0xCE: 4
+        default: nil
+        }
+      if let offset = pushesFlags, at == stack(offset &+ 1), changed & 0x0F == 0 {
+        return "bits 12 to 15 of pushed FLAGS are set on an 8086"
+      }
+      if isDivision(shape) && faultsThere(test) {
+        if at == stack(5), changed & ~(0xF0 | ~(flags >> 8) & 0x0F) == 0 {
+          return "bits 12 to 15 of pushed FLAGS are set on an 8086"
+        }
+        if at == stack(4) || at == stack(5) { return "flags pushed by a divide error, undefined" }
+        let next = before[12] &+ UInt16(truncatingIfNeeded: shape.length)
+        for n in UInt16(0)...1 where at == stack(n) {
+          if difference.expected == UInt32(next >> (8 * n) & 0xFF),
+            difference.actual == UInt32(before[12] >> (8 * n) & 0xFF)
+          {
+            return "a divide error pushes the address of the instruction, not of the next"
+          }
+        }
+      }
+      if shape.opcode == 0x54 || shape.opcode == 0xFF && shape.modrm == 0xF4 {
+        for n in UInt16(0)...1 where at == stack(n) {
+          if difference.actual == UInt32(before[8] >> (8 * n) & 0xFF),
+            difference.expected == UInt32((before[8] &- 2) >> (8 * n) & 0xFF)
+          {
+            return "PUSH SP pushes SP as it was, not decremented"
+          }
+        }
+      }
+    }
+    if isDivision(shape) && faultsThere(test), difference.place == .register(13) {
+      return "flags after a divide error, undefined"
+    }
+    return nil
+  }
+
+  private static func isDivision(_ shape: TestShape) -> Bool {
+    (shape.opcode == 0xF6 || shape.opcode == 0xF7) && shape.digit >= 6 || shape.opcode == 0xD4
+  }
+
+  /// Whether the test expects the divide error's handler.
+  private static func faultsThere(_ test: MOOTest) -> Bool {
+    guard let sp = test.initial.registers.words[8] else { return false }
+    return test.final.registers.words[8] == sp &- 6
+  }
+}

@@ -1,0 +1,240 @@
+// `apus conform`: vector suites from the command line.
+//
+// Owns: the options, progress on a terminal, where reports go, the exit code. Must not know: how a test runs.
+
+import ArgumentParser
+import CPU
+import Conformance
+import Host
+
+/// How `apus conform` ends.
+enum ConformExit {
+  static let passed: Int32 = 0
+  /// Something differs.
+  static let failed: Int32 = 1
+  /// Nothing differs, but files could not be used.
+  static let damaged: Int32 = 2
+  static let usage: Int32 = 64
+  static let host: Int32 = 74
+
+  static let help = """
+    Exit codes: 0 everything passed, 1 something differs, 2 nothing differs but a file could not be used, 64 bad usage or nothing \
+    to run, 74 the host refused something.
+    """
+}
+
+/// The subcommand's own entry, so that `apus IMAGE...` needs to know nothing of it.
+enum ConformProgram {
+  static func main(_ arguments: [String]) -> Never {
+    do {
+      var command = try ConformCommand.parseAsRoot(arguments)
+      try command.run()
+      HostFiles.exit(ConformExit.passed)
+    } catch let failure as Failure {
+      ApusProgram.say(["apus conform: \(failure.message)"])
+      HostFiles.exit(failure.exit.code)
+    } catch let exit as ExitCode {
+      HostFiles.exit(exit.rawValue)
+    } catch {
+      let text = ConformCommand.fullMessage(for: error)
+      let code = ConformCommand.exitCode(for: error)
+      if code.isSuccess {
+        HostFiles.print(Array((text + "\n").utf8))
+        HostFiles.exit(0)
+      }
+      let line = text.split(separator: "\n").first.map(String.init) ?? text
+      let words = line.hasPrefix("Error: ") ? String(line.dropFirst(7)) : line
+      ApusProgram.say(["apus conform: \(words) (apus conform --help tells more)"])
+      HostFiles.exit(ConformExit.usage)
+    }
+  }
+
+  /// Prints to standard output.
+  static func print(_ text: String) { HostFiles.print(Array((text + "\n").utf8)) }
+
+  /// Writes the machine-readable forms.
+  static func write(_ report: ConformanceReport, json: String?, junit: String?) throws {
+    for (path, bytes) in [(json, report.json()), (junit, Array(report.junit().utf8))] {
+      guard let path else { continue }
+      if path == "-" {
+        HostFiles.print(bytes)
+        continue
+      }
+      do { try HostFiles.writeAtomically(path, bytes) } catch {
+        throw Failure.host("\(path): \(error)")
+      }
+    }
+  }
+
+  /// Ends by the report.
+  static func exit(for report: ConformanceReport, problems: Int = 0) throws {
+    if report.failed > 0 { throw ExitCode(ConformExit.failed) }
+    if report.damaged + problems > 0 { throw ExitCode(ConformExit.damaged) }
+  }
+}
+
+struct ConformCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "apus conform",
+    abstract: "Runs test suites of processors against Apus's own.",
+    discussion: ConformExit.help,
+    subcommands: [ConformSuites.self, ConformMerge.self],
+    defaultSubcommand: ConformSuites.self)
+}
+
+struct ConformSuites: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "run",
+    abstract: "Runs vector files (the default).",
+    discussion: """
+      Each SUITE is a folder, looked through to any depth, or a file: SingleStepTests in MOO or JSON for 8086, 8088, 80286 and \
+      80386, and TestFloat vectors named OPERATION.ROUNDING.PRECISION.txt; each plain or gzip-compressed. Beside the files are \
+      obeyed: metadata.json (masks of undefined flags), differs-on-386plus.tsv, revocation_list.txt.
+      """)
+
+  @Argument(help: ArgumentHelp("Folders and files.", valueName: "suite"))
+  var suites: [String]
+  @Option(
+    help: ArgumentHelp(
+      "386, 486, pentium or pentium2. (default: 386 for the 80386's tests, else pentium2)",
+      valueName: "model"))
+  var cpu: String?
+  @Option(help: ArgumentHelp("interpreter; there is no other yet.", valueName: "engine"))
+  var engine = "interpreter"
+  @Option(
+    help: ArgumentHelp(
+      "Only opcodes, or suite/opcode, that match; * and ?, several separated by commas.",
+      valueName: "pattern"))
+  var filter = ""
+  @Option(help: ArgumentHelp("Threads. (default: one for each processor)", valueName: "n"))
+  var jobs: Int?
+  @Option(help: ArgumentHelp("Every N-th test, from the K-th on.", valueName: "k/n"))
+  var shard: String?
+  @Option(
+    help: ArgumentHelp(
+      "Fills what tests do not mention (upper halves of registers) and demands that it stays.",
+      valueName: "n"))
+  var seed: UInt64 = 0
+  @Option(help: ArgumentHelp("Write the report as JSON; - is standard output.", valueName: "file"))
+  var json: String?
+  @Option(help: ArgumentHelp("Write the report as JUnit XML.", valueName: "file"))
+  var junit: String?
+  @Option(
+    help: ArgumentHelp(
+      "Show one test in full: OPCODE:INDEX or SUITE/OPCODE:INDEX.", valueName: "test"))
+  var explain: String?
+  @Option(
+    help: ArgumentHelp(
+      "Tests to leave out: lines of opcode, index, hash, reason, or hash, reason, separated by tabs; repeatable.",
+      valueName: "file"))
+  var exclude: [String] = []
+  @Option(help: ArgumentHelp("Failing tests shown for each opcode.", valueName: "n"))
+  var show = 3
+  @Flag(help: "Show every opcode in the summary.")
+  var all = false
+
+  mutating func run() throws {
+    if suites.isEmpty { throw Failure.usage("which suite? (apus conform --help tells more)") }
+    if engine != "interpreter" {
+      if ["translator", "lockstep"].contains(engine) {
+        throw Failure.usage("--engine \(engine): there is no translator yet, only the interpreter")
+      }
+      throw Failure.usage("--engine \(engine): interpreter, translator or lockstep")
+    }
+    var options = ConformanceOptions()
+    if let cpu {
+      guard let model = CPUModel.named(cpu) else {
+        let names = CPUModel.all.map(\.name).joined(separator: ", ")
+        throw Failure.usage("--cpu \(cpu): the models are \(names)")
+      }
+      options.model = model
+    }
+    options.seed = seed
+    options.jobs = jobs ?? HostThread.processorCount
+    if options.jobs < 1 || options.jobs > 1024 {
+      throw Failure.usage("--jobs \(options.jobs): 1 to 1024")
+    }
+    if let shard {
+      let parts = shard.split(separator: "/").map { Int($0) }
+      guard parts.count == 2, let k = parts[0], let n = parts[1], n > 0, k > 0, k <= n else {
+        throw Failure.usage("--shard \(shard): K/N with K from 1 to N")
+      }
+      options.shard = (k, n)
+    }
+    var pattern = filter
+    var index: Int?
+    if let explain {
+      let parts = explain.split(separator: ":")
+      guard parts.count == 2, let number = Int(parts[1]) else {
+        throw Failure.usage("--explain \(explain): OPCODE:INDEX, say 00:1083")
+      }
+      pattern = String(parts[0])
+      index = number
+    }
+    let selection = SuiteFiles(paths: suites, exclude: exclude, filter: pattern)
+    for problem in selection.problems { ApusProgram.say(["apus conform: \(problem)"]) }
+    if selection.files.isEmpty {
+      throw Failure.usage(
+        pattern.isEmpty ? "no vector files there" : "no vector files match '\(pattern)'")
+    }
+    if let index {
+      for text in try TestExplanation.texts(selection.files, index: index, options: options) {
+        ConformProgram.print(text)
+      }
+      return
+    }
+    let isTerminal = HostTerminal.isTerminal(2)
+    let report: ConformanceReport
+    do {
+      report = try ConformanceRun(files: selection.files, options: options).run {
+        done, total, failed in
+        guard isTerminal else { return }
+        let width = 30
+        let full = total == 0 ? width : done * width / total
+        let bar =
+          String(repeating: "#", count: full) + String(repeating: ".", count: width - full)
+        let end = done == total ? "\r\u{1B}[K" : ""
+        HostFiles.print(
+          Array("\r[\(bar)] \(done)/\(total) files, \(failed) failed\(end)".utf8), toError: true)
+      }
+    } catch { throw Failure.host(error.reason) }
+    try ConformProgram.write(report, json: json, junit: junit)
+    if json != "-" && junit != "-" {
+      ConformProgram.print(report.text(shown: show, all: all))
+      ConformProgram.print("\(Double(Int(report.seconds * 10)) / 10) s")
+    }
+    try ConformProgram.exit(for: report, problems: selection.problems.count)
+  }
+}
+
+struct ConformMerge: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "merge", abstract: "Joins the JSON reports of shards.")
+
+  @Argument(help: ArgumentHelp("Reports that --json wrote.", valueName: "report"))
+  var reports: [String]
+  @Option(help: ArgumentHelp("Write the joined report as JSON.", valueName: "file"))
+  var json: String?
+  @Option(help: ArgumentHelp("Write it as JUnit XML.", valueName: "file"))
+  var junit: String?
+  @Option(help: ArgumentHelp("Failing tests shown for each opcode.", valueName: "n"))
+  var show = 3
+
+  mutating func run() throws {
+    var all: [ConformanceReport] = []
+    for path in reports {
+      do {
+        let bytes = try HostFiles.read(path, limit: 1 << 30)
+        all.append(try ConformanceReport(json: bytes, path: path))
+      } catch let error as HostError {
+        throw Failure.usage("\(path): \(error.reason)")
+      } catch {
+        throw Failure.usage("\(error)")
+      }
+    }
+    let report = ConformanceReport.merged(all)
+    try ConformProgram.write(report, json: json, junit: junit)
+    if json != "-" && junit != "-" { ConformProgram.print(report.text(shown: show)) }
+    try ConformProgram.exit(for: report)
+  }
+}
