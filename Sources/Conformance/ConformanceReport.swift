@@ -199,7 +199,8 @@ public struct ConformanceReport: Codable, Sendable, Equatable {
             "      <failure message=\"\(file.failed) of \(file.passed + file.failed)\">\(details)</failure>"
           )
         }
-        let notes = (file.byRule.map { "by rule \($0.value): \($0.key)" }
+        let notes =
+          (file.byRule.map { "by rule \($0.value): \($0.key)" }
           + file.excluded.map { "excluded \($0.value): \($0.key)" }).sorted()
         if !notes.isEmpty {
           lines.append(

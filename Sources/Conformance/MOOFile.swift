@@ -92,7 +92,12 @@ public struct MOOFile: Sendable {
       case "RMSK": masks.words = try MOOFile.words(&reader, end: chunk.end)
       case "RM32": masks.dwords = try MOOFile.dwords(&reader, end: chunk.end)
       case "TEST":
-        if wanted(ordinal) { tests.append(try MOOFile.test(&reader, end: chunk.end)) }
+        if wanted(ordinal) {
+          var test = try MOOFile.test(&reader, end: chunk.end)
+          // Some sets give every test the index 0.
+          if test.index == 0 { test.index = UInt32(truncatingIfNeeded: ordinal) }
+          tests.append(test)
+        }
         ordinal += 1
       default: break
       }

@@ -6,12 +6,16 @@
 enum Rules286 {
   /// Tests that say nothing about a later processor.
   static func excluded(_ name: String, _ test: MOOTest, _ shape: TestShape) -> String? {
-    if shape.prefixes.contains(0xF0) && test.exception?.vector != 6 {
+    let isInterrupt = (0xCC...0xCE).contains(shape.opcode)
+    if shape.prefixes.contains(0xF0) && (isInterrupt || test.exception?.vector != 6) {
       return "LOCK on a form that a 386 refuses to lock"
     }
     // The bytes end with the HLT that stops the test.
     if test.bytes.count - 1 > 10 && test.exception?.vector == 13 {
       return "more than 10 bytes long"
+    }
+    if shape.isEscape, let offset = shape.offset, offset > 0xFFFF - 107, test.exception == nil {
+      return "an x87 operand that goes on behind offset FFFF is a fault"
     }
     if ["8C", "8E"].contains(name), [4, 5].contains(shape.digit) {
       return "segment register field 4 or 5 is FS and GS"
@@ -25,6 +29,16 @@ enum Rules286 {
       case .register(let n) = difference.place, [2, 10, 11].contains(n)
     {
       return "a string instruction that faults leaves CX, SI and DI"
+    }
+    if test.exception?.vector == 6, shape.opcode == 0xFF, [3, 5].contains(shape.digit),
+      (shape.modrm ?? 0) >= 0xC0, case .memory(let at) = difference.place,
+      let ss = test.initial.registers.words[5], let sp = test.final.registers.words[8],
+      let cs = test.initial.registers.words[4]
+    {
+      let slot = (UInt32(ss) << 4) &+ UInt32(sp &+ 2)
+      if at &- slot < 2, difference.actual == UInt32(cs >> (8 * UInt16(at &- slot)) & 0xFF) {
+        return "a far CALL by register pushes the CS that was, not SS"
+      }
     }
     return nil
   }

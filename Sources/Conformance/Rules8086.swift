@@ -12,6 +12,11 @@ enum Rules8086 {
     return names
   }()
 
+  /// Opcode and digit of memory forms without an x87 instruction before SSE3.
+  private static let undefinedEscapes: Set<[Int]> = [
+    [0xD9, 1], [0xDB, 1], [0xDB, 4], [0xDB, 6], [0xDD, 1], [0xDD, 5], [0xDF, 1],
+  ]
+
   /// Tests that say nothing about a later processor.
   static func excluded(_ name: String, _ test: MOOTest, _ shape: TestShape) -> String? {
     if otherInstructions.contains(name) { return "another instruction, or none, on a 386" }
@@ -43,8 +48,19 @@ enum Rules8086 {
   static func whole(_ test: MOOTest, _ shape: TestShape, _ runner: SingleStepRunner) -> String? {
     let before = test.initial.registers.words.map { $0 ?? 0 }
     if shape.isLocked && runner.standsBefore(6) { return "LOCK on a form that a 386 refuses" }
+    if runner.isShutDown && before[8] & 1 == 1 && before[8] <= 5 {
+      return "a stack word at offset FFFF is a fault, and so is its delivery: shutdown"
+    }
+    if shape.isEscape && runner.standsBefore(6) && runner.pushedIP == before[12] {
+      if shape.offset == nil || undefinedEscapes.contains([Int(shape.opcode), shape.digit]) {
+        return "ESC with a form that the x87 does not define"
+      }
+    }
     let faulted = runner.standsBefore(13) || runner.standsBefore(12)
     if faulted && runner.pushedIP == before[12] {
+      if shape.isEscape, let offset = shape.offset, offset > 0xFFFF - 107 {
+        return "an x87 operand that goes on behind offset FFFF is a fault"
+      }
       if shape.operandWraps { return "an operand that goes on behind offset FFFF is a fault" }
       if Int(before[12]) + shape.length > 0x10000 {
         return "an instruction that goes on behind offset FFFF is a fault"
@@ -62,6 +78,19 @@ enum Rules8086 {
     return nil
   }
 
+  /// IDIV with a REP prefix negates the quotient on an 8086.
+  private static func excuseRepeatedDivision(_ difference: Difference, _ shape: TestShape)
+    -> String?
+  {
+    guard shape.isRepeated, difference.place == .register(0),
+      shape.opcode == 0xF6 || shape.opcode == 0xF7, shape.digit == 7
+    else { return nil }
+    let mask: UInt32 = shape.opcode == 0xF6 ? 0xFF : 0xFFFF
+    let sum = (difference.expected &+ difference.actual) & mask
+    return sum == 0 && (difference.expected ^ difference.actual) & ~mask == 0
+      ? "IDIV with REP negates the quotient" : nil
+  }
+
   /// Whether a rule explains a difference.
   static func excuse(
     _ difference: Difference, _ test: MOOTest, _ shape: TestShape, _ runner: SingleStepRunner,
@@ -70,9 +99,12 @@ enum Rules8086 {
     let before = test.initial.registers.words.map { $0 ?? 0 }
     let after = zip(test.final.registers.words, before).map { $0 ?? $1 }
     let stack = { (offset: UInt16) in
-      UInt32(after[5]) << 4 &+ UInt32(after[8] &+ offset) & 0xFFFFF
+      ((UInt32(after[5]) << 4) &+ UInt32(after[8] &+ offset)) & 0xFFFFF
     }
     let changed = difference.expected ^ difference.actual
+    if let rule = excuseRepeatedDivision(difference, shape) { return rule }
+    if let rule = excuseEscape(difference, shape, before) { return rule }
+    if let rule = excuseAdjust(difference, shape, before) { return rule }
     if case .memory(let at) = difference.place {
       // The flags word that PUSHF and interrupts push.
       let pushesFlags: UInt16? =
@@ -112,6 +144,52 @@ enum Rules8086 {
       return "flags after a divide error, undefined"
     }
     return nil
+  }
+
+  /// ESC: the 8086 alone only reads a word; with an x87 inside, the instruction is carried out.
+  private static func excuseEscape(
+    _ difference: Difference, _ shape: TestShape, _ before: [UInt16]
+  ) -> String? {
+    guard shape.isEscape else { return nil }
+    switch difference.place {
+    case .memory(let at):
+      guard let offset = shape.offset else { return nil }
+      let first = (UInt32(before[shape.segment]) << 4) &+ UInt32(offset)
+      return (at &- first) & 0xFFFFF < 108 ? "an x87 instruction stores its operand" : nil
+    case .register(0): return shape.opcode == 0xDF && shape.modrm == 0xE0 ? "FNSTSW AX" : nil
+    case .register(13):
+      let compares = (0xE8...0xF7).contains(shape.modrm ?? 0)
+      return [0xDB, 0xDF].contains(shape.opcode) && compares ? "FCOMI sets flags" : nil
+    default: return nil
+    }
+  }
+
+  /// Decimal adjustment of values that are no decimal digits.
+  private static func excuseAdjust(
+    _ difference: Difference, _ shape: TestShape, _ before: [UInt16]
+  ) -> String? {
+    let al = before[0] & 0xFF
+    let (carry, adjust) = (before[13] & 1 != 0, before[13] & 0x10 != 0)
+    switch (shape.opcode, difference.place) {
+    case (0x27, .register(0)), (0x2F, .register(0)), (0x27, .register(13)), (0x2F, .register(13)):
+      // With AF set an 8086 compares AL with 9Fh, later processors always with 99h; DAS carries by the low digit's borrow only there.
+      if !carry && adjust && (0x9A...0x9F).contains(al) {
+        return "DAA, DAS with AF set compare AL with 99h, not 9Fh"
+      }
+      if shape.opcode == 0x2F && !carry && al < 6 && difference.place == .register(13),
+        difference.expected ^ difference.actual == 1
+      {
+        return "DAS: the low digit's borrow sets CF"
+      }
+      return nil
+    case (0x37, .register(0)):
+      let wanted = UInt32((before[0] &+ 0x106) & 0xFF0F)
+      return al >= 0xFA && difference.actual == wanted ? "AAA carries from AL into AH" : nil
+    case (0x3F, .register(0)):
+      let wanted = UInt32((before[0] &- 0x106) & 0xFF0F)
+      return al < 6 && difference.actual == wanted ? "AAS borrows from AH for AL" : nil
+    default: return nil
+    }
   }
 
   private static func isDivision(_ shape: TestShape) -> Bool {

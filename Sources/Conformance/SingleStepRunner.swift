@@ -64,7 +64,7 @@ public struct SingleStepMasks: Sendable {
 
 /// Runs tests on one processor.
 public final class SingleStepRunner {
-  private let cpu: CPU
+  let cpu: CPU
   private let memory: PhysicalMemory
   public let rules: SingleStepRules
   private let addressMask: UInt32
@@ -151,10 +151,6 @@ public final class SingleStepRunner {
   private func setUp(_ test: MOOTest) {
     cpu.reset()
     cpu.a20 = rules != .i8086
-    if rules == .i8086 {
-      // No 8087 beside it: ESC instructions only read their operand, as with EM set, but without the exception.
-      cpu.s.pointee.cr0 &= ~0xE
-    }
     if test.is32Bit {
       setUp32(test)
     } else {
@@ -333,6 +329,9 @@ public final class SingleStepRunner {
 }
 
 extension SingleStepRunner {
+  /// The last run ended in a triple fault.
+  var isShutDown: Bool { cpu.s.pointee.shutdown }
+
   /// The instruction pointer that an exception's delivery pushed last.
   var pushedIP: UInt16 {
     let base = UInt32(word(5)) << 4

@@ -155,9 +155,6 @@ public struct SuiteFiles: Sendable {
     }
   }
 
-
-
-
   private static func bareName(_ base: String) -> String {
     var name = base
     for ending in [".gz", ".moo", ".json", ".txt", ".tv"] where name.lowercased().hasSuffix(ending)

@@ -23,6 +23,8 @@ struct TestShape {
   var isRepeated: Bool { prefixes.contains(0xF2) || prefixes.contains(0xF3) }
   var isLocked: Bool { prefixes.contains(0xF0) || prefixes.contains(0xF1) }
 
+  var isEscape: Bool { (0xD8...0xDF).contains(opcode) }
+
   init(_ test: MOOTest) {
     bytes = test.bytes
     let r = test.initial.registers.words.map { $0 ?? 0 }
