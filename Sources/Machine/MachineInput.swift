@@ -44,6 +44,7 @@ public final class InputQueue: @unchecked Sendable {
   private var stop: HostStop?
   private var sources = 0
   private let pending = Atomic<Bool>(false)
+  private let blocked = Atomic<Bool>(false)
 
   /// Serial bytes that may wait; who brings more has to wait itself.
   private static let serialLimit = 64 << 10
@@ -89,6 +90,9 @@ public final class InputQueue: @unchecked Sendable {
   /// Whether there is anything to look at. Cheap.
   @inline(__always) var hasPending: Bool { pending.load(ordering: .relaxed) }
 
+  /// Whether bytes wait for a serial port that had no room for them.
+  @inline(__always) var hasBlocked: Bool { blocked.load(ordering: .relaxed) }
+
   /// Whether input can still come.
   var canReceive: Bool { condition.locked { sources > 0 || !events.isEmpty } }
 
@@ -100,25 +104,25 @@ public final class InputQueue: @unchecked Sendable {
     let taken = condition.locked { () -> [MachineInput] in
       var taken: [MachineInput] = []
       var kept: [MachineInput] = []
-      var blocked = Set<Int>()
+      var full = Set<Int>()
       for event in events {
         guard case .serial(let port, let bytes) = event else {
           taken.append(event)
           continue
         }
-        let count = blocked.contains(port) ? 0 : min(bytes.count, room(port))
+        let count = full.contains(port) ? 0 : min(bytes.count, room(port))
         if count > 0 {
           taken.append(.serial(port: port, bytes: Array(bytes[..<count])))
           serialBytes -= count
         }
         if count < bytes.count {
-          blocked.insert(port)
+          full.insert(port)
           kept.append(.serial(port: port, bytes: Array(bytes[count...])))
         }
       }
       events = kept
-      // What was kept is looked at again at the next slice.
-      pending.store(stop != nil || !kept.isEmpty, ordering: .relaxed)
+      pending.store(stop != nil, ordering: .relaxed)
+      self.blocked.store(!kept.isEmpty, ordering: .relaxed)
       return taken
     }
     if !taken.isEmpty { condition.broadcast() }

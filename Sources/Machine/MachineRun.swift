@@ -43,7 +43,7 @@ extension Machine {
     var lastFlush = HostClock.nanoseconds()
     defer { flushOutput() }
     while true {
-      if input.hasPending {
+      if input.hasPending || input.hasBlocked {
         if let stop = input.stopReason { return .host(stop) }
         for event in input.take(room: { [serial] in
           serial.indices.contains($0) ? serial[$0].inputRoom : Int.max
@@ -52,7 +52,7 @@ extension Machine {
         }
       }
       clock.runDueEvents()
-      if let stop = carryOutRequests() { return stop }
+      if let stop = carryOutRequests() { return ended(stop, limit: limit) }
       if let script, clock.now >= nextLook {
         script.advance(self)
         if script.isFinished && script.endsRun { return .expectationMet }
@@ -81,8 +81,14 @@ extension Machine {
       if exit == .halted {
         if let stop = idle(limit: limit, nextLook: nextLook) { return stop }
       } else if exit == .shutdown {
-        if !configuration.resetsOnTripleFault { return .shutdown }
-        reset(.system)
+        // Programs for the 286 leave protected mode by a triple fault; the shutdown byte tells the BIOS where to go on.
+        if cmos[0x0F] != 0 {
+          reset(.processor)
+        } else if configuration.resetsOnTripleFault {
+          reset(.system)
+        } else {
+          return ended(.shutdown, limit: limit)
+        }
       } else if exit != .deadline && exit != .stopRequested {
         return .unimplemented("\(exit)")
       }
@@ -92,6 +98,23 @@ extension Machine {
 
   private func nextScriptTime() -> UInt64 {
     (clock.now / Script.interval &+ 1) &* Script.interval
+  }
+
+  /// The guest has ended by itself: what it sent last still leaves the serial ports, and may be what a script waits for.
+  private func ended(_ stop: StopReason, limit: UInt64) -> StopReason {
+    let enough = clock.now &+ 1_000_000_000
+    while serial.contains(where: { !$0.isTransmitterIdle }), clock.nextDeadline < enough {
+      let next = clock.instruction(atNanoseconds: clock.nextDeadline)
+      if next > limit { break }
+      if next > cpu.instructionCount { cpu.advanceIdle(to: next) }
+      clock.runDueEvents()
+    }
+    requests = []
+    if let script, stop == .halted || stop == .powerOff {
+      script.advance(self)
+      if script.isFinished && script.endsRun { return .expectationMet }
+    }
+    return stop
   }
 
   /// What devices asked for during the last instructions.
@@ -110,7 +133,7 @@ extension Machine {
   private func idle(limit: UInt64, nextLook: UInt64) -> StopReason? {
     if cpu.s.pointee.eflags & EFLAGS.if == 0 {
       // Only a reset by the user could go on from here.
-      if !input.canReceive || script != nil || pacer.speed == .max { return .halted }
+      if !input.canReceive || pacer.speed == .max { return ended(.halted, limit: limit) }
     } else if clock.nextDeadline == VirtualClock.never && nextLook == VirtualClock.never {
       if !input.canReceive {
         if limit == UInt64.max { return .halted }

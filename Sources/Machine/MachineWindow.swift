@@ -56,6 +56,7 @@ public final class MachineWindow: FrontendMachine {
     machine.keyboardController.mouse.reportingChanged = { [weak window] on in
       window?.status.withLock { $0.mouse = on }
     }
+    window.status.withLock { $0.mouse = machine.keyboardController.mouse.reporting }
     let painter = Painter()
     machine.betweenSlices = { [unowned machine] in painter.update(window, machine) }
     painter.update(window, machine)

@@ -42,14 +42,17 @@ enum ApusExit: Equatable {
 
   static let help = """
     Exit codes:
-      0    the guest ended normally (power off, or halted with nothing to wake it), the last --expect was met, or the
-           window was closed
-      odd  the guest's own code: it wrote V to the --exit-port, the code is 2V+1 (as with QEMU's isa-debug-exit)
-      2    --timeout is over                    4    --max-instructions is reached
-      6    triple fault                         8    something that is not implemented yet
+      0    the guest ended normally (power off, or halted for good), the last
+           --expect was met, or the window was closed
+      odd  the guest's own: it wrote V to the --exit-port, the code is 2V+1
+           (as with QEMU's isa-debug-exit)
+      2    --timeout is over
+      4    --max-instructions is reached
+      6    triple fault
+      8    something that is not implemented yet
       10   the guest ended before the text of an --expect showed
       64   bad usage, or an image or other file that cannot be used
-      74   the host refused something (memory, a port, a window, writing a file)
+      74   the host refused something (memory, a port, a window, a file)
       130  Ctrl-C (142: another signal that ends)
     """
 }
