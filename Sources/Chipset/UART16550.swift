@@ -118,6 +118,9 @@ public final class UART16550: PortDevice {
   /// How many bytes `receive` still takes.
   public var inputRoom: Int { max(0, UART16550.inputCapacity - inputCount) }
 
+  /// Whether everything the guest wrote has left.
+  public var isTransmitterIdle: Bool { transmitter.isEmpty && !shifting }
+
   /// A byte from the back end; it arrives at the programmed rate after those before it. False if the queue is full.
   @discardableResult public func receive(_ byte: UInt8) -> Bool { enqueue(UInt16(byte)) }
 

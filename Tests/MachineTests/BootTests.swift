@@ -94,6 +94,8 @@ import Testing
     #expect(Int(cmos[0x1B]) | Int(cmos[0x1C]) << 8 == 100)
     #expect(cmos[0x1D] == 16 && cmos[0x23] == 63)
     #expect(cmos[0x3D] == 0x12)
+    // The year 2000.
+    #expect(cmos[0x09] == 0x00 && cmos[0x32] == 0x20)
     let sum = (0x10...0x2D).reduce(0) { $0 + Int(cmos[UInt8($1)]) }
     #expect(Int(cmos[0x2E]) << 8 | Int(cmos[0x2F]) == sum)
   }
