@@ -129,6 +129,17 @@ public final class VirtualClock {
     if moved { deadlineMovedEarlier() }
   }
 
+  /// Whether the clock makes sense at a count of retired instructions: to be asked when both were restored.
+  public func isSound(atInstruction count: UInt64) -> Bool {
+    // Some thirty years of virtual time and of instructions leave room for every sum.
+    guard count >= baseInstructions, count < 1 << 62, baseNanoseconds < 1 << 60 else {
+      return false
+    }
+    let (high, low) = (count - baseInstructions).multipliedFullWidth(by: 1_000_000_000)
+    if high >= instructionsPerSecond { return false }
+    return instructionsPerSecond.dividingFullWidth((high, low)).quotient < 1 << 60
+  }
+
   /// Writes the time base and every pending event by name.
   public func save(to writer: inout StateWriter) {
     writer.write(baseInstructions)

@@ -145,12 +145,15 @@ extension Machine {
   }
 
   private func restoreSections(_ reader: inout StateReader) throws(StateError) {
-    // The processor comes first: the clock reads its instruction count.
     try reader.section("clock", versions: 1...1) { (reader, _) throws(StateError) in
       try clock.restore(from: &reader)
     }
     try reader.section("cpu", versions: 1...1) { (reader, version) throws(StateError) in
       try cpu.restore(from: &reader, version: version)
+    }
+    // Devices read the clock from here on.
+    if !clock.isSound(atInstruction: cpu.instructionCount) {
+      throw reader.error("the clock and the number of instructions contradict each other")
     }
     for device in devices {
       try reader.section(device.stateName, versions: 1...device.stateVersion) {
