@@ -92,7 +92,7 @@ public final class Machine {
 
     // Requests end the instruction that makes them; the run loop carries them out.
     let inbox = RequestBox()
-    func request(_ request: Request) {
+    let request: (Request) -> Void = { [unowned cpu] request in
       inbox.machine?.requests.append(request)
       cpu.requestStop()
     }

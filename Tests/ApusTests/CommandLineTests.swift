@@ -6,7 +6,7 @@ import Testing
 
 @testable import apus
 
-private func plan(_ arguments: String...) throws -> Plan {
+private func parsed(_ arguments: String...) throws -> Plan {
   try Plan(try ApusOptions.parse(arguments))
 }
 
@@ -23,29 +23,29 @@ private func refusal(_ arguments: String...) -> String? {
 
 @Suite struct CommandLineTests {
   @Test func defaultsAreThoseOfTheHelp() throws {
-    let headless = try plan("--headless")
+    let headless = try parsed("--headless")
     #expect(headless.configuration.memoryMegabytes == 64)
     #expect(headless.configuration.cpu.name == "pentium2")
     #expect(headless.configuration.instructionsPerSecond == 100_000_000)
     #expect(headless.configuration.initialTime == 946_684_800)
     #expect(headless.speed == .max && !headless.adaptsRate)
     #expect(headless.configuration.floppies[0]?.name == "demo disk")
-    let window = try plan()
+    let window = try parsed()
     #expect(window.speed == .factor(1) && window.adaptsRate)
   }
 
   @Test func shortFormsOfQEMUMeanTheSame() throws {
-    let plan = try plan("-m", "32", "-cpu", "486", "-nographic", "-serial", "null", "-snapshot")
+    let plan = try parsed("-m", "32", "-cpu", "486", "-nographic", "-serial", "null", "-snapshot")
     #expect(plan.configuration.memoryMegabytes == 32)
     #expect(plan.configuration.cpu.name == "486")
     #expect(plan.headless)
     #expect(plan.serial == [.null])
-    #expect(try ApusTests.plan("-nographic").serial == [.stdio])
-    #expect(try ApusTests.plan("-m", "1G", "--headless").configuration.memoryMegabytes == 1024)
+    #expect(try parsed("-nographic").serial == [.stdio])
+    #expect(try parsed("-m", "1G", "--headless").configuration.memoryMegabytes == 1024)
   }
 
   @Test func stepsKeepTheirOrder() throws {
-    let plan = try plan(
+    let plan = try parsed(
       "--headless", "--expect", "A:", "--type", "dir<enter>", "--type", "-x", "--expect", "--free")
     let texts = plan.steps.map {
       switch $0 {
