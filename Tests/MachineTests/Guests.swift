@@ -45,14 +45,18 @@ enum Guest {
     """)
   /// A bzImage of protocol 2.03 whose setup code checks type_of_loader, its segments, that the command line begins with h, that the
   /// initrd has three bytes and that INT 15h answers; then writes 4 to port F4h (7Fh when something is wrong).
-  static let linux: [UInt8] =
-    [UInt8](repeating: 0, count: 0x1F1)
-    + bytes(
-      """
-      010000010000000000ffff000055aaeb2e486472530302000000000000000000010000000010000000000000000000000000
-      000000000000000000000000ffffff37803e1002ff75338cc883e8208cd939c8752866a1280266c1e8048ec026803e000068
-      751666a11c026683f803750cb488cd157206b004e6f4ebfeb07fe6f4ebfe
-      """) + [UInt8](repeating: 0, count: 0x400 - 0x1F1 - 0x95 + 0) + Array("payload".utf8)
+  static let linux: [UInt8] = {
+    let setup =
+      [UInt8](repeating: 0, count: 0x1F1)
+      + bytes(
+        """
+        010000010000000000ffff000055aaeb2e486472530302000000000000000000010000000010000000000000000000000000
+        000000000000000000000000ffffff37803e1002ff75338cc883e8208cd939c8752866a1280266c1e8048ec026803e000068
+        751666a11c026683f803750cb488cd157206b004e6f4ebfeb07fe6f4ebfe
+        """
+      )
+    return setup + [UInt8](repeating: 0, count: 0x400 - setup.count) + Array("payload".utf8)
+  }()
 
   /// A 1.44 MB floppy that boots `code`.
   static func floppy(_ code: [UInt8]) -> [UInt8] {

