@@ -38,8 +38,17 @@ public final class PortBus {
     let maxWidth: Int
   }
 
-  /// Index 0 stands for "nobody".
+  /// What an access needs, without reference counting: `entries` keeps the devices alive.
+  private struct Slot {
+    unowned(unsafe) let device: any PortDevice
+    let maxWidth: Int
+  }
+
+  private static let maximumEntries = 255
+
   private var entries: [Entry] = []
+  /// The entries again, for `map` to index; 0 stands for "nobody", so entry n is at n + 1.
+  private let slots: UnsafeMutablePointer<Slot>
   private let map: UnsafeMutablePointer<UInt8>
   private let recent: UnsafeMutablePointer<PortAccess>
   private var recentCount: UInt64 = 0
@@ -51,6 +60,7 @@ public final class PortBus {
   public init() {
     map = .allocate(capacity: 65536)
     map.initialize(repeating: 0, count: 65536)
+    slots = .allocate(capacity: PortBus.maximumEntries + 1)
     recent = .allocate(capacity: 16)
     recent.initialize(
       repeating: PortAccess(port: 0, isWrite: false, width: 1, value: 0), count: 16)
@@ -58,6 +68,7 @@ public final class PortBus {
 
   deinit {
     map.deallocate()
+    slots.deallocate()
     recent.deallocate()
   }
 
@@ -70,8 +81,9 @@ public final class PortBus {
     precondition(maxWidth == 1 || maxWidth == 2 || maxWidth == 4)
     var index = entries.firstIndex { $0.device === device && $0.maxWidth == maxWidth }
     if index == nil {
-      precondition(entries.count < 255, "too many port devices")
+      precondition(entries.count < PortBus.maximumEntries, "too many port devices")
       entries.append(Entry(device: device, maxWidth: maxWidth))
+      (slots + entries.count).initialize(to: Slot(device: device, maxWidth: maxWidth))
       index = entries.count - 1
     }
     for port in ports { map[Int(port)] = UInt8(index! + 1) }
@@ -119,8 +131,8 @@ public final class PortBus {
 
   private func readParts(_ port: UInt16, _ width: Int) -> UInt32 {
     let index = Int(map[Int(port)])
-    if index != 0, width <= entries[index - 1].maxWidth {
-      return entries[index - 1].device.readPort(port, width: width) & PortBus.mask(width)
+    if index != 0, width <= slots[index].maxWidth {
+      return slots[index].device.readPort(port, width: width) & PortBus.mask(width)
     }
     if isUnclaimed(port, width) {
       noteUnknown(port, PortBus.mask(width), width, false)
@@ -136,8 +148,8 @@ public final class PortBus {
 
   private func writeParts(_ port: UInt16, _ value: UInt32, _ width: Int) {
     let index = Int(map[Int(port)])
-    if index != 0, width <= entries[index - 1].maxWidth {
-      entries[index - 1].device.writePort(port, value, width: width)
+    if index != 0, width <= slots[index].maxWidth {
+      slots[index].device.writePort(port, value, width: width)
       return
     }
     if isUnclaimed(port, width) {
