@@ -88,8 +88,9 @@ public final class Machine {
     self.bus = bus
     let cpu = try CPU(model: configuration.cpu, memory: memory, bus: bus)
     self.cpu = cpu
-    // The machine outlives both; a counted reference would cost more than the question.
-    clock.instructionCount = { [unowned(unsafe) cpu] in cpu.instructionCount }
+    clock.instructionCount = { [unowned cpu] in cpu.instructionCount }
+    clock.instructionCounter = CPU.countInstructions
+    clock.instructionCounterContext = UnsafeRawPointer(cpu.s)
 
     // Requests end the instruction that makes them; the run loop carries them out.
     let inbox = RequestBox()
