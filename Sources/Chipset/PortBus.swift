@@ -54,6 +54,9 @@ public final class PortBus {
   private var recentCount: UInt64 = 0
   private var unknown: [UInt32: UnknownPort] = [:]
 
+  /// How many accesses the guest has made. Not part of the state: only differences mean something.
+  public var accessCount: UInt64 { recentCount }
+
   /// Called the first time a port without a device is used in a direction.
   public var onUnknownPort: ((UnknownPort) -> Void)?
 

@@ -175,13 +175,15 @@ public final class Machine {
     ports.register(consoles[1], ports: 0x402...0x402)
     let power = PowerPort { request(.powerOff) }
     ports.register(power, ports: PowerPort.ports)
+    let pollWatch = PollWatch(clock: clock, ports: ports, vga: vga)
+    ports.register(pollWatch, ports: PollWatch.ports)
 
     var devices: [any Device] = [
       pic, pit, portB, cmos, dma, keyboardController, portA, typist,
     ]
     devices += serial as [any Device]
     devices += [printer, floppyController, channels[0], channels[1], vga, bus.coprocessor]
-    devices += [resetControl, consoles[0], consoles[1], power, postCodes] as [any Device]
+    devices += [resetControl, consoles[0], consoles[1], power, pollWatch, postCodes] as [any Device]
     if let files = firmware.files {
       ports.register(files, ports: 0x510...0x510, maxWidth: 2)
       ports.register(files, ports: 0x511...0x511)

@@ -46,7 +46,10 @@ public final class MachineWindow: FrontendMachine {
   }
 
   /// The machine has ended; the front end follows.
-  public func markEnded() { status.withLock { $0.running = false } }
+  public func markEnded() {
+    status.withLock { $0.running = false }
+    frames.wake()
+  }
 
   /// Connects a machine: from now on it shows itself here. Call on the machine's thread before it runs.
   public static func attach(to machine: Machine) -> MachineWindow {

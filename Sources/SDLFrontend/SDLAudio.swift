@@ -6,6 +6,12 @@
   import CSDL2
   import Machine
 
+  #if canImport(Glibc)
+    import Glibc
+  #elseif canImport(Musl)
+    import Musl
+  #endif
+
   /// What the sound thread holds on to.
   private final class AudioSource: Sendable {
     let machine: any FrontendMachine
@@ -29,6 +35,23 @@
     }
   }
 
+  /// Keeps ALSA's complaints off the terminal of a host without a sound card.
+  private func silenceALSA() {
+    #if os(Linux)
+      typealias Handler =
+        @convention(c) (
+          UnsafePointer<CChar>?, Int32, UnsafePointer<CChar>?, Int32, UnsafePointer<CChar>?
+        ) -> Void
+      // SDL loads the same library; it is not linked, as a host need not have it.
+      guard let library = dlopen("libasound.so.2", RTLD_LAZY),
+        let symbol = dlsym(library, "snd_lib_error_set_handler")
+      else { return }
+      let set = unsafeBitCast(symbol, to: (@convention(c) (Handler) -> Int32).self)
+      // ALSA passes further arguments for the format behind these.
+      _ = set { _, _, _, _, _ in }
+    #endif
+  }
+
   /// An open audio device playing a machine's speaker.
   @MainActor
   final class SDLAudio {
@@ -37,6 +60,7 @@
 
     /// nil when the host has no sound; the machine then runs silently.
     init?(machine: any FrontendMachine) {
+      silenceALSA()
       if SDL_InitSubSystem(SDL_INIT_AUDIO) != 0 { return nil }
       source = Unmanaged.passRetained(AudioSource(machine, rate: 44_100))
       var wanted = SDL_AudioSpec()

@@ -9,7 +9,24 @@
 #if SDL
   import CSDL2
   import Machine
+  import Synchronization
   import Video
+
+  /// Ends the main thread's wait from another thread.
+  private final class WakeUp: Sendable {
+    private let type = SDL_RegisterEvents(1)
+    /// Whether a signal now would be the first since the last look.
+    private let armed = Atomic<Bool>(false)
+
+    func rearm() { armed.store(true, ordering: .sequentiallyConsistent) }
+
+    func signal() {
+      guard armed.exchange(false, ordering: .sequentiallyConsistent) else { return }
+      var event = SDL_Event()
+      event.type = type
+      SDL_PushEvent(&event)
+    }
+  }
 
   /// The window of a machine. Everything happens on the main thread, the machine runs on another.
   @MainActor
@@ -20,7 +37,7 @@
     private let machine: any FrontendMachine
     private var options: FrontendOptions
     private let window: OpaquePointer
-    private let screen: SDLScreen
+    private let screen: any WindowScreen
     private var audio: SDLAudio?
     private var keys = KeyTracker()
     private(set) var grabbed = false
@@ -29,15 +46,21 @@
     private var motion = (dx: 0, dy: 0, wheel: 0)
     private var mouseChanged = false
     private var shownSequence: UInt64?
+    /// The window's whole area has to be drawn.
     private var needsRedraw = true
+    /// A picture was taken over and is not shown yet.
+    private var hasPicture = false
     private var lastPresent: UInt64 = 0
     private var lastTitle = ""
     private var lastTitleTime: UInt64 = 0
     private var closed = false
+    private let wake: WakeUp
     private var stopAsked: UInt64?
     /// The last screenshot's file, for the title.
     private var notice: (text: String, until: UInt64)?
 
+    /// How long to wait when nothing happens: the title changes and the machine may have ended.
+    private static let restMilliseconds: UInt64 = 200
     /// At most one picture in this many milliseconds is shown.
     private static let frameMilliseconds: UInt64 = 16
 
@@ -70,7 +93,7 @@
         SDL_QuitSubSystem(SDL_INIT_VIDEO)
         throw FrontendError("no window: \(reason)")
       }
-      guard let screen = SDLScreen(window: window) else {
+      guard let screen = WindowScreens.make(window: window) else {
         let reason = SDLFrontend.lastError
         SDL_DestroyWindow(window)
         SDL_QuitSubSystem(SDL_INIT_VIDEO)
@@ -79,10 +102,12 @@
       SDL_SetWindowMinimumSize(window, 160, 120)
       self.window = window
       self.screen = screen
+      wake = WakeUp()
       screen.integerScaling = options.integerScaling
       if options.sound { audio = SDLAudio(machine: machine) }
       if options.fullScreen { toggleFullScreen() }
       updateTitle(force: true)
+      machine.frames.onPublish { [wake] in wake.signal() }
     }
 
     static var lastError: String { String(cString: SDL_GetError()) }
@@ -118,10 +143,13 @@
 
     /// Handles what has happened, waiting a little if nothing has, and shows a new picture if there is one.
     func step() {
-      // Until the next picture may be shown; then often while pictures come, seldom on a still screen.
+      // Until the waiting picture may be shown; without one, until the machine's next picture or the host wakes us.
       let sincePresent = SDL_GetTicks64() &- lastPresent
       let frame = SDLFrontend.frameMilliseconds
-      let wait = sincePresent < frame ? frame - sincePresent : sincePresent < 500 ? 4 : 15
+      wake.rearm()
+      let waits = needsRedraw || machine.frames.sequence != shownSequence
+      let wait =
+        waits ? (sincePresent < frame ? frame - sincePresent : 0) : SDLFrontend.restMilliseconds
       var event = SDL_Event()
       if SDL_WaitEventTimeout(&event, Int32(wait)) != 0 {
         repeat { handle(event) } while SDL_PollEvent(&event) != 0
@@ -135,6 +163,7 @@
     public func close() {
       if closed { return }
       closed = true
+      machine.frames.onPublish(nil)
       releaseKeys()
       audio?.close()
       audio = nil
@@ -282,12 +311,13 @@
           screen.upload(frame)
           return sequence
         }
-        needsRedraw = true
+        hasPicture = true
       }
-      if !needsRedraw { return }
+      if !needsRedraw && !hasPicture { return }
+      screen.draw(everything: needsRedraw)
       needsRedraw = false
+      hasPicture = false
       lastPresent = now
-      screen.draw()
     }
 
     private func updateTitle(force: Bool) {

@@ -8,7 +8,7 @@
 
   /// Draws frames into a window, in their displayed shape.
   @MainActor
-  final class SDLScreen {
+  final class SDLScreen: WindowScreen {
     private let renderer: OpaquePointer
     private var texture: OpaquePointer?
     /// The picture enlarged by whole factors, from which the window's size is made by averaging: sharp at every size.
@@ -69,7 +69,7 @@
     }
 
     /// Shows the picture.
-    func draw() {
+    func draw(everything: Bool) {
       var (w, h): (Int32, Int32) = (0, 0)
       SDL_GetRendererOutputSize(renderer, &w, &h)
       SDL_SetRenderTarget(renderer, nil)

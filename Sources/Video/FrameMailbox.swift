@@ -9,6 +9,7 @@ public final class FrameMailbox: Sendable {
   private struct Slot {
     var frame = Frame(width: 640, height: 480)
     var sequence: UInt64 = 0
+    var onPublish: (@Sendable () -> Void)?
   }
   private let slot = Mutex(Slot())
 
@@ -16,11 +17,21 @@ public final class FrameMailbox: Sendable {
 
   /// Takes over a finished picture and gives back an old one, whose buffer is to be used for the next.
   public func publish(_ frame: inout Frame) {
-    slot.withLock { slot in
+    let notice = slot.withLock { slot in
       swap(&slot.frame, &frame)
       slot.sequence &+= 1
+      return slot.onPublish
     }
+    notice?()
   }
+
+  /// Has `notice` called on the publisher's thread after each picture; it must not wait.
+  public func onPublish(_ notice: (@Sendable () -> Void)?) {
+    slot.withLock { $0.onPublish = notice }
+  }
+
+  /// Calls the notice without a picture: something else is to be looked at.
+  public func wake() { slot.withLock { $0.onPublish }?() }
 
   /// The number of pictures published so far; a change means there is something new to show.
   public var sequence: UInt64 { slot.withLock { $0.sequence } }
