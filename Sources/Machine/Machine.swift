@@ -183,7 +183,7 @@ public final class Machine {
     ]
     devices += serial as [any Device]
     devices += [printer, floppyController, channels[0], channels[1], vga, bus.coprocessor]
-    devices += [resetControl, consoles[0], consoles[1], power, pollWatch, postCodes] as [any Device]
+    devices += [resetControl, consoles[0], consoles[1], power, pollWatch] as [any Device]
     if let files = firmware.files {
       ports.register(files, ports: 0x510...0x510, maxWidth: 2)
       ports.register(files, ports: 0x511...0x511)
