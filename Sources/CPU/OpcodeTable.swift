@@ -91,6 +91,13 @@ public struct OpcodeEntry: Sendable {
   public var isRepeatable = false
   /// What the model must have.
   public var features: CPUFeatures = []
+  /// ModRM.reg of a line with /n, else -1.
+  public var digit: Int8 = -1
+
+  /// Whether a ModRM byte follows the opcode.
+  public var usesModRM: Bool {
+    digit >= 0 || operands.0.usesModRM || operands.1.usesModRM || operands.2.usesModRM
+  }
 }
 
 /// All entries with the index from opcode to entry.
@@ -119,6 +126,7 @@ public struct OpcodeTable: Sendable {
         kinds[n] = OperandKind(text)
       }
       var entry = OpcodeEntry(opcode: opcode, op: op, operands: (kinds[0], kinds[1], kinds[2]))
+      if code.count > 1 { entry.digit = Int8(code[1]) ?? -1 }
       for word in words[3...] { OpcodeTable.apply(word, to: &entry) }
       entries.append(entry)
       let slot = Int(opcode & 0xFF) | (opcode & 0xFF00 != 0 ? 0x100 : 0)

@@ -78,7 +78,7 @@ struct ConformCommand: ParsableCommand {
     commandName: "apus conform",
     abstract: "Runs test suites of processors against Apus's own.",
     discussion: ConformExit.help,
-    subcommands: [ConformSuites.self, ConformMerge.self],
+    subcommands: [ConformSuites.self, ConformMerge.self, ConformHost.self],
     defaultSubcommand: ConformSuites.self)
 }
 
@@ -133,6 +133,16 @@ struct ConformSuites: ParsableCommand {
   @Flag(help: "Show every opcode in the summary.")
   var all = false
 
+  /// K/N as numbers.
+  static func shard(_ text: String?) throws -> (Int, Int)? {
+    guard let text else { return nil }
+    let parts = text.split(separator: "/").map { Int($0) }
+    guard parts.count == 2, let k = parts[0], let n = parts[1], n > 0, k > 0, k <= n else {
+      throw Failure.usage("--shard \(text): K/N with K from 1 to N")
+    }
+    return (k, n)
+  }
+
   mutating func run() throws {
     if suites.isEmpty { throw Failure.usage("which suite? (apus conform --help tells more)") }
     if engine != "interpreter" {
@@ -154,13 +164,7 @@ struct ConformSuites: ParsableCommand {
     if options.jobs < 1 || options.jobs > 1024 {
       throw Failure.usage("--jobs \(options.jobs): 1 to 1024")
     }
-    if let shard {
-      let parts = shard.split(separator: "/").map { Int($0) }
-      guard parts.count == 2, let k = parts[0], let n = parts[1], n > 0, k > 0, k <= n else {
-        throw Failure.usage("--shard \(shard): K/N with K from 1 to N")
-      }
-      options.shard = (k, n)
-    }
+    if let part = try ConformSuites.shard(shard) { options.shard = part }
     var pattern = filter
     var index: Int?
     if let explain {

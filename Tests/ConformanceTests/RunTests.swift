@@ -126,7 +126,7 @@ import Testing
         "ram": [[4096, 84]], "queue": []},
         "final": {"regs": {"sp": 14, "ip": 1}, "ram": [[8206, 14], [8207, 0]], "queue": []},
         "cycles": [[0, null, \"--\", true]], "hash": "ab"}]
-      """.replacingOccurrences(of: "1.5e0", with: "true")
+      """
     try folder.write("54.json", Array(text.utf8))
     let (report, problems) = try run([folder.path])
     #expect(problems.isEmpty)

@@ -1,0 +1,188 @@
+// Compares the emulated processor with the host's, instruction by instruction.
+//
+// Owns: the pattern in memory, running both, comparing, shrinking, the words of a failure. Must not know: the command line.
+
+import CPU
+import Host
+
+#if os(Linux) && arch(x86_64) && canImport(Glibc)
+  import Glibc
+
+  /// A difference between Apus and the host.
+  public struct HostFailure: Sendable {
+    public var number: UInt64
+    public var text: String
+    /// The operation, for counting.
+    public var operation: String
+  }
+
+  /// Runs random instructions on both processors.
+  public final class HostRun {
+    private let native: HostProcessor
+    private let guest: HostGuest
+    private let seed: UInt64
+    private let pattern: UnsafeMutableRawPointer
+    private let entries: [Int]
+    private static let repeats = 40
+    /// Cases run, and those among them whose result is undefined and was not compared.
+    public private(set) var cases: UInt64 = 0
+    public private(set) var undefined: UInt64 = 0
+    /// Cases by the vector they ended with.
+    public private(set) var vectors: [UInt8: Int] = [:]
+
+    /// - Parameter filter: operations or opcodes, * and ?, separated by commas; empty: all.
+    public init(seed: UInt64, model: CPUModel, filter: String = "") throws(HostError) {
+      self.seed = seed
+      native = try HostProcessor()
+      guest = try HostGuest(model: model)
+      pattern = .allocate(byteCount: HostProcessor.size, alignment: 4096)
+      let patterns = filter.split(separator: ",").map { String($0).lowercased() }
+      entries = HostCase.entries.filter { n in
+        let line = OpcodeTable.shared.entries[n]
+        if !model.features.isSuperset(of: line.features) { return false }
+        if patterns.isEmpty { return true }
+        let names = ["\(line.op)".lowercased(), String(line.opcode, radix: 16)]
+        return patterns.contains { p in names.contains { apusGlob(p, $0) } }
+      }
+      if entries.isEmpty { throw HostError("no instruction matches '\(filter)'") }
+      var r = CaseRandom(seed)
+      for at in stride(from: 0, to: HostProcessor.size, by: 4) {
+        pattern.storeBytes(of: r.edge(), toByteOffset: at, as: UInt32.self)
+      }
+      memset(pattern + HostProcessor.codeOffset, 0xF4, 4096)
+      memcpy(native.memory, pattern, HostProcessor.size)
+      guest.setCode(0, Array(UnsafeRawBufferPointer(start: pattern, count: HostProcessor.size)))
+    }
+
+    deinit { pattern.deallocate() }
+
+    /// Runs one case of the seed; nil when both agree.
+    public func run(number: UInt64) -> HostFailure? {
+      let test = HostCase(seed: seed, number: number, entries: entries)
+      cases += 1
+      let found = compare(test, counting: true)
+      if found.isEmpty { return nil }
+      let (small, differences) = shrink(test, found)
+      let line = OpcodeTable.shared.entries[test.entry]
+      return HostFailure(
+        number: number, text: describe(small, differences), operation: "\(line.op)")
+    }
+
+    /// Runs a case on both sides and tells the differences.
+    private func compare(_ original: HostCase, counting: Bool = false) -> [String] {
+      var test = original
+      if test.mode == .small {
+        test.state.registers[4] = test.state.registers[4] & 0xFFFF | HostProcessor.stackBase
+      }
+      let offset =
+        Int(test.mode == .flat ? test.state.eip &- HostProcessor.base : test.state.eip) & 0xFFFF
+      (native.memory + offset).copyMemory(from: test.bytes, byteCount: test.bytes.count)
+      guest.setCode(offset, test.bytes)
+      let repeats =
+        test.prefixes.contains(0xF2) || test.prefixes.contains(0xF3) ? HostRun.repeats : 0
+      let isRepeat = OpcodeTable.shared.entries[test.entry].isRepeatable
+      let host = native.run(test.mode, test.state, repeats: isRepeat ? repeats : 0)
+      let apus = guest.run(test.mode, test.state, repeats: isRepeat ? repeats : 0)
+      var differences: [String] = []
+      if counting { vectors[host.vector, default: 0] += 1 }
+      let skip = test.isUndefined && host.vector == 1
+      if skip && counting { undefined += 1 }
+      func note(_ name: String, _ a: UInt32, _ b: UInt32) {
+        if a != b { differences.append("\(name): \(hex(a, 8)), host \(hex(b, 8))") }
+      }
+      note("vector", UInt32(apus.vector), UInt32(host.vector))
+      if differences.isEmpty && !skip {
+        if [8, 10, 11, 12, 13, 14, 17].contains(host.vector) {
+          let mask: UInt32 = host.vector == 14 ? 7 : 0xFFFF
+          note("error code", apus.errorCode & mask, host.errorCode & mask)
+        }
+        if host.vector == 14 { note("CR2", apus.cr2, host.cr2) }
+        note("EIP", apus.eip, host.eip)
+        for (n, name) in ["EAX", "ECX", "EDX", "EBX", "ESP", "EBP", "ESI", "EDI"].enumerated() {
+          note(name, apus.registers[n], host.registers[n])
+        }
+        let mask = test.flagsMask(host.vector)
+        note("EFLAGS", apus.eflags & mask, host.eflags & mask)
+      }
+      for page in stride(from: 0, to: HostProcessor.size, by: 4096) {
+        let (a, b) = (guest.region + page, native.memory + page)
+        if !skip && memcmp(a, b, 4096) != 0 {
+          for n in 0..<4096 {
+            let (x, y) = (
+              a.load(fromByteOffset: n, as: UInt8.self), b.load(fromByteOffset: n, as: UInt8.self)
+            )
+            if x != y {
+              differences.append("[\(hex(page + n, 4))]: \(hex(x, 2)), host \(hex(y, 2))")
+            }
+          }
+        }
+        // Both back to the pattern.
+        let p = pattern + page
+        if memcmp(b, p, 4096) != 0 { memcpy(b, p, 4096) }
+        if memcmp(a, p, 4096) != 0 {
+          guest.setCode(page, Array(UnsafeRawBufferPointer(start: p, count: 4096)))
+        }
+      }
+      return differences
+    }
+
+    /// The same difference with as little as possible: registers zero, flags clear, no prefixes, displacements and immediates zero.
+    private func shrink(_ test: HostCase, _ found: [String]) -> (HostCase, [String]) {
+      var best = test
+      var differences = found
+      func kinds(_ list: [String]) -> Set<String> {
+        Set(list.map { $0.hasPrefix("[") ? "memory" : String($0.prefix { $0 != ":" }) })
+      }
+      let wanted = kinds(found)
+      func attempt(_ candidate: HostCase) -> Bool {
+        let result = compare(candidate)
+        if result.isEmpty || kinds(result) != wanted { return false }
+        best = candidate
+        differences = result
+        return true
+      }
+      for _ in 0..<2 {
+        var at = 0
+        while at < best.prefixes.count {
+          var candidate = best
+          candidate.bytes.remove(at: at)
+          candidate.fixed -= 1
+          if !attempt(candidate) { at += 1 }
+        }
+        for n in 0..<8 where best.state.registers[n] != 0 {
+          for value in [0, 1, best.state.registers[n] & 0xFF, best.state.registers[n] & 0xFFFF] {
+            var candidate = best
+            if candidate.state.registers[n] == value { continue }
+            candidate.state.registers[n] = value
+            if attempt(candidate) { break }
+          }
+        }
+        for bit in [0, 2, 4, 6, 7, 10, 11] where best.state.eflags >> UInt32(bit) & 1 != 0 {
+          var candidate = best
+          candidate.state.eflags &= ~(1 << UInt32(bit))
+          _ = attempt(candidate)
+        }
+        for n in best.fixed..<max(best.fixed, best.bytes.count) where best.bytes[n] != 0 {
+          var candidate = best
+          candidate.bytes[n] = 0
+          _ = attempt(candidate)
+        }
+      }
+      return (best, differences)
+    }
+
+    private func describe(_ test: HostCase, _ differences: [String]) -> String {
+      let line = OpcodeTable.shared.entries[test.entry]
+      let names = ["eax", "ecx", "edx", "ebx", "esp", "ebp", "esi", "edi"]
+      let registers = zip(names, test.state.registers).map { "\($0)=\(hex($1, 8).dropFirst(2))" }
+      let operands = [line.operands.0, line.operands.1, line.operands.2].filter { $0 != .none }
+      let bytes = test.bytes.map { hexByte($0) }.joined(separator: " ")
+      return """
+        \(test.mode) \(line.op) \(operands.map { "\($0)" }.joined(separator: ","))  (\(bytes))
+          \(registers.joined(separator: " ")) eip=\(hex(test.state.eip, 8).dropFirst(2)) \
+        eflags=\(hex(test.state.eflags, 8).dropFirst(2))
+          \(differences.prefix(12).joined(separator: "\n  "))
+        """
+    }
+  }
+#endif

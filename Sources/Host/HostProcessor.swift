@@ -1,0 +1,268 @@
+// The host's own processor as an oracle: runs one instruction of 16 or 32 bit code and tells what became of it.
+//
+// Owns: a 64 KiB region below 4 GiB, segments in the LDT, the machine code that leads there, the signal handlers that lead back.
+// Must not know: what is compared. x86-64 Linux only; elsewhere there is none.
+// The instruction runs with TF set, so that exactly one is executed (of a repetition, one iteration at a time). Nothing but one page of
+// the region is executable, and that page is read-only.
+// Follows: System V AMD64 ABI, modify_ldt(2), sigaction(2), Intel SDM volume 2 (IRET).
+
+#if os(Linux) && arch(x86_64) && canImport(Glibc)
+  import Glibc
+
+  /// The host's processor at work on a small region of memory.
+  public final class HostProcessor {
+    /// How code and data segments look.
+    public enum Mode: Int, CaseIterable, Sendable {
+      /// 16-bit segments of 64 KiB over the region.
+      case small
+      /// Flat 32-bit segments.
+      case flat
+      /// 32-bit segments of 64 KiB over the region.
+      case based
+
+      /// Selectors of code and of data and stack.
+      public var selectors: (code: UInt16, data: UInt16) {
+        switch self {
+        case .small: (0x07, 0x0F)
+        case .flat: (0x23, 0x2B)
+        case .based: (0x17, 0x1F)
+        }
+      }
+    }
+
+    /// Registers before and after, and the exception that ended it.
+    public struct State: Equatable, Sendable {
+      /// EAX ECX EDX EBX ESP EBP ESI EDI.
+      public var registers = [UInt32](repeating: 0, count: 8)
+      public var eip: UInt32 = 0
+      public var eflags: UInt32 = 2
+      /// The vector; 1 means that the instruction was carried out.
+      public var vector: UInt8 = 0
+      public var errorCode: UInt32 = 0
+      public var cr2: UInt32 = 0
+
+      public init() {}
+    }
+
+    /// Linear address of the region.
+    public static let base: UInt32 = 0x0100_0000
+    public static let size = 0x10000
+    /// The page, by its offset, that holds code and cannot be written.
+    public static let codeOffset = 0x8000
+
+    /// The region, writable throughout.
+    public let memory: UnsafeMutableRawPointer
+    private let region: UnsafeMutableRawPointer
+    private let thunk: UnsafeMutableRawPointer
+    private let context: UnsafeMutablePointer<UInt64>
+    private let alternateStack: UnsafeMutableRawPointer
+    private static let alternateSize = 1 << 16
+    /// IRET to a 16-bit stack segment leaves the upper half of ESP as it was; it is that of this stack then.
+    public static let stackBase: UInt32 = 0x0200_0000
+    private static let exitOffset = 256
+    private static let handlerOffset = 768
+    private static let systemCallOffset = 512
+
+    /// What the signal handler finds: one host processor at a time.
+    private nonisolated(unsafe) static var active: UnsafeMutablePointer<UInt64>?
+
+    /// Places in `context`, in words.
+    private enum Slot {
+      static let hostStack = 0
+      static let data = 1
+      static let ss = 2
+      static let esp = 3
+      static let eflags = 4
+      static let cs = 5
+      static let eip = 6
+      static let registers = 7
+      static let running = 16
+      static let exit = 17
+      /// Steps that a repetition may still make.
+      static let repeats = 18
+      /// A stack below 4 GiB to leave from.
+      static let lowStack = 19
+      static let result = 20
+      static let count = 64
+    }
+
+    /// - Throws: `HostError` when the host refuses low memory or LDT segments.
+    public init() throws(HostError) {
+      let size = HostProcessor.size
+      let file = memfd_create("apus-region", 0)
+      guard file >= 0, ftruncate(file, size) == 0 else {
+        throw HostError("no memory file: \(String(cString: strerror(errno)))")
+      }
+      defer { close(file) }
+      let wanted = UnsafeMutableRawPointer(bitPattern: Int(HostProcessor.base))
+      guard let alias = mmap(nil, size, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0),
+        alias != MAP_FAILED,
+        let low = mmap(
+          wanted, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE | 0x100000, file, 0),
+        low != MAP_FAILED, low == wanted,
+        mprotect(low + HostProcessor.codeOffset, 4096, PROT_READ | PROT_EXEC) == 0
+      else {
+        throw HostError("the host gives no memory at \(String(HostProcessor.base, radix: 16))")
+      }
+      memory = alias
+      region = low
+      let stackAt = UnsafeMutableRawPointer(bitPattern: Int(HostProcessor.stackBase))
+      guard
+        mmap(
+          stackAt, 0x10000, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | 0x100000, -1, 0)
+          == stackAt
+      else { throw HostError("the host gives no low memory for a stack") }
+      guard
+        let page = mmap(
+          nil, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
+        page != MAP_FAILED
+      else { throw HostError("the host gives no executable memory") }
+      thunk = page
+      context = .allocate(capacity: Slot.count)
+      context.initialize(repeating: 0, count: Slot.count)
+      alternateStack = .allocate(byteCount: HostProcessor.alternateSize, alignment: 4096)
+      writeThunks()
+      try setSegments()
+      installHandlers()
+    }
+
+    deinit {
+      HostProcessor.active = nil
+      munmap(memory, HostProcessor.size)
+      munmap(region, HostProcessor.size)
+      munmap(UnsafeMutableRawPointer(bitPattern: Int(HostProcessor.stackBase)), 0x10000)
+      munmap(thunk, 4096)
+      context.deallocate()
+      alternateStack.deallocate()
+    }
+
+    private func writeThunks() {
+      let enter: [UInt8] = [
+        0x53, 0x55, 0x41, 0x54, 0x41, 0x55, 0x41, 0x56, 0x41, 0x57,  // push rbx rbp r12-r15
+        0x48, 0x89, 0x27,  // mov [rdi], rsp
+        0x48, 0x8B, 0xA7, 0x98, 0x00, 0x00, 0x00,  // mov rsp, [rdi+98h]
+        0x8B, 0x47, 0x08, 0x8E, 0xD8, 0x8E, 0xC0,  // mov eax, [rdi+8]; mov ds, eax; mov es, eax
+        0xFF, 0x77, 0x10, 0xFF, 0x77, 0x18, 0xFF, 0x77, 0x20,  // push ss, esp, eflags
+        0xFF, 0x77, 0x28, 0xFF, 0x77, 0x30,  // push cs, eip
+        0x8B, 0x47, 0x38, 0x8B, 0x4F, 0x40, 0x8B, 0x57, 0x48, 0x8B, 0x5F, 0x50,  // eax ecx edx ebx
+        0x8B, 0x6F, 0x60, 0x8B, 0x77, 0x68, 0x8B, 0x7F, 0x70,  // ebp esi edi
+        0x48, 0xCF,  // iretq
+      ]
+      let exit: [UInt8] = [
+        // push 202h; popfq: sigreturn does not restore NT, with which IRET would fault.
+        0x68, 0x02, 0x02, 0, 0, 0x9D,
+        0x31, 0xC0, 0x8E, 0xD8, 0x8E, 0xC0,  // xor eax, eax; mov ds, eax; mov es, eax
+        0x41, 0x5F, 0x41, 0x5E, 0x41, 0x5D, 0x41, 0x5C, 0x5D, 0x5B, 0xFC, 0xC3,
+      ]
+      // mov eax, 154 (modify_ldt); syscall; ret
+      let systemCall: [UInt8] = [0xB8, 154, 0, 0, 0, 0x0F, 0x05, 0xC3]
+      thunk.copyMemory(from: enter, byteCount: enter.count)
+      (thunk + HostProcessor.exitOffset).copyMemory(from: exit, byteCount: exit.count)
+      (thunk + HostProcessor.systemCallOffset).copyMemory(
+        from: systemCall, byteCount: systemCall.count)
+      context[Slot.lowStack] = UInt64(HostProcessor.stackBase) + 0xF000
+      context[Slot.exit] = UInt64(UInt(bitPattern: thunk + HostProcessor.exitOffset))
+    }
+
+    private func setSegments() throws(HostError) {
+      typealias Call = @convention(c) (Int, UnsafeRawPointer, Int) -> Int
+      let modify = unsafeBitCast(thunk + HostProcessor.systemCallOffset, to: Call.self)
+      // Bit 0: 32 bit; bits 1-2: contents (2: code); bit 6: useable.
+      for (entry, flags) in [(0, 0x44), (1, 0x40), (2, 0x45), (3, 0x41)] as [(UInt32, UInt32)] {
+        let descriptor = [entry, HostProcessor.base, 0xFFFF, flags]
+        let result = descriptor.withUnsafeBytes { modify(0x11, $0.baseAddress!, 16) }
+        if result != 0 {
+          throw HostError(
+            "the host allows no LDT segments: \(String(cString: strerror(Int32(-result))))")
+        }
+      }
+    }
+
+    private func installHandlers() {
+      var stack = stack_t()
+      stack.ss_sp = alternateStack
+      stack.ss_size = HostProcessor.alternateSize
+      sigaltstack(&stack, nil)
+      var action = sigaction()
+      action.sa_flags = SA_SIGINFO | SA_ONSTACK | Int32(SA_NODEFER)
+      typealias Handler =
+        @convention(c) (Int32, UnsafeMutablePointer<siginfo_t>?, UnsafeMutableRawPointer?) -> Void
+      let handler: Handler = { number, _, raw in
+        HostProcessor.handle(number, raw.unsafelyUnwrapped)
+      }
+      // The kernel leaves AC and NT as they were; with AC set the handler's own accesses would fault.
+      // pushfq; and qword [rsp], ~44000h; popfq; mov rax, handler; jmp rax
+      let target = UInt64(UInt(bitPattern: unsafeBitCast(handler, to: Int.self)))
+      var stub: [UInt8] = [0x9C, 0x48, 0x81, 0x24, 0x24, 0xFF, 0xBF, 0xFB, 0xFF, 0x9D, 0x48, 0xB8]
+      for n in 0..<8 { stub.append(UInt8(truncatingIfNeeded: target >> UInt64(8 * n))) }
+      stub += [0xFF, 0xE0]
+      (thunk + HostProcessor.handlerOffset).copyMemory(from: stub, byteCount: stub.count)
+      action.__sigaction_handler.sa_sigaction = unsafeBitCast(
+        thunk + HostProcessor.handlerOffset, to: Handler.self)
+      for number in [SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP] { sigaction(number, &action, nil) }
+      HostProcessor.active = context
+    }
+
+    /// Takes the registers, or lets a repetition go on; then leads back to `run`. Nothing here may allocate.
+    private static func handle(_ number: Int32, _ raw: UnsafeMutableRawPointer) {
+      guard let context = active, context[Slot.running] != 0 else {
+        // Not ours: the default action when it happens again.
+        signal(number, SIG_DFL)
+        return
+      }
+      // General registers begin behind uc_flags, uc_link and uc_stack.
+      let registers = (raw + 40).assumingMemoryBound(to: UInt64.self)
+      let vector = registers[20]
+      if vector == 1, registers[16] & 0xFFFF_FFFF == context[Slot.eip], context[Slot.repeats] > 0 {
+        context[Slot.repeats] -= 1
+        return
+      }
+      let result = context + Slot.result
+      result[0] = registers[13]
+      result[1] = registers[14]
+      result[2] = registers[12]
+      result[3] = registers[11]
+      result[4] = registers[15]
+      result[5] = registers[10]
+      result[6] = registers[9]
+      result[7] = registers[8]
+      result[8] = registers[16]
+      result[9] = registers[17]
+      result[10] = vector
+      result[11] = registers[19]
+      result[12] = registers[22]
+      context[Slot.running] = 0
+      registers[15] = context[Slot.hostStack]
+      registers[16] = context[Slot.exit]
+      registers[17] = 0x202
+      registers[18] = 0x33 | 0x2B << 48 | registers[18] & 0x0000_FFFF_FFFF_0000
+    }
+
+    /// Runs the instruction at `state.eip` in the code page.
+    /// - Parameter repeats: further iterations that a repetition at that address makes.
+    public func run(_ mode: Mode, _ state: State, repeats: Int) -> State {
+      typealias Enter = @convention(c) (UnsafeMutablePointer<UInt64>) -> Void
+      let enter = unsafeBitCast(thunk, to: Enter.self)
+      let selectors = mode.selectors
+      context[Slot.data] = UInt64(selectors.data)
+      context[Slot.ss] = UInt64(selectors.data)
+      context[Slot.esp] = UInt64(state.registers[4])
+      context[Slot.eflags] = UInt64(state.eflags)
+      context[Slot.cs] = UInt64(selectors.code)
+      context[Slot.eip] = UInt64(state.eip)
+      for n in 0..<8 { context[Slot.registers + n] = UInt64(state.registers[n]) }
+      context[Slot.repeats] = UInt64(repeats)
+      context[Slot.running] = 1
+      enter(context)
+      var after = State()
+      let result = context + Slot.result
+      for n in 0..<8 { after.registers[n] = UInt32(truncatingIfNeeded: result[n]) }
+      after.eip = UInt32(truncatingIfNeeded: result[8])
+      after.eflags = UInt32(truncatingIfNeeded: result[9])
+      after.vector = UInt8(truncatingIfNeeded: result[10])
+      after.errorCode = UInt32(truncatingIfNeeded: result[11])
+      after.cr2 = UInt32(truncatingIfNeeded: result[12])
+      return after
+    }
+  }
+#endif

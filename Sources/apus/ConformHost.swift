@@ -1,0 +1,88 @@
+// `apus conform host`: the host's processor as oracle.
+//
+// Owns: its options and output. Must not know: how a case is made or run.
+
+import ArgumentParser
+import CPU
+import Conformance
+import Host
+
+struct ConformHost: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "host",
+    abstract: "Compares random instructions with the host's own processor (x86-64 Linux).",
+    discussion: """
+      Unprivileged integer instructions run natively, one at a time, in 16-bit and 32-bit segments over 64 KiB of memory, and in Apus; \
+      registers, defined flags, memory, exception vector, error code and CR2 are compared. A case that differs is shrunk and shown; \
+      --only runs it again.
+      """)
+
+  @Option(help: ArgumentHelp("How many cases.", valueName: "n"))
+  var cases: UInt64 = 100_000
+  @Option(help: ArgumentHelp("The seed; the same cases from the same seed.", valueName: "n"))
+  var seed: UInt64 = 1
+  @Option(help: ArgumentHelp("The number of the first case.", valueName: "n"))
+  var first: UInt64 = 0
+  @Option(help: ArgumentHelp("Only this case.", valueName: "n"))
+  var only: UInt64?
+  @Option(
+    help: ArgumentHelp(
+      "Only operations (say adc) or opcodes (say 0fa4) that match; * and ?, separated by commas.",
+      valueName: "pattern"))
+  var filter = ""
+  @Option(help: ArgumentHelp("386, 486, pentium or pentium2.", valueName: "model"))
+  var cpu = "pentium2"
+  @Option(help: ArgumentHelp("Cases shown for each operation.", valueName: "n"))
+  var show = 2
+  @Option(help: ArgumentHelp("Every N-th case, from the K-th on.", valueName: "k/n"))
+  var shard: String?
+
+  mutating func run() throws {
+    guard let model = CPUModel.named(cpu) else {
+      let names = CPUModel.all.map(\.name).joined(separator: ", ")
+      throw Failure.usage("--cpu \(cpu): the models are \(names)")
+    }
+    let part = try ConformSuites.shard(shard) ?? (1, 1)
+    #if os(Linux) && arch(x86_64) && canImport(Glibc)
+      let run: HostRun
+      do { run = try HostRun(seed: seed, model: model, filter: filter) } catch {
+        throw Failure.host(error.reason)
+      }
+      var failed = 0
+      var byOperation: [String: Int] = [:]
+      let isTerminal = HostTerminal.isTerminal(2)
+      let start = HostClock.nanoseconds()
+      var number = only ?? (first &+ UInt64(part.0 - 1))
+      let end = only.map { $0 &+ 1 } ?? (first &+ cases)
+      while number < end {
+        if let failure = run.run(number: number) {
+          failed += 1
+          byOperation[failure.operation, default: 0] += 1
+          if byOperation[failure.operation]! <= show {
+            ConformProgram.print("case \(failure.number): \(failure.text)")
+          }
+        }
+        if isTerminal && run.cases % 5000 == 0 {
+          HostFiles.print(
+            Array("\r\(number) of \(end) cases, \(failed) differ\u{1B}[K".utf8), toError: true)
+        }
+        number &+= UInt64(part.1)
+      }
+      if isTerminal { HostFiles.print(Array("\r\u{1B}[K".utf8), toError: true) }
+      let seconds = Double(HostClock.nanoseconds() &- start) / 1e9
+      for (name, count) in byOperation.sorted(by: { $0.key < $1.key }) {
+        ConformProgram.print("\(name): \(count) differ")
+      }
+      let ends = run.vectors.sorted { $0.key < $1.key }.map {
+        $0.key == 1 ? "carried out \($0.value)" : "#\($0.key) \($0.value)"
+      }
+      ConformProgram.print("ends: \(ends.joined(separator: ", "))")
+      ConformProgram.print(
+        "seed \(seed): \(run.cases) cases, \(failed) differ, \(run.undefined) of undefined result, "
+          + "\(Double(Int(seconds * 10)) / 10) s")
+      if failed > 0 { throw ExitCode(ConformExit.failed) }
+    #else
+      throw Failure.host("conform host needs an x86-64 Linux host")
+    #endif
+  }
+}
