@@ -136,11 +136,8 @@ extension CPU {
           try push32(frame)
         }
         try finishEnter(size, 4)
-        if stackMask == 0xFFFF_FFFF {
-          gpr32[Register.ebp] = frame
-        } else {
-          gpr32[Register.ebp] = (gpr32[Register.ebp] & 0xFFFF_0000) | (frame & 0xFFFF)
-        }
+        // The operand size decides, not the stack's: EBP gets the whole of ESP.
+        gpr32[Register.ebp] = frame
       } else {
         var bp = gpr32[Register.ebp]
         try push16(UInt16(truncatingIfNeeded: bp))

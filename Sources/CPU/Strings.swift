@@ -50,10 +50,12 @@ extension CPU {
     var done: UInt64 = 0
     var count = gpr32[Register.ecx] & mask
     if count == 0 { return }
+    // A trap follows each single iteration.
+    let most = s.pointee.attention & Attention.trap != 0 ? 1 : UInt64.max
     do throws(Fault) {
       while true {
         let left = s.pointee.deadline &- (before &+ done)
-        let budget = UInt32(truncatingIfNeeded: min(left, UInt64(count)))
+        let budget = UInt32(truncatingIfNeeded: min(left, most, UInt64(count)))
         let (n, ended) = try body(max(budget, 1))
         done &+= UInt64(n)
         count = count &- n

@@ -111,7 +111,9 @@
         if !r.oneIn(8) {
           state.registers[1] = UInt32(r.below(12)) | (address32 ? 0 : r.edge() << 16)
         }
-      } else if r.oneIn(12), line.opcode != 0x0FBC, line.opcode != 0x0FBD, name != "nopRM" {
+      } else if r.oneIn(12), line.opcode != 0x0FBC, line.opcode != 0x0FBD, name != "nopRM",
+        name != "loopz", name != "loopnz"
+      {
         // F3 makes other instructions of some opcodes on later processors.
         prefixes.append(r.oneIn(2) ? 0xF2 : 0xF3)
       }

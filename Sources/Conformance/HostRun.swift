@@ -27,6 +27,8 @@ import Host
     /// Cases run, and those among them whose result is undefined and was not compared.
     public private(set) var cases: UInt64 = 0
     public private(set) var undefined: UInt64 = 0
+    /// Cases that differ where the manuals let processors differ, by rule.
+    public private(set) var byRule: [String: Int] = [:]
     /// Cases by the vector they ended with.
     public private(set) var vectors: [UInt8: Int] = [:]
 
@@ -123,7 +125,33 @@ import Host
           guest.setCode(page, Array(UnsafeRawBufferPointer(start: p, count: 4096)))
         }
       }
+      if !differences.isEmpty, let rule = explain(test, apus, host, differences) {
+        if counting { byRule[rule, default: 0] += 1 }
+        return []
+      }
       return differences
+    }
+
+    /// What processors of different makers do differently, and both rightly.
+    private func explain(
+      _ test: HostCase, _ apus: HostProcessor.State, _ host: HostProcessor.State,
+      _ differences: [String]
+    ) -> String? {
+      switch "\(OpcodeTable.shared.entries[test.entry].op)" {
+      case "pushSeg":
+        let upper = differences.allSatisfy { $0.hasPrefix("[") && $0.hasSuffix("host 0x00") }
+        return test.operand32 && upper && differences.count <= 2
+          ? "PUSH of a segment register as a doubleword: the upper word is zero or left alone" : nil
+      case "popa":
+        return apus.vector == host.vector && host.vector != 1
+          && differences.allSatisfy { $0.hasPrefix("E") && !$0.hasPrefix("EIP") }
+          ? "POPA that faults: registers already loaded or not" : nil
+      case "call":
+        return [12, 13].contains(apus.vector) && [12, 13, 14].contains(host.vector)
+          && differences.count == 1
+          ? "CALL with both a bad target and a bad stack: which fault comes first" : nil
+      default: return nil
+      }
     }
 
     /// The same difference with as little as possible: registers zero, flags clear, no prefixes, displacements and immediates zero.

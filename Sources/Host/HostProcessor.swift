@@ -58,7 +58,7 @@
     private let alternateStack: UnsafeMutableRawPointer
     private static let alternateSize = 1 << 16
     /// IRET to a 16-bit stack segment leaves the upper half of ESP as it was; it is that of this stack then.
-    public static let stackBase: UInt32 = 0x0200_0000
+    public static let stackBase: UInt32 = 0x5A13_0000
     private static let exitOffset = 256
     private static let handlerOffset = 768
     private static let systemCallOffset = 512

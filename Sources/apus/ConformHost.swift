@@ -73,6 +73,9 @@ struct ConformHost: ParsableCommand {
       for (name, count) in byOperation.sorted(by: { $0.key < $1.key }) {
         ConformProgram.print("\(name): \(count) differ")
       }
+      for (rule, count) in run.byRule.sorted(by: { $0.key < $1.key }) {
+        ConformProgram.print("  by rule \(count): \(rule)")
+      }
       let ends = run.vectors.sorted { $0.key < $1.key }.map {
         $0.key == 1 ? "carried out \($0.value)" : "#\($0.key) \($0.value)"
       }
