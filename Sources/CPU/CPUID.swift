@@ -20,6 +20,8 @@ extension CPU {
       gpr32[Register.ebx] = 0
       gpr32[Register.ecx] = 0
       gpr32[Register.edx] = model.featureBits
+      // APIC: goes away while the MSR disables it.
+      if let base = msrs[MSR.apicBase], base & 0x800 == 0 { gpr32[Register.edx] &= ~(1 << 9) }
     default:
       let d = model.cacheDescriptors ?? []
       gpr32[Register.eax] = d.count > 0 ? d[0] : 0

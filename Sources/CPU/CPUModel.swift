@@ -38,6 +38,8 @@ public struct CPUFeatures: OptionSet, Sendable {
   public static let p6 = CPUFeatures(rawValue: 1 << 14)
   /// Page size extension to 36 bits.
   public static let pse36 = CPUFeatures(rawValue: 1 << 15)
+  /// A local APIC.
+  public static let apic = CPUFeatures(rawValue: 1 << 24)
   public static let mmx = CPUFeatures(rawValue: 1 << 16)
   public static let sse = CPUFeatures(rawValue: 1 << 17)
   public static let sse2 = CPUFeatures(rawValue: 1 << 18)
@@ -65,13 +67,13 @@ public struct CPUModel: Sendable, Equatable {
   /// Pentium (P54C).
   public static let pentium = CPUModel(
     name: "pentium", signature: 0x0525,
-    features: [.i486, .cpuid, .cx8, .tsc, .msr, .vme, .de, .pse], cacheDescriptors: nil)
+    features: [.i486, .cpuid, .cx8, .tsc, .msr, .vme, .de, .pse, .apic], cacheDescriptors: nil)
   /// Pentium II (Deschutes), without MMX for now.
   public static let pentium2 = CPUModel(
     name: "pentium2", signature: 0x0652,
     features: [
       .i486, .cpuid, .cx8, .tsc, .msr, .vme, .de, .pse, .pae, .pge, .cmov, .sep, .fxsr, .rdpmc,
-      .p6, .pse36,
+      .p6, .pse36, .apic,
     ], cacheDescriptors: [0x0302_0101, 0, 0, 0x0C04_0843])
 
   /// Every model, oldest first.
@@ -84,7 +86,8 @@ public struct CPUModel: Sendable, Equatable {
   public var featureBits: UInt32 {
     var bits: UInt32 = 1  // FPU
     let map: [(CPUFeatures, UInt32)] = [
-      (.vme, 1), (.de, 2), (.pse, 3), (.tsc, 4), (.msr, 5), (.pae, 6), (.cx8, 8), (.sep, 11),
+      (.vme, 1), (.de, 2), (.pse, 3), (.tsc, 4), (.msr, 5), (.pae, 6), (.cx8, 8), (.apic, 9),
+      (.sep, 11),
       (.pge, 13), (.cmov, 15), (.pse36, 17), (.mmx, 23), (.fxsr, 24), (.sse, 25), (.sse2, 26),
     ]
     for (feature, bit) in map where features.contains(feature) { bits |= 1 << bit }

@@ -1,6 +1,6 @@
 // Model-specific registers, the time-stamp counter, performance counters, SYSENTER and SYSEXIT.
 //
-// Owns: which MSRs a model has and what reading and writing them does. Must not know: caches, APICs (their MSRs are storage).
+// Owns: which MSRs a model has and what reading and writing them does. Must not know: caches (their MSRs are storage), the local APIC (it hears of writes to its base).
 // Follows: Intel SDM volume 4 (MSRs of the Pentium and the P6 family), volume 2 (RDMSR, WRMSR, RDTSC, RDPMC, SYSENTER, SYSEXIT).
 
 /// Numbers of MSRs.
@@ -37,8 +37,8 @@ extension CPU {
     msrs[MSR.p5MachineCheckAddress] = 0
     msrs[MSR.p5MachineCheckType] = 0
     msrs[0x17] = 0  // platform ID
-    // Bootstrap processor; the local APIC is absent and stays disabled.
-    msrs[MSR.apicBase] = 0xFEE0_0100
+    // Bootstrap processor, local APIC enabled.
+    msrs[MSR.apicBase] = 0xFEE0_0900
     msrs[MSR.powerOnConfiguration] = 0
     msrs[0x33] = 0  // TEST_CTL
     msrs[MSR.microcodeUpdate] = 0
@@ -103,7 +103,9 @@ extension CPU {
       case MSR.apicBase:
         // The BSP bit is fixed.
         if value & 0xFFFF_FFF0_0000_06FF != 0 { throw .gp(0) }
-        msrs[number] = (value & 0xF_FFFF_F800) | (old & 0x100)
+        let new = (value & 0xF_FFFF_F800) | (old & 0x100)
+        msrs[number] = new
+        bus.apicBaseWritten(new)
       case MSR.microcodeUpdate: break
       case MSR.mtrrDefault:
         if value & ~0xCFF != 0 || !CPU.isMemoryType(value & 0xFF) { throw .gp(0) }

@@ -12,6 +12,8 @@ open class SystemBus {
   open func portWrite(_ port: UInt16, _ value: UInt32, width: Int) {}
   /// The interrupt acknowledge cycle: the vector of the highest request.
   open func acknowledgeInterrupt() -> UInt8 { 0xFF }
+  /// IA32_APIC_BASE was written: bit 11 enables the local APIC, bits 12-35 are its base. After a reset it is FEE00900h.
+  open func apicBaseWritten(_ value: UInt64) {}
   /// FERR#: an unmasked x87 error is pending and CR0.NE is clear (drives IRQ 13).
   open func ferr(_ asserted: Bool) {}
   /// A special cycle after which the processor does nothing more: triple fault.

@@ -89,6 +89,8 @@ enum FirmwareSetup {
       }
       files = port
     } else {
+      // Multiboot kernels made for emulators ask it for the number of processors.
+      if configuration.kernel != nil { files = FirmwareConfigurationPort(configuration) }
       let bios = FirmwareImages.bios
       try rom(bios, at: 0xF0000, memory)
       try rom(bios, at: 0xFFFF_0000, memory)

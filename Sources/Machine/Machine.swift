@@ -22,6 +22,8 @@ public final class Machine {
   public let cpu: CPU
   public let ports: PortBus
   public let pic: PIC8259Pair
+  /// Present from the Pentium on.
+  public let localAPIC: LocalAPIC?
   public let pit: PIT8254
   public let cmos: CMOS
   public let keyboardController: KeyboardController8042
@@ -101,6 +103,9 @@ public final class Machine {
 
     let gate = A20Gate()
     self.gate = gate
+    localAPIC =
+      configuration.cpu.features.contains(.apic)
+      ? LocalAPIC(clock: clock, isP6: configuration.cpu.features.contains(.p6)) : nil
     pit = PIT8254(clock: clock, irq: pic.irq(0))
     cmos = CMOS(clock: clock, irq: pic.irq(8), initialTime: configuration.initialTime)
     dmaMemory = MachineDMAMemory(memory)
@@ -140,6 +145,12 @@ public final class Machine {
       MMIORegion(
         start: 0xA0000, length: 0x20000, context: vga.mmioContext, read: VGA.mmioRead,
         write: VGA.mmioWrite))
+    if let localAPIC {
+      memory.mapMMIO(
+        MMIORegion(
+          start: LocalAPIC.baseAddress, length: 0x1000, context: localAPIC.mmioContext,
+          read: LocalAPIC.mmioRead, write: LocalAPIC.mmioWrite))
+    }
     CMOSContents.fill(cmos, configuration: configuration, floppyTypes: floppyTypes)
 
     // Ports.
@@ -181,6 +192,7 @@ public final class Machine {
     var devices: [any Device] = [
       pic, pit, portB, cmos, dma, keyboardController, portA, typist,
     ]
+    if let localAPIC { devices.append(localAPIC) }
     devices += serial as [any Device]
     devices += [printer, floppyController, channels[0], channels[1], vga, bus.coprocessor]
     devices += [resetControl, consoles[0], consoles[1], power, pollWatch] as [any Device]
@@ -213,7 +225,7 @@ public final class Machine {
 
     // Wires.
     bus.channels = channels
-    pic.output.connect { [unowned cpu] in cpu.setINTR($0) }
+    connectInterrupts()
     gate.output.connect { [unowned cpu] in cpu.a20 = $0 }
     dma.postCode = { [postCodes] in postCodes.write($0) }
     inbox.machine = self
@@ -226,6 +238,22 @@ public final class Machine {
     loadShadow()
     cpu.a20 = gate.output.level
   }
+
+  /// The 8259A's INTR goes to the processor, or to LINT0 of its local APIC.
+  private func connectInterrupts() {
+    guard let localAPIC else {
+      pic.output.connect { [unowned cpu] in cpu.setINTR($0) }
+      return
+    }
+    bus.localAPIC = localAPIC
+    pic.output.connect { [unowned localAPIC] in localAPIC.setLINT(0, $0) }
+    localAPIC.output.connect { [unowned cpu] in cpu.setINTR($0) }
+    localAPIC.nmi = { [unowned cpu] in cpu.raiseNMI() }
+    localAPIC.acknowledgeExternal = { [unowned pic] in pic.acknowledge() }
+  }
+
+  /// The level of the processor's INTR.
+  var interruptRequest: Bool { localAPIC?.output.level ?? pic.output.level }
 
   /// Carries requests out of closures that exist before the machine does.
   private final class RequestBox {
@@ -269,13 +297,14 @@ public final class Machine {
     switch kind {
     case .processor:
       cpu.reset()
+      localAPIC?.reset(.system)
     case .system:
       for device in devices { device.reset(.system) }
       loadShadow()
       cpu.reset()
     }
     cpu.a20 = gate.output.level
-    cpu.setINTR(pic.output.level)
+    cpu.setINTR(interruptRequest)
   }
 
   // MARK: Input

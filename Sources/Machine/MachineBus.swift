@@ -14,6 +14,8 @@ final class MachineBus: SystemBus {
   let ports: PortBus
   let pic: PIC8259Pair
   let coprocessor: CoprocessorPort
+  /// The local APIC, which stands between the 8259A and the processor, or nil.
+  var localAPIC: LocalAPIC?
   /// The channels, once they exist.
   var channels: [IDEChannel] = []
 
@@ -30,7 +32,9 @@ final class MachineBus: SystemBus {
     ports.write(port, value, width: width)
   }
 
-  override func acknowledgeInterrupt() -> UInt8 { pic.acknowledge() }
+  override func acknowledgeInterrupt() -> UInt8 { localAPIC?.acknowledge() ?? pic.acknowledge() }
+
+  override func apicBaseWritten(_ value: UInt64) { localAPIC?.setBase(value) }
 
   override func ferr(_ asserted: Bool) { coprocessor.ferr(asserted) }
 

@@ -125,7 +125,7 @@ extension Machine {
     if reader.remaining != 0 { throw reader.error("\(reader.remaining) bytes too many") }
     for line in sharedLines { line.resynchronize() }
     cpu.a20 = gate.output.level
-    cpu.setINTR(pic.output.level)
+    cpu.setINTR(interruptRequest)
   }
 
   // MARK: Sections
