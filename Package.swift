@@ -64,7 +64,7 @@ let package = Package(
         "Conformance", .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
     .target(name: "Conformance", dependencies: ["CPU", "Host", "CZlib"], cSettings: gnu),
-    .testTarget(name: "ConformanceTests", dependencies: ["Conformance", "CPU"]),
+    .testTarget(name: "ConformanceTests", dependencies: ["Conformance", "CPU", "Host"]),
     .testTarget(name: "FPUTests", dependencies: ["CPU"]),
     .testTarget(
       name: "MachineTests", dependencies: ["Machine", "Chipset", "Storage", "Host", "State"]),

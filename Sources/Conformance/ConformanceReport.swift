@@ -14,6 +14,16 @@ public struct FailureRecord: Codable, Sendable, Equatable {
   public var hash: String
   /// Field, actual, expected and difference, in words.
   public var differences: [String]
+
+  public init(
+    index: Int, name: String, bytes: String = "", hash: String = "", differences: [String]
+  ) {
+    self.index = index
+    self.name = name
+    self.bytes = bytes
+    self.hash = hash
+    self.differences = differences
+  }
 }
 
 /// The outcome of one file, as a rule one opcode.
@@ -52,7 +62,8 @@ public struct FileReport: Codable, Sendable, Equatable {
     damage = damage ?? other.damage
   }
 
-  mutating func fail(_ record: FailureRecord) {
+  /// Counts a failure and keeps its record while there is room.
+  public mutating func fail(_ record: FailureRecord) {
     failed += 1
     if failures.count < FileReport.kept { failures.append(record) }
   }

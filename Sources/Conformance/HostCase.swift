@@ -51,11 +51,11 @@
     /// Operations that must not run natively, or mean other things there.
     private static let barred: Set<String> = [
       // Far transfers and segment loads could leave the sandbox.
-      "callFar", "jmpFar", "retFar", "iret", "les", "lds", "lss", "lfs", "lgs", "popSeg",
+      "callFar", "jmpFar", "retFar", "iret", "lss", "lfs", "lgs",
       "sysenter", "sysexit", "int1",
       // Told differently by every processor, or by the host's kernel.
       "cpuid", "rdtsc", "rdpmc", "rdmsr", "wrmsr", "sgdt", "sidt", "sldt", "str", "smsw", "lmsw",
-      "lar", "lsl", "verr", "verw", "lldt", "ltr", "lgdt", "lidt", "invlpg", "movTR", "movCR",
+      "lldt", "ltr", "lgdt", "lidt", "invlpg", "movTR", "movCR",
       "movDR", "rsm", "ud0", "ud1", "clts", "invd", "wbinvd",
       // The x87 has suites of its own.
       "fpu", "fwait", "fxsave", "fxrstor",
@@ -64,8 +64,15 @@
     /// Entries of the opcode table that may run.
     public static let entries: [Int] = OpcodeTable.shared.entries.indices.filter {
       let entry = OpcodeTable.shared.entries[$0]
-      return !barred.contains("\(entry.op)") && entry.opcode != 0x8E
+      // SS, FS and GS belong to the host's own stack and threads.
+      if "\(entry.op)" == "popSeg" && entry.opcode != 0x07 && entry.opcode != 0x1F { return false }
+      return !barred.contains("\(entry.op)")
     }
+
+    /// Selectors that both sides know: null, the LDT's and the flat ones, one beyond the LDT, levels that are not allowed.
+    static let selectors: [UInt16] = [
+      0, 1, 2, 3, 0x07, 0x0F, 0x17, 0x1F, 0x0C, 0x0E, 0x23, 0x2B, 0x28, 0x10, 0x27, 0x2F, 0x87,
+    ]
 
     /// The case of a number; the same for the same seed.
     public init(seed: UInt64, number: UInt64, entries: [Int]) {
@@ -126,6 +133,14 @@
       if line.usesModRM {
         var modrm = UInt8(truncatingIfNeeded: r.next())
         if r.oneIn(3) { modrm |= 0xC0 }
+        // As register forms these two are VEX prefixes.
+        if modrm >= 0xC0 && (name == "les" || name == "lds") { modrm &= 0xBF }
+        if line.opcode == 0x8E { modrm = modrm & 0xC7 | [0, 0, 3, 3, 1, 6, 7][r.below(7)] << 3 }
+        if ["movSeg", "lar", "lsl", "verr", "verw"].contains(name), modrm >= 0xC0, !r.oneIn(8) {
+          let n = Int(modrm & 7)
+          let value = HostCase.selectors[r.below(HostCase.selectors.count)]
+          state.registers[n] = state.registers[n] & 0xFFFF_0000 | UInt32(value)
+        }
         if line.digit >= 0 { modrm = modrm & 0xC7 | UInt8(line.digit) << 3 }
         bytes.append(modrm)
         fixed = bytes.count

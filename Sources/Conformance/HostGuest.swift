@@ -39,7 +39,7 @@
       s.pointee.cr0 = 0x8000_0031
       s.pointee.cr3 = At.directory
       s.pointee.gdtBase = HostGuest.system + At.gdt
-      s.pointee.gdtLimit = 0xFF
+      s.pointee.gdtLimit = 0x7F
       s.pointee.idtBase = HostGuest.system + At.idt
       s.pointee.idtLimit = 0x7FF
       cpu.flushTLB()
@@ -66,12 +66,16 @@
       descriptor(At.gdt + 0x10, 0x0000_FFFF, 0x00CF_9300)
       descriptor(At.gdt + 0x20, 0x0000_FFFF, 0x00CF_FB00)
       descriptor(At.gdt + 0x28, 0x0000_FFFF, 0x00CF_F300)
+      // Linux's 64-bit code segment: to 32-bit code readable like any other.
+      descriptor(At.gdt + 0x30, 0x0000_FFFF, 0x00AF_FB00)
+      // And the segment whose limit holds the processor's number: read-only, expand-down.
+      descriptor(At.gdt + 0x78, 0x0000_0000, 0x0040_F500)
       let base = (HostProcessor.base & 0xFFFF) << 16
       let high = HostProcessor.base & 0xFF00_0000 | HostProcessor.base >> 16 & 0xFF
-      descriptor(At.ldt + 0x00, base | 0xFFFF, high | 0x0000_FB00)
-      descriptor(At.ldt + 0x08, base | 0xFFFF, high | 0x0000_F300)
-      descriptor(At.ldt + 0x10, base | 0xFFFF, high | 0x0040_FB00)
-      descriptor(At.ldt + 0x18, base | 0xFFFF, high | 0x0040_F300)
+      descriptor(At.ldt + 0x00, base | 0xFFFF, high | 0x0010_FB00)
+      descriptor(At.ldt + 0x08, base | 0xFFFF, high | 0x0010_F300)
+      descriptor(At.ldt + 0x10, base | 0xFFFF, high | 0x0050_FB00)
+      descriptor(At.ldt + 0x18, base | 0xFFFF, high | 0x0050_F300)
       put(At.tss + 4, HostGuest.system + At.stackTop)
       put(At.tss + 8, 0x10)
       put(At.tss + 0x64, 0x0068_0000)
@@ -171,6 +175,8 @@
       for n in 0..<8 { after.registers[n] = cpu[n] }
       after.registers[4] = pop()
       after.cr2 = s.pointee.cr2
+      after.ds = cpu[segment: SegmentRegister.ds].selector
+      after.es = cpu[segment: SegmentRegister.es].selector
       return after
     }
   }

@@ -49,7 +49,12 @@ import Host
       if entries.isEmpty { throw HostError("no instruction matches '\(filter)'") }
       var r = CaseRandom(seed)
       for at in stride(from: 0, to: HostProcessor.size, by: 4) {
-        pattern.storeBytes(of: r.edge(), toByteOffset: at, as: UInt32.self)
+        var value = r.edge()
+        // Selectors for what loads segment registers from memory.
+        if r.oneIn(6) {
+          value = value << 16 | UInt32(HostCase.selectors[r.below(HostCase.selectors.count)])
+        }
+        pattern.storeBytes(of: value, toByteOffset: at, as: UInt32.self)
       }
       memset(pattern + HostProcessor.codeOffset, 0xF4, 4096)
       memcpy(native.memory, pattern, HostProcessor.size)
@@ -103,6 +108,10 @@ import Host
         for (n, name) in ["EAX", "ECX", "EDX", "EBX", "ESP", "EBP", "ESI", "EDI"].enumerated() {
           note(name, apus.registers[n], host.registers[n])
         }
+        // On the way through the kernel a null selector loses its RPL.
+        let visible = { (selector: UInt16) in UInt32(selector < 4 ? 0 : selector) }
+        note("DS", visible(apus.ds), visible(host.ds))
+        note("ES", visible(apus.es), visible(host.es))
         let mask = test.flagsMask(host.vector)
         note("EFLAGS", apus.eflags & mask, host.eflags & mask)
       }
@@ -139,12 +148,19 @@ import Host
     ) -> String? {
       switch "\(OpcodeTable.shared.entries[test.entry].op)" {
       case "pushSeg":
-        if test.operand32 && apus.vector == 1 && [12, 13, 14].contains(host.vector) {
+        if test.operand32 && apus.vector != host.vector && [12, 13, 14].contains(host.vector) {
           return "PUSH of a segment register as a doubleword: the upper word is checked or not"
         }
         let upper = differences.allSatisfy { $0.hasPrefix("[") && $0.hasSuffix("host 0x00") }
         return test.operand32 && upper && differences.count <= 2
           ? "PUSH of a segment register as a doubleword: the upper word is zero or left alone" : nil
+      case "popSeg":
+        return test.operand32 && apus.vector != host.vector && [12, 13, 14].contains(host.vector)
+          ? "POP of a segment register as a doubleword: the upper word is checked or not" : nil
+      case "lsl":
+        return host.vector == 1 && apus.vector == 1 && differences.count == 1
+          && !differences[0].hasPrefix("EFLAGS") && !differences[0].hasPrefix("EIP")
+          ? "LSL of the host kernel's segment 78h, whose limit tells the processor's number" : nil
       case "popa":
         return apus.vector == host.vector && host.vector != 1
           && differences.allSatisfy { $0.hasPrefix("E") && !$0.hasPrefix("EIP") }

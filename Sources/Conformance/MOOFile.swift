@@ -10,6 +10,13 @@ public struct VectorFileError: Error, CustomStringConvertible {
   public var path: String
   public var offset: Int
   public var reason: String
+
+  public init(path: String, offset: Int, reason: String) {
+    self.path = path
+    self.offset = offset
+    self.reason = reason
+  }
+
   public var description: String { "\(path): at offset \(offset): \(reason)" }
 }
 

@@ -40,6 +40,9 @@
       public var vector: UInt8 = 0
       public var errorCode: UInt32 = 0
       public var cr2: UInt32 = 0
+      /// Selectors afterwards.
+      public var ds: UInt16 = 0
+      public var es: UInt16 = 0
 
       public init() {}
     }
@@ -83,6 +86,9 @@
       /// A stack below 4 GiB to leave from.
       static let lowStack = 19
       static let result = 20
+      /// DS and ES as the handler found them.
+      static let ds = 40
+      static let es = 41
       static let count = 64
     }
 
@@ -194,8 +200,18 @@
       // pushfq; and qword [rsp], ~44000h; popfq; mov rax, handler; jmp rax
       let target = UInt64(UInt(bitPattern: unsafeBitCast(handler, to: Int.self)))
       var stub: [UInt8] = [0x9C, 0x48, 0x81, 0x24, 0x24, 0xFF, 0xBF, 0xFB, 0xFF, 0x9D, 0x48, 0xB8]
-      for n in 0..<8 { stub.append(UInt8(truncatingIfNeeded: target >> UInt64(8 * n))) }
-      stub += [0xFF, 0xE0]
+      func append(_ value: UInt64) {
+        for n in 0..<8 { stub.append(UInt8(truncatingIfNeeded: value >> UInt64(8 * n))) }
+      }
+      append(target)
+      // Before that: mov eax, ds; mov [slot], rax; the same for es.
+      let tail = Array(stub)
+      stub = []
+      for (slot, code) in [(Slot.ds, UInt8(0xD8)), (Slot.es, 0xC0)] {
+        stub += [0x8C, code, 0x48, 0xA3]
+        append(UInt64(UInt(bitPattern: context + slot)))
+      }
+      stub += tail + [0xFF, 0xE0]
       (thunk + HostProcessor.handlerOffset).copyMemory(from: stub, byteCount: stub.count)
       action.__sigaction_handler.sa_sigaction = unsafeBitCast(
         thunk + HostProcessor.handlerOffset, to: Handler.self)
@@ -262,6 +278,8 @@
       after.vector = UInt8(truncatingIfNeeded: result[10])
       after.errorCode = UInt32(truncatingIfNeeded: result[11])
       after.cr2 = UInt32(truncatingIfNeeded: result[12])
+      after.ds = UInt16(truncatingIfNeeded: context[Slot.ds])
+      after.es = UInt16(truncatingIfNeeded: context[Slot.es])
       return after
     }
   }

@@ -78,7 +78,7 @@ struct ConformCommand: ParsableCommand {
     commandName: "apus conform",
     abstract: "Runs test suites of processors against Apus's own.",
     discussion: ConformExit.help,
-    subcommands: [ConformSuites.self, ConformMerge.self, ConformHost.self],
+    subcommands: [ConformSuites.self, ConformMerge.self, ConformHost.self, ConformPrograms.self],
     defaultSubcommand: ConformSuites.self)
 }
 

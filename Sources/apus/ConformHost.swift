@@ -36,6 +36,8 @@ struct ConformHost: ParsableCommand {
   var show = 2
   @Option(help: ArgumentHelp("Every N-th case, from the K-th on.", valueName: "k/n"))
   var shard: String?
+  @Option(help: ArgumentHelp("Write a report that merge can join.", valueName: "file"))
+  var json: String?
 
   mutating func run() throws {
     guard let model = CPUModel.named(cpu) else {
@@ -50,6 +52,7 @@ struct ConformHost: ParsableCommand {
       }
       var failed = 0
       var byOperation: [String: Int] = [:]
+      var file = FileReport(suite: "host", name: "seed \(seed)")
       let isTerminal = HostTerminal.isTerminal(2)
       let start = HostClock.nanoseconds()
       var number = only ?? (first &+ UInt64(part.0 - 1))
@@ -58,6 +61,10 @@ struct ConformHost: ParsableCommand {
         if let failure = run.run(number: number) {
           failed += 1
           byOperation[failure.operation, default: 0] += 1
+          file.fail(
+            FailureRecord(
+              index: Int(clamping: failure.number), name: failure.operation,
+              differences: failure.text.split(separator: "\n").map(String.init)))
           if byOperation[failure.operation]! <= show {
             ConformProgram.print("case \(failure.number): \(failure.text)")
           }
@@ -70,6 +77,12 @@ struct ConformHost: ParsableCommand {
       }
       if isTerminal { HostFiles.print(Array("\r\u{1B}[K".utf8), toError: true) }
       let seconds = Double(HostClock.nanoseconds() &- start) / 1e9
+      file.passed = Int(clamping: run.cases) - failed
+      file.byRule = run.byRule
+      var report = ConformanceReport(model: model.name)
+      report.files = [file]
+      report.seconds = seconds
+      try ConformProgram.write(report, json: json, junit: nil)
       for (name, count) in byOperation.sorted(by: { $0.key < $1.key }) {
         ConformProgram.print("\(name): \(count) differ")
       }
