@@ -84,6 +84,7 @@ let package = Package(
         "SDLFrontend", "Machine", "Chipset", "Video",
         .target(name: "CSDL2", condition: .when(traits: ["SDL"])),
       ]),
+    .testTarget(name: "WindowTests", dependencies: ["apus", "Machine", "Chipset", "Video"]),
     .testTarget(name: "VideoTests", dependencies: ["Video", "Bus", "State", "CZlib"]),
     .testTarget(name: "StorageTests", dependencies: ["Storage", "State"]),
     .testTarget(

@@ -1,0 +1,161 @@
+// The program in a real window on a virtual display: keys in, pictures out, how it ends, how little it does when the guest rests.
+
+import Chipset
+import Foundation
+import Machine
+import Testing
+import Video
+
+/// Hides the cursor, then writes keys to the screen until Enter, then writes 1 to port F4h.
+///
+///     mov ah, 1 / mov cx, 2000h / int 10h / mov ax, 0E3Eh / int 10h
+///     next: xor ax, ax / int 16h / cmp al, 13 / je end / mov ah, 0Eh / xor bx, bx / int 10h / jmp next
+///     end: mov al, 1 / out 0F4h, al / jmp $
+private let echo: [UInt8] = [
+  0xB4, 0x01, 0xB9, 0x00, 0x20, 0xCD, 0x10, 0xB8, 0x3E, 0x0E, 0xCD, 0x10, 0x31, 0xC0, 0xCD, 0x16,
+  0x3C, 0x0D, 0x74, 0x08, 0xB4, 0x0E, 0x31, 0xDB, 0xCD, 0x10, 0xEB, 0xF0, 0xB0, 0x01, 0xE6, 0xF4,
+  0xEB, 0xFE,
+]
+/// Asks for a key without waiting, again and again; then writes 1 to port F4h.
+///
+///     next: mov ah, 1 / int 16h / jz next / xor ax, ax / int 16h / mov al, 1 / out 0F4h, al / jmp $
+private let poll: [UInt8] = [
+  0xB4, 0x01, 0xCD, 0x16, 0x74, 0xFA, 0x31, 0xC0, 0xCD, 0x16, 0xB0, 0x01, 0xE6, 0xF4, 0xEB, 0xFE,
+]
+
+/// A 1.44 MB floppy that boots `code`.
+private func floppy(_ code: [UInt8]) -> [UInt8] {
+  var image = code + [UInt8](repeating: 0, count: 1_474_560 - code.count)
+  image[510] = 0x55
+  image[511] = 0xAA
+  return image
+}
+
+/// A folder with the floppy in it, which goes away.
+private final class Scratch {
+  let folder = FileManager.default.temporaryDirectory.appendingPathComponent(
+    "apus-window-\(UUID().uuidString)")
+  let image: String
+  init(_ code: [UInt8]) throws {
+    try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+    image = folder.appendingPathComponent("boot.img").path
+    try Data(floppy(code)).write(to: URL(fileURLWithPath: image))
+  }
+  deinit { try? FileManager.default.removeItem(at: folder) }
+  func path(_ name: String) -> String { folder.appendingPathComponent(name).path }
+}
+
+/// What the screen shows after `text` was typed, from a machine without a window.
+private func expected(_ text: String) throws -> Picture {
+  var configuration = MachineConfiguration()
+  configuration.exitPort = 0xF4
+  configuration.floppies[0] = MachineImage(floppy: floppy(echo), name: "boot")
+  let machine = try Machine(configuration)
+  machine.script = Script([
+    .expect(">"), .type(try KeyScript.parse(text), text), .expect(">" + text),
+  ])
+  #expect(machine.run(untilInstruction: 2_000_000_000) == .expectationMet)
+  var frame = Frame()
+  FrameRenderer().render(machine.vga, into: &frame)
+  return Picture(width: frame.width, height: frame.height, pixels: frame.pixels)
+}
+
+@Suite(.enabled(if: Tools.canTestWindows), .serialized) struct WindowTests {
+  @Test func keysGoInAndThePictureComesOut() throws {
+    let scratch = try Scratch(echo)
+    let display = try Display()
+    let window = try Window(display, [scratch.image, "--exit-port", "f4", "--snapshot"])
+    func shows(_ text: String) throws -> Bool {
+      let guest = try expected(text)
+      var wanted: Picture?
+      var last = 255.0
+      let seen = try eventually {
+        // The whole window is the picture, 4 to 3 like the screen.
+        guard let picture = try window.picture() else { return false }
+        if wanted?.width != picture.width {
+          wanted = guest.scaled(to: picture.width, picture.height)
+        }
+        last = wanted!.difference(picture)
+        // A single other character is 0.1 or more.
+        return last < 0.02
+      }
+      if !seen { print("the mean difference from '\(text)' is \(last)") }
+      return seen
+    }
+    #expect(try shows(""))
+    try display.xdotool("type", "--delay", "60", "Ab(9_\"")
+    #expect(try shows("Ab(9_\""))
+
+    // The window loses the focus while Shift is held: it must not stay down for the guest.
+    try display.xdotool("keydown", "shift")
+    try display.xdotool("windowunmap", "--sync", window.id)
+    try display.xdotool("keyup", "shift")
+    try display.xdotool("windowmap", "--sync", window.id)
+    try window.focus()
+    try display.xdotool("type", "--delay", "60", "x1")
+    #expect(try shows("Ab(9_\"x1"))
+
+    try display.xdotool("windowsize", "--sync", window.id, "720", "540")
+    #expect(try shows("Ab(9_\"x1"))
+
+    try display.xdotool("key", "Return")
+    #expect(window.end() == 3)
+    let errors = window.errors.fileHandleForReading.availableData
+    #expect(errors.isEmpty, "\(String(decoding: errors, as: UTF8.self))")
+  }
+
+  #if os(Linux)
+    /// A guest that waits for a key needs next to nothing, also when it asks for it without halting.
+    @Test(arguments: [echo, poll])
+    func aGuestAtRestRestsTheHost(code: [UInt8]) throws {
+      let scratch = try Scratch(code)
+      let display = try Display()
+      let window = try Window(display, [scratch.image, "--exit-port", "f4", "--snapshot"])
+      func seconds() throws -> Double {
+        let path = "/proc/\(window.process.processIdentifier)/stat"
+        let text = try String(contentsOfFile: path, encoding: .utf8)
+        let fields = text[text.lastIndex(of: ")")!...].split(separator: " ")
+        return (Double(fields[12])! + Double(fields[13])!) / Double(sysconf(Int32(_SC_CLK_TCK)))
+      }
+      // The boot may take its time; at some time there is a quiet second. The aim is 3 %, and a loaded host measures badly.
+      var share = 1.0
+      let quiet = try eventually {
+        let (before, start) = (try seconds(), Date())
+        usleep(2_000_000)
+        share = (try seconds() - before) / Date().timeIntervalSince(start)
+        return share < 0.06
+      }
+      #expect(quiet, "\(share) of a processor")
+      try display.xdotool("key", "Return")
+      #expect(window.end() == 3)
+    }
+  #endif
+}
+
+@Suite(.enabled(if: Tools.hasWindow)) struct DummyDriverTests {
+  @Test func theSamePictureWithoutADisplay() throws {
+    let scratch = try Scratch(echo)
+    func run(_ name: String, _ more: [String]) throws -> Data {
+      let process = Process()
+      process.executableURL = URL(fileURLWithPath: try #require(Tools.apus))
+      process.arguments =
+        [
+          scratch.image, "--exit-port", "f4", "--snapshot", "--expect", ">", "--type",
+          "Ab(9<enter>",
+          "--screenshot", scratch.path(name), "--timeout", "40",
+        ] + more
+      var environment = ProcessInfo.processInfo.environment
+      environment["SDL_VIDEODRIVER"] = "dummy"
+      environment["SDL_AUDIODRIVER"] = "dummy"
+      process.environment = environment
+      try process.run()
+      process.waitUntilExit()
+      #expect(process.terminationStatus == 3)
+      return try Data(contentsOf: URL(fileURLWithPath: scratch.path(name)))
+    }
+    let inWindow = try run("window.png", [])
+    let headless = try run("headless.png", ["--headless"])
+    #expect(inWindow == headless)
+    #expect(inWindow.count > 1000)
+  }
+}
