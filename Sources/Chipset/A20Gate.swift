@@ -1,41 +1,29 @@
 // The A20 gate and port 92h (IBM PS/2 Technical Reference; 82371SB).
 //
-// Owns: the OR of the two things that open the gate, system control port A. Must not know: the memory behind the gate.
+// Owns: the latch that opens the gate, system control port A. Must not know: the memory behind the gate.
 //
-//   92h  bit 0 going high resets the processor, bit 1 opens A20, the others are stored
+//   92h  bit 0 going high resets the processor, bit 1 is the gate, the others are stored
+//
+// Boards once had two gates and a line that was open while either was. Chip sets that watch for the keyboard controller's command
+// have one latch instead, which both ways write and read. Firmware leaves the line open for today's programs, so with two gates a
+// memory manager that knows only one way could never close it.
 
 import Bus
 import State
 
-/// Address line 20: open while the keyboard controller or port 92h says so.
+/// Address line 20: as the keyboard controller or port 92h last said.
 public final class A20Gate {
   /// High: A20 follows the processor. Low: it is forced to 0.
   public let output = Signal()
-  private var controller = true
-  private var portA = false
 
   /// Open, as after power-on, when the processor fetches from the top of memory.
   public init() { output.restore(level: true) }
 
-  func set(controller level: Bool) {
-    controller = level
-    output.set(controller || portA)
-  }
+  var isOpen: Bool { output.level }
 
-  func set(portA level: Bool) {
-    portA = level
-    output.set(controller || portA)
-  }
+  func set(_ level: Bool) { output.set(level) }
 
-  func restore(controller level: Bool) {
-    controller = level
-    output.restore(level: controller || portA)
-  }
-
-  func restore(portA level: Bool) {
-    portA = level
-    output.restore(level: controller || portA)
-  }
+  func restore(_ level: Bool) { output.restore(level: level) }
 }
 
 /// Port 92h: fast A20 and fast reset.
@@ -51,12 +39,14 @@ public final class SystemPortA: PortDevice {
     self.request = request
   }
 
-  public func readPort(_ port: UInt16, width: Int) -> UInt32 { UInt32(value) }
+  public func readPort(_ port: UInt16, width: Int) -> UInt32 {
+    UInt32(value & ~2 | (gate.isOpen ? 2 : 0))
+  }
 
   public func writePort(_ port: UInt16, _ newValue: UInt32, width: Int) {
     let old = value
     value = UInt8(truncatingIfNeeded: newValue)
-    gate.set(portA: value & 2 != 0)
+    gate.set(value & 2 != 0)
     if value & 1 != 0 && old & 1 == 0 {
       // The pulse is over when the processor starts again, so the next write can reset once more.
       value &= ~1
@@ -66,12 +56,13 @@ public final class SystemPortA: PortDevice {
 
   public func reset(_ kind: ResetKind) {
     value = 0
-    gate.set(portA: false)
   }
 
-  public func save(to writer: inout StateWriter) { writer.write(value) }
+  public func save(to writer: inout StateWriter) {
+    writer.write(value & ~2 | (gate.isOpen ? 2 : 0))
+  }
   public func restore(from reader: inout StateReader, version: UInt16) throws(StateError) {
     value = try reader.read()
-    gate.restore(portA: value & 2 != 0)
+    gate.restore(value & 2 != 0)
   }
 }

@@ -1,7 +1,7 @@
 // The 8042 keyboard and auxiliary device controller (IBM PS/2 Technical Reference, Keyboard/Auxiliary Device Controller).
 //
 // Owns: command byte and RAM, output and input buffers, the serial lines to keyboard and mouse with their delays in virtual time, set 2
-// translation, IRQ 1 and 12, its half of the A20 gate, the reset pulse. Must not know: keys, the processor.
+// translation, IRQ 1 and 12, the A20 gate, the reset pulse. Must not know: keys, the processor.
 //
 //   60h  read: output buffer    write: data for the keyboard, or the argument of a command
 //   64h  read: status: 0 OBF, 1 IBF, 2 SYS, 3 last write was a command, 4 not locked, 5 OBF is from the mouse, 6 timeout, 7 parity
@@ -46,7 +46,6 @@ public final class KeyboardController8042: PortDevice {
   /// The command on port 64h whose argument comes next, or 0.
   private var command: UInt8 = 0
   private var lastWriteWasCommand = false
-  private var a20 = true
   /// A byte waiting for a line, and whether it is for the mouse.
   private var input: (byte: UInt8, isAux: Bool)?
   private var line = Line.idle
@@ -234,7 +233,7 @@ public final class KeyboardController8042: PortDevice {
 
   private var outputPort: UInt8 {
     var value: UInt8 = 0xC1
-    if a20 { value |= 0x02 }
+    if gate.isOpen { value |= 0x02 }
     if outputFull { value |= outputIsAux ? 0x20 : 0x10 }
     return value
   }
@@ -245,8 +244,7 @@ public final class KeyboardController8042: PortDevice {
   }
 
   private func setA20(_ level: Bool) {
-    a20 = level
-    gate.set(controller: level)
+    gate.set(level)
   }
 
   public func reset(_ kind: ResetKind) {
@@ -278,7 +276,7 @@ public final class KeyboardController8042: PortDevice {
     writer.write(array: replies)
     writer.write(command)
     writer.write(lastWriteWasCommand)
-    writer.write(a20)
+    writer.write(gate.isOpen)
     writer.write(input != nil)
     writer.write(input?.byte ?? 0)
     writer.write(input?.isAux ?? false)
@@ -300,7 +298,7 @@ public final class KeyboardController8042: PortDevice {
     if replies.count > 16 { throw reader.error("too many controller replies") }
     command = try reader.read()
     lastWriteWasCommand = try reader.readBool()
-    a20 = try reader.readBool()
+    let a20 = try reader.readBool()
     let waits = try reader.readBool()
     let byte = try reader.read(UInt8.self)
     let isAux = try reader.readBool()
@@ -315,6 +313,6 @@ public final class KeyboardController8042: PortDevice {
     irq12.restore(level: try reader.readBool())
     try keyboard.restore(from: &reader)
     try mouse.restore(from: &reader)
-    gate.restore(controller: a20)
+    gate.restore(a20)
   }
 }

@@ -80,18 +80,21 @@ import Testing
     #expect(board.in(0x60) == 0x43)
   }
 
-  @Test func a20IsTheOrOfBothGates() {
+  @Test func a20IsOneLatchForTheControllerAndPort92() {
     let board = Board()
     #expect(board.gate.output.level)
+    board.out(0x92, 0x02)
     board.out(0x64, 0xD1)
     board.out(0x60, 0xDD)
-    #expect(!board.gate.output.level)
+    #expect(!board.gate.output.level, "the controller closes what port 92h opened")
+    #expect(board.in(0x92) & 0x02 == 0)
     board.out(0x92, 0x02)
     #expect(board.gate.output.level)
     board.out(0x64, 0xD0)
-    #expect(board.in(0x60) & 0x02 == 0)
+    #expect(board.in(0x60) & 0x02 == 0x02)
+    board.out(0x64, 0xDF)
     board.out(0x92, 0x00)
-    #expect(!board.gate.output.level)
+    #expect(!board.gate.output.level, "and the other way round")
     board.out(0x64, 0xDF)
     #expect(board.gate.output.level)
     board.out(0x64, 0xDD)
