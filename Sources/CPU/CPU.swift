@@ -38,7 +38,7 @@ public final class CPU {
   /// The last control transfers (from, to), for reports; see `recordBranch`.
   var branchRing: [(from: UInt32, to: UInt32)] = Array(repeating: (0, 0), count: 16)
   var branchIndex = 0
-  /// Linear addresses of the last blocks run, for reports.
+  /// Linear addresses of the last 32 blocks run, for reports; not part of saved states.
   let trail: UnsafeMutablePointer<UInt32>
   var trailIndex = 0
   /// The decoder for this model.

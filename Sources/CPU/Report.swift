@@ -47,6 +47,8 @@ public struct CPUSnapshot: Codable, Sendable, Equatable {
   public var code: [UInt8]
   /// Far transfers and interrupts, oldest first.
   public var branches: [Branch]
+  /// Where the last stretches of code without a taken branch began (linear), oldest first.
+  public var path: [UInt32]
   /// Control word, status word (with TOP), tag bits (1: empty).
   public var fpuControl: UInt16
   public var fpuStatus: UInt16
@@ -70,6 +72,7 @@ extension CPU {
       let b = branchRing[(branchIndex &+ n) & 15]
       if b.from != 0 || b.to != 0 { branches.append(.init(from: b.from, to: b.to)) }
     }
+    let path = (max(0, trailIndex &- 32)..<trailIndex).map { trail[$0 & 31] }
     let physical = CPU.registers(of: f)
     return CPUSnapshot(
       model: model.name,
@@ -86,7 +89,7 @@ extension CPU {
       cr0: p.cr0, cr2: p.cr2, cr3: p.cr3, cr4: p.cr4,
       debug: [p.dr.0, p.dr.1, p.dr.2, p.dr.3, p.dr6, p.dr7],
       gdtBase: p.gdtBase, gdtLimit: p.gdtLimit, idtBase: p.idtBase, idtLimit: p.idtLimit,
-      code: peekBytes(cs.base &+ eip, count: 16), branches: branches,
+      code: peekBytes(cs.base &+ eip, count: 16), branches: branches, path: path,
       fpuControl: f.cw, fpuStatus: f.sw | UInt16(f.top & 7) << 11, fpuEmpty: f.empty,
       fpuStack: (0..<8).map { n in
         let r = physical[(Int(f.top) &+ n) & 7]
@@ -179,6 +182,13 @@ extension CPU {
     if !c.branches.isEmpty {
       lines.append("last far transfers and interrupts (linear), newest last:")
       for b in c.branches { lines.append("  \(digits(b.from, 8)) -> \(digits(b.to, 8))") }
+    }
+    if !c.path.isEmpty {
+      lines.append("last blocks of code (linear), newest last:")
+      for row in stride(from: 0, to: c.path.count, by: 8) {
+        let part = c.path[row..<min(row + 8, c.path.count)].map { digits($0, 8) }
+        lines.append("  " + part.joined(separator: " "))
+      }
     }
     if c.fpuEmpty != 0xFF && (c.fpuEmpty != 0 || c.fpuStatus != 0 || c.fpuControl != 0x40) {
       lines.append(

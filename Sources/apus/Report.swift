@@ -195,6 +195,7 @@ struct RunReport {
       ] + control + [
         ("debug", numbers(c.debug)),
         ("code", .array(c.code.map { .number(UInt64($0)) })), ("branches", .array(branches)),
+        ("path", .array(c.path.map { .number(UInt64($0)) })),
       ])
   }
 }
