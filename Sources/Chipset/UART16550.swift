@@ -141,6 +141,10 @@ public final class UART16550: PortDevice {
     modemChanged(from: before)
   }
 
+  /// Whether the guest has set the line up. Input that is there before (piped into the emulator) waits for it: at the reset state,
+  /// five bits without parity, it would only be garbled.
+  private var isLineSet: Bool { lcr & 0x7F != 0 }
+
   // MARK: Timing
 
   private var fifo: Bool { fcr & 1 != 0 }
@@ -182,13 +186,13 @@ public final class UART16550: PortDevice {
 
   /// Lets the next byte of the back end arrive after its time on the line.
   private func expect() {
-    guard inputCount > 0, !loop, clock.deadline(of: arrived) == nil else { return }
+    guard inputCount > 0, !loop, isLineSet, clock.deadline(of: arrived) == nil else { return }
     if receiver.count >= capacity && !losesInput { return }
     clock.schedule(arrived, after: characterTime)
   }
 
   private func arrive() {
-    guard inputCount > 0, !loop else { return }
+    guard inputCount > 0, !loop, isLineSet else { return }
     if receiver.count >= capacity && !losesInput { return }
     let item = input[inputHead]
     inputHead += 1
@@ -330,6 +334,7 @@ public final class UART16550: PortDevice {
     case 3:
       let before = lcr
       lcr = value
+      expect()
       if (before ^ value) & 0x40 != 0 {
         if loop {
           if value & 0x40 != 0 { push(0x1800) }
