@@ -221,6 +221,8 @@ public final class PIC8259Pair: PortDevice {
   private var master = PIC8259(isMaster: true)
   private var slave = PIC8259(isMaster: false)
   private let inputs: [Signal]
+  /// Told of each change of a request line, for a second controller on the same lines.
+  public var lineChanged: (Int, Bool) -> Void = { _, _ in }
 
   public init() {
     inputs = (0..<16).map { _ in Signal() }
@@ -248,6 +250,7 @@ public final class PIC8259Pair: PortDevice {
       slave.setLine(UInt8(n - 8), level)
     }
     update()
+    lineChanged(n, level)
   }
 
   private func update() {
