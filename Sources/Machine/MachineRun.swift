@@ -31,6 +31,9 @@ extension Machine {
   /// A slice in virtual nanoseconds: how long input may wait.
   private static let slice: UInt64 = 1_000_000
 
+  /// When bytes for the serial ports are let in, in virtual nanoseconds after power-on.
+  private static let firstSerialInput: UInt64 = 1_000_000_000
+
   /// Shortens the present run of the processor to the next event.
   func updateDeadline() {
     cpu.setDeadline(min(sliceEnd, clock.instruction(atNanoseconds: clock.nextDeadline)))
@@ -45,9 +48,12 @@ extension Machine {
     while true {
       if input.hasPending || input.hasBlocked {
         if let stop = input.stopReason { return .host(stop) }
-        for event in input.take(room: { [serial] in
-          serial.indices.contains($0) ? serial[$0].inputRoom : Int.max
-        }) {
+        // Bytes that come during the self-test would be lost when the BIOS sets the ports up.
+        let isReady = clock.now >= Machine.firstSerialInput
+        let events = input.take { [serial] in
+          serial.indices.contains($0) ? (isReady ? serial[$0].inputRoom : 0) : Int.max
+        }
+        for event in events {
           take(event)
         }
       }
