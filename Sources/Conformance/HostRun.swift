@@ -23,6 +23,7 @@ import Host
     private let seed: UInt64
     private let pattern: UnsafeMutableRawPointer
     private let entries: [Int]
+    private let disassembler: Disassembler
     private static let repeats = 40
     /// Cases run, and those among them whose result is undefined and was not compared.
     public private(set) var cases: UInt64 = 0
@@ -35,6 +36,7 @@ import Host
     /// - Parameter filter: operations or opcodes, * and ?, separated by commas; empty: all.
     public init(seed: UInt64, model: CPUModel, filter: String = "") throws(HostError) {
       self.seed = seed
+      disassembler = Disassembler(model: model)
       native = try HostProcessor()
       guest = try HostGuest(model: model)
       pattern = .allocate(byteCount: HostProcessor.size, alignment: 4096)
@@ -219,13 +221,14 @@ import Host
     }
 
     private func describe(_ test: HostCase, _ differences: [String]) -> String {
-      let line = OpcodeTable.shared.entries[test.entry]
       let names = ["eax", "ecx", "edx", "ebx", "esp", "ebp", "esi", "edi"]
       let registers = zip(names, test.state.registers).map { "\($0)=\(hex($1, 8).dropFirst(2))" }
-      let operands = [line.operands.0, line.operands.1, line.operands.2].filter { $0 != .none }
+      let padded = test.bytes + [UInt8](repeating: 0xF4, count: 15)
+      let text =
+        disassembler.text(padded, big: test.mode != .small, eip: test.state.eip)?.text ?? "(bad)"
       let bytes = test.bytes.map { hexByte($0) }.joined(separator: " ")
       return """
-        \(test.mode) \(line.op) \(operands.map { "\($0)" }.joined(separator: ","))  (\(bytes))
+        \(test.mode)  \(text)  (\(bytes))
           \(registers.joined(separator: " ")) eip=\(hex(test.state.eip, 8).dropFirst(2)) \
         eflags=\(hex(test.state.eflags, 8).dropFirst(2))
           \(differences.prefix(12).joined(separator: "\n  "))

@@ -248,7 +248,8 @@ public func readMaybeCompressed(_ path: String) throws(VectorFileError) -> [UInt
   guard let file = gzopen(path, "rb") else {
     throw VectorFileError(path: path, offset: 0, reason: "cannot be opened")
   }
-  defer { gzclose(file) }
+  var isOpen = true
+  defer { if isOpen { gzclose(file) } }
   var bytes: [UInt8] = []
   var buffer = [UInt8](repeating: 0, count: 1 << 18)
   while true {
@@ -256,7 +257,17 @@ public func readMaybeCompressed(_ path: String) throws(VectorFileError) -> [UInt
     if n < 0 {
       throw VectorFileError(path: path, offset: bytes.count, reason: "damaged gzip data")
     }
-    if n == 0 { return bytes }
+    if n == 0 {
+      // Only closing tells that compressed data ended early.
+      isOpen = false
+      if gzclose(file) != Z_OK {
+        throw VectorFileError(path: path, offset: bytes.count, reason: "the gzip data end early")
+      }
+      return bytes
+    }
     bytes.append(contentsOf: buffer[0..<Int(n)])
+    if bytes.count > 1 << 30 {
+      throw VectorFileError(path: path, offset: bytes.count, reason: "more than a gigabyte")
+    }
   }
 }

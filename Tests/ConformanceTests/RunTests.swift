@@ -198,4 +198,21 @@ import Testing
     #expect(text.contains("failures=\"1\""))
     #expect(text.contains("name=\"01\""))
   }
+
+  @Test(
+    arguments: [
+      ([0x01, 0xD8], false, "add ax,bx"), ([0x66, 0x01, 0xD8], false, "add eax,ebx"),
+      ([0x80, 0x47, 0xFE, 0x12], false, "add byte [bx-2],0x12"),
+      ([0x36, 0x8B, 0x84, 0x8D, 0, 1, 0, 0], true, "mov eax,dword [ebp+ecx*4+0x100]"),
+      ([0x2E, 0xA1, 0x34, 0x12], false, "mov ax,word [cs:0x1234]"),
+      ([0xEB, 0xFE], true, "jmp 0x1000"), ([0xF3, 0xA5], false, "rep movsw"),
+      ([0xEA, 0, 0, 0, 0xF0], false, "jmp far 0xf000:0"), ([0x8E, 0xD8], false, "mov ds,ax"),
+      ([0x0F, 0xA4, 0xC3, 5], true, "shld ebx,eax,5"), ([0x98], true, "cwde"),
+      ([0x0F, 0x0A], true, "(bad)"),
+    ] as [([UInt8], Bool, String)])
+  func instructionsAreShownInIntelsNotation(bytes: [UInt8], big: Bool, text: String) {
+    let shown = Disassembler(model: .pentium2).text(bytes, big: big, eip: 0x1000)
+    #expect(shown?.text == text)
+    #expect(text == "(bad)" || shown?.length == bytes.count)
+  }
 }
