@@ -66,6 +66,7 @@ let package = Package(
     .target(name: "Conformance", dependencies: ["CPU", "Host", "CZlib"], cSettings: gnu),
     .testTarget(name: "ConformanceTests", dependencies: ["Conformance", "CPU", "Host"]),
     .testTarget(name: "FPUTests", dependencies: ["CPU"]),
+    .testTarget(name: "SIMDTests", dependencies: ["CPU"]),
     .testTarget(
       name: "MachineTests", dependencies: ["Machine", "Chipset", "Storage", "Host", "State"]),
     .testTarget(name: "ApusTests", dependencies: ["apus", "Machine", "Host"]),

@@ -66,6 +66,7 @@ public final class CPU {
     gpr32 = UnsafeMutableRawPointer(s).assumingMemoryBound(to: UInt32.self)
     precondition(MemoryLayout<CPUState>.offset(of: \CPUState.segments) == 64)
     precondition(MemoryLayout<SegmentCache>.stride == 32)
+    precondition(MemoryLayout<FPUState>.offset(of: \FPUState.xmm) == 128)
     blocks = try BlockCache()
     decoder = Decoder(model: model)
     trail = .allocate(capacity: 32)

@@ -68,16 +68,23 @@ public struct CPUModel: Sendable, Equatable {
   public static let pentium = CPUModel(
     name: "pentium", signature: 0x0525,
     features: [.i486, .cpuid, .cx8, .tsc, .msr, .vme, .de, .pse, .apic], cacheDescriptors: nil)
-  /// Pentium II (Deschutes), without MMX for now.
+  /// Pentium with MMX technology (P55C).
+  public static let pentiumMMX = CPUModel(
+    name: "pentium-mmx", signature: 0x0543,
+    features: [.i486, .cpuid, .cx8, .tsc, .msr, .vme, .de, .pse, .apic, .rdpmc, .mmx],
+    cacheDescriptors: nil)
+  /// What all of the P6 family has.
+  private static let p6Features: CPUFeatures = [
+    .i486, .cpuid, .cx8, .tsc, .msr, .vme, .de, .pse, .pae, .pge, .cmov, .sep, .fxsr, .rdpmc, .p6,
+    .pse36, .apic, .mmx,
+  ]
+  /// Pentium II (Deschutes).
   public static let pentium2 = CPUModel(
-    name: "pentium2", signature: 0x0652,
-    features: [
-      .i486, .cpuid, .cx8, .tsc, .msr, .vme, .de, .pse, .pae, .pge, .cmov, .sep, .fxsr, .rdpmc,
-      .p6, .pse36, .apic,
-    ], cacheDescriptors: [0x0302_0101, 0, 0, 0x0C04_0843])
+    name: "pentium2", signature: 0x0652, features: p6Features,
+    cacheDescriptors: [0x0302_0101, 0, 0, 0x0C04_0843])
 
   /// Every model, oldest first.
-  public static let all: [CPUModel] = [.i386, .i486, .pentium, .pentium2]
+  public static let all: [CPUModel] = [.i386, .i486, .pentium, .pentiumMMX, .pentium2]
 
   /// The model of a name, or nil.
   public static func named(_ name: String) -> CPUModel? { all.first { $0.name == name } }

@@ -17,6 +17,8 @@ struct Decoder {
   private let entries: UnsafeMutablePointer<OpcodeEntry>
   private let index: UnsafeMutablePointer<UInt16>
   private let hasModRM: UnsafeMutablePointer<Bool>
+  private let prefixedIndex: UnsafeMutablePointer<UInt16>
+  private let takesPrefix: UnsafeMutablePointer<Bool>
 
   init(model: CPUModel) {
     features = model.features
@@ -28,6 +30,10 @@ struct Decoder {
     index.initialize(from: table.index, count: table.index.count)
     hasModRM = .allocate(capacity: table.hasModRM.count)
     hasModRM.initialize(from: table.hasModRM, count: table.hasModRM.count)
+    prefixedIndex = .allocate(capacity: table.prefixedIndex.count)
+    prefixedIndex.initialize(from: table.prefixedIndex, count: table.prefixedIndex.count)
+    takesPrefix = .allocate(capacity: table.takesPrefix.count)
+    takesPrefix.initialize(from: table.takesPrefix, count: table.takesPrefix.count)
   }
 
   /// The longest instruction.
@@ -110,7 +116,12 @@ struct Decoder {
       at += 1
       digit = Int(i.modrm >> 3 & 7)
     }
-    let number = index[opcode * 8 + digit]
+    var number = index[opcode * 8 + digit]
+    if takesPrefix[opcode] {
+      let prefix = i.hasRep ? 2 : i.hasRepne ? 3 : operand32 != big ? 1 : 0
+      i.imm2 = UInt16(prefix)
+      if prefix != 0 { number = prefixedIndex[(prefix << 8 | opcode & 0xFF) * 8 + digit] }
+    }
     if number == 0 {
       return undefined()
     }
@@ -192,6 +203,11 @@ struct Decoder {
       case .gb: i.reg = byteRegister(regField)
       case .gw, .gv: i.reg = regField * 4
       case .sw, .cd, .dd, .td: i.reg = regField
+      case .pq, .vx: i.reg = regField
+      case .qq, .wx: i.rm = rmField
+      case .nq, .ux:
+        i.rm = rmField
+        memoryOperandAllowed = !i.hasMemory
       case .zb: i.rm = byteRegister(UInt8(opcode & 7))
       case .zv: i.rm = UInt8(opcode & 7) * 4
       case .m, .mp, .ma, .mq, .ms: memoryOperandAllowed = i.hasMemory

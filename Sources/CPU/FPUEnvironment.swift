@@ -239,7 +239,7 @@ extension CPU {
     }
   }
 
-  /// The x87 part of the image; the rest is reserved on processors without SSE and left as it is.
+  /// Writes the image; what is reserved on processors without SSE is left as it is.
   private func saveExtended(_ segment: Int, _ offset: UInt32) throws(Fault) {
     let f = fpu.pointee
     try write(segment, offset, f.cw)
@@ -253,7 +253,7 @@ extension CPU {
     try write(segment, offset &+ 20, UInt32(f.fds))
     if model.features.contains(.sse) {
       try write(segment, offset &+ 24, f.mxcsr)
-      try write(segment, offset &+ 28, UInt32(0xFFFF))
+      try write(segment, offset &+ 28, mxcsrMask)
     }
     for n in 0..<8 {
       let value = st(n)
@@ -261,12 +261,24 @@ extension CPU {
       try write(segment, place, value.significand)
       try write(segment, place &+ 8, UInt64(value.signExponent))
     }
+    if imageHasXMM {
+      for n in 0..<8 {
+        let place = offset &+ 160 &+ UInt32(16 &* n)
+        try write(segment, place, xmm[n].low)
+        try write(segment, place &+ 8, xmm[n].high)
+      }
+    }
+  }
+
+  /// Whether FXSAVE and FXRSTOR handle the XMM registers.
+  private var imageHasXMM: Bool {
+    model.features.contains(.sse) && s.pointee.cr4 & CR4.osfxsr != 0
   }
 
   private func restoreExtended(_ segment: Int, _ offset: UInt32) throws(Fault) {
     if model.features.contains(.sse) {
       let mxcsr: UInt32 = try read(segment, offset &+ 24)
-      if mxcsr & 0xFFFF_0000 != 0 { throw .gp(0) }
+      if mxcsr & ~mxcsrMask != 0 { throw .gp(0) }
       fpu.pointee.mxcsr = mxcsr
     }
     let cw: UInt16 = try read(segment, offset)
@@ -285,6 +297,13 @@ extension CPU {
       let significand: UInt64 = try read(segment, place)
       let signExponent: UInt16 = try read(segment, place &+ 8)
       fpuRegisters[fpuIndex(n)] = Float80Bits(signExponent: signExponent, significand: significand)
+    }
+    if imageHasXMM {
+      for n in 0..<8 {
+        let place = offset &+ 160 &+ UInt32(16 &* n)
+        let low: UInt64 = try read(segment, place)
+        xmm[n] = XMMBits(low, try read(segment, place &+ 8))
+      }
     }
   }
 }

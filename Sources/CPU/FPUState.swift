@@ -1,4 +1,4 @@
-// The x87 register state.
+// The register state of x87, MMX and SSE.
 //
 // Owns: the layout. Must not know: arithmetic (SoftFloat80) or instructions (FPUInstructions).
 // Follows: Intel SDM volume 1, chapter 8.
@@ -16,7 +16,19 @@ public struct Float80Bits: Equatable, Sendable {
   }
 }
 
-/// Everything the x87 keeps.
+/// A 128-bit register.
+public struct XMMBits: Equatable, Sendable {
+  public var low: UInt64
+  public var high: UInt64
+
+  @inline(__always)
+  public init(_ low: UInt64 = 0, _ high: UInt64 = 0) {
+    self.low = low
+    self.high = high
+  }
+}
+
+/// Everything x87, MMX and SSE keep. The MMX registers are the significands of R0-R7.
 public struct FPUState {
   /// Physical registers R0-R7 (not rotated).
   public var r:
@@ -24,6 +36,8 @@ public struct FPUState {
       Float80Bits, Float80Bits, Float80Bits, Float80Bits,
       Float80Bits, Float80Bits, Float80Bits, Float80Bits
     )
+  /// XMM0-XMM7.
+  public var xmm: (XMMBits, XMMBits, XMMBits, XMMBits, XMMBits, XMMBits, XMMBits, XMMBits)
   /// Control word.
   public var cw: UInt16 = 0x0040
   /// Status word without TOP (bits 11-13).
@@ -38,11 +52,13 @@ public struct FPUState {
   public var fcs: UInt16 = 0
   public var fdp: UInt32 = 0
   public var fds: UInt16 = 0
-  /// MXCSR, for FXSAVE images.
+  /// Control and status of SSE.
   public var mxcsr: UInt32 = 0x1F80
 
   public init() {
     let zero = Float80Bits(signExponent: 0, significand: 0)
+    let x = XMMBits()
+    xmm = (x, x, x, x, x, x, x, x)
     r = (zero, zero, zero, zero, zero, zero, zero, zero)
   }
 }

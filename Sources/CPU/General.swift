@@ -10,6 +10,7 @@ extension CPU {
       try executeSystem(i)
       if s.pointee.halted { s.pointee.attention |= Attention.halted }
     case .ud: throw .ud
+    case .simd: try executeSIMD(i)
     case .lengthFault: throw .gp(0)
     case .inPort: try inputFromPort(i)
     case .outPort: try outputToPort(i)

@@ -30,7 +30,7 @@ enum Handler: UInt16 {
     cwd16, xchg, nop, leave16, leave32, string, fpu, system, ud, lengthFault, inPort, outPort,
     ins, outs, pusha, popa, bound, daa, das, aaa, aas, aam, aad, salc, xlat, sahf, lahf, cmc,
     clc, stc, cld, std, enter, bitTest, bitTestImm, bsf, bsr, shld, shrd, cmpxchg8, cmpxchg16,
-    cmpxchg32, cmpxchg8b, xadd8, xadd16, xadd32, bswap, loopz, loopnz, jcxz
+    cmpxchg32, cmpxchg8b, xadd8, xadd16, xadd32, bswap, loopz, loopnz, jcxz, simd
 
   /// The number of operand shapes of the arithmetic and MOV cases.
   static let shapes: UInt16 = 5

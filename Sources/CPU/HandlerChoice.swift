@@ -9,6 +9,7 @@ enum HandlerChoice {
     let (first, second, _) = entry.pointee.operands
     let wide: UInt16 = i.isOperand32 ? 2 : 1
     let op = entry.pointee.op
+    if !entry.pointee.features.isDisjoint(with: [.mmx, .sse, .sse2]) { return .simd }
     switch op {
     case .add, .or, .adc, .sbb, .and, .sub, .xor, .cmp, .test:
       let order: UInt16

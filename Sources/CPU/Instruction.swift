@@ -34,7 +34,7 @@ public struct Instruction {
   public var imm: UInt32 = 0
   /// FFFFh or FFFFFFFFh: the address size.
   public var addressMask: UInt32 = 0xFFFF
-  /// Far selector; second immediate of ENTER.
+  /// Far selector; second immediate of ENTER; mandatory prefix (`MandatoryPrefix`) of MMX and SSE instructions.
   public var imm2: UInt16 = 0
   /// Opcode (0x0F00 added for the two-byte map).
   public var opcode: UInt16 = 0

@@ -9,6 +9,7 @@ public enum OperandKind: UInt8, Sendable {
   case al, eax, cl, dx, one, zb, zv, sw, rd, cd, dd, td
   case xb, xv, xz, yb, yv, yz
   case segES, segCS, segSS, segDS, segFS, segGS
+  case pq, qq, nq, vx, wx, ux
 
   init(_ text: Substring) {
     switch text {
@@ -59,6 +60,12 @@ public enum OperandKind: UInt8, Sendable {
     case "ds": self = .segDS
     case "fs": self = .segFS
     case "gs": self = .segGS
+    case "Pq": self = .pq
+    case "Qq": self = .qq
+    case "Nq": self = .nq
+    case "Vx": self = .vx
+    case "Wx": self = .wx
+    case "Ux": self = .ux
     case "-": self = .none
     default: preconditionFailure("operand '\(text)' in the opcode table")
     }
@@ -68,6 +75,14 @@ public enum OperandKind: UInt8, Sendable {
   var usesModRM: Bool {
     switch self {
     case .eb, .ew, .ev, .es, .gb, .gw, .gv, .m, .mp, .ma, .mq, .ms, .sw, .rd, .cd, .dd, .td: true
+    default: isVector
+    }
+  }
+
+  /// An MMX or XMM register, or memory in its place.
+  public var isVector: Bool {
+    switch self {
+    case .pq, .qq, .nq, .vx, .wx, .ux: true
     default: false
     }
   }
@@ -91,6 +106,8 @@ public struct OpcodeEntry: Sendable {
   public var isRepeatable = false
   /// What the model must have.
   public var features: CPUFeatures = []
+  /// The mandatory prefix.
+  public var prefix = MandatoryPrefix.none
   /// ModRM.reg of a line with /n, else -1.
   public var digit: Int8 = -1
 
@@ -98,6 +115,11 @@ public struct OpcodeEntry: Sendable {
   public var usesModRM: Bool {
     digit >= 0 || operands.0.usesModRM || operands.1.usesModRM || operands.2.usesModRM
   }
+}
+
+/// The prefix that belongs to an opcode of the two-byte map.
+public enum MandatoryPrefix: UInt8, Sendable {
+  case none, operandSize, rep, repne
 }
 
 /// All entries with the index from opcode to entry.
@@ -109,15 +131,21 @@ public struct OpcodeTable: Sendable {
   public private(set) var entries: [OpcodeEntry] = []
   /// Entry number plus one for (map << 8 | opcode) * 8 + digit; 0: undefined.
   private(set) var index = [UInt16](repeating: 0, count: 512 * 8)
+  /// The same of the opcodes of the two-byte map with a mandatory prefix, (prefix << 8 | opcode) * 8 + digit.
+  private(set) var prefixedIndex = [UInt16](repeating: 0, count: 4 * 256 * 8)
+  /// Whether 66, F2 and F3 choose the instruction for (map << 8 | opcode).
+  private(set) var takesPrefix = [Bool](repeating: false, count: 512)
   /// Whether (map << 8 | opcode) has a ModRM byte.
   private(set) var hasModRM = [Bool](repeating: false, count: 512)
 
   private init() {
     var names: [String: Op] = [:]
     for op in Op.allCases { names["\(op)"] = op }
-    for line in OpcodeTableText.lines.description.split(separator: "\n") {
+    let text = OpcodeTableText.lines.description + "\n" + OpcodeTableText.simdLines.description
+    for line in text.split(separator: "\n") {
       let words = line.split(separator: " ")
-      let code = words[0].split(separator: "/")
+      let dotted = words[0].split(separator: ".")
+      let code = dotted[dotted.count - 1].split(separator: "/")
       guard let opcode = UInt16(code[0], radix: 16), let op = names[String(words[1])] else {
         preconditionFailure("opcode table line '\(line)'")
       }
@@ -128,15 +156,30 @@ public struct OpcodeTable: Sendable {
       var entry = OpcodeEntry(opcode: opcode, op: op, operands: (kinds[0], kinds[1], kinds[2]))
       if code.count > 1 { entry.digit = Int8(code[1]) ?? -1 }
       for word in words[3...] { OpcodeTable.apply(word, to: &entry) }
-      entries.append(entry)
       let slot = Int(opcode & 0xFF) | (opcode & 0xFF00 != 0 ? 0x100 : 0)
-      if code.count > 1 {
-        hasModRM[slot] = true
-        index[slot * 8 + Int(code[1])!] = UInt16(entries.count)
-      } else {
-        if kinds.contains(where: { $0.usesModRM }) { hasModRM[slot] = true }
-        for digit in 0..<8 { index[slot * 8 + digit] = UInt16(entries.count) }
+      if dotted.count > 1 { entry.prefix = OpcodeTable.prefix(dotted[0]) }
+      if dotted.count > 1 || kinds.contains(where: { $0.isVector }) { takesPrefix[slot] = true }
+      entries.append(entry)
+      if code.count > 1 || kinds.contains(where: { $0.usesModRM }) { hasModRM[slot] = true }
+      let digits = code.count > 1 ? Int(code[1])!...Int(code[1])! : 0...7
+      for digit in digits {
+        if entry.prefix == .none {
+          index[slot * 8 + digit] = UInt16(entries.count)
+        } else {
+          let place = Int(entry.prefix.rawValue) << 8 | Int(opcode & 0xFF)
+          prefixedIndex[place * 8 + digit] = UInt16(entries.count)
+        }
       }
+    }
+  }
+
+  private static func prefix(_ text: Substring) -> MandatoryPrefix {
+    switch text {
+    case "np": return .none
+    case "66": return .operandSize
+    case "F3": return .rep
+    case "F2": return .repne
+    default: preconditionFailure("prefix '\(text)' in the opcode table")
     }
   }
 
@@ -155,6 +198,9 @@ public struct OpcodeTable: Sendable {
     case "fxsr": entry.features.insert(.fxsr)
     case "cmov": entry.features.insert(.cmov)
     case "p6": entry.features.insert(.p6)
+    case "mmx": entry.features.insert(.mmx)
+    case "sse": entry.features.insert(.sse)
+    case "sse2": entry.features.insert(.sse2)
     default:
       let bits = word.dropFirst(2).reduce(UInt32(0)) { $0 | flag($1) }
       switch word.prefix(2) {

@@ -6,8 +6,8 @@
 import State
 
 extension CPU {
-  /// The version that `save` writes.
-  public static var stateVersion: UInt16 { 1 }
+  /// The version that `save` writes. 2 added the XMM registers.
+  public static var stateVersion: UInt16 { 2 }
 
   /// Writes the processor's state; call between blocks.
   public func save(to w: inout StateWriter) {
@@ -76,6 +76,10 @@ extension CPU {
     w.write(f.fdp)
     w.write(f.fds)
     w.write(f.mxcsr)
+    for n in 0..<8 {
+      w.write(xmm[n].low)
+      w.write(xmm[n].high)
+    }
   }
 
   static func registers(of f: FPUState) -> [Float80Bits] {
@@ -144,7 +148,7 @@ extension CPU {
     msrs = values
     branchIndex = Int(try r.read(in: UInt8(0)...15))
     for n in 0..<16 { branchRing[n] = (try r.read(), try r.read()) }
-    try restoreFPU(from: &r)
+    try restoreFPU(from: &r, version)
     s.pointee.attention =
       (attention & CPU.savedAttention) | (s.pointee.halted ? Attention.halted : 0)
       | (s.pointee.shutdown ? Attention.stop : 0)
@@ -153,7 +157,7 @@ extension CPU {
     updateMode()
   }
 
-  private func restoreFPU(from r: inout StateReader) throws(StateError) {
+  private func restoreFPU(from r: inout StateReader, _ version: UInt16) throws(StateError) {
     var all: [Float80Bits] = []
     for _ in 0..<8 {
       let significand: UInt64 = try r.read()
@@ -171,6 +175,13 @@ extension CPU {
     f.fdp = try r.read()
     f.fds = try r.read()
     f.mxcsr = try r.read()
+    if f.mxcsr & ~0xFFFF != 0 { throw r.error("reserved bits of MXCSR") }
     fpu.pointee = f
+    if version >= 2 {
+      for n in 0..<8 {
+        let low: UInt64 = try r.read()
+        xmm[n] = XMMBits(low, try r.read())
+      }
+    }
   }
 }

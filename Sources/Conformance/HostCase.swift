@@ -66,6 +66,8 @@
       let entry = OpcodeTable.shared.entries[$0]
       // SS, FS and GS belong to the host's own stack and threads.
       if "\(entry.op)" == "popSeg" && entry.opcode != 0x07 && entry.opcode != 0x1F { return false }
+      // MMX and SSE have tests of their own.
+      if !entry.features.isDisjoint(with: [.mmx, .sse, .sse2]) { return false }
       return !barred.contains("\(entry.op)")
     }
 

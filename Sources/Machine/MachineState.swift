@@ -132,7 +132,7 @@ extension Machine {
 
   private func saveSections(to writer: inout StateWriter) {
     writer.section("clock", version: 1) { clock.save(to: &$0) }
-    writer.section("cpu", version: 1) { cpu.save(to: &$0) }
+    writer.section("cpu", version: CPU.stateVersion) { cpu.save(to: &$0) }
     for device in devices {
       writer.section(device.stateName, version: device.stateVersion) { device.save(to: &$0) }
     }
@@ -148,7 +148,8 @@ extension Machine {
     try reader.section("clock", versions: 1...1) { (reader, _) throws(StateError) in
       try clock.restore(from: &reader)
     }
-    try reader.section("cpu", versions: 1...1) { (reader, version) throws(StateError) in
+    try reader.section("cpu", versions: 1...CPU.stateVersion) {
+      (reader, version) throws(StateError) in
       try cpu.restore(from: &reader, version: version)
     }
     // Devices read the clock from here on.
