@@ -27,6 +27,12 @@ public struct Disassembler {
     let entry = OpcodeTable.shared.entries[Int(i.entry)]
     var parts: [String] = []
     if i.hasLock { parts.append("lock") }
+    // A mandatory prefix belongs to the name.
+    let vector = !entry.features.isDisjoint(with: [.mmx, .sse, .sse2])
+    if vector {
+      i.flags =
+        i.flags & ~(InstructionFlags.rep | InstructionFlags.repne) | InstructionFlags.operand32
+    }
     if i.hasRep { parts.append(["cmps", "scas"].contains("\(entry.op)") ? "repe" : "rep") }
     if i.hasRepne { parts.append("repne") }
     parts.append(Disassembler.mnemonic(entry, i))
@@ -147,6 +153,10 @@ public struct Disassembler {
     case .segDS: return "ds"
     case .segFS: return "fs"
     case .segGS: return "gs"
+    case .pq: return "mm\(i.reg & 7)"
+    case .qq, .nq: return i.hasMemory ? memory(i, nil) : "mm\(i.rm & 7)"
+    case .vx: return "xmm\(i.reg & 7)"
+    case .wx, .ux: return i.hasMemory ? memory(i, nil) : "xmm\(i.rm & 7)"
     }
   }
 }
