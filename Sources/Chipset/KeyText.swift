@@ -164,11 +164,20 @@ public enum KeyScript {
 /// Plays key scripts on a keyboard at a steady pace of virtual time.
 public final class Typist: Device {
   public let stateName = "typist"
+  public var stateVersion: UInt16 { 2 }
 
   /// The time between two movements of keys (a press or a release) in virtual nanoseconds, at least a millisecond.
   public var interval: UInt64 = 20_000_000 {
     didSet { interval = min(max(interval, 1_000_000), 3_600_000_000_000) }
   }
+
+  /// Whether the guest has no room for another key although its keyboard interrupt took the last one (a full BIOS buffer). Asked
+  /// before each press; the press waits, but not for ever: some guests never empty the buffer.
+  public var guestIsFull: () -> Bool = { false }
+  private static let longestHold: UInt32 = 1_000
+  private static let holdPause: UInt64 = 10_000_000
+  /// How often the next press has been put off.
+  private var held: UInt32 = 0
 
   private let clock: VirtualClock
   private let keyboard: PS2Keyboard
@@ -213,6 +222,12 @@ public final class Typist: Device {
       return
     }
     let action = actions[next]
+    if action & 0x8000_0001 == 1, held < Typist.longestHold, guestIsFull() {
+      held += 1
+      clock.schedule(event, after: Typist.holdPause)
+      return
+    }
+    held = 0
     next += 1
     var pause = interval
     if action & 0x8000_0000 != 0 {
@@ -234,11 +249,13 @@ public final class Typist: Device {
   public func save(to writer: inout StateWriter) {
     writer.write(interval)
     writer.write(array: Array(actions[next...]))
+    writer.write(held)
   }
 
   public func restore(from reader: inout StateReader, version: UInt16) throws(StateError) {
     interval = try reader.read(in: 1_000_000...3_600_000_000_000)
     actions = try reader.readArray()
+    held = version >= 2 ? try reader.read() : 0
     next = 0
   }
 }

@@ -115,6 +115,15 @@ public final class Machine {
       clock: clock, irq1: pic.irq(1), irq12: pic.irq(12), gate: gate,
       request: { request(.reset($0)) })
     typist = Typist(clock: clock, keyboard: keyboardController.keyboard)
+    typist.guestIsFull = { [unowned cpu, unowned memory] in
+      // The BIOS keyboard buffer means something only where the BIOS may be running; see the BIOS data area, 40:1Ah and 40:80h.
+      if cpu.s.pointee.cr0 & CR0.pe != 0 && cpu.s.pointee.eflags & EFLAGS.vm == 0 { return false }
+      let area = memory.peek(0x41A, count: 4) + memory.peek(0x480, count: 4)
+      func word(_ n: Int) -> Int { Int(area[n]) | Int(area[n + 1]) << 8 }
+      let (head, tail, start, end) = (word(0), word(2), word(4), word(6))
+      guard start < end, head >= start, head < end, tail >= start, tail < end else { return false }
+      return (tail + 2 == end ? start : tail + 2) == head
+    }
 
     let lines = [SharedLine(pic.irq(4)), SharedLine(pic.irq(3))]
     sharedLines = lines
