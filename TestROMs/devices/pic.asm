@@ -139,6 +139,7 @@ test:
   ISR_IS 0x00, "specific EOI of level 4"
 
   ; ---- rotation
+  UNLESS BOCHS                      ; serves the request that it saw first
   OUTB 0x20, 0xC0                   ; set priority: IR0 is the lowest
   EDGES
   TAKE
@@ -171,6 +172,7 @@ test:
   OUTB 0x20, 0x20
   TAKE
   OUTB 0x20, 0x20
+  ENDUNLESS
 
   ; ---- special mask mode
   EDGES
@@ -183,7 +185,7 @@ test:
   TAKE
   IS16 0x014C, "special mask mode lets lower levels through"
   ISR_IS 0x11, "both are in service"
-  UNLESS QEMU
+  UNLESS QEMU | BOCHS               ; both end the masked level
   OUTB 0x20, 0x20
   ISR_IS 0x01, "in special mask mode a non-specific EOI leaves masked levels"
   ENDUNLESS
@@ -200,6 +202,7 @@ test:
   INB 0x20
   BITS_ARE 0x80, 0x00, "poll without a request"
   ISR_IS 0x00, "and nothing in service"
+  UNLESS BOCHS                      ; has no poll
   IR4_UP
   OUTB 0x20, 0x0C
   INB 0x20
@@ -210,6 +213,7 @@ test:
   IS16 0, "no interrupt after a poll"
   OUTB 0x20, 0x20
   READS 0x20, 0x00, "after the poll the chosen register (IRR) is read"
+  ENDUNLESS
   IR4_DOWN
 
   ; ---- automatic EOI
@@ -229,7 +233,9 @@ test:
   IS16 0x0148, "rotating: IR0, now the lowest"
   EDGES
   TAKE
+  UNLESS BOCHS
   IS16 0x0248, "rotating: IR4, then IR0"
+  ENDUNLESS
   OUTB 0x20, 0x00
   OUTB 0x20, 0xC7
 
@@ -309,10 +315,12 @@ test:
   IRR_IS 0x00, "a request masked in the slave does not reach the master"
   OUTB 0xA1, 0xFE
   IRR_IS 0x04, "unmasked it does"
+  UNLESS BOCHS
   OUTB 0xA0, 0x0C                   ; poll the slave
   INB 0xA0
   BITS_ARE 0x87, 0x80, "poll of the slave"
   OUTB 0xA0, 0x20
+  ENDUNLESS
   call clockQuiet
   OUTB 0xA1, 0xFF
   OUTB 0x21, 0xFF

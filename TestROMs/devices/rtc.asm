@@ -80,6 +80,7 @@ test:
   BITS_ARE 0x80, 0x00, "SET: no UIP"
 
   ; ---- the calendar, one update each
+  UNLESS BOCHS                      ; keeps the date as seconds and takes SET otherwise
   SET_TIME 0x23, 0x59, 0x59
   SET_DATE 0x19, 0x99, 0x12, 0x31, 0x06
   ONE_UPDATE 0x02
@@ -108,6 +109,7 @@ test:
   CMOS_IS 0, 0x10, "BCD: 10 follows 09"
   CMOS_IS 2, 0x09, "minutes stay"
   ; binary, 24 hours
+  UNLESS QEMU                       ; takes the format at the end of SET
   CMOS_OUT 0x0B, 0x86
   SET_TIME 19, 59, 59
   SET_DATE 0x20, 21, 4, 30, 6
@@ -116,6 +118,7 @@ test:
   CMOS_IS 2, 0, "binary: minutes"
   CMOS_IS 0, 0, "binary: seconds"
   CMOS_IS 7, 30, "binary: day"
+  ENDUNLESS
   ; BCD, 12 hours
   CMOS_OUT 0x0B, 0x80
   SET_TIME 0x11, 0x59, 0x59
@@ -138,8 +141,10 @@ test:
   SET_TIME 11, 59, 59
   ONE_UPDATE 0x04
   CMOS_IS 4, 0x8C, "binary, 12 hours: 12 PM"
+  ENDUNLESS
 
   ; ---- alarm
+  UNLESS QEMU | BOCHS               ; look at the alarm with AIE only
   CMOS_OUT 0x0B, SET24
   SET_TIME 0x10, 0x20, 0x30
   CMOS_OUT 5, 0x10
@@ -157,8 +162,10 @@ test:
   CMOS_OUT 1, 0xFF
   ONE_UPDATE 0x02
   IS 0x30, "alarm: every second"
+  ENDUNLESS
 
   ; ---- UIP: rises 244 us before the update, which takes 1984
+  UNLESS QEMU | BOCHS               ; their UIP has other times
   CMOS_OUT 0x0B, 0x02
   mov ecx, 2000000
 .quiet:
@@ -184,9 +191,7 @@ test:
   call readClock
   sub dx, ax
   mov ax, dx
-  UNLESS QEMU | BOCHS               ; UIP without the update's own 1,984 us; Bochs has its own times
   BETWEEN 2450, 2800, "UIP is up for 2,228 us"
-  ENDUNLESS
   CMOS_IN 0
   cmp al, bl
   HOLDS ne, "the seconds change in it"
@@ -195,6 +200,7 @@ test:
   mov al, 0
   IS 1, "UIP is seen"
 .uipDone:
+  ENDUNLESS
 
   ; ---- interrupts
   CMOS_OUT 0x0B, SET24
@@ -246,7 +252,7 @@ test:
   cli
   mov ax, [count]
   IS16 0, "no interrupt without PIE"
-  UNLESS QEMU                       ; PF only with PIE
+  UNLESS QEMU | BOCHS               ; PF only with PIE
   CMOS_IS 0x0C, 0x40, "PF is set without PIE, IRQF is not"
   CMOS_IS 0x0C, 0x00, "reading register C clears it"
   DELAY 3000
@@ -271,11 +277,15 @@ test:
   mov word [count], 0
   CMOS_OUT 0x0B, 0x12
   call waitInterrupt
+  UNLESS QEMU | BOCHS               ; set the flags with their enables
   IS 0xB0, "update interrupt: IRQF, AF, UF"
+  ENDUNLESS
   CMOS_OUT 0x0B, 0x22
   CMOS_OUT 1, 0x32
   call waitInterrupt
+  UNLESS QEMU | BOCHS
   IS 0xB0, "alarm interrupt: IRQF, AF, UF"
+  ENDUNLESS
   CMOS_IS 0, 0x32, "at its second"
   ; SET clears UIE
   CMOS_OUT 0x0B, 0x92
