@@ -73,6 +73,9 @@ let package = Package(
     .testTarget(
       name: "CPUTests", dependencies: ["CPU", "Host", "State"], exclude: ["roms.txt"],
       plugins: ["FirmwarePlugin"]),
+    .testTarget(
+      name: "DeviceROMTests", dependencies: ["Machine", "State", "Storage"],
+      exclude: ["roms.txt"], plugins: ["FirmwarePlugin"]),
     .testTarget(name: "BusTests", dependencies: ["Bus", "State"]),
     .testTarget(
       name: "FirmwareTests", dependencies: ["FirmwareImages", "Machine", "Storage"],

@@ -1,5 +1,5 @@
-; The floppy controller with a 1.44 MB drive A, in which byte j of sector n (from 0) is (7n + j) xor (n / 8): reset and sense interrupt, drive
-; polling, seek, read ID, read, write, format, errors, DMA, PIO, verify transfers, multi-track, change line.
+; The floppy controller with a 1.44 MB drive A, in which byte j of sector n (from 0) is (7n + j) xor (n / 8): reset and sense interrupt,
+; drive polling, seek, read ID, read, write, format, errors, DMA, PIO, verify transfers, multi-track, change line.
 ; Follows: Intel 82077AA data sheet; 8237A data sheet. Cylinders 70 and up are written.
 %include "common.inc"
 

@@ -1,0 +1,96 @@
+// Runs the device test ROMs of TestROMs/devices in whole machines: each checks itself and says PASS.
+//
+// The same images run on QEMU and Bochs; where those leave the datasheet, the sources say so.
+
+import Machine
+import State
+import Storage
+import Testing
+
+/// The images, assembled at build time from the sources that roms.txt lists.
+enum DeviceTestROMs {}
+
+/// A machine with the ROM as BIOS, a patterned floppy in A and a patterned disk of 4 cylinders, 16 heads, 63 sectors.
+private final class TestMachine {
+  let machine: Machine
+  var text = ""
+  var exitCode: Int?
+
+  init(name: String) throws {
+    let make = try #require(DeviceTestROMs.all[name])
+    var floppy = [UInt8](repeating: 0, count: 1_474_560)
+    for i in floppy.indices {
+      let sector = i >> 9
+      floppy[i] = UInt8(truncatingIfNeeded: sector * 7 + (i & 511)) ^ UInt8((sector >> 3) & 255)
+    }
+    var disk = [UInt8](repeating: 0, count: 4 * 16 * 63 * 512)
+    for i in disk.indices {
+      let sector = i >> 9
+      let at = i & 511
+      let value = at == 0 ? sector : at == 1 ? sector >> 8 : sector + at - 2
+      disk[i] = UInt8(truncatingIfNeeded: value)
+    }
+    let geometry = DiskGeometry(cylinders: 4, heads: 16, sectors: 63)
+    var configuration = MachineConfiguration()
+    configuration.memoryMegabytes = 2
+    configuration.exitPort = 0xF4
+    // The ROMs wait by reading the timer: seconds of the guest at a tenth of the usual price.
+    configuration.instructionsPerSecond = 10_000_000
+    configuration.bios = LoadFile(path: name, bytes: make())
+    configuration.floppies[0] = MachineImage(floppy: floppy, name: "floppy")
+    configuration.disks[0] = MachineImage(
+      name: "disk", device: MemoryImage(bytes: disk, name: "disk"),
+      medium: .disk(physical: geometry, translated: geometry))
+    machine = try Machine(configuration)
+    machine.debugOutput = { [unowned self] in text.unicodeScalars.append(Unicode.Scalar($0)) }
+  }
+
+  /// Runs to the end of the test or to an instruction; false at the end.
+  func run(until instruction: UInt64) -> Bool {
+    switch machine.run(untilInstruction: instruction) {
+    case .instructionLimit: return true
+    case .guestExit(let code): exitCode = code
+    default: break
+    }
+    return false
+  }
+}
+
+@Suite struct DeviceROMTests {
+  private static let enough: UInt64 = 400_000_000
+
+  @Test(arguments: DeviceTestROMs.all.keys.sorted())
+  func passes(name: String) throws {
+    let test = try TestMachine(name: name)
+    _ = test.run(until: DeviceROMTests.enough)
+    #expect(test.text == "PASS\n")
+    #expect(test.exitCode == 0x10 << 1 | 1)
+  }
+
+  /// Carried over into fresh machines on its way, the run is the same to the last instruction.
+  @Test(arguments: DeviceTestROMs.all.keys.sorted())
+  func passesThroughSavedStates(name: String) throws {
+    let straight = try TestMachine(name: name)
+    _ = straight.run(until: DeviceROMTests.enough)
+    let end = straight.machine.cpu.instructionCount
+    let hash = straight.machine.stateHash()
+
+    var test = try TestMachine(name: name)
+    let step = max(end / 40, 1) | 1
+    var at = step
+    while test.run(until: at) {
+      if at > DeviceROMTests.enough { break }
+      let saved = test.machine.saveState()
+      let fresh = try TestMachine(name: name)
+      try fresh.machine.restoreState(saved)
+      #expect(fresh.machine.saveState() == saved, "saved again at \(at)")
+      fresh.text = test.text
+      test = fresh
+      at += step
+    }
+    #expect(test.text == straight.text)
+    #expect(test.exitCode == straight.exitCode)
+    #expect(test.machine.cpu.instructionCount == end)
+    #expect(test.machine.stateHash() == hash)
+  }
+}
