@@ -8,6 +8,11 @@ extension CPU {
   func executeCPUID() throws(Fault) {
     if !model.features.contains(.cpuid) { throw .ud }
     let last: UInt32 = model.cacheDescriptors == nil ? 1 : 2
+    if gpr32[Register.eax] >> 16 == 0x8000, !model.brand.isEmpty,
+      gpr32[Register.eax] <= 0x8000_0004
+    {
+      return extendedCPUID(gpr32[Register.eax] & 0xF)
+    }
     // A leaf above the last gives the last leaf's data.
     switch min(gpr32[Register.eax], last) {
     case 0:
@@ -17,7 +22,7 @@ extension CPU {
       gpr32[Register.ecx] = 0x6C65_746E  // "ntel"
     case 1:
       gpr32[Register.eax] = model.signature
-      gpr32[Register.ebx] = 0
+      gpr32[Register.ebx] = model.cpuidEBX
       gpr32[Register.ecx] = 0
       gpr32[Register.edx] = model.featureBits
       // APIC: goes away while the MSR disables it.
@@ -28,6 +33,22 @@ extension CPU {
       gpr32[Register.ebx] = d.count > 1 ? d[1] : 0
       gpr32[Register.ecx] = d.count > 2 ? d[2] : 0
       gpr32[Register.edx] = d.count > 3 ? d[3] : 0
+    }
+  }
+
+  /// Leaves 80000000h-80000004h: the last leaf, no extended features, the brand string right-justified in 47 characters.
+  private func extendedCPUID(_ leaf: UInt32) {
+    var text = [UInt8](repeating: 0x20, count: max(0, 47 - model.brand.utf8.count))
+    text += model.brand.utf8
+    text += [UInt8](repeating: 0, count: max(1, 48 - text.count))
+    for (n, register) in [Register.eax, Register.ebx, Register.ecx, Register.edx].enumerated() {
+      var value: UInt32 = 0
+      if leaf == 0 && n == 0 { value = 0x8000_0004 }
+      if leaf >= 2 {
+        let at = Int(leaf - 2) * 16 + n * 4
+        for byte in text[at..<(at + 4)].reversed() { value = value << 8 | UInt32(byte) }
+      }
+      gpr32[register] = value
     }
   }
 }

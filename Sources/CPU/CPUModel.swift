@@ -43,6 +43,8 @@ public struct CPUFeatures: OptionSet, Sendable {
   public static let mmx = CPUFeatures(rawValue: 1 << 16)
   public static let sse = CPUFeatures(rawValue: 1 << 17)
   public static let sse2 = CPUFeatures(rawValue: 1 << 18)
+  /// CLFLUSH.
+  public static let clfsh = CPUFeatures(rawValue: 1 << 19)
 }
 
 /// A processor one can choose with `--cpu`.
@@ -55,6 +57,10 @@ public struct CPUModel: Sendable, Equatable {
   public let features: CPUFeatures
   /// CPUID leaf 2 descriptors, EAX EBX ECX EDX; nil when the model has only leaves 0 and 1.
   public let cacheDescriptors: [UInt32]?
+  /// CPUID leaf 1 EBX: brand index, and the size of the line that CLFLUSH flushes in 8 bytes (bits 8-15).
+  public var cpuidEBX: UInt32 = 0
+  /// The brand string of CPUID leaves 80000002h-80000004h; empty when the model has no extended leaves.
+  public var brand = ""
 
   public static func == (a: CPUModel, b: CPUModel) -> Bool { a.name == b.name }
 
@@ -83,8 +89,20 @@ public struct CPUModel: Sendable, Equatable {
     name: "pentium2", signature: 0x0652, features: p6Features,
     cacheDescriptors: [0x0302_0101, 0, 0, 0x0C04_0843])
 
+  /// Pentium III (Coppermine).
+  public static let pentium3 = CPUModel(
+    name: "pentium3", signature: 0x0683, features: p6Features.union(.sse),
+    cacheDescriptors: [0x0302_0101, 0, 0, 0x0C04_0882], cpuidEBX: 0x02)
+  /// Pentium 4 (Northwood).
+  public static let pentium4 = CPUModel(
+    name: "pentium4", signature: 0x0F24, features: p6Features.union([.sse, .sse2, .clfsh]),
+    cacheDescriptors: [0x665B_5001, 0, 0, 0x007B_7040], cpuidEBX: 0x0809,
+    brand: "Intel(R) Pentium(R) 4 CPU 2.00GHz")
+
   /// Every model, oldest first.
-  public static let all: [CPUModel] = [.i386, .i486, .pentium, .pentiumMMX, .pentium2]
+  public static let all: [CPUModel] = [
+    .i386, .i486, .pentium, .pentiumMMX, .pentium2, .pentium3, .pentium4,
+  ]
 
   /// The model of a name, or nil.
   public static func named(_ name: String) -> CPUModel? { all.first { $0.name == name } }
@@ -95,7 +113,8 @@ public struct CPUModel: Sendable, Equatable {
     let map: [(CPUFeatures, UInt32)] = [
       (.vme, 1), (.de, 2), (.pse, 3), (.tsc, 4), (.msr, 5), (.pae, 6), (.cx8, 8), (.apic, 9),
       (.sep, 11),
-      (.pge, 13), (.cmov, 15), (.pse36, 17), (.mmx, 23), (.fxsr, 24), (.sse, 25), (.sse2, 26),
+      (.pge, 13), (.cmov, 15), (.pse36, 17), (.mmx, 23), (.clfsh, 19), (.fxsr, 24), (.sse, 25),
+      (.sse2, 26),
     ]
     for (feature, bit) in map where features.contains(feature) { bits |= 1 << bit }
     return bits

@@ -64,6 +64,8 @@ extension CPU {
     }
     msrs[MSR.mtrrDefault] = 0
     for number in UInt32(0x400)...0x413 { msrs[number] = 0 }
+    // Pentium 4: IA32_MISC_ENABLE with fast strings.
+    if model.features.contains(.sse2) { msrs[0x1A0] = 1 }
   }
 
   /// The time-stamp counter.

@@ -18,9 +18,43 @@ extension CPU {
   func executeSIMD(_ i: Insn) throws(Fault) {
     let prefix = MandatoryPrefix(rawValue: UInt8(truncatingIfNeeded: i.pointee.imm2)) ?? .none
     let opcode = UInt8(truncatingIfNeeded: i.pointee.opcode)
-    if prefix != .none { throw .ud }
-    try checkMMX()
-    try executeMMX(i, opcode)
+    switch opcode {
+    case 0xAE: try executeMXCSRGroup(i)
+    case 0xC3:
+      // MOVNTI needs neither the SSE registers nor the system's support for them.
+      try write(Int(i.pointee.segment), effectiveAddress(i), reg(i.pointee.reg) as UInt32)
+    case 0x2A, 0x2C, 0x2D:
+      try checkSSE()
+      // MMX registers are involved, except where 2A has its operand in memory.
+      let packed = prefix == .none || prefix == .operandSize
+      if packed && !(opcode == 0x2A && i.pointee.hasMemory) { try checkFPUPending() }
+      if opcode == 0x2A {
+        try executeFromInteger(i, prefix)
+      } else {
+        try executeToInteger(i, prefix, truncate: opcode == 0x2C)
+      }
+    case 0x2E, 0x2F:
+      try checkSSE()
+      try executeFloatCompare(i, opcode, prefix)
+    case 0x51...0x53, 0x58, 0x59, 0x5C...0x5F, 0xC2:
+      try checkSSE()
+      try executeFloatArithmetic(i, opcode, prefix)
+    case 0x5A, 0x5B, 0xE6:
+      try checkSSE()
+      try executeConvert(i, opcode, prefix)
+    case 0x10...0x57, 0xC6:
+      try checkSSE()
+      try executeFloatMove(i, opcode, prefix)
+    default:
+      if prefix == .none {
+        try checkMMX()
+        try executeMMX(i, opcode)
+      } else {
+        try checkSSE()
+        if opcode == 0xD6 && prefix != .operandSize { try checkFPUPending() }
+        try executeXMMInteger(i, opcode, prefix)
+      }
+    }
   }
 
   // MARK: - Availability
@@ -32,6 +66,13 @@ extension CPU {
       throw s.pointee.cr0 & CR0.em != 0 ? .ud : .nm
     }
     try checkFPUPending()
+  }
+
+  /// #UD or #NM where instructions on XMM registers cannot be used.
+  @inline(__always)
+  func checkSSE() throws(Fault) {
+    if s.pointee.cr0 & CR0.em != 0 || s.pointee.cr4 & CR4.osfxsr == 0 { throw .ud }
+    if s.pointee.cr0 & CR0.ts != 0 { throw .nm }
   }
 
   // MARK: - MMX registers

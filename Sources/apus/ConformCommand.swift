@@ -96,7 +96,7 @@ struct ConformSuites: ParsableCommand {
   var suites: [String]
   @Option(
     help: ArgumentHelp(
-      "386, 486, pentium, pentium-mmx or pentium2. (default: 386 for the 80386's tests, else pentium2)",
+      "386, 486, pentium, pentium-mmx, pentium2, pentium3 or pentium4. (default: 386 for the 80386's tests, else pentium2)",
       valueName: "model"))
   var cpu: String?
   @Option(help: ArgumentHelp("interpreter; there is no other yet.", valueName: "engine"))

@@ -89,7 +89,8 @@ struct ApusOptions: ParsableCommand {
   @Option(
     name: [.customLong("cpu"), .customLong("cpu", withSingleDash: true)],
     help: ArgumentHelp(
-      "386, 486, pentium, pentium-mmx or pentium2. (default: pentium2)", valueName: "model"))
+      "386, 486, pentium, pentium-mmx, pentium2, pentium3 or pentium4. (default: pentium2)",
+      valueName: "model"))
   var cpu: String?
   @Option(
     name: [.customLong("bios"), .customLong("bios", withSingleDash: true)],

@@ -179,5 +179,7 @@
     }
 
     @Test func mmx() throws { try compare(.mmx, .pentium2, rounds: 1000) }
+    @Test func sse() throws { try compare(.sse, .pentium4, rounds: 2000) }
+    @Test func sse2() throws { try compare(.sse2, .pentium4, rounds: 2000) }
   }
 #endif
