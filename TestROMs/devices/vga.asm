@@ -382,7 +382,7 @@ test:
   ENDUNLESS
   call waitDisplay
   ; display enable toggles within a picture
-  mov cx, 20000
+  mov ecx, 1000000                  ; longer than a blanking
   xor bx, bx
   INB 0x3DA
   and al, 1
@@ -397,7 +397,8 @@ test:
   cmp bx, 20
   je .toggles
 .same:
-  loop .lines
+  dec ecx
+  jnz .lines
 .toggles:
   mov ax, bx
   UNLESS BOCHS
