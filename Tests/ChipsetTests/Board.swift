@@ -126,7 +126,7 @@ final class Board {
       try time.clock.restore(from: &inner)
     }
     for device in devices {
-      try reader.section(device.stateName, versions: 1...1) {
+      try reader.section(device.stateName, versions: 1...device.stateVersion) {
         (inner, version) throws(StateError) in
         try device.restore(from: &inner, version: version)
       }
