@@ -79,6 +79,12 @@
       if SDL_InitSubSystem(SDL_INIT_VIDEO) != 0 {
         throw FrontendError("no window: \(SDLFrontend.lastError)")
       }
+      // Without a display SDL falls back to drivers that show nothing; that is no window unless somebody asked for it.
+      let driver = SDL_GetCurrentVideoDriver().map { String(cString: $0) } ?? "none"
+      if SDL_GetHint("SDL_VIDEODRIVER") == nil, ["dummy", "offscreen", "evdev"].contains(driver) {
+        SDL_QuitSubSystem(SDL_INIT_VIDEO)
+        throw FrontendError("no window: there is no display (DISPLAY is not set); use --headless")
+      }
       SDL_EnableScreenSaver()
       // Keys are wanted as keys: an input method must not see them first.
       SDL_StopTextInput()
