@@ -54,6 +54,29 @@ private func image(_ name: String) throws -> MachineImage {
 }
 
 @Suite(.serialized) struct GuestTests {
+  @Test(
+    .enabled(if: has("grub-rescue-floppy.img", "freedos.img")),
+    arguments: ["grub-rescue-floppy.img", "freedos.img"])
+  func aBootContinuedFromASavedStateEqualsAnUnbrokenOne(name: String) throws {
+    func machine() throws -> Machine {
+      var configuration = MachineConfiguration()
+      configuration.floppies[0] = try image(name)
+      return try Machine(configuration)
+    }
+    let end: UInt64 = 150_000_000
+    let straight = try machine()
+    _ = straight.run(untilInstruction: end)
+    let expected = straight.stateHash()
+    for millions in [1, 3, 7, 15, 31, 47, 63, 99, 120, 149] as [UInt64] {
+      let first = try machine()
+      _ = first.run(untilInstruction: millions * 1_000_000 - 123)
+      let second = try machine()
+      try second.restoreState(first.saveState())
+      _ = second.run(untilInstruction: end)
+      #expect(second.stateHash() == expected, "saved near \(millions) million instructions")
+    }
+  }
+
   @Test(.enabled(if: has("grub-rescue-floppy.img")))
   func grubReachesItsMenuAndCommandLine() throws {
     try follow(
