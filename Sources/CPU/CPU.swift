@@ -45,6 +45,11 @@ public final class CPU {
   let decoder: Decoder
   /// Counts changes of translation; part of `codeTag`.
   var codeEpoch: UInt64 = 1
+  /// What a debugger waits for, and the words that say cheaply whether it does; see DebugHooks.swift.
+  let debug = DebugHooks()
+  var debugEvents: DebugEvents = []
+  var hasCodeBreakpoints = false
+  var watching = false
   /// A record that decodes to nothing; where `current` points outside of blocks.
   private let idle: UnsafeMutablePointer<Instruction>
 
@@ -189,6 +194,7 @@ public final class CPU {
     }
     updateCodeTag()
     stopAfterCurrent()
+    if !debugEvents.isEmpty { noteMode() }
   }
 
   private func breakpointsArmed(where test: (UInt32) -> Bool) -> Bool {
@@ -294,6 +300,7 @@ public final class CPU {
       readTable: tables.supervisorRead, writeTable: tables.supervisorWrite)
     s.pointee.retired = retired
     s.pointee.deadline = deadline
+    if !debug.pending.isEmpty { s.pointee.attention = Attention.debugger }
     s.pointee.tscOffset = 0 &- retired
     gpr32[Register.edx] = model.signature
     s.pointee.cr0 = model.features.contains(.i486) ? 0x6000_0010 : 0x0000_0010

@@ -100,21 +100,27 @@ extension CPU {
     try requireCPL0()
     if write {
       let value: UInt32 = reg(i.pointee.rm)
+      let old = controlRegister(number)
       switch number {
       case 0: try setCR0(value)
       case 2: s.pointee.cr2 = value
       case 3: try loadCR3(value)
       default: try setCR4(value)
       }
-    } else {
-      let value: UInt32
-      switch number {
-      case 0: value = s.pointee.cr0
-      case 2: value = s.pointee.cr2
-      case 3: value = s.pointee.cr3
-      default: value = s.pointee.cr4
+      if debugEvents.contains(.control) {
+        noteDebug(.control(register: Int(number), old: old, new: controlRegister(number)))
       }
-      setReg(i.pointee.rm, value)
+    } else {
+      setReg(i.pointee.rm, controlRegister(number))
+    }
+  }
+
+  private func controlRegister(_ number: UInt8) -> UInt32 {
+    switch number {
+    case 0: s.pointee.cr0
+    case 2: s.pointee.cr2
+    case 3: s.pointee.cr3
+    default: s.pointee.cr4
     }
   }
 

@@ -9,6 +9,7 @@ extension CPU {
   func recordBranch(from: UInt32, to: UInt32) {
     branchRing[branchIndex & 15] = (from, to)
     branchIndex = (branchIndex &+ 1) & 15
+    if debugEvents.contains(.farBranches) { noteDebug(.farBranch(from: from, to: to)) }
   }
 
   /// The linear address of the instruction being executed.

@@ -14,6 +14,12 @@ public enum RunExit: Equatable, Sendable {
   case halted
   /// Triple fault.
   case shutdown
+  /// The next instruction, at this linear address, has a breakpoint (`CPU.debugConditions`).
+  case breakpoint(UInt32)
+  /// A watched byte was accessed; `CPU.takeDebugRecords` tells more.
+  case watchpoint
+  /// Another event of `CPU.debugConditions` happened; `CPU.takeDebugRecords` tells more.
+  case debugEvent
 }
 
 extension CPU {
@@ -21,7 +27,10 @@ extension CPU {
   public func run() -> RunExit {
     let s = self.s
     while true {
-      if s.pointee.retired >= s.pointee.deadline { return .deadline }
+      if s.pointee.retired >= s.pointee.deadline {
+        return s.pointee.attention & Attention.debugger != 0 ? takeDebugExit() : .deadline
+      }
+      let shadow = s.pointee.attention & Attention.shadow
       var limit = s.pointee.deadline &- s.pointee.retired
       var stepping = false
       var trapped = false
@@ -53,6 +62,10 @@ extension CPU {
           s.pointee.retired &+= 1
           deliverFault(error)
           continue
+        }
+        if hasCodeBreakpoints, let exit = breakpointExit(linear, block) {
+          s.pointee.attention |= shadow
+          return exit
         }
       }
       let start = UnsafePointer(block.pointee.records)
@@ -108,6 +121,7 @@ extension CPU {
   /// Takes what is pending before an instruction, most urgent first.
   private func attend() -> Attended {
     let attention = s.pointee.attention
+    if attention & Attention.debugger != 0 { return .exit(takeDebugExit()) }
     if s.pointee.shutdown {
       s.pointee.attention &= ~Attention.stop
       return .exit(.shutdown)
@@ -222,12 +236,19 @@ extension CPU {
     if let block = blocks.find(physical: physical, big: cs.isBig, secondPage: second),
       Int64(eip) &+ block.pointee.byteLength &- 1 <= Int64(cs.limit)
     {
-      let slot = blocks.slot(linear)
-      slot.pointee = BlockCache.Entry(tag: s.pointee.codeTag | UInt64(linear), block: block)
+      remember(block, at: linear)
       return block
     }
     if blocks.isFull { dropAllCode() }
     return try decodeBlock(linear: linear, page: page, cs)
+  }
+
+  /// Enters a block into the lookaside, unless arriving at it must be seen.
+  @inline(__always)
+  private func remember(_ block: BlockPointer, at linear: UInt32) {
+    if hasCodeBreakpoints && holdsBreakpoint(linear, block) { return }
+    blocks.slot(linear).pointee = BlockCache.Entry(
+      tag: s.pointee.codeTag | UInt64(linear), block: block)
   }
 
   /// Decodes a block; makes it known unless it cannot be kept (code in devices, blocks cut by the segment limit).
@@ -249,6 +270,13 @@ extension CPU {
         UnsafePointer(code + Int(offset) + at), count: room - at, big: cs.isBig,
         into: &records[count])
       if result == .needMore { break }
+      if hasCodeBreakpoints, count > 0,
+        startsBlock(
+          offset: offset &+ UInt32(at), physical: page << 12 | (offset &+ UInt32(at)),
+          records[count])
+      {
+        break
+      }
       at += Int(records[count].length)
       records[count].nextOffset = UInt16(at)
       count += 1
@@ -263,8 +291,7 @@ extension CPU {
       physical: physical, big: cs.isBig, count: count, byteLength: at, granules: granules,
       secondPage: UInt32.max)
     holdCode(page: page, granules: granules)
-    blocks.slot(linear).pointee = BlockCache.Entry(
-      tag: s.pointee.codeTag | UInt64(linear), block: block)
+    remember(block, at: linear)
     return block
   }
 
@@ -312,8 +339,7 @@ extension CPU {
     if keep {
       holdCode(page: page, granules: granules)
       if secondPage != UInt32.max { holdCode(page: secondPage, granules: 1) }
-      blocks.slot(linear).pointee = BlockCache.Entry(
-        tag: s.pointee.codeTag | UInt64(linear), block: block)
+      remember(block, at: linear)
     } else {
       // Nothing tells of writes to a device: this block serves once.
       _ = blocks.invalidate(page: page, granules: UInt64.max)

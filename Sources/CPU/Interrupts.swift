@@ -26,6 +26,7 @@ extension CPU {
   func softwareInterrupt(vector: UInt8, kind: InterruptKind) throws(Fault) {
     if v86 && kind == .software {
       if s.pointee.cr4 & CR4.vme != 0, try redirectedToV86(vector) {
+        if !debugEvents.isEmpty { noteInterrupt(vector, kind, nil) }
         try interruptV86(vector)
         return
       }
@@ -109,6 +110,7 @@ extension CPU {
 
   /// The shutdown state: only RESET# leads out.
   private func shutDown() {
+    if debugEvents.contains(.tripleFault) { noteDebug(.tripleFault) }
     s.pointee.shutdown = true
     bus.shutdownCycle()
     requestStop()
@@ -126,6 +128,7 @@ extension CPU {
   /// - Throws: what goes wrong meanwhile, with EXT in the error code where it belongs; nothing has changed then, unless
   ///   `taskSwitchCommitted` says that a new task is running.
   func interrupt(_ vector: UInt8, _ kind: InterruptKind, _ errorCode: UInt32?) throws(Fault) {
+    if !debugEvents.isEmpty { noteInterrupt(vector, kind, errorCode) }
     if !protectedMode {
       try interruptReal(vector)
       return

@@ -115,6 +115,7 @@ extension CPU {
   ) {
     let page = physical >> 12
     guard let host = memory.readPointer(page: page) else { return }
+    if watching && isWatched(linearPage: linear >> 12, physicalPage: page) { return }
     let index = Int(linear >> 12)
     let delta = Int(bitPattern: host) &- index << 12
     if tables.supervisorRead[index] == 0 && tables.userRead[index] == 0

@@ -139,15 +139,20 @@ extension CPU {
   func executeRDMSR() throws(Fault) {
     if !model.features.contains(.msr) { throw .ud }
     try requireCPL0()
-    putEDXEAX(try readMSR(gpr32[Register.ecx]))
+    let number = gpr32[Register.ecx]
+    let value = try readMSR(number)
+    putEDXEAX(value)
+    if debugEvents.contains(.msr) { noteDebug(.msr(number: number, isWrite: false, value: value)) }
   }
 
   /// WRMSR.
   func executeWRMSR() throws(Fault) {
     if !model.features.contains(.msr) { throw .ud }
     try requireCPL0()
-    try writeMSR(
-      gpr32[Register.ecx], UInt64(gpr32[Register.edx]) << 32 | UInt64(gpr32[Register.eax]))
+    let number = gpr32[Register.ecx]
+    let value = UInt64(gpr32[Register.edx]) << 32 | UInt64(gpr32[Register.eax])
+    try writeMSR(number, value)
+    if debugEvents.contains(.msr) { noteDebug(.msr(number: number, isWrite: true, value: value)) }
   }
 
   /// RDTSC.

@@ -123,13 +123,16 @@ extension CPU {
     try checkAlignment(linear, size, access)
     let first = min(size, 0x1000 &- (linear & 0xFFF))
     let a = try translate(linear, access)
+    var b: UInt32? = nil
     var value: UInt64
     if first == size {
       value = physicalRead(a, size)
     } else {
-      let b = try translate(linear &+ first, access)
-      value = physicalRead(a, first) | physicalRead(b, size &- first) << UInt64(8 &* first)
+      let second = try translate(linear &+ first, access)
+      b = second
+      value = physicalRead(a, first) | physicalRead(second, size &- first) << UInt64(8 &* first)
     }
+    if watching { noteAccess(linear, size, a, first, b, write: false, value: value) }
     if s.pointee.dr7 & 0xFF != 0 { checkDataBreakpoints(linear, size, write: false) }
     return value
   }
@@ -141,9 +144,15 @@ extension CPU {
     try checkAlignment(linear, size, access)
     let first = min(size, 0x1000 &- (linear & 0xFFF))
     let a = try translate(linear, access.union(.write))
-    if first == size { return physicalRead(a, size) }
+    if first == size {
+      let value = physicalRead(a, size)
+      if watching { noteAccess(linear, size, a, first, nil, write: false, value: value) }
+      return value
+    }
     let b = try translate(linear &+ first, access.union(.write))
-    return physicalRead(a, first) | physicalRead(b, size &- first) << UInt64(8 &* first)
+    let value = physicalRead(a, first) | physicalRead(b, size &- first) << UInt64(8 &* first)
+    if watching { noteAccess(linear, size, a, first, b, write: false, value: value) }
+    return value
   }
 
   /// Writes 1 to 8 bytes at a linear address the long way; nothing is written when any page of it faults.
@@ -161,9 +170,11 @@ extension CPU {
     }
     let a = try translate(linear, access.union(.write))
     if first == size {
+      if watching { noteAccess(linear, size, a, first, nil, write: true, value: value) }
       physicalWrite(a, value, size)
     } else {
       let b = try translate(linear &+ first, access.union(.write))
+      if watching { noteAccess(linear, size, a, first, b, write: true, value: value) }
       physicalWrite(a, value, first)
       physicalWrite(b, value >> UInt64(8 &* first), size &- first)
     }

@@ -19,6 +19,7 @@ extension CPU {
     case 2: setReg(0, UInt16(truncatingIfNeeded: value))
     default: setReg(0, value)
     }
+    if !debugEvents.isEmpty { notePort(port, width, write: false, value) }
     checkIOBreakpoints(port, width)
   }
 
@@ -28,6 +29,7 @@ extension CPU {
     try checkIOPermission(port, width)
     let value = gpr32[Register.eax] & (UInt32.max >> (32 - 8 * width))
     bus.portWrite(port, value, width: Int(width))
+    if !debugEvents.isEmpty { notePort(port, width, write: true, value) }
     checkIOBreakpoints(port, width)
   }
 
@@ -40,23 +42,28 @@ extension CPU {
     func step() throws(Fault) {
       let di = gpr32[Register.edi] & mask
       // The destination must be writable before the port is read.
+      let value: UInt32
       switch width {
       case 1:
         _ = try readForWrite(SegmentRegister.es, di) as UInt8
-        try write(SegmentRegister.es, di, UInt8(truncatingIfNeeded: bus.portRead(port, width: 1)))
+        value = bus.portRead(port, width: 1)
+        try write(SegmentRegister.es, di, UInt8(truncatingIfNeeded: value))
       case 2:
         _ = try readForWrite(SegmentRegister.es, di) as UInt16
-        try write(SegmentRegister.es, di, UInt16(truncatingIfNeeded: bus.portRead(port, width: 2)))
+        value = bus.portRead(port, width: 2)
+        try write(SegmentRegister.es, di, UInt16(truncatingIfNeeded: value))
       default:
         _ = try readForWrite(SegmentRegister.es, di) as UInt32
-        try write(SegmentRegister.es, di, bus.portRead(port, width: 4))
+        value = bus.portRead(port, width: 4)
+        try write(SegmentRegister.es, di, value)
       }
+      if !debugEvents.isEmpty { notePort(port, width, write: false, value) }
       advance(Register.edi, delta, mask)
       checkIOBreakpoints(port, width)
     }
     if !i.pointee.hasRep && !i.pointee.hasRepne { return try step() }
     try repeated(i) { (budget) throws(Fault) in
-      if delta == width,
+      if delta == width, !debugEvents.contains(.ports),
         let (n, target) = fastRun(
           SegmentRegister.es, gpr32[Register.edi] & mask, width, budget, mask, write: true)
       {
@@ -87,12 +94,13 @@ extension CPU {
       default: value = try read(segment, si)
       }
       bus.portWrite(port, value, width: Int(width))
+      if !debugEvents.isEmpty { notePort(port, width, write: true, value) }
       advance(Register.esi, delta, mask)
       checkIOBreakpoints(port, width)
     }
     if !i.pointee.hasRep && !i.pointee.hasRepne { return try step() }
     try repeated(i) { (budget) throws(Fault) in
-      if delta == width,
+      if delta == width, !debugEvents.contains(.ports),
         let (n, source) = fastRun(
           segment, gpr32[Register.esi] & mask, width, budget, mask, write: false)
       {

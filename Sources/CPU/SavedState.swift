@@ -155,6 +155,7 @@ extension CPU {
     setEFLAGS(flags & implementedFlags)
     flushTLB()
     updateMode()
+    forgetDebugRecords()
   }
 
   private func restoreFPU(from r: inout StateReader, _ version: UInt16) throws(StateError) {

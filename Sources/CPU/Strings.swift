@@ -63,13 +63,16 @@ extension CPU {
         if count == 0 || ended { break }
         if before &+ done >= s.pointee.deadline {
           s.pointee.eip = currentEIP
+          if hasCodeBreakpoints { repetitionPauses(at: before &+ done) }
           break
         }
-        if s.pointee.attention & (Attention.trap | Attention.stop | Attention.nmi) != 0
+        if s.pointee.attention
+          & (Attention.trap | Attention.stop | Attention.nmi | Attention.debugger) != 0
           || (s.pointee.attention & Attention.intr != 0
             && s.pointee.eflags & EFLAGS.if != 0)
         {
           s.pointee.eip = currentEIP
+          if hasCodeBreakpoints { repetitionPauses(at: before &+ done) }
           break
         }
       }

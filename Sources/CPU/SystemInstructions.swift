@@ -53,6 +53,7 @@ extension CPU {
       try requireCPL0()
       s.pointee.halted = true
       s.pointee.attention |= Attention.halted
+      if debugEvents.contains(.halt) { noteDebug(.halt) }
     case 0xFA: try clearInterruptFlag()
     case 0xFB: try setInterruptFlag()
     case 0x0F00: try executeGroup6(i)

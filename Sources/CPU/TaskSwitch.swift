@@ -70,6 +70,7 @@ extension CPU {
 
     // The commit point: TR, CR0.TS, then the new state.
     let from = segmentPointer(SegmentRegister.cs).pointee.base &+ s.pointee.eip
+    if debugEvents.contains(.tasks) { noteDebug(.task(from: oldSelector, to: selector)) }
     setSegment(SegmentRegister.tr, selector, tss)
     tr.pointee.attributes |= 2
     s.pointee.cr0 |= CR0.ts

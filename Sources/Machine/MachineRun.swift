@@ -25,6 +25,8 @@ public enum StopReason: Equatable, Sendable {
   case unimplemented(String)
   /// The host wanted it.
   case host(HostStop)
+  /// A debugger's breakpoint, watchpoint or event (`CPU.debugConditions`). Running again goes on from there.
+  case debug(RunExit)
 }
 
 extension Machine {
@@ -96,7 +98,7 @@ extension Machine {
           return ended(.shutdown, limit: limit)
         }
       } else if exit != .deadline && exit != .stopRequested {
-        return .unimplemented("\(exit)")
+        return .debug(exit)
       }
       pace(&lastFlush)
     }

@@ -87,6 +87,7 @@ struct Outcome {
     case .unimplemented(let what):
       (exit, reason, message) = (.unimplemented, "unimplemented", "not implemented: \(what)")
       showsProcessor = true
+    case .debug: (exit, reason, message) = (.success, "debugger", "stopped for a debugger")
     case .host(.user): (exit, reason, message) = (.success, "user", nil)
     case .host(.timeout):
       (exit, reason) = (.timeout, "timeout")

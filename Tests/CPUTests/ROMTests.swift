@@ -41,7 +41,7 @@ final class ROMMachine: SystemBus {
     while exitCode == nil {
       switch cpu.run() {
       case .deadline, .halted, .shutdown: return
-      case .stopRequested: break
+      case .stopRequested, .breakpoint, .watchpoint, .debugEvent: break
       }
     }
   }
