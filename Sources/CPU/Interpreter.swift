@@ -223,17 +223,18 @@ extension CPU {
     guard eip <= cs.limit else { throw .gp(0) }
     let page = try codePage(linear)
     let physical = page << 12 | (linear & 0xFFF)
-    // The second page matters only for blocks that cross; they start in a page's last bytes.
-    var second: UInt32? = nil
-    if linear & 0xFFF > 0xFF0,
-      blocks.find(physical: physical, big: cs.isBig, secondPage: nil) == nil
+    var known = blocks.find(physical: physical, big: cs.isBig, secondPage: nil)
+    // Blocks that cross start in a page's last bytes. Only a look: what is decoded already must not show in accessed bits, so the
+    // second page is reached for when it is known that the instruction goes there.
+    if known == nil, linear & 0xFFF > 0xFF0,
+      let second = peekTranslate((linear & 0xFFFF_F000) &+ 0x1000),
+      let crossing = blocks.find(physical: physical, big: cs.isBig, secondPage: second >> 12),
+      Int64(eip) &+ crossing.pointee.byteLength &- 1 <= Int64(cs.limit),
+      try codePage((linear & 0xFFFF_F000) &+ 0x1000) == second >> 12
     {
-      // Only a look: a missing page is no fault before the instruction is known to reach it.
-      let cr2 = s.pointee.cr2
-      second = try? codePage(linear &+ 16)
-      s.pointee.cr2 = cr2
+      known = crossing
     }
-    if let block = blocks.find(physical: physical, big: cs.isBig, secondPage: second),
+    if let block = known,
       Int64(eip) &+ block.pointee.byteLength &- 1 <= Int64(cs.limit)
     {
       remember(block, at: linear)

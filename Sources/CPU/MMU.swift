@@ -1,8 +1,10 @@
 // Linear to physical: the page walk and the flat tables of the fast path.
 //
 // Owns: four flat tables of 2^20 entries (read and write, supervisor and user). An entry is the host address of the page minus its
-// linear address, 0 when absent; bit 63 marks a writable page that holds decoded code, so that `> 0` is the whole fast check.
-// Entries are made on demand and dropped like a TLB's. Unpaged modes use the same tables with linear = physical.
+// linear address, 0 when absent; bit 63 marks a write entry whose writes somebody wants to see (the page holds decoded code, or was not
+// written since writes are being tracked, see WriteTracking.swift), so that `> 0` is the whole fast check.
+// The tables are the TLB: while an entry is there, no access walks the guest's page tables again, whichever path it takes. So a
+// saved and restored set of entries continues exactly. Entries are made on demand and dropped like a TLB's. Unpaged modes use the same tables with linear = physical.
 // Must not know: segments, instructions.
 // Follows: Intel SDM volume 3, chapter 4 (paging).
 
@@ -98,6 +100,7 @@ extension CPU {
     var writable = true
     var userOK = true
     if s.pointee.cr0 & CR0.pg != 0 {
+      if let known = translated(linear, access) { return known }
       let walk = try walk(linear, access)
       physical = walk.physical
       global = walk.global
@@ -107,6 +110,20 @@ extension CPU {
     physical &= a20Mask
     fill(linear: linear, physical: physical, access, global: global, writable, userOK)
     return physical
+  }
+
+  /// The physical address by an entry that is there already; ROM is always walked to.
+  @inline(__always)
+  private func translated(_ linear: UInt32, _ access: Access) -> UInt32? {
+    let index = Int(linear >> 12)
+    let entry =
+      access.contains(.write)
+      ? (access.contains(.user) ? tables.userWrite[index] : tables.supervisorWrite[index])
+      : (access.contains(.user) ? tables.userRead[index] : tables.supervisorRead[index])
+    if entry == 0 { return nil }
+    let offset = (entry & Int.max) &+ Int(linear) &- Int(bitPattern: memory.ram)
+    return UInt(bitPattern: offset) < UInt(memory.ramSize)
+      ? UInt32(truncatingIfNeeded: offset) : nil
   }
 
   private func fill(
@@ -133,6 +150,7 @@ extension CPU {
     if user { tables.userRead[index] = delta } else { tables.supervisorRead[index] = delta }
     if access.contains(.write), memory.isRAM(page: page) {
       let entry = memory.hasCode(page: page) ? delta | Int.min : delta
+      memory.dirty[Int(page)] = 0xFF
       if user { tables.userWrite[index] = entry } else { tables.supervisorWrite[index] = entry }
     }
   }

@@ -163,15 +163,18 @@ extension CPU {
     let first = min(size, 0x1000 &- (linear & 0xFFF))
     let entry = s.pointee.writeTable[Int(linear >> 12)]
     if entry < 0 && first == size && access == userAccess {
-      // A page that holds code: the entry still tells where it is.
+      // A page that holds code or was not written for some time: the entry still tells where it is.
       let host = (entry & Int.max) &+ Int(linear)
-      physicalWrite(UInt32(truncatingIfNeeded: host &- Int(bitPattern: memory.ram)), value, size)
+      let physical = UInt32(truncatingIfNeeded: host &- Int(bitPattern: memory.ram))
+      physicalWrite(physical, value, size)
+      noteWritten(linear, physical, access)
       return
     }
     let a = try translate(linear, access.union(.write))
     if first == size {
       if watching { noteAccess(linear, size, a, first, nil, write: true, value: value) }
       physicalWrite(a, value, size)
+      noteWritten(linear, a, access)
     } else {
       let b = try translate(linear &+ first, access.union(.write))
       if watching { noteAccess(linear, size, a, first, b, write: true, value: value) }

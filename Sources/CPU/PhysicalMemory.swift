@@ -30,6 +30,9 @@ public final class PhysicalMemory {
   private let granuleRegion: HostMemory
   /// For each RAM page one bit per 64 bytes that decoded code covers.
   let codeGranules: UnsafeMutablePointer<UInt64>
+  private let dirtyRegion: HostMemory
+  /// One byte for each RAM page, FFh from the first write on. Who keeps track of writes owns a bit and clears it, see `WriteTracking`.
+  let dirty: UnsafeMutablePointer<UInt8>
   private var romRegions: [(firstPage: UInt32, pages: UInt32, memory: HostMemory)] = []
   private(set) var mmioRegions: [MMIORegion] = []
   /// ROM pages whose writes go to the RAM beneath (shadowing).
@@ -50,6 +53,8 @@ public final class PhysicalMemory {
     kinds = kindRegion.base.bindMemory(to: UInt8.self, capacity: 1 << 20)
     granuleRegion = try HostMemory(count: Int(ramSize >> 12) * 8)
     codeGranules = granuleRegion.base.bindMemory(to: UInt64.self, capacity: Int(ramSize >> 12))
+    dirtyRegion = try HostMemory(count: Int(ramSize >> 12))
+    dirty = dirtyRegion.base.bindMemory(to: UInt8.self, capacity: Int(ramSize >> 12))
     for page in 0..<Int(ramSize >> 12) where !(0xA0..<0x100).contains(page) {
       kinds[page] = Kind.ram
     }
@@ -131,6 +136,8 @@ public final class PhysicalMemory {
     guard page < ramSize >> 12 else { return }
     kinds[Int(page)] &= ~Kind.code
     codeGranules[Int(page)] = 0
+    // Its write entries take the fast path again, which tells nobody.
+    dirty[Int(page)] = 0xFF
   }
 
   /// The granule mask that `count` bytes at `offset` of a page cover.
@@ -171,9 +178,11 @@ public final class PhysicalMemory {
         let mask = PhysicalMemory.granuleMask(offset: address & 0xFFF, count: width)
         if codeGranules[Int(page)] & mask != 0 { codeWritten(page, mask) }
       }
+      dirty[Int(page)] = 0xFF
       store(ram + Int(address), value, width: width)
     case Kind.rom:
       if !writeThrough.isEmpty, writeThrough.contains(page) {
+        dirty[Int(page)] = 0xFF
         store(ram + Int(address), value, width: width)
       }
     case Kind.mmio:
@@ -183,6 +192,7 @@ public final class PhysicalMemory {
       }
     default:
       if !writeThrough.isEmpty, writeThrough.contains(page) {
+        dirty[Int(page)] = 0xFF
         store(ram + Int(address), value, width: width)
       }
     }
@@ -239,6 +249,7 @@ public final class PhysicalMemory {
           let mask = PhysicalMemory.granuleMask(offset: a & 0xFFF, count: UInt32(n))
           if codeGranules[Int(page)] & mask != 0 { codeWritten(page, mask) }
         }
+        dirty[Int(page)] = 0xFF
         (ram + Int(a)).copyMemory(from: buffer.baseAddress! + done, byteCount: n)
       }
       done += n
@@ -248,6 +259,7 @@ public final class PhysicalMemory {
   /// Forgets all RAM contents (power cycle).
   public func discardRAM() {
     for page in 0..<ramSize >> 12 where hasCode(page: page) { codeWritten(page, UInt64.max) }
+    dirtyRegion.base.initializeMemory(as: UInt8.self, repeating: 0xFF, count: Int(ramSize >> 12))
     ramRegion.discard()
   }
 }

@@ -1,0 +1,114 @@
+// Which RAM pages were written since a time, and exact copies of the translation tables.
+//
+// Owns: clearing of dirty bits, entries that wait for the first write to their page, saving and restoring the tables as they are.
+// Must not know: what pages are tracked for. Nothing here shows in the guest: no entry is dropped (the next access would walk the page
+// tables again and set accessed and dirty bits anew), write entries are only sent through the slow path once.
+
+extension PhysicalMemory {
+  /// Who keeps track of written pages, each with a bit of its own.
+  public enum Tracker: UInt8, Sendable {
+    /// Snapshots for going back in time.
+    case snapshots = 1
+    /// Hashes of memory for recordings.
+    case hashes = 2
+  }
+
+  /// How many pages RAM has.
+  public var pageCount: Int { Int(ramSize >> 12) }
+
+  /// The contents of a RAM page, as RAM, whatever is mapped above it. Only for reading.
+  public func page(_ number: Int) -> UnsafeRawBufferPointer {
+    precondition(number >= 0 && number < pageCount)
+    return UnsafeRawBufferPointer(start: ram + number << 12, count: 4096)
+  }
+
+  /// Replaces the contents of a RAM page; decoded code in it is dropped.
+  /// - Parameter contents: 4096 bytes, or nil for zeros.
+  public func setPage(_ number: Int, _ contents: UnsafeRawPointer?) {
+    precondition(number >= 0 && number < pageCount)
+    if hasCode(page: UInt32(number)) { codeWritten(UInt32(number), UInt64.max) }
+    dirty[number] = 0xFF
+    if let contents {
+      (ram + number << 12).copyMemory(from: contents, byteCount: 4096)
+    } else {
+      (ram + number << 12).initializeMemory(as: UInt8.self, repeating: 0, count: 4096)
+    }
+  }
+}
+
+/// The translations of a processor at one moment, as they are; valid for the same memory only.
+public struct SavedTranslations: Sendable {
+  var filled: [UInt32] = []
+  /// Supervisor read, supervisor write, user read, user write for each of `filled`; without bit 63.
+  var entries: [Int] = []
+
+  /// Its size in bytes.
+  public var byteCount: Int { filled.count * 4 + entries.count * 8 }
+}
+
+extension CPU {
+  /// Calls `body` with every page that was written since the last call for this tracker, ascending.
+  public func takeWrittenPages(_ tracker: PhysicalMemory.Tracker, _ body: (Int) -> Void) {
+    let bit = tracker.rawValue
+    let words = UnsafeMutableRawPointer(memory.dirty)
+    let pattern = UInt64(bit) &* 0x0101_0101_0101_0101
+    // RAM is a multiple of 64 KiB, hence of 16 pages.
+    for word in stride(from: 0, to: memory.pageCount, by: 8) {
+      let eight = words.load(fromByteOffset: word, as: UInt64.self)
+      if eight & pattern == 0 { continue }
+      for page in word..<word + 8 where memory.dirty[page] & bit != 0 {
+        memory.dirty[page] &= ~bit
+        body(page)
+      }
+    }
+    watchFirstWrites()
+  }
+
+  /// Sends the next write of every entry through the slow path, which marks the page.
+  private func watchFirstWrites() {
+    for entry in tables.filled {
+      let page = Int(entry & 0xFFFFF)
+      if tables.supervisorWrite[page] != 0 { tables.supervisorWrite[page] |= Int.min }
+      if tables.userWrite[page] != 0 { tables.userWrite[page] |= Int.min }
+    }
+  }
+
+  /// A page was written the slow way: unless it holds code, its entry is fast from now on.
+  @inline(__always)
+  func noteWritten(_ linear: UInt32, _ physical: UInt32, _ access: Access) {
+    let page = physical >> 12
+    if memory.kinds[Int(page)] != PhysicalMemory.Kind.ram { return }
+    let table = access.contains(.user) ? tables.userWrite : tables.supervisorWrite
+    table[Int(linear >> 12)] &= Int.max
+  }
+
+  /// The translation tables as they are.
+  public func saveTranslations() -> SavedTranslations {
+    var saved = SavedTranslations()
+    saved.filled = tables.filled
+    saved.entries.reserveCapacity(4 * tables.filled.count)
+    for entry in tables.filled {
+      let page = Int(entry & 0xFFFFF)
+      saved.entries.append(tables.supervisorRead[page])
+      saved.entries.append(tables.supervisorWrite[page] & Int.max)
+      saved.entries.append(tables.userRead[page])
+      saved.entries.append(tables.userWrite[page] & Int.max)
+    }
+    return saved
+  }
+
+  /// Replaces the translation tables. Call after the rest of the processor and memory were restored.
+  public func restoreTranslations(_ saved: SavedTranslations) {
+    flushTLB()
+    tables.filled = saved.filled
+    for (n, entry) in saved.filled.enumerated() {
+      let page = Int(entry & 0xFFFFF)
+      let write = (saved.entries[4 * n + 1], saved.entries[4 * n + 3])
+      tables.supervisorRead[page] = saved.entries[4 * n]
+      tables.userRead[page] = saved.entries[4 * n + 2]
+      // The slow path finds out whether there is code.
+      tables.supervisorWrite[page] = write.0 == 0 ? 0 : write.0 | Int.min
+      tables.userWrite[page] = write.1 == 0 ? 0 : write.1 | Int.min
+    }
+  }
+}
