@@ -32,6 +32,9 @@ let package = Package(
     // What devices are built on: virtual time, event queue, port devices, signals.
     .target(name: "Bus", dependencies: ["State"]),
     .target(name: "CPU", dependencies: ["Host", "State"], cSettings: gnu),
+    // x86-64 code: the emitter, and the translator that uses it.
+    .target(name: "Assembler"),
+    .target(name: "Translator", dependencies: ["CPU", "Assembler", "Host"]),
     .target(name: "Storage", dependencies: ["Host", "State"], cSettings: gnu),
     .target(name: "Chipset", dependencies: ["Bus", "State", "Storage"]),
     // nasm sources to Swift: the plugin, the tool it runs, and the images as data.
@@ -46,7 +49,8 @@ let package = Package(
     .target(
       name: "Machine",
       dependencies: [
-        "CPU", "Chipset", "Video", "Storage", "Bus", "State", "Host", "FirmwareImages",
+        "CPU", "Translator", "Chipset", "Video", "Storage", "Bus", "State", "Host",
+        "FirmwareImages",
       ],
       cSettings: gnu),
     .systemLibrary(

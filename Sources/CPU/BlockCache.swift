@@ -8,45 +8,67 @@
 import Host
 
 /// A run of decoded instructions.
-struct Block {
-  var records: UnsafeMutablePointer<Instruction>
+package struct Block {
+  package var records: UnsafeMutablePointer<Instruction>
   /// Physical address of the first byte.
-  var physical: UInt32
+  package var physical: UInt32
   /// Code segment's D bit.
-  var big: Bool
+  package var big: Bool
   /// Number of records.
-  var count: Int32
+  package var count: Int32
   /// Bytes covered; set out of reach when the block is dropped, so that the run loop's limit check refuses it.
-  var byteLength: Int64
+  package var byteLength: Int64
   /// Granules of its page that it covers.
-  var granules: UInt64
+  package var granules: UInt64
   /// Second page of a block that crosses, or UInt32.max.
-  var secondPage: UInt32
+  package var secondPage: UInt32
   /// Next block in the same hash bucket, and in the same page.
   var nextInBucket: UnsafeMutablePointer<Block>?
   var nextInPage: UnsafeMutablePointer<Block>?
+  /// Translated code, or nil.
+  package var code: UnsafeRawPointer? = nil
+  /// `CPUState.codeTag` less the epoch, and the EIP, for which `code` was made.
+  package var codeContext: UInt64 = 0
+  package var codeEIP: UInt32 = 0
+  /// How often it was interpreted since it was decoded.
+  var heat: UInt32 = 0
+  /// The translator's number for it.
+  package var codeNumber: Int32 = -1
 }
 
-typealias BlockPointer = UnsafeMutablePointer<Block>
+package typealias BlockPointer = UnsafeMutablePointer<Block>
 
 /// All decoded blocks.
-final class BlockCache {
+package final class BlockCache {
   static let droppedLength = Int64.max / 4
-  static let maximumCount = 64
+  package static let maximumCount = 64
   private static let buckets = 1 << 15
-  private static let lookasideSize = 1 << 13
+  package static let lookasideSize = 1 << 13
   private static let pageLookasideSize = 1 << 8
   private static let arenaRecords = 1 << 19
   private static let arenaBlocks = 1 << 17
 
   /// Lookaside entry: linear address with mode and epoch, and the block.
-  struct Entry {
-    var tag: UInt64
+  package struct Entry {
+    package var tag: UInt64
     var block: BlockPointer?
+    /// Where translated code goes on: the block's code or `noCode`.
+    package var code: UnsafeRawPointer
+    private var padding = 0
+
+    init(tag: UInt64, block: BlockPointer?, code: UnsafeRawPointer) {
+      self.tag = tag
+      self.block = block
+      self.code = code
+    }
   }
 
+  /// Leads out of translated code.
+  package var noCode = UnsafeRawPointer(bitPattern: 1)!
+  /// Told of blocks that are dropped while they have code.
+  var codeDropped: (BlockPointer) -> Void = { _ in }
   private let regions: [HostMemory]
-  let lookaside: UnsafeMutablePointer<Entry>
+  package let lookaside: UnsafeMutablePointer<Entry>
   private let pageTags: UnsafeMutablePointer<UInt64>
   private let pagePhysical: UnsafeMutablePointer<UInt32>
   private let bucketHeads: UnsafeMutablePointer<BlockPointer?>
@@ -100,7 +122,7 @@ final class BlockCache {
 
   /// Empties the lookaside tables (the epoch counter wrapped).
   func clearLookaside() {
-    for n in 0..<BlockCache.lookasideSize { lookaside[n] = Entry(tag: 0, block: nil) }
+    for n in 0..<BlockCache.lookasideSize { lookaside[n] = Entry(tag: 0, block: nil, code: noCode) }
     for n in 0..<BlockCache.pageLookasideSize { pageTags[n] = 0 }
   }
 
@@ -177,8 +199,7 @@ final class BlockCache {
       p = block.pointee.nextInPage
       if block.pointee.granules & granules != 0 {
         removeFromBucket(block)
-        block.pointee.byteLength = BlockCache.droppedLength
-        invalidations += 1
+        drop(block)
       } else {
         block.pointee.nextInPage = kept
         kept = block
@@ -197,12 +218,20 @@ final class BlockCache {
         }
         removeFromBucket(block)
         removeFromPage(block)
-        block.pointee.byteLength = BlockCache.droppedLength
-        invalidations += 1
+        drop(block)
         return true
       }
     }
     return left
+  }
+
+  private func drop(_ block: BlockPointer) {
+    block.pointee.byteLength = BlockCache.droppedLength
+    invalidations += 1
+    if block.pointee.code != nil {
+      codeDropped(block)
+      block.pointee.code = nil
+    }
   }
 
   private func removeFromPage(_ block: BlockPointer) {
@@ -218,6 +247,14 @@ final class BlockCache {
         return
       }
       p = q.pointee.nextInPage
+    }
+  }
+
+  /// Context numbers have lost their meaning: no code may be entered.
+  func forgetContexts() {
+    for n in 0..<usedBlocks where blockArena[n].code != nil {
+      codeDropped(blockArena + n)
+      blockArena[n].code = nil
     }
   }
 

@@ -34,7 +34,7 @@ public final class CPU {
   /// The event being delivered pushes EFLAGS with RF set (faults do).
   var faultRF = false
   /// Decoded blocks.
-  let blocks: BlockCache
+  package let blocks: BlockCache
   /// The last control transfers (from, to), for reports; see `recordBranch`.
   var branchRing: [(from: UInt32, to: UInt32)] = Array(repeating: (0, 0), count: 16)
   var branchIndex = 0
@@ -43,6 +43,20 @@ public final class CPU {
   var trailIndex = 0
   /// The decoder for this model.
   let decoder: Decoder
+  /// Makes host code of blocks; nil when only the interpreter works.
+  var translator: (any BlockTranslator)?
+  /// Enters translated code; nil without a translator.
+  var enterCode: EnterCode?
+  /// The exit of translated code that asks to be linked to the next block entered, or -1.
+  var linkRequest = -1
+  /// How often a block is interpreted before it is translated.
+  package var translationThreshold: UInt32 = 24
+  /// What translated code may rely on, by number; see `updateCodeTag`.
+  var contexts = CodeContexts()
+  /// Bits of `CodeContext.flat` for ES, CS, SS, DS, FS, GS.
+  var flatSegments: UInt8 = 0
+  /// What happened while translated code ran.
+  package var statistics = ExecutionStatistics()
   /// Counts changes of translation; part of `codeTag`.
   var codeEpoch: UInt64 = 1
   /// What a debugger waits for, and the words that say cheaply whether it does; see DebugHooks.swift.
@@ -65,7 +79,8 @@ public final class CPU {
     s.initialize(
       to: CPUState(
         current: UnsafePointer(idle), end: UnsafePointer(idle), blockStart: UnsafePointer(idle),
-        readTable: tables.supervisorRead, writeTable: tables.supervisorWrite))
+        readTable: tables.supervisorRead, writeTable: tables.supervisorWrite,
+        interpretOne: CPU.interpretOneFunction))
     fpu = UnsafeMutablePointer<FPUState>.allocate(capacity: 1)
     fpu.initialize(to: FPUState())
     gpr32 = UnsafeMutableRawPointer(s).assumingMemoryBound(to: UInt32.self)
@@ -74,8 +89,10 @@ public final class CPU {
     precondition(MemoryLayout<FPUState>.offset(of: \FPUState.xmm) == 128)
     blocks = try BlockCache()
     decoder = Decoder(model: model)
+    s.pointee.lookaside = UnsafeRawPointer(blocks.lookaside)
     trail = .allocate(capacity: 32)
     trail.initialize(repeating: 0, count: 32)
+    s.pointee.context = UnsafeRawPointer(Unmanaged.passUnretained(self).toOpaque())
     memory.codeWritten = { [unowned self] page, mask in
       self.codeWritten(page: page, granules: mask)
     }
@@ -221,6 +238,7 @@ public final class CPU {
     }
     cache.pointee.readLimit = read
     cache.pointee.writeLimit = write
+    noteSegmentChange(index, flat: read == 0xFFFF_FFFF && write == read && cache.pointee.base == 0)
   }
 
   /// Loads a segment register as real and V86 mode do: base = selector * 16. In real mode limit and attributes stay as they are
@@ -297,7 +315,10 @@ public final class CPU {
     let deadline = s.pointee.deadline
     s.pointee = CPUState(
       current: s.pointee.current, end: s.pointee.current, blockStart: s.pointee.current,
-      readTable: tables.supervisorRead, writeTable: tables.supervisorWrite)
+      readTable: tables.supervisorRead, writeTable: tables.supervisorWrite,
+      interpretOne: CPU.interpretOneFunction)
+    s.pointee.context = UnsafeRawPointer(Unmanaged.passUnretained(self).toOpaque())
+    s.pointee.lookaside = UnsafeRawPointer(blocks.lookaside)
     s.pointee.retired = retired
     s.pointee.deadline = deadline
     if !debug.pending.isEmpty { s.pointee.attention = Attention.debugger }

@@ -208,5 +208,20 @@ public struct CPUState {
   public var sysenterCS: UInt32 = 0
   public var sysenterESP: UInt32 = 0
   public var sysenterEIP: UInt32 = 0
+
+  // What translated code works with; see Translation.swift.
+
+  /// Instructions that may still be retired before the run loop must look; counted down by whole blocks.
+  package var budget: Int64 = 0
+  /// The value of `retired` at which `budget` is 0.
+  package var runEnd: UInt64 = 0
+  /// Arithmetic flags between translated blocks, as LAHF and SETO AL leave them in AX.
+  package var rawFlags: UInt32 = 0
+  /// The `CPU` that the functions below are given.
+  package var context = UnsafeRawPointer(bitPattern: 1)!
+  /// `BlockCache.lookaside`.
+  package var lookaside = UnsafeRawPointer(bitPattern: 1)!
+  /// `CPU.interpretOne`.
+  package var interpretOne: CPU.InterpretOne
   /// Other MSRs with plain storage: APIC base, MTRRs and the like are in `CPU.msrs`.
 }

@@ -4,7 +4,7 @@
 // The decoder relies on the order of the arithmetic cases: operation, size, shape.
 // Must not know: behaviour.
 
-enum Handler: UInt16 {
+package enum Handler: UInt16 {
   case
     addRR8, addRM8, addMR8, addRI8, addMI8, addRR16, addRM16, addMR16, addRI16, addMI16, addRR32,
     addRM32, addMR32, addRI32, addMI32, orRR8, orRM8, orMR8, orRI8, orMI8, orRR16, orRM16,
@@ -33,5 +33,5 @@ enum Handler: UInt16 {
     cmpxchg32, cmpxchg8b, xadd8, xadd16, xadd32, bswap, loopz, loopnz, jcxz, simd
 
   /// The number of operand shapes of the arithmetic and MOV cases.
-  static let shapes: UInt16 = 5
+  package static let shapes: UInt16 = 5
 }

@@ -8,7 +8,7 @@
 /// makes 8, 16 and 32 bit access one load; offset 32 is a register that is always zero.
 public struct Instruction {
   /// What to execute: a `Handler`.
-  var handler = Handler.ud
+  package var handler = Handler.ud
   /// Offset from the block's first byte to the byte after this instruction.
   public var nextOffset: UInt16 = 0
   /// Length in bytes, 1 to 15.

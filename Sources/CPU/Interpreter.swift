@@ -70,6 +70,12 @@ extension CPU {
       }
       let start = UnsafePointer(block.pointee.records)
       let count = Int(block.pointee.count)
+      if let enterCode, !stepping, limit >= UInt64(count) {
+        if let code = codeToEnter(block, eip, slot) {
+          runCode(enterCode, code, limit)
+          continue
+        }
+      }
       let stop = start + (limit < UInt64(count) ? Int(limit) : count)
       trail[trailIndex & 31] = linear
       trailIndex = trailIndex &+ 1
@@ -188,17 +194,10 @@ extension CPU {
 
   // MARK: - Fetching
 
-  /// What distinguishes code lookups beside the linear address: epoch, privilege, code size. Call when one of them changed.
-  func updateCodeTag() {
-    let user: UInt64 = s.pointee.cpl == 3 ? 1 << 33 : 0
-    let big: UInt64 = segmentPointer(SegmentRegister.cs).pointee.isBig ? 1 << 32 : 0
-    s.pointee.codeTag = codeEpoch << 34 | user | big
-  }
-
   /// Translations changed: lookaside entries no longer hold.
   func codeEpochChanged() {
     codeEpoch &+= 1
-    if codeEpoch >= 1 << 30 {
+    if codeEpoch >= 1 << 20 {
       codeEpoch = 1
       blocks.clearLookaside()
     }
@@ -249,7 +248,7 @@ extension CPU {
   private func remember(_ block: BlockPointer, at linear: UInt32) {
     if hasCodeBreakpoints && holdsBreakpoint(linear, block) { return }
     blocks.slot(linear).pointee = BlockCache.Entry(
-      tag: s.pointee.codeTag | UInt64(linear), block: block)
+      tag: s.pointee.codeTag | UInt64(linear), block: block, code: blocks.noCode)
   }
 
   /// Decodes a block; makes it known unless it cannot be kept (code in devices, blocks cut by the segment limit).
@@ -391,7 +390,9 @@ extension CPU {
   }
 
   /// Drops all decoded code. A running block may finish its current instruction: its records stay until the next block is decoded.
-  func dropAllCode() {
+  package func dropAllCode() {
+    translator?.reset()
+    linkRequest = -1
     blocks.removeAll { page in
       self.memory.clearCode(page: page)
       if let host = self.memory.readPointer(page: page) {

@@ -11,6 +11,7 @@ import Chipset
 import Host
 import State
 import Storage
+import Translator
 import Video
 
 /// A PC. It is used from one thread; other threads reach it through `input` and `frames`.
@@ -90,6 +91,7 @@ public final class Machine {
     self.bus = bus
     let cpu = try CPU(model: configuration.cpu, memory: memory, bus: bus)
     self.cpu = cpu
+    if configuration.engine == .translator { try Translator.attach(to: cpu) }
     clock.instructionCount = { [unowned cpu] in cpu.instructionCount }
     clock.instructionCounter = CPU.countInstructions
     clock.instructionCounterContext = UnsafeRawPointer(cpu.s)

@@ -55,6 +55,8 @@ public struct MachineConfiguration {
   /// Megabytes of RAM, 1 to 3072.
   public var memoryMegabytes = 64
   public var cpu = CPUModel.pentium2
+  /// What executes the guest's instructions.
+  public var engine = Engine.interpreter
   /// Another system BIOS than the built-in one: 64, 128 or 256 KiB.
   public var bios: LoadFile?
   /// Further ROMs.

@@ -93,6 +93,11 @@ struct ApusOptions: ParsableCommand {
       valueName: "model"))
   var cpu: String?
   @Option(
+    name: .customLong("engine"),
+    help: ArgumentHelp(
+      "interpreter or translator. (default: translator where the host can)", valueName: "name"))
+  var engine: String?
+  @Option(
     name: [.customLong("bios"), .customLong("bios", withSingleDash: true)],
     help: ArgumentHelp("Another system BIOS (64, 128 or 256 KB).", valueName: "file"))
   var bios: String?

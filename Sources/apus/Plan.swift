@@ -60,6 +60,12 @@ struct Plan {
       }
       configuration.cpu = model
     }
+    if let text = options.engine {
+      guard let engine = Engine(rawValue: text) else {
+        throw Failure.usage("--engine is interpreter or translator, not '\(text)'")
+      }
+      configuration.engine = engine
+    }
     if let text = options.boot { configuration.bootOrder = try Plan.bootOrder(text) }
     if let path = options.bios {
       let file = try Plan.read(path, limit: 1 << 20)

@@ -1,0 +1,323 @@
+// How translated code and the interpreter work together.
+//
+// Owns: what a translator must be able to do, the contexts code is made for, entering code, and the function through which code has
+// one instruction interpreted. Must not know: any host instruction.
+//
+// Between translated blocks the state is: general registers in host registers, arithmetic flags in `rawFlags`, EIP implied by the
+// place, `budget` in a host register, everything else in `CPUState`. `retired` is `runEnd - budget`.
+
+/// Makes host code of decoded blocks.
+package protocol BlockTranslator: AnyObject {
+  /// Makes code for a block that starts at `eip` in the present context and sets its `code`, `codeContext`, `codeEIP`.
+  /// - Returns: false when it does not do so for now.
+  func translate(_ block: BlockPointer, eip: UInt32) -> Bool
+  /// The block's code must not be entered any more.
+  func dropped(_ block: BlockPointer)
+  /// All blocks are gone.
+  func reset()
+  /// An exit of translated code (`CPU.linkRequest`) leads to this block from now on.
+  func link(_ request: Int, to block: BlockPointer)
+}
+
+/// Enters translated code: the state and the address; returns `CodeExit`.
+package typealias EnterCode =
+  @convention(c) (UnsafeMutableRawPointer, UnsafeRawPointer) -> Int
+
+/// What translated code returns with.
+package enum CodeExit {
+  /// Nothing special; EIP tells where to go on.
+  package static let plain = 0
+  /// An exit that can be linked: this plus its number.
+  package static let link = 16
+}
+
+/// What happened, for `--stats`.
+package struct ExecutionStatistics {
+  package var codeEntries = 0
+  package var interpretedFromCode = 0
+  package var translatedBlocks = 0
+  package var translatedInstructions = 0
+}
+
+/// What translated code relies on beside the bytes it was made of.
+package struct CodeContext: Hashable {
+  /// Code segment.
+  package var base: UInt32 = 0
+  package var limit: UInt32 = 0
+  /// Bit by segment register: base 0, limit FFFFFFFFh, readable and writable (CS: readable).
+  package var flat: UInt8 = 0
+  package var bits: UInt8 = 0
+
+  package static let big: UInt8 = 1
+  package static let user: UInt8 = 2
+  package static let bigStack: UInt8 = 4
+  package static let paged: UInt8 = 8
+  package static let a20Masked: UInt8 = 16
+
+  package init() {}
+
+  @inline(__always) package func has(_ bit: UInt8) -> Bool { bits & bit != 0 }
+  @inline(__always) package func isFlat(_ segment: Int) -> Bool { flat >> UInt8(segment & 7) & 1 != 0 }
+}
+
+/// Numbers for contexts.
+struct CodeContexts {
+  static let maximum = 1 << 12
+  private(set) var current = CodeContext()
+  private(set) var number: UInt64 = 0
+  private var numbers: [CodeContext: UInt64] = [CodeContext(): 0]
+
+  /// Makes a context the present one; false when there is no number left for it.
+  @inline(__always)
+  mutating func use(_ context: CodeContext) -> Bool {
+    if context == current { return true }
+    return enter(context)
+  }
+
+  @inline(never)
+  private mutating func enter(_ context: CodeContext) -> Bool {
+    current = context
+    if let known = numbers[context] {
+      number = known
+      return true
+    }
+    if numbers.count >= CodeContexts.maximum {
+      numbers = [:]
+      number = 0
+      numbers[context] = 0
+      return false
+    }
+    number = UInt64(numbers.count)
+    numbers[context] = number
+    return true
+  }
+}
+
+extension CPU {
+  package typealias InterpretOne =
+    @convention(c) (UnsafeRawPointer, UnsafeRawPointer, Int, UInt32) -> Int
+
+  /// Gives the processor a translator.
+  /// - Parameters:
+  ///   - enter: leads into translated code.
+  ///   - noCode: leads out of it again, given a linear address.
+  package func attach(
+    _ translator: any BlockTranslator, enter: @escaping EnterCode, noCode: UnsafeRawPointer
+  ) {
+    dropAllCode()
+    self.translator = translator
+    enterCode = enter
+    blocks.noCode = noCode
+    blocks.clearLookaside()
+    blocks.codeDropped = { [unowned self] in self.translator?.dropped($0) }
+  }
+
+  /// The context of translated code now.
+  package var codeContext: CodeContext { contexts.current }
+
+  /// `codeTag` without the epoch.
+  @inline(__always)
+  package var contextNumber: UInt64 { s.pointee.codeTag & CPU.contextMask }
+  private static var contextMask: UInt64 { 0xFFF << 32 }
+
+  /// What distinguishes code lookups beside the linear address: epoch and context. Call when one of them changed.
+  func updateCodeTag() {
+    let cs = segmentPointer(SegmentRegister.cs)
+    var context = CodeContext()
+    context.base = cs.pointee.base
+    context.limit = cs.pointee.limit
+    context.flat = flatSegments
+    context.bits =
+      (cs.pointee.isBig ? CodeContext.big : 0)
+      | (s.pointee.cpl == 3 ? CodeContext.user : 0)
+      | (segmentPointer(SegmentRegister.ss).pointee.isBig ? CodeContext.bigStack : 0)
+      | (s.pointee.cr0 & CR0.pg != 0 ? CodeContext.paged : 0)
+      | (a20Mask == 0xFFFF_FFFF ? 0 : CodeContext.a20Masked)
+    if !contexts.use(context) {
+      // Numbers start anew: nothing made for the old ones may be found.
+      codeEpoch &+= 1
+      blocks.clearLookaside()
+      blocks.forgetContexts()
+    }
+    s.pointee.codeTag = codeEpoch << 44 | contexts.number << 32
+  }
+
+  /// A segment register's cache has changed.
+  @inline(__always)
+  func noteSegmentChange(_ index: Int, flat: Bool) {
+    guard index < 6 else { return }
+    let bit: UInt8 = 1 << UInt8(index)
+    let new = flat ? flatSegments | bit : flatSegments & ~bit
+    if new != flatSegments || index == SegmentRegister.cs || index == SegmentRegister.ss {
+      flatSegments = new
+      updateCodeTag()
+    }
+  }
+
+  // MARK: - Entering code
+
+  /// The code of a block, if it has some for the present context; counts and translates otherwise.
+  @inline(__always)
+  func codeToEnter(
+    _ block: BlockPointer, _ eip: UInt32, _ slot: UnsafeMutablePointer<BlockCache.Entry>
+  ) -> UnsafeRawPointer? {
+    // What is not remembered (breakpoints, code in devices) is met by the run loop each time.
+    guard slot.pointee.block == block else {
+      linkRequest = -1
+      return nil
+    }
+    if let code = block.pointee.code, block.pointee.codeContext == contextNumber,
+      block.pointee.codeEIP == eip
+    {
+      slot.pointee.code = code
+      if linkRequest >= 0 {
+        translator?.link(linkRequest, to: block)
+        linkRequest = -1
+      }
+      return code
+    }
+    linkRequest = -1
+    block.pointee.heat &+= 1
+    if block.pointee.heat == translationThreshold { heated(block, eip) }
+    return nil
+  }
+
+  @inline(never)
+  private func heated(_ block: BlockPointer, _ eip: UInt32) {
+    // Code for another context may be wanted again: it is given up only for something run as often.
+    block.pointee.heat = 0
+    guard block.pointee.byteLength != BlockCache.droppedLength else { return }
+    if block.pointee.code != nil {
+      translator?.dropped(block)
+      block.pointee.code = nil
+    }
+    _ = translator?.translate(block, eip: eip)
+  }
+
+  /// Runs translated code until it leads out.
+  func runCode(_ enter: EnterCode, _ code: UnsafeRawPointer, _ limit: UInt64) {
+    let budget = Int64(min(limit, 1 << 40))
+    s.pointee.budget = budget
+    s.pointee.runEnd = s.pointee.retired &+ UInt64(budget)
+    s.pointee.rawFlags = packedFlags
+    statistics.codeEntries &+= 1
+    let exit = enter(UnsafeMutableRawPointer(s), code)
+    s.pointee.retired = s.pointee.runEnd &- UInt64(bitPattern: s.pointee.budget)
+    unpackFlags()
+    if exit >= CodeExit.link { linkRequest = exit - CodeExit.link }
+  }
+
+  /// The arithmetic flags as LAHF and SETO AL leave them in AX.
+  @inline(__always)
+  private var packedFlags: UInt32 {
+    let f = arithmeticFlags
+    return (f & 0xD5) << 8 | 0x200 | f >> 11 & 1
+  }
+
+  @inline(__always)
+  private func unpackFlags() {
+    let raw = s.pointee.rawFlags
+    setArithmeticFlags(raw >> 8 & 0xD5 | (raw & 1) << 11)
+  }
+
+  // MARK: - Called by translated code
+
+  /// `interpretOne` as translated code calls it.
+  static let interpretOneFunction: InterpretOne = { context, record, left, blockEIP in
+    Unmanaged<CPU>.fromOpaque(context)._withUnsafeGuaranteedRef {
+      $0.interpretOne(record.assumingMemoryBound(to: Instruction.self), left, blockEIP)
+    }
+  }
+
+  /// Interprets one instruction of a translated block.
+  /// - Parameters:
+  ///   - left: instructions of the block from this one on.
+  ///   - blockEIP: EIP of the block's first instruction.
+  /// - Returns: 0 to go on with the next instruction, 1 to leave, otherwise the address of the code to go on with.
+  private func interpretOne(_ record: Insn, _ left: Int, _ blockEIP: UInt32) -> Int {
+    let s = self.s
+    statistics.interpretedFromCode &+= 1
+    s.pointee.retired = s.pointee.runEnd &- UInt64(bitPattern: s.pointee.budget &+ Int64(left))
+    s.pointee.blockEIP = blockEIP
+    s.pointee.blockStart = record
+    s.pointee.current = record
+    s.pointee.end = record + 1
+    s.pointee.eip = blockEIP &+ UInt32(record.pointee.nextOffset)
+    unpackFlags()
+    let drops = blocks.invalidations &+ blocks.flushes
+    let tag = s.pointee.codeTag
+    var goesOn = record.pointee.flags & InstructionFlags.endsBlock == 0
+    do throws(Fault) {
+      try execute(record)
+      s.pointee.retired &+= 1
+      leaveBlock()
+    } catch {
+      s.pointee.eip = currentEIP
+      s.pointee.retired &+= 1
+      leaveBlock()
+      deliverFault(error)
+      goesOn = false
+    }
+    s.pointee.rawFlags = packedFlags
+    let deadline = s.pointee.deadline
+    let retired = s.pointee.retired
+    guard retired < deadline else {
+      s.pointee.runEnd = retired
+      s.pointee.budget = 0
+      return 1
+    }
+    let budget = Int64(min(deadline &- retired, 1 << 40))
+    s.pointee.runEnd = retired &+ UInt64(budget)
+    s.pointee.budget = budget
+    if s.pointee.attention != 0 || drops != blocks.invalidations &+ blocks.flushes { return 1 }
+    if goesOn && tag == s.pointee.codeTag {
+      let rest = Int64(left &- 1)
+      if budget < rest { return 1 }
+      s.pointee.budget = budget &- rest
+      return 0
+    }
+    let linear = segmentPointer(SegmentRegister.cs).pointee.base &+ s.pointee.eip
+    let slot = blocks.slot(linear)
+    if slot.pointee.tag == s.pointee.codeTag | UInt64(linear), slot.pointee.code != blocks.noCode {
+      return Int(bitPattern: slot.pointee.code)
+    }
+    return 1
+  }
+}
+
+extension CPU {
+  /// The lookaside entry of a linear address, for emitted code.
+  package func lookasideSlot(_ linear: UInt32) -> UnsafeRawPointer {
+    UnsafeRawPointer(blocks.slot(linear))
+  }
+
+  /// Looks at the instructions at an offset in a block's page, until `verdict` has one. A true verdict makes the block depend on the
+  /// bytes looked at: writes to them drop it.
+  package func scanCode(
+    _ block: BlockPointer, at offset: UInt32, _ verdict: (Instruction) -> Bool?
+  ) -> Bool {
+    let page = block.pointee.physical >> 12
+    guard let host = memory.readPointer(page: page) else { return false }
+    let code = host.assumingMemoryBound(to: UInt8.self)
+    var at = offset & 0xFFF
+    for _ in 0..<8 {
+      var i = Instruction()
+      let room = Int(0x1000 - at)
+      if room <= 0 { return false }
+      guard decoder.decode(code + Int(at), count: room, big: block.pointee.big, into: &i) == .ok
+      else { return false }
+      at += UInt32(i.length)
+      if i.handler == .ud || i.handler == .lengthFault { return false }
+      if let answer = verdict(i) {
+        if answer {
+          let granules = PhysicalMemory.granuleMask(
+            offset: offset & 0xFFF, count: at - (offset & 0xFFF))
+          block.pointee.granules |= granules
+          memory.markCode(page: page, granules: granules)
+        }
+        return answer
+      }
+    }
+    return false
+  }
+}

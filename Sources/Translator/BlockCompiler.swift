@@ -1,0 +1,254 @@
+// One block from records to host code.
+//
+// Owns: the order of things: entry, instructions, edges, and behind them the paths seldom taken; and the choice between host code and
+// the interpreter for each instruction. Must not know: how blocks are found, kept or dropped.
+//
+// An instruction without host code, and any memory access the tables do not cover, is handed to the interpreter whole, before it has
+// changed anything; so faults, devices, self-modification and counting have one implementation.
+
+import Assembler
+import CPU
+
+/// A path seldom taken, emitted behind the block.
+struct Stub {
+  enum Kind {
+    /// Have the instruction interpreted and go on behind it.
+    case interpret
+    /// See whether an access that is not aligned crosses a page.
+    case crossing(MemoryOperand, Int)
+    /// An edge not joined yet, or one the budget does not reach over.
+    case edge(Int)
+    case edgeBudget(Int)
+  }
+  var kind: Kind
+  var label = Label()
+  /// Where the main path goes on.
+  var resume = 0
+  var index = 0
+  var memoryFlagsValid = false
+  var recipe: FlagRecipe?
+  /// The main path goes on with flags in the host's.
+  var hostFlagsAfter = false
+  /// The stub this one leads to when it finds the worst, or -1.
+  var slow = -1
+}
+
+/// Turns decoded blocks into host code.
+final class BlockCompiler {
+  typealias H = Host64
+  let cpu: CPU
+  let a: Assembler
+  let flagInfo: FlagInformation
+  unowned(unsafe) var translator: Translator!
+
+  // The block at hand.
+  var records = UnsafeMutablePointer<Instruction>(bitPattern: 8)!
+  var count = 0
+  var blockEIP: UInt32 = 0
+  var linearStart: UInt32 = 0
+  var context = CodeContext()
+  var number = 0
+  var block: BlockPointer!
+  /// The instruction at hand.
+  var k = 0
+  var stubs: [Stub] = []
+  private var firstStubOfInstruction = 0
+  /// Whether anything may look at the flags that instruction n leaves.
+  var needed = [Bool](repeating: true, count: BlockCache.maximumCount + 1)
+
+  // Where the arithmetic flags are; see BlockCompilerFlags.swift.
+  var hostFlagsValid = false
+  var memoryFlagsValid = true
+  var recipe: FlagRecipe?
+  var adjustIsGarbage = false
+
+  init(cpu: CPU, assembler: Assembler, flagInfo: FlagInformation) {
+    self.cpu = cpu
+    a = assembler
+    self.flagInfo = flagInfo
+  }
+
+  /// Emits code for a block; nil when that is not worth it.
+  func compile(_ block: BlockPointer, eip: UInt32, number: Int) -> CodeBlock? {
+    self.block = block
+    self.number = number
+    records = block.pointee.records
+    count = Int(block.pointee.count)
+    blockEIP = eip
+    context = cpu.codeContext
+    linearStart = context.base &+ eip
+    stubs.removeAll(keepingCapacity: true)
+    if count == 1 && !isNative(records[0]) { return nil }
+
+    analyseFlags()
+    hostFlagsValid = false
+    memoryFlagsValid = true
+    recipe = nil
+    adjustIsGarbage = false
+
+    let entry = a.position
+    a.rr(0x81, 8, reg: 5, rm: H.r11)
+    a.word32(count)
+    var exit = Label()
+    a.jump(Condition.s, &exit)
+    let body = a.position
+    k = 0
+    var ended = false
+    while k < count {
+      firstStubOfInstruction = stubs.count
+      ended = emit(records[k])
+      for n in firstStubOfInstruction..<stubs.count where !isEdge(stubs[n].kind) {
+        if case .interpret = stubs[n].kind {
+          stubs[n].resume = a.position
+          stubs[n].hostFlagsAfter = hostFlagsValid
+        }
+      }
+      k += 1
+    }
+    if !ended {
+      k = count - 1
+      let next = blockEIP &+ UInt32(records[count - 1].nextOffset)
+      emitEdge(next, isLast: true)
+    }
+    a.bind(&exit)
+    let exitAt = a.position
+    a.arithmetic(0, H.r11, immediate: Int32(count), 8)
+    let leave = a.position
+    a.store(StateOperand.eip, immediate: blockEIP)
+    a.move(H.r8, immediate: UInt32(CodeExit.plain))
+    a.jump(toOffset: translator.leaveAt)
+    emitStubs()
+    return CodeBlock(
+      entry: entry, body: body, exit: exitAt, leave: leave, count: count,
+      context: cpu.contextNumber, eip: eip, edges: 0..<0)
+  }
+
+  private func isEdge(_ kind: Stub.Kind) -> Bool {
+    switch kind {
+    case .edge, .edgeBudget: true
+    default: false
+    }
+  }
+
+  /// Which flags are looked at later, from the end backwards.
+  private func analyseFlags() {
+    var need = true
+    for n in stride(from: count - 1, through: 0, by: -1) {
+      needed[n] = need
+      let i = records[n]
+      let info = flagInfo(i)
+      if info & FlagInformation.reads != 0 || mayExit(i) {
+        need = true
+      } else if info & FlagInformation.replaces != 0 {
+        need = false
+      }
+    }
+  }
+
+  // MARK: - Stubs
+
+  /// A stub that hands the present instruction to the interpreter; its label is jumped to while nothing has changed.
+  func interpretStub() -> Int {
+    var stub = Stub(kind: .interpret)
+    stub.index = k
+    stub.memoryFlagsValid = memoryFlagsValid
+    stub.recipe = recipe
+    stubs.append(stub)
+    return stubs.count - 1
+  }
+
+  private func emitStubs() {
+    var n = 0
+    while n < stubs.count {
+      a.bind(&stubs[n].label)
+      let stub = stubs[n]
+      switch stub.kind {
+      case .interpret:
+        keepFlags(stub)
+        interpret(stub.index, callsBack: true)
+        if records[stub.index].flags & InstructionFlags.endsBlock == 0 {
+          if stub.hostFlagsAfter { restoreFlags(scratch: H.r10) }
+          a.jump(toOffset: stub.resume)
+        }
+      case .crossing(let linear, let size):
+        a.lea(H.r9, linear)
+        a.arithmetic(4, H.r9, immediate: 0xFFF)
+        a.arithmetic(7, H.r9, immediate: Int32(0x1000 - size))
+        a.jump(Condition.a, &stubs[stub.slow].label)
+        a.jump(toOffset: stub.resume)
+      case .edge(let edge):
+        translator.edges[edge].stub = a.position
+        a.patch32(translator.edges[edge].bodyAt, a.position - (translator.edges[edge].bodyAt + 4))
+        keepFlags(stub)
+        a.store(StateOperand.eip, immediate: translator.edges[edge].targetEIP)
+        a.move(H.r8, immediate: UInt32(CodeExit.link + edge))
+        a.jump(toOffset: translator.leaveAt)
+      case .edgeBudget(let edge):
+        keepFlags(stub)
+        a.byte(0xE9)
+        translator.edges[edge].exitAt = a.position
+        a.word32(0)
+      }
+      n += 1
+    }
+  }
+
+  /// Has an instruction interpreted. `callsBack`: it may return to go on.
+  func interpret(_ index: Int, callsBack: Bool) {
+    a.move64(H.r8, immediate: UInt64(UInt(bitPattern: records + index)))
+    a.move(H.r9, immediate: UInt32(count - index))
+    a.move(H.r10, immediate: blockEIP)
+    if callsBack && records[index].flags & InstructionFlags.endsBlock == 0 {
+      a.call(toOffset: translator.interpretAt)
+    } else {
+      a.jump(toOffset: translator.interpretEndAt)
+    }
+  }
+
+  /// The present instruction has no host code.
+  /// - Returns: whether it ends the block.
+  func emitInterpreted() -> Bool {
+    saveFlags()
+    hostFlagsValid = false
+    let ends = records[k].flags & InstructionFlags.endsBlock != 0
+    interpret(k, callsBack: true)
+    memoryFlagsValid = true
+    recipe = nil
+    adjustIsGarbage = false
+    return ends
+  }
+
+  // MARK: - Registers
+
+  /// The host register of a 16 or 32-bit operand.
+  @inline(__always) func host(_ offset: UInt8) -> Int {
+    let n = Int(offset >> 2)
+    return n == 4 ? H.r12 : n
+  }
+
+  /// The host register of an operand of any size; bytes AH, CH, DH, BH are 4 to 7.
+  @inline(__always) func host(_ offset: UInt8, _ size: Int) -> Int {
+    size == 1 ? Int(offset >> 2) + (offset & 1 != 0 ? 4 : 0) : host(offset)
+  }
+
+  /// Bit of the general register that an operand is part of.
+  @inline(__always) func mask(_ offset: UInt8) -> UInt16 { 1 << UInt16(offset >> 2) }
+
+  /// Emits what a value of AH, CH, DH or BH in R10B takes; other bytes stay where they are.
+  func byteSource(_ register: Int) -> Int {
+    guard register >= 4 && register < 8 else { return register }
+    a.rorx(H.r10, register - 4, 8)
+    return H.r10
+  }
+
+  /// Runs `body` on the low byte register while AH, CH, DH or BH is exchanged with it.
+  func withHighByte(_ register: Int, _ body: (Int) -> Void) {
+    guard register >= 4 else {
+      body(register)
+      return
+    }
+    a.rr(0x86, 1, reg: register, rm: register - 4)
+    body(register - 4)
+    a.rr(0x86, 1, reg: register, rm: register - 4)
+  }
+}

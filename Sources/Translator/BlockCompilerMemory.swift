@@ -1,0 +1,119 @@
+// Guest memory in translated code.
+//
+// Owns: effective addresses, segment checks, the lookup in the flat tables, pushes and pops. Anything the tables do not cover leads to
+// a stub that has the whole instruction interpreted. Must not know: what is done with the operand.
+// Follows: Intel SDM volume 1, section 3.7.5 (offsets); volume 3, section 5.3 (limits).
+
+import Assembler
+import CPU
+
+extension BlockCompiler {
+  /// The offset of a memory operand in R8D, or in a guest register where that is the same.
+  private func emitOffset(_ i: Instruction) -> Int {
+    let base = i.base == 32 ? -1 : host(i.base)
+    let index = i.index == 32 ? -1 : host(i.index)
+    if base >= 0 && index < 0 && i.disp == 0 && i.isAddress32 { return base }
+    if base < 0 && index < 0 {
+      a.move(H.r8, immediate: i.disp & i.addressMask)
+      return H.r8
+    }
+    a.lea(
+      H.r8,
+      MemoryOperand(
+        base: base, index: index, scale: Int(i.scale), displacement: Int32(bitPattern: i.disp)))
+    if !i.isAddress32 { a.rr(0x0FB7, 4, reg: H.r8, rm: H.r8) }
+    return H.r8
+  }
+
+  /// Emits the way to a memory operand. Destroys the host's flags and R8, R9.
+  /// - Returns: the operand, valid while R8, R9 and the address registers are unchanged.
+  func emitAddress(_ i: Instruction, _ size: Int, write: Bool) -> MemoryOperand {
+    clobberFlags()
+    let slow = interpretStub()
+    let offset = emitOffset(i)
+    return emitAccess(offset, Int(i.segment), size, write: write, slow: slow)
+  }
+
+  /// From an offset in a register to an operand.
+  func emitAccess(_ offset: Int, _ segment: Int, _ size: Int, write: Bool, slow: Int)
+    -> MemoryOperand
+  {
+    var linear = offset
+    if !context.isFlat(segment) {
+      let limit = StateOperand.segment(
+        segment, write ? StateOperand.writeLimit : StateOperand.readLimit)
+      if size > 1 {
+        a.lea(H.r9, MemoryOperand(base: offset, displacement: Int32(size - 1)), 8)
+        a.rm(0x3B, 8, reg: H.r9, limit)
+      } else {
+        a.rm(0x3B, 8, reg: offset, limit)
+      }
+      a.jump(Condition.g, &stubs[slow].label)
+      let base = StateOperand.segment(segment, StateOperand.segmentBase)
+      if offset == H.r8 {
+        a.rm(0x03, 4, reg: H.r8, base)
+      } else {
+        a.load(H.r8, base)
+        a.rr(0x01, 4, reg: offset, rm: H.r8)
+      }
+      linear = H.r8
+    }
+    if size > 1 {
+      if linear < 4 || linear >= 8 {
+        a.rr(0xF6, 1, reg: 0, rm: linear)
+        a.byte(size - 1)
+      } else {
+        a.rr(0xF7, 4, reg: 0, rm: linear)
+        a.word32(size - 1)
+      }
+      var crossing = Stub(kind: .crossing(MemoryOperand(base: linear), size))
+      crossing.slow = slow
+      stubs.append(crossing)
+      let n = stubs.count - 1
+      a.jump(Condition.nz, &stubs[n].label)
+      stubs[n].resume = a.position
+    }
+    a.move(H.r9, linear)
+    a.rr(0xC1, 4, reg: 5, rm: H.r9)
+    a.byte(12)
+    a.load(H.r9, MemoryOperand(base: write ? H.r13 : H.r14, index: H.r9, scale: 3), 8)
+    a.rr(0x85, 8, reg: H.r9, rm: H.r9)
+    a.jump(Condition.le, &stubs[slow].label)
+    return MemoryOperand(base: H.r9, index: linear)
+  }
+
+  // MARK: - The stack
+
+  /// Emits the way to the place a push goes to. The new stack pointer is set by `finishPush`. Destroys R8, R9; keeps R10.
+  func emitPush(_ size: Int) -> MemoryOperand {
+    clobberFlags()
+    let slow = interpretStub()
+    a.lea(H.r8, MemoryOperand(base: H.r12, displacement: Int32(-size)))
+    if !context.has(CodeContext.bigStack) { a.rr(0x0FB7, 4, reg: H.r8, rm: H.r8) }
+    return emitAccess(H.r8, SegmentRegister.ss, size, write: true, slow: slow)
+  }
+
+  func finishPush(_ size: Int) { moveStack(-size) }
+
+  /// Emits the way to the place a pop reads.
+  func emitPop(_ size: Int) -> MemoryOperand {
+    clobberFlags()
+    let slow = interpretStub()
+    var offset = H.r12
+    if !context.has(CodeContext.bigStack) {
+      a.rr(0x0FB7, 4, reg: H.r8, rm: H.r12)
+      offset = H.r8
+    }
+    return emitAccess(offset, SegmentRegister.ss, size, write: false, slow: slow)
+  }
+
+  /// Adds to ESP or SP; leaves the flags. Uses R8 for a small stack.
+  func moveStack(_ delta: Int) {
+    if context.has(CodeContext.bigStack) {
+      a.lea(H.r12, MemoryOperand(base: H.r12, displacement: Int32(delta)))
+    } else {
+      a.lea(H.r8, MemoryOperand(base: H.r12, displacement: Int32(delta)))
+      a.move(H.r12, H.r8, 2)
+    }
+  }
+}

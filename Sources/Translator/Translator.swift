@@ -1,0 +1,265 @@
+// The block-caching translator: guest x86 to x86-64.
+//
+// Owns: the code buffer, the fixed thunks in it (enter, leave, interpret one instruction), links between blocks.
+// Must not know: devices, what single instructions become (BlockCompiler*.swift).
+// Follows: DESIGN of the README, "How translated code works"; System V AMD64 ABI for the calls out.
+//
+// Registers in translated code: EAX ECX EDX EBX EBP ESI EDI in the registers of the same number, upper halves zero; ESP in R12;
+// R15 CPUState; R14, R13 read and write table; R11 instructions left; R8 to R10 scratch.
+
+import Assembler
+import CPU
+import Host
+
+/// Offsets in `CPUState`, and operands made of them.
+enum StateOperand {
+  static func field(_ offset: Int?) -> MemoryOperand {
+    MemoryOperand(base: Host64.r15, displacement: Int32(offset.unsafelyUnwrapped))
+  }
+  static func gpr(_ n: Int) -> MemoryOperand {
+    MemoryOperand(base: Host64.r15, displacement: Int32(n * 4))
+  }
+  static func segment(_ n: Int, _ offset: Int?) -> MemoryOperand {
+    MemoryOperand(base: Host64.r15, displacement: Int32(64 + n * 32 + offset.unsafelyUnwrapped))
+  }
+  static let eip = field(MemoryLayout<CPUState>.offset(of: \.eip))
+  static let codeTag = field(MemoryLayout<CPUState>.offset(of: \.codeTag))
+  static let budget = field(MemoryLayout<CPUState>.offset(of: \.budget))
+  static let rawFlags = field(MemoryLayout<CPUState>.offset(of: \.rawFlags))
+  static let context = field(MemoryLayout<CPUState>.offset(of: \.context))
+  static let lookaside = field(MemoryLayout<CPUState>.offset(of: \.lookaside))
+  static let interpretOne = field(MemoryLayout<CPUState>.offset(of: \.interpretOne))
+  static let readTable = field(MemoryLayout<CPUState>.offset(of: \.readTable))
+  static let writeTable = field(MemoryLayout<CPUState>.offset(of: \.writeTable))
+  static let segmentBase = MemoryLayout<SegmentCache>.offset(of: \.base)
+  static let readLimit = MemoryLayout<SegmentCache>.offset(of: \.readLimit)
+  static let writeLimit = MemoryLayout<SegmentCache>.offset(of: \.writeLimit)
+}
+
+/// An exit of a block that can be joined to another block.
+struct Edge {
+  /// Offsets of displacements and immediates: instructions of the target, its body, its exit for want of budget.
+  var countAt: Int
+  var bodyAt: Int
+  var exitAt: Int
+  /// Where `bodyAt` leads while not joined.
+  var stub: Int
+  /// The block it belongs to and the one it leads to, or -1.
+  var owner: Int
+  var target = -1
+  var targetEIP: UInt32
+}
+
+/// Code of one block.
+struct CodeBlock {
+  var entry: Int
+  var body: Int
+  var exit: Int
+  /// The exit that adds nothing back.
+  var leave: Int
+  var count: Int
+  var context: UInt64
+  var eip: UInt32
+  var edges: Range<Int>
+  var incoming: [Int] = []
+}
+
+/// Translates blocks and keeps their code.
+public final class Translator: BlockTranslator {
+  static let bufferSize = 64 << 20
+  let cpu: CPU
+  let memory: CodeMemory
+  let a: Assembler
+  var edges: [Edge] = []
+  var blocks: [CodeBlock] = []
+  /// Where blocks begin in the buffer.
+  private var firstFree = 0
+  private(set) var enterAt = 0
+  private(set) var leaveAt = 0
+  private(set) var leaveStoredAt = 0
+  private(set) var noCodeAt = 0
+  private(set) var interpretAt = 0
+  private(set) var interpretEndAt = 0
+  let flagInfo: FlagInformation
+  private let compiler: BlockCompiler
+
+  /// Makes a translator and gives it to the processor.
+  /// - Throws: `HostError` when the host forbids executable memory.
+  public static func attach(to cpu: CPU) throws(HostError) {
+    let translator = try Translator(cpu)
+    let enter = unsafeBitCast(
+      translator.memory.executable + translator.enterAt, to: EnterCode.self)
+    cpu.attach(
+      translator, enter: enter, noCode: translator.memory.executable + translator.noCodeAt)
+  }
+
+  init(_ cpu: CPU) throws(HostError) {
+    self.cpu = cpu
+    memory = try CodeMemory(count: Translator.bufferSize)
+    a = Assembler(buffer: memory.writable, capacity: Translator.bufferSize)
+    flagInfo = FlagInformation()
+    compiler = BlockCompiler(cpu: cpu, assembler: a, flagInfo: flagInfo)
+    emitThunks()
+    compiler.translator = self
+    firstFree = a.position
+  }
+
+  // MARK: - Thunks
+
+  private func emitThunks() {
+    // Enter: RDI state, RSI code.
+    enterAt = a.position
+    for r in [Host64.rbx, Host64.rbp] { a.byte(0x50 | r) }
+    for r in 12...15 {
+      a.byte(0x41)
+      a.byte(0x50 | r & 7)
+    }
+    a.arithmetic(5, Host64.rsp, immediate: 8, 8)
+    a.move(Host64.r15, Host64.rdi, 8)
+    a.move(Host64.r8, Host64.rsi, 8)
+    loadRegisters()
+    jumpTo(Host64.r8)
+
+    // Leave with the value in R8D.
+    leaveAt = a.position
+    storeRegisters()
+    leaveStoredAt = a.position
+    a.move(Host64.rax, Host64.r8)
+    a.arithmetic(0, Host64.rsp, immediate: 8, 8)
+    for r in (12...15).reversed() {
+      a.byte(0x41)
+      a.byte(0x58 | r & 7)
+    }
+    for r in [Host64.rbp, Host64.rbx] { a.byte(0x58 | r) }
+    a.byte(0xC3)
+
+    // No code for the linear address in R8D.
+    noCodeAt = a.position
+    a.rm(
+      0x2B, 4, reg: Host64.r8, StateOperand.segment(SegmentRegister.cs, StateOperand.segmentBase))
+    a.store(StateOperand.eip, Host64.r8)
+    a.move(Host64.r8, immediate: UInt32(CodeExit.plain))
+    a.jump(toOffset: leaveAt)
+
+    // Interpret one instruction: R8 record, R9D instructions left, R10D EIP of the block. Called; returns to go on.
+    interpretAt = a.position
+    a.arithmetic(5, Host64.rsp, immediate: 8, 8)
+    callInterpreter()
+    var leaves = Label()
+    a.rr(0x85, 8, reg: Host64.rax, rm: Host64.rax)
+    a.jump(Condition.nz, &leaves)
+    loadRegisters()
+    a.arithmetic(0, Host64.rsp, immediate: 8, 8)
+    a.byte(0xC3)
+    a.bind(&leaves)
+    a.arithmetic(0, Host64.rsp, immediate: 16, 8)
+    dispatchResult()
+
+    // The same for an instruction that ends its block: jumped to.
+    interpretEndAt = a.position
+    callInterpreter()
+    dispatchResult()
+  }
+
+  /// RAX is 1 to leave, or code to go on with.
+  private func dispatchResult() {
+    var goesOn = Label()
+    a.arithmetic(7, Host64.rax, immediate: 1, 8)
+    a.jump(Condition.nz, &goesOn)
+    a.move(Host64.r8, immediate: UInt32(CodeExit.plain))
+    a.jump(toOffset: leaveStoredAt)
+    a.bind(&goesOn)
+    a.move(Host64.r8, Host64.rax, 8)
+    loadRegisters()
+    jumpTo(Host64.r8)
+  }
+
+  private func callInterpreter() {
+    storeRegisters()
+    a.load(Host64.rdi, StateOperand.context, 8)
+    a.move(Host64.rsi, Host64.r8, 8)
+    a.move(Host64.rdx, Host64.r9)
+    a.move(Host64.rcx, Host64.r10)
+    a.rm(0xFF, 4, reg: 2, StateOperand.interpretOne)
+  }
+
+  private func jumpTo(_ register: Int) { a.rr(0xFF, 4, reg: 4, rm: register) }
+
+  private func loadRegisters() {
+    for n in 0..<8 { a.load(n == 4 ? Host64.r12 : n, StateOperand.gpr(n)) }
+    a.load(Host64.r11, StateOperand.budget, 8)
+    a.load(Host64.r14, StateOperand.readTable, 8)
+    a.load(Host64.r13, StateOperand.writeTable, 8)
+  }
+
+  private func storeRegisters() {
+    for n in 0..<8 { a.store(StateOperand.gpr(n), n == 4 ? Host64.r12 : n) }
+    a.store(StateOperand.budget, Host64.r11, 8)
+  }
+
+  // MARK: - BlockTranslator
+
+  /// The most a block's code can take.
+  private static let reserve = 256 << 10
+
+  package func translate(_ block: BlockPointer, eip: UInt32) -> Bool {
+    if block.pointee.secondPage != UInt32.max { return false }
+    if a.position + Translator.reserve > a.capacity {
+      // The present block stays decoded only until the next one is fetched; it is translated when it is hot again.
+      cpu.dropAllCode()
+      return false
+    }
+    let number = blocks.count
+    let firstEdge = edges.count
+    guard let code = compiler.compile(block, eip: eip, number: number) else { return false }
+    var entry = code
+    entry.edges = firstEdge..<edges.count
+    blocks.append(entry)
+    block.pointee.code = memory.executable + entry.entry
+    block.pointee.codeContext = cpu.contextNumber
+    block.pointee.codeEIP = eip
+    block.pointee.codeNumber = Int32(number)
+    cpu.statistics.translatedBlocks &+= 1
+    cpu.statistics.translatedInstructions &+= Int(block.pointee.count)
+    return true
+  }
+
+  package func dropped(_ block: BlockPointer) {
+    let number = Int(block.pointee.codeNumber)
+    guard blocks.indices.contains(number) else { return }
+    let saved = a.position
+    a.position = blocks[number].entry
+    a.jump(toOffset: blocks[number].leave)
+    a.position = saved
+    for edge in blocks[number].incoming where edges[edge].target == number { unlink(edge) }
+    blocks[number].incoming = []
+    for edge in blocks[number].edges { edges[edge].owner = -1 }
+  }
+
+  package func reset() {
+    a.position = firstFree
+    edges.removeAll(keepingCapacity: true)
+    blocks.removeAll(keepingCapacity: true)
+  }
+
+  package func link(_ request: Int, to block: BlockPointer) {
+    guard edges.indices.contains(request) else { return }
+    let edge = edges[request]
+    let number = Int(block.pointee.codeNumber)
+    guard edge.owner >= 0, edge.target < 0, blocks.indices.contains(number) else { return }
+    let target = blocks[number]
+    guard target.eip == edge.targetEIP, target.context == blocks[edge.owner].context else { return }
+    a.patch32(edge.countAt, target.count)
+    a.patch32(edge.bodyAt, target.body - (edge.bodyAt + 4))
+    a.patch32(edge.exitAt, target.exit - (edge.exitAt + 4))
+    edges[request].target = number
+    blocks[number].incoming.append(request)
+  }
+
+  private func unlink(_ number: Int) {
+    let edge = edges[number]
+    a.patch32(edge.countAt, 0)
+    a.patch32(edge.bodyAt, edge.stub - (edge.bodyAt + 4))
+    edges[number].target = -1
+  }
+}
