@@ -308,11 +308,12 @@ public final class CPU {
     }
   }
 
-  /// RESET#: the state that SDM table 9-1 gives. RAM and TSC-independent counters are kept.
+  /// RESET#: the state that SDM table 9-1 gives. RAM and TSC-independent counters are kept, and INTR, which is an input's level.
   public func reset() {
     leaveBlock()
     let retired = s.pointee.retired
     let deadline = s.pointee.deadline
+    let intr = s.pointee.attention & Attention.intr
     s.pointee = CPUState(
       current: s.pointee.current, end: s.pointee.current, blockStart: s.pointee.current,
       readTable: tables.supervisorRead, writeTable: tables.supervisorWrite,
@@ -321,7 +322,7 @@ public final class CPU {
     s.pointee.lookaside = UnsafeRawPointer(blocks.lookaside)
     s.pointee.retired = retired
     s.pointee.deadline = deadline
-    if !debug.pending.isEmpty { s.pointee.attention = Attention.debugger }
+    s.pointee.attention = intr | (debug.pending.isEmpty ? 0 : Attention.debugger)
     s.pointee.tscOffset = 0 &- retired
     gpr32[Register.edx] = model.signature
     s.pointee.cr0 = model.features.contains(.i486) ? 0x6000_0010 : 0x0000_0010

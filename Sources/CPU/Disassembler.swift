@@ -37,7 +37,9 @@ public struct Disassembler {
     if i.hasRepne { parts.append("repne") }
     parts.append(Disassembler.mnemonic(entry, i))
     let kinds = [entry.operands.0, entry.operands.1, entry.operands.2]
-    let operands = entry.isRepeatable ? [] : kinds.compactMap { operand($0, i, eip) }
+    var operands = entry.isRepeatable ? [] : kinds.compactMap { operand($0, i, eip) }
+    // SFENCE shares its opcode with CLFLUSH, which has an address.
+    if entry.op == .sfence && i.hasMemory { operands = [memory(i, 1)] }
     let text = parts.joined(separator: " ") + (operands.isEmpty ? "" : " ")
     return (text + operands.joined(separator: ","), Int(i.length))
   }
@@ -54,6 +56,7 @@ public struct Disassembler {
     case "retFar": return "retf"
     case "imul1": return "imul"
     case "nopRM": return "nop"
+    case "sfence": return i.hasMemory ? "clflush" : name
     case "fpu": return "esc \(String(entry.opcode & 7))/\(i.digit)"
     case "cbw": return wide ? "cwde" : "cbw"
     case "cwd": return wide ? "cdq" : "cwd"

@@ -50,6 +50,14 @@ extension CPU {
     var done: UInt64 = 0
     var count = gpr32[Register.ecx] & mask
     if count == 0 { return }
+    // Flags of comparisons: an instruction that is not at its end (faulted or interrupted) shows those that it began with, so that they
+    // do not depend on where it was cut. SDM volume 2, REP.
+    let flagResult = s.pointee.flagResult
+    let flagAux = s.pointee.flagAux
+    func restoreFlags() {
+      s.pointee.flagResult = flagResult
+      s.pointee.flagAux = flagAux
+    }
     // A trap follows each single iteration.
     let most = s.pointee.attention & Attention.trap != 0 ? 1 : UInt64.max
     do throws(Fault) {
@@ -63,6 +71,7 @@ extension CPU {
         if count == 0 || ended { break }
         if before &+ done >= s.pointee.deadline {
           s.pointee.eip = currentEIP
+          restoreFlags()
           if hasCodeBreakpoints { repetitionPauses(at: before &+ done) }
           break
         }
@@ -72,12 +81,14 @@ extension CPU {
             && s.pointee.eflags & EFLAGS.if != 0)
         {
           s.pointee.eip = currentEIP
+          restoreFlags()
           if hasCodeBreakpoints { repetitionPauses(at: before &+ done) }
           break
         }
       }
     } catch {
       s.pointee.retired &+= done
+      restoreFlags()
       throw error
     }
     s.pointee.retired &+= done &- 1

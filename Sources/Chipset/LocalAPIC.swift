@@ -167,6 +167,12 @@ public final class LocalAPIC: Device {
     update()
   }
 
+  /// Whether an interrupt request of the 8259A would become an NMI, which also wakes a processor that halted with IF clear.
+  public var turnsRequestsIntoNMI: Bool {
+    globallyEnabled && lvtLINT[0] & LocalAPIC.masked == 0
+      && lvtLINT[0] >> 8 & 7 == Delivery.nmi
+  }
+
   // MARK: - Inputs
 
   /// The level of LINT0 (the 8259A's INTR) or LINT1 (NMI).

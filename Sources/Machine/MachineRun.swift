@@ -139,7 +139,10 @@ extension Machine {
 
   /// The processor waits for an interrupt: time passes without instructions.
   private func idle(limit: UInt64, nextLook: UInt64) -> StopReason? {
-    if cpu.s.pointee.eflags & EFLAGS.if == 0 {
+    let canWake =
+      cpu.s.pointee.eflags & EFLAGS.if != 0
+      || (localAPIC?.turnsRequestsIntoNMI ?? false) && !cpu.s.pointee.nmiBlocked
+    if !canWake {
       // Only a reset by the user could go on from here.
       if !input.canReceive || pacer.speed == .max { return ended(.halted, limit: limit) }
     } else if clock.nextDeadline == VirtualClock.never && nextLook == VirtualClock.never {

@@ -63,9 +63,9 @@ test:
   cpuid
   mov [features], edx
   mov byte [is486], 1
-  mov eax, cr4
   test edx, 1 << 24
   jz .noCPUID
+  mov eax, cr4
   or eax, 0x200                       ; OSFXSR
   mov cr4, eax
 .noCPUID:
