@@ -8,6 +8,8 @@
 
 %define INITIAL_FLAGS 0x3893        ; OF SF AF CF and bit 1, IOPL 3
 %define FLAGS 0x8D5
+%define WINDOW 0xE00         ; what is looked at: the last 200h bytes of a page and the first of the next
+%define SIZE 0x400
 
 ; what to leave out
 %define STRING 1                    ; registers move on before the fault
@@ -244,7 +246,7 @@ test:
   mov dword [direction], 0x400
   mov dword [initial + 24], TEST + 0x3100
   mov dword [initial + 28], TEST + 0x1102
-  mov dword [initial + 4], 200
+  mov dword [initial + 4], 150
   CASE 15, STRING | WRITES_AB, rep movsd
   mov dword [initial + 28], TEST + 0x1103
   CASE 3, STRING | WRITES_AB, rep stosw
@@ -366,10 +368,8 @@ runCase:
   mov ax, FLAT3
   mov ds, ax
   mov es, ax
-  mov esi, PAGEA
   mov edi, PAGEA + 0x10000
-  mov ecx, 0x4000 / 4
-  rep movsd
+  call copyWindows
   mov ax, DATA3
   mov ds, ax
   mov es, ax
@@ -409,10 +409,8 @@ runCase:
   mov ax, FLAT3
   mov ds, ax
   mov es, ax
-  mov esi, PAGEA
   mov edi, PAGEA + 0x10000
-  mov ecx, 0x4000 / 4
-  repe cmpsd
+  call compareWindows
   mov ax, DATA3
   mov ds, ax
   mov es, ax
@@ -430,14 +428,10 @@ prepare:
   mov ax, FLAT3
   mov es, ax
   cld
-  mov edi, PAGEA
-  mov eax, 0x3C4D5E6F
-  mov ecx, 0x4000 / 4
-.fill:
-  stosd
-  rol eax, 3
-  add eax, 0x01010101
-  loop .fill
+  mov edi, PAGEA + WINDOW
+  call .fill
+  mov edi, PAGEC + WINDOW
+  call .fill
   ; at the boundaries a far pointer with a frame for IRET
   mov edi, PAGEA + 0xFFE
 .frame:
@@ -448,15 +442,42 @@ prepare:
   add edi, 0x2000
   cmp edi, PAGEC + 0x1000
   jb .frame
-  mov esi, PAGEA
-  mov edi, PAGEA + 0x8000
   mov ax, FLAT3
   mov ds, ax
-  mov ecx, 0x4000 / 4
-  rep movsd
+  mov edi, PAGEA + 0x8000
+  call copyWindows
   mov ax, DATA3
   mov ds, ax
   mov es, ax
+  ret
+.fill:
+  mov eax, 0x3C4D5E6F
+  mov ecx, SIZE / 4
+.next:
+  stosd
+  rol eax, 3
+  add eax, 0x01010101
+  loop .next
+  ret
+
+; Copies the windows around the boundaries to EDI; compares them with EDI, ZF. All segments flat.
+copyWindows:
+  mov esi, PAGEA + WINDOW
+  mov ecx, SIZE / 4
+  rep movsd
+  mov esi, PAGEC + WINDOW
+  mov ecx, SIZE / 4
+  rep movsd
+  ret
+compareWindows:
+  mov esi, PAGEA + WINDOW
+  mov ecx, SIZE / 4
+  repe cmpsd
+  jne .end
+  mov esi, PAGEC + WINDOW
+  mov ecx, SIZE / 4
+  repe cmpsd
+.end:
   ret
 
 ; Loads all registers and goes to the case.
@@ -738,10 +759,8 @@ pageFault:
   mov ax, FLAT
   mov ds, ax
   mov es, ax
-  mov esi, PAGEA
   mov edi, PAGEA + 0x8000
-  mov ecx, 0x4000 / 4
-  repe cmpsd
+  call compareWindows
   mov ax, DATA0
   mov ds, ax
   mov es, ax
