@@ -65,7 +65,7 @@ let package = Package(
       name: "apus",
       dependencies: [
         "Machine", "SDLFrontend", "Host", "CPU", "Chipset", "Storage", "Video", "FirmwareImages",
-        "Conformance", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        "Conformance", "Translator", .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
     .target(name: "Conformance", dependencies: ["CPU", "Host", "CZlib"], cSettings: gnu),
     .testTarget(name: "ConformanceTests", dependencies: ["Conformance", "CPU", "Host"]),

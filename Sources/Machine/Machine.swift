@@ -91,7 +91,9 @@ public final class Machine {
     self.bus = bus
     let cpu = try CPU(model: configuration.cpu, memory: memory, bus: bus)
     self.cpu = cpu
-    if configuration.engine == .translator { try Translator.attach(to: cpu) }
+    if configuration.engine == .translator {
+      try Translator.attach(to: cpu, options: configuration.translatorOptions)
+    }
     clock.instructionCount = { [unowned cpu] in cpu.instructionCount }
     clock.instructionCounter = CPU.countInstructions
     clock.instructionCounterContext = UnsafeRawPointer(cpu.s)

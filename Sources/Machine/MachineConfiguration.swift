@@ -5,6 +5,7 @@
 import CPU
 import Chipset
 import Storage
+import Translator
 
 /// A device to boot from.
 public enum BootDevice: String, Sendable, CaseIterable {
@@ -57,6 +58,8 @@ public struct MachineConfiguration {
   public var cpu = CPUModel.pentium2
   /// What executes the guest's instructions.
   public var engine = Engine.interpreter
+  /// What the translator may do.
+  public var translatorOptions = TranslatorOptions.all
   /// Another system BIOS than the built-in one: 64, 128 or 256 KiB.
   public var bios: LoadFile?
   /// Further ROMs.

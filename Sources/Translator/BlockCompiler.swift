@@ -39,6 +39,7 @@ final class BlockCompiler {
   let cpu: CPU
   let a: Assembler
   let flagInfo: FlagInformation
+  let options: TranslatorOptions
   unowned(unsafe) var translator: Translator!
 
   // The block at hand.
@@ -62,8 +63,9 @@ final class BlockCompiler {
   var recipe: FlagRecipe?
   var adjustIsGarbage = false
 
-  init(cpu: CPU, assembler: Assembler, flagInfo: FlagInformation) {
+  init(cpu: CPU, assembler: Assembler, flagInfo: FlagInformation, options: TranslatorOptions) {
     self.cpu = cpu
+    self.options = options
     a = assembler
     self.flagInfo = flagInfo
   }
@@ -137,7 +139,7 @@ final class BlockCompiler {
       needed[n] = need
       let i = records[n]
       let info = flagInfo(i)
-      if info & FlagInformation.reads != 0 || mayExit(i) {
+      if info & FlagInformation.reads != 0 || mayExit(i) || !options.contains(.liveness) {
         need = true
       } else if info & FlagInformation.replaces != 0 {
         need = false

@@ -24,7 +24,8 @@ extension BlockCompiler {
     }
     if !memoryFlagsValid {
       // What the target replaces unseen need not be saved, except when the budget ends right here.
-      let unseen = recipe != nil && samePage && flagsAreReplaced(at: target)
+      let unseen =
+        recipe != nil && samePage && options.contains(.unseen) && flagsAreReplaced(at: target)
       if unseen { hostFlagsValid = false } else { saveFlags() }
     }
     let edge = translator.edges.count
@@ -70,6 +71,10 @@ extension BlockCompiler {
     if context.base != 0 {
       a.arithmetic(0, H.r8, immediate: Int32(bitPattern: context.base))
     }
+    guard options.contains(.lookup) else {
+      a.jump(toOffset: translator.noCodeAt)
+      return
+    }
     a.move(H.r9, H.r8)
     a.rr(0xC1, 4, reg: 5, rm: H.r9)
     a.byte(12)
@@ -107,6 +112,7 @@ extension BlockCompiler {
 
   /// Emits a near transfer; nil when it has to be interpreted.
   func emitControl(_ i: Instruction) -> Bool {
+    guard options.contains(.control) else { return emitInterpreted() }
     let next = blockEIP &+ UInt32(i.nextOffset)
     switch i.handler {
     case .jo, .jno, .jb, .jnb, .jz, .jnz, .jbe, .jnbe, .js, .jns, .jp, .jnp, .jl, .jnl, .jle,

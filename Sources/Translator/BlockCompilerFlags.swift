@@ -137,7 +137,7 @@ extension BlockCompiler {
     if needed[k] {
       hostFlagsValid = true
       memoryFlagsValid = false
-      recipe = new
+      recipe = options.contains(.recipes) ? new : nil
       adjustIsGarbage = garbage
     } else {
       forgetFlags()

@@ -53,6 +53,11 @@ extension BlockCompiler {
   /// Emits one instruction.
   /// - Returns: whether the block ends with it.
   func emit(_ i: Instruction) -> Bool {
+    if i.hasMemory && !options.contains(.memory) && !isPure(i)
+      && i.flags & InstructionFlags.endsBlock == 0
+    {
+      return emitInterpreted()
+    }
     let raw = i.handler.rawValue
     if raw < Handler.movRR8.rawValue {
       emitArithmetic(i, Int(raw - Handler.addRR8.rawValue))

@@ -81,24 +81,27 @@ public final class Translator: BlockTranslator {
   private(set) var interpretAt = 0
   private(set) var interpretEndAt = 0
   let flagInfo: FlagInformation
+  let options: TranslatorOptions
   private let compiler: BlockCompiler
 
   /// Makes a translator and gives it to the processor.
+  /// - Parameter options: what it may do.
   /// - Throws: `HostError` when the host forbids executable memory.
-  public static func attach(to cpu: CPU) throws(HostError) {
-    let translator = try Translator(cpu)
+  public static func attach(to cpu: CPU, options: TranslatorOptions = .all) throws(HostError) {
+    let translator = try Translator(cpu, options)
     let enter = unsafeBitCast(
       translator.memory.executable + translator.enterAt, to: EnterCode.self)
     cpu.attach(
       translator, enter: enter, noCode: translator.memory.executable + translator.noCodeAt)
   }
 
-  init(_ cpu: CPU) throws(HostError) {
+  init(_ cpu: CPU, _ options: TranslatorOptions = .all) throws(HostError) {
     self.cpu = cpu
+    self.options = options
     memory = try CodeMemory(count: Translator.bufferSize)
     a = Assembler(buffer: memory.writable, capacity: Translator.bufferSize)
     flagInfo = FlagInformation()
-    compiler = BlockCompiler(cpu: cpu, assembler: a, flagInfo: flagInfo)
+    compiler = BlockCompiler(cpu: cpu, assembler: a, flagInfo: flagInfo, options: options)
     emitThunks()
     compiler.translator = self
     firstFree = a.position
@@ -243,7 +246,7 @@ public final class Translator: BlockTranslator {
   }
 
   package func link(_ request: Int, to block: BlockPointer) {
-    guard edges.indices.contains(request) else { return }
+    guard edges.indices.contains(request), options.contains(.link) else { return }
     let edge = edges[request]
     let number = Int(block.pointee.codeNumber)
     guard edge.owner >= 0, edge.target < 0, blocks.indices.contains(number) else { return }

@@ -4,6 +4,7 @@
 // QEMU's short forms are names of the same options.
 
 import ArgumentParser
+import Translator
 
 /// Text with its place among all texts of the command line.
 struct OrderedText {
@@ -97,6 +98,13 @@ struct ApusOptions: ParsableCommand {
     help: ArgumentHelp(
       "interpreter or translator. (default: translator where the host can)", valueName: "name"))
   var engine: String?
+  @Option(
+    name: .customLong("translator-disable"),
+    help: ArgumentHelp(
+      "Leave out an optimisation of the translator: "
+        + TranslatorOptions.named.map(\.name).joined(separator: ", ") + "; repeatable.",
+      valueName: "name"))
+  var translatorDisable: [String] = []
   @Option(
     name: [.customLong("bios"), .customLong("bios", withSingleDash: true)],
     help: ArgumentHelp("Another system BIOS (64, 128 or 256 KB).", valueName: "file"))

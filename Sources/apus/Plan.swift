@@ -8,6 +8,7 @@ import Chipset
 import Host
 import Machine
 import Storage
+import Translator
 
 /// What the command line asks for.
 struct Plan {
@@ -65,6 +66,13 @@ struct Plan {
         throw Failure.usage("--engine is interpreter or translator, not '\(text)'")
       }
       configuration.engine = engine
+    }
+    for name in options.translatorDisable {
+      guard let option = TranslatorOptions.named(name) else {
+        let names = TranslatorOptions.named.map(\.name).joined(separator: ", ")
+        throw Failure.usage("--translator-disable \(name): there are \(names)")
+      }
+      configuration.translatorOptions.remove(option)
     }
     if let text = options.boot { configuration.bootOrder = try Plan.bootOrder(text) }
     if let path = options.bios {

@@ -1,0 +1,39 @@
+// The translator's optimisations, each with its own switch.
+//
+// Owns: their names. Must not know: how they work; each is asked for where it is done.
+// A new optimisation gets a bit and a line in `named`; with it off, the code must be right all the same.
+
+/// What the translator may do to make code faster. Anything can be left out: to find out which optimisation is at fault, or what it gains.
+public struct TranslatorOptions: OptionSet, Sendable {
+  public let rawValue: UInt32
+  public init(rawValue: UInt32) { self.rawValue = rawValue }
+
+  /// Blocks jump to each other directly.
+  public static let link = TranslatorOptions(rawValue: 1 << 0)
+  /// Targets known only at run time are looked up in translated code.
+  public static let lookup = TranslatorOptions(rawValue: 1 << 1)
+  /// Flags that are replaced before anything looks at them are not kept.
+  public static let liveness = TranslatorOptions(rawValue: 1 << 2)
+  /// The same over the end of a block, where the target replaces them.
+  public static let unseen = TranslatorOptions(rawValue: 1 << 3)
+  /// Flags are made again from registers instead of being saved.
+  public static let recipes = TranslatorOptions(rawValue: 1 << 4)
+  /// Memory operands are reached in translated code.
+  public static let memory = TranslatorOptions(rawValue: 1 << 5)
+  /// Near jumps, calls and returns are carried out in translated code.
+  public static let control = TranslatorOptions(rawValue: 1 << 6)
+
+  /// Every optimisation.
+  public static let all = TranslatorOptions(rawValue: UInt32.max)
+
+  /// The names for command lines.
+  public static let named: [(name: String, option: TranslatorOptions)] = [
+    ("link", .link), ("lookup", .lookup), ("liveness", .liveness), ("unseen", .unseen),
+    ("recipes", .recipes), ("memory", .memory), ("control", .control),
+  ]
+
+  /// The option of that name, or nil.
+  public static func named(_ name: String) -> TranslatorOptions? {
+    named.first { $0.name == name }?.option
+  }
+}
