@@ -71,6 +71,9 @@ public struct Label: Sendable {
   var pending = -1
 
   public init() {}
+
+  /// The offset it was bound to, or -1.
+  public var offset: Int { target }
 }
 
 /// Writes instructions one after the other into a buffer.
@@ -78,6 +81,9 @@ public final class Assembler {
   /// The writable mapping.
   public let buffer: UnsafeMutablePointer<UInt8>
   public let capacity: Int
+  /// Offsets of instructions that reach the window, each with `windowTag` as it was.
+  public var windowSites: [(offset: Int, tag: Int)] = []
+  public var windowTag = 0
   /// Offset of the next byte.
   public var position = 0
 
@@ -194,6 +200,7 @@ public final class Assembler {
   /// An instruction with ModRM, a register and memory.
   public func rm(_ op: Int, _ size: Int, reg: Int, _ m: MemoryOperand, prefix: Int = 0) {
     if m.isWindow {
+      windowSites.append((position, windowTag))
       byte(0x65)
       byte(0x67)
     }

@@ -30,6 +30,8 @@ package struct Block {
   /// `CPUState.codeTag` less the epoch, and the EIP, for which `code` was made.
   package var codeContext: UInt64 = 0
   package var codeEIP: UInt32 = 0
+  /// Instructions whose memory accesses do not use the window, by bit.
+  package var tableSites: UInt64 = 0
   /// How often it was interpreted since it was decoded.
   var heat: UInt32 = 0
   /// The translator's number for it.

@@ -55,6 +55,11 @@ public final class CPU {
   var contexts = CodeContexts()
   /// Bits of `CodeContext.flat` for ES, CS, SS, DS, FS, GS.
   var flatSegments: UInt8 = 0
+  /// Written pages are being kept track of: all writes must go through the tables.
+  var tracksWrites = false
+  /// Sets the base of GS to the window for this thread; nil without a window.
+  var enterWindow: (@convention(c) (UnsafeMutableRawPointer) -> Void)?
+  var windowBase = UnsafeMutableRawPointer(bitPattern: 1)!
   /// What happened while translated code ran.
   package var statistics = ExecutionStatistics()
   /// Counts changes of translation; part of `codeTag`.

@@ -223,5 +223,7 @@ public struct CPUState {
   package var lookaside = UnsafeRawPointer(bitPattern: 1)!
   /// `CPU.interpretOne`.
   package var interpretOne: CPU.InterpretOne
+  /// A window access of translated code has faulted: block number << 8 | instruction, plus 1 << 40; or 0.
+  package var windowFault: UInt64 = 0
   /// Other MSRs with plain storage: APIC base, MTRRs and the like are in `CPU.msrs`.
 }

@@ -26,6 +26,7 @@ extension CPU {
   /// Executes until the deadline (`setDeadline`) or until something needs the machine.
   public func run() -> RunExit {
     let s = self.s
+    if let enterWindow { enterWindow(windowBase) }
     while true {
       if s.pointee.retired >= s.pointee.deadline {
         return s.pointee.attention & Attention.debugger != 0 ? takeDebugExit() : .deadline

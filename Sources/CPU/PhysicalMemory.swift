@@ -8,6 +8,9 @@ import Host
 
 /// Physical memory of up to 3 GiB with 4 KiB granularity.
 public final class PhysicalMemory {
+  /// RAM as translated code of unpaged modes reaches it, see `openWindow`.
+  private(set) var window: MemoryWindow?
+
   /// What answers at a page.
   enum Kind {
     static let unmapped: UInt8 = 0
@@ -47,7 +50,7 @@ public final class PhysicalMemory {
   public init(ramSize: UInt32) throws(HostError) {
     precondition(ramSize >= 1 << 20 && ramSize <= 3072 << 20 && ramSize & 0xFFFF == 0)
     self.ramSize = ramSize
-    ramRegion = try HostMemory(count: Int(ramSize))
+    ramRegion = try HostMemory(shareableCount: Int(ramSize))
     ram = ramRegion.base
     kindRegion = try HostMemory(count: 1 << 20)
     kinds = kindRegion.base.bindMemory(to: UInt8.self, capacity: 1 << 20)
@@ -128,12 +131,18 @@ public final class PhysicalMemory {
   /// Marks granules of a page as decoded code; ROM pages need no marks.
   func markCode(page: UInt32, granules: UInt64) {
     guard isRAM(page: page) else { return }
-    kinds[Int(page)] |= Kind.code
+    if kinds[Int(page)] & Kind.code == 0 {
+      kinds[Int(page)] |= Kind.code
+      if isInWindow(page) { window?.setWritable(false, at: Int(page) << 12) }
+    }
     codeGranules[Int(page)] |= granules
   }
 
   func clearCode(page: UInt32) {
     guard page < ramSize >> 12 else { return }
+    if kinds[Int(page)] & Kind.code != 0, isInWindow(page) {
+      window?.setWritable(true, at: Int(page) << 12)
+    }
     kinds[Int(page)] &= ~Kind.code
     codeGranules[Int(page)] = 0
     // Its write entries take the fast path again, which tells nobody.
@@ -145,6 +154,30 @@ public final class PhysicalMemory {
     let first = UInt64(offset >> 6)
     let last = UInt64((offset &+ count &- 1) >> 6)
     return (UInt64.max &<< first) & (UInt64.max &>> (63 &- last))
+  }
+
+  // MARK: - The window
+
+  /// Makes conventional and extended memory appear in a window of the host's address space, pages with decoded code only for reading.
+  /// - Returns: where physical address 0 is, or nil when the host has no such thing.
+  func openWindow() -> UnsafeMutableRawPointer? {
+    if let window { return window.base }
+    guard MemoryWindow.isSupported, let new = try? MemoryWindow() else { return nil }
+    let conventional = min(Int(ramSize), 0xA0000)
+    guard new.map(ramRegion, offset: 0, at: 0, count: conventional) else { return nil }
+    if ramSize > 0x100000 {
+      let count = Int(ramSize) - 0x100000
+      guard new.map(ramRegion, offset: 0x100000, at: 0x100000, count: count) else { return nil }
+    }
+    for page in 0..<ramSize >> 12 where hasCode(page: page) && isInWindow(page) {
+      new.setWritable(false, at: Int(page) << 12)
+    }
+    window = new
+    return new.base
+  }
+
+  @inline(__always) private func isInWindow(_ page: UInt32) -> Bool {
+    page < ramSize >> 12 && !(0xA0..<0x100).contains(page)
   }
 
   // MARK: - Slow path, by physical address

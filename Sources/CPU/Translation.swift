@@ -17,6 +17,8 @@ package protocol BlockTranslator: AnyObject {
   func reset()
   /// An exit of translated code (`CPU.linkRequest`) leads to this block from now on.
   func link(_ request: Int, to block: BlockPointer)
+  /// A window access (`CPUState.windowFault`) has faulted: that instruction does not use the window any more.
+  func avoidWindow(_ fault: UInt64)
 }
 
 /// Enters translated code: the state and the address; returns `CodeExit`.
@@ -53,6 +55,8 @@ package struct CodeContext: Hashable {
   package static let bigStack: UInt8 = 4
   package static let paged: UInt8 = 8
   package static let a20Masked: UInt8 = 16
+  /// Memory may be reached through the window.
+  package static let window: UInt8 = 32
 
   package init() {}
 
@@ -101,13 +105,20 @@ extension CPU {
   /// - Parameters:
   ///   - enter: leads into translated code.
   ///   - noCode: leads out of it again, given a linear address.
+  ///   - enterWindow: sets the base of GS, or nil where that cannot be done.
   package func attach(
-    _ translator: any BlockTranslator, enter: @escaping EnterCode, noCode: UnsafeRawPointer
+    _ translator: any BlockTranslator, enter: @escaping EnterCode, noCode: UnsafeRawPointer,
+    enterWindow: (@convention(c) (UnsafeMutableRawPointer) -> Void)?
   ) {
     dropAllCode()
     self.translator = translator
     enterCode = enter
     blocks.noCode = noCode
+    if let enterWindow, let base = memory.openWindow() {
+      windowBase = base
+      self.enterWindow = enterWindow
+    }
+    updateCodeTag()
     blocks.clearLookaside()
     blocks.codeDropped = { [unowned self] in self.translator?.dropped($0) }
   }
@@ -133,6 +144,11 @@ extension CPU {
       | (segmentPointer(SegmentRegister.ss).pointee.isBig ? CodeContext.bigStack : 0)
       | (s.pointee.cr0 & CR0.pg != 0 ? CodeContext.paged : 0)
       | (a20Mask == 0xFFFF_FFFF ? 0 : CodeContext.a20Masked)
+    if enterWindow != nil, context.bits & (CodeContext.paged | CodeContext.a20Masked) == 0,
+      s.pointee.readTable != tables.empty, !watching, !tracksWrites
+    {
+      context.bits |= CodeContext.window
+    }
     if !contexts.use(context) {
       // Numbers start anew: nothing made for the old ones may be found.
       codeEpoch &+= 1
@@ -192,6 +208,11 @@ extension CPU {
       block.pointee.code = nil
     }
     _ = translator?.translate(block, eip: eip)
+  }
+
+  /// The block is translated again the next time it is met.
+  package func reheat(_ block: BlockPointer) {
+    block.pointee.heat = translationThreshold &- 1
   }
 
   /// Runs translated code until it leads out.
@@ -258,6 +279,11 @@ extension CPU {
       deliverFault(error)
       goesOn = false
     }
+    let windowFault = s.pointee.windowFault != 0
+    if windowFault {
+      translator?.avoidWindow(s.pointee.windowFault)
+      s.pointee.windowFault = 0
+    }
     s.pointee.rawFlags = packedFlags
     let deadline = s.pointee.deadline
     let retired = s.pointee.retired
@@ -269,7 +295,7 @@ extension CPU {
     let budget = Int64(min(deadline &- retired, 1 << 40))
     s.pointee.runEnd = retired &+ UInt64(budget)
     s.pointee.budget = budget
-    if s.pointee.attention != 0 || drops != blocks.invalidations &+ blocks.flushes { return 1 }
+    if windowFault || s.pointee.attention != 0 || drops != blocks.invalidations &+ blocks.flushes { return 1 }
     if goesOn && tag == s.pointee.codeTag {
       let rest = Int64(left &- 1)
       if budget < rest { return 1 }

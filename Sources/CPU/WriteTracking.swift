@@ -61,6 +61,8 @@ extension CPU {
         body(page)
       }
     }
+    tracksWrites = true
+    updateCodeTag()
     watchFirstWrites()
   }
 

@@ -23,6 +23,8 @@ public final class HostMemory {
   public let base: UnsafeMutableRawPointer
   /// The length in bytes.
   public let count: Int
+  /// The memory file behind a region that can be mapped a second time, or -1.
+  let file: Int32
 
   /// - Parameter count: bytes, more than 0; rounded up to whole pages by the host.
   /// - Throws: `HostError` when the host has no such region.
@@ -39,15 +41,57 @@ public final class HostMemory {
     }
     base = address
     self.count = count
+    file = -1
   }
 
-  deinit { munmap(base, count) }
+  /// A region that a `MemoryWindow` can show too, where the host has such; else an ordinary one.
+  public init(shareableCount count: Int) throws(HostError) {
+    #if os(Linux)
+      let file = memfd_create("apus-memory", UInt32(MFD_CLOEXEC))
+      if file >= 0 {
+        if ftruncate(file, count) == 0,
+          let address = mmap(
+            nil, count, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, file, 0),
+          address != MAP_FAILED
+        {
+          base = address
+          self.count = count
+          self.file = file
+          return
+        }
+        close(file)
+      }
+    #endif
+    #if canImport(Darwin)
+      let flags = MAP_PRIVATE | MAP_ANON | MAP_NORESERVE
+    #else
+      let flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE
+    #endif
+    let address = mmap(nil, count, PROT_READ | PROT_WRITE, flags, -1, 0)
+    guard let address, address != MAP_FAILED else {
+      throw HostError(
+        "the host has no \(count) bytes of memory to map: \(String(cString: strerror(errno)))")
+    }
+    base = address
+    self.count = count
+    self.file = -1
+  }
+
+  deinit {
+    munmap(base, count)
+    if file >= 0 { close(file) }
+  }
 
   /// Gives the contents back: the region reads as zeros again and costs no memory until touched.
   public func discard() {
     #if canImport(Darwin)
       memset(base, 0, count)
     #else
+      if file >= 0 {
+        // A hole in the file: FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE.
+        if fallocate(file, 3, 0, count) != 0 { memset(base, 0, count) }
+        return
+      }
       if madvise(base, count, MADV_DONTNEED) != 0 { memset(base, 0, count) }
     #endif
   }

@@ -222,6 +222,7 @@
     /// Takes the registers, or lets a repetition go on; then leads back to `run`. Nothing here may allocate.
     private static func handle(_ number: Int32, _ raw: UnsafeMutableRawPointer) {
       guard let context = active, context[Slot.running] != 0 else {
+        if number == SIGSEGV || number == SIGBUS, CodeFaults.redirect(raw) { return }
         // Not ours: the default action when it happens again.
         signal(number, SIG_DFL)
         return

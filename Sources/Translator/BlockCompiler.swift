@@ -29,6 +29,11 @@ struct Stub {
   var recipe: FlagRecipe?
   /// The main path goes on with flags in the host's.
   var hostFlagsAfter = false
+  /// At the jump, or at the access that faults, the host's flags are the guest's.
+  var hostFlagsValid = false
+  var adjustIsGarbage = false
+  /// Reached by a fault of a window access.
+  var isWindowFault = false
   /// The stub this one leads to when it finds the worst, or -1.
   var slow = -1
 }
@@ -54,6 +59,8 @@ final class BlockCompiler {
   var k = 0
   var stubs: [Stub] = []
   private var firstStubOfInstruction = 0
+  /// Memory is reached through the window, except where that has faulted.
+  var windowed = false
   /// Whether anything may look at the flags that instruction n leaves.
   var needed = [Bool](repeating: true, count: BlockCache.maximumCount + 1)
 
@@ -79,6 +86,8 @@ final class BlockCompiler {
     blockEIP = eip
     context = cpu.codeContext
     linearStart = context.base &+ eip
+    windowed = context.has(CodeContext.window)
+    a.windowSites.removeAll(keepingCapacity: true)
     stubs.removeAll(keepingCapacity: true)
     if count == 1 && !isNative(records[0]) { return nil }
 
@@ -120,9 +129,12 @@ final class BlockCompiler {
     a.move(H.r8, immediate: UInt32(CodeExit.plain))
     a.jump(toOffset: translator.leaveAt)
     emitStubs()
+    for site in a.windowSites {
+      translator.faults.add(site.offset, leadsTo: stubs[site.tag].label.offset)
+    }
     return CodeBlock(
       entry: entry, body: body, exit: exitAt, leave: leave, count: count,
-      context: cpu.contextNumber, eip: eip, edges: 0..<0)
+      context: cpu.contextNumber, eip: eip, block: block, edges: 0..<0)
   }
 
   private func isEdge(_ kind: Stub.Kind) -> Bool {
@@ -155,6 +167,8 @@ final class BlockCompiler {
     stub.index = k
     stub.memoryFlagsValid = memoryFlagsValid
     stub.recipe = recipe
+    stub.hostFlagsValid = hostFlagsValid
+    stub.adjustIsGarbage = adjustIsGarbage
     stubs.append(stub)
     return stubs.count - 1
   }
@@ -167,6 +181,10 @@ final class BlockCompiler {
       switch stub.kind {
       case .interpret:
         keepFlags(stub)
+        if stub.isWindowFault {
+          a.move64(H.r8, immediate: UInt64(1) << 40 | UInt64(number) << 8 | UInt64(stub.index))
+          a.store(StateOperand.windowFault, H.r8, 8)
+        }
         interpret(stub.index, callsBack: true)
         if records[stub.index].flags & InstructionFlags.endsBlock == 0 {
           if stub.hostFlagsAfter { restoreFlags(scratch: H.r10) }

@@ -98,10 +98,13 @@ extension BlockCompiler {
   /// In a stub: the flags are in memory after this.
   func keepFlags(_ stub: Stub) {
     if stub.memoryFlagsValid { return }
-    if let recipe = stub.recipe { emitRecipe(recipe) }
+    if !stub.hostFlagsValid, let recipe = stub.recipe { emitRecipe(recipe) }
     a.move(H.r10, H.rax, 8)
     a.byte(0x9F)
     a.rr(0x0F90, 1, reg: 0, rm: H.rax)
+    if stub.hostFlagsValid && stub.adjustIsGarbage {
+      a.arithmetic(4, 4, immediate: Int32(0xEF - 0x100), 1)
+    }
     a.store(StateOperand.rawFlags, H.rax, 2)
     a.move(H.rax, H.r10, 8)
   }

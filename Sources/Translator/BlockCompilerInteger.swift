@@ -133,9 +133,7 @@ extension BlockCompiler {
       }
     case .leave32 where context.has(CodeContext.bigStack):
       willWrite(1 << 4 | 1 << 5)
-      clobberFlags()
-      let slow = interpretStub()
-      let m = emitAccess(H.rbp, SegmentRegister.ss, 4, write: false, slow: slow)
+      let m = emitFrame()
       a.load(H.r10, m)
       a.lea(H.r12, MemoryOperand(base: H.rbp, displacement: 4))
       a.move(H.rbp, H.r10)
@@ -308,9 +306,7 @@ extension BlockCompiler {
       }
       defineFlags(recipeRI(operation, size, target, i))
     case 1:
-      if takesCarry { saveFlags() }
-      let m = emitAddress(i, size, write: false)
-      if takesCarry { loadCarry() }
+      let m = emitAddress(i, size, write: false, needing: takesCarry ? .carry : .nothing)
       let target = host(i.reg, size)
       if size == 1 && target >= 4 && target < 8 {
         if keeps {
@@ -327,16 +323,12 @@ extension BlockCompiler {
       }
       defineFlags()
     case 2:
-      if takesCarry { saveFlags() }
-      let m = emitAddress(i, size, write: !keeps)
+      let m = emitAddress(i, size, write: !keeps, needing: takesCarry ? .carry : .nothing)
       let source = size == 1 ? byteSource(host(i.reg, 1)) : host(i.reg)
-      if takesCarry { loadCarry() }
       a.rm((isTest ? 0x84 : operation << 3) | wide, size, reg: source, m)
       defineFlags()
     default:
-      if takesCarry { saveFlags() }
-      let m = emitAddress(i, size, write: !keeps)
-      if takesCarry { loadCarry() }
+      let m = emitAddress(i, size, write: !keeps, needing: takesCarry ? .carry : .nothing)
       if isTest {
         a.rm(0xF6 | wide, size, reg: 0, m)
         a.immediate(i.imm, size)
@@ -405,9 +397,7 @@ extension BlockCompiler {
   }
 
   private func incrementMemory(_ i: Instruction, _ digit: Int, _ size: Int) {
-    if needed[k] { saveFlags() }
-    let m = emitAddress(i, size, write: true)
-    if needed[k] { loadCarry() }
+    let m = emitAddress(i, size, write: true, needing: needed[k] ? .carry : .nothing)
     a.rm(size == 1 ? 0xFE : 0xFF, size, reg: digit, m)
     defineFlags()
   }
@@ -444,12 +434,12 @@ extension BlockCompiler {
       a.rr(0x0F90 | condition, 1, reg: 0, rm: host(i.rm, 1))
       return
     }
-    if !memoryFlagsValid && recipe == nil {
+    if !keepsFlags(Int(i.segment)) && !memoryFlagsValid && recipe == nil {
       saveFlags()
       useHostFlags()
     }
     a.rr(0x0F90 | condition, 1, reg: 0, rm: H.r10)
-    hostFlagsValid = false
+    if !keepsFlags(Int(i.segment)) { hostFlagsValid = false }
     a.store(emitAddress(i, 1, write: true), H.r10, 1)
   }
 
@@ -461,11 +451,17 @@ extension BlockCompiler {
       a.rr(0x0F40 | condition, size, reg: host(i.reg), rm: host(i.rm))
       return
     }
-    saveFlags()
-    willWrite(mask(i.reg))
-    a.load(H.r10, emitAddress(i, size, write: false), size)
-    restoreFlags(scratch: H.r8)
-    hostFlagsValid = true
+    if keepsFlags(Int(i.segment)) {
+      useHostFlags()
+      willWrite(mask(i.reg))
+      a.load(H.r10, emitAddress(i, size, write: false), size)
+    } else {
+      saveFlags()
+      willWrite(mask(i.reg))
+      a.load(H.r10, emitAddress(i, size, write: false), size)
+      restoreFlags(scratch: H.r8)
+      hostFlagsValid = true
+    }
     a.rr(0x0F40 | condition, size, reg: host(i.reg), rm: H.r10)
   }
 
@@ -508,11 +504,9 @@ extension BlockCompiler {
     }
     if rotates {
       if i.hasMemory {
-        saveFlags()
-        let m = emitAddress(i, size, write: true)
-        restoreFlags(scratch: H.r10)
+        let m = emitAddress(i, size, write: true, needing: .all)
         operate(m)
-        defineFlags()
+        defineFlags(adjustIsGarbage: adjustIsGarbage)
       } else {
         useHostFlags()
         willWrite(mask(i.rm))
@@ -632,12 +626,10 @@ extension BlockCompiler {
     let kind = immediate ? i.digit & 3 : Int(i.opcode >> 3 & 3)
     if i.hasMemory {
       guard immediate else { return emitInterpreted() }
-      saveFlags()
-      let m = emitAddress(i, size, write: kind != 0)
-      if needed[k] { restoreFlags(scratch: H.r10) }
+      let m = emitAddress(i, size, write: kind != 0, needing: needed[k] ? .all : .nothing)
       a.rm(0x0FBA, size, reg: 4 | kind, m)
       a.byte(Int(i.imm) & (size * 8 - 1))
-      defineFlags()
+      defineFlags(adjustIsGarbage: adjustIsGarbage)
       return false
     }
     if needed[k] { useHostFlags() }

@@ -25,13 +25,72 @@ extension BlockCompiler {
     return H.r8
   }
 
-  /// Emits the way to a memory operand. Destroys the host's flags and R8, R9.
+  /// Whether the present instruction's accesses through a segment leave the host's flags.
+  func keepsFlags(_ segment: Int) -> Bool {
+    windowed && context.isFlat(segment) && block.pointee.tableSites >> UInt64(k) & 1 == 0
+  }
+
+  /// A stub for accesses through the window that follow now.
+  private func windowStub() {
+    let n = interpretStub()
+    stubs[n].isWindowFault = true
+    a.windowTag = n
+  }
+
+  /// Emits the way to a memory operand. Destroys R8, R9 and, unless `keepsFlags`, the host's flags.
   /// - Returns: the operand, valid while R8, R9 and the address registers are unchanged.
   func emitAddress(_ i: Instruction, _ size: Int, write: Bool) -> MemoryOperand {
+    if keepsFlags(Int(i.segment)) {
+      windowStub()
+      var m = MemoryOperand(
+        base: i.base == 32 ? -1 : host(i.base), index: i.index == 32 ? -1 : host(i.index),
+        scale: Int(i.scale), displacement: Int32(bitPattern: i.disp))
+      if !i.isAddress32 { m = MemoryOperand(base: emitOffset(i)) }
+      m.isWindow = true
+      return m
+    }
     clobberFlags()
     let slow = interpretStub()
     let offset = emitOffset(i)
     return emitAccess(offset, Int(i.segment), size, write: write, slow: slow)
+  }
+
+  /// What an instruction with a memory operand takes from the flags before it.
+  enum FlagNeed {
+    case nothing, carry, all
+  }
+
+  /// The same as `emitAddress`, with the host's flags as the instruction needs them behind it. Uses R10.
+  func emitAddress(_ i: Instruction, _ size: Int, write: Bool, needing need: FlagNeed)
+    -> MemoryOperand
+  {
+    if need == .nothing { return emitAddress(i, size, write: write) }
+    if keepsFlags(Int(i.segment)) {
+      if need == .carry { useCarry() } else { useHostFlags() }
+      return emitAddress(i, size, write: write)
+    }
+    saveFlags()
+    let m = emitAddress(i, size, write: write)
+    if need == .carry {
+      loadCarry()
+    } else {
+      restoreFlags(scratch: H.r10)
+      adjustIsGarbage = false
+    }
+    return m
+  }
+
+  /// The operand that EBP points at on the stack.
+  func emitFrame() -> MemoryOperand {
+    if keepsFlags(SegmentRegister.ss) {
+      windowStub()
+      var m = MemoryOperand(base: H.rbp)
+      m.isWindow = true
+      return m
+    }
+    clobberFlags()
+    let slow = interpretStub()
+    return emitAccess(H.rbp, SegmentRegister.ss, 4, write: false, slow: slow)
   }
 
   /// From an offset in a register to an operand.
@@ -57,6 +116,12 @@ extension BlockCompiler {
         a.rr(0x01, 4, reg: offset, rm: H.r8)
       }
       linear = H.r8
+    }
+    if windowed && block.pointee.tableSites >> UInt64(k) & 1 == 0 {
+      windowStub()
+      var m = MemoryOperand(base: linear)
+      m.isWindow = true
+      return m
     }
     if size > 1 {
       if linear < 4 || linear >= 8 {
@@ -86,6 +151,12 @@ extension BlockCompiler {
 
   /// Emits the way to the place a push goes to. The new stack pointer is set by `finishPush`. Destroys R8, R9; keeps R10.
   func emitPush(_ size: Int) -> MemoryOperand {
+    if keepsFlags(SegmentRegister.ss) && context.has(CodeContext.bigStack) {
+      windowStub()
+      var m = MemoryOperand(base: H.r12, displacement: Int32(-size))
+      m.isWindow = true
+      return m
+    }
     clobberFlags()
     let slow = interpretStub()
     a.lea(H.r8, MemoryOperand(base: H.r12, displacement: Int32(-size)))
@@ -97,6 +168,12 @@ extension BlockCompiler {
 
   /// Emits the way to the place a pop reads.
   func emitPop(_ size: Int) -> MemoryOperand {
+    if keepsFlags(SegmentRegister.ss) && context.has(CodeContext.bigStack) {
+      windowStub()
+      var m = MemoryOperand(base: H.r12)
+      m.isWindow = true
+      return m
+    }
     clobberFlags()
     let slow = interpretStub()
     var offset = H.r12

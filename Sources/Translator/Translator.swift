@@ -25,6 +25,7 @@ enum StateOperand {
   static let eip = field(MemoryLayout<CPUState>.offset(of: \.eip))
   static let codeTag = field(MemoryLayout<CPUState>.offset(of: \.codeTag))
   static let budget = field(MemoryLayout<CPUState>.offset(of: \.budget))
+  static let windowFault = field(MemoryLayout<CPUState>.offset(of: \.windowFault))
   static let rawFlags = field(MemoryLayout<CPUState>.offset(of: \.rawFlags))
   static let context = field(MemoryLayout<CPUState>.offset(of: \.context))
   static let lookaside = field(MemoryLayout<CPUState>.offset(of: \.lookaside))
@@ -60,6 +61,7 @@ struct CodeBlock {
   var count: Int
   var context: UInt64
   var eip: UInt32
+  var block: BlockPointer
   var edges: Range<Int>
   var incoming: [Int] = []
 }
@@ -80,6 +82,8 @@ public final class Translator: BlockTranslator {
   private(set) var noCodeAt = 0
   private(set) var interpretAt = 0
   private(set) var interpretEndAt = 0
+  private(set) var enterWindowAt = 0
+  let faults: CodeFaults
   let flagInfo: FlagInformation
   let options: TranslatorOptions
   private let compiler: BlockCompiler
@@ -91,14 +95,19 @@ public final class Translator: BlockTranslator {
     let translator = try Translator(cpu, options)
     let enter = unsafeBitCast(
       translator.memory.executable + translator.enterAt, to: EnterCode.self)
+    typealias EnterWindow = @convention(c) (UnsafeMutableRawPointer) -> Void
+    let enterWindow = unsafeBitCast(
+      translator.memory.executable + translator.enterWindowAt, to: EnterWindow.self)
     cpu.attach(
-      translator, enter: enter, noCode: translator.memory.executable + translator.noCodeAt)
+      translator, enter: enter, noCode: translator.memory.executable + translator.noCodeAt,
+      enterWindow: MemoryWindow.isSupported ? enterWindow : nil)
   }
 
   init(_ cpu: CPU, _ options: TranslatorOptions = .all) throws(HostError) {
     self.cpu = cpu
     self.options = options
     memory = try CodeMemory(count: Translator.bufferSize)
+    faults = try CodeFaults(base: memory.executable, count: memory.count)
     a = Assembler(buffer: memory.writable, capacity: Translator.bufferSize)
     flagInfo = FlagInformation()
     compiler = BlockCompiler(cpu: cpu, assembler: a, flagInfo: flagInfo, options: options)
@@ -110,6 +119,10 @@ public final class Translator: BlockTranslator {
   // MARK: - Thunks
 
   private func emitThunks() {
+    // WRGSBASE RDI; RET
+    enterWindowAt = a.position
+    for byte in [0xF3, 0x48, 0x0F, 0xAE, 0xDF, 0xC3] { a.byte(byte) }
+
     // Enter: RDI state, RSI code.
     enterAt = a.position
     for r in [Host64.rbx, Host64.rbp] { a.byte(0x50 | r) }
@@ -243,6 +256,7 @@ public final class Translator: BlockTranslator {
     a.position = firstFree
     edges.removeAll(keepingCapacity: true)
     blocks.removeAll(keepingCapacity: true)
+    faults.removeAll()
   }
 
   package func link(_ request: Int, to block: BlockPointer) {
@@ -257,6 +271,17 @@ public final class Translator: BlockTranslator {
     a.patch32(edge.exitAt, target.exit - (edge.exitAt + 4))
     edges[request].target = number
     blocks[number].incoming.append(request)
+  }
+
+  package func avoidWindow(_ fault: UInt64) {
+    let number = Int(fault >> 8 & 0xFFFF_FFFF)
+    guard blocks.indices.contains(number) else { return }
+    let block = blocks[number].block
+    guard block.pointee.code != nil, Int(block.pointee.codeNumber) == number else { return }
+    block.pointee.tableSites |= 1 << (fault & 63)
+    dropped(block)
+    block.pointee.code = nil
+    cpu.reheat(block)
   }
 
   private func unlink(_ number: Int) {

@@ -1,0 +1,138 @@
+// Memory faults of code made at run time, led to a place in that code.
+//
+// Owns: the signal handler, the list of regions it knows, and for each a table from instructions to the places they lead to.
+// Must not know: what the code does. Nothing in the handler allocates or takes a lock.
+// Follows: sigaction(2), System V AMD64 ABI.
+
+#if os(Linux) && arch(x86_64) && canImport(Glibc)
+  import Glibc
+  import Synchronization
+
+  /// Instructions of one code region that may fault, and where to go on when one does.
+  public final class CodeFaults {
+    private struct Region {
+      var base: UInt
+      var size: UInt
+      var entries: UnsafeMutablePointer<UInt64>
+      var count: Int
+    }
+    private static let maximumRegions = 256
+    private nonisolated(unsafe) static let regions: UnsafeMutablePointer<UnsafeMutablePointer<Region>?> = {
+      let p = UnsafeMutablePointer<UnsafeMutablePointer<Region>?>.allocate(
+        capacity: maximumRegions)
+      p.initialize(repeating: nil, count: maximumRegions)
+      return p
+    }()
+    private nonisolated(unsafe) static var previous = sigaction()
+    private nonisolated(unsafe) static var installed = false
+    private static let lock = Mutex(())
+    private let region: UnsafeMutablePointer<Region>
+    private var capacity: Int
+    private let slot: Int
+
+    /// - Throws: `HostError` when too many regions are in use.
+    public init(base: UnsafeRawPointer, count: Int) throws(HostError) {
+      capacity = 1 << 12
+      region = .allocate(capacity: 1)
+      region.initialize(
+        to: Region(
+          base: UInt(bitPattern: base), size: UInt(count),
+          entries: .allocate(capacity: capacity), count: 0))
+      let r = region
+      let found: Int? = CodeFaults.lock.withLock { _ in
+        CodeFaults.install()
+        for n in 0..<CodeFaults.maximumRegions where CodeFaults.regions[n] == nil {
+          CodeFaults.regions[n] = r
+          return n
+        }
+        return nil
+      }
+      guard let found else {
+        region.pointee.entries.deallocate()
+        region.deallocate()
+        throw HostError("too many regions of code")
+      }
+      slot = found
+    }
+
+    deinit {
+      CodeFaults.lock.withLock { _ in CodeFaults.regions[slot] = nil }
+      region.pointee.entries.deallocate()
+      region.deallocate()
+    }
+
+    /// The instruction at an offset goes on at another one when it faults. Offsets come in ascending order.
+    public func add(_ offset: Int, leadsTo target: Int) {
+      if region.pointee.count == capacity {
+        let new = UnsafeMutablePointer<UInt64>.allocate(capacity: capacity * 2)
+        new.update(from: region.pointee.entries, count: capacity)
+        region.pointee.entries.deallocate()
+        region.pointee.entries = new
+        capacity *= 2
+      }
+      region.pointee.entries[region.pointee.count] = UInt64(offset) << 32 | UInt64(target)
+      region.pointee.count += 1
+    }
+
+    /// Forgets all instructions.
+    public func removeAll() { region.pointee.count = 0 }
+
+    private static func install() {
+      if installed { return }
+      installed = true
+      var action = sigaction()
+      action.sa_flags = SA_SIGINFO | SA_ONSTACK | Int32(SA_NODEFER)
+      action.__sigaction_handler.sa_sigaction = { number, info, raw in
+        if CodeFaults.redirect(raw.unsafelyUnwrapped) { return }
+        let old = CodeFaults.previous
+        if old.sa_flags & SA_SIGINFO != 0, let handler = old.__sigaction_handler.sa_sigaction {
+          handler(number, info, raw)
+        } else {
+          // Not ours: the default action when it happens again.
+          signal(number, SIG_DFL)
+        }
+      }
+      sigaction(SIGSEGV, &action, &previous)
+      sigaction(SIGBUS, &action, nil)
+    }
+
+    /// Changes where a signal's context goes on, if it comes from a known instruction.
+    static func redirect(_ raw: UnsafeMutableRawPointer) -> Bool {
+      // General registers begin behind uc_flags, uc_link and uc_stack; RIP is the 17th.
+      let registers = (raw + 40).assumingMemoryBound(to: UInt64.self)
+      let rip = UInt(registers[16])
+      for n in 0..<maximumRegions {
+        guard let region = regions[n], rip &- region.pointee.base < region.pointee.size else {
+          continue
+        }
+        let offset = UInt64(rip &- region.pointee.base)
+        var low = 0
+        var high = region.pointee.count
+        while low < high {
+          let middle = (low &+ high) >> 1
+          if region.pointee.entries[middle] >> 32 < offset {
+            low = middle &+ 1
+          } else {
+            high = middle
+          }
+        }
+        if low < region.pointee.count, region.pointee.entries[low] >> 32 == offset {
+          registers[16] =
+            UInt64(region.pointee.base) &+ region.pointee.entries[low] & 0xFFFF_FFFF
+          return true
+        }
+        return false
+      }
+      return false
+    }
+  }
+#else
+  /// There are no faults to lead anywhere on this host.
+  public final class CodeFaults {
+    public init(base: UnsafeRawPointer, count: Int) throws(HostError) {
+      throw HostError("no translated code on this host")
+    }
+    public func add(_ offset: Int, leadsTo target: Int) {}
+    public func removeAll() {}
+  }
+#endif
