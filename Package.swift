@@ -80,10 +80,10 @@ let package = Package(
       name: "MachineTests", dependencies: ["Machine", "Chipset", "Storage", "Host", "State"]),
     .testTarget(name: "ApusTests", dependencies: ["apus", "Machine", "Host"]),
     .testTarget(
-      name: "CPUTests", dependencies: ["CPU", "Host", "State"], exclude: ["roms.txt"],
+      name: "CPUTests", dependencies: ["CPU", "Host", "State", "Translator"], exclude: ["roms.txt"],
       plugins: ["FirmwarePlugin"]),
     .testTarget(
-      name: "DeviceROMTests", dependencies: ["Machine", "State", "Storage"],
+      name: "DeviceROMTests", dependencies: ["CPU", "Machine", "State", "Storage", "Translator"],
       exclude: ["roms.txt"], plugins: ["FirmwarePlugin"]),
     .testTarget(name: "BusTests", dependencies: ["Bus", "State"]),
     .testTarget(

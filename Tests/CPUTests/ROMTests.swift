@@ -5,16 +5,19 @@
 import Host
 import State
 import Testing
+import Translator
 
 @testable import CPU
 
 /// The images, assembled at build time from the sources that roms.txt lists.
 enum CPUTestROMs {}
 
-/// What runs the instructions.
-enum ROMEngine: CaseIterable {
-  case interpreter
-}
+/// The engines this host has.
+#if os(Linux) && arch(x86_64)
+  let romEngines: [Engine] = [.interpreter, .translator]
+#else
+  let romEngines: [Engine] = [.interpreter]
+#endif
 
 /// A machine of processor, memory, port E9h and port F4h.
 final class ROMMachine: SystemBus {
@@ -22,12 +25,13 @@ final class ROMMachine: SystemBus {
   var exitCode: UInt32?
   private(set) var cpu: CPU! = nil
 
-  init(rom: [UInt8], model: CPUModel, engine: ROMEngine) throws {
+  init(rom: [UInt8], model: CPUModel, engine: Engine) throws {
     super.init()
     let memory = try PhysicalMemory(ramSize: 8 << 20)
     try memory.mapROM(rom, at: 0xF0000)
     try memory.mapROM(rom, at: 0xFFFF_0000)
     cpu = try CPU(model: model, memory: memory, bus: self)
+    if engine == .translator { try Translator.attach(to: cpu) }
   }
 
   override func portWrite(_ port: UInt16, _ value: UInt32, width: Int) {
@@ -61,7 +65,7 @@ final class ROMMachine: SystemBus {
     }
   }
 
-  private func machine(_ name: String, _ model: CPUModel, _ engine: ROMEngine = .interpreter)
+  private func machine(_ name: String, _ model: CPUModel, _ engine: Engine)
     throws -> ROMMachine
   {
     let make = try #require(CPUTestROMs.all[name])
@@ -78,8 +82,8 @@ final class ROMMachine: SystemBus {
     }
   }
 
-  @Test(arguments: CPUTestROMs.all.keys.sorted(), ROMEngine.allCases)
-  func passes(name: String, engine: ROMEngine) throws {
+  @Test(arguments: CPUTestROMs.all.keys.sorted(), romEngines)
+  func passes(name: String, engine: Engine) throws {
     for model in CPUModel.all.drop(while: { $0 != oldest(name) }) {
       let machine = try machine(name, model, engine)
       machine.run()
@@ -88,11 +92,11 @@ final class ROMMachine: SystemBus {
   }
 
   /// Saved and restored every few instructions, the run is the same to the last one.
-  @Test(arguments: CPUTestROMs.all.keys.sorted())
-  func passesThroughSavedStates(name: String) throws {
-    let straight = try machine(name, .pentium2)
+  @Test(arguments: CPUTestROMs.all.keys.sorted(), romEngines)
+  func passesThroughSavedStates(name: String, engine: Engine) throws {
+    let straight = try machine(name, .pentium2, .interpreter)
     straight.run()
-    let machine = try machine(name, .pentium2)
+    let machine = try machine(name, .pentium2, engine)
     let end = straight.cpu.instructionCount
     let step = max(97, end / 5000 | 1)
     var deadline: UInt64 = 0

@@ -2,10 +2,12 @@
 //
 // The same images run on QEMU and Bochs; where those leave the datasheet, the sources say so.
 
+import CPU
 import Machine
 import State
 import Storage
 import Testing
+import Translator
 
 /// The images, assembled at build time from the sources that roms.txt lists.
 enum DeviceTestROMs {}
@@ -16,7 +18,7 @@ private final class TestMachine {
   var text = ""
   var exitCode: Int?
 
-  init(name: String) throws {
+  init(name: String, engine: Engine) throws {
     let make = try #require(DeviceTestROMs.all[name])
     var floppy = [UInt8](repeating: 0, count: 1_474_560)
     for i in floppy.indices {
@@ -34,6 +36,7 @@ private final class TestMachine {
     var configuration = MachineConfiguration()
     configuration.memoryMegabytes = 2
     configuration.exitPort = 0xF4
+    configuration.engine = engine
     // The ROMs wait by reading the timer: seconds of the guest at a tenth of the usual price.
     configuration.instructionsPerSecond = 10_000_000
     configuration.bios = LoadFile(path: name, bytes: make())
@@ -56,32 +59,39 @@ private final class TestMachine {
   }
 }
 
+/// The engines this host has.
+#if os(Linux) && arch(x86_64)
+  private let engines: [Engine] = [.interpreter, .translator]
+#else
+  private let engines: [Engine] = [.interpreter]
+#endif
+
 @Suite struct DeviceROMTests {
   private static let enough: UInt64 = 400_000_000
 
-  @Test(arguments: DeviceTestROMs.all.keys.sorted())
-  func passes(name: String) throws {
-    let test = try TestMachine(name: name)
+  @Test(arguments: DeviceTestROMs.all.keys.sorted(), engines)
+  func passes(name: String, engine: Engine) throws {
+    let test = try TestMachine(name: name, engine: engine)
     _ = test.run(until: DeviceROMTests.enough)
     #expect(test.text == "PASS\n")
     #expect(test.exitCode == 0x10 << 1 | 1)
   }
 
   /// Carried over into fresh machines on its way, the run is the same to the last instruction.
-  @Test(arguments: DeviceTestROMs.all.keys.sorted())
-  func passesThroughSavedStates(name: String) throws {
-    let straight = try TestMachine(name: name)
+  @Test(arguments: DeviceTestROMs.all.keys.sorted(), engines)
+  func passesThroughSavedStates(name: String, engine: Engine) throws {
+    let straight = try TestMachine(name: name, engine: .interpreter)
     _ = straight.run(until: DeviceROMTests.enough)
     let end = straight.machine.cpu.instructionCount
     let hash = straight.machine.stateHash()
 
-    var test = try TestMachine(name: name)
+    var test = try TestMachine(name: name, engine: engine)
     let step = max(end / 40, 1) | 1
     var at = step
     while test.run(until: at) {
       if at > DeviceROMTests.enough { break }
       let saved = test.machine.saveState()
-      let fresh = try TestMachine(name: name)
+      let fresh = try TestMachine(name: name, engine: engine)
       try fresh.machine.restoreState(saved)
       #expect(fresh.machine.saveState() == saved, "saved again at \(at)")
       fresh.text = test.text
