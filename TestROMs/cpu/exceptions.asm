@@ -274,8 +274,8 @@ priorities:
   FAULT 13, 0, ltr [es:TEST + 0x5000]
   FAULT 13, 0, lmsw [es:TEST + 0x5000]
 .noOperands:
-  FAULT 6, 0, db 0xF0, 0xF4         ; LOCK HLT
-  FAULT 6, 0, db 0x0F, 0x22, 0xC8   ; MOV CR1, EAX
+  SEGMENT_FAULT 6, 0, db 0xF0, 0xF4         ; LOCK HLT
+  SEGMENT_FAULT 6, 0, db 0x0F, 0x22, 0xC8   ; MOV CR1, EAX
   FAULT 14, 6, sldt [es:TEST + 0x5000]
   TO_RING0
   mov ax, FLAT
@@ -335,12 +335,12 @@ coprocessor:
   jz near .noMMX
   CR0_BITS NE | EM
   FAULT 6, 0, movd mm0, ecx
-  FAULT 6, 0, emms
+  SEGMENT_FAULT 6, 0, emms
   CR0_BITS NE | EM | TS
-  FAULT 6, 0, movd mm0, ecx
+  SEGMENT_FAULT 6, 0, movd mm0, ecx
   CR0_BITS NE | TS
   FAULT 7, 0, movd mm0, ecx
-  FAULT 7, 0, emms
+  SEGMENT_FAULT 7, 0, emms
   CR0_BITS NE
   WORKS movd mm0, ecx
   WORKS emms
@@ -348,6 +348,8 @@ coprocessor:
 
   ; ---- #MF: at the next waiting instruction, whose operand is not looked at before
   CR0_BITS NE
+  cmp byte [onQEMU], 0
+  jne near .noCPUID
   mov eax, cr0
   test al, NE                         ; not on a 386
   jz near .noCPUID
