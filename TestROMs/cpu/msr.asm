@@ -283,7 +283,7 @@ test:
   FAULT 6, 0, movaps xmm0, xmm1       ; EM
   or al, 8
   mov cr0, eax
-  FAULT 6, 0, movaps xmm0, xmm1       ; EM before TS
+  SEGMENT_FAULT 6, 0, movaps xmm0, xmm1 ; EM before TS
   mov eax, ebx
   or al, 8
   mov cr0, eax
@@ -311,7 +311,7 @@ test:
   ; MXCSR: reserved bits
   ldmxcsr [defaultMXCSR]
   mov dword [scratch], 0x10000
-  FAULT 13, 0, ldmxcsr [scratch]
+  SEGMENT_FAULT 13, 0, ldmxcsr [scratch]
   stmxcsr [scratch]
   EQ dword [scratch], 0x1F80
   ; a masked division by zero sets its flag; unmasked it is #XM, or #UD while OSXMMEXCPT is clear
@@ -320,6 +320,8 @@ test:
   WORKS divss xmm0, xmm1
   stmxcsr [scratch]
   EQ dword [scratch], 0x1F84
+  cmp byte [onQEMU], 0                ; no SSE exceptions
+  jne near .done
   mov dword [scratch], 0x1D80         ; ZM clear
   ldmxcsr [scratch]
   movss xmm0, [one]
