@@ -101,6 +101,10 @@ public final class CPU {
     memory.codeWritten = { [unowned self] page, mask in
       self.codeWritten(page: page, granules: mask)
     }
+    memory.directChanged = { [unowned self] in
+      self.flushTLB()
+      self.stopAfterCurrent()
+    }
     memory.mapChanged = { [unowned self] in self.memoryMapChanged() }
     reset()
   }
@@ -214,7 +218,7 @@ public final class CPU {
     } else {
       s.pointee.attention &= ~Attention.breakpoints
     }
-    updateCodeTag()
+    contextChanged()
     stopAfterCurrent()
     if !debugEvents.isEmpty { noteMode() }
   }

@@ -217,6 +217,8 @@ public struct CPUState {
   package var runEnd: UInt64 = 0
   /// Arithmetic flags between translated blocks, as LAHF and SETO AL leave them in AX.
   package var rawFlags: UInt32 = 0
+  /// Keeps a register inside of one instruction.
+  package var scratch: UInt64 = 0
   /// The `CPU` that the functions below are given.
   package var context = UnsafeRawPointer(bitPattern: 1)!
   /// `BlockCache.lookaside`.

@@ -114,5 +114,6 @@ extension CPU {
     cache.pointee.base = 0
     cache.pointee.readLimit = -1
     cache.pointee.writeLimit = -1
+    noteSegmentChange(index, flat: false)
   }
 }

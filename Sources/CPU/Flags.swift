@@ -68,6 +68,7 @@ extension CPU {
     let old = s.pointee.eflags
     let new = (value & ~EFLAGS.arithmetic & 0x003F_7FD7) | 2
     s.pointee.eflags = new
+    if (old ^ new) & EFLAGS.df != 0 { contextChanged() }
     if (old ^ new) & (EFLAGS.vm | EFLAGS.ac | EFLAGS.tf | EFLAGS.rf) != 0 { updateMode() }
   }
 

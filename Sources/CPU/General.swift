@@ -35,8 +35,12 @@ extension CPU {
     case .cmc: setCF(!cf)
     case .clc: setCF(false)
     case .stc: setCF(true)
-    case .cld: s.pointee.eflags &= ~EFLAGS.df
-    case .std: s.pointee.eflags |= EFLAGS.df
+    case .cld:
+      if s.pointee.eflags & EFLAGS.df != 0 { contextChanged() }
+      s.pointee.eflags &= ~EFLAGS.df
+    case .std:
+      if s.pointee.eflags & EFLAGS.df == 0 { contextChanged() }
+      s.pointee.eflags |= EFLAGS.df
     case .enter: try enter(i)
     case .bitTest: try bitTest(i, immediate: false)
     case .bitTestImm: try bitTest(i, immediate: true)

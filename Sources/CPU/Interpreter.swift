@@ -46,6 +46,7 @@ extension CPU {
         case .exit(let exit): return exit
         }
       }
+      if s.pointee.codeTag == 0 { updateCodeTag() }
       let cs = segmentPointer(SegmentRegister.cs)
       let eip = s.pointee.eip
       let linear = cs.pointee.base &+ eip
@@ -202,7 +203,7 @@ extension CPU {
       codeEpoch = 1
       blocks.clearLookaside()
     }
-    updateCodeTag()
+    contextChanged()
   }
 
   /// The physical page of a linear page of code.

@@ -131,7 +131,7 @@ extension CPU {
     _ userOK: Bool
   ) {
     let page = physical >> 12
-    guard let host = memory.readPointer(page: page) else { return }
+    guard let host = memory.dataPointer(page: page) else { return }
     if watching && isWatched(linearPage: linear >> 12, physicalPage: page) { return }
     let index = Int(linear >> 12)
     let delta = Int(bitPattern: host) &- index << 12
@@ -152,6 +152,8 @@ extension CPU {
       let entry = memory.hasCode(page: page) ? delta | Int.min : delta
       memory.dirty[Int(page)] = 0xFF
       if user { tables.userWrite[index] = entry } else { tables.supervisorWrite[index] = entry }
+    } else if access.contains(.write), memory.isDirect(page: page) {
+      if user { tables.userWrite[index] = delta } else { tables.supervisorWrite[index] = delta }
     }
   }
 

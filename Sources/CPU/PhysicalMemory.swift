@@ -17,6 +17,8 @@ public final class PhysicalMemory {
     static let ram: UInt8 = 1
     static let rom: UInt8 = 2
     static let mmio: UInt8 = 3
+    /// A device's memory that is plain bytes at present; its writes need not be told. Never holds decoded code.
+    static let direct: UInt8 = 4
     static let mask: UInt8 = 0x7F
     /// The page holds decoded instructions: writes must look at `codeGranules`.
     static let code: UInt8 = 0x80
@@ -42,6 +44,10 @@ public final class PhysicalMemory {
   private var writeThrough = Set<UInt32>()
   /// Told of writes that hit decoded code: page number and granule mask. Set by the CPU.
   var codeWritten: (UInt32, UInt64) -> Void = { _, _ in }
+  private var directStart: UInt32 = 0
+  private var directBytes: UnsafeMutableRawPointer?
+  /// Told when `setDirect` has changed where data are. Set by the CPU.
+  var directChanged: () -> Void = {}
   /// Told when the map changed, so that translations are dropped. Set by the CPU.
   var mapChanged: () -> Void = {}
 
@@ -88,6 +94,18 @@ public final class PhysicalMemory {
     mapChanged()
   }
 
+  /// Makes pages of a mapped device plain memory of the host, or gives them back to the device's functions.
+  /// - Parameter bytes: where the first page is; valid until the next call.
+  public func setDirect(page: UInt32, pages: UInt32, to bytes: UnsafeMutableRawPointer?) {
+    for n in page..<page + pages
+    where kinds[Int(n)] & Kind.mask == (bytes == nil ? Kind.direct : Kind.mmio) {
+      kinds[Int(n)] = bytes == nil ? Kind.mmio : Kind.direct
+    }
+    directStart = page
+    directBytes = bytes
+    directChanged()
+  }
+
   /// Makes the pages of a range below 1 MiB plain RAM (shadow RAM), ROM again, or ROM whose writes reach the RAM beneath.
   public func setShadow(_ range: ClosedRange<UInt32>, readRAM: Bool, writeRAM: Bool) {
     for page in range.lowerBound >> 12...range.upperBound >> 12 where page < ramSize >> 12 {
@@ -117,6 +135,18 @@ public final class PhysicalMemory {
       return nil
     default: return nil
     }
+  }
+
+  /// The host address of a page that data accesses can use directly, or nil; code is only fetched from `readPointer`.
+  func dataPointer(page: UInt32) -> UnsafeMutableRawPointer? {
+    if kinds[Int(page & 0xFFFFF)] & Kind.mask == Kind.direct, let directBytes {
+      return directBytes + Int(page &- directStart) << 12
+    }
+    return readPointer(page: page)
+  }
+
+  @inline(__always) func isDirect(page: UInt32) -> Bool {
+    kinds[Int(page & 0xFFFFF)] & Kind.mask == Kind.direct
   }
 
   /// Whether a page is RAM that writes can use directly (it may hold code, see `hasCode`).
@@ -193,7 +223,8 @@ public final class PhysicalMemory {
       default: return p.loadUnaligned(as: UInt32.self)
       }
     }
-    if kinds[Int(page)] & Kind.mask == Kind.mmio {
+    let kind = kinds[Int(page)] & Kind.mask
+    if kind == Kind.mmio || kind == Kind.direct {
       for region in mmioRegions where address &- region.start < region.length {
         return region.read(region.context, address, width)
       }
@@ -218,7 +249,7 @@ public final class PhysicalMemory {
         dirty[Int(page)] = 0xFF
         store(ram + Int(address), value, width: width)
       }
-    case Kind.mmio:
+    case Kind.mmio, Kind.direct:
       for region in mmioRegions where address &- region.start < region.length {
         region.write(region.context, address, value, width)
         return

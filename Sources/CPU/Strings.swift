@@ -34,8 +34,8 @@ extension CPU {
     }
     try repeated(i) { (budget) throws(Fault) in
       if delta == size {
-        let run = try stringRun(i, budget, mask, T.self)
-        if run > 0 { return (run, false) }
+        let (run, ended) = stringRun(i, budget, mask, T.self)
+        if run > 0 { return (run, ended) }
       }
       let goOn = try stringStep(i, delta, mask, T.self)
       return (1, !goOn)
@@ -154,11 +154,11 @@ extension CPU {
     )
   }
 
-  /// Moves or stores a run of ascending units at once; 0 when no run is possible.
+  /// Works on a run of ascending units at once: how many, 0 when no run is possible, and whether the end condition was met.
   @inline(__always)
   private func stringRun<T: FixedWidthInteger & UnsignedInteger>(
     _ i: Insn, _ budget: UInt32, _ mask: UInt32, _: T.Type
-  ) throws(Fault) -> UInt32 {
+  ) -> (UInt32, Bool) {
     let size = UInt32(MemoryLayout<T>.size)
     let di = gpr32[Register.edi] & mask
     switch i.pointee.opcode & 0xFE {
@@ -168,7 +168,7 @@ extension CPU {
         let (m, source) = fastRun(
           Int(i.pointee.segment), si, size, budget, mask, write: false),
         let (n, target) = fastRun(SegmentRegister.es, di, size, m, mask, write: true)
-      else { return 0 }
+      else { return (0, false) }
       let bytes = Int(n * size)
       let distance = target - source
       if distance > 0 && distance < bytes {
@@ -180,17 +180,17 @@ extension CPU {
               of: source.loadUnaligned(fromByteOffset: p, as: T.self), toByteOffset: p, as: T.self)
           }
         } else {
-          return 0
+          return (0, false)
         }
       } else {
         target.copyMemory(from: source, byteCount: bytes)
       }
       advance(Register.esi, n &* size, mask)
       advance(Register.edi, n &* size, mask)
-      return n
+      return (n, false)
     case 0xAA:
       guard let (n, target) = fastRun(SegmentRegister.es, di, size, budget, mask, write: true)
-      else { return 0 }
+      else { return (0, false) }
       let value: T = reg(0)
       if MemoryLayout<T>.size == 1 {
         target.initializeMemory(
@@ -201,9 +201,62 @@ extension CPU {
         }
       }
       advance(Register.edi, n &* size, mask)
-      return n
+      return (n, false)
+    case 0xA6:
+      let si = gpr32[Register.esi] & mask
+      guard
+        let (m, first) = fastRun(Int(i.pointee.segment), si, size, budget, mask, write: false),
+        let (n, second) = fastRun(SegmentRegister.es, di, size, m, mask, write: false)
+      else { return (0, false) }
+      let whileEqual = i.pointee.hasRep
+      let bytes = Int(n * size)
+      var p = 0
+      if whileEqual {
+        // Eight bytes at a time as long as they are equal; the last unit is compared for its flags.
+        while p &+ 8 < bytes,
+          first.loadUnaligned(fromByteOffset: p, as: UInt64.self)
+            == second.loadUnaligned(fromByteOffset: p, as: UInt64.self)
+        {
+          p &+= 8
+        }
+      }
+      var a: T = 0
+      var b: T = 0
+      repeat {
+        a = first.loadUnaligned(fromByteOffset: p, as: T.self)
+        b = second.loadUnaligned(fromByteOffset: p, as: T.self)
+        p &+= MemoryLayout<T>.size
+      } while p < bytes && (a == b) == whileEqual
+      _ = SubOperation.apply(self, a, b)
+      advance(Register.esi, UInt32(p), mask)
+      advance(Register.edi, UInt32(p), mask)
+      return (UInt32(p) / size, (a == b) != whileEqual)
+    case 0xAE:
+      guard let (n, from) = fastRun(SegmentRegister.es, di, size, budget, mask, write: false)
+      else { return (0, false) }
+      let whileEqual = i.pointee.hasRep
+      let bytes = Int(n * size)
+      let a: T = reg(0)
+      var b: T = 0
+      var p = 0
+      if MemoryLayout<T>.size == 1 && !whileEqual {
+        // Eight bytes at a time as long as none is the one sought.
+        let pattern = UInt64(truncatingIfNeeded: a) &* 0x0101_0101_0101_0101
+        while p &+ 8 < bytes {
+          let x = from.loadUnaligned(fromByteOffset: p, as: UInt64.self) ^ pattern
+          if (x &- 0x0101_0101_0101_0101) & ~x & 0x8080_8080_8080_8080 != 0 { break }
+          p &+= 8
+        }
+      }
+      repeat {
+        b = from.loadUnaligned(fromByteOffset: p, as: T.self)
+        p &+= MemoryLayout<T>.size
+      } while p < bytes && (a == b) == whileEqual
+      _ = SubOperation.apply(self, a, b)
+      advance(Register.edi, UInt32(p), mask)
+      return (UInt32(p) / size, (a == b) != whileEqual)
     default:
-      return 0
+      return (0, false)
     }
   }
 }

@@ -49,19 +49,25 @@ package struct CodeContext: Hashable {
   /// Bit by segment register: base 0, limit FFFFFFFFh, readable and writable (CS: readable).
   package var flat: UInt8 = 0
   package var bits: UInt8 = 0
+  /// Current privilege level.
+  package var cpl: UInt8 = 0
 
   package static let big: UInt8 = 1
-  package static let user: UInt8 = 2
+  package static let v86: UInt8 = 2
   package static let bigStack: UInt8 = 4
   package static let paged: UInt8 = 8
   package static let a20Masked: UInt8 = 16
   /// Memory may be reached through the window.
   package static let window: UInt8 = 32
+  /// EFLAGS.DF is set.
+  package static let down: UInt8 = 64
 
   package init() {}
 
   @inline(__always) package func has(_ bit: UInt8) -> Bool { bits & bit != 0 }
-  @inline(__always) package func isFlat(_ segment: Int) -> Bool { flat >> UInt8(segment & 7) & 1 != 0 }
+  @inline(__always) package func isFlat(_ segment: Int) -> Bool {
+    flat >> UInt8(segment & 7) & 1 != 0
+  }
 }
 
 /// Numbers for contexts.
@@ -70,6 +76,8 @@ struct CodeContexts {
   private(set) var current = CodeContext()
   private(set) var number: UInt64 = 0
   private var numbers: [CodeContext: UInt64] = [CodeContext(): 0]
+  /// Those used lately, by a hash.
+  private var recent = [(CodeContext, UInt64)](repeating: (CodeContext(), 0), count: 64)
 
   /// Makes a context the present one; false when there is no number left for it.
   @inline(__always)
@@ -81,12 +89,20 @@ struct CodeContexts {
   @inline(never)
   private mutating func enter(_ context: CodeContext) -> Bool {
     current = context
+    let mixed = context.base >> 4 &+ UInt32(context.bits) &* 5 &+ UInt32(context.cpl) &* 3
+    let n = Int((mixed ^ mixed >> 6 ^ UInt32(context.flat)) & 63)
+    if recent[n].0 == context {
+      number = recent[n].1
+      return true
+    }
     if let known = numbers[context] {
       number = known
+      recent[n] = (context, known)
       return true
     }
     if numbers.count >= CodeContexts.maximum {
       numbers = [:]
+      for n in 0..<64 { recent[n] = (CodeContext(), 0) }
       number = 0
       numbers[context] = 0
       return false
@@ -131,16 +147,22 @@ extension CPU {
   package var contextNumber: UInt64 { s.pointee.codeTag & CPU.contextMask }
   private static var contextMask: UInt64 { 0xFFF << 32 }
 
-  /// What distinguishes code lookups beside the linear address: epoch and context. Call when one of them changed.
+  /// Epoch or context have changed: `codeTag` is made anew before it is used next.
+  @inline(__always) func contextChanged() { s.pointee.codeTag = 0 }
+
+  /// What distinguishes code lookups beside the linear address: epoch and context.
+  @inline(never)
   func updateCodeTag() {
     let cs = segmentPointer(SegmentRegister.cs)
     var context = CodeContext()
     context.base = cs.pointee.base
     context.limit = cs.pointee.limit
     context.flat = flatSegments
+    context.cpl = UInt8(truncatingIfNeeded: s.pointee.cpl)
     context.bits =
       (cs.pointee.isBig ? CodeContext.big : 0)
-      | (s.pointee.cpl == 3 ? CodeContext.user : 0)
+      | (v86 ? CodeContext.v86 : 0)
+      | (s.pointee.eflags & EFLAGS.df != 0 ? CodeContext.down : 0)
       | (segmentPointer(SegmentRegister.ss).pointee.isBig ? CodeContext.bigStack : 0)
       | (s.pointee.cr0 & CR0.pg != 0 ? CodeContext.paged : 0)
       | (a20Mask == 0xFFFF_FFFF ? 0 : CodeContext.a20Masked)
@@ -166,7 +188,7 @@ extension CPU {
     let new = flat ? flatSegments | bit : flatSegments & ~bit
     if new != flatSegments || index == SegmentRegister.cs || index == SegmentRegister.ss {
       flatSegments = new
-      updateCodeTag()
+      contextChanged()
     }
   }
 
@@ -230,15 +252,25 @@ extension CPU {
 
   /// The arithmetic flags as LAHF and SETO AL leave them in AX.
   @inline(__always)
-  private var packedFlags: UInt32 {
-    let f = arithmeticFlags
-    return (f & 0xD5) << 8 | 0x200 | f >> 11 & 1
+  var packedFlags: UInt32 {
+    let result = s.pointee.flagResult
+    let aux = s.pointee.flagAux
+    let odd = UInt32((UInt8(truncatingIfNeeded: result ^ aux >> 8).nonzeroBitCount & 1))
+    return (aux >> 30 ^ aux >> 31) & 1 | 0x200
+      | (aux >> 31) << 8 | (odd ^ 1) << 10 | (aux & 8) << 9 | (result == 0 ? 1 << 14 : 0)
+      | ((result >> 31 ^ aux) & 1) << 15
   }
 
   @inline(__always)
-  private func unpackFlags() {
+  func unpackFlags() {
     let raw = s.pointee.rawFlags
-    setArithmeticFlags(raw >> 8 & 0xD5 | (raw & 1) << 11)
+    let zero = raw >> 14 & 1
+    let carry = raw >> 8 & 1
+    // Result 0 has even parity, result 1 odd.
+    s.pointee.flagResult = zero ^ 1
+    s.pointee.flagAux =
+      carry << 31 | (carry ^ raw & 1) << 30 | (raw >> 12 & 1) << 3 | raw >> 15 & 1
+      | ((raw >> 10 ^ zero) & 1) << 8
   }
 
   // MARK: - Called by translated code
@@ -284,6 +316,7 @@ extension CPU {
       translator?.avoidWindow(s.pointee.windowFault)
       s.pointee.windowFault = 0
     }
+    if s.pointee.codeTag == 0 { updateCodeTag() }
     s.pointee.rawFlags = packedFlags
     let deadline = s.pointee.deadline
     let retired = s.pointee.retired
@@ -295,7 +328,9 @@ extension CPU {
     let budget = Int64(min(deadline &- retired, 1 << 40))
     s.pointee.runEnd = retired &+ UInt64(budget)
     s.pointee.budget = budget
-    if windowFault || s.pointee.attention != 0 || drops != blocks.invalidations &+ blocks.flushes { return 1 }
+    if windowFault || s.pointee.attention != 0 || drops != blocks.invalidations &+ blocks.flushes {
+      return 1
+    }
     if goesOn && tag == s.pointee.codeTag {
       let rest = Int64(left &- 1)
       if budget < rest { return 1 }

@@ -62,7 +62,7 @@ extension CPU {
       }
     }
     tracksWrites = true
-    updateCodeTag()
+    contextChanged()
     watchFirstWrites()
   }
 

@@ -67,7 +67,8 @@ public class IDEDrive {
   var validEnd = 0
   let buffer: UnsafeMutableRawPointer
 
-  weak var channel: IDEChannel?
+  /// The channel owns its drives.
+  unowned(unsafe) var channel: IDEChannel?
   var index = 0
 
   init() {

@@ -17,12 +17,13 @@
       var count: Int
     }
     private static let maximumRegions = 256
-    private nonisolated(unsafe) static let regions: UnsafeMutablePointer<UnsafeMutablePointer<Region>?> = {
-      let p = UnsafeMutablePointer<UnsafeMutablePointer<Region>?>.allocate(
-        capacity: maximumRegions)
-      p.initialize(repeating: nil, count: maximumRegions)
-      return p
-    }()
+    private nonisolated(unsafe) static let regions:
+      UnsafeMutablePointer<UnsafeMutablePointer<Region>?> = {
+        let p = UnsafeMutablePointer<UnsafeMutablePointer<Region>?>.allocate(
+          capacity: maximumRegions)
+        p.initialize(repeating: nil, count: maximumRegions)
+        return p
+      }()
     private nonisolated(unsafe) static var previous = sigaction()
     private nonisolated(unsafe) static var installed = false
     private static let lock = Mutex(())

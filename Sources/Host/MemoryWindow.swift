@@ -71,7 +71,9 @@
     public let base = UnsafeMutableRawPointer(bitPattern: 1)!
     public static var isSupported: Bool { false }
     public init() throws(HostError) { throw HostError("no memory window on this host") }
-    public func map(_ memory: HostMemory, offset: Int, at address: Int, count: Int) -> Bool { false }
+    public func map(_ memory: HostMemory, offset: Int, at address: Int, count: Int) -> Bool {
+      false
+    }
     public func unmap(at address: Int, count: Int) {}
     public func setWritable(_ writable: Bool, at address: Int, count: Int = 4096) {}
   }

@@ -242,6 +242,9 @@ public final class Machine {
     gate.output.connect { [unowned cpu] in cpu.a20 = $0 }
     dma.postCode = { [postCodes] in postCodes.write($0) }
     inbox.machine = self
+    vga.directChanged = { [unowned self] direct in
+      self.memory.setDirect(page: 0xA0, pages: 16, to: direct ? self.vga.linearMemory : nil)
+    }
     clock.deadlineMovedEarlier = { [unowned self] in self.updateDeadline() }
     for (index, uart) in serial.enumerated() {
       uart.transmit = { [unowned self] in self.serialOutput(index, $0) }

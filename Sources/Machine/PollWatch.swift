@@ -45,7 +45,7 @@ final class PollWatch: PortDevice {
     // The one access is the last question itself.
     let idle =
       now &- lastInstruction <= PollWatch.nearby && access &- lastAccess == 1
-      && generation == lastGeneration
+      && generation == lastGeneration && !vga.isDirect
     streak = idle ? min(streak + 1, PollWatch.patience) : 0
     (lastInstruction, lastAccess, lastGeneration) = (now, access, generation)
     return streak >= PollWatch.patience ? 1 : 0

@@ -86,7 +86,7 @@ final class BlockCompiler {
     blockEIP = eip
     context = cpu.codeContext
     linearStart = context.base &+ eip
-    windowed = context.has(CodeContext.window)
+    windowed = context.has(CodeContext.window) && options.contains(.window)
     a.windowSites.removeAll(keepingCapacity: true)
     stubs.removeAll(keepingCapacity: true)
     if count == 1 && !isNative(records[0]) { return nil }

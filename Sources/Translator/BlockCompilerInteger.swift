@@ -42,10 +42,15 @@ extension BlockCompiler {
     case .movRM8, .movRM16, .movRM32, .movMR8, .movMR16, .movMR32, .movMI8, .movMI16, .movMI32,
       .incM8, .incM16, .incM32, .decM8, .decM16, .decM32, .push16R, .push32R, .push16I, .push32I,
       .push16M, .push32M, .pop16R, .pop32R, .jo, .jno, .jb, .jnb, .jz, .jnz, .jbe, .jnbe, .js, .jns,
-      .jp, .jnp, .jl, .jnl, .jle, .jnle, .jmpRel, .call16, .call32, .ret16, .ret32, .jmp16E, .jmp32E,
+      .jp, .jnp, .jl, .jnl, .jle, .jnle, .jmpRel, .call16, .call32, .ret16, .ret32, .jmp16E,
+      .jmp32E,
       .call16E, .call32E, .loop, .jcxz, .movzx32M8, .movzx32M16, .movsx32M8, .movsx32M16,
-      .leave32:
+      .leave32, .bsf, .bsr, .shld, .shrd, .cmpxchg16, .cmpxchg32, .xadd16, .xadd32, .bitTest,
+      .bitTestImm, .cld, .std:
       return true
+    case .string: return !i.hasRep && !i.hasRepne
+    case .system:
+      return i.opcode == 0x9C || i.opcode == 0x9D || i.opcode == 0xFA || i.opcode == 0xFB
     default: return false
     }
   }
@@ -198,7 +203,16 @@ extension BlockCompiler {
       willWrite(1)
       a.byte(0x9F)
     case .bitTest, .bitTestImm: return emitBitTest(i)
+    case .bsf, .bsr: emitBitScan(i)
+    case .shld, .shrd: return emitDoubleShift(i)
+    case .cmpxchg16: return emitCompareExchange(i, 2)
+    case .cmpxchg32: return emitCompareExchange(i, 4)
+    case .xadd16: return emitExchangeAdd(i, 2)
+    case .xadd32: return emitExchangeAdd(i, 4)
+    case .string: return emitString(i)
+    case .cld where !context.has(CodeContext.down), .std where context.has(CodeContext.down): break
     default:
+      if let ended = emitSystem(i) { return ended }
       if i.flags & InstructionFlags.endsBlock != 0 { return emitControl(i) }
       return emitInterpreted()
     }
@@ -339,7 +353,9 @@ extension BlockCompiler {
     }
   }
 
-  private func recipeRR(_ operation: Int, _ size: Int, _ target: Int, _ source: Int, _ i: Instruction)
+  private func recipeRR(
+    _ operation: Int, _ size: Int, _ target: Int, _ source: Int, _ i: Instruction
+  )
     -> FlagRecipe?
   {
     guard needed[k] else { return nil }
@@ -625,7 +641,7 @@ extension BlockCompiler {
     let size = i.isOperand32 ? 4 : 2
     let kind = immediate ? i.digit & 3 : Int(i.opcode >> 3 & 3)
     if i.hasMemory {
-      guard immediate else { return emitInterpreted() }
+      guard immediate else { return emitBitTestMemory(i, size, kind) }
       let m = emitAddress(i, size, write: kind != 0, needing: needed[k] ? .all : .nothing)
       a.rm(0x0FBA, size, reg: 4 | kind, m)
       a.byte(Int(i.imm) & (size * 8 - 1))

@@ -9,7 +9,7 @@ import CPU
 
 extension BlockCompiler {
   /// The offset of a memory operand in R8D, or in a guest register where that is the same.
-  private func emitOffset(_ i: Instruction) -> Int {
+  func emitOffset(_ i: Instruction) -> Int {
     let base = i.base == 32 ? -1 : host(i.base)
     let index = i.index == 32 ? -1 : host(i.index)
     if base >= 0 && index < 0 && i.disp == 0 && i.isAddress32 { return base }

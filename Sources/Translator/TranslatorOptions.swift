@@ -23,6 +23,13 @@ public struct TranslatorOptions: OptionSet, Sendable {
   /// Near jumps, calls and returns are carried out in translated code.
   public static let control = TranslatorOptions(rawValue: 1 << 6)
 
+  /// Unpaged memory is reached through the window of host addresses.
+  public static let window = TranslatorOptions(rawValue: 1 << 7)
+  /// String instructions without repetition are carried out in translated code.
+  public static let strings = TranslatorOptions(rawValue: 1 << 8)
+  /// Short paths for CLI, STI, PUSHF, POPF.
+  public static let system = TranslatorOptions(rawValue: 1 << 9)
+
   /// Every optimisation.
   public static let all = TranslatorOptions(rawValue: UInt32.max)
 
@@ -30,6 +37,7 @@ public struct TranslatorOptions: OptionSet, Sendable {
   public static let named: [(name: String, option: TranslatorOptions)] = [
     ("link", .link), ("lookup", .lookup), ("liveness", .liveness), ("unseen", .unseen),
     ("recipes", .recipes), ("memory", .memory), ("control", .control),
+    ("window", .window), ("strings", .strings), ("system", .system),
   ]
 
   /// The option of that name, or nil.

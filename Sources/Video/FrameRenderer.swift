@@ -16,6 +16,7 @@ public final class FrameRenderer {
   /// For each byte its four bit pairs as four bytes, highest pair first.
   private let pairs: UnsafeMutablePointer<UInt32>
   private var lastGeneration: UInt64?
+  private var directFrames: UInt64 = 0
   private var lastBlink = 0
 
   public init() {
@@ -55,7 +56,7 @@ public final class FrameRenderer {
 
   /// Whether the screen has changed since the last `render`.
   public func isStale(_ vga: VGA) -> Bool {
-    lastGeneration != vga.frameGeneration || lastBlink != blinkPhase(vga)
+    lastGeneration != vga.frameGeneration || vga.isDirect || lastBlink != blinkPhase(vga)
   }
 
   /// Renders what the screen shows now.
@@ -63,6 +64,11 @@ public final class FrameRenderer {
     lastGeneration = vga.frameGeneration
     lastBlink = blinkPhase(vga)
     frame.generation = vga.frameGeneration
+    if vga.isDirect {
+      // Nobody tells what has changed.
+      directFrames &+= 1
+      frame.generation = 1 << 63 | directFrames
+    }
     frame.aspectWidth = 4
     frame.aspectHeight = 3
     let geometry = DisplayGeometry(vga)

@@ -58,6 +58,16 @@ extension VGA {
   }
 
   func updateMemoryMode() {
+    deriveMemoryMode()
+    let direct = isLinear && windowStart == 0
+    if direct != isDirect {
+      isDirect = direct
+      generation &+= 1
+      directChanged?(direct)
+    }
+  }
+
+  private func deriveMemoryMode() {
     let g = graphics.registers
     switch graphics.memoryMap {
     case 0: (windowStart, windowSize) = (0, 0x20000)
@@ -126,8 +136,7 @@ extension VGA {
   public func readMemory(_ offset: UInt32, width: UInt32) -> UInt32 {
     let local = offset &- windowStart
     if readPath == .linear, local < windowSize, windowSize &- local >= width {
-      // The latches hold what the last of the byte cycles fetched.
-      latch = memory[Int(local &+ width &- 1) >> 2]
+      // The latches are left alone: the host may reach these bytes without asking here, and no program reads latches in this mode.
       let bytes = UnsafeRawPointer(memory) + Int(local)
       switch width {
       case 1: return UInt32(bytes.load(as: UInt8.self))

@@ -1,0 +1,208 @@
+// Bit instructions, double shifts, exchanges that compare, and string instructions without repetition, in translated code.
+//
+// Owns: what each becomes. Must not know: where blocks lead.
+// Follows: Intel SDM volume 2; flags it leaves undefined are as the interpreter leaves them.
+
+import Assembler
+import CPU
+
+extension BlockCompiler {
+  /// BT and relatives with a register as bit number and memory as operand: any bit relative to the operand.
+  func emitBitTestMemory(_ i: Instruction, _ size: Int, _ kind: Int) -> Bool {
+    guard size == 4 else { return emitInterpreted() }
+    saveFlags()
+    hostFlagsValid = false
+    let slow = interpretStub()
+    let offset = emitOffset(i)
+    if offset != H.r8 { a.move(H.r8, offset) }
+    // The doubleword that holds the bit.
+    a.move(H.r10, host(i.reg))
+    a.rr(0xC1, 4, reg: 7, rm: H.r10)
+    a.byte(5)
+    a.lea(H.r8, MemoryOperand(base: H.r8, index: H.r10, scale: 2))
+    if !i.isAddress32 { a.rr(0x0FB7, 4, reg: H.r8, rm: H.r8) }
+    let m = emitAccess(H.r8, Int(i.segment), 4, write: kind != 0, slow: slow)
+    a.move(H.r10, host(i.reg))
+    a.arithmetic(4, H.r10, immediate: 31)
+    a.rm(0x0FA3 | kind << 3, 4, reg: H.r10, m)
+    if needed[k] {
+      // Only CF changes: it replaces bit 0 of AH in memory.
+      a.rr(0x0F92, 1, reg: 0, rm: H.r10)
+      var high = StateOperand.rawFlags
+      high.displacement += 1
+      a.arithmetic(4, high, immediate: -2, 1)
+      a.rm(0x08, 1, reg: H.r10, high)
+      flagsAreInMemory()
+    } else {
+      forgetFlags()
+    }
+    return false
+  }
+
+  /// BSF and BSR. The undefined flags follow the result; a zero source sets ZF alone and leaves the register.
+  func emitBitScan(_ i: Instruction) {
+    let size = i.isOperand32 ? 4 : 2
+    let op = i.handler == .bsf ? 0x0FBC : 0x0FBD
+    if needed[k] { saveFlags() }
+    willWrite(mask(i.reg))
+    if i.hasMemory {
+      let m = emitAddress(i, size, write: false)
+      if size == 4 { a.load(H.r10, m) } else { a.rm(0x0FB7, 4, reg: H.r10, m) }
+    } else if size == 4 {
+      a.move(H.r10, host(i.rm))
+    } else {
+      a.rr(0x0FB7, 4, reg: H.r10, rm: host(i.rm))
+    }
+    guard needed[k] else {
+      var skip = Label()
+      a.rr(0x85, 4, reg: H.r10, rm: H.r10)
+      a.jump(Condition.z, &skip)
+      a.rr(op, 4, reg: H.r10, rm: H.r10)
+      a.move(host(i.reg), H.r10, size)
+      a.bind(&skip)
+      forgetFlags()
+      return
+    }
+    var zero = Label()
+    var done = Label()
+    var high = StateOperand.rawFlags
+    high.displacement += 1
+    a.rr(0x85, 4, reg: H.r10, rm: H.r10)
+    a.jump(Condition.z, &zero)
+    a.rr(op, 4, reg: H.r10, rm: H.r10)
+    a.rr(0x85, 4, reg: H.r10, rm: H.r10)
+    a.move(H.r9, H.rax, 8)
+    a.byte(0x9F)
+    a.arithmetic(4, 4, immediate: Int32(0xBF - 0x100), 1)
+    a.rr(0x30, 1, reg: H.rax, rm: H.rax)
+    a.store(StateOperand.rawFlags, H.rax, 2)
+    a.move(H.rax, H.r9, 8)
+    a.move(host(i.reg), H.r10, size)
+    a.jump(&done)
+    a.bind(&zero)
+    a.arithmetic(1, high, immediate: 0x40, 1)
+    a.bind(&done)
+    flagsAreInMemory()
+  }
+
+  /// SHLD and SHRD of doublewords.
+  func emitDoubleShift(_ i: Instruction) -> Bool {
+    guard i.isOperand32 else { return emitInterpreted() }
+    let byCL = i.opcode & 1 != 0
+    let amount = i.imm & 31
+    if !byCL && amount == 0 { return emitInterpreted() }
+    let op = (i.handler == .shld ? 0x0FA4 : 0x0FAC) | (byCL ? 1 : 0)
+    func operate(_ m: MemoryOperand?) {
+      if let m {
+        a.rm(op, 4, reg: host(i.reg), m)
+      } else {
+        a.rr(op, 4, reg: host(i.reg), rm: host(i.rm))
+      }
+      if !byCL { a.byte(Int(amount)) }
+    }
+    // Counts other than 1 leave OF undefined: the interpreter's is the change of sign, which the host may not share.
+    if needed[k] && (byCL || amount != 1) { return emitInterpreted() }
+    if !byCL || !needed[k] {
+      operate(i.hasMemory ? emitAddress(i, 4, write: true) : nil)
+      defineFlags(adjustIsGarbage: true)
+    }
+    return false
+  }
+
+  /// CMPXCHG of words and doublewords in memory or a register.
+  func emitCompareExchange(_ i: Instruction, _ size: Int) -> Bool {
+    guard i.hasMemory else { return emitInterpreted() }
+    let m = emitAddress(i, size, write: true)
+    var differs = Label()
+    var done = Label()
+    a.load(H.r10, m, size)
+    a.rr(0x39, size, reg: H.r10, rm: H.rax)
+    a.jump(Condition.nz, &differs)
+    a.store(m, host(i.reg), size)
+    a.jump(&done)
+    a.bind(&differs)
+    a.move(H.rax, H.r10, size)
+    a.bind(&done)
+    defineFlags()
+    return false
+  }
+
+  /// XADD with memory.
+  func emitExchangeAdd(_ i: Instruction, _ size: Int) -> Bool {
+    guard i.hasMemory else { return emitInterpreted() }
+    let m = emitAddress(i, size, write: true)
+    a.load(H.r10, m, size)
+    a.rm(0x01, size, reg: host(i.reg), m)
+    a.move(host(i.reg), H.r10, size)
+    defineFlags()
+    return false
+  }
+
+  // MARK: - Strings
+
+  /// Moves SI or DI by an operand; leaves the flags.
+  private func advance(_ register: Int, _ size: Int, _ i: Instruction) {
+    let delta = Int32(context.has(CodeContext.down) ? -size : size)
+    let m = MemoryOperand(base: register, displacement: delta)
+    if i.isAddress32 {
+      a.lea(register, m)
+    } else {
+      a.lea(H.r8, m)
+      a.move(register, H.r8, 2)
+    }
+  }
+
+  /// The operand at SI or DI. Uses R8, R9.
+  private func stringOperand(
+    _ register: Int, _ segment: Int, _ size: Int, _ i: Instruction, write: Bool
+  ) -> MemoryOperand {
+    var j = i
+    j.base = UInt8(register * 4)
+    j.index = 32
+    j.scale = 0
+    j.disp = 0
+    j.segment = UInt8(segment)
+    return emitAddress(j, size, write: write)
+  }
+
+  /// MOVS, STOS, LODS, SCAS, CMPS without a repetition; the direction is part of the context.
+  func emitString(_ i: Instruction) -> Bool {
+    if i.hasRep || i.hasRepne || !options.contains(.strings) { return emitInterpreted() }
+    let size = i.opcode & 1 == 0 ? 1 : i.isOperand32 ? 4 : 2
+    let es = SegmentRegister.es
+    let segment = Int(i.segment)
+    let si = H.rsi
+    let di = H.rdi
+    switch i.opcode & 0xFE {
+    case 0xA4:
+      willWrite(1 << 6 | 1 << 7)
+      let from = stringOperand(si, segment, size, i, write: false)
+      a.load(H.r10, from, size)
+      let to = stringOperand(di, es, size, i, write: true)
+      a.store(to, H.r10, size)
+      advance(si, size, i)
+      advance(di, size, i)
+    case 0xAA:
+      willWrite(1 << 7)
+      a.store(stringOperand(di, es, size, i, write: true), H.rax, size)
+      advance(di, size, i)
+    case 0xAC:
+      willWrite(1 | 1 << 6)
+      a.load(H.rax, stringOperand(si, segment, size, i, write: false), size)
+      advance(si, size, i)
+    case 0xAE:
+      a.rm(size == 1 ? 0x3A : 0x3B, size, reg: H.rax, stringOperand(di, es, size, i, write: false))
+      advance(di, size, i)
+      defineFlags()
+    default:
+      let from = stringOperand(si, segment, size, i, write: false)
+      a.load(H.r10, from, size)
+      let with = stringOperand(di, es, size, i, write: false)
+      a.rm(size == 1 ? 0x3A : 0x3B, size, reg: H.r10, with)
+      advance(si, size, i)
+      advance(di, size, i)
+      defineFlags()
+    }
+    return false
+  }
+}
