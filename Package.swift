@@ -70,15 +70,21 @@ let package = Package(
       name: "apus",
       dependencies: [
         "Machine", "SDLFrontend", "Host", "CPU", "Chipset", "Storage", "Video", "FirmwareImages",
-        "Conformance", "Translator", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        "Conformance", "Translator", "Benchmark",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
     .target(name: "Conformance", dependencies: ["CPU", "Host", "CZlib"], cSettings: gnu),
+    // Kernels and workloads for all emulators, and what they took (apus bench).
+    .target(
+      name: "Benchmark", dependencies: ["Host"], exclude: ["roms.txt"],
+      plugins: ["FirmwarePlugin"]),
+    .testTarget(name: "BenchmarkTests", dependencies: ["Benchmark", "Host"]),
     .testTarget(name: "ConformanceTests", dependencies: ["Conformance", "CPU", "Host"]),
     .testTarget(name: "FPUTests", dependencies: ["CPU"]),
     .testTarget(name: "SIMDTests", dependencies: ["CPU"]),
     .testTarget(
       name: "MachineTests", dependencies: ["Machine", "Chipset", "Storage", "Host", "State"]),
-    .testTarget(name: "ApusTests", dependencies: ["apus", "Machine", "Host"]),
+    .testTarget(name: "ApusTests", dependencies: ["apus", "Benchmark", "Machine", "Host"]),
     .testTarget(
       name: "CPUTests", dependencies: ["CPU", "Host", "State", "Translator"], exclude: ["roms.txt"],
       plugins: ["FirmwarePlugin"]),

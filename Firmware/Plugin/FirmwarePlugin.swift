@@ -9,6 +9,8 @@
 //     rom  NAME PATH.asm SIZE       one image of exactly SIZE bytes: `static let NAME: [UInt8]`
 //     set  NAME DIRECTORY SIZE      every .asm file right in DIRECTORY, each padded to SIZE:
 //                                   `static let NAME: [String: () -> [UInt8]]`, by file name
+//     text NAME DIRECTORY           every file right in DIRECTORY, as it is:
+//                                   `static let NAME: [String: () -> [UInt8]]`, by file name with extension
 //
 // An image shorter than SIZE is padded with zeros when it is first used; a longer one is an
 // error of the build. `%include` and `incbin` are looked up beside the including file, beside
@@ -34,12 +36,24 @@ struct FirmwarePlugin: BuildToolPlugin {
         owner = words[1]
         continue
       }
-      guard words.count == 4, words[0] == "rom" || words[0] == "set", Int(words[3]) != nil else {
+      let isText = words.count == 3 && words[0] == "text"
+      let isImage = words.count == 4 && (words[0] == "rom" || words[0] == "set")
+      guard isText || (isImage && Int(words[3]) != nil) else {
         throw ManifestError(line: String(line), file: list.path)
       }
       let path = root.appending(path: words[2])
-      let sources = words[0] == "rom" ? [path] : assemblySources(in: path)
       let output = context.pluginWorkDirectoryURL.appending(path: "\(owner)+\(words[1]).swift")
+      if isText {
+        let sources = files(in: path)
+        commands.append(
+          .buildCommand(
+            displayName: "Embedding \(words[1])", executable: tool,
+            arguments: ["text", owner, words[1], "0", output.path, root.path]
+              + sources.map(\.path),
+            inputFiles: [list] + sources, outputFiles: [output]))
+        continue
+      }
+      let sources = words[0] == "rom" ? [path] : assemblySources(in: path)
       var inputs: Set<URL> = [list]
       for source in sources {
         collectInputs(of: source, beside: source, root: root, into: &inputs)
@@ -56,9 +70,13 @@ struct FirmwarePlugin: BuildToolPlugin {
     return commands
   }
 
-  private func assemblySources(in folder: URL) -> [URL] {
+  private func files(in folder: URL) -> [URL] {
     let names = (try? FileManager.default.contentsOfDirectory(atPath: folder.path)) ?? []
-    return names.filter { $0.hasSuffix(".asm") }.sorted().map { folder.appending(path: $0) }
+    return names.filter { !$0.hasPrefix(".") }.sorted().map { folder.appending(path: $0) }
+  }
+
+  private func assemblySources(in folder: URL) -> [URL] {
+    files(in: folder).filter { $0.path.hasSuffix(".asm") }
   }
 
   /// Adds `file` and, recursively, the files it includes. A file that cannot be found is left

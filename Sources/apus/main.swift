@@ -1,6 +1,7 @@
 // The program's entry.
 
-if CommandLine.arguments.dropFirst().first == "conform" {
-  ConformProgram.main(Array(CommandLine.arguments.dropFirst(2)))
+switch CommandLine.arguments.dropFirst().first {
+case "conform": ConformProgram.main(Array(CommandLine.arguments.dropFirst(2)))
+case "bench": BenchProgram.main(Array(CommandLine.arguments.dropFirst(2)))
+default: ApusProgram.main()
 }
-ApusProgram.main()
