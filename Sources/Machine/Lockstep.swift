@@ -1,0 +1,217 @@
+// Both engines side by side, compared.
+//
+// Owns: a pair of equal machines, one interpreted (it is seen and heard) and one translated (it is mute), input given to both at the same
+// instruction, what is compared and when. Must not know: how a difference is narrowed down (LockstepSearch.swift), command lines.
+// Images are never written: each machine has its own layer of writes in memory.
+
+import CPU
+import Chipset
+import State
+import Storage
+
+#if canImport(Glibc)
+  import Glibc
+#else
+  import Darwin
+#endif
+
+/// Two machines of one configuration.
+struct LockstepPair {
+  let reference: Machine
+  let subject: Machine
+
+  /// - Parameters:
+  ///   - state: what both continue from; nil: power-on.
+  ///   - threshold: how often a block is interpreted before it is translated; nil: the usual number.
+  ///   - blockLimit: instructions in a block at most; 0: the usual number.
+  init(
+    _ configuration: MachineConfiguration, state: [UInt8]? = nil, threshold: UInt32? = nil,
+    blockLimit: Int = 0
+  ) throws {
+    reference = try Machine(LockstepPair.separated(configuration, .interpreter))
+    subject = try Machine(LockstepPair.separated(configuration, .translator))
+    if let threshold { subject.cpu.translationThreshold = threshold }
+    for machine in [reference, subject] {
+      machine.takesInput = false
+      if blockLimit > 0 { machine.cpu.blockLimit = blockLimit }
+      if let state { try machine.restoreState(state) }
+    }
+  }
+
+  /// The configuration with images of its own.
+  private static func separated(_ configuration: MachineConfiguration, _ engine: Engine)
+    -> MachineConfiguration
+  {
+    var own = configuration
+    own.engine = engine
+    func layer(_ image: MachineImage?) -> MachineImage? {
+      guard var image else { return nil }
+      image.device = SnapshotOverlay(base: image.device, isReadOnly: image.device.isReadOnly)
+      return image
+    }
+    own.floppies = own.floppies.map(layer)
+    own.disks = own.disks.map(layer)
+    return own
+  }
+
+  /// Runs both up to an instruction and compares.
+  func run(until target: UInt64, thorough: Bool) -> (StopReason, LockstepDifference?) {
+    let stops = (
+      reference.run(untilInstruction: target), subject.run(untilInstruction: target)
+    )
+    var difference = compare(thorough: thorough)
+    if stops.0 != stops.1 {
+      difference = difference ?? LockstepDifference()
+      difference?.notes.append("the interpreter ended with \(stops.0), translated code with \(stops.1)")
+    }
+    return (stops.0, difference)
+  }
+
+  /// What differs now; nil when nothing does.
+  /// - Parameter thorough: devices and memory too, not only the processor.
+  func compare(thorough: Bool) -> LockstepDifference? {
+    var (a, b) = (StateWriter(), StateWriter())
+    reference.cpu.save(to: &a)
+    subject.cpu.save(to: &b)
+    let processor = a.bytes != b.bytes
+    if !processor && !thorough { return nil }
+    let sections = Lockstep.differing(reference.sectionBytes(), subject.sectionBytes())
+    let memory = differingMemory(limit: 32)
+    if !processor && sections.isEmpty && memory.isEmpty { return nil }
+    var difference = LockstepDifference()
+    difference.sections = sections
+    difference.memory = memory
+    difference.registers = LockstepRegisters.differing(reference.cpu, subject.cpu)
+    return difference
+  }
+
+  private func differingMemory(limit: Int) -> [(UInt32, UInt8, UInt8)] {
+    var found: [(UInt32, UInt8, UInt8)] = []
+    let (a, b) = (reference.memory, subject.memory)
+    let size = Int(a.ramSize)
+    for start in stride(from: 0, to: size, by: 1 << 16)
+    where memcmp(a.ram + start, b.ram + start, min(1 << 16, size - start)) != 0 {
+      for n in start..<min(start + 1 << 16, size) {
+        let x = a.ram.load(fromByteOffset: n, as: UInt8.self)
+        let y = b.ram.load(fromByteOffset: n, as: UInt8.self)
+        if x != y { found.append((UInt32(n), x, y)) }
+        if found.count >= limit { return found }
+      }
+    }
+    return found
+  }
+}
+
+/// What is given to both machines from outside.
+enum LockstepInput {
+  case input(MachineInput)
+  case strokes([KeyStroke])
+
+  func give(to machine: Machine) {
+    switch self {
+    case .input(let event): machine.take(event)
+    case .strokes(let strokes): machine.typist.type(strokes)
+    }
+  }
+}
+
+/// How a run in lockstep ended.
+public enum LockstepEnd {
+  /// Both engines agreed until this.
+  case stopped(StopReason)
+  case differs(LockstepDifference)
+}
+
+/// Runs a configuration in both engines and tells the first difference.
+public final class Lockstep {
+  let configuration: MachineConfiguration
+  let pair: LockstepPair
+  /// The machine that is shown, heard and typed at.
+  public var machine: Machine { pair.reference }
+  /// What types and waits for text, or nil; in place of `Machine.script`.
+  public var script: Script? {
+    didSet { script?.typed = { [unowned self] in self.give(.strokes($0)) } }
+  }
+  /// Instructions between comparisons of the processor's state.
+  public var slice: UInt64 = 250_000
+  /// Slices between comparisons of memory and devices, and between states that a search can start from.
+  public var thoroughEvery = 64
+  public var checkpointEvery = 1024
+  /// Told what a search does, a line each.
+  public var progress: (String) -> Void = { _ in }
+
+  var given: [(instruction: UInt64, input: LockstepInput)] = []
+  /// The last complete state in which both were equal; nil: power-on.
+  var checkpoint: [UInt8]?
+  var checkpointAt: UInt64 = 0
+  /// What the run began with.
+  var origin: [UInt8]?
+  var originAt: UInt64 = 0
+
+  /// - Throws: as `Machine.init`; `HostError` where the host forbids executable memory.
+  public init(_ configuration: MachineConfiguration) throws {
+    self.configuration = configuration
+    pair = try LockstepPair(configuration)
+  }
+
+  /// Both continue from a saved state.
+  public func restoreState(_ bytes: [UInt8]) throws(StateError) {
+    try pair.reference.restoreState(bytes)
+    try pair.subject.restoreState(bytes)
+    (origin, checkpoint) = (bytes, bytes)
+    originAt = machine.cpu.instructionCount
+    checkpointAt = originAt
+  }
+
+  private func give(_ input: LockstepInput) {
+    given.append((machine.cpu.instructionCount, input))
+    input.give(to: pair.reference)
+    input.give(to: pair.subject)
+  }
+
+  /// Runs until something ends it, or the engines differ.
+  public func run(untilInstruction limit: UInt64 = UInt64.max) -> LockstepEnd {
+    let input = machine.input
+    var nextLook: UInt64 = 0
+    var slices = 0
+    while true {
+      if let stop = input.stopReason { return .stopped(.host(stop)) }
+      if input.hasPending || input.hasBlocked {
+        for event in input.take(room: machine.roomForInput) { give(.input(event)) }
+      }
+      if let script, machine.clock.now >= nextLook {
+        script.advance(machine)
+        if script.isFinished && script.endsRun { return .stopped(.expectationMet) }
+        nextLook = (machine.clock.now / Script.interval &+ 1) &* Script.interval
+      }
+      let count = machine.cpu.instructionCount
+      if count >= limit { return .stopped(.instructionLimit) }
+      let target = min((count / slice &+ 1) &* slice, limit)
+      slices += 1
+      let (stop, difference) = pair.run(until: target, thorough: slices % thoroughEvery == 0)
+      if let difference { return .differs(LockstepSearch(self, target, difference).result()) }
+      if stop != .instructionLimit {
+        if let difference = pair.compare(thorough: true) {
+          return .differs(LockstepSearch(self, target, difference).result())
+        }
+        if let script, stop == .halted || stop == .powerOff {
+          script.advance(machine)
+          if script.isFinished && script.endsRun { return .stopped(.expectationMet) }
+        }
+        return .stopped(stop)
+      }
+      if slices % checkpointEvery == 0 {
+        if let difference = pair.compare(thorough: true) {
+          return .differs(LockstepSearch(self, target, difference).result())
+        }
+        checkpoint = pair.reference.saveState()
+        checkpointAt = machine.cpu.instructionCount
+      }
+    }
+  }
+
+  /// Names of the sections that are not equal.
+  static func differing(_ a: [(String, [UInt8])], _ b: [(String, [UInt8])]) -> [String] {
+    zip(a, b).compactMap { $0.0 == $1.0 && $0.1 == $1.1 ? nil : $0.0 }
+  }
+}
