@@ -73,7 +73,9 @@ let package = Package(
         "Conformance", "Translator", "Benchmark",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
-    .target(name: "Conformance", dependencies: ["CPU", "Host", "CZlib"], cSettings: gnu),
+    .target(
+      name: "Conformance", dependencies: ["CPU", "Host", "CZlib", "Translator", "State"],
+      cSettings: gnu),
     // Kernels and workloads for all emulators, and what they took (apus bench).
     .target(
       name: "Benchmark", dependencies: ["Host"], exclude: ["roms.txt"],

@@ -44,7 +44,7 @@ public final class CPU {
   /// The decoder for this model.
   let decoder: Decoder
   /// Makes host code of blocks; nil when only the interpreter works.
-  var translator: (any BlockTranslator)?
+  package internal(set) var translator: (any BlockTranslator)?
   /// Enters translated code; nil without a translator.
   var enterCode: EnterCode?
   /// The exit of translated code that asks to be linked to the next block entered, or -1.
@@ -62,6 +62,8 @@ public final class CPU {
   var windowBase = UnsafeMutableRawPointer(bitPattern: 1)!
   /// What happened while translated code ran.
   package var statistics = ExecutionStatistics()
+  /// Instructions in a block at most; less than the usual number narrows a fault of the translator down.
+  package var blockLimit = BlockCache.maximumCount
   /// Counts changes of translation; part of `codeTag`.
   var codeEpoch: UInt64 = 1
   /// What a debugger waits for, and the words that say cheaply whether it does; see DebugHooks.swift.

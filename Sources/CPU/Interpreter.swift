@@ -267,7 +267,7 @@ extension CPU {
     let room = Int(min(UInt64(0x1000 - offset), limitRoom))
     var at = 0
     var count = 0
-    while count < BlockCache.maximumCount && at < room {
+    while count < blockLimit && at < room {
       let result = decoder.decode(
         UnsafePointer(code + Int(offset) + at), count: room - at, big: cs.isBig,
         into: &records[count])

@@ -62,7 +62,8 @@ struct LockstepPair {
     var difference = compare(thorough: thorough)
     if stops.0 != stops.1 {
       difference = difference ?? LockstepDifference()
-      difference?.notes.append("the interpreter ended with \(stops.0), translated code with \(stops.1)")
+      difference?.notes.append(
+        "the interpreter ended with \(stops.0), translated code with \(stops.1)")
     }
     return (stops.0, difference)
   }
@@ -81,7 +82,7 @@ struct LockstepPair {
     var difference = LockstepDifference()
     difference.sections = sections
     difference.memory = memory
-    difference.registers = LockstepRegisters.differing(reference.cpu, subject.cpu)
+    difference.registers = CPUComparison.differing(reference.cpu, subject.cpu)
     return difference
   }
 
@@ -128,6 +129,8 @@ public final class Lockstep {
   let pair: LockstepPair
   /// The machine that is shown, heard and typed at.
   public var machine: Machine { pair.reference }
+  /// The other one.
+  public var translated: Machine { pair.subject }
   /// What types and waits for text, or nil; in place of `Machine.script`.
   public var script: Script? {
     didSet { script?.typed = { [unowned self] in self.give(.strokes($0)) } }

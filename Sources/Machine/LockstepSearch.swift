@@ -11,7 +11,7 @@ import CPU
 /// What differs between the engines, and where it began.
 public struct LockstepDifference {
   /// Registers by name: interpreter, translator.
-  public var registers: [(name: String, interpreter: String, translator: String)] = []
+  public var registers: [CPUComparison.Difference] = []
   /// Sections of the machine's state.
   public var sections: [String] = []
   /// Bytes of RAM: address, interpreter, translator.
@@ -39,8 +39,8 @@ public struct LockstepDifference {
       lines.append("               interpreter          translator")
       for r in registers {
         let name = r.name + String(repeating: " ", count: max(1, 15 - r.name.count))
-        let value = r.interpreter + String(repeating: " ", count: max(1, 21 - r.interpreter.count))
-        lines.append(name + value + r.translator)
+        let value = r.first + String(repeating: " ", count: max(1, 21 - r.first.count))
+        lines.append(name + value + r.second)
       }
     }
     for (address, a, b) in memory.prefix(16) {
@@ -259,54 +259,4 @@ extension Machine {
 func hexDigits(_ value: UInt32, _ count: Int) -> String {
   let text = String(value, radix: 16, uppercase: true)
   return String(repeating: "0", count: max(0, count - text.count)) + text
-}
-
-/// Registers of two processors side by side.
-enum LockstepRegisters {
-  static func differing(_ a: CPU, _ b: CPU) -> [(name: String, interpreter: String, translator: String)]
-  {
-    let (x, y) = (values(a), values(b))
-    return zip(x, y).compactMap { $0.1 == $1.1 ? nil : ($0.0, $0.1, $1.1) }
-  }
-
-  private static func values(_ cpu: CPU) -> [(String, String)] {
-    let c = cpu.snapshot()
-    var list: [(String, String)] = []
-    func add(_ name: String, _ value: UInt32) { list.append((name, hexDigits(value, 8))) }
-    list.append(("instructions", String(c.instructions)))
-    for (name, value) in zip(["EAX", "ECX", "EDX", "EBX", "ESP", "EBP", "ESI", "EDI"], c.registers) {
-      add(name, value)
-    }
-    add("EIP", c.eip)
-    add("EFLAGS", c.eflags)
-    for s in c.segments {
-      add(s.name, UInt32(s.selector))
-      add(s.name + ".base", s.base)
-      add(s.name + ".limit", s.limit)
-      add(s.name + ".attr", UInt32(s.attributes))
-    }
-    for (name, value) in [("CR0", c.cr0), ("CR2", c.cr2), ("CR3", c.cr3), ("CR4", c.cr4)] {
-      add(name, value)
-    }
-    for (n, value) in c.debug.enumerated() { add("DR\(n < 4 ? n : n + 2)", value) }
-    add("GDTR.base", c.gdtBase)
-    add("IDTR.base", c.idtBase)
-    add("FPU CW", UInt32(c.fpuControl))
-    add("FPU SW", UInt32(c.fpuStatus))
-    add("FPU empty", UInt32(c.fpuEmpty))
-    for (n, value) in c.fpuStack.enumerated() { list.append(("ST(\(n))", value)) }
-    for n in 0..<8 {
-      let x = cpu.xmm[n]
-      list.append(
-        (
-          "XMM\(n)",
-          hexDigits(UInt32(x.high >> 32), 8) + hexDigits(UInt32(truncatingIfNeeded: x.high), 8)
-            + hexDigits(UInt32(x.low >> 32), 8) + hexDigits(UInt32(truncatingIfNeeded: x.low), 8)
-        ))
-    }
-    let f = cpu.s.pointee
-    add("halted", f.halted ? 1 : 0)
-    add("NMI blocked", f.nmiBlocked ? 1 : 0)
-    return list
-  }
 }

@@ -53,6 +53,9 @@ public final class Machine {
   /// Called between slices with whether the guest sleeps; a window's pictures are made there.
   public var betweenSlices: (() -> Void)?
 
+  /// Whether `run` looks into `input` and takes what waits there.
+  var takesInput = true
+
   let devices: [any Device]
   let sharedLines: [SharedLine]
   let gate: A20Gate

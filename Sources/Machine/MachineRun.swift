@@ -25,6 +25,8 @@ public enum StopReason: Equatable, Sendable {
   case unimplemented(String)
   /// The host wanted it.
   case host(HostStop)
+  /// The two engines of a run in lockstep differ, told in words.
+  case enginesDiffer(String)
   /// A debugger's breakpoint, watchpoint or event (`CPU.debugConditions`). Running again goes on from there.
   case debug(RunExit)
 }
@@ -48,16 +50,9 @@ extension Machine {
     var lastFlush = HostClock.nanoseconds()
     defer { flushOutput() }
     while true {
-      if input.hasPending || input.hasBlocked {
+      if takesInput && (input.hasPending || input.hasBlocked) {
         if let stop = input.stopReason { return .host(stop) }
-        // Bytes that come during the self-test would be lost when the BIOS sets the ports up.
-        let isReady = clock.now >= Machine.firstSerialInput
-        let events = input.take { [serial] in
-          serial.indices.contains($0) ? (isReady ? serial[$0].inputRoom : 0) : Int.max
-        }
-        for event in events {
-          take(event)
-        }
+        for event in input.take(room: roomForInput) { take(event) }
       }
       clock.runDueEvents()
       if let stop = carryOutRequests() { return ended(stop, limit: limit) }
@@ -102,6 +97,13 @@ extension Machine {
       }
       pace(&lastFlush)
     }
+  }
+
+  /// How many bytes a serial port can take now.
+  func roomForInput(_ port: Int) -> Int {
+    guard serial.indices.contains(port) else { return Int.max }
+    // Bytes that come during the self-test would be lost when the BIOS sets the ports up.
+    return clock.now >= Machine.firstSerialInput ? serial[port].inputRoom : 0
   }
 
   private func nextScriptTime() -> UInt64 {

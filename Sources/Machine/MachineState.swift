@@ -144,6 +144,26 @@ extension Machine {
     }
   }
 
+  /// The sections of the state by name, memory apart.
+  func sectionBytes() -> [(String, [UInt8])] {
+    var list: [(String, [UInt8])] = []
+    func add(_ name: String, _ save: (inout StateWriter) -> Void) {
+      var writer = StateWriter()
+      save(&writer)
+      list.append((name, writer.bytes))
+    }
+    add("clock") { clock.save(to: &$0) }
+    add("cpu") { cpu.save(to: &$0) }
+    for device in devices { add(device.stateName) { device.save(to: &$0) } }
+    for (name, image) in media {
+      add(name) { writer in
+        if let overlay = image as? SnapshotOverlay { overlay.save(to: &writer) }
+        if let memory = image as? MemoryImage { memory.save(to: &writer) }
+      }
+    }
+    return list
+  }
+
   private func restoreSections(_ reader: inout StateReader) throws(StateError) {
     try reader.section("clock", versions: 1...1) { (reader, _) throws(StateError) in
       try clock.restore(from: &reader)

@@ -30,6 +30,9 @@ public final class Script {
   /// Keys pressed during the self-test would be lost with the keyboard's reset.
   private static let firstKey: UInt64 = 1_000_000_000
 
+  /// Takes the strokes to be typed; nil: the machine's own typist.
+  var typed: (([KeyStroke]) -> Void)?
+
   public init(_ steps: [ScriptStep]) { self.steps = steps }
 
   /// Whether the last step is an expectation: meeting it ends the run.
@@ -66,7 +69,7 @@ public final class Script {
         if !typing {
           if machine.clock.now < Script.firstKey { return }
           typing = true
-          machine.typist.type(strokes)
+          if let typed { typed(strokes) } else { machine.typist.type(strokes) }
         }
         if !machine.typist.isIdle { return }
         typing = false

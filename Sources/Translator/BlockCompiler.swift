@@ -64,6 +64,9 @@ final class BlockCompiler {
   /// Whether anything may look at the flags that instruction n leaves.
   var needed = [Bool](repeating: true, count: BlockCache.maximumCount + 1)
 
+  /// Told where the code of each instruction begins and where that of the last one ends.
+  var mark: ((Int) -> Void)?
+
   // Where the arithmetic flags are; see BlockCompilerFlags.swift.
   var hostFlagsValid = false
   var memoryFlagsValid = true
@@ -106,6 +109,7 @@ final class BlockCompiler {
     k = 0
     var ended = false
     while k < count {
+      mark?(a.position)
       firstStubOfInstruction = stubs.count
       ended = emit(records[k])
       for n in firstStubOfInstruction..<stubs.count where !isEdge(stubs[n].kind) {
@@ -121,6 +125,7 @@ final class BlockCompiler {
       let next = blockEIP &+ UInt32(records[count - 1].nextOffset)
       emitEdge(next, isLast: true)
     }
+    mark?(a.position)
     a.bind(&exit)
     let exitAt = a.position
     a.arithmetic(0, H.r11, immediate: Int32(count), 8)

@@ -89,7 +89,7 @@ public final class Translator: BlockTranslator {
   let faults: CodeFaults
   let flagInfo: FlagInformation
   let options: TranslatorOptions
-  private let compiler: BlockCompiler
+  let compiler: BlockCompiler
 
   /// Makes a translator and gives it to the processor.
   /// - Parameter options: what it may do.
@@ -103,7 +103,7 @@ public final class Translator: BlockTranslator {
       translator.memory.executable + translator.enterWindowAt, to: EnterWindow.self)
     cpu.attach(
       translator, enter: enter, noCode: translator.memory.executable + translator.noCodeAt,
-      enterWindow: MemoryWindow.isSupported ? enterWindow : nil)
+      enterWindow: MemoryWindow.isSupported && options.contains(.window) ? enterWindow : nil)
   }
 
   init(_ cpu: CPU, _ options: TranslatorOptions = .all) throws(HostError) {
@@ -221,9 +221,12 @@ public final class Translator: BlockTranslator {
   /// The most a block's code can take.
   private static let reserve = 256 << 10
 
+  /// Whether there is room for another block.
+  var hasRoom: Bool { a.position + Translator.reserve <= a.capacity }
+
   package func translate(_ block: BlockPointer, eip: UInt32) -> Bool {
     if block.pointee.secondPage != UInt32.max { return false }
-    if a.position + Translator.reserve > a.capacity {
+    if !hasRoom {
       // The present block stays decoded only until the next one is fetched; it is translated when it is hot again.
       cpu.dropAllCode()
       return false

@@ -18,6 +18,8 @@ enum ApusExit: Equatable {
   case unimplemented
   /// The guest ended before the expected text showed.
   case notMet
+  /// The engines of `--engine lockstep` differ.
+  case enginesDiffer
   /// Bad usage, or an input file that cannot be used.
   case usage
   /// The host refused something.
@@ -34,6 +36,7 @@ enum ApusExit: Equatable {
     case .tripleFault: 6
     case .unimplemented: 8
     case .notMet: 10
+    case .enginesDiffer: 12
     case .usage: 64
     case .host: 74
     case .signal(let number): (128 + number) & ~1
@@ -51,6 +54,7 @@ enum ApusExit: Equatable {
       6    triple fault
       8    something that is not implemented yet
       10   the guest ended before the text of an --expect showed
+      12   the two engines of --engine lockstep differ
       64   bad usage, or an image or other file that cannot be used
       74   the host refused something (memory, a port, a window, a file)
       130  Ctrl-C (142: another signal that ends)

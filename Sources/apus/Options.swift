@@ -96,7 +96,8 @@ struct ApusOptions: ParsableCommand {
   @Option(
     name: .customLong("engine"),
     help: ArgumentHelp(
-      "interpreter or translator. (default: translator where the host can)", valueName: "name"))
+      "interpreter, translator, or lockstep: both, compared; the first difference ends the run and is told. (default: "
+        + "translator where the host can)", valueName: "name"))
   var engine: String?
   @Option(
     name: .customLong("translator-disable"),
@@ -201,6 +202,12 @@ struct ApusOptions: ParsableCommand {
   var screenText = false
   @Flag(name: .customLong("json"), help: "Print one report object on standard output at the end.")
   var json = false
+  @Option(
+    name: .customLong("dump-block"),
+    help: ArgumentHelp(
+      "At the end, print guest and host code of the translated block that begins at a linear address (hexadecimal); repeatable.",
+      valueName: "address"))
+  var dumpBlock: [String] = []
   @Flag(name: .customLong("explain"), help: "Tell what each image was taken for and why.")
   var explain = false
   @Option(

@@ -26,6 +26,8 @@ struct Plan {
   var screenText = false
   var json = false
   var explain = false
+  /// Linear addresses of blocks to be printed at the end.
+  var dumpBlocks: [UInt32] = []
   var saveState: String?
   var loadState: LoadFile?
   /// Lines for --explain.
@@ -63,7 +65,7 @@ struct Plan {
     }
     if let text = options.engine {
       guard let engine = Engine(rawValue: text) else {
-        throw Failure.usage("--engine is interpreter or translator, not '\(text)'")
+        throw Failure.usage("--engine is interpreter, translator or lockstep, not '\(text)'")
       }
       configuration.engine = engine
     }
@@ -184,6 +186,8 @@ struct Plan {
       }
       maxInstructions = count
     }
+    // Its instructions count twice: the host's speed says nothing.
+    if configuration.engine == .lockstep { adaptsRate = false }
     if !headless { configuration.initialTime = HostClock.localSeconds() }
   }
 
@@ -201,6 +205,12 @@ struct Plan {
       throw Failure.usage("--serial: two ports cannot both lead to '\(options.serial[index])'")
     }
     debugConsole = options.debugConsole
+    for text in options.dumpBlock {
+      guard let address = Plan.hexadecimal(Substring(text), UInt32.self) else {
+        throw Failure.usage("--dump-block \(text): a hexadecimal address is wanted")
+      }
+      dumpBlocks.append(address)
+    }
     screenshot = options.screenshot
   }
 

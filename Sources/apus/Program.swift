@@ -51,6 +51,8 @@ enum ApusProgram {
 final class Session: @unchecked Sendable {
   private let plan: Plan
   private let machine: Machine
+  /// Runs the machine, and a second one beside it.
+  private let lockstep: Lockstep?
   private let script: Script?
   private var channels: [CharacterChannel?] = []
   private var debugConsole: CharacterChannel?
@@ -59,19 +61,31 @@ final class Session: @unchecked Sendable {
   init(_ plan: Plan) throws {
     self.plan = plan
     do {
-      machine = try Machine(plan.configuration)
+      lockstep = plan.configuration.engine == .lockstep ? try Lockstep(plan.configuration) : nil
+      machine = try lockstep?.machine ?? Machine(plan.configuration)
     } catch let error as HostError {
       throw Failure.host(error.reason)
     } catch {
       throw Failure.usage("\(error)")
     }
     if let state = plan.loadState {
-      do { try machine.restoreState(state.bytes) } catch {
+      do {
+        if let lockstep {
+          try lockstep.restoreState(state.bytes)
+        } else {
+          try machine.restoreState(state.bytes)
+        }
+      } catch {
         throw Failure.usage("\(state.path): \(error)")
       }
     }
     script = plan.steps.isEmpty ? nil : Script(plan.steps)
-    machine.script = script
+    if let lockstep {
+      lockstep.script = script
+      lockstep.progress = { ApusProgram.say(["apus: lockstep: \($0)"]) }
+    } else {
+      machine.script = script
+    }
     machine.pacer.speed = plan.speed
     machine.pacer.adaptsRate = plan.adaptsRate
   }
@@ -132,7 +146,7 @@ final class Session: @unchecked Sendable {
     try connect()
     let start = HostClock.nanoseconds()
     if plan.headless {
-      stop = machine.run(untilInstruction: plan.maxInstructions ?? UInt64.max)
+      stop = runMachine(until: plan.maxInstructions ?? UInt64.max)
     } else {
       try runInWindow()
     }
@@ -152,6 +166,11 @@ final class Session: @unchecked Sendable {
         ApusProgram.say(["apus: the screen is in a graphics mode and has no text (--screen-text)"])
       }
     }
+    for address in plan.dumpBlocks {
+      let text = (lockstep?.translated ?? machine).blockText(linear: address)
+      let name = String(address, radix: 16)
+      ApusProgram.say([text ?? "apus: no translated block begins at \(name) (--dump-block)"])
+    }
     if plan.json { HostFiles.print(Array((report.json(machine) + "\n").utf8)) }
     if let failure { throw failure }
     return outcome.exit
@@ -164,6 +183,14 @@ final class Session: @unchecked Sendable {
     return rows
   }
 
+  private func runMachine(until limit: UInt64) -> StopReason {
+    guard let lockstep else { return machine.run(untilInstruction: limit) }
+    switch lockstep.run(untilInstruction: limit) {
+    case .stopped(let stop): return stop
+    case .differs(let difference): return .enginesDiffer(difference.text)
+    }
+  }
+
   /// The machine on a thread of its own, the window on this one.
   private func runInWindow() throws {
     let window = MachineWindow.attach(to: machine)
@@ -173,7 +200,7 @@ final class Session: @unchecked Sendable {
         let frontend = try SDLFrontend(machine: window)
         let limit = plan.maxInstructions ?? UInt64.max
         let thread = try HostThread(stackSize: 8 << 20) { [self] in
-          stop = machine.run(untilInstruction: limit)
+          stop = runMachine(until: limit)
           window.markEnded()
         }
         frontend.run()

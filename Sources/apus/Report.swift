@@ -87,6 +87,8 @@ struct Outcome {
     case .unimplemented(let what):
       (exit, reason, message) = (.unimplemented, "unimplemented", "not implemented: \(what)")
       showsProcessor = true
+    case .enginesDiffer(let text):
+      (exit, reason, message) = (.enginesDiffer, "engines-differ", text)
     case .debug: (exit, reason, message) = (.success, "debugger", "stopped for a debugger")
     case .host(.user): (exit, reason, message) = (.success, "user", nil)
     case .host(.timeout):

@@ -1,0 +1,15 @@
+// Decoded blocks and registers as tools look at them.
+//
+// Owns: finding a block without side effects. Must not know: why it is looked at.
+
+extension CPU {
+  /// The decoded block that starts at a linear address in the present mode; nil when nothing is mapped or nothing decoded there.
+  package func decodedBlock(linear: UInt32) -> BlockPointer? {
+    guard let physical = peekTranslate(linear) else { return nil }
+    return blocks.find(
+      physical: physical, big: segmentPointer(SegmentRegister.cs).pointee.isBig, secondPage: nil)
+  }
+
+  /// An XMM register.
+  package func vectorRegister(_ n: Int) -> XMMBits { xmm[n & 7] }
+}

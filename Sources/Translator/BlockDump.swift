@@ -1,0 +1,65 @@
+// Guest and host code of a block side by side.
+//
+// Owns: which host bytes belong to which guest instruction. Must not know: how they are disassembled or shown.
+// The block is translated once more for it, so that the code is as it would be now, before any link.
+
+import CPU
+
+/// A translated block to be looked at.
+public struct BlockDump {
+  /// A guest instruction with the host code made of it.
+  public struct Part {
+    public var eip: UInt32
+    public var guest: [UInt8]
+    /// Host code on the main path, and at which offset of the block's code it begins.
+    public var offset: Int
+    public var host: [UInt8]
+  }
+  /// EIP of the first instruction.
+  public var eip: UInt32
+  /// The code segment's D bit.
+  public var big: Bool
+  /// The count of instructions at the start.
+  public var entry: [UInt8]
+  public var parts: [Part] = []
+  /// The exit for want of budget and the paths seldom taken, behind the main path.
+  public var restOffset = 0
+  public var rest: [UInt8] = []
+}
+
+extension Translator {
+  /// The block that begins at a linear address, as it would be translated in the present mode.
+  /// - Returns: nil when no decoded block begins there, or it would not be translated.
+  public func dump(linear: UInt32) -> BlockDump? {
+    let eip = linear &- cpu.codeContext.base
+    guard let block = cpu.decodedBlock(linear: linear), hasRoom else { return nil }
+    var marks: [Int] = []
+    compiler.mark = { marks.append($0) }
+    defer { compiler.mark = nil }
+    let (number, firstEdge) = (blocks.count, edges.count)
+    guard var code = compiler.compile(block, eip: eip, number: number) else { return nil }
+    // A block that nothing leads to: all books stay in order.
+    code.edges = firstEdge..<edges.count
+    blocks.append(code)
+    func bytes(_ range: Range<Int>) -> [UInt8] {
+      Array(UnsafeBufferPointer(start: a.buffer + range.lowerBound, count: range.count))
+    }
+    let count = Int(block.pointee.count)
+    guard marks.count == count + 1 else { return nil }
+    var dump = BlockDump(
+      eip: eip, big: block.pointee.big, entry: bytes(code.entry..<marks[0]))
+    var before: UInt32 = 0
+    for n in 0..<count {
+      let next = UInt32(block.pointee.records[n].nextOffset)
+      dump.parts.append(
+        BlockDump.Part(
+          eip: eip &+ before,
+          guest: cpu.peekBytes(linear &+ before, count: Int(next &- before)),
+          offset: marks[n] - code.entry, host: bytes(marks[n]..<marks[n + 1])))
+      before = next
+    }
+    dump.restOffset = marks[count] - code.entry
+    dump.rest = bytes(marks[count]..<a.position)
+    return dump
+  }
+}
