@@ -46,7 +46,7 @@
     }
 
     /// How many instructions ran in translated code's stead, and blocks were translated.
-    public var statistics: ExecutionStatistics { translator.cpu.statistics }
+    var statistics: ExecutionStatistics { translator.cpu.statistics }
 
     /// Runs one program of the seed; nil when both engines agree.
     public func run(number: UInt64) -> EngineFailure? {

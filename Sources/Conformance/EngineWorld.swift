@@ -9,6 +9,7 @@
 
 #if os(Linux) && arch(x86_64) && canImport(Glibc)
   import CPU
+  import Glibc
   import Host
   import Translator
 
@@ -151,7 +152,7 @@
         let returns = vector >= 0x20 && vector < 0x34
         let handler = At.handlers + vector * 4
         put(handler, returns ? 0xCFCF_CFCF : 0xF4F4_F4F4)
-        put(vector * 4, At.handlers >> 4 << 16 | vector * 4)
+        put(vector * 4, At.handlers << 12 | vector * 4)
         let attributes: UInt32 = vector & 3 == 3 || vector >= 0x30 ? 0xEE00 : 0x8E00
         put(At.idt + vector * 8, 0x0008_0000 | handler & 0xFFFF)
         put(At.idt + vector * 8 + 4, attributes)
