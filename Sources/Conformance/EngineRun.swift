@@ -178,7 +178,19 @@
             if candidate.rounds[r].stretches.isEmpty || !attempt(candidate) { m += 1 }
           }
         }
-        shorten(&best, attempt)
+        // The fewest instructions in the last stretch.
+        if let last = best.test.rounds[best.round].stretches.indices.last {
+          var low: UInt64 = 0
+          var high = best.test.rounds[best.round].stretches[last].count
+          while high - low > 1 {
+            let middle = low + (high - low) / 2
+            candidate = best.test
+            let round = min(best.round, candidate.rounds.count - 1)
+            guard last < candidate.rounds[round].stretches.count else { break }
+            candidate.rounds[round].stretches[last].count = middle
+            if attempt(candidate) { high = middle } else { low = middle }
+          }
+        }
         for n in best.test.code.indices
         where best.test.code[n].contains(where: { $0 != 0x90 }) {
           candidate = best.test
@@ -230,20 +242,6 @@
         }
       }
       return best
-    }
-
-    /// The fewest instructions in the last stretch.
-    private func shorten(_ best: inout Found, _ attempt: (EngineCase) -> Bool) {
-      let last = best.round
-      guard let stretch = best.test.rounds[last].stretches.indices.last else { return }
-      var low: UInt64 = 0
-      var high = best.test.rounds[last].stretches[stretch].count
-      while high - low > 1 {
-        let middle = low + (high - low) / 2
-        var candidate = best.test
-        candidate.rounds[last].stretches[stretch].count = middle
-        if attempt(candidate) { high = middle } else { low = middle }
-      }
     }
 
     // MARK: - Words
