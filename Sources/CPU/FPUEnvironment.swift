@@ -6,25 +6,8 @@
 extension CPU {
   // MARK: - Tags
 
-  /// The full tag word: valid 0, zero 1, special 2, empty 3 for each physical register.
-  var fpuTagWord: UInt16 {
-    var word: UInt16 = 0
-    for index in 0..<8 {
-      let value = fpuRegisters[index]
-      let tag: UInt16
-      if fpu.pointee.empty >> UInt8(index) & 1 != 0 {
-        tag = 3
-      } else if value.isNormal {
-        tag = 0
-      } else if value.isZero {
-        tag = 1
-      } else {
-        tag = 2
-      }
-      word |= tag << UInt16(2 * index)
-    }
-    return word
-  }
+  /// The full tag word.
+  var fpuTagWord: UInt16 { fpu.pointee.tagWord }
 
   /// Only "empty" is kept of a tag word; the rest follows from the registers.
   private func setFPUTagWord(_ word: UInt16) {

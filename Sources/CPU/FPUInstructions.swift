@@ -97,7 +97,7 @@ extension CPU {
     case 2:
       guard n == 0 else { throw .ud }
       try checkFPUPending()
-    case 3: try copyST(i, n, pop: true)
+    case 3: try moveAndPop(i, n)
     case 4: try executeD9E0(i, n)
     case 5:
       guard n < 7 else { throw .ud }
@@ -242,8 +242,19 @@ extension CPU {
     setST(n, a)
   }
 
+  /// D9 D8-DF: an alias of FSTP that raises no stack fault; an empty register is copied as such.
+  private func moveAndPop(_ i: Insn, _ n: Int) throws(Fault) {
+    try checkFPUPending()
+    beginFPU(i)
+    let empty = isEmptyST(0)
+    setST(n, st(0))
+    if empty { fpu.pointee.empty |= 1 &<< UInt8(fpuIndex(n)) }
+    popST()
+  }
+
   private func freeST(_ i: Insn, _ n: Int, pop: Bool) throws(Fault) {
     try checkFPUPending()
+    beginFPU(i)
     fpu.pointee.empty |= 1 &<< UInt8(fpuIndex(n))
     if pop { popST() }
   }

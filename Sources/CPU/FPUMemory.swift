@@ -190,6 +190,13 @@ extension CPU {
 
   // MARK: - Stores
 
+  /// An unmasked exception keeps the store from memory, but not from being checked.
+  private func probeStore(_ i: Insn, _ offset: UInt32, _ size: UInt32) throws(Fault) {
+    let linear = try linearForWrite(Int(i.pointee.segment), offset, size)
+    if alignmentChecked && linear & (size == 10 ? 7 : size &- 1) != 0 { throw .ac }
+    try probeWrite(linear, size, userAccess)
+  }
+
   private func storeFloat(_ i: Insn, _ format: FloatFormat, pop: Bool) throws(Fault) {
     try checkFPUPending()
     let offset = effectiveAddress(i)
@@ -205,6 +212,8 @@ extension CPU {
       } else {
         try write(Int(i.pointee.segment), offset, bits)
       }
+    } else {
+      try probeStore(i, offset, format.precision == 24 ? 4 : 8)
     }
     beginFPU(i, operand: offset)
     raiseFPU(unit.flags)
@@ -226,6 +235,8 @@ extension CPU {
       case 32: try write(segment, offset, UInt32(truncatingIfNeeded: bits))
       default: try write(segment, offset, bits)
       }
+    } else {
+      try probeStore(i, offset, UInt32(width / 8))
     }
     beginFPU(i, operand: offset)
     raiseFPU(unit.flags)
@@ -240,7 +251,11 @@ extension CPU {
     if empty { unit.flags = FPUStatus.ie | FPUStatus.sf }
     let (low, high) = unit.toDecimal(empty ? .indefinite : st(0))
     let stores = !unit.isUnmasked(unit.flags & FPUStatus.ie)
-    if stores { try write80(Int(i.pointee.segment), offset, low, high) }
+    if stores {
+      try write80(Int(i.pointee.segment), offset, low, high)
+    } else {
+      try probeStore(i, offset, 10)
+    }
     beginFPU(i, operand: offset)
     raiseFPU(unit.flags)
     if stores { popST() }
@@ -255,6 +270,8 @@ extension CPU {
     let stores = !arithmetic.isUnmasked(flags)
     if stores {
       try write80(Int(i.pointee.segment), offset, value.significand, value.signExponent)
+    } else {
+      try probeStore(i, offset, 10)
     }
     beginFPU(i, operand: offset)
     raiseFPU(flags)

@@ -29,7 +29,7 @@ public struct XMMBits: Equatable, Sendable {
 }
 
 /// Everything x87, MMX and SSE keep. The MMX registers are the significands of R0-R7.
-public struct FPUState {
+public struct FPUState: Sendable {
   /// Physical registers R0-R7 (not rotated).
   public var r:
     (

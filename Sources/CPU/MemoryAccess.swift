@@ -188,14 +188,17 @@ extension CPU {
   func probeWrite(_ linear: UInt32, _ size: UInt32, _ access: Access) throws(Fault) {
     _ = try translate(linear, access.union(.write))
     if (linear & 0xFFF) &+ size > 0x1000 {
-      _ = try translate(linear &+ size &- 1, access.union(.write))
+      // CR2 tells the first byte that is not there.
+      _ = try translate((linear &+ size &- 1) & ~0xFFF, access.union(.write))
     }
   }
 
   /// Checks that `size` bytes (1 to 4096) at a linear address can be read.
   func probeRead(_ linear: UInt32, _ size: UInt32, _ access: Access) throws(Fault) {
     _ = try translate(linear, access)
-    if (linear & 0xFFF) &+ size > 0x1000 { _ = try translate(linear &+ size &- 1, access) }
+    if (linear & 0xFFF) &+ size > 0x1000 {
+      _ = try translate((linear &+ size &- 1) & ~0xFFF, access)
+    }
   }
 
   private func physicalRead(_ address: UInt32, _ size: UInt32) -> UInt64 {

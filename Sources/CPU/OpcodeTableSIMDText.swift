@@ -173,7 +173,7 @@ extension OpcodeTableText {
     66.0FC2 cmppd Vx,Wx,Ib sse2
     F3.0FC2 cmpss Vx,Wx,Ib sse
     F2.0FC2 cmpsd Vx,Wx,Ib sse2
-    0FC3 movnti M,Gv sse2
+    np.0FC3 movnti M,Gv sse2
     0FC4 pinsrw Pq,Ev,Ib sse
     66.0FC4 pinsrw Vx,Ev,Ib sse2
     0FC5 pextrw Gv,Nq,Ib sse

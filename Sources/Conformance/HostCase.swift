@@ -23,6 +23,21 @@
     mutating func below(_ n: Int) -> Int { Int(next() >> 33) % n }
     mutating func oneIn(_ n: Int) -> Bool { below(n) == 0 }
 
+    /// A pointer with a selector of code or data.
+    mutating func farPointer(_ mode: HostProcessor.Mode, _ size: Int) -> [UInt8] {
+      var bytes: [UInt8] = []
+      var offset = oneIn(4) ? edge() : UInt32(below(0x10000))
+      var selector =
+        oneIn(3)
+        ? HostCase.selectors[below(HostCase.selectors.count)] : [0x07, 0x17, 0x23][below(3)]
+      if selector == 0x23 && oneIn(2) { offset = offset &+ HostProcessor.base }
+      if oneIn(16) { selector = mode.selectors.code }
+      for n in 0..<size { bytes.append(UInt8(truncatingIfNeeded: offset >> UInt32(8 * n))) }
+      return bytes + [
+        UInt8(truncatingIfNeeded: selector), UInt8(truncatingIfNeeded: selector >> 8),
+      ]
+    }
+
     /// A number, edges often.
     mutating func edge() -> UInt32 {
       switch below(8) {
@@ -47,28 +62,63 @@
     public var entry: Int
     /// Bytes up to and including ModRM: what shrinking must leave.
     var fixed: Int
+    /// Registers of x87, MMX and SSE.
+    public var fpu = FPUState()
+    /// What lies in the region at an offset instead of the pattern.
+    public var memory: [(offset: Int, bytes: [UInt8])] = []
+    /// A second instruction, for what only it can show; then the case ends at the HLT behind it instead of by a trap.
+    public var tail: [UInt8] = []
 
     /// Operations that must not run natively, or mean other things there.
     private static let barred: Set<String> = [
-      // Far transfers and segment loads could leave the sandbox.
-      "callFar", "jmpFar", "retFar", "iret", "lss", "lfs", "lgs",
       "sysenter", "sysexit", "int1",
       // Told differently by every processor, or by the host's kernel.
       "cpuid", "rdtsc", "rdpmc", "rdmsr", "wrmsr", "sgdt", "sidt", "sldt", "str", "smsw", "lmsw",
       "lldt", "ltr", "lgdt", "lidt", "invlpg", "movTR", "movCR",
       "movDR", "rsm", "ud0", "ud1", "clts", "invd", "wbinvd",
-      // The x87 has suites of its own.
-      "fpu", "fwait", "fxsave", "fxrstor",
+      // Approximations that each processor makes in its own way; tests of their own hold them to the manual's bound.
+      "rcpps", "rcpss", "rsqrtps", "rsqrtss",
     ]
 
     /// Entries of the opcode table that may run.
     public static let entries: [Int] = OpcodeTable.shared.entries.indices.filter {
-      let entry = OpcodeTable.shared.entries[$0]
-      // SS, FS and GS belong to the host's own stack and threads.
-      if "\(entry.op)" == "popSeg" && entry.opcode != 0x07 && entry.opcode != 0x1F { return false }
-      // MMX and SSE have tests of their own.
-      if !entry.features.isDisjoint(with: [.mmx, .sse, .sse2]) { return false }
-      return !barred.contains("\(entry.op)")
+      !barred.contains("\(OpcodeTable.shared.entries[$0].op)")
+    }
+
+    /// What an instruction works on.
+    enum Kind: Int, CaseIterable {
+      case integer, x87, mmx, sse
+      init(_ line: OpcodeEntry) {
+        switch "\(line.op)" {
+        case "fpu", "fwait": self = .x87
+        case "fxsave", "fxrstor", "ldmxcsr", "stmxcsr": self = .sse
+        default:
+          let kinds = [line.operands.0, line.operands.1, line.operands.2]
+          if kinds.contains(where: { $0 == .vx || $0 == .wx || $0 == .ux }) {
+            self = .sse
+          } else if kinds.contains(where: { $0.isVector }) || "\(line.op)" == "emms" {
+            self = .mmx
+          } else {
+            self = .integer
+          }
+        }
+      }
+    }
+
+    /// Entries by what they work on, so that each kind gets its share.
+    public struct Entries: Sendable {
+      var kinds: [[Int]]
+      /// - Parameter entries: the entries to choose from.
+      public init(_ entries: [Int]) {
+        kinds = Kind.allCases.map { kind in
+          entries.filter { Kind(OpcodeTable.shared.entries[$0]) == kind }
+        }
+      }
+      mutating func choose(_ r: inout CaseRandom) -> Int {
+        var kind = [0, 0, 0, 1, 1, 1, 2, 3, 3, 3][r.below(10)]
+        while kinds[kind].isEmpty { kind = (kind + 1) & 3 }
+        return kinds[kind][r.below(kinds[kind].count)]
+      }
     }
 
     /// Selectors that both sides know: null, the LDT's and the flat ones, one beyond the LDT, levels that are not allowed.
@@ -77,12 +127,14 @@
     ]
 
     /// The case of a number; the same for the same seed.
-    public init(seed: UInt64, number: UInt64, entries: [Int]) {
+    public init(seed: UInt64, number: UInt64, entries: Entries) {
       var r = CaseRandom(seed &* 0xD134_2543_DE82_EF95 &+ number)
       _ = r.next()
       mode = HostProcessor.Mode.allCases[r.below(3)]
-      entry = entries[r.below(entries.count)]
+      var entries = entries
+      entry = entries.choose(&r)
       let line = OpcodeTable.shared.entries[entry]
+      let kind = Kind(line)
       let name = "\(line.op)"
       state = HostProcessor.State()
       for n in 0..<8 { state.registers[n] = r.edge() }
@@ -95,7 +147,12 @@
         return flat &+ (offset & 0xFFFF)
       }
       if !r.oneIn(16) { state.registers[4] = place(&r) & ~(r.oneIn(4) ? 0 : 3) }
-      for n in [3, 5, 6, 7] where !r.oneIn(4) { state.registers[n] = place(&r) }
+      // Numbers mostly aligned.
+      let alignment: UInt32 =
+        kind == .integer
+        ? 1 : ["fxsave", "fxrstor"].contains(name) ? 16 : [16, 16, 16, 8, 4, 1][r.below(6)]
+      func aligned(_ r: inout CaseRandom) -> UInt32 { place(&r) & (0 &- alignment) }
+      for n in [3, 5, 6, 7] where !r.oneIn(4) { state.registers[n] = aligned(&r) }
       if mode == .small && r.oneIn(2) { for n in 3..<8 { state.registers[n] |= r.edge() << 16 } }
       state.eflags = 0x302 | UInt32(truncatingIfNeeded: r.next()) & 0x8D5
       if r.oneIn(3) { state.eflags |= 0x400 }
@@ -103,10 +160,11 @@
       state.eip = flat &+ codeAt
 
       // Prefixes.
+      let selectsByPrefix = kind != .integer && kind != .x87 || line.opcode == 0x0FAE
       var prefixes: [UInt8] = []
       var operand32 = mode != .small
       var address32 = mode != .small
-      if r.oneIn(4) {
+      if !selectsByPrefix && r.oneIn(4) {
         prefixes.append(0x66)
         operand32.toggle()
       }
@@ -114,13 +172,20 @@
         prefixes.append(0x67)
         address32.toggle()
       }
-      if r.oneIn(6) { prefixes.append([0x26, 0x2E, 0x36, 0x3E][r.below(4)]) }
+      if r.oneIn(6) { prefixes.append([0x26, 0x2E, 0x36, 0x3E, 0x64, 0x65][r.below(6)]) }
+      switch line.prefix {
+      case .none: break
+      case .operandSize: prefixes.append(0x66)
+      case .rep: prefixes.append(0xF3)
+      case .repne: prefixes.append(0xF2)
+      }
       if line.isRepeatable {
         if r.oneIn(2) { prefixes.append(r.oneIn(2) ? 0xF2 : 0xF3) }
         if !r.oneIn(8) {
           state.registers[1] = UInt32(r.below(12)) | (address32 ? 0 : r.edge() << 16)
         }
-      } else if r.oneIn(12), line.opcode != 0x0FBC, line.opcode != 0x0FBD, name != "nopRM",
+      } else if !selectsByPrefix, r.oneIn(12), line.opcode != 0x0FBC, line.opcode != 0x0FBD,
+        name != "nopRM",
         name != "loopz", name != "loopnz"
       {
         // F3 makes other instructions of some opcodes on later processors.
@@ -144,9 +209,18 @@
           state.registers[n] = state.registers[n] & 0xFFFF_0000 | UInt32(value)
         }
         if line.digit >= 0 { modrm = modrm & 0xC7 | UInt8(line.digit) << 3 }
+        if kind == .x87 && r.oneIn(4) { modrm |= 0xC0 }
+        // FISTTP came with SSE3.
+        if [0xDB, 0xDD, 0xDF].contains(line.opcode) && modrm < 0xC0 && modrm & 0x38 == 8 {
+          modrm ^= 8
+        }
+        // LFENCE and MFENCE with memory are later instructions.
+        if name == "lfence" || name == "mfence" { modrm |= 0xC0 }
+        // As are shifts by immediate and moves of masks with memory, and register forms of moves to memory are undefined.
+        if selectsByPrefix && r.oneIn(2) && modrm >= 0xC0 && !isRegisterOnly(line) { modrm &= 0x7F }
         bytes.append(modrm)
         fixed = bytes.count
-        appendAddress(modrm, address32, &r, place)
+        appendAddress(modrm, address32, &r, aligned)
       }
       let size = operand32 ? 4 : 2
       for kind in [line.operands.0, line.operands.1, line.operands.2] {
@@ -161,11 +235,135 @@
           // Mostly within the region.
           append(
             r.oneIn(4) ? r.edge() : UInt32(bitPattern: Int32(r.below(0x4000)) - 0x2000), size)
+        case .ap:
+          append(r.oneIn(4) ? r.edge() : flat &+ UInt32(r.below(0x10000)), size)
+          append(UInt32(HostCase.selectors[r.below(HostCase.selectors.count)]), 2)
         case .ob, .ov: append(r.oneIn(8) ? r.edge() : place(&r), address32 ? 4 : 2)
         default: break
         }
       }
       if bytes.count > 15 { bytes = Array(bytes.prefix(15)) }
+      addOperands(kind, name, address32: address32, &r)
+    }
+
+    private func isRegisterOnly(_ line: OpcodeEntry) -> Bool {
+      [line.operands.0, line.operands.1, line.operands.2].contains { $0 == .nq || $0 == .ux }
+        || ["lfence", "mfence"].contains("\(line.op)")
+    }
+
+    /// The place in the region that an effective address means.
+    private func regionOffset(_ address: UInt32) -> Int? {
+      let offset = mode == .flat ? address &- HostProcessor.base : address
+      return offset < 0x10000 ? Int(offset) : nil
+    }
+
+    /// Registers of x87 and SSE, and what lies at memory operands.
+    private mutating func addOperands(
+      _ kind: Kind, _ name: String, address32: Bool, _ r: inout CaseRandom
+    ) {
+      switch kind {
+      case .integer: if r.oneIn(16) { fpu = r.fpuState() }
+      case .mmx: fpu = r.mmxState()
+      default: fpu = r.fpuState()
+      }
+      let opcode = OpcodeTable.shared.entries[entry].opcode
+      var operand: [UInt8] = []
+      switch name {
+      case "fxrstor": operand = r.extendedImage()
+      case "ldmxcsr":
+        let value = r.oneIn(8) ? r.edge() : r.mxcsr()
+        operand = (0..<4).map { UInt8(truncatingIfNeeded: value >> UInt32(8 * $0)) }
+      case "callFar", "jmpFar", "lds", "les", "lss", "lfs", "lgs":
+        operand = r.farPointer(mode, operand32 ? 4 : 2)
+      case "retFar", "iret":
+        guard let at = regionOffset(state.registers[4]) else { return }
+        var frame = r.farPointer(mode, operand32 ? 4 : 2)
+        if operand32 { frame += [0, 0] }
+        if name == "iret" { frame += [0xD7, 0x03, UInt8(r.below(4)) & 1, 0] }
+        poke(at, frame)
+        return
+      case "fpu":
+        let digit = bytes.count > 1 ? bytes[fixed - 1] >> 3 & 7 : 0
+        if opcode == 0xD9 && digit == 4 || opcode == 0xDD && digit == 4 {
+          operand = r.environmentImage(wide: operand32)
+        } else if opcode == 0xD9 && digit == 5 {
+          let value = r.controlWord()
+          operand = [UInt8(truncatingIfNeeded: value), UInt8(truncatingIfNeeded: value >> 8)]
+        } else {
+          // The format that the opcode reads, mostly.
+          let usual = [
+            0xD8: 0, 0xD9: 0, 0xDA: 4, 0xDB: digit >= 5 ? 2 : 4, 0xDC: 1, 0xDD: 1, 0xDE: 4,
+            0xDF: digit == 4 ? 3 : 5,
+          ][Int(opcode)]
+          operand = r.operandBytes(r.oneIn(8) ? nil : usual)
+        }
+        if r.oneIn(8) {
+          // FNSTENV shows the pointers; FWAIT and FADD whether an exception is pending.
+          switch r.below(3) {
+          case 0: tail = [0x9B]
+          case 1: tail = [0xD8, 0xC0]
+          default:
+            tail =
+              mode == .small ? [0xD9, 0x36, 0x00, 0x70] : [0xD9, 0x35, 0x00, 0x70, 0x00, 0x00]
+            if mode == .flat { tail[5] = UInt8(HostProcessor.base >> 24) }
+          }
+        }
+      default:
+        if kind == .integer { return }
+        operand = r.operandBytes()
+      }
+      if !tail.isEmpty { state.eflags &= ~0x100 }
+      guard let address = effectiveAddress(address32), let at = regionOffset(address) else {
+        return
+      }
+      poke(at, operand)
+    }
+
+    /// Puts bytes into the region, but not into the code.
+    private mutating func poke(_ offset: Int, _ bytes: [UInt8]) {
+      let code = HostProcessor.codeOffset
+      if offset < code + 4096 && offset + bytes.count > code { return }
+      memory.append((offset, Array(bytes.prefix(HostProcessor.size - offset))))
+    }
+
+    /// The offset of the memory operand; nil without ModRM or of a register.
+    private func effectiveAddress(_ address32: Bool) -> UInt32? {
+      let line = OpcodeTable.shared.entries[entry]
+      guard line.usesModRM, fixed <= bytes.count else {
+        // MASKMOVQ and its like.
+        return nil
+      }
+      let modrm = bytes[fixed - 1]
+      let mod = modrm >> 6
+      if mod == 3 { return "\(line.op)".hasPrefix("maskmov") ? state.registers[7] : nil }
+      func displacement(_ at: Int, _ count: Int) -> UInt32 {
+        var value: UInt32 = 0
+        for n in 0..<count where at + n < bytes.count {
+          value |= UInt32(bytes[at + n]) << UInt32(8 * n)
+        }
+        return count == 1 ? UInt32(bitPattern: Int32(Int8(truncatingIfNeeded: value))) : value
+      }
+      let x = state.registers
+      if !address32 {
+        let parts: [UInt32] = [
+          x[3] &+ x[6], x[3] &+ x[7], x[5] &+ x[6], x[5] &+ x[7], x[6], x[7], x[5], x[3],
+        ]
+        if modrm & 0xC7 == 6 { return displacement(fixed, 2) }
+        return (parts[Int(modrm & 7)] &+ displacement(fixed, [0, 1, 2][Int(mod)])) & 0xFFFF
+      }
+      var at = fixed
+      var base = Int(modrm & 7)
+      var address: UInt32 = 0
+      if base == 4 {
+        guard at < bytes.count else { return nil }
+        let sib = bytes[at]
+        at += 1
+        base = Int(sib & 7)
+        let index = Int(sib >> 3 & 7)
+        if index != 4 { address = x[index] << UInt32(sib >> 6) }
+      }
+      if mod == 0 && base == 5 { return address &+ displacement(at, 4) }
+      return address &+ x[base] &+ displacement(at, [0, 1, 4][Int(mod)])
     }
 
     private mutating func append(_ value: UInt32, _ count: Int) {
@@ -214,7 +412,9 @@
     /// Whether an operand size prefix is in force for 32 bits.
     var operand32: Bool { (mode != .small) != prefixes.contains(0x66) }
     var prefixes: ArraySlice<UInt8> {
-      bytes.prefix { [0x26, 0x2E, 0x36, 0x3E, 0x66, 0x67, 0xF0, 0xF2, 0xF3].contains($0) }
+      bytes.prefix {
+        [0x26, 0x2E, 0x36, 0x3E, 0x64, 0x65, 0x66, 0x67, 0xF0, 0xF2, 0xF3].contains($0)
+      }
     }
 
     /// Whether the result is undefined altogether.

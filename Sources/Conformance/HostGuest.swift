@@ -37,6 +37,7 @@
       cpu.a20 = true
       let s = cpu.s
       s.pointee.cr0 = 0x8000_0031
+      s.pointee.cr4 = model.features.contains(.sse) ? CR4.osfxsr | CR4.osxmmexcpt : 0
       s.pointee.cr3 = At.directory
       s.pointee.gdtBase = HostGuest.system + At.gdt
       s.pointee.gdtLimit = 0x7F
@@ -118,9 +119,13 @@
     }
 
     /// Runs the instruction at `state.eip`; the vector is 255 when the guest did not come to a handler.
-    func run(_ mode: HostProcessor.Mode, _ state: HostProcessor.State, repeats: Int)
-      -> HostProcessor.State
-    {
+    ///
+    /// - Parameter fpu: the registers of x87, MMX and SSE, before and after.
+    func run(
+      _ mode: HostProcessor.Mode, _ state: HostProcessor.State, _ fpu: inout FPUState, repeats: Int
+    ) -> HostProcessor.State {
+      cpu.fpuState = fpu
+      defer { fpu = cpu.fpuState }
       var state = state
       let start = state.eip
       for _ in 0...repeats {
@@ -142,11 +147,8 @@
       let selectors = mode.selectors
       setSystem(SegmentRegister.tr, At.tss, 0x67, 0x8B)
       setSystem(SegmentRegister.ldtr, At.ldt, 0x1F, 0x82)
-      for n in [SegmentRegister.es, SegmentRegister.ss, SegmentRegister.ds] {
-        setSegment(n, selectors.data, mode)
-      }
-      cpu[segment: SegmentRegister.fs] = SegmentCache()
-      cpu[segment: SegmentRegister.gs] = SegmentCache()
+      s.pointee.shadowHoldsTraps = false
+      for n in 0..<6 where n != SegmentRegister.cs { setSegment(n, selectors.data, mode) }
       setSegment(SegmentRegister.cs, selectors.code, mode)
       for n in 0..<8 { cpu[n] = state.registers[n] }
       s.pointee.eip = state.eip
@@ -170,13 +172,16 @@
       }
       if [8, 10, 11, 12, 13, 14, 17].contains(after.vector) { after.errorCode = pop() }
       after.eip = pop()
-      _ = pop()
+      after.cs = UInt16(truncatingIfNeeded: pop())
       after.eflags = pop()
       for n in 0..<8 { after.registers[n] = cpu[n] }
       after.registers[4] = pop()
+      after.ss = UInt16(truncatingIfNeeded: pop())
       after.cr2 = s.pointee.cr2
       after.ds = cpu[segment: SegmentRegister.ds].selector
       after.es = cpu[segment: SegmentRegister.es].selector
+      after.fs = cpu[segment: SegmentRegister.fs].selector
+      after.gs = cpu[segment: SegmentRegister.gs].selector
       return after
     }
   }

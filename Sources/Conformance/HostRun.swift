@@ -22,7 +22,10 @@ import Host
     private let guest: HostGuest
     private let seed: UInt64
     private let pattern: UnsafeMutableRawPointer
-    private let entries: [Int]
+    private let entries: HostCase.Entries
+    /// Cases that share a pattern in memory.
+    private static let patternSpan: UInt64 = 1 << 16
+    private var patternNumber: UInt64 = .max
     private let disassembler: Disassembler
     private static let repeats = 40
     /// Cases run, and those among them whose result is undefined and was not compared.
@@ -41,15 +44,24 @@ import Host
       guest = try HostGuest(model: model)
       pattern = .allocate(byteCount: HostProcessor.size, alignment: 4096)
       let patterns = filter.split(separator: ",").map { String($0).lowercased() }
-      entries = HostCase.entries.filter { n in
+      let chosen = HostCase.entries.filter { n in
         let line = OpcodeTable.shared.entries[n]
         if !model.features.isSuperset(of: line.features) { return false }
         if patterns.isEmpty { return true }
         let names = ["\(line.op)".lowercased(), String(line.opcode, radix: 16)]
         return patterns.contains { p in names.contains { apusGlob(p, $0) } }
       }
-      if entries.isEmpty { throw HostError("no instruction matches '\(filter)'") }
-      var r = CaseRandom(seed)
+      if chosen.isEmpty { throw HostError("no instruction matches '\(filter)'") }
+      entries = HostCase.Entries(chosen)
+    }
+
+    deinit { pattern.deallocate() }
+
+    /// Fills both regions with what the case of this number finds there.
+    private func fill(_ number: UInt64) {
+      if patternNumber == number / HostRun.patternSpan { return }
+      patternNumber = number / HostRun.patternSpan
+      var r = CaseRandom(seed &+ patternNumber &* 0x1234_5678_9ABC_DEF1)
       for at in stride(from: 0, to: HostProcessor.size, by: 4) {
         var value = r.edge()
         // Selectors for what loads segment registers from memory.
@@ -63,18 +75,49 @@ import Host
       guest.setCode(0, Array(UnsafeRawBufferPointer(start: pattern, count: HostProcessor.size)))
     }
 
-    deinit { pattern.deallocate() }
-
     /// Runs one case of the seed; nil when both agree.
     public func run(number: UInt64) -> HostFailure? {
       let test = HostCase(seed: seed, number: number, entries: entries)
       cases += 1
+      fill(number)
       let found = compare(test, counting: true)
       if found.isEmpty { return nil }
       let (small, differences) = shrink(test, found)
       let line = OpcodeTable.shared.entries[test.entry]
-      return HostFailure(
-        number: number, text: describe(small, differences), operation: "\(line.op)")
+      var operation = "\(line.op)"
+      if operation == "fpu" && test.fixed <= test.bytes.count {
+        let modrm = test.bytes[test.fixed - 1]
+        operation =
+          modrm < 0xC0
+          ? "\(hexByte(UInt8(line.opcode)))/\(modrm >> 3 & 7)"
+          : "\(hexByte(UInt8(line.opcode))) \(hexByte(modrm))"
+      }
+      return HostFailure(number: number, text: describe(small, differences), operation: operation)
+    }
+
+    /// What differs between the registers of x87, MMX and SSE.
+    private static func differences(_ a: FPUState, _ b: FPUState) -> [String] {
+      var list: [String] = []
+      func note(_ name: String, _ x: UInt32, _ y: UInt32, _ digits: Int) {
+        if x != y { list.append("\(name): \(hex(x, digits)), host \(hex(y, digits))") }
+      }
+      note("FCW", UInt32(a.cw), UInt32(b.cw), 4)
+      note("FSW", UInt32(a.statusWord), UInt32(b.statusWord), 4)
+      note("empty", UInt32(a.empty), UInt32(b.empty), 2)
+      // Processors of today keep the pointers only for a pending exception.
+      if b.sw & 0x80 != 0 || b.fop != 0 || b.fip != 0 || b.fdp != 0 {
+        note("FOP", UInt32(a.fop), UInt32(b.fop), 4)
+        note("FIP", a.fip, b.fip, 8)
+        note("FDP", a.fdp, b.fdp, 8)
+      }
+      note("MXCSR", a.mxcsr, b.mxcsr, 8)
+      for n in 0..<8 where a[physical: n] != b[physical: n] {
+        list.append("R\(n): \(hostText(a[physical: n])), host \(hostText(b[physical: n]))")
+      }
+      for n in 0..<8 where a[xmm: n] != b[xmm: n] {
+        list.append("XMM\(n): \(hostText(a[xmm: n])), host \(hostText(b[xmm: n]))")
+      }
+      return list
     }
 
     /// Runs a case on both sides and tells the differences.
@@ -85,13 +128,21 @@ import Host
       }
       let offset =
         Int(test.mode == .flat ? test.state.eip &- HostProcessor.base : test.state.eip) & 0xFFFF
-      (native.memory + offset).copyMemory(from: test.bytes, byteCount: test.bytes.count)
-      guest.setCode(offset, test.bytes)
+      for (at, bytes) in test.memory {
+        (native.memory + at).copyMemory(from: bytes, byteCount: bytes.count)
+        guest.setCode(at, bytes)
+      }
+      let code = test.bytes + test.tail
+      (native.memory + offset).copyMemory(from: code, byteCount: code.count)
+      guest.setCode(offset, code)
+      test.fpu.store(extended: native.before)
       let repeats =
         test.prefixes.contains(0xF2) || test.prefixes.contains(0xF3) ? HostRun.repeats : 0
       let isRepeat = OpcodeTable.shared.entries[test.entry].isRepeatable
       let host = native.run(test.mode, test.state, repeats: isRepeat ? repeats : 0)
-      let apus = guest.run(test.mode, test.state, repeats: isRepeat ? repeats : 0)
+      let hostFPU = FPUState(frame: native.after)
+      var apusFPU = test.fpu
+      let apus = guest.run(test.mode, test.state, &apusFPU, repeats: isRepeat ? repeats : 0)
       var differences: [String] = []
       if counting { vectors[host.vector, default: 0] += 1 }
       let skip = test.isUndefined && host.vector == 1
@@ -114,8 +165,13 @@ import Host
         let visible = { (selector: UInt16) in UInt32(selector < 4 ? 0 : selector) }
         note("DS", visible(apus.ds), visible(host.ds))
         note("ES", visible(apus.es), visible(host.es))
+        note("FS", visible(apus.fs), visible(host.fs))
+        note("GS", visible(apus.gs), visible(host.gs))
+        note("CS", UInt32(apus.cs), UInt32(host.cs))
+        note("SS", UInt32(apus.ss), UInt32(host.ss))
         let mask = test.flagsMask(host.vector)
         note("EFLAGS", apus.eflags & mask, host.eflags & mask)
+        differences += HostRun.differences(apusFPU, hostFPU)
       }
       for page in stride(from: 0, to: HostProcessor.size, by: 4096) {
         let (a, b) = (guest.region + page, native.memory + page)
@@ -136,43 +192,14 @@ import Host
           guest.setCode(page, Array(UnsafeRawBufferPointer(start: p, count: 4096)))
         }
       }
-      if !differences.isEmpty, let rule = explain(test, apus, host, differences) {
+      if !differences.isEmpty,
+        let rule = HostRules.explain(
+          test, apus, host, apusFPU, hostFPU, differences)
+      {
         if counting { byRule[rule, default: 0] += 1 }
         return []
       }
       return differences
-    }
-
-    /// What processors of different makers do differently, and both rightly.
-    private func explain(
-      _ test: HostCase, _ apus: HostProcessor.State, _ host: HostProcessor.State,
-      _ differences: [String]
-    ) -> String? {
-      switch "\(OpcodeTable.shared.entries[test.entry].op)" {
-      case "pushSeg":
-        if test.operand32 && apus.vector != host.vector && [12, 13, 14].contains(host.vector) {
-          return "PUSH of a segment register as a doubleword: the upper word is checked or not"
-        }
-        let upper = differences.allSatisfy { $0.hasPrefix("[") && $0.hasSuffix("host 0x00") }
-        return test.operand32 && upper && differences.count <= 2
-          ? "PUSH of a segment register as a doubleword: the upper word is zero or left alone" : nil
-      case "popSeg":
-        return test.operand32 && apus.vector != host.vector && [12, 13, 14].contains(host.vector)
-          ? "POP of a segment register as a doubleword: the upper word is checked or not" : nil
-      case "lsl":
-        return host.vector == 1 && apus.vector == 1 && differences.count == 1
-          && !differences[0].hasPrefix("EFLAGS") && !differences[0].hasPrefix("EIP")
-          ? "LSL of the host kernel's segment 78h, whose limit tells the processor's number" : nil
-      case "popa":
-        return apus.vector == host.vector && host.vector != 1
-          && differences.allSatisfy { $0.hasPrefix("E") && !$0.hasPrefix("EIP") }
-          ? "POPA that faults: registers already loaded or not" : nil
-      case "call":
-        return [12, 13].contains(apus.vector) && [12, 13, 14].contains(host.vector)
-          && differences.count == 1
-          ? "CALL with both a bad target and a bad stack: which fault comes first" : nil
-      default: return nil
-      }
     }
 
     /// The same difference with as little as possible: registers zero, flags clear, no prefixes, displacements and immediates zero.
@@ -211,6 +238,27 @@ import Host
           candidate.state.eflags &= ~(1 << UInt32(bit))
           _ = attempt(candidate)
         }
+        if !best.tail.isEmpty {
+          var candidate = best
+          candidate.tail = []
+          candidate.state.eflags |= 0x100
+          _ = attempt(candidate)
+        }
+        for change in HostRun.fpuChanges {
+          var candidate = best
+          change(&candidate.fpu)
+          _ = attempt(candidate)
+        }
+        for n in best.memory.indices.reversed() {
+          var candidate = best
+          candidate.memory.remove(at: n)
+          if attempt(candidate) { continue }
+          for at in best.memory[n].bytes.indices.prefix(32) where best.memory[n].bytes[at] != 0 {
+            candidate = best
+            candidate.memory[n].bytes[at] = 0
+            _ = attempt(candidate)
+          }
+        }
         for n in best.fixed..<max(best.fixed, best.bytes.count) where best.bytes[n] != 0 {
           var candidate = best
           candidate.bytes[n] = 0
@@ -220,17 +268,33 @@ import Host
       return (best, differences)
     }
 
+    /// Registers of x87 and SSE as after reset, one after the other.
+    private static var fpuChanges: [(inout FPUState) -> Void] {
+      let plain = FPUState()
+      var tries: [(inout FPUState) -> Void] = [
+        { $0.cw = 0x37F }, { $0.sw &= 0xB8FF }, { $0.sw &= 0xFF00 }, { $0.mxcsr &= 0xFFC0 },
+        { $0.mxcsr = 0x1F80 }, { $0.fop = 0 }, { $0.fip = 0 }, { $0.fdp = 0 }, { $0.fcs = 0 },
+        { $0.fds = 0 },
+      ]
+      for n in 0..<8 {
+        tries.append { $0[physical: n] = plain[physical: n] }
+        tries.append { $0[xmm: n] = plain[xmm: n] }
+      }
+      return tries
+    }
+
     private func describe(_ test: HostCase, _ differences: [String]) -> String {
       let names = ["eax", "ecx", "edx", "ebx", "esp", "ebp", "esi", "edi"]
       let registers = zip(names, test.state.registers).map { "\($0)=\(hex($1, 8).dropFirst(2))" }
-      let padded = test.bytes + [UInt8](repeating: 0xF4, count: 15)
+      let padded = test.bytes + test.tail + [UInt8](repeating: 0xF4, count: 15)
       let text =
         disassembler.text(padded, big: test.mode != .small, eip: test.state.eip)?.text ?? "(bad)"
-      let bytes = test.bytes.map { hexByte($0) }.joined(separator: " ")
+      let bytes = (test.bytes + test.tail).map { hexByte($0) }.joined(separator: " ")
       return """
         \(test.mode)  \(text)  (\(bytes))
           \(registers.joined(separator: " ")) eip=\(hex(test.state.eip, 8).dropFirst(2)) \
         eflags=\(hex(test.state.eflags, 8).dropFirst(2))
+        \(hostText(test, entry: OpcodeTable.shared.entries[test.entry]))\
           \(differences.prefix(12).joined(separator: "\n  "))
         """
     }

@@ -43,6 +43,10 @@
       /// Selectors afterwards.
       public var ds: UInt16 = 0
       public var es: UInt16 = 0
+      public var fs: UInt16 = 0
+      public var gs: UInt16 = 0
+      public var cs: UInt16 = 0
+      public var ss: UInt16 = 0
 
       public init() {}
     }
@@ -58,6 +62,10 @@
     private let region: UnsafeMutableRawPointer
     private let thunk: UnsafeMutableRawPointer
     private let context: UnsafeMutablePointer<UInt64>
+    /// The FXSAVE image, 32-bit form, that the next run starts from.
+    public let before: UnsafeMutableRawPointer
+    /// The image after it, in the 64-bit form of signal frames: 8 bytes each for FIP and FDP, no selectors.
+    public let after: UnsafeMutableRawPointer
     private let alternateStack: UnsafeMutableRawPointer
     private static let alternateSize = 1 << 16
     /// IRET to a 16-bit stack segment leaves the upper half of ESP as it was; it is that of this stack then.
@@ -65,6 +73,7 @@
     private static let exitOffset = 256
     private static let handlerOffset = 768
     private static let systemCallOffset = 512
+    private static let baseCallOffset = 640
 
     /// What the signal handler finds: one host processor at a time.
     private nonisolated(unsafe) static var active: UnsafeMutablePointer<UInt64>?
@@ -86,10 +95,16 @@
       /// A stack below 4 GiB to leave from.
       static let lowStack = 19
       static let result = 20
-      /// DS and ES as the handler found them.
+      /// DS, ES, FS and GS as the handler found them.
       static let ds = 40
       static let es = 41
+      static let fs = 42
+      static let gs = 43
       static let count = 64
+      /// The two FXSAVE images.
+      static let before = 64
+      static let after = 128
+      static let all = 192
     }
 
     /// - Throws: `HostError` when the host refuses low memory or LDT segments.
@@ -124,8 +139,13 @@
         page != MAP_FAILED
       else { throw HostError("the host gives no executable memory") }
       thunk = page
-      context = .allocate(capacity: Slot.count)
-      context.initialize(repeating: 0, count: Slot.count)
+      let raw = UnsafeMutableRawPointer.allocate(byteCount: Slot.all * 8, alignment: 64)
+      context = raw.bindMemory(to: UInt64.self, capacity: Slot.all)
+      context.initialize(repeating: 0, count: Slot.all)
+      before = raw + Slot.before * 8
+      after = raw + Slot.after * 8
+      before.storeBytes(of: 0x037F, as: UInt16.self)
+      before.storeBytes(of: 0x1F80, toByteOffset: 24, as: UInt32.self)
       alternateStack = .allocate(byteCount: HostProcessor.alternateSize, alignment: 4096)
       writeThunks()
       try setSegments()
@@ -138,7 +158,7 @@
       munmap(region, HostProcessor.size)
       munmap(UnsafeMutableRawPointer(bitPattern: Int(HostProcessor.stackBase)), 0x10000)
       munmap(thunk, 4096)
-      context.deallocate()
+      UnsafeMutableRawPointer(context).deallocate()
       alternateStack.deallocate()
     }
 
@@ -147,7 +167,9 @@
         0x53, 0x55, 0x41, 0x54, 0x41, 0x55, 0x41, 0x56, 0x41, 0x57,  // push rbx rbp r12-r15
         0x48, 0x89, 0x27,  // mov [rdi], rsp
         0x48, 0x8B, 0xA7, 0x98, 0x00, 0x00, 0x00,  // mov rsp, [rdi+98h]
+        0x0F, 0xAE, 0x8F, 0x00, 0x02, 0x00, 0x00,  // fxrstor [rdi+200h]
         0x8B, 0x47, 0x08, 0x8E, 0xD8, 0x8E, 0xC0,  // mov eax, [rdi+8]; mov ds, eax; mov es, eax
+        0x8E, 0xE0, 0x8E, 0xE8,  // mov fs, eax; mov gs, eax
         0xFF, 0x77, 0x10, 0xFF, 0x77, 0x18, 0xFF, 0x77, 0x20,  // push ss, esp, eflags
         0xFF, 0x77, 0x28, 0xFF, 0x77, 0x30,  // push cs, eip
         0x8B, 0x47, 0x38, 0x8B, 0x4F, 0x40, 0x8B, 0x57, 0x48, 0x8B, 0x5F, 0x50,  // eax ecx edx ebx
@@ -157,11 +179,16 @@
       let exit: [UInt8] = [
         // push 202h; popfq: sigreturn does not restore NT, with which IRET would fault.
         0x68, 0x02, 0x02, 0, 0, 0x9D,
+        0xDB, 0xE3,  // fninit: sigreturn has loaded the guest's state
+        0x68, 0x80, 0x1F, 0, 0, 0x0F, 0xAE, 0x14, 0x24, 0x58,  // push 1F80h; ldmxcsr [rsp]; pop rax
         0x31, 0xC0, 0x8E, 0xD8, 0x8E, 0xC0,  // xor eax, eax; mov ds, eax; mov es, eax
         0x41, 0x5F, 0x41, 0x5E, 0x41, 0x5D, 0x41, 0x5C, 0x5D, 0x5B, 0xFC, 0xC3,
       ]
       // mov eax, 154 (modify_ldt); syscall; ret
       let systemCall: [UInt8] = [0xB8, 154, 0, 0, 0, 0x0F, 0x05, 0xC3]
+      // mov eax, 158 (arch_prctl); syscall; ret
+      let baseCall: [UInt8] = [0xB8, 158, 0, 0, 0, 0x0F, 0x05, 0xC3]
+      (thunk + HostProcessor.baseCallOffset).copyMemory(from: baseCall, byteCount: baseCall.count)
       thunk.copyMemory(from: enter, byteCount: enter.count)
       (thunk + HostProcessor.exitOffset).copyMemory(from: exit, byteCount: exit.count)
       (thunk + HostProcessor.systemCallOffset).copyMemory(
@@ -184,6 +211,16 @@
       }
     }
 
+    /// The FS base of this thread, on which thread-local variables hang; LDT segments take its place while a guest runs.
+    private func threadBase() -> UInt64 {
+      typealias Call = @convention(c) (Int, UnsafeMutablePointer<UInt64>) -> Int
+      let call = unsafeBitCast(thunk + HostProcessor.baseCallOffset, to: Call.self)
+      var base: UInt64 = 0
+      // ARCH_GET_FS
+      _ = call(0x1003, &base)
+      return base
+    }
+
     private func installHandlers() {
       var stack = stack_t()
       stack.ss_sp = alternateStack
@@ -197,7 +234,7 @@
         HostProcessor.handle(number, raw.unsafelyUnwrapped)
       }
       // The kernel leaves AC and NT as they were; with AC set the handler's own accesses would fault.
-      // pushfq; and qword [rsp], ~44000h; popfq; mov rax, handler; jmp rax
+      // pushfq; and qword [rsp], ~44000h; popfq; mov rax, handler
       let target = UInt64(UInt(bitPattern: unsafeBitCast(handler, to: Int.self)))
       var stub: [UInt8] = [0x9C, 0x48, 0x81, 0x24, 0x24, 0xFF, 0xBF, 0xFB, 0xFF, 0x9D, 0x48, 0xB8]
       func append(_ value: UInt64) {
@@ -207,11 +244,28 @@
       // Before that: mov eax, ds; mov [slot], rax; the same for es.
       let tail = Array(stub)
       stub = []
-      for (slot, code) in [(Slot.ds, UInt8(0xD8)), (Slot.es, 0xC0)] {
+      for (slot, code) in [
+        (Slot.ds, UInt8(0xD8)), (Slot.es, 0xC0), (Slot.fs, 0xE0), (Slot.gs, 0xE8),
+      ] {
         stub += [0x8C, code, 0x48, 0xA3]
         append(UInt64(UInt(bitPattern: context + slot)))
       }
-      stub += tail + [0xFF, 0xE0]
+      // The thread's own FS base: xor eax, eax; mov fs, eax; mov gs, eax; push rdi, rsi; mov edi, ARCH_SET_FS; mov rsi, base;
+      // mov eax, 158 (arch_prctl); syscall; pop rsi, rdi
+      stub += [0x31, 0xC0, 0x8E, 0xE0, 0x8E, 0xE8, 0x57, 0x56, 0xBF, 0x02, 0x10, 0, 0, 0x48, 0xBE]
+      append(threadBase())
+      stub += [0xB8, 158, 0, 0, 0, 0x0F, 0x05, 0x5E, 0x5F]
+      // sub rsp, 8; mov rax, handler; call rax; then, when the guest goes on, its FS and GS; add rsp, 8; ret
+      stub += tail.dropLast(10) + [0x48, 0x83, 0xEC, 0x08] + tail.suffix(10) + [0xFF, 0xD0]
+      stub += [0x48, 0xA1]
+      append(UInt64(UInt(bitPattern: context + Slot.running)))
+      stub += [0x48, 0x85, 0xC0, 0x74, 0x18]
+      for (slot, code) in [(Slot.fs, UInt8(0xE0)), (Slot.gs, 0xE8)] {
+        stub += [0x48, 0xA1]
+        append(UInt64(UInt(bitPattern: context + slot)))
+        stub += [0x8E, code]
+      }
+      stub += [0x48, 0x83, 0xC4, 0x08, 0xC3]
       (thunk + HostProcessor.handlerOffset).copyMemory(from: stub, byteCount: stub.count)
       action.__sigaction_handler.sa_sigaction = unsafeBitCast(
         thunk + HostProcessor.handlerOffset, to: Handler.self)
@@ -248,6 +302,11 @@
       result[10] = vector
       result[11] = registers[19]
       result[12] = registers[22]
+      result[13] = registers[18]
+      // The FXSAVE part of the frame's state.
+      if let frame = UnsafeRawPointer(bitPattern: UInt(registers[23])) {
+        (UnsafeMutableRawPointer(context) + Slot.after * 8).copyMemory(from: frame, byteCount: 512)
+      }
       context[Slot.running] = 0
       registers[15] = context[Slot.hostStack]
       registers[16] = context[Slot.exit]
@@ -255,7 +314,7 @@
       registers[18] = 0x33 | 0x2B << 48 | registers[18] & 0x0000_FFFF_FFFF_0000
     }
 
-    /// Runs the instruction at `state.eip` in the code page.
+    /// Runs the instruction at `state.eip` in the code page, on the registers in `before`; on the thread that made this object.
     /// - Parameter repeats: further iterations that a repetition at that address makes.
     public func run(_ mode: Mode, _ state: State, repeats: Int) -> State {
       typealias Enter = @convention(c) (UnsafeMutablePointer<UInt64>) -> Void
@@ -281,6 +340,10 @@
       after.cr2 = UInt32(truncatingIfNeeded: result[12])
       after.ds = UInt16(truncatingIfNeeded: context[Slot.ds])
       after.es = UInt16(truncatingIfNeeded: context[Slot.es])
+      after.fs = UInt16(truncatingIfNeeded: context[Slot.fs])
+      after.gs = UInt16(truncatingIfNeeded: context[Slot.gs])
+      after.cs = UInt16(truncatingIfNeeded: result[13])
+      after.ss = UInt16(truncatingIfNeeded: result[13] >> 48)
       return after
     }
   }

@@ -30,8 +30,8 @@ struct ConformHost: ParsableCommand {
       "Only operations (say adc) or opcodes (say 0fa4) that match; * and ?, separated by commas.",
       valueName: "pattern"))
   var filter = ""
-  @Option(help: ArgumentHelp("386, 486, pentium or pentium2.", valueName: "model"))
-  var cpu = "pentium2"
+  @Option(help: ArgumentHelp("386, 486, pentium, pentium-mmx, pentium2, pentium3 or pentium4.", valueName: "model"))
+  var cpu = "pentium4"
   @Option(help: ArgumentHelp("Cases shown for each operation.", valueName: "n"))
   var show = 2
   @Option(help: ArgumentHelp("Every N-th case, from the K-th on.", valueName: "k/n"))

@@ -8,7 +8,7 @@ import Testing
   @Suite("Host comparison", .serialized) struct HostTests {
     @Test func randomInstructionsDoWhatTheHostDoes() throws {
       let run: HostRun
-      do { run = try HostRun(seed: 20, model: .pentium2) } catch {
+      do { run = try HostRun(seed: 20, model: .pentium4) } catch {
         print("skipped: \(error.reason)")
         return
       }
@@ -26,9 +26,10 @@ import Testing
     }
 
     @Test func theSameSeedGivesTheSameCases() throws {
-      let a = HostCase(seed: 5, number: 123, entries: HostCase.entries)
-      let b = HostCase(seed: 5, number: 123, entries: HostCase.entries)
-      let c = HostCase(seed: 6, number: 123, entries: HostCase.entries)
+      let entries = HostCase.Entries(HostCase.entries)
+      let a = HostCase(seed: 5, number: 123, entries: entries)
+      let b = HostCase(seed: 5, number: 123, entries: entries)
+      let c = HostCase(seed: 6, number: 123, entries: entries)
       #expect(a.bytes == b.bytes && a.state == b.state)
       #expect(a.bytes != c.bytes || a.state != c.state)
     }
