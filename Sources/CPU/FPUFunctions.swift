@@ -49,12 +49,11 @@ extension CPU {
   /// F2XM1, FYL2X, FPTAN, FPATAN, FXTRACT, FPREM1, FDECSTP, FINCSTP.
   func executeD9F0(_ i: Insn, _ n: Int) throws(Fault) {
     try checkFPUPending()
+    beginFPU(i)
     if n >= 6 {
-      clearC1()
       fpu.pointee.top = (fpu.pointee.top &+ (n == 6 ? 7 : 1)) & 7
       return
     }
-    beginFPU(i)
     var unit = arithmetic
     switch n {
     case 0:

@@ -97,6 +97,8 @@ extension CPU {
     case 2:
       guard n == 0 else { throw .ud }
       try checkFPUPending()
+      // FNOP changes the pointers.
+      beginFPU(i, clearingC1: false)
     case 3: try moveAndPop(i, n)
     case 4: try executeD9E0(i, n)
     case 5:
@@ -242,13 +244,11 @@ extension CPU {
     setST(n, a)
   }
 
-  /// D9 D8-DF: an alias of FSTP that raises no stack fault; an empty register is copied as such.
+  /// D9 D8-DF: an alias of FSTP that raises no stack fault; an empty register is only popped.
   private func moveAndPop(_ i: Insn, _ n: Int) throws(Fault) {
     try checkFPUPending()
     beginFPU(i)
-    let empty = isEmptyST(0)
-    setST(n, st(0))
-    if empty { fpu.pointee.empty |= 1 &<< UInt8(fpuIndex(n)) }
+    if !isEmptyST(0) { setST(n, st(0)) }
     popST()
   }
 

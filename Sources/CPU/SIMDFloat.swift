@@ -114,11 +114,16 @@ struct SIMDFloat {
         flags |= MXCSR.ue | MXCSR.pe
         return sign
       }
+      if tiny && !isMasked(MXCSR.ue) {
+        // Nothing is stored; inexact is what the unbounded result would be.
+        flags |= rest != 0 ? MXCSR.ue | MXCSR.pe : MXCSR.ue
+        return sign
+      }
       let shifted = SIMDFloat.jam(significand, 1 &- exponent)
       kept = shifted &>> drop
       rest = shifted &<< f.precision
       up = roundsUp(negative, rest, odd: kept & 1 != 0)
-      if tiny && (rest != 0 || !isMasked(MXCSR.ue)) { flags |= MXCSR.ue }
+      if tiny && rest != 0 { flags |= MXCSR.ue }
       if rest != 0 { flags |= MXCSR.pe }
       return sign | (kept &+ (up ? 1 : 0))
     }

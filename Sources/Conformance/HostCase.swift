@@ -252,7 +252,7 @@
     }
 
     /// The place in the region that an effective address means.
-    private func regionOffset(_ address: UInt32) -> Int? {
+    func regionOffset(_ address: UInt32) -> Int? {
       let offset = mode == .flat ? address &- HostProcessor.base : address
       return offset < 0x10000 ? Int(offset) : nil
     }
@@ -327,7 +327,7 @@
     }
 
     /// The offset of the memory operand; nil without ModRM or of a register.
-    private func effectiveAddress(_ address32: Bool) -> UInt32? {
+    func effectiveAddress(_ address32: Bool) -> UInt32? {
       let line = OpcodeTable.shared.entries[entry]
       guard line.usesModRM, fixed <= bytes.count else {
         // MASKMOVQ and its like.
@@ -411,6 +411,7 @@
 
     /// Whether an operand size prefix is in force for 32 bits.
     var operand32: Bool { (mode != .small) != prefixes.contains(0x66) }
+    var address32: Bool { (mode != .small) != prefixes.contains(0x67) }
     var prefixes: ArraySlice<UInt8> {
       bytes.prefix {
         [0x26, 0x2E, 0x36, 0x3E, 0x64, 0x65, 0x66, 0x67, 0xF0, 0xF2, 0xF3].contains($0)

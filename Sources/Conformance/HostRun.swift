@@ -82,6 +82,13 @@ import Host
       fill(number)
       let found = compare(test, counting: true)
       if found.isEmpty { return nil }
+      let pointers = ["FOP", "FIP", "FDP", "["]
+      if found.allSatisfy({ text in pointers.contains { text.hasPrefix($0) } }),
+        compare(test).isEmpty
+      {
+        byRule[HostRules.lostPointers, default: 0] += 1
+        return nil
+      }
       let (small, differences) = shrink(test, found)
       let line = OpcodeTable.shared.entries[test.entry]
       var operation = "\(line.op)"
