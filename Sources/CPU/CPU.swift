@@ -71,6 +71,8 @@ public final class CPU {
   var debugEvents: DebugEvents = []
   var hasCodeBreakpoints = false
   var watching = false
+  /// x87 instructions are carried out in portable software also where the host's own x87 could do it.
+  public var softwareFPU = false
   /// A record that decodes to nothing; where `current` points outside of blocks.
   private let idle: UnsafeMutablePointer<Instruction>
 

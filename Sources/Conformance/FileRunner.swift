@@ -15,6 +15,8 @@ public struct ConformanceOptions: Sendable {
   public var seed: UInt64 = 0
   /// Threads.
   public var jobs = 1
+  /// What executes the instructions.
+  public var engine = Engine.interpreter
 
   public init() {}
 
@@ -36,6 +38,7 @@ final class FileRunner {
       switch file.format {
       case .testFloat: try runTestFloat(file, &report)
       case .moo, .json: try runSingleStep(file, &report)
+      case .state: try runState(file, &report)
       }
     } catch let error as VectorFileError {
       report.damage = error.description
@@ -50,6 +53,7 @@ final class FileRunner {
     let model = options.model ?? (rules == .i386 ? .i386 : .pentium2)
     let runner = try SingleStepRunner(rules: rules, model: model)
     runner.seed = options.seed
+    try options.engine.equip(runner.cpu)
     runners[rules.rawValue] = runner
     return runner
   }
@@ -168,6 +172,29 @@ final class FileRunner {
         index: Int(test.index), name: test.name,
         bytes: test.bytes.map { hexByte($0) }.joined(separator: " "), hash: test.hash,
         differences: open.map(\.description)))
+  }
+
+  // MARK: - Tests in our own schema
+
+  private func runState(_ file: VectorFile, _ report: inout FileReport) throws {
+    let test = try StateTest(bytes: try readMaybeCompressed(file.path), path: file.path)
+    if !options.wants(0) { return }
+    if test.mode == nil {
+      report.excluded[
+        "a test without \"mode\" runs by: apus conform program IMAGE --expect-state", default: 0] +=
+        1
+      return
+    }
+    let runner = StateTestRunner(test, model: options.model, engine: options.engine)
+    let differences = try runner.run()
+    if differences.isEmpty {
+      report.passed += 1
+    } else {
+      report.fail(
+        FailureRecord(
+          index: 0, name: test.name, bytes: test.code.map { hexByte($0) }.joined(separator: " "),
+          differences: differences))
+    }
   }
 
   // MARK: - x87

@@ -66,6 +66,8 @@
     public var fpu = FPUState()
     /// What lies in the region at an offset instead of the pattern.
     public var memory: [(offset: Int, bytes: [UInt8])] = []
+    /// The region holds zeros instead of the pattern.
+    var blank = false
     /// A second instruction, for what only it can show; then the case ends at the HLT behind it instead of by a trap.
     public var tail: [UInt8] = []
 
@@ -125,6 +127,15 @@
     static let selectors: [UInt16] = [
       0, 1, 2, 3, 0x07, 0x0F, 0x17, 0x1F, 0x0C, 0x0E, 0x23, 0x2B, 0x28, 0x10, 0x27, 0x2F, 0x87,
     ]
+
+    /// No case at all.
+    init() {
+      mode = .flat
+      bytes = []
+      state = HostProcessor.State()
+      entry = 0
+      fixed = 0
+    }
 
     /// The case of a number; the same for the same seed.
     public init(seed: UInt64, number: UInt64, entries: Entries) {

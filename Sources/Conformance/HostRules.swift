@@ -81,16 +81,15 @@
     }
 
     private static let wrappedImage =
-      "x87 or FXSAVE image over the end of a 64 KiB segment: wraps, or faults"
+      "x87 or FXSAVE image over the end of its segment: wraps, or which fault"
 
     private static let wrappedOperand =
-      "Operand of 10 or 16 bytes over the end of a 64 KiB segment: wraps, or faults"
+      "Operand of 10 or 16 bytes over the end of its segment: wraps, or which fault"
 
-    /// Whether an image at the memory operand goes over the end of a segment of 64 KiB.
+    /// Whether an operand of so many bytes goes over the end of its segment, of 64 KiB or 4 GiB.
     private static func wraps(_ test: HostCase, size: UInt32 = 512) -> Bool {
-      guard !test.address32 || test.mode != .flat,
-        let address = test.effectiveAddress(test.address32)
-      else { return false }
+      guard let address = test.effectiveAddress(test.address32) else { return false }
+      if test.address32 && test.mode == .flat { return address > 0 &- size }
       return address & 0xFFFF > 0x10000 - size
     }
 

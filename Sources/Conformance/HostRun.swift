@@ -26,7 +26,13 @@ import Host
     /// Cases that share a pattern in memory.
     private static let patternSpan: UInt64 = 1 << 16
     private var patternNumber: UInt64 = .max
+    /// Zeros around a page of HLT, and which of the two both regions hold.
+    private let blank: UnsafeMutableRawPointer
+    private var isBlank = false
+    /// What the host made of the last case.
+    private var last = HostOutcome()
     private let disassembler: Disassembler
+    private let model: CPUModel
     private static let repeats = 40
     /// Cases run, and those among them whose result is undefined and was not compared.
     public private(set) var cases: UInt64 = 0
@@ -37,12 +43,19 @@ import Host
     public private(set) var vectors: [UInt8: Int] = [:]
 
     /// - Parameter filter: operations or opcodes, * and ?, separated by commas; empty: all.
-    public init(seed: UInt64, model: CPUModel, filter: String = "") throws(HostError) {
+    public init(
+      seed: UInt64, model: CPUModel, filter: String = "", engine: Engine = .interpreter
+    ) throws(HostError) {
       self.seed = seed
+      self.model = model
       disassembler = Disassembler(model: model)
       native = try HostProcessor()
       guest = try HostGuest(model: model)
+      try engine.equip(guest.cpu)
       pattern = .allocate(byteCount: HostProcessor.size, alignment: 4096)
+      blank = .allocate(byteCount: HostProcessor.size, alignment: 4096)
+      memset(blank, 0, HostProcessor.size)
+      memset(blank + HostProcessor.codeOffset, 0xF4, 4096)
       let patterns = filter.split(separator: ",").map { String($0).lowercased() }
       let chosen = HostCase.entries.filter { n in
         let line = OpcodeTable.shared.entries[n]
@@ -55,7 +68,10 @@ import Host
       entries = HostCase.Entries(chosen)
     }
 
-    deinit { pattern.deallocate() }
+    deinit {
+      pattern.deallocate()
+      blank.deallocate()
+    }
 
     /// Fills both regions with what the case of this number finds there.
     private func fill(_ number: UInt64) {
@@ -71,8 +87,14 @@ import Host
         pattern.storeBytes(of: value, toByteOffset: at, as: UInt32.self)
       }
       memset(pattern + HostProcessor.codeOffset, 0xF4, 4096)
-      memcpy(native.memory, pattern, HostProcessor.size)
-      guest.setCode(0, Array(UnsafeRawBufferPointer(start: pattern, count: HostProcessor.size)))
+      cover(with: pattern)
+      isBlank = false
+    }
+
+    /// Puts 64 KiB into both regions.
+    private func cover(with bytes: UnsafeMutableRawPointer) {
+      memcpy(native.memory, bytes, HostProcessor.size)
+      guest.setCode(0, Array(UnsafeRawBufferPointer(start: bytes, count: HostProcessor.size)))
     }
 
     /// Runs one case of the seed; nil when both agree.
@@ -130,6 +152,11 @@ import Host
     /// Runs a case on both sides and tells the differences.
     private func compare(_ original: HostCase, counting: Bool = false) -> [String] {
       var test = original
+      let pattern = test.blank ? blank : self.pattern
+      if isBlank != test.blank {
+        isBlank = test.blank
+        cover(with: pattern)
+      }
       if test.mode == .small {
         test.state.registers[4] = test.state.registers[4] & 0xFFFF | HostProcessor.stackBase
       }
@@ -150,6 +177,7 @@ import Host
       let hostFPU = FPUState(frame: native.after)
       var apusFPU = test.fpu
       let apus = guest.run(test.mode, test.state, &apusFPU, repeats: isRepeat ? repeats : 0)
+      last = HostOutcome(test: test, state: host, fpu: hostFPU)
       var differences: [String] = []
       if counting { vectors[host.vector, default: 0] += 1 }
       let skip = test.isUndefined && host.vector == 1
@@ -194,6 +222,7 @@ import Host
         }
         // Both back to the pattern.
         let p = pattern + page
+        if memcmp(b, p, 4096) != 0 { last.note(page, UnsafeRawPointer(b), UnsafeRawPointer(p)) }
         if memcmp(b, p, 4096) != 0 { memcpy(b, p, 4096) }
         if memcmp(a, p, 4096) != 0 {
           guest.setCode(page, Array(UnsafeRawBufferPointer(start: p, count: 4096)))
@@ -217,6 +246,7 @@ import Host
         Set(list.map { $0.hasPrefix("[") ? "memory" : String($0.prefix { $0 != ":" }) })
       }
       let wanted = kinds(found)
+      defer { _ = compare(best) }
       func attempt(_ candidate: HostCase) -> Bool {
         let result = compare(candidate)
         if result.isEmpty || kinds(result) != wanted { return false }
@@ -224,6 +254,9 @@ import Host
         differences = result
         return true
       }
+      var empty = best
+      empty.blank = true
+      _ = attempt(empty)
       for _ in 0..<2 {
         var at = 0
         while at < best.prefixes.count {
@@ -288,6 +321,32 @@ import Host
         tries.append { $0[xmm: n] = plain[xmm: n] }
       }
       return tries
+    }
+
+    // MARK: - Tests
+
+    /// The case as a test of its own, with what the host made of it; shrunk where both differ.
+    public func test(number: UInt64) -> StateTest {
+      fill(number)
+      let test = HostCase(seed: seed, number: number, entries: entries)
+      let found = compare(test)
+      if found.isEmpty {
+        var empty = test
+        empty.blank = true
+        _ = compare(empty)
+      } else {
+        _ = shrink(test, found)
+      }
+      var result = last.test(
+        region: isBlank ? nil : UnsafeRawBufferPointer(start: pattern, count: HostProcessor.size),
+        model: model)
+      result.name = "host seed \(seed) case \(number)"
+      let bytes = last.test.bytes + last.test.tail
+      result.note =
+        disassembler.text(
+          bytes + [UInt8](repeating: 0xF4, count: 15), big: last.test.mode != .small,
+          eip: last.test.state.eip)?.text ?? ""
+      return result
     }
 
     private func describe(_ test: HostCase, _ differences: [String]) -> String {

@@ -111,6 +111,48 @@ struct JSONReader {
     }
   }
 
+  /// Reads an object; `body` reads the value of each key.
+  mutating func members(
+    _ body: (inout JSONReader, String) throws(VectorFileError) -> Void
+  ) throws(VectorFileError) {
+    try expect("{")
+    if try peek() == UInt8(ascii: "}") {
+      at += 1
+      return
+    }
+    while true {
+      if try peek() != UInt8(ascii: "\"") { throw error("a key expected") }
+      let key = try string()
+      try expect(":")
+      _ = try peek()
+      try body(&self, key)
+      if try peek() == UInt8(ascii: ",") {
+        at += 1
+        continue
+      }
+      return try expect("}")
+    }
+  }
+
+  /// Reads a list; `body` reads each value.
+  mutating func elements(_ body: (inout JSONReader) throws(VectorFileError) -> Void)
+    throws(VectorFileError)
+  {
+    try expect("[")
+    if try peek() == UInt8(ascii: "]") {
+      at += 1
+      return
+    }
+    while true {
+      try body(&self)
+      if try peek() == UInt8(ascii: ",") {
+        at += 1
+        continue
+      }
+      return try expect("]")
+    }
+  }
+
   private mutating func word(_ word: String, _ value: JSONValue) throws(VectorFileError)
     -> JSONValue
   {

@@ -9,6 +9,8 @@ import Foundation
 /// What a vector file holds.
 public enum VectorFormat: Sendable {
   case moo, json, testFloat
+  /// A test of our own schema (StateTest).
+  case state
 }
 
 /// A vector file with its surroundings.
@@ -178,14 +180,15 @@ public struct SuiteFiles: Sendable {
     if base == "metadata.json" || (!named && byName == nil) { return nil }
     guard let file = gzopen(path, "rb") else { return byName }
     defer { gzclose(file) }
-    var head = [UInt8](repeating: 0, count: 64)
-    let count = gzread(file, &head, 64)
+    var head = [UInt8](repeating: 0, count: 512)
+    let count = gzread(file, &head, 512)
     // What a name promises is reported as damaged later; what it does not, is not ours.
     if count <= 0 { return byName }
     let text = head[0..<Int(count)]
     if text.starts(with: Array("MOO ".utf8)) { return .moo }
     let first = text.first { ![0x20, 0x0A, 0x0D, 0x09].contains($0) }
     if first == UInt8(ascii: "[") { return .json }
+    if first == UInt8(ascii: "{") && StateTest.isTest(text) { return .state }
     let line = text.prefix { $0 != 0x0A && $0 != 0x0D }
     let isHexadecimal = line.allSatisfy {
       $0 == 0x20 || (0x30...0x39).contains($0) || (0x41...0x46).contains($0)

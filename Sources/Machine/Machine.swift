@@ -94,6 +94,7 @@ public final class Machine {
     self.bus = bus
     let cpu = try CPU(model: configuration.cpu, memory: memory, bus: bus)
     self.cpu = cpu
+    cpu.softwareFPU = configuration.fpu == .software
     if configuration.engine == .translator {
       try Translator.attach(to: cpu, options: configuration.translatorOptions)
     }

@@ -60,6 +60,8 @@ public struct MachineConfiguration {
   public var engine = Engine.interpreter
   /// What the translator may do.
   public var translatorOptions = TranslatorOptions.all
+  /// What carries out x87 instructions; nil: what the engine does best.
+  public var fpu: FPUUnit?
   /// Another system BIOS than the built-in one: 64, 128 or 256 KiB.
   public var bios: LoadFile?
   /// Further ROMs.

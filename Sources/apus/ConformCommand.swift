@@ -66,6 +66,26 @@ enum ConformProgram {
     }
   }
 
+  /// The engine of a name.
+  static func engine(_ name: String) throws -> Engine {
+    guard let engine = Engine(rawValue: name) else {
+      throw Failure.usage("--engine \(name): interpreter, translator or lockstep")
+    }
+    if let reason = engine.unavailableForTests { throw Failure.usage("--engine \(name): \(reason)") }
+    return engine
+  }
+
+  /// The x87 of a name.
+  static func fpu(_ name: String, _ engine: Engine) throws -> FPUUnit {
+    guard let unit = FPUUnit(rawValue: name) else {
+      throw Failure.usage("--fpu \(name): software or host")
+    }
+    if let reason = unit.unavailable(with: engine) {
+      throw Failure.usage("--fpu \(name): \(reason)")
+    }
+    return unit
+  }
+
   /// Ends by the report.
   static func exit(for report: ConformanceReport, problems: Int = 0) throws {
     if report.failed > 0 { throw ExitCode(ConformExit.failed) }
@@ -90,8 +110,8 @@ struct ConformSuites: ParsableCommand {
     abstract: "Runs vector files (the default).",
     discussion: """
       Each SUITE is a folder, looked through to any depth, or a file: SingleStepTests in MOO or JSON for 8086, 8088, 80286 and \
-      80386, and TestFloat vectors named OPERATION.ROUNDING.PRECISION.txt; each plain or gzip-compressed. Beside the files are \
-      obeyed: metadata.json (masks of undefined flags), differs-on-386plus.tsv, revocation_list.txt.
+      80386, TestFloat vectors named OPERATION.ROUNDING.PRECISION.txt, and tests in JSON with images and expected registers \
+      (README); each plain or gzip-compressed. Beside the files are obeyed: metadata.json (masks of undefined flags), differs-on-386plus.tsv, revocation_list.txt.
       """)
 
   @Argument(help: ArgumentHelp("Folders and files.", valueName: "suite"))
@@ -101,8 +121,11 @@ struct ConformSuites: ParsableCommand {
       "386, 486, pentium, pentium-mmx, pentium2, pentium3 or pentium4. (default: 386 for the 80386's tests, else pentium2)",
       valueName: "model"))
   var cpu: String?
-  @Option(help: ArgumentHelp("interpreter; there is no other yet.", valueName: "engine"))
+  @Option(help: ArgumentHelp("interpreter, translator or lockstep.", valueName: "engine"))
   var engine = "interpreter"
+  @Option(
+    help: ArgumentHelp("What carries out x87 instructions: software or host.", valueName: "unit"))
+  var fpu = "software"
   @Option(
     help: ArgumentHelp(
       "Only opcodes, or suite/opcode, that match; * and ?, several separated by commas.",
@@ -147,13 +170,9 @@ struct ConformSuites: ParsableCommand {
 
   mutating func run() throws {
     if suites.isEmpty { throw Failure.usage("which suite? (apus conform --help tells more)") }
-    if engine != "interpreter" {
-      if ["translator", "lockstep"].contains(engine) {
-        throw Failure.usage("--engine \(engine): there is no translator yet, only the interpreter")
-      }
-      throw Failure.usage("--engine \(engine): interpreter, translator or lockstep")
-    }
     var options = ConformanceOptions()
+    options.engine = try ConformProgram.engine(engine)
+    _ = try ConformProgram.fpu(fpu, options.engine)
     if let cpu {
       guard let model = CPUModel.named(cpu) else {
         let names = CPUModel.all.map(\.name).joined(separator: ", ")

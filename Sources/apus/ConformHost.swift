@@ -12,9 +12,10 @@ struct ConformHost: ParsableCommand {
     commandName: "host",
     abstract: "Compares random instructions with the host's own processor (x86-64 Linux).",
     discussion: """
-      Unprivileged integer instructions run natively, one at a time, in 16-bit and 32-bit segments over 64 KiB of memory, and in Apus; \
-      registers, defined flags, memory, exception vector, error code and CR2 are compared. A case that differs is shrunk and shown; \
-      --only runs it again.
+      Unprivileged instructions (integer, far transfers, x87, MMX, SSE, SSE2) run natively, one at a time, in 16-bit and 32-bit segments \
+      over 64 KiB of memory, and in Apus; registers, defined flags, memory, exception vector, error code and CR2 are compared. A case \
+      that differs is shrunk and shown; --only runs it again, --write-test makes a test of it that apus conform FILE runs anywhere. \
+      Where processors of different makers rightly differ, the report counts the difference by a rule.
       """)
 
   @Option(help: ArgumentHelp("How many cases.", valueName: "n"))
@@ -30,8 +31,20 @@ struct ConformHost: ParsableCommand {
       "Only operations (say adc) or opcodes (say 0fa4) that match; * and ?, separated by commas.",
       valueName: "pattern"))
   var filter = ""
-  @Option(help: ArgumentHelp("386, 486, pentium, pentium-mmx, pentium2, pentium3 or pentium4.", valueName: "model"))
+  @Option(
+    help: ArgumentHelp(
+      "386, 486, pentium, pentium-mmx, pentium2, pentium3 or pentium4.", valueName: "model"))
   var cpu = "pentium4"
+  @Option(help: ArgumentHelp("interpreter, translator or lockstep.", valueName: "engine"))
+  var engine = "interpreter"
+  @Option(
+    help: ArgumentHelp("What carries out x87 instructions: software or host.", valueName: "unit"))
+  var fpu = "software"
+  @Option(
+    help: ArgumentHelp(
+      "Write the first case that differs (with --only: that case) as a test in JSON; further ones to FILE-2 and so on.",
+      valueName: "file"))
+  var writeTest: String?
   @Option(help: ArgumentHelp("Cases shown for each operation.", valueName: "n"))
   var show = 2
   @Option(help: ArgumentHelp("Every N-th case, from the K-th on.", valueName: "k/n"))
@@ -44,10 +57,12 @@ struct ConformHost: ParsableCommand {
       let names = CPUModel.all.map(\.name).joined(separator: ", ")
       throw Failure.usage("--cpu \(cpu): the models are \(names)")
     }
+    let engine = try ConformProgram.engine(engine)
+    _ = try ConformProgram.fpu(fpu, engine)
     let part = try ConformSuites.shard(shard) ?? (1, 1)
     #if os(Linux) && arch(x86_64) && canImport(Glibc)
       let run: HostRun
-      do { run = try HostRun(seed: seed, model: model, filter: filter) } catch {
+      do { run = try HostRun(seed: seed, model: model, filter: filter, engine: engine) } catch {
         throw Failure.host(error.reason)
       }
       var failed = 0
@@ -67,6 +82,7 @@ struct ConformHost: ParsableCommand {
               differences: failure.text.split(separator: "\n").map(String.init)))
           if byOperation[failure.operation]! <= show {
             ConformProgram.print("case \(failure.number): \(failure.text)")
+            if let writeTest, only == nil { try write(run, number, to: writeTest, failed) }
           }
         }
         if isTerminal && run.cases % 5000 == 0 {
@@ -75,6 +91,7 @@ struct ConformHost: ParsableCommand {
         }
         number &+= UInt64(part.1)
       }
+      if let writeTest, let only { try write(run, only, to: writeTest, 1) }
       if isTerminal { HostFiles.print(Array("\r\u{1B}[K".utf8), toError: true) }
       let seconds = Double(HostClock.nanoseconds() &- start) / 1e9
       file.passed = Int(clamping: run.cases) - failed
@@ -101,4 +118,20 @@ struct ConformHost: ParsableCommand {
       throw Failure.host("conform host needs an x86-64 Linux host")
     #endif
   }
+
+  #if os(Linux) && arch(x86_64) && canImport(Glibc)
+    /// Writes a case as a test; the n-th under its own name.
+    private func write(_ run: HostRun, _ number: UInt64, to path: String, _ n: Int) throws {
+      var name = path
+      if n > 1 {
+        let stem = path.hasSuffix(".json") ? String(path.dropLast(5)) : path
+        name = "\(stem)-\(n)" + (path.hasSuffix(".json") ? ".json" : "")
+      }
+      do { try HostFiles.writeAtomically(name, Array(run.test(number: number).json().utf8)) } catch
+      {
+        throw Failure.host("\(name): \(error)")
+      }
+      ConformProgram.print("  written to \(name): apus conform \(name)")
+    }
+  #endif
 }

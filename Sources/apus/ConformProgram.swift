@@ -19,14 +19,24 @@ struct ConformPrograms: ParsableCommand {
       Any other file is a ROM of up to 128 KB that ends at the top of the first megabyte and, by an alias, at the top of 4 GB, where \
       the processor starts; it passes when its POST codes and output are as expected and it ends in HLT with interrupts disabled.
 
+      With --expect-state FILE.json the image must end in HLT with the registers and memory that the file gives; a file with a "mode" \
+      also says how the image is loaded and started, without a machine around it.
+
         apus conform program test386.bin --post-port 190 --expect-post ff --text-port e9 --expect-output reference.txt
         apus conform program realmode.flat smap.flat
       """)
 
   @Argument(help: ArgumentHelp("ROM images and kernels.", valueName: "file"))
   var files: [String]
-  @Option(help: ArgumentHelp("386, 486, pentium or pentium2.", valueName: "model"))
+  @Option(
+    help: ArgumentHelp(
+      "386, 486, pentium, pentium-mmx, pentium2, pentium3 or pentium4.", valueName: "model"))
   var cpu = "pentium2"
+  @Option(help: ArgumentHelp("interpreter, translator or lockstep.", valueName: "engine"))
+  var engine = "interpreter"
+  @Option(
+    help: ArgumentHelp("What carries out x87 instructions: software or host.", valueName: "unit"))
+  var fpu = "software"
   @Option(help: ArgumentHelp("Megabytes of memory.", valueName: "MB"))
   var memory = 64
   @Option(
@@ -48,6 +58,11 @@ struct ConformPrograms: ParsableCommand {
   var expectPost: String?
   @Option(help: ArgumentHelp("The output must be the contents of this file.", valueName: "file"))
   var expectOutput: String?
+  @Option(
+    help: ArgumentHelp(
+      "Registers and memory at the HLT that ends the program, as JSON (see README).",
+      valueName: "file"))
+  var expectState: String?
   @Option(help: ArgumentHelp("The value at the exit port.", valueName: "n"))
   var expectExit: Int?
   @Option(
@@ -74,12 +89,14 @@ struct ConformPrograms: ParsableCommand {
       let names = CPUModel.all.map(\.name).joined(separator: ", ")
       throw Failure.usage("--cpu \(cpu): the models are \(names)")
     }
+    let engine = try ConformProgram.engine(engine)
+    _ = try ConformProgram.fpu(fpu, engine)
     var report = ConformanceReport(model: model.name)
     let start = HostClock.nanoseconds()
     for path in files {
       var file = FileReport(suite: "program", name: path)
       do {
-        let problems = try runOne(path, model)
+        let problems = try runOne(path, model, engine)
         if problems.isEmpty {
           file.passed = 1
         } else {
@@ -131,13 +148,23 @@ struct ConformPrograms: ParsableCommand {
   private func hexText(_ value: Int) -> String { String(value, radix: 16, uppercase: true) }
 
   /// What is not as expected.
-  private func runOne(_ path: String, _ model: CPUModel) throws -> [String] {
+  private func runOne(_ path: String, _ model: CPUModel, _ engine: Engine) throws -> [String] {
     let file: LoadFile
     do { file = LoadFile(path: path, bytes: try HostFiles.read(path, limit: 256 << 20)) } catch {
       throw VectorFileError(path: path, offset: 0, reason: error.reason)
     }
+    var state: StateTest?
+    if let expectState {
+      let test = try StateTest(bytes: try readMaybeCompressed(expectState), path: expectState)
+      if test.mode != nil {
+        return try StateTestRunner(test, model: model, engine: engine).run(image: file.bytes)
+      }
+      state = test
+    }
     var configuration = MachineConfiguration()
-    configuration.cpu = model
+    configuration.cpu = state?.cpu ?? model
+    configuration.fpu = .software
+    configuration.engine = engine
     configuration.memoryMegabytes = memory
     configuration.exitPort = try port(exitPort, "--exit-port")
     let isKernel = KernelConfiguration.isMultiboot(file) != nil || file.bytes.count > 0x20000
@@ -180,7 +207,18 @@ struct ConformPrograms: ParsableCommand {
         throw Failure.host("\(output): \(error)")
       }
     }
-    var problems = try judge(stop, isKernel: isKernel, trace)
+    var problems = try judge(stop, isKernel: isKernel, hasState: state != nil, trace)
+    if let state {
+      problems += state.differences(
+        StateOutcome(
+          register: { machine.cpu.stateRegister($0) },
+          memory: { address, count in
+            let end = UInt64(address) + UInt64(count)
+            return end > UInt64(machine.memory.ramSize)
+              ? [] : machine.memory.peek(address, count: count)
+          },
+          problem: stop == .halted ? nil : "ended with \(stop), expected HLT"))
+    }
     if !problems.isEmpty {
       let codes = trace.post.suffix(16).map { hexText(Int($0)) }.joined(separator: " ")
       problems.append("POST codes at the end: \(codes)")
@@ -191,9 +229,13 @@ struct ConformPrograms: ParsableCommand {
     return problems
   }
 
-  private func judge(_ stop: StopReason, isKernel: Bool, _ trace: Trace) throws -> [String] {
+  private func judge(_ stop: StopReason, isKernel: Bool, hasState: Bool, _ trace: Trace) throws
+    -> [String]
+  {
     var problems: [String] = []
-    if isKernel || expectExit != nil {
+    if hasState && expectExit == nil {
+      // How it ended is the state's business.
+    } else if isKernel || expectExit != nil {
       let expected = expectExit ?? 0
       if stop != .guestExit(expected << 1 | 1) {
         let what: String =
@@ -204,7 +246,8 @@ struct ConformPrograms: ParsableCommand {
       }
     } else if expectPost == nil && expectOutput == nil {
       throw Failure.usage(
-        "a ROM needs --expect-post, --expect-output or --expect-exit to be judged by")
+        "a ROM needs --expect-post, --expect-output, --expect-state or --expect-exit to be judged by"
+      )
     } else if stop != .halted {
       problems.append("ended with \(stop), expected HLT")
     }

@@ -107,6 +107,11 @@ struct ApusOptions: ParsableCommand {
       valueName: "name"))
   var translatorDisable: [String] = []
   @Option(
+    help: ArgumentHelp(
+      "What carries out x87 instructions: software, or host (which only the translator can). (default: what the engine does best)",
+      valueName: "unit"))
+  var fpu: String?
+  @Option(
     name: [.customLong("bios"), .customLong("bios", withSingleDash: true)],
     help: ArgumentHelp("Another system BIOS (64, 128 or 256 KB).", valueName: "file"))
   var bios: String?

@@ -76,6 +76,9 @@ struct Plan {
       }
       configuration.translatorOptions.remove(option)
     }
+    if let name = options.fpu {
+      configuration.fpu = try ConformProgram.fpu(name, configuration.engine)
+    }
     if let text = options.boot { configuration.bootOrder = try Plan.bootOrder(text) }
     if let path = options.bios {
       let file = try Plan.read(path, limit: 1 << 20)
