@@ -48,6 +48,8 @@
       result.address = codeAt
       result.entry = test.state.eip
       result.code = test.bytes + test.tail + [0xF4]
+      let code = base + UInt32(HostProcessor.codeOffset)
+      result.initial.memory.append((code, [UInt8](repeating: 0xF4, count: 4096)))
       if let region {
         for page in stride(from: 0, to: HostProcessor.size, by: 4096)
         where page != HostProcessor.codeOffset {

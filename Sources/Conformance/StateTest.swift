@@ -20,7 +20,7 @@
 //
 // STATE: eax ecx edx ebx esp ebp esi edi eip eflags, es cs ss ds fs gs, cr0 cr2 cr3 cr4, fcw fsw ftw fop fip fcs fdp fds,
 // st0-st7 (20 digits: sign and exponent, significand), mm0-mm7 (16), xmm0-xmm7 (32, highest bits first), mxcsr; "memory": a list of
-// { "address": ..., "bytes": ... } at linear addresses. In "expected" a NAME-mask says which bits count ("eflags-mask": "8D5"), and
+// { "address": ..., "bytes": ... } at linear addresses, with "repeat": N the bytes N times; the code is laid over them. In "expected" a NAME-mask says which bits count ("eflags-mask": "8D5"), and
 // "exception" may be the vector alone; without it the program must end in HLT.
 //
 // Without "mode" the file only judges: the image is a ROM or a kernel in a whole machine (apus conform program IMAGE --expect-state).
@@ -202,15 +202,18 @@ public struct StateTest: Sendable {
         try reader.elements { reader throws(VectorFileError) in
           var address: UInt32?
           var content: [UInt8] = []
+          var count = 1
           try reader.members { reader, key throws(VectorFileError) in
             switch key {
             case "address": address = UInt32(try number(&reader, digits: 8))
             case "bytes": content = try bytes(&reader)
+            case "repeat": count = Int(try number(&reader, digits: 7))
             default: throw reader.error("unknown key '\(key)' of a piece of memory")
             }
           }
           guard let address else { throw reader.error("memory without \"address\"") }
-          values.memory.append((address, content))
+          if content.count * count > 16 << 20 { throw reader.error("more than 16 MB of memory") }
+          values.memory.append((address, (0..<count).flatMap { _ in content }))
         }
       case "exception" where final:
         if try reader.peek() != UInt8(ascii: "{") {
@@ -276,9 +279,12 @@ public struct StateTest: Sendable {
       lines.append("    \"\(name)\": \"\(StateTest.hex(value, StateValues.digits(plain) ?? 8))\"")
     }
     if !values.memory.isEmpty {
-      let pieces = values.memory.map {
-        "      { \"address\": \"\(StateTest.hex(UInt128($0.address), 8))\", \"bytes\": "
-          + "\"\($0.bytes.map { hexByte($0) }.joined(separator: " "))\" }"
+      let pieces = values.memory.map { piece in
+        let isFill = piece.bytes.count > 16 && piece.bytes.allSatisfy { $0 == piece.bytes[0] }
+        let bytes = isFill ? [piece.bytes[0]] : piece.bytes
+        let more = isFill ? ", \"repeat\": \(piece.bytes.count)" : ""
+        return "      { \"address\": \"\(StateTest.hex(UInt128(piece.address), 8))\", \"bytes\": "
+          + "\"\(bytes.map { hexByte($0) }.joined(separator: " "))\"\(more) }"
       }
       lines.append("    \"memory\": [\n\(pieces.joined(separator: ",\n"))\n    ]")
     }

@@ -222,7 +222,7 @@ public struct StateTestRunner {
     try engine.equip(guest.cpu)
     let base = HostProcessor.base
     let address = test.address ?? base + UInt32(HostProcessor.codeOffset)
-    for (at, bytes) in [(address, content)] + test.initial.memory {
+    for (at, bytes) in test.initial.memory + [(address, content)] {
       guard at >= base,
         UInt64(at) + UInt64(bytes.count) <= UInt64(base) + UInt64(HostProcessor.size)
       else {
@@ -327,7 +327,7 @@ public struct StateTestRunner {
         cpu, SegmentRegister.cs, wide ? 0x08 : 0x18, wide ? 0xC09B : 0x9B,
         wide ? 0xFFFF_FFFF : 0xFFFF)
     }
-    for (at, bytes) in [(address, content)] + test.initial.memory {
+    for (at, bytes) in test.initial.memory + [(address, content)] {
       guard UInt64(at) + UInt64(bytes.count) <= UInt64(system) else {
         throw error("memory at \(StateTest.hex(UInt128(at), 8)): there are 16 MB less 64 KiB")
       }
