@@ -20,6 +20,6 @@ extension Engine {
   public func equip(_ cpu: CPU) throws(HostError) {
     if self == .interpreter { return }
     try Translator.attach(to: cpu)
-    cpu.translationThreshold = 0
+    cpu.translationThreshold = 1
   }
 }

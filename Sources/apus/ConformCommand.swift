@@ -71,7 +71,9 @@ enum ConformProgram {
     guard let engine = Engine(rawValue: name) else {
       throw Failure.usage("--engine \(name): interpreter, translator or lockstep")
     }
-    if let reason = engine.unavailableForTests { throw Failure.usage("--engine \(name): \(reason)") }
+    if let reason = engine.unavailableForTests {
+      throw Failure.usage("--engine \(name): \(reason)")
+    }
     return engine
   }
 
