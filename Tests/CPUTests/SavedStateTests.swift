@@ -1,0 +1,76 @@
+// Saved states of the processor, also those of earlier versions.
+
+import Host
+import State
+import Testing
+
+@testable import CPU
+
+@Suite struct SavedStateTests {
+  private func processor() throws -> CPU {
+    let cpu = try CPU(
+      model: .pentium4, memory: try PhysicalMemory(ramSize: 1 << 20), bus: SystemBus())
+    return cpu
+  }
+
+  /// Every register with a value of its own.
+  private func filled() throws -> CPU {
+    let cpu = try processor()
+    for n in 0..<8 { cpu[n] = 0x1111_1111 &* UInt32(n + 1) }
+    var state = FPUState()
+    state.cw = 0x127F
+    state.sw = 0x4500
+    state.top = 3
+    state.empty = 0xA5
+    state.fop = 0x123
+    state.fip = 0x8765_4321
+    state.fcs = 0x23
+    state.fdp = 0x1234_5678
+    state.fds = 0x2B
+    state.mxcsr = 0x9FC0
+    for n in 0..<8 {
+      state[physical: n] = Float80Bits(signExponent: UInt16(0x4000 + n), significand: 1 << 63)
+      state[xmm: n] = XMMBits(UInt64(n + 1), UInt64(n + 100))
+    }
+    cpu.fpuState = state
+    return cpu
+  }
+
+  @Test func everyRegisterComesBack() throws {
+    let cpu = try filled()
+    var writer = StateWriter()
+    cpu.save(to: &writer)
+    let other = try processor()
+    var reader = StateReader(writer.bytes)
+    try other.restore(from: &reader, version: CPU.stateVersion)
+    for n in 0..<8 { #expect(other[n] == cpu[n]) }
+    for n in 0..<8 {
+      #expect(other.fpuState[physical: n] == cpu.fpuState[physical: n])
+      #expect(other.fpuState[xmm: n] == cpu.fpuState[xmm: n])
+    }
+    #expect(other.fpuState.statusWord == 0x5D00)
+    var again = StateWriter()
+    other.save(to: &again)
+    #expect(again.bytes == writer.bytes)
+  }
+
+  /// Version 1 ended before the XMM registers, which are zero then.
+  @Test func statesOfVersion1AreRead() throws {
+    let cpu = try filled()
+    var writer = StateWriter()
+    cpu.save(to: &writer)
+    let old = Array(writer.bytes.dropLast(8 * 16))
+    let other = try processor()
+    var reader = StateReader(old)
+    try other.restore(from: &reader, version: 1)
+    for n in 0..<8 {
+      #expect(other[n] == cpu[n])
+      #expect(other.fpuState[physical: n] == cpu.fpuState[physical: n])
+      #expect(other.fpuState[xmm: n] == XMMBits())
+    }
+    #expect(other.fpuState.mxcsr == 0x9FC0)
+    // As version 2 it is cut short.
+    var short = StateReader(old)
+    #expect(throws: StateError.self) { try other.restore(from: &short, version: 2) }
+  }
+}
