@@ -78,6 +78,9 @@
     /// Forgets all instructions.
     public func removeAll() { region.pointee.count = 0 }
 
+    /// Makes sure that the handler stands, so that others can put theirs before it.
+    static func prepare() { lock.withLock { _ in install() } }
+
     private static func install() {
       if installed { return }
       installed = true

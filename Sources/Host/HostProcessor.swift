@@ -27,6 +27,19 @@
     private static let systemCallOffset = 512
     private static let baseCallOffset = 640
 
+    /// Code, context and signal stack are made once and kept: a handler may be reached long after the last use.
+    private nonisolated(unsafe) static var shared:
+      (
+        thunk: UnsafeMutableRawPointer, context: UnsafeMutableRawPointer,
+        stack: UnsafeMutableRawPointer
+      )?
+    /// The handlers that were there before, by signal; faults that are not a guest's go to them.
+    private nonisolated(unsafe) static let previous: UnsafeMutablePointer<sigaction> = {
+      let p = UnsafeMutablePointer<sigaction>.allocate(capacity: 65)
+      p.initialize(repeating: sigaction(), count: 65)
+      return p
+    }()
+
     /// What the signal handler finds: one host processor at a time.
     private nonisolated(unsafe) static var active: UnsafeMutablePointer<UInt64>?
 
@@ -85,20 +98,25 @@
           stackAt, 0x10000, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | 0x100000, -1, 0)
           == stackAt
       else { throw HostError("the host gives no low memory for a stack") }
-      guard
-        let page = mmap(
-          nil, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
-        page != MAP_FAILED
-      else { throw HostError("the host gives no executable memory") }
-      thunk = page
-      let raw = UnsafeMutableRawPointer.allocate(byteCount: Slot.all * 8, alignment: 64)
+      if HostProcessor.shared == nil {
+        guard
+          let page = mmap(
+            nil, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
+          page != MAP_FAILED
+        else { throw HostError("the host gives no executable memory") }
+        HostProcessor.shared = (
+          page, .allocate(byteCount: Slot.all * 8, alignment: 64),
+          .allocate(byteCount: HostProcessor.alternateSize, alignment: 4096)
+        )
+      }
+      let raw: UnsafeMutableRawPointer
+      (thunk, raw, alternateStack) = HostProcessor.shared.unsafelyUnwrapped
       context = raw.bindMemory(to: UInt64.self, capacity: Slot.all)
       context.initialize(repeating: 0, count: Slot.all)
       before = raw + Slot.before * 8
       after = raw + Slot.after * 8
       before.storeBytes(of: 0x037F, as: UInt16.self)
       before.storeBytes(of: 0x1F80, toByteOffset: 24, as: UInt32.self)
-      alternateStack = .allocate(byteCount: HostProcessor.alternateSize, alignment: 4096)
       writeThunks()
       try setSegments()
       installHandlers()
@@ -109,9 +127,6 @@
       munmap(memory, HostProcessor.size)
       munmap(region, HostProcessor.size)
       munmap(UnsafeMutableRawPointer(bitPattern: Int(HostProcessor.stackBase)), 0x10000)
-      munmap(thunk, 4096)
-      UnsafeMutableRawPointer(context).deallocate()
-      alternateStack.deallocate()
     }
 
     private func writeThunks() {
@@ -193,9 +208,18 @@
         for n in 0..<8 { stub.append(UInt8(truncatingIfNeeded: value >> UInt64(8 * n))) }
       }
       append(target)
-      // Before that: mov eax, ds; mov [slot], rax; the same for es.
       let tail = Array(stub)
-      stub = []
+      // Only a guest's faults are ours, those of this thread while one runs: mov rax, rsp; mov rcx, stack; sub rax, rcx;
+      // cmp rax, size; jae other; mov rax, [running]; test rax, rax; jne ours; other: mov rax, pass; jmp rax; ours:
+      stub = [0x48, 0x89, 0xE0, 0x48, 0xB9]
+      append(UInt64(UInt(bitPattern: alternateStack)))
+      stub += [0x48, 0x29, 0xC8, 0x48, 0x3D, 0, 0, 1, 0, 0x73, 0x0F, 0x48, 0xA1]
+      append(UInt64(UInt(bitPattern: context + Slot.running)))
+      stub += [0x48, 0x85, 0xC0, 0x75, 0x0C, 0x48, 0xB8]
+      let pass: Handler = { number, info, raw in HostProcessor.pass(number, info, raw) }
+      append(UInt64(UInt(bitPattern: unsafeBitCast(pass, to: Int.self))))
+      stub += [0xFF, 0xE0]
+      // mov eax, ds; mov [slot], rax; the same for the others.
       for (slot, code) in [
         (Slot.ds, UInt8(0xD8)), (Slot.es, 0xC0), (Slot.fs, 0xE0), (Slot.gs, 0xE8),
       ] {
@@ -221,8 +245,30 @@
       (thunk + HostProcessor.handlerOffset).copyMemory(from: stub, byteCount: stub.count)
       action.__sigaction_handler.sa_sigaction = unsafeBitCast(
         thunk + HostProcessor.handlerOffset, to: Handler.self)
-      for number in [SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP] { sigaction(number, &action, nil) }
+      // Ours come first: they alone can do without the thread's FS.
+      CodeFaults.prepare()
+      for number in [SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP] {
+        var old = sigaction()
+        sigaction(number, &action, &old)
+        let handler = old.__sigaction_handler.sa_sigaction.map { unsafeBitCast($0, to: Int.self) }
+        if handler != Int(bitPattern: thunk + HostProcessor.handlerOffset) {
+          HostProcessor.previous[Int(number)] = old
+        }
+      }
       HostProcessor.active = context
+    }
+
+    /// A fault that is not a guest's: to the handler that was there before.
+    private static func pass(
+      _ number: Int32, _ info: UnsafeMutablePointer<siginfo_t>?, _ raw: UnsafeMutableRawPointer?
+    ) {
+      let old = previous[Int(number)]
+      if old.sa_flags & SA_SIGINFO != 0, let handler = old.__sigaction_handler.sa_sigaction {
+        handler(number, info, raw)
+      } else {
+        // The default action when it happens again.
+        signal(number, SIG_DFL)
+      }
     }
 
     /// Takes the registers, or lets a repetition go on; then leads back to `run`. Nothing here may allocate.
