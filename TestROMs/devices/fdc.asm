@@ -3,42 +3,7 @@
 ; Follows: Intel 82077AA data sheet; 8237A data sheet. Cylinders 70 and up are written.
 %include "common.inc"
 
-%define DOR 0x3F2
-%define MSR 0x3F4
-%define FIFO 0x3F5
-%define DIR 0x3F7
-
-; SEND bytes...: a command
-%macro SEND 1-*
-%rep %0
-  mov al, %1
-  call send
-%rotate 1
-%endrep
-%endmacro
-; RESULT byte, text: the next byte of the result
-%macro RESULT 2+
-  call receive
-  IS %1, %2
-%endmacro
-%macro SKIP_RESULT 1
-%rep %1
-  call receive
-%endrep
-%endmacro
-%macro DONE 1+                 ; the interrupt comes
-  call waitInterrupt
-  IS 1, %1
-%endmacro
-; SETUP_DMA mode, bytes: channel 2 at the buffer
-%macro SETUP_DMA 2
-  mov bl, %1
-  mov cx, (%2) - 1
-  call setupDMA
-%endmacro
-%define FROM_DISK 0x46
-%define TO_DISK 0x4A
-%define VERIFY 0x42
+%include "floppy.inc"
 %define FIRST(n) ((((n) * 7) ^ ((n) >> 3)) & 0xFF)
 ; The buffer at an offset holds sector n.
 %macro SECTOR_AT 3+
@@ -53,7 +18,7 @@ test:
   mov ax, BUFFER_SEG
   mov fs, ax
   mov al, 0x0E
-  mov dx, interrupt
+  mov dx, floppyInterrupt
   call setVector
   OUTB 0xD6, 0xC0                   ; the cascade
   OUTB 0xD4, 0x00
@@ -361,77 +326,6 @@ test:
   cli
   ret
 
-; AL to the controller; gives up after a while
-send:
-  push cx
-  push dx
-  push ax
-  mov cx, 2000
-  mov dx, MSR
-.wait:
-  in al, dx
-  and al, 0xC0
-  cmp al, 0x80
-  je .go
-  DELAY 20
-  loop .wait
-.go:
-  pop ax
-  mov dx, FIFO
-  out dx, al
-  pop dx
-  pop cx
-  ret
-; AL: the next byte of the result, EEh when none comes
-receive:
-  push cx
-  push dx
-  mov cx, 2000
-  mov dx, MSR
-.wait:
-  in al, dx
-  and al, 0xC0
-  cmp al, 0xC0
-  je .go
-  DELAY 20
-  loop .wait
-  mov al, 0xEE
-  jmp .end
-.go:
-  mov dx, FIFO
-  in al, dx
-.end:
-  pop dx
-  pop cx
-  ret
-; AL: 1 when the interrupt comes within 2 s
-waitInterrupt:
-  mov cx, 2000
-.wait:
-  mov al, 0
-  xchg al, [seen]
-  test al, al
-  jnz .end
-  DELAY 1000
-  loop .wait
-.end:
-  ret
-; BL: mode, CX: count - 1
-setupDMA:
-  mov byte [seen], 0
-  OUTB 0x0A, 0x06
-  OUTB 0x0C, 0
-  mov al, bl
-  out 0x0B, al
-  OUTB 0x04, (BUFFER_SEG << 4) & 0xFF
-  OUTB 0x04, ((BUFFER_SEG << 4) >> 8) & 0xFF
-  OUTB 0x81, (BUFFER_SEG << 4) >> 16
-  mov al, cl
-  out 0x05, al
-  mov al, ch
-  out 0x05, al
-  OUTB 0x0A, 0x02
-  ret
 clearBuffer:
   push es
   mov ax, BUFFER_SEG
@@ -442,11 +336,5 @@ clearBuffer:
   rep stosw
   pop es
   ret
-interrupt:
-  push ax
-  mov byte [cs:seen], 1
-  OUTB 0x20, 0x20
-  pop ax
-  iret
-seen: db 0
+FLOPPY_ROUTINES
 %include "end.inc"

@@ -325,6 +325,52 @@ test:
   OUTB 0xA1, 0xFF
   OUTB 0x21, 0xFF
 
+  ; ---- special fully nested mode: the slave's IR0 interrupts its IR4 (IRQ 12, the auxiliary output buffer of the 8042)
+  call drain8042
+  OUTB 0x64, 0x60
+  call wait8042
+  OUTB 0x60, 0x02
+  call wait8042
+  OUTB 0x20, 0x11
+  OUTB 0x21, 0x48
+  OUTB 0x21, 0x04
+  OUTB 0x21, 0x11
+  OUTB 0xA0, 0x11
+  OUTB 0xA1, 0x70
+  OUTB 0xA1, 0x02
+  OUTB 0xA1, 0x01
+  OUTB 0xA1, 0xEE
+  OUTB 0x21, 0xFB
+  OUTB 0x64, 0xD3
+  call wait8042
+  OUTB 0x60, 0x5A
+  DELAY 5000
+  TAKE
+  IS16 0x0174, "IRQ 12"
+  ISR_IS 0x04, "SFNM: IR2 in service in the master"
+  UNLESS BOCHS                      ; has no SFNM
+  call clockRequest
+  TAKE
+  IS16 0x0170, "SFNM: a higher level of the slave gets through"
+  OUTB 0xA0, 0x0B
+  READS 0xA0, 0x11, "SFNM: both in service in the slave"
+  OUTB 0xA0, 0x20
+  READS 0xA0, 0x10, "the slave's EOI ends the higher one"
+  ENDUNLESS
+  call clockQuiet
+  OUTB 0xA0, 0x0B
+  OUTB 0xA0, 0x20
+  READS 0xA0, 0x00, "nothing is left in the slave: now the master's EOI"
+  OUTB 0x20, 0x20
+  ISR_IS 0x00, "nothing in service"
+  call drain8042
+  OUTB 0x64, 0x60
+  call wait8042
+  OUTB 0x60, 0x30
+  call wait8042
+  OUTB 0x21, 0xFF
+  OUTB 0xA1, 0xFF
+
   ; ---- edge or level
   mov dx, 0x4D0
   mov al, 0xFF
@@ -371,6 +417,20 @@ test:
   IRR_IS 0x00, "LTIM: low"
   ENDUNLESS
   call resetPICs
+  ret
+
+; Waits until the 8042 has taken its byte; empties its output buffer.
+wait8042:
+  in al, 0x64
+  test al, 2
+  jnz wait8042
+  ret
+drain8042:
+  mov cx, 8
+.next:
+  in al, 0x60
+  DELAY 2000
+  loop .next
   ret
 
 ; Waits for a new request of the clock (rate 6: 976 us), of which the last is forgotten.

@@ -161,6 +161,35 @@ private final class QuietBus: SystemBus {
     #expect(cpu.s.pointee.eip == 0xFFF0)
   }
 
+  @Test func nmiWakesHaltWithInterruptsDisabled() throws {
+    try enterProtected()
+    memory.write(0x4000, 0xF4, width: 1)
+    memory.write(0x5002, 0x90, width: 1)
+    cpu.setDeadline(cpu.instructionCount + 10)
+    #expect(cpu.run() == .halted)
+    #expect(cpu.s.pointee.eflags & EFLAGS.if == 0)
+    cpu.raiseNMI()
+    cpu.setDeadline(cpu.instructionCount + 2)
+    #expect(cpu.run() == .deadline)
+    #expect(cpu.s.pointee.eip == 0x5003)
+    #expect(get(cpu[Register.esp]) == 0x4001)
+  }
+
+  @Test func resetKeepsTheLevelOfINTR() {
+    cpu.setINTR(true)
+    cpu.reset()
+    #expect(cpu.s.pointee.attention & Attention.intr != 0)
+    cpu.setINTR(false)
+    cpu.reset()
+    #expect(cpu.s.pointee.attention & Attention.intr == 0)
+  }
+
+  @Test func disassemblerTellsFencesFromCacheLines() {
+    let disassembler = Disassembler(model: .pentium4)
+    #expect(disassembler.text([0x0F, 0xAE, 0xF8], big: true, eip: 0)?.text == "sfence")
+    #expect(disassembler.text([0x0F, 0xAE, 0x3B], big: true, eip: 0)?.text == "clflush byte [ebx]")
+  }
+
   @Test func hostileStatesAreRefused() throws {
     var writer = StateWriter()
     cpu.save(to: &writer)

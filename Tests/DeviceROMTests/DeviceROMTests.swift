@@ -12,7 +12,25 @@ import Translator
 /// The images, assembled at build time from the sources that roms.txt lists.
 enum DeviceTestROMs {}
 
-/// A machine with the ROM as BIOS, a patterned floppy in A and a patterned disk of 4 cylinders, 16 heads, 63 sectors.
+/// What the drives hold; the sources of the ROMs say it in words.
+private enum Patterns {
+  static let floppy: [UInt8] = (0..<1_474_560).map { i in
+    let sector = i >> 9
+    return UInt8(truncatingIfNeeded: sector * 7 + (i & 511)) ^ UInt8((sector >> 3) & 255)
+  }
+  static let floppyB = floppy.map { ~$0 }
+  static let disks: [[UInt8]] = (0..<3).map { number in
+    (0..<4 * 16 * 63 * 512).map { i in
+      let sector = i >> 9
+      let at = i & 511
+      let value = at == 0 ? sector : at == 1 ? sector >> 8 : sector + at - 2
+      return UInt8(truncatingIfNeeded: at == 2 ? value + number << 6 : value)
+    }
+  }
+}
+
+/// A machine with the ROM as BIOS, a patterned floppy in A and a patterned disk of 4 cylinders, 16 heads, 63 sectors; more of both
+/// for the ROM that tests them.
 private final class TestMachine {
   let machine: Machine
   var text = ""
@@ -20,18 +38,6 @@ private final class TestMachine {
 
   init(name: String, engine: Engine) throws {
     let make = try #require(DeviceTestROMs.all[name])
-    var floppy = [UInt8](repeating: 0, count: 1_474_560)
-    for i in floppy.indices {
-      let sector = i >> 9
-      floppy[i] = UInt8(truncatingIfNeeded: sector * 7 + (i & 511)) ^ UInt8((sector >> 3) & 255)
-    }
-    var disk = [UInt8](repeating: 0, count: 4 * 16 * 63 * 512)
-    for i in disk.indices {
-      let sector = i >> 9
-      let at = i & 511
-      let value = at == 0 ? sector : at == 1 ? sector >> 8 : sector + at - 2
-      disk[i] = UInt8(truncatingIfNeeded: value)
-    }
     let geometry = DiskGeometry(cylinders: 4, heads: 16, sectors: 63)
     var configuration = MachineConfiguration()
     configuration.memoryMegabytes = 2
@@ -40,10 +46,16 @@ private final class TestMachine {
     // The ROMs wait by reading the timer: seconds of the guest at a tenth of the usual price.
     configuration.instructionsPerSecond = 10_000_000
     configuration.bios = LoadFile(path: name, bytes: make())
-    configuration.floppies[0] = MachineImage(floppy: floppy, name: "floppy")
-    configuration.disks[0] = MachineImage(
-      name: "disk", device: MemoryImage(bytes: disk, name: "disk"),
-      medium: .disk(physical: geometry, translated: geometry))
+    configuration.floppies[0] = MachineImage(floppy: Patterns.floppy, name: "floppy")
+    if name == "drives" {
+      configuration.floppies[1] = MachineImage(floppy: Patterns.floppyB, name: "floppy B")
+    }
+    for number in 0..<(name == "drives" ? 3 : 1) {
+      let image = MemoryImage(bytes: Patterns.disks[number], name: "disk")
+      configuration.disks[number] = MachineImage(
+        name: "disk \(number)", device: image,
+        medium: .disk(physical: geometry, translated: geometry))
+    }
     machine = try Machine(configuration)
     machine.debugOutput = { [unowned self] in text.unicodeScalars.append(Unicode.Scalar($0)) }
   }
