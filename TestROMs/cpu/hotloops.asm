@@ -514,6 +514,57 @@ hopEnd:
   EQ dword [es:PAGEA], 3000
   PTE_CR3 1, PAGEB + 7
 
+  ; ---- CR4.PSE under a loop: the same directory entry is a table (bit 7 ignored) or a page of 4 MiB
+  test dword [features], 1 << 3
+  jz near .noPSE
+  PTE_CR3 5, 0x400000 + 7
+  mov dword [es:TEST + 0x5000], PAGEB + 7
+  mov dword [es:PAGEB], 0x1111
+  mov dword [es:DIRECTORY + (TEST >> 20) + 4], 0x400087
+  mov ecx, 2000
+  xor edx, edx
+  mov eax, cr4
+  mov ebx, eax
+  or ebx, 0x10
+.pse:
+  mov cr4, eax
+  add edx, [es:TEST + 0x400000]
+  xchg eax, ebx
+  dec ecx
+  jnz .pse
+  and al, ~0x10
+  mov cr4, eax
+  ; bits the accesses set in the entry count: accessed, not dirty
+  EQ edx, (1000 * 0x1111 + 1000 * (PAGEB + 0x27)) & 0xFFFFFFFF
+  mov dword [es:DIRECTORY + (TEST >> 20) + 4], 0
+  mov eax, cr3
+  mov cr3, eax
+.noPSE:
+  ; CR4.PGE: turning it drops global pages, too
+  test dword [features], 1 << 13
+  jz near .noPGE
+  mov dword [es:PAGEA], 5
+  mov dword [es:PAGEB], 0x50000
+  mov ecx, 1000
+  xor edx, edx
+  mov eax, cr4
+  mov ebx, eax
+  or ebx, 0x80
+.pge:
+  mov cr4, ebx
+  mov dword [es:TABLE1], PAGEA + 0x107
+  mov cr4, eax
+  mov cr4, ebx
+  add edx, [es:TEST]
+  mov dword [es:TABLE1], PAGEB + 0x107
+  mov cr4, eax
+  add edx, [es:TEST]
+  dec ecx
+  jnz .pge
+  EQ edx, 1000 * 0x50005
+  PTE_CR3 0, PAGEA + 7
+.noPGE:
+
   ; ---- ring 3 does not get what ring 0 just used: the same loop, the same page
   mov dword [es:TABLE1], PAGEA + 3
   mov eax, cr3

@@ -1,12 +1,16 @@
-; Every combination of rights in directory and table entries, with CR0.WP, at CPL 0 and 3, for reads, writes, read-modify-writes, pushes and fetches;
-; in two orders without dropping translations in between, so that none may serve another privilege. Pages of 4 KiB and 4 MiB. Accessed and dirty
-; bits.
+; Every combination of rights in directory and table entries, with CR0.WP, at CPL 0 and 3, for reads, writes, read-modify-writes and fetches;
+; in two orders without dropping translations in between, so that none may serve another privilege. Pages of 4 KiB and 4 MiB,
+; with PAE of 4 KiB and 2 MiB. Accessed and dirty bits.
 ; Expected: PASS. A difference is told as entries, access, fault got and wanted (vector and error code, 0: none).
 ; Follows: Intel SDM volume 3, 4.6 (access rights), 4.7 (error codes), 4.8 (accessed and dirty).
 %include "common.inc"
 %include "pages.inc"
 
 %define FLATCODE 0x68
+%define PDPT 0x103000
+%define PAEDIR0 0x104000
+%define PAEDIR1 0x105000
+%define PAETABLE 0x106000
 %define TEST4M (TEST + 0x400000)
 
 ; accesses
@@ -40,7 +44,8 @@ test:
 
   ; ---- pages of 4 KiB: PDE and PTE of each kind
   mov dword [linear], TEST
-  mov dword [large], 0
+  mov dword [pdeAt], DIRECTORY + (TEST >> 20)
+  mov dword [pteAt], TABLE1
   mov dword [wp], 0
 .nextWP:
   mov dword [pde], 0
@@ -83,7 +88,8 @@ test:
   or al, 0x10
   mov cr4, eax
   mov dword [linear], TEST4M + PAGEA
-  mov dword [large], 1
+  mov dword [pdeAt], DIRECTORY + (TEST4M >> 20)
+  mov dword [pteAt], DIRECTORY + (TEST4M >> 20)
   mov dword [wp], 0
 .nextWP4:
   mov dword [pde], 0
@@ -107,6 +113,85 @@ test:
   cmp dword [wp], 2
   jne near .nextWP4
 .noPSE:
+
+  ; ---- PAE: pages of 4 KiB and 2 MiB
+  test dword [features], 1 << 6
+  jz near .noPAE
+  mov edi, PDPT
+  xor eax, eax
+  mov ecx, 0x4000 / 4
+  rep stosd
+  mov dword [es:PDPT], PAEDIR0 + 1
+  mov dword [es:PDPT + 8], PAEDIR1 + 1
+  mov dword [es:PAEDIR0], 0x87        ; the first 4 MiB one to one
+  mov dword [es:PAEDIR0 + 8], 0x200087
+  mov eax, cr0
+  and eax, 0x7FFEFFFF
+  mov cr0, eax
+  mov eax, PDPT
+  mov cr3, eax
+  mov eax, cr4
+  or al, 0x20
+  mov cr4, eax
+  mov eax, cr0
+  or eax, 0x80000000
+  mov cr0, eax
+  jmp .pae
+.pae:
+  mov dword [wp], 0
+.nextWPP:
+  mov dword [linear], TEST
+  mov dword [pdeAt], PAEDIR1
+  mov dword [pteAt], PAETABLE
+  mov dword [pde], 0
+.nextPDEP:
+  mov dword [pte], 0
+.nextPTEP:
+  mov dword [reverse], 0
+.nextOrderP:
+  mov eax, PAETABLE
+  or eax, [pde]
+  mov [es:PAEDIR1], eax
+  mov eax, PAGEA
+  or eax, [pte]
+  mov [es:PAETABLE], eax
+  mov eax, [pde]
+  and eax, [pte]
+  mov [rights], eax
+  call both
+  inc dword [reverse]
+  cmp dword [reverse], 2
+  jne .nextOrderP
+  inc dword [pte]
+  cmp dword [pte], 8
+  jne near .nextPTEP
+  inc dword [pde]
+  cmp dword [pde], 8
+  jne near .nextPDEP
+  mov dword [linear], TEST + 0x200000 + (PAGEA & 0x1FFFFF)
+  mov dword [pdeAt], PAEDIR1 + 8
+  mov dword [pteAt], PAEDIR1 + 8
+  mov dword [pde], 0
+.nextPDE2:
+  mov dword [reverse], 0
+.nextOrder2:
+  mov eax, 0x80 + (PAGEA & ~0x1FFFFF)
+  or eax, [pde]
+  mov [es:PAEDIR1 + 8], eax
+  mov eax, [pde]
+  mov [pte], eax
+  mov [rights], eax
+  call both
+  inc dword [reverse]
+  cmp dword [reverse], 2
+  jne .nextOrder2
+  inc dword [pde]
+  cmp dword [pde], 8
+  jne near .nextPDE2
+  inc dword [wp]
+  cmp dword [wp], 2
+  jne near .nextWPP
+.noPAE:
   cmp dword [differences], 0
   je .good
   WRONG
@@ -253,13 +338,10 @@ compare:
   cmp dword [wantVector], 0
   jne .faulted
   ; accessed everywhere, dirty after a write
-  mov eax, [es:DIRECTORY + (TEST >> 20)]
-  mov ecx, [es:TABLE1]
-  cmp dword [large], 0
-  je .small
-  mov eax, [es:DIRECTORY + (TEST4M >> 20)]
-  mov ecx, eax
-.small:
+  mov eax, [pdeAt]
+  mov eax, [es:eax]
+  mov ecx, [pteAt]
+  mov ecx, [es:ecx]
   and eax, ecx
   test al, 0x20
   jz .bad
@@ -327,7 +409,8 @@ note:
 
   align 4
 linear: dd 0
-large: dd 0
+pdeAt: dd 0
+pteAt: dd 0
 wp: dd 0
 pde: dd 0
 pte: dd 0
