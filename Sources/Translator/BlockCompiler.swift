@@ -41,7 +41,7 @@ struct Stub {
 /// Turns decoded blocks into host code.
 final class BlockCompiler {
   typealias H = Host64
-  let cpu: CPU
+  unowned(unsafe) let cpu: CPU
   let a: Assembler
   let flagInfo: FlagInformation
   let options: TranslatorOptions
