@@ -132,6 +132,17 @@ public final class PortBus {
     recentCount &+= 1
   }
 
+  /// Counts the accesses of a block transfer that went past `read` and `write`, so that the count does not depend on how the guest's
+  /// repetition was cut.
+  /// - Parameters:
+  ///   - value: shown for all of them.
+  ///   - count: how many, 0 or more.
+  public func noteBlock(_ port: UInt16, _ value: UInt32, width: Int, isWrite: Bool, count: Int) {
+    let shown = min(max(count, 0), 16)
+    recentCount &+= UInt64(max(count, 0) - shown)
+    for _ in 0..<shown { note(port, value, width, isWrite) }
+  }
+
   private func readParts(_ port: UInt16, _ width: Int) -> UInt32 {
     let index = Int(map[Int(port)])
     if index != 0, width <= slots[index].maxWidth {

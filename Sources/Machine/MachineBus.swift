@@ -44,6 +44,7 @@ final class MachineBus: SystemBus {
     if width == 1 { return 0 }
     for channel in channels where channel.commandBase == port {
       let words = channel.readData(into: buffer, count: count &* (width / 2))
+      ports.noteBlock(port, 0, width: width, isWrite: false, count: words / (width / 2))
       if width == 2 { return words }
       if words & 1 != 0 {
         // A dword at the end of a block is two words of which the second is beyond it.
@@ -61,6 +62,7 @@ final class MachineBus: SystemBus {
     if width == 1 { return 0 }
     for channel in channels where channel.commandBase == port {
       let words = channel.writeData(from: buffer, count: count &* (width / 2))
+      ports.noteBlock(port, 0, width: width, isWrite: true, count: words / (width / 2))
       if width == 2 { return words }
       if words & 1 != 0 {
         ports.write(
