@@ -105,6 +105,7 @@ extension CPU {
     tables.filled = saved.filled
     for (n, entry) in saved.filled.enumerated() {
       let page = Int(entry & 0xFFFFF)
+      if watching, isWatched(saved, n) { continue }
       let write = (saved.entries[4 * n + 1], saved.entries[4 * n + 3])
       tables.supervisorRead[page] = saved.entries[4 * n]
       tables.userRead[page] = saved.entries[4 * n + 2]
@@ -112,5 +113,16 @@ extension CPU {
       tables.supervisorWrite[page] = write.0 == 0 ? 0 : write.0 | Int.min
       tables.userWrite[page] = write.1 == 0 ? 0 : write.1 | Int.min
     }
+  }
+
+  /// Pages with watched bytes have no entries.
+  private func isWatched(_ saved: SavedTranslations, _ n: Int) -> Bool {
+    let linear = saved.filled[n] & 0xFFFFF
+    for entry in saved.entries[4 * n..<4 * n + 4] where entry != 0 {
+      let offset = entry &+ Int(linear) << 12 &- Int(bitPattern: memory.ram)
+      let physical = UInt32(truncatingIfNeeded: offset >> 12)
+      if isWatched(linearPage: linear, physicalPage: physical) { return true }
+    }
+    return false
   }
 }

@@ -63,7 +63,22 @@ public final class Machine {
   private let dmaMemory: MachineDMAMemory
   private let floppyDMA: MachineFloppyDMA
   private let shadow: [(address: UInt32, bytes: [UInt8])]
-  private var lastButtons: UInt8 = 0
+  var lastButtons: UInt8 = 0
+  /// The images in the drives, each behind what can undo its writes.
+  let floppyDisks: [MachineDisk?]
+  let hardDisks: [MachineDisk?]
+  /// What was or will be taken from outside when: of a replay, or of a run whose past can be gone back to.
+  var journal: Journal?
+  /// Writes the run down.
+  public internal(set) var recorder: RecordingWriter?
+  /// Of all RAM, once that was asked for.
+  var memoryHash: MemoryHash?
+  /// Goes back in time, where that was switched on.
+  public internal(set) var timeTravel: TimeTravel?
+  /// The past is run through again: nobody outside sees or hears it.
+  var isMuted = false
+  /// How much of the instruction count is idle time.
+  var idleInstructions: UInt64 = 0
 
   /// What a device asked of the run loop while an instruction was under way.
   enum Request: Equatable {
@@ -239,6 +254,8 @@ public final class Machine {
       devices.append(exit)
     }
     self.devices = devices
+    floppyDisks = configuration.floppies.map { $0.map { MachineDisk($0.device, name: $0.name) } }
+    hardDisks = configuration.disks.map { $0.map { MachineDisk($0.device, name: $0.name) } }
 
     // Wires.
     bus.channels = channels
@@ -251,9 +268,13 @@ public final class Machine {
     }
     clock.deadlineMovedEarlier = { [unowned self] in self.updateDeadline() }
     for (index, uart) in serial.enumerated() {
-      uart.transmit = { [unowned self] in self.serialOutput(index, $0) }
+      uart.transmit = { [unowned self] in
+        if !self.isMuted { self.serialOutput(index, $0) }
+      }
     }
-    for console in consoles { console.sink = { [unowned self] in self.debugOutput($0) } }
+    for console in consoles {
+      console.sink = { [unowned self] in if !self.isMuted { self.debugOutput($0) } }
+    }
     try insertMedia()
     loadShadow()
     cpu.a20 = gate.output.level
@@ -282,16 +303,16 @@ public final class Machine {
 
   private func insertMedia() throws {
     for (index, image) in configuration.floppies.enumerated() {
-      guard let image else { continue }
+      guard let image, let disk = floppyDisks[index] else { continue }
       guard case .floppy(let format) = image.medium else {
         throw ConfigurationError(
           "\(image.name): is a hard disk image and does not go into a floppy drive")
       }
       try floppyController.insert(
-        drive: index, medium: FloppyMedium(image: image.device, format: format))
+        drive: index, medium: FloppyMedium(image: disk, format: format))
     }
     for (index, image) in configuration.disks.enumerated() {
-      guard let image else { continue }
+      guard let image, let disk = hardDisks[index] else { continue }
       let geometry: DiskGeometry
       switch image.medium {
       case .disk(let physical, _): geometry = physical
@@ -299,7 +320,7 @@ public final class Machine {
       }
       channels[index / 2].attach(
         drive: index & 1,
-        ATADisk(image: image.device, geometry: geometry, serial: "AP0000000\(index + 1)"))
+        ATADisk(image: disk, geometry: geometry, serial: "AP0000000\(index + 1)"))
     }
   }
 
@@ -331,9 +352,17 @@ public final class Machine {
 
   /// Takes input: from here on it is part of the run.
   func take(_ event: MachineInput) {
+    let count = cpu.instructionCount
     if configuration.recordsInput {
-      inputLog.append(LoggedInput(instruction: cpu.instructionCount, input: event))
+      inputLog.append(LoggedInput(instruction: count, input: event))
     }
+    journal?.add(event, at: count)
+    recorder?.add(event, at: count, check: processorCheck)
+    apply(event)
+  }
+
+  /// Lets the guest have what came from outside, now or in the run that is repeated.
+  func apply(_ event: MachineInput) {
     switch event {
     case .key(let usage, let down):
       if let key = KeyUsage.key(usage) { keyboardController.keyboard.key(key, down: down) }
@@ -355,6 +384,10 @@ public final class Machine {
       for byte in bytes { serial[port].receive(byte) }
     case .rate(let rate):
       clock.setInstructionsPerSecond(min(max(rate, 1_000), 100_000_000_000))
+    case .strokes(let strokes):
+      typist.type(strokes)
+    case .reset(let kind):
+      reset(kind)
     }
   }
 

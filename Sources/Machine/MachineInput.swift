@@ -3,6 +3,7 @@
 // Owns: the kinds of input, the queue between threads, the log of what was taken when. Must not know: devices.
 // Together with the configuration and the images the log determines a run: nothing else from outside may influence a guest.
 
+import Chipset
 import Host
 import Synchronization
 
@@ -18,6 +19,10 @@ public enum MachineInput: Equatable, Sendable {
   case serial(port: Int, bytes: [UInt8])
   /// Another number of instructions for each virtual second.
   case rate(UInt64)
+  /// Keystrokes to be typed.
+  case strokes([KeyStroke])
+  /// The reset button, or a reset of the processor alone.
+  case reset(ResetRequest)
 }
 
 /// Input with the number of instructions that were retired when it was taken.
@@ -58,7 +63,15 @@ public final class InputQueue: @unchecked Sendable {
         while serialBytes > InputQueue.serialLimit, stop == nil { condition.wait() }
         serialBytes += bytes.count
       }
-      events.append(input)
+      if case .mouse(let dx, let dy, let wheel, let buttons) = input,
+        case .mouse(let x, let y, let z, buttons) = events.last
+      {
+        // Movement that still waits is one movement.
+        events[events.count - 1] = .mouse(
+          dx: x &+ dx, dy: y &+ dy, wheel: z &+ wheel, buttons: buttons)
+      } else {
+        events.append(input)
+      }
       pending.store(true, ordering: .releasing)
     }
     condition.broadcast()

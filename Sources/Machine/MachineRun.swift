@@ -8,7 +8,7 @@ import CPU
 import Host
 
 /// Why a run ended.
-public enum StopReason: Equatable, Sendable {
+public indirect enum StopReason: Equatable, Sendable {
   /// The number of instructions that was given is reached.
   case instructionLimit
   /// The guest turned the machine off.
@@ -29,6 +29,10 @@ public enum StopReason: Equatable, Sendable {
   case enginesDiffer(String)
   /// A debugger's breakpoint, watchpoint or event (`CPU.debugConditions`). Running again goes on from there.
   case debug(RunExit)
+  /// The replayed recording ends here; nil: its file was cut off, this is the last that it tells.
+  case recordingEnd(StopReason?)
+  /// The replay is not what was recorded: in one line where and what.
+  case replayDiffers(String)
 }
 
 extension Machine {
@@ -44,35 +48,68 @@ extension Machine {
   }
 
   /// Runs until something ends it.
+  ///
+  /// At one count of retired instructions the order is always the same, so that a recorded run can be repeated: due events and what
+  /// devices asked for, then each input followed by what it made due.
   /// - Parameter instructions: the number of retired instructions, counted from power-on, at which to stop exactly.
   public func run(untilInstruction limit: UInt64 = UInt64.max) -> StopReason {
-    var nextLook = script == nil ? VirtualClock.never : nextScriptTime()
+    var nextLook = VirtualClock.never
+    var looks = false
     var lastFlush = HostClock.nanoseconds()
-    defer { flushOutput() }
+    defer {
+      if !isMuted { flushOutput() }
+      if isMuted { _ = pit.speaker.drain(until: clock.now) }
+      isMuted = false
+      if let journal { journal.frontier = max(journal.frontier, cpu.instructionCount) }
+    }
     while true {
-      if takesInput && (input.hasPending || input.hasBlocked) {
-        if let stop = input.stopReason { return .host(stop) }
-        for event in input.take(room: roomForInput) { take(event) }
+      if takesInput, input.hasPending, let stop = input.stopReason { return .host(stop) }
+      if let stop = settle(limit) { return stop }
+      // Where something from the journal happens or it ends.
+      var bound = limit
+      var replays = false
+      if let journal {
+        if let stop = follow(journal, limit) { return stop }
+        replays = journal.replays(at: cpu.instructionCount)
+        isMuted = cpu.instructionCount < journal.frontier
+        if replays { bound = min(limit, journal.nextStop(after: cpu.instructionCount)) }
       }
-      clock.runDueEvents()
-      if let stop = carryOutRequests() { return ended(stop, limit: limit) }
-      if let script, clock.now >= nextLook {
-        script.advance(self)
-        if script.isFinished && script.endsRun { return .expectationMet }
-        nextLook = script.isFinished ? VirtualClock.never : nextScriptTime()
+      if replays {
+        looks = false
+        nextLook = VirtualClock.never
+        if !isMuted && input.hasPending { _ = input.take { _ in Int.max } }
+      } else {
+        if let stop = takeInput(limit) { return stop }
+        if let script {
+          if looks && clock.now >= nextLook {
+            script.advance(self)
+            if script.isFinished && script.endsRun { return .expectationMet }
+            if let stop = settle(limit) { return stop }
+          }
+          if !looks || clock.now >= nextLook {
+            nextLook = script.isFinished ? VirtualClock.never : nextScriptTime()
+            looks = true
+          }
+        }
       }
       let count = cpu.instructionCount
       if count >= limit { return .instructionLimit }
+      if !isMuted {
+        timeTravel?.considerSnapshot()
+        if !replays { recorder?.considerCheckpoint(self) }
+      }
 
       // The next place where anybody but the guest has something to do.
       let now = clock.now
       var end = clock.instruction(atNanoseconds: min(now &+ Machine.slice, nextLook))
-      end = min(max(end, count &+ 1), limit)
+      end = min(max(end, count &+ 1), bound)
       sliceEnd = end
       updateDeadline()
-      let before = pacer.adaptsRate ? HostClock.nanoseconds() : 0
+      let adapts = pacer.adaptsRate && !replays
+      let before = adapts ? HostClock.nanoseconds() : 0
       let exit = cpu.run()
-      if pacer.adaptsRate {
+      // What a guest that mostly sleeps takes says little of what the host can do.
+      if adapts && exit != .halted {
         let ran = cpu.instructionCount &- count
         if let rate = pacer.ran(
           instructions: ran, nanoseconds: HostClock.nanoseconds() &- before,
@@ -82,7 +119,9 @@ extension Machine {
         }
       }
       if exit == .halted {
-        if let stop = idle(limit: limit, nextLook: nextLook) { return stop }
+        if let stop = idle(bound: bound, limit: limit, nextLook: nextLook, replays: replays) {
+          return stop
+        }
       } else if exit == .shutdown {
         // Programs for the 286 leave protected mode by a triple fault; the shutdown byte tells the BIOS where to go on.
         if cmos[0x0F] != 0 {
@@ -95,7 +134,7 @@ extension Machine {
       } else if exit != .deadline && exit != .stopRequested {
         return .debug(exit)
       }
-      pace(&lastFlush)
+      if !isMuted { pace(&lastFlush) }
     }
   }
 
@@ -106,25 +145,77 @@ extension Machine {
     return clock.now >= Machine.firstSerialInput ? serial[port].inputRoom : 0
   }
 
+  /// Runs what is due and does what devices asked for.
+  private func settle(_ limit: UInt64) -> StopReason? {
+    clock.runDueEvents()
+    return carryOutRequests().map { ended($0, limit: limit) }
+  }
+
+  /// Lets in what waits outside.
+  private func takeInput(_ limit: UInt64) -> StopReason? {
+    guard takesInput, input.hasPending || input.hasBlocked else { return nil }
+    for event in input.take(room: roomForInput) {
+      take(event)
+      if let stop = settle(limit) { return stop }
+    }
+    return nil
+  }
+
+  /// Lets in what the journal has for this instruction.
+  private func follow(_ journal: Journal, _ limit: UInt64) -> StopReason? {
+    while let entry = journal.next, entry.instruction <= cpu.instructionCount {
+      if let difference = journal.check(entry, self) { return .replayDiffers(difference) }
+      switch entry.event {
+      case .input(let input, _):
+        journal.advance()
+        apply(input)
+        if let stop = settle(limit) { return stop }
+      case .checkpoint: journal.advance()
+      case .change:
+        journal.advance()
+        if timeTravel?.repeatChange(cursor: journal.cursor) != true {
+          return .replayDiffers(
+            "the change at instruction \(entry.instruction) is not known any more")
+        }
+      // Not passed: asked again, it is the end again.
+      case .end(let stop, _): return .recordingEnd(stop)
+      }
+    }
+    return journal.isReplay && journal.next == nil ? .recordingEnd(nil) : nil
+  }
+
   private func nextScriptTime() -> UInt64 {
     (clock.now / Script.interval &+ 1) &* Script.interval
   }
 
   /// The guest has ended by itself: what it sent last still leaves the serial ports, and may be what a script waits for.
-  private func ended(_ stop: StopReason, limit: UInt64) -> StopReason {
+  private func ended(_ stop: StopReason, limit wanted: UInt64) -> StopReason {
+    let limit = min(wanted, journal?.end ?? UInt64.max)
     let enough = clock.now &+ 1_000_000_000
     while serial.contains(where: { !$0.isTransmitterIdle }), clock.nextDeadline < enough {
       let next = clock.instruction(atNanoseconds: clock.nextDeadline)
       if next > limit { break }
-      if next > cpu.instructionCount { cpu.advanceIdle(to: next) }
+      if next > cpu.instructionCount { sleep(until: next) }
       clock.runDueEvents()
     }
     requests = []
-    if let script, stop == .halted || stop == .powerOff {
-      script.advance(self)
+    if let script, stop == .halted || stop == .powerOff, journal?.isReplay != true {
+      script.advance(self, types: false)
       if script.isFinished && script.endsRun { return .expectationMet }
     }
-    return stop
+    return replayed(stop)
+  }
+
+  /// The guest ended a run by itself: when it is a replay, the recording must end the same way.
+  private func replayed(_ stop: StopReason) -> StopReason {
+    guard let journal, journal.isReplay else { return stop }
+    return journal.checkEnd(self).map { .replayDiffers($0) } ?? stop
+  }
+
+  /// Time passes without instructions.
+  private func sleep(until count: UInt64) {
+    idleInstructions &+= count &- cpu.instructionCount
+    cpu.advanceIdle(to: count)
   }
 
   /// What devices asked for during the last instructions.
@@ -140,11 +231,13 @@ extension Machine {
   }
 
   /// The processor waits for an interrupt: time passes without instructions.
-  private func idle(limit: UInt64, nextLook: UInt64) -> StopReason? {
+  private func idle(bound: UInt64, limit: UInt64, nextLook: UInt64, replays: Bool) -> StopReason? {
     let canWake =
       cpu.s.pointee.eflags & EFLAGS.if != 0
       || (localAPIC?.turnsRequestsIntoNMI ?? false) && !cpu.s.pointee.nmiBlocked
-    if !canWake {
+    if replays {
+      // Whether anything can still come is known.
+    } else if !canWake {
       // Only a reset by the user could go on from here.
       if !input.canReceive || pacer.speed == .max { return ended(.halted, limit: limit) }
     } else if clock.nextDeadline == VirtualClock.never && nextLook == VirtualClock.never {
@@ -153,13 +246,14 @@ extension Machine {
       } else if limit == UInt64.max {
         flushOutput()
         betweenSlices?()
+        recorder?.flush()
         input.wait(nanoseconds: 50_000_000)
         return nil
       }
     }
     var target = min(
-      limit, clock.instruction(atNanoseconds: min(clock.nextDeadline, nextLook)))
-    if case .factor = pacer.speed {
+      bound, clock.instruction(atNanoseconds: min(clock.nextDeadline, nextLook)))
+    if case .factor = pacer.speed, !isMuted {
       // Input may come at any moment: no more than a slice at once, but the host sleeps through all of it.
       let slice = clock.instruction(atNanoseconds: clock.now &+ 10 &* Machine.slice)
       target = min(target, slice)
@@ -168,10 +262,11 @@ extension Machine {
       if delay > 0 {
         flushOutput()
         betweenSlices?()
+        recorder?.flush()
         let start = HostClock.nanoseconds()
         input.wait(nanoseconds: delay)
         let slept = HostClock.nanoseconds() &- start
-        if slept < delay && input.hasPending {
+        if slept < delay && input.hasPending && !replays {
           // Woken early: the guest has slept as long as the host has.
           let passed = clock.nanoseconds(atInstruction: target) &- clock.now
           let share = UInt64(Double(passed) * Double(slept) / Double(delay))
@@ -181,7 +276,7 @@ extension Machine {
     } else if target == UInt64.max {
       target = clock.instruction(atNanoseconds: clock.now &+ Machine.slice)
     }
-    if target > cpu.instructionCount { cpu.advanceIdle(to: target) }
+    if target > cpu.instructionCount { sleep(until: target) }
     return nil
   }
 
@@ -193,6 +288,7 @@ extension Machine {
       if delay > 2_000_000 {
         flushOutput()
         betweenSlices?()
+        recorder?.flush()
         input.wait(nanoseconds: delay)
         return
       }
@@ -202,6 +298,7 @@ extension Machine {
       lastFlush = host
       flushOutput()
       betweenSlices?()
+      recorder?.flush()
     }
   }
 }

@@ -270,10 +270,7 @@ extension Machine {
         throw reader.error("the contents of page \(page) are damaged")
       }
       bytes.withUnsafeBytes {
-        memory.copyIn(page &* UInt32(Machine.pageSize), from: $0)
-        // Pages beneath ROM and devices are not reached by bus masters.
-        (memory.ram + Int(page) * Machine.pageSize).copyMemory(
-          from: $0.baseAddress!, byteCount: Machine.pageSize)
+        memory.setPage(Int(page), $0.baseAddress!)
       }
       next = page + 1
     }

@@ -62,14 +62,16 @@ public final class Script {
   }
 
   /// Goes on as far as possible.
-  func advance(_ machine: Machine) {
+  /// - Parameter types: false when the guest has ended and takes no more keys.
+  func advance(_ machine: Machine, types: Bool = true) {
     while done < steps.count {
       switch steps[done] {
       case .type(let strokes, _):
         if !typing {
+          if !types { return }
           if machine.clock.now < Script.firstKey { return }
           typing = true
-          if let typed { typed(strokes) } else { machine.typist.type(strokes) }
+          if let typed { typed(strokes) } else { machine.take(.strokes(strokes)) }
         }
         if !machine.typist.isIdle { return }
         typing = false

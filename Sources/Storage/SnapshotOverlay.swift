@@ -14,6 +14,8 @@ public final class SnapshotOverlay: BlockDevice {
   /// Slots in chunks, so that growing never copies what is there.
   private var chunks: [UnsafeMutableRawPointer] = []
   private static let slotsInChunk = 128
+  /// Slots of sectors that were forgotten.
+  private var free: [Int] = []
 
   /// - Parameter isReadOnly: a write-protected medium stays protected even though nothing would be damaged.
   public init(base: any BlockDevice, isReadOnly: Bool = false) {
@@ -61,8 +63,20 @@ public final class SnapshotOverlay: BlockDevice {
   /// Forgets everything written: the contents are the base's again.
   public func discard() {
     slots = [:]
+    free = []
     for chunk in chunks { chunk.deallocate() }
     chunks = []
+  }
+
+  /// Whether a sector has been written.
+  public func isWritten(_ sector: UInt64) -> Bool { slots[sector] != nil }
+
+  /// The sectors that have been written, ascending.
+  public var writtenSectorNumbers: [UInt64] { slots.keys.sorted() }
+
+  /// Forgets what was written to one sector: it is the base's again.
+  public func forget(_ sector: UInt64) {
+    if let slot = slots.removeValue(forKey: sector) { free.append(slot) }
   }
 
   private func address(_ slot: Int) -> UnsafeMutableRawPointer {
@@ -74,7 +88,7 @@ public final class SnapshotOverlay: BlockDevice {
     if let known = slots[sector] {
       slot = known
     } else {
-      slot = slots.count
+      slot = free.popLast() ?? slots.count
       if slot / SnapshotOverlay.slotsInChunk == chunks.count {
         chunks.append(
           UnsafeMutableRawPointer.allocate(

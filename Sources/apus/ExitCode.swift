@@ -20,6 +20,8 @@ enum ApusExit: Equatable {
   case notMet
   /// The engines of `--engine lockstep` differ.
   case enginesDiffer
+  /// A replay was not what had been recorded.
+  case replayDiffers
   /// Bad usage, or an input file that cannot be used.
   case usage
   /// The host refused something.
@@ -37,6 +39,7 @@ enum ApusExit: Equatable {
     case .unimplemented: 8
     case .notMet: 10
     case .enginesDiffer: 12
+    case .replayDiffers: 14
     case .usage: 64
     case .host: 74
     case .signal(let number): (128 + number) & ~1
@@ -55,6 +58,7 @@ enum ApusExit: Equatable {
       8    something that is not implemented yet
       10   the guest ended before the text of an --expect showed
       12   the two engines of --engine lockstep differ
+      14   a --replay differs from its recording
       64   bad usage, or an image or other file that cannot be used
       74   the host refused something (memory, a port, a window, a file)
       130  Ctrl-C (142: another signal that ends)

@@ -4,6 +4,7 @@
 // QEMU's short forms are names of the same options.
 
 import ArgumentParser
+import Machine
 import Translator
 
 /// Text with its place among all texts of the command line.
@@ -35,7 +36,7 @@ struct ApusOptions: ParsableCommand {
 
       \(ApusExit.help)
       """,
-    version: "apus 0.1.0")
+    version: "apus \(ApusVersion.text)")
 
   @Argument(help: ArgumentHelp("Disk images.", valueName: "image"))
   var images: [String] = []
@@ -223,4 +224,19 @@ struct ApusOptions: ParsableCommand {
     name: .customLong("load-state"),
     help: ArgumentHelp("Continue from a saved state, given the same machine.", valueName: "file"))
   var loadState: String?
+
+  // MARK: Record and replay
+
+  @Option(
+    name: .customLong("record"),
+    help: ArgumentHelp(
+      "Write down everything that comes from outside (keys, mouse, serial input, ...), to repeat the run.",
+      valueName: "file"))
+  var record: String?
+  @Option(
+    name: .customLong("replay"),
+    help: ArgumentHelp(
+      "Repeat a recorded run to the byte, given the same machine and images; images are not written.",
+      valueName: "file"))
+  var replay: String?
 }

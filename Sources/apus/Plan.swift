@@ -30,6 +30,9 @@ struct Plan {
   var dumpBlocks: [UInt32] = []
   var saveState: String?
   var loadState: LoadFile?
+  var record: String?
+  /// The recording to be repeated, and its file's name.
+  var replay: (recording: Recording, path: String)?
   /// Lines for --explain.
   var explanations: [String] = []
   /// Lines the user should hear.
@@ -44,6 +47,7 @@ struct Plan {
     try readTime(options)
     try readOutside(options)
     try readSteps(options)
+    try readRecording(options)
     try checkOutputs(options)
     try readKernel(options)
     try openImages(options)
@@ -233,6 +237,38 @@ struct Plan {
     self.steps = steps.sorted { $0.0 < $1.0 }.map(\.1)
   }
 
+  /// What a replay repeats is not to be given again: time and everything that comes from outside.
+  private mutating func readRecording(_ options: ApusOptions) throws {
+    record = options.record
+    guard let path = options.replay else { return }
+    if record != nil { throw Failure.usage("--record and --replay contradict each other") }
+    if !steps.isEmpty {
+      throw Failure.usage("--replay brings its own keys; --type and --expect have no place in it")
+    }
+    if options.cpuSpeed != nil {
+      throw Failure.usage("--replay brings its own CPU speed; --cpu-speed has no place in it")
+    }
+    do {
+      let recording = try Recording(try Plan.read(path, limit: 4 << 30).bytes)
+      configuration.initialTime = recording.initialTime
+      if recording.firstInstruction == 0 {
+        configuration.instructionsPerSecond = recording.instructionsPerSecond
+      }
+      adaptsRate = false
+      if recording.cutAt != nil {
+        warnings.append(
+          "\(path): the recording was cut off; it is repeated up to its last event, at instruction "
+            + "\(recording.lastInstruction)")
+      }
+      explanations.append(
+        "\(path): \(recording.inputCount) inputs, \(recording.lastInstruction) instructions")
+      explanations += recording.notes.map { "  \($0)" }
+      replay = (recording, path)
+    } catch let error as RecordingError {
+      throw Failure.usage("\(path): \(error)")
+    }
+  }
+
   // MARK: Files
 
   /// Output files must be possible and must not be input.
@@ -244,13 +280,14 @@ struct Plan {
     ] {
       if let path { inputs.append(("an image", path)) }
     }
-    for path in [options.bios, options.kernel, options.loadState] {
+    for path in [options.bios, options.kernel, options.loadState, options.replay] {
       if let path { inputs.append(("input", path)) }
     }
     inputs += options.initrd.map { ("input", $0) }
     var outputs: [(String, String)] = []
     if let path = screenshot { outputs.append(("--screenshot", path)) }
     if let path = saveState { outputs.append(("--save-state", path)) }
+    if let path = record { outputs.append(("--record", path)) }
     if let path = debugConsole, path != "-" { outputs.append(("--debug-console", path)) }
     for case .file(let path) in serial { outputs.append(("--serial", path)) }
     for (index, (option, path)) in outputs.enumerated() {
@@ -321,7 +358,8 @@ struct Plan {
       }
       paths.append(path)
       do {
-        return try ImageOpener.open(path: path, kind: kind, snapshot: options.snapshot)
+        return try ImageOpener.open(
+          path: path, kind: kind, snapshot: options.snapshot || options.replay != nil)
       } catch {
         throw Failure.usage("\(error)")
       }

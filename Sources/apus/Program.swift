@@ -88,6 +88,25 @@ final class Session: @unchecked Sendable {
     }
     machine.pacer.speed = plan.speed
     machine.pacer.adaptsRate = plan.adaptsRate
+    try startRecordingOrReplay()
+  }
+
+  private func startRecordingOrReplay() throws {
+    if let (recording, path) = plan.replay {
+      do { try machine.startReplay(recording) } catch { throw Failure.usage("\(path): \(error)") }
+    }
+    guard let path = plan.record else { return }
+    for image in plan.images where image.overlay == nil && !image.device.isReadOnly {
+      ApusProgram.say([
+        "apus: \(image.path): is written while it is recorded: a replay needs it as it is now (keep a copy, or use "
+          + "--snapshot)"
+      ])
+    }
+    var notes = plan.images.map { (key: "image", value: $0.path) }
+    notes.append(("command line", CommandLine.arguments.joined(separator: " ")))
+    do { try machine.startRecording(to: .file(path), notes: notes) } catch {
+      throw Failure.host("\(path): \(error)")
+    }
   }
 
   // MARK: Connections
@@ -151,6 +170,7 @@ final class Session: @unchecked Sendable {
       try runInWindow()
     }
     let seconds = Double(HostClock.nanoseconds() &- start) / 1e9
+    machine.finishRecording(stop ?? .host(.user))
     let outcome = Outcome(stop ?? .host(.user), plan: plan, script: script)
     let failure = writeResults()
     for channel in channels { channel?.close() }
@@ -223,7 +243,11 @@ final class Session: @unchecked Sendable {
         }
       }
     }
+    if let travel = machine.timeTravel { attempt("") { try travel.commitDisks() } }
     for image in plan.images { attempt("") { try image.device.flush() } }
+    if let path = plan.record, let error = machine.recorder?.failure {
+      attempt(path) { throw error }
+    }
     if let path = plan.screenshot {
       attempt(path) { try HostFiles.writeAtomically(path, PNG.encode(machine.screenshot())) }
     }

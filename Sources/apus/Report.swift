@@ -90,6 +90,18 @@ struct Outcome {
     case .enginesDiffer(let text):
       (exit, reason, message) = (.enginesDiffer, "engines-differ", text)
     case .debug: (exit, reason, message) = (.success, "debugger", "stopped for a debugger")
+    case .recordingEnd(let recorded):
+      switch recorded {
+      case .shutdown?, .unimplemented?, .halted?, .powerOff?, .guestExit?:
+        self = Outcome(recorded!, plan: plan, script: nil)
+      case nil:
+        (exit, reason, message) = (.success, "recording-end", "the recording was cut off here")
+      default:
+        (exit, reason, message) = (.success, "recording-end", "the recording ends here")
+      }
+    case .replayDiffers(let what):
+      (exit, reason, message) = (.replayDiffers, "replay-differs", what)
+      showsProcessor = true
     case .host(.user): (exit, reason, message) = (.success, "user", nil)
     case .host(.timeout):
       (exit, reason) = (.timeout, "timeout")

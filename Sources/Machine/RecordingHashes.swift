@@ -1,0 +1,184 @@
+// What a recording says of a machine: what identifies the run, and hashes of its parts along the way.
+//
+// Owns: which parts there are and how they are hashed. Must not know: the recording's format.
+
+import Bus
+import CPU
+import Chipset
+import FirmwareImages
+import State
+import Storage
+
+/// The version of the emulator.
+public enum ApusVersion {
+  /// As `apus --version` shows it.
+  public static let text = "0.1.0"
+}
+
+/// A hash of all RAM that is kept up to date by the pages that were written.
+final class MemoryHash {
+  private var pages: [UInt64]
+  private(set) var value: UInt64 = 0
+
+  init(_ cpu: CPU) {
+    // Memory starts as zeros, and every write since then has marked its page.
+    pages = [UInt64](repeating: 0, count: cpu.memory.pageCount)
+    update(cpu)
+  }
+
+  /// Takes in what was written since the last time.
+  func update(_ cpu: CPU) {
+    let memory = cpu.memory
+    cpu.takeWrittenPages(.hashes) { page in
+      var hash = StateHash()
+      hash.add(UInt64(page))
+      hash.add(memory.page(page))
+      value = value &- pages[page] &+ hash.value
+      pages[page] = hash.value
+    }
+  }
+}
+
+extension Machine {
+  /// The names of the parts of `checkpoint`.
+  var partNames: [String] { ["clock", "cpu"] + devices.map(\.stateName) }
+
+  /// The state of one part as bytes, a section.
+  func savePart(_ index: Int) -> [UInt8] {
+    var writer = StateWriter()
+    switch index {
+    case 0: writer.section("clock", version: 1) { clock.save(to: &$0) }
+    case 1: writer.section("cpu", version: CPU.stateVersion) { cpu.save(to: &$0) }
+    default:
+      let device = devices[index - 2]
+      writer.section(device.stateName, version: device.stateVersion) { device.save(to: &$0) }
+    }
+    return writer.bytes
+  }
+
+  /// Puts one part back.
+  func restorePart(_ index: Int, _ bytes: [UInt8]) throws(StateError) {
+    var reader = StateReader(bytes)
+    switch index {
+    case 0:
+      try reader.section("clock", versions: 1...1) { (reader, _) throws(StateError) in
+        try clock.restore(from: &reader)
+      }
+    case 1:
+      try reader.section("cpu", versions: 1...CPU.stateVersion) {
+        (reader, version) throws(StateError) in
+        try cpu.restore(from: &reader, version: version)
+      }
+    default:
+      let device = devices[index - 2]
+      try reader.section(device.stateName, versions: 1...device.stateVersion) {
+        (reader, version) throws(StateError) in
+        try device.restore(from: &reader, version: version)
+      }
+    }
+  }
+
+  /// Hashes of everything. The guest is not affected.
+  func checkpoint() -> Checkpoint {
+    var checkpoint = Checkpoint()
+    for index in 0..<devices.count + 2 {
+      var hash = StateHash()
+      savePart(index).withUnsafeBytes { hash.add($0) }
+      checkpoint.parts.append(UInt32(truncatingIfNeeded: hash.value ^ hash.value >> 32))
+    }
+    let memoryHash = memoryHash ?? MemoryHash(cpu)
+    self.memoryHash = memoryHash
+    memoryHash.update(cpu)
+    checkpoint.memory = memoryHash.value
+    var writes = StateHash()
+    for disk in disks { writes.add(disk.writeHash) }
+    checkpoint.diskWrites = writes.value
+    checkpoint.cs = cpu[segment: SegmentRegister.cs].selector
+    checkpoint.eip = cpu.currentEIP
+    return checkpoint
+  }
+
+  /// A short hash of the processor's registers.
+  var processorCheck: UInt16 {
+    var hash = StateHash()
+    for n in 0..<8 { hash.add(UInt64(cpu[n])) }
+    hash.add(UInt64(cpu.currentEIP))
+    hash.add(UInt64(cpu[segment: SegmentRegister.cs].base))
+    let value = hash.value ^ hash.value >> 32
+    return UInt16(truncatingIfNeeded: value ^ value >> 16)
+  }
+
+  /// The images in the drives.
+  var disks: [MachineDisk] { (floppyDisks + hardDisks).compactMap { $0 } }
+
+  /// Instructions that were executed; the count without the time the processor slept.
+  var executedInstructions: UInt64 { cpu.instructionCount &- idleInstructions }
+
+  // MARK: What a run depends on
+
+  /// Names and values that a replay must have the same.
+  func recordingIdentity() throws(StorageError) -> [(key: String, value: String)] {
+    func identity(_ bytes: [UInt8]) -> String {
+      var hash = StateHash()
+      bytes.withUnsafeBytes { hash.add($0) }
+      return "\(bytes.count) bytes, hash \(String(hash.value, radix: 16))"
+    }
+    var list: [(key: String, value: String)] = [
+      ("apus", ApusVersion.text), ("memory", "\(configuration.memoryMegabytes) MB"),
+      ("cpu", configuration.cpu.name), ("serial ports", "\(serial.count)"),
+      ("bios", identity(configuration.bios?.bytes ?? FirmwareImages.bios)),
+      ("vga bios", identity(FirmwareImages.vgaBIOS)),
+      ("boot order", configuration.bootOrder.map(\.rawValue).joined()),
+      ("reset on triple fault", configuration.resetsOnTripleFault ? "yes" : "no"),
+      ("exit port", configuration.exitPort.map { hexText(UInt64($0)) } ?? "none"),
+    ]
+    for (index, rom) in configuration.roms.enumerated() {
+      list.append(
+        ("rom \(index + 1)", "\(identity(rom.file.bytes)) at \(hexText(UInt64(rom.address)))"))
+    }
+    if let kernel = configuration.kernel {
+      list.append(("kernel", identity(kernel.kernel.bytes)))
+      list.append(("kernel command line", "'\(kernel.commandLine)'"))
+      if let initrd = kernel.initrd { list.append(("initrd", identity(initrd.bytes))) }
+      for (index, module) in kernel.modules.enumerated() {
+        list.append(
+          ("module \(index + 1)", "\(identity(module.file.bytes)) '\(module.commandLine)'"))
+      }
+    }
+    for (kind, images) in [("floppy", floppyDisks), ("disk", hardDisks)] {
+      for (index, disk) in images.enumerated() {
+        guard let disk else { continue }
+        let access = disk.isReadOnly ? ", write-protected" : ""
+        list.append(
+          ("\(kind) \(index + 1)", "\(disk.sectorCount) sectors\(access), \(try contents(disk))"))
+      }
+    }
+    return list
+  }
+
+  /// A hash of an image. Of very large ones only parts are read.
+  private func contents(_ disk: MachineDisk) throws(StorageError) -> String {
+    let piece: UInt64 = 2048
+    let whole: UInt64 = 1 << 20
+    let pieces = (disk.sectorCount &+ piece &- 1) / piece
+    // Every piece of the first 512 MB, then one in 64.
+    var hash = StateHash()
+    var buffer = [UInt8](repeating: 0, count: Int(piece) * 512)
+    var failure: StorageError?
+    for number in 0..<pieces {
+      let sector = number &* piece
+      if sector >= whole && number % 64 != 0 && number != pieces - 1 { continue }
+      let count = Int(min(piece, disk.sectorCount &- sector)) * 512
+      buffer.withUnsafeMutableBytes { bytes in
+        let part = UnsafeMutableRawBufferPointer(rebasing: bytes[..<count])
+        do throws(StorageError) { try disk.read(sector: sector, into: part) } catch {
+          failure = error
+          return
+        }
+        hash.add(UnsafeRawBufferPointer(part))
+      }
+      if let failure { throw failure }
+    }
+    return "hash \(String(hash.value, radix: 16))"
+  }
+}

@@ -1,0 +1,156 @@
+// An image in a drive as the machine holds it: passes everything through, and can undo what was written since a time.
+//
+// Owns: which sectors were written, what they held before, a running hash of all writes. Must not know: controllers, files.
+// While writes are kept undoable an image file is not written: its sectors gather in memory until `commit`.
+
+import State
+import Storage
+
+/// A disk whose writes can be undone.
+final class MachineDisk: BlockDevice {
+  /// The name for messages.
+  let name: String
+  /// What was put into the drive.
+  let original: any BlockDevice
+  private var target: any BlockDevice
+  /// Of every write so far: which sectors, which bytes.
+  var writeHash: UInt64 = 0
+
+  /// Whether writes can be undone.
+  private(set) var isTracking = false
+  /// Written since they were last taken.
+  private var written = Set<UInt64>()
+  /// What sectors held before their first write since tracking began; nil: nothing above the image.
+  private var before: [UInt64: [UInt8]?] = [:]
+  /// The layer that keeps writes off an image file, or nil.
+  private var layer: SnapshotOverlay?
+  /// Whether the layer holds what the file does not.
+  private(set) var hasUncommittedWrites = false
+
+  init(_ device: any BlockDevice, name: String) {
+    original = device
+    target = device
+    self.name = name
+  }
+
+  var sectorCount: UInt64 { original.sectorCount }
+  var isReadOnly: Bool { original.isReadOnly }
+
+  func read(sector: UInt64, into buffer: UnsafeMutableRawBufferPointer) throws(StorageError) {
+    try target.read(sector: sector, into: buffer)
+  }
+
+  func write(sector: UInt64, from buffer: UnsafeRawBufferPointer) throws(StorageError) {
+    if isTracking && !isReadOnly {
+      for n in 0..<UInt64(buffer.count / 512) {
+        let at = sector &+ n
+        if at < sectorCount, written.insert(at).inserted, before.index(forKey: at) == nil {
+          before.updateValue(try contents(at), forKey: at)
+        }
+      }
+    }
+    try target.write(sector: sector, from: buffer)
+    if layer != nil { hasUncommittedWrites = true }
+    var hash = StateHash()
+    hash.add(writeHash)
+    hash.add(sector)
+    hash.add(buffer)
+    writeHash = hash.value
+  }
+
+  func flush() throws(StorageError) { try target.flush() }
+
+  // MARK: Going back
+
+  /// Keeps writes undoable from now on.
+  func startTracking() {
+    if isTracking { return }
+    isTracking = true
+    if !(original is SnapshotOverlay || original is MemoryImage) && !isReadOnly {
+      let layer = SnapshotOverlay(base: original)
+      self.layer = layer
+      target = layer
+    }
+  }
+
+  /// Whether the image is a file that is only written by `commit` now.
+  var isHeldBack: Bool { layer != nil }
+
+  /// The sectors written since the last call, with what they hold now.
+  func takeWritten() -> [UInt64: [UInt8]?] {
+    var taken: [UInt64: [UInt8]?] = [:]
+    for sector in written {
+      // What cannot be read cannot have been written either.
+      if let contents = try? contents(sector) { taken.updateValue(contents, forKey: sector) }
+    }
+    written.removeAll(keepingCapacity: true)
+    return taken
+  }
+
+  /// The sectors written since the last `takeWritten`.
+  var writtenSectors: Set<UInt64> { written }
+
+  /// What a sector held when tracking began.
+  func contentsBefore(_ sector: UInt64) -> [UInt8]? { before[sector] ?? nil }
+
+  /// Puts a sector's contents back; nil: what the image holds.
+  func putBack(_ sector: UInt64, _ contents: [UInt8]?) {
+    if let contents {
+      contents.withUnsafeBytes { try? target.write(sector: sector, from: $0) }
+    } else if let contents = committed[sector] {
+      contents.withUnsafeBytes { try? target.write(sector: sector, from: $0) }
+    } else {
+      (target as? SnapshotOverlay)?.forget(sector)
+    }
+    if layer != nil { hasUncommittedWrites = true }
+  }
+
+  /// Everything is as it was put back: nothing was written since.
+  func forgetWritten() { written.removeAll(keepingCapacity: true) }
+
+  /// Writes what was held back to the image, which then holds what the guest sees now. Going back further is still possible.
+  func commit() throws(StorageError) {
+    guard let layer, hasUncommittedWrites else { return }
+    for sector in layer.writtenSectorNumbers {
+      guard let contents = try contents(sector) else { continue }
+      if committed[sector] == nil {
+        committed[sector] = try Self.sector(sector, of: original)
+      }
+      try writeOriginal(sector, contents)
+    }
+    try original.flush()
+    hasUncommittedWrites = false
+  }
+
+  /// What the image held where `commit` has written it; such sectors stay in the layer.
+  private var committed: [UInt64: [UInt8]] = [:]
+
+  private func writeOriginal(_ sector: UInt64, _ contents: [UInt8]) throws(StorageError) {
+    var failure: StorageError?
+    contents.withUnsafeBytes { bytes in
+      do throws(StorageError) { try original.write(sector: sector, from: bytes) } catch {
+        failure = error
+      }
+    }
+    if let failure { throw failure }
+  }
+
+  private func contents(_ sector: UInt64) throws(StorageError) -> [UInt8]? {
+    if let overlay = target as? SnapshotOverlay, !overlay.isWritten(sector) { return nil }
+    return try Self.sector(sector, of: target)
+  }
+
+  private static func sector(_ sector: UInt64, of device: any BlockDevice) throws(StorageError)
+    -> [UInt8]
+  {
+    var bytes = [UInt8](repeating: 0, count: 512)
+    var failure: StorageError?
+    bytes.withUnsafeMutableBytes { buffer in
+      do throws(StorageError) { try device.read(sector: sector, into: buffer) } catch {
+        failure = error
+      }
+    }
+    if let failure { throw failure }
+    return bytes
+  }
+}
