@@ -185,6 +185,31 @@ public final class TimeTravel {
   public func commitDisks() throws(StorageError) {
     for disk in machine.disks { try disk.commit() }
   }
+
+  // MARK: For the search
+
+  func latestSnapshot(at instruction: UInt64) -> Int? { store.index(before: instruction) }
+
+  func latestSnapshot(before instruction: UInt64) -> Int? {
+    instruction == 0 ? nil : store.index(before: instruction - 1)
+  }
+
+  func instruction(ofSnapshot index: Int) -> UInt64 { store.snapshots[index].instruction }
+
+  /// Whether any of the pages of a physical range was written between a snapshot and the next.
+  func wasWritten(_ address: UInt32, _ length: UInt32, after index: Int) -> Bool {
+    guard index + 1 < store.snapshots.count else { return true }
+    let first = address >> 12
+    let last = UInt32(truncatingIfNeeded: (UInt64(address) + UInt64(length) - 1) >> 12)
+    let pages = store.snapshots[index + 1].pages
+    var low = 0
+    var high = pages.count
+    while low < high {
+      let middle = (low + high) / 2
+      if pages[middle] < first { low = middle + 1 } else { high = middle }
+    }
+    return low < pages.count && pages[low] <= last
+  }
 }
 
 extension Machine {

@@ -1,5 +1,6 @@
 // Going back in time: every place is what it was, disks and all; the past can be changed.
 
+import CPU
 import Chipset
 import Storage
 import Testing
@@ -230,5 +231,64 @@ private let writeSectors = bytes("31c08ed88ec0bb0080ff0600808b0e008083e10741b505
     _ = machine.run(untilInstruction: 400_000_000)
     try travel.commitDisks()
     #expect(changed() == sectors)
+  }
+
+  // MARK: Searching
+
+  /// Where a straight run stops for conditions: count and exit of each stop before `end`.
+  private func stops(_ code: [UInt8], _ conditions: DebugConditions, end: UInt64) throws
+    -> [UInt64]
+  {
+    let machine = try machine(booting: code)
+    machine.cpu.debugConditions = conditions
+    var stops: [UInt64] = []
+    while case .debug = machine.run(untilInstruction: end) {
+      stops.append(machine.cpu.instructionCount)
+    }
+    return stops.filter { $0 < end }
+  }
+
+  @Test func everyBreakpointIsFoundBackwards() throws {
+    let end: UInt64 = 200_000_000
+    var execution = DebugConditions()
+    // `mov ah, 0Eh` of the loop of `ticks`.
+    execution.linear = [0x7C04]
+    var memory = DebugConditions()
+    memory.watchpoints = [
+      Watchpoint(address: 0x8000, length: 2, onRead: false, onWrite: true, isPhysical: true)
+    ]
+    var ports = DebugConditions()
+    ports.events = .ports
+    ports.ports = [WatchedPorts(ports: 0x3F8...0x3F8, onRead: false, onWrite: true)]
+    for conditions in [execution, memory, ports] {
+      let expected = try stops(Guest.ticks, conditions, end: end)
+      #expect(expected.count > 10)
+      let machine = try machine(booting: Guest.ticks)
+      let travel = machine.enableTimeTravel()
+      for n in 1...end / 10_000_000 {
+        _ = machine.run(untilInstruction: n * 10_000_000)
+        travel.mark()
+      }
+      let hash = machine.stateHash()
+      for place in expected.suffix(30).reversed() {
+        let found = try travel.goBack(to: conditions)
+        #expect(found != nil)
+        #expect(travel.position == place)
+      }
+      // What is not accepted does not count; where nothing is found the machine stays.
+      try travel.goto(end)
+      var seen = 0
+      let first = expected[0]
+      let found = try travel.goBack(to: conditions) { _, _ in
+        seen += 1
+        return travel.position == first
+      }
+      #expect(found != nil && travel.position == first)
+      #expect(seen == expected.count)
+      #expect(try travel.goBack(to: conditions) == nil)
+      #expect(travel.position == first)
+      try travel.goto(end)
+      #expect(machine.stateHash() == hash)
+    }
   }
 }
