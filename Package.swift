@@ -85,7 +85,8 @@ let package = Package(
     .testTarget(name: "FPUTests", dependencies: ["CPU"]),
     .testTarget(name: "SIMDTests", dependencies: ["CPU"]),
     .testTarget(
-      name: "MachineTests", dependencies: ["Machine", "Chipset", "Storage", "Host", "State"]),
+      name: "MachineTests",
+      dependencies: ["Machine", "CPU", "Chipset", "Storage", "Host", "State"]),
     .testTarget(name: "ApusTests", dependencies: ["apus", "Benchmark", "Machine", "Host"]),
     .testTarget(
       name: "CPUTests", dependencies: ["CPU", "Host", "State", "Translator"], exclude: ["roms.txt"],

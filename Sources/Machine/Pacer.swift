@@ -33,6 +33,9 @@ public struct Pacer {
 
   public init() {}
 
+  /// Virtual time has jumped: from here on it passes anew.
+  mutating func restart() { isStarted = false }
+
   /// How long to sleep, in host nanoseconds, before the guest may be at a virtual time.
   mutating func delay(virtual: UInt64) -> UInt64 {
     guard case .factor(let factor) = speed, factor > 0 else { return 0 }

@@ -15,27 +15,56 @@ public enum ApusVersion {
   public static let text = "0.1.0"
 }
 
-/// A hash of all RAM that is kept up to date by the pages that were written.
+/// A hash of all RAM, fast enough to be taken now and then.
 final class MemoryHash {
+  /// Where there is more memory, only pages that were written are hashed again. Keeping track of them has its price too: all
+  /// writes go through the translation tables.
+  private static let wholePages = 1 << 16
   private var pages: [UInt64]
+  private let isIncremental: Bool
   private(set) var value: UInt64 = 0
 
   init(_ cpu: CPU) {
-    // Memory starts as zeros, and every write since then has marked its page.
+    isIncremental = cpu.memory.pageCount > MemoryHash.wholePages
     pages = [UInt64](repeating: 0, count: cpu.memory.pageCount)
-    update(cpu)
+    if isIncremental { cpu.takeWrittenPages(.hashes) { _ in } }
+    for page in pages.indices { take(page, cpu.memory) }
   }
 
   /// Takes in what was written since the last time.
   func update(_ cpu: CPU) {
-    let memory = cpu.memory
-    cpu.takeWrittenPages(.hashes) { page in
-      var hash = StateHash()
-      hash.add(UInt64(page))
-      hash.add(memory.page(page))
-      value = value &- pages[page] &+ hash.value
-      pages[page] = hash.value
+    if isIncremental {
+      cpu.takeWrittenPages(.hashes) { take($0, cpu.memory) }
+    } else {
+      for page in pages.indices { take(page, cpu.memory) }
     }
+  }
+
+  private func take(_ page: Int, _ memory: PhysicalMemory) {
+    let hash = MemoryHash.hash(page, memory.page(page))
+    value = value &- pages[page] &+ hash
+    pages[page] = hash
+  }
+
+  /// Of one page with its number, 0 for zeros; four lanes side by side.
+  private static func hash(_ number: Int, _ page: UnsafeRawBufferPointer) -> UInt64 {
+    if PageStore.isZero(page) { return 0 }
+    let prime: UInt64 = 0x9E37_79B9_7F4A_7C15
+    var lanes = (UInt64(number) &+ 1, prime, prime &* 3, prime &* 5)
+    for offset in stride(from: 0, to: 4096, by: 32) {
+      func word(_ n: Int) -> UInt64 { page.load(fromByteOffset: offset + n, as: UInt64.self) }
+      lanes.0 = (lanes.0 ^ word(0)) &* prime
+      lanes.1 = (lanes.1 ^ word(8)) &* prime
+      lanes.2 = (lanes.2 ^ word(16)) &* prime
+      lanes.3 = (lanes.3 ^ word(24)) &* prime
+      lanes.0 ^= lanes.0 >> 29
+      lanes.1 ^= lanes.1 >> 29
+      lanes.2 ^= lanes.2 >> 29
+      lanes.3 ^= lanes.3 >> 29
+    }
+    var hash = StateHash()
+    for lane in [lanes.0, lanes.1, lanes.2, lanes.3] { hash.add(lane) }
+    return hash.value
   }
 }
 
@@ -86,10 +115,8 @@ extension Machine {
       savePart(index).withUnsafeBytes { hash.add($0) }
       checkpoint.parts.append(UInt32(truncatingIfNeeded: hash.value ^ hash.value >> 32))
     }
-    let memoryHash = memoryHash ?? MemoryHash(cpu)
-    self.memoryHash = memoryHash
-    memoryHash.update(cpu)
-    checkpoint.memory = memoryHash.value
+    if let memoryHash { memoryHash.update(cpu) } else { memoryHash = MemoryHash(cpu) }
+    checkpoint.memory = memoryHash?.value ?? 0
     var writes = StateHash()
     for disk in disks { writes.add(disk.writeHash) }
     checkpoint.diskWrites = writes.value

@@ -47,7 +47,7 @@ public final class RecordingWriter {
   public private(set) var byteCount = 0
 
   /// Executed instructions between two hashes of the machine.
-  static let checkpointInterval: UInt64 = 1 << 28
+  static let checkpointInterval: UInt64 = 1 << 29
   private static let fullFrame = 32 << 10
 
   init(_ target: Target, header: RecordingHeader, executed: UInt64) throws(HostError) {

@@ -33,7 +33,7 @@ public enum TimeTravelError: Error, Equatable, CustomStringConvertible {
 
 /// Goes back and forth in a machine's run. Used on the machine's thread, between runs.
 public final class TimeTravel {
-  private unowned let machine: Machine
+  unowned let machine: Machine
   private let journal: Journal
   private let store: SnapshotStore
   /// The most memory that snapshots take, in bytes.
@@ -140,6 +140,7 @@ public final class TimeTravel {
       throw .diverged(error.description)
     }
     journal.rewind(to: snapshot.cursor)
+    machine.pacer.restart()
     lastExecuted = snapshot.executed
     lastTime = HostClock.nanoseconds()
   }
@@ -170,6 +171,14 @@ public final class TimeTravel {
     // Whoever comes through here again must find the change: it is kept as a snapshot that the journal leads to.
     journal.addChange(at: position)
     store.take(cursor: journal.cursor, isPinned: true)
+  }
+
+  /// Input is about to be let in here that is not part of the known future: that is forgotten.
+  func forgetFuture() {
+    guard journal.replays(at: position) else { return }
+    machine.finishRecording(.host(.user))
+    journal.cut(at: position)
+    store.removeAll(after: position, cursor: journal.cursor)
   }
 
   /// The run has come to a change in its past: from here on the machine is what the change made of it.
@@ -226,5 +235,26 @@ extension Machine {
     let travel = TimeTravel(self, journal: journal, budget: max(megabytes, 16) << 20)
     timeTravel = travel
     return travel
+  }
+
+  /// Lets something from outside in at once, for who holds the machine still: keys typed, the reset button pressed. In the past, or in
+  /// a replay, the run goes another way from here on.
+  public func act(_ event: MachineInput) {
+    if let timeTravel {
+      timeTravel.forgetFuture()
+    } else if let journal, journal.replays(at: cpu.instructionCount) {
+      journal.cut(at: cpu.instructionCount)
+    }
+    take(event)
+  }
+
+  /// To be called after something but the run has changed the machine: memory, a register.
+  public func wasChanged() {
+    if let timeTravel {
+      timeTravel.diverge()
+    } else {
+      finishRecording(.host(.user))
+      journal?.cut(at: cpu.instructionCount)
+    }
   }
 }

@@ -202,7 +202,7 @@ private func repack(_ bytes: [UInt8], _ change: (Int, inout [UInt8]) -> Void) ->
     // `inc eax / jmp` executes all the time.
     let machine = try machine(booting: bytes("6640ebfc"))
     try machine.startRecording(to: tape.target)
-    _ = machine.run(untilInstruction: 1_000_000_000)
+    _ = machine.run(untilInstruction: 2_000_000_000)
     machine.finishRecording(.host(.user))
     let checkpoints = try Recording(tape.bytes).entries.count - 1
     #expect((2...4).contains(checkpoints))
