@@ -70,9 +70,17 @@ extension CPU {
   private func watchFirstWrites() {
     for entry in tables.filled {
       let page = Int(entry & 0xFFFFF)
-      if tables.supervisorWrite[page] != 0 { tables.supervisorWrite[page] |= Int.min }
-      if tables.userWrite[page] != 0 { tables.userWrite[page] |= Int.min }
+      if leadsToRAM(tables.supervisorWrite[page], page) { tables.supervisorWrite[page] |= Int.min }
+      if leadsToRAM(tables.userWrite[page], page) { tables.userWrite[page] |= Int.min }
     }
+  }
+
+  /// Whether an entry is there and leads to RAM; plain memory of devices is a part of their state.
+  @inline(__always)
+  private func leadsToRAM(_ entry: Int, _ page: Int) -> Bool {
+    if entry == 0 { return false }
+    let offset = (entry & Int.max) &+ page << 12 &- Int(bitPattern: memory.ram)
+    return UInt(bitPattern: offset) < UInt(memory.ramSize)
   }
 
   /// A page was written the slow way: unless it holds code, its entry is fast from now on.
@@ -110,8 +118,8 @@ extension CPU {
       tables.supervisorRead[page] = saved.entries[4 * n]
       tables.userRead[page] = saved.entries[4 * n + 2]
       // The slow path finds out whether there is code.
-      tables.supervisorWrite[page] = write.0 == 0 ? 0 : write.0 | Int.min
-      tables.userWrite[page] = write.1 == 0 ? 0 : write.1 | Int.min
+      tables.supervisorWrite[page] = leadsToRAM(write.0, page) ? write.0 | Int.min : write.0
+      tables.userWrite[page] = leadsToRAM(write.1, page) ? write.1 | Int.min : write.1
     }
   }
 
