@@ -84,6 +84,7 @@ let package = Package(
     .testTarget(name: "ConformanceTests", dependencies: ["Conformance", "CPU", "Host"]),
     .testTarget(name: "FPUTests", dependencies: ["CPU"]),
     .testTarget(name: "SIMDTests", dependencies: ["CPU"]),
+    .testTarget(name: "HostUnitTests", dependencies: ["CPU", "Translator"]),
     .testTarget(
       name: "MachineTests",
       dependencies: ["Machine", "CPU", "Chipset", "Storage", "Host", "State"]),

@@ -84,13 +84,20 @@ public final class CPU {
     tables = try TranslationTables()
     idle = UnsafeMutablePointer<Instruction>.allocate(capacity: 1)
     idle.initialize(to: Instruction())
-    s = UnsafeMutablePointer<CPUState>.allocate(capacity: 1)
+    // One piece of memory, so that translated code reaches both from one register.
+    precondition(MemoryLayout<CPUState>.size <= CPU.fpuOffset)
+    precondition(MemoryLayout<FPUState>.size <= CPU.unitScratchOffset - CPU.fpuOffset)
+    let raw = UnsafeMutableRawPointer.allocate(
+      byteCount: CPU.unitScratchOffset + CPU.unitScratchSize, alignment: 64)
+    raw.initializeMemory(
+      as: UInt8.self, repeating: 0, count: CPU.unitScratchOffset + CPU.unitScratchSize)
+    s = raw.bindMemory(to: CPUState.self, capacity: 1)
     s.initialize(
       to: CPUState(
         current: UnsafePointer(idle), end: UnsafePointer(idle), blockStart: UnsafePointer(idle),
         readTable: tables.supervisorRead, writeTable: tables.supervisorWrite,
         interpretOne: CPU.interpretOneFunction))
-    fpu = UnsafeMutablePointer<FPUState>.allocate(capacity: 1)
+    fpu = (raw + CPU.fpuOffset).bindMemory(to: FPUState.self, capacity: 1)
     fpu.initialize(to: FPUState())
     gpr32 = UnsafeMutableRawPointer(s).assumingMemoryBound(to: UInt32.self)
     precondition(MemoryLayout<CPUState>.offset(of: \CPUState.segments) == 64)
@@ -115,7 +122,6 @@ public final class CPU {
 
   deinit {
     s.deallocate()
-    fpu.deallocate()
     idle.deallocate()
     trail.deallocate()
   }

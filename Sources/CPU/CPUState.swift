@@ -219,6 +219,8 @@ public struct CPUState {
   package var rawFlags: UInt32 = 0
   /// Keeps a register inside of one instruction.
   package var scratch: UInt64 = 0
+  /// Units of the host that hold guest registers while translated code runs: `HostUnits` bits.
+  package var hostUnits: UInt32 = 0
   /// The `CPU` that the functions below are given.
   package var context = UnsafeRawPointer(bitPattern: 1)!
   /// `BlockCache.lookaside`.

@@ -41,6 +41,14 @@ package struct ExecutionStatistics {
   package var translatedInstructions = 0
 }
 
+/// Bits of `CPUState.hostUnits`.
+package enum HostUnits {
+  /// The host's x87 holds the guest's, whose exceptions are all masked.
+  package static let x87: UInt8 = 1
+  /// The host's XMM0 to XMM7 and MXCSR hold the guest's, whose exceptions are all masked.
+  package static let sse: UInt8 = 2
+}
+
 /// What translated code relies on beside the bytes it was made of.
 package struct CodeContext: Hashable {
   /// Code segment.
@@ -114,6 +122,11 @@ struct CodeContexts {
 }
 
 extension CPU {
+  /// Where `FPUState` follows `CPUState`, and behind it scratch memory for moving it to the host's units and back.
+  package static let fpuOffset = 1024
+  package static let unitScratchOffset = 1536
+  package static let unitScratchSize = 1024
+
   package typealias InterpretOne =
     @convention(c) (UnsafeRawPointer, UnsafeRawPointer, Int, UInt32) -> Int
 

@@ -19,6 +19,8 @@ struct Stub {
     /// An edge not joined yet, or one the budget does not reach over.
     case edge(Int)
     case edgeBudget(Int)
+    /// Load a unit of the host; where that cannot be, interpret the rest of the block.
+    case loadUnit(UInt8)
   }
   var kind: Kind
   var label = Label()
@@ -34,6 +36,10 @@ struct Stub {
   var adjustIsGarbage = false
   /// Reached by a fault of a window access.
   var isWindowFault = false
+  /// Pointers of the last x87 instruction not stored yet.
+  var pointers: FPUPointers?
+  /// Units that the main path goes on with: `HostUnits` bits.
+  var unitsAfter: UInt8 = 0
   /// The stub this one leads to when it finds the worst, or -1.
   var slow = -1
 }
@@ -73,6 +79,10 @@ final class BlockCompiler {
   var recipe: FlagRecipe?
   var adjustIsGarbage = false
 
+  // What is known of the host's units; see BlockCompilerUnits.swift.
+  var units: UInt8 = 0
+  var pointers: FPUPointers?
+
   init(cpu: CPU, assembler: Assembler, flagInfo: FlagInformation, options: TranslatorOptions) {
     self.cpu = cpu
     self.options = options
@@ -99,6 +109,8 @@ final class BlockCompiler {
     memoryFlagsValid = true
     recipe = nil
     adjustIsGarbage = false
+    units = 0
+    pointers = nil
 
     let entry = a.position
     a.rr(0x81, 8, reg: 5, rm: H.r11)
@@ -111,17 +123,20 @@ final class BlockCompiler {
     while k < count {
       mark?(a.position)
       firstStubOfInstruction = stubs.count
+      if records[k].handler != .fpu { storePointers() }
       ended = emit(records[k])
       for n in firstStubOfInstruction..<stubs.count where !isEdge(stubs[n].kind) {
         if case .interpret = stubs[n].kind {
           stubs[n].resume = a.position
           stubs[n].hostFlagsAfter = hostFlagsValid
+          stubs[n].unitsAfter = units
         }
       }
       k += 1
     }
     if !ended {
       k = count - 1
+      storePointers()
       let next = blockEIP &+ UInt32(records[count - 1].nextOffset)
       emitEdge(next, isLast: true)
     }
@@ -174,6 +189,7 @@ final class BlockCompiler {
     stub.recipe = recipe
     stub.hostFlagsValid = hostFlagsValid
     stub.adjustIsGarbage = adjustIsGarbage
+    stub.pointers = pointers
     stubs.append(stub)
     return stubs.count - 1
   }
@@ -190,8 +206,10 @@ final class BlockCompiler {
           a.move64(H.r8, immediate: UInt64(1) << 40 | UInt64(number) << 8 | UInt64(stub.index))
           a.store(StateOperand.windowFault, H.r8, 8)
         }
+        if let pointers = stub.pointers { emitPointers(pointers) }
         interpret(stub.index, callsBack: true)
         if records[stub.index].flags & InstructionFlags.endsBlock == 0 {
+          reloadUnits(stub)
           if stub.hostFlagsAfter { restoreFlags(scratch: H.r10) }
           a.jump(toOffset: stub.resume)
         }
@@ -208,6 +226,7 @@ final class BlockCompiler {
         a.store(StateOperand.eip, immediate: translator.edges[edge].targetEIP)
         a.move(H.r8, immediate: UInt32(CodeExit.link + edge))
         a.jump(toOffset: translator.leaveAt)
+      case .loadUnit(let unit): emitLoadUnit(stub, unit)
       case .edgeBudget(let edge):
         keepFlags(stub)
         a.byte(0xE9)
@@ -223,10 +242,12 @@ final class BlockCompiler {
     a.move64(H.r8, immediate: UInt64(UInt(bitPattern: records + index)))
     a.move(H.r9, immediate: UInt32(count - index))
     a.move(H.r10, immediate: blockEIP)
+    let usesUnits = records[index].handler == .fpu || records[index].handler == .simd
+    let thunks = translator.thunks
     if callsBack && records[index].flags & InstructionFlags.endsBlock == 0 {
-      a.call(toOffset: translator.interpretAt)
+      a.call(toOffset: usesUnits ? thunks.interpretUnit : translator.interpretAt)
     } else {
-      a.jump(toOffset: translator.interpretEndAt)
+      a.jump(toOffset: usesUnits ? thunks.interpretUnitEnd : translator.interpretEndAt)
     }
   }
 
@@ -236,7 +257,9 @@ final class BlockCompiler {
     saveFlags()
     hostFlagsValid = false
     let ends = records[k].flags & InstructionFlags.endsBlock != 0
+    storePointers()
     interpret(k, callsBack: true)
+    units = 0
     memoryFlagsValid = true
     recipe = nil
     adjustIsGarbage = false

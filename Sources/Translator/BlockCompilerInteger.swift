@@ -46,7 +46,7 @@ extension BlockCompiler {
       .jmp32E,
       .call16E, .call32E, .loop, .jcxz, .movzx32M8, .movzx32M16, .movsx32M8, .movsx32M16,
       .leave32, .bsf, .bsr, .shld, .shrd, .cmpxchg16, .cmpxchg32, .xadd16, .xadd32, .bitTest,
-      .bitTestImm, .cld, .std:
+      .bitTestImm, .cld, .std, .fpu, .simd:
       return true
     case .string: return !i.hasRep && !i.hasRepne
     case .system:
@@ -211,6 +211,8 @@ extension BlockCompiler {
     case .xadd32: return emitExchangeAdd(i, 4)
     case .string: return emitString(i)
     case .cld where !context.has(CodeContext.down), .std where context.has(CodeContext.down): break
+    case .fpu: return emitFPU(i)
+    case .simd: return emitSIMD(i)
     default:
       if let ended = emitSystem(i) { return ended }
       if i.flags & InstructionFlags.endsBlock != 0 { return emitControl(i) }

@@ -39,7 +39,10 @@ extension BlockCompiler {
 
   /// Emits the way to a memory operand. Destroys R8, R9 and, unless `keepsFlags`, the host's flags.
   /// - Returns: the operand, valid while R8, R9 and the address registers are unchanged.
-  func emitAddress(_ i: Instruction, _ size: Int, write: Bool) -> MemoryOperand {
+  /// - Parameter aligned: an operand that is not a multiple of its size is left to the interpreter.
+  func emitAddress(_ i: Instruction, _ size: Int, write: Bool, aligned: Bool = false)
+    -> MemoryOperand
+  {
     if keepsFlags(Int(i.segment)) {
       windowStub()
       var m = MemoryOperand(
@@ -52,7 +55,8 @@ extension BlockCompiler {
     clobberFlags()
     let slow = interpretStub()
     let offset = emitOffset(i)
-    return emitAccess(offset, Int(i.segment), size, write: write, slow: slow)
+    return emitAccess(
+      offset, Int(i.segment), size, write: write, slow: slow, aligned: aligned)
   }
 
   /// What an instruction with a memory operand takes from the flags before it.
@@ -94,9 +98,9 @@ extension BlockCompiler {
   }
 
   /// From an offset in a register to an operand.
-  func emitAccess(_ offset: Int, _ segment: Int, _ size: Int, write: Bool, slow: Int)
-    -> MemoryOperand
-  {
+  func emitAccess(
+    _ offset: Int, _ segment: Int, _ size: Int, write: Bool, slow: Int, aligned: Bool = false
+  ) -> MemoryOperand {
     var linear = offset
     if !context.isFlat(segment) {
       let limit = StateOperand.segment(
@@ -124,13 +128,17 @@ extension BlockCompiler {
       return m
     }
     if size > 1 {
+      let mask = size == 10 ? 15 : size - 1
       if linear < 4 || linear >= 8 {
         a.rr(0xF6, 1, reg: 0, rm: linear)
-        a.byte(size - 1)
+        a.byte(mask)
       } else {
         a.rr(0xF7, 4, reg: 0, rm: linear)
-        a.word32(size - 1)
+        a.word32(mask)
       }
+      if aligned { a.jump(Condition.nz, &stubs[slow].label) }
+    }
+    if size > 1 && !aligned {
       var crossing = Stub(kind: .crossing(MemoryOperand(base: linear), size))
       crossing.slow = slow
       stubs.append(crossing)

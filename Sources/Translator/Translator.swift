@@ -87,6 +87,7 @@ public final class Translator: BlockTranslator {
   private(set) var interpretEndAt = 0
   private(set) var enterWindowAt = 0
   let faults: CodeFaults
+  var thunks = UnitThunks()
   let flagInfo: FlagInformation
   let options: TranslatorOptions
   let compiler: BlockCompiler
@@ -126,6 +127,7 @@ public final class Translator: BlockTranslator {
     enterWindowAt = a.position
     for byte in [0xF3, 0x48, 0x0F, 0xAE, 0xDF, 0xC3] { a.byte(byte) }
 
+    emitUnitThunks()
     // Enter: RDI state, RSI code.
     enterAt = a.position
     for r in [Host64.rbx, Host64.rbp] { a.byte(0x50 | r) }
@@ -143,6 +145,7 @@ public final class Translator: BlockTranslator {
     leaveAt = a.position
     storeRegisters()
     leaveStoredAt = a.position
+    emitStoreUnits(HostUnits.x87 | HostUnits.sse)
     a.move(Host64.rax, Host64.r8)
     a.arithmetic(0, Host64.rsp, immediate: 8, 8)
     for r in (12...15).reversed() {
@@ -178,10 +181,11 @@ public final class Translator: BlockTranslator {
     interpretEndAt = a.position
     callInterpreter()
     dispatchResult()
+    emitUnitInterpretThunks()
   }
 
   /// RAX is 1 to leave, or code to go on with.
-  private func dispatchResult() {
+  func dispatchResult() {
     var goesOn = Label()
     a.arithmetic(7, Host64.rax, immediate: 1, 8)
     a.jump(Condition.nz, &goesOn)
@@ -195,11 +199,18 @@ public final class Translator: BlockTranslator {
 
   private func callInterpreter() {
     storeRegisters()
+    callInterpreterStored()
+  }
+
+  /// R8 to R10 as for `interpretAt`.
+  func callInterpreterStored() {
     a.load(Host64.rdi, StateOperand.context, 8)
     a.move(Host64.rsi, Host64.r8, 8)
     a.move(Host64.rdx, Host64.r9)
     a.move(Host64.rcx, Host64.r10)
+    emitStoreUnits(HostUnits.sse)
     a.rm(0xFF, 4, reg: 2, StateOperand.interpretOne)
+    emitDropUnits()
   }
 
   private func jumpTo(_ register: Int) { a.rr(0xFF, 4, reg: 4, rm: register) }
@@ -211,7 +222,7 @@ public final class Translator: BlockTranslator {
     a.load(Host64.r13, StateOperand.writeTable, 8)
   }
 
-  private func storeRegisters() {
+  func storeRegisters() {
     for n in 0..<8 { a.store(StateOperand.gpr(n), n == 4 ? Host64.r12 : n) }
     a.store(StateOperand.budget, Host64.r11, 8)
   }

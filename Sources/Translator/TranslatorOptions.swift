@@ -22,6 +22,10 @@ public struct TranslatorOptions: OptionSet, Sendable {
   public static let memory = TranslatorOptions(rawValue: 1 << 5)
   /// Near jumps, calls and returns are carried out in translated code.
   public static let control = TranslatorOptions(rawValue: 1 << 6)
+  /// x87 instructions run on the host's x87.
+  public static let x87 = TranslatorOptions(rawValue: 1 << 16)
+  /// MMX and SSE instructions run on the host's units.
+  public static let simd = TranslatorOptions(rawValue: 1 << 17)
 
   /// Unpaged memory is reached through the window of host addresses.
   public static let window = TranslatorOptions(rawValue: 1 << 7)
@@ -37,7 +41,8 @@ public struct TranslatorOptions: OptionSet, Sendable {
   public static let named: [(name: String, option: TranslatorOptions)] = [
     ("link", .link), ("lookup", .lookup), ("liveness", .liveness), ("unseen", .unseen),
     ("recipes", .recipes), ("memory", .memory), ("control", .control),
-    ("window", .window), ("strings", .strings), ("system", .system),
+    ("window", .window), ("strings", .strings), ("system", .system), ("x87", .x87),
+    ("simd", .simd),
   ]
 
   /// The option of that name, or nil.

@@ -1,0 +1,173 @@
+// x87 instructions in translated code.
+//
+// Owns: which run on the host's x87 and how. Most keep their encoding; memory operands go through the translator's addresses.
+// Must not know: how the unit is loaded (HostUnits).
+// Follows: Intel SDM volume 2. Interpreted are the transcendental instructions, whose last bit differs among processors, FPREM, whose
+// partial results do, FBLD, environment images, and what is undefined or an undocumented alias.
+
+import Assembler
+import CPU
+
+extension BlockCompiler {
+  /// What becomes of an x87 instruction.
+  private enum FPUForm {
+    case interpreted
+    /// The same instruction; whether FIP and its like tell of it.
+    case plain(pointers: Bool)
+    /// A memory operand of so many bytes.
+    case load(Int)
+    case store(Int)
+    case loadControl
+    case storeControl
+    case storeStatus
+    case statusToAX
+    case conditionalMove
+    case compareToFlags
+    case initialize
+    case wait
+  }
+
+  private func memoryForm(_ escape: Int, _ digit: Int) -> FPUForm {
+    switch (escape, digit) {
+    case (0, _), (2, _): return .load(4)
+    case (4, _): return .load(8)
+    case (6, _): return .load(2)
+    case (1, 0), (3, 0): return .load(4)
+    case (5, 0): return .load(8)
+    case (7, 0): return .load(2)
+    case (1, 2), (1, 3), (3, 2), (3, 3): return .store(4)
+    case (5, 2), (5, 3), (7, 7): return .store(8)
+    case (7, 2), (7, 3): return .store(2)
+    case (7, 5): return .load(8)
+    case (3, 5): return .load(10)
+    case (3, 7): return .store(10)
+    case (1, 5): return .loadControl
+    case (1, 7): return .storeControl
+    case (5, 7): return .storeStatus
+    default: return .interpreted
+    }
+  }
+
+  private func registerForm(_ escape: Int, _ digit: Int, _ n: Int) -> FPUForm {
+    let hasConditions = cpu.model.features.contains(.cmov)
+    switch escape {
+    case 0: return .plain(pointers: true)
+    case 1:
+      switch digit {
+      case 0, 1: return .plain(pointers: true)
+      case 2: return n == 0 ? .plain(pointers: false) : .interpreted
+      case 4: return n < 2 || n == 4 || n == 5 ? .plain(pointers: true) : .interpreted
+      case 5: return n < 7 ? .plain(pointers: true) : .interpreted
+      case 6:
+        // FXTRACT; FDECSTP, FINCSTP.
+        return n == 4 ? .plain(pointers: true) : n >= 6 ? .plain(pointers: false) : .interpreted
+      case 7:
+        // FSQRT, FRNDINT, FSCALE.
+        return n == 2 || n == 4 || n == 5 ? .plain(pointers: true) : .interpreted
+      default: return .interpreted
+      }
+    case 2:
+      if digit < 4 { return hasConditions ? .conditionalMove : .interpreted }
+      return digit == 5 && n == 1 ? .plain(pointers: true) : .interpreted
+    case 3:
+      switch digit {
+      case 0...3: return hasConditions ? .conditionalMove : .interpreted
+      case 4: return n == 2 ? .plain(pointers: false) : n == 3 ? .initialize : .interpreted
+      case 5, 6: return hasConditions ? .compareToFlags : .interpreted
+      default: return .interpreted
+      }
+    case 4: return digit & 6 == 2 ? .interpreted : .plain(pointers: true)
+    case 5:
+      switch digit {
+      case 0: return .plain(pointers: false)
+      case 2...5: return .plain(pointers: true)
+      default: return .interpreted
+      }
+    case 6:
+      if digit == 2 { return .interpreted }
+      return digit != 3 || n == 1 ? .plain(pointers: true) : .interpreted
+    default:
+      switch digit {
+      case 4: return n == 0 ? .statusToAX : .interpreted
+      case 5, 6: return hasConditions ? .compareToFlags : .interpreted
+      default: return .interpreted
+      }
+    }
+  }
+
+  private func form(_ i: Instruction) -> FPUForm {
+    if !options.contains(.x87) { return .interpreted }
+    if i.opcode == 0x9B { return .wait }
+    guard i.opcode & 0xFFF8 == 0xD8 else { return .interpreted }
+    let escape = Int(i.opcode & 7)
+    if i.hasMemory { return memoryForm(escape, i.digit) }
+    return registerForm(escape, i.digit, Int(i.modrm & 7))
+  }
+
+  /// Emits an x87 instruction.
+  /// - Returns: whether the block ends with it.
+  func emitFPU(_ i: Instruction) -> Bool {
+    let form = form(i)
+    if case .interpreted = form { return emitInterpreted() }
+    useUnit(HostUnits.x87)
+    let opcode = Int(i.opcode)
+    switch form {
+    case .interpreted, .wait: break
+    case .plain(let pointers):
+      a.byte(opcode)
+      a.byte(Int(i.modrm))
+      if pointers { notePointers(i) }
+    case .load(let size):
+      a.rm(opcode, 4, reg: i.digit, emitAddress(i, size, write: false))
+      notePointers(i)
+    case .store(let size):
+      a.rm(opcode, 4, reg: i.digit, emitAddress(i, size, write: true))
+      notePointers(i)
+    case .loadControl: emitLoadControl(i)
+    case .storeControl, .storeStatus:
+      // No other size of operand, and nothing to wait for: FNSTCW, FNSTSW.
+      a.rm(opcode, 4, reg: 7, emitAddress(i, 2, write: true))
+    case .statusToAX:
+      storePointers()
+      willWrite(1)
+      a.byte(0xDF)
+      a.byte(0xE0)
+    case .conditionalMove:
+      useHostFlags()
+      a.byte(opcode)
+      a.byte(Int(i.modrm))
+      notePointers(i)
+    case .compareToFlags:
+      a.byte(opcode)
+      a.byte(Int(i.modrm))
+      notePointers(i)
+      defineFlags()
+    case .initialize:
+      a.byte(0xDB)
+      a.byte(0xE3)
+      pointers = nil
+      for field in [StateOperand.fpuIP, StateOperand.fpuDP] { a.store(field, immediate: 0) }
+      for field in [StateOperand.fpuOpcode, StateOperand.fpuCS, StateOperand.fpuDS] {
+        a.store(field, immediate: 0, 2)
+      }
+    }
+    return false
+  }
+
+  /// FLDCW: a control word that unmasks an exception is the interpreter's.
+  private func emitLoadControl(_ i: Instruction) {
+    clobberFlags()
+    let m = emitAddress(i, 2, write: false)
+    let slow = interpretStub()
+    a.rm(0x0FB7, 4, reg: H.r10, m)
+    a.move(H.r8, H.r10)
+    a.rr(0xF7, 4, reg: 2, rm: H.r8)
+    a.rr(0xF6, 1, reg: 0, rm: H.r8)
+    a.byte(0x3F)
+    a.jump(Condition.nz, &stubs[slow].label)
+    a.arithmetic(4, H.r10, immediate: 0x1F3F)
+    a.arithmetic(1, H.r10, immediate: 0x40)
+    a.store(StateOperand.unitScratch, H.r10)
+    a.rm(0xD9, 4, reg: 5, StateOperand.unitScratch)
+  }
+}

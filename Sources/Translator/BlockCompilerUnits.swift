@@ -1,0 +1,108 @@
+// What is known of the host's x87 and SSE units while a block is emitted.
+//
+// Owns: the check before a block's first use of a unit, reloading behind interpreted instructions, and the pointers to the last x87
+// instruction, which are stored only where something could look at them.
+// Must not know: single instructions.
+// Follows: Intel SDM volume 1, section 8.1.8 (last instruction and data pointers).
+
+import Assembler
+import CPU
+
+/// What FIP, FOP, FCS, FDP and FDS are to become.
+struct FPUPointers {
+  var eip: UInt32
+  var opcode: UInt16
+  /// The last instruction with a memory operand, whose address registers have not changed since.
+  var operand: Instruction?
+}
+
+extension BlockCompiler {
+  /// A unit is loaded after this. Destroys R8 to R10 and the host's flags the first time in a block.
+  func useUnit(_ unit: UInt8) {
+    if units & unit != 0 { return }
+    clobberFlags()
+    var stub = Stub(kind: .loadUnit(unit))
+    stub.index = k
+    stub.memoryFlagsValid = memoryFlagsValid
+    stub.recipe = recipe
+    stub.pointers = pointers
+    a.rm(0xF6, 1, reg: 0, StateOperand.hostUnits)
+    a.byte(Int(unit))
+    stubs.append(stub)
+    let n = stubs.count - 1
+    a.jump(Condition.z, &stubs[n].label)
+    stubs[n].resume = a.position
+    units |= unit
+  }
+
+  private func load(_ unit: UInt8) {
+    let thunks = translator.thunks
+    a.call(toOffset: unit == HostUnits.x87 ? thunks.loadX87 : thunks.loadSSE)
+    a.rr(0x85, 4, reg: H.r8, rm: H.r8)
+  }
+
+  func emitLoadUnit(_ stub: Stub, _ unit: UInt8) {
+    load(unit)
+    a.jump(Condition.nz, toOffset: stub.resume)
+    keepFlags(stub)
+    if let pointers = stub.pointers { emitPointers(pointers) }
+    interpretRest(from: stub.index)
+  }
+
+  private func interpretRest(from index: Int) {
+    a.move64(H.r8, immediate: UInt64(UInt(bitPattern: records + index)))
+    a.move(H.r9, immediate: UInt32(count - index))
+    a.move(H.r10, immediate: blockEIP)
+    a.jump(toOffset: translator.thunks.interpretRest)
+  }
+
+  /// In a stub, behind an interpreted instruction: what the main path goes on with is loaded again.
+  func reloadUnits(_ stub: Stub) {
+    let i = records[stub.index]
+    var lost = stub.unitsAfter & HostUnits.sse
+    if i.handler == .fpu || i.handler == .simd { lost |= stub.unitsAfter & HostUnits.x87 }
+    for unit in [HostUnits.x87, HostUnits.sse] where lost & unit != 0 {
+      var loaded = Label()
+      load(unit)
+      a.jump(Condition.nz, &loaded)
+      if stub.index + 1 < count {
+        interpretRest(from: stub.index + 1)
+      } else {
+        a.store(StateOperand.eip, immediate: blockEIP &+ UInt32(i.nextOffset))
+        a.move(H.r8, immediate: UInt32(CodeExit.plain))
+        a.jump(toOffset: translator.leaveAt)
+      }
+      a.bind(&loaded)
+    }
+  }
+
+  // MARK: - Pointers
+
+  /// The present instruction is one that the pointers tell of.
+  func notePointers(_ i: Instruction) {
+    pointers = FPUPointers(
+      eip: blockEIP &+ UInt32(i.nextOffset) &- UInt32(i.length),
+      opcode: (i.opcode & 7) << 8 | UInt16(i.modrm),
+      operand: i.hasMemory ? i : pointers?.operand)
+  }
+
+  /// Stores the pointers where they have not been. Uses R8, R9; leaves the flags.
+  func storePointers() {
+    guard let p = pointers else { return }
+    emitPointers(p)
+    pointers = nil
+  }
+
+  func emitPointers(_ p: FPUPointers) {
+    a.store(StateOperand.fpuIP, immediate: p.eip)
+    a.move(H.r9, immediate: UInt32(p.opcode))
+    a.store(StateOperand.fpuOpcode, H.r9, 2)
+    a.rm(0x0FB7, 4, reg: H.r9, StateOperand.selector(SegmentRegister.cs))
+    a.store(StateOperand.fpuCS, H.r9, 2)
+    if let i = p.operand {
+      a.store(StateOperand.fpuDP, emitOffset(i))
+      a.rm(0x0FB7, 4, reg: H.r9, StateOperand.selector(Int(i.segment)))
+      a.store(StateOperand.fpuDS, H.r9, 2)
+    }
+  }
+}
