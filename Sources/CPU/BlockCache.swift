@@ -32,6 +32,8 @@ package struct Block {
   package var codeEIP: UInt32 = 0
   /// Instructions whose memory accesses do not use the window, by bit.
   package var tableSites: UInt64 = 0
+  /// It was met with x87 exceptions unmasked: its code looks for them.
+  package var seesFPUErrors = false
   /// How often it was interpreted since it was decoded.
   var heat: UInt32 = 0
   /// The translator's number for it.

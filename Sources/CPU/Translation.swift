@@ -29,6 +29,8 @@ package typealias EnterCode =
 package enum CodeExit {
   /// Nothing special; EIP tells where to go on.
   package static let plain = 0
+  /// The last instruction has raised an unmasked x87 exception.
+  package static let fpuError = 1
   /// An exit that can be linked: this plus its number.
   package static let link = 16
 }
@@ -43,10 +45,12 @@ package struct ExecutionStatistics {
 
 /// Bits of `CPUState.hostUnits`.
 package enum HostUnits {
-  /// The host's x87 holds the guest's, whose exceptions are all masked.
+  /// The host's x87 holds the guest's, and all its exceptions are masked.
   package static let x87: UInt8 = 1
   /// The host's XMM0 to XMM7 and MXCSR hold the guest's, whose exceptions are all masked.
   package static let sse: UInt8 = 2
+  /// The host's x87 holds the guest's.
+  package static let x87Loaded: UInt8 = 4
 }
 
 /// What translated code relies on beside the bytes it was made of.
@@ -269,7 +273,11 @@ extension CPU {
     let exit = enter(UnsafeMutableRawPointer(s), code)
     s.pointee.retired = s.pointee.runEnd &- UInt64(bitPattern: s.pointee.budget)
     unpackFlags()
-    if exit >= CodeExit.link { linkRequest = exit - CodeExit.link }
+    if exit >= CodeExit.link {
+      linkRequest = exit - CodeExit.link
+    } else if exit == CodeExit.fpuError && s.pointee.cr0 & CR0.ne == 0 {
+      bus.ferr(true)
+    }
   }
 
   /// The arithmetic flags as LAHF and SETO AL leave them in AX.

@@ -21,6 +21,8 @@ struct Stub {
     case edgeBudget(Int)
     /// Load a unit of the host; where that cannot be, interpret the rest of the block.
     case loadUnit(UInt8)
+    /// Leave behind the instruction, which has raised an unmasked x87 exception.
+    case fpuError
   }
   var kind: Kind
   var label = Label()
@@ -81,6 +83,8 @@ final class BlockCompiler {
 
   // What is known of the host's units; see BlockCompilerUnits.swift.
   var units: UInt8 = 0
+  /// The block's code looks for unmasked x87 exceptions.
+  var seesErrors = false
   var pointers: FPUPointers?
 
   init(cpu: CPU, assembler: Assembler, flagInfo: FlagInformation, options: TranslatorOptions) {
@@ -111,6 +115,7 @@ final class BlockCompiler {
     adjustIsGarbage = false
     units = 0
     pointers = nil
+    seesErrors = block.pointee.seesFPUErrors
 
     let entry = a.position
     a.rr(0x81, 8, reg: 5, rm: H.r11)
@@ -227,6 +232,7 @@ final class BlockCompiler {
         a.move(H.r8, immediate: UInt32(CodeExit.link + edge))
         a.jump(toOffset: translator.leaveAt)
       case .loadUnit(let unit): emitLoadUnit(stub, unit)
+      case .fpuError: emitError(stub)
       case .edgeBudget(let edge):
         keepFlags(stub)
         a.byte(0xE9)

@@ -140,11 +140,20 @@ extension BlockCompiler {
     case .compareToFlags:
       a.byte(opcode)
       a.byte(Int(i.modrm))
-      notePointers(i)
       defineFlags()
+      if seesErrors {
+        // They must be right where an exception leads out.
+        hostFlagsValid = true
+        memoryFlagsValid = false
+      }
+      notePointers(i)
     case .initialize:
       a.byte(0xDB)
       a.byte(0xE3)
+      if seesErrors {
+        clobberFlags()
+        a.arithmetic(1, StateOperand.hostUnits, immediate: Int32(HostUnits.x87), 1)
+      }
       pointers = nil
       for field in [StateOperand.fpuIP, StateOperand.fpuDP] { a.store(field, immediate: 0) }
       for field in [StateOperand.fpuOpcode, StateOperand.fpuCS, StateOperand.fpuDS] {
@@ -154,20 +163,27 @@ extension BlockCompiler {
     return false
   }
 
-  /// FLDCW: a control word that unmasks an exception is the interpreter's.
+  /// FLDCW: a control word that unmasks an exception is the interpreter's, unless the block looks for exceptions.
   private func emitLoadControl(_ i: Instruction) {
     clobberFlags()
     let m = emitAddress(i, 2, write: false)
-    let slow = interpretStub()
-    a.rm(0x0FB7, 4, reg: H.r10, m)
-    a.move(H.r8, H.r10)
-    a.rr(0xF7, 4, reg: 2, rm: H.r8)
-    a.rr(0xF6, 1, reg: 0, rm: H.r8)
-    a.byte(0x3F)
-    a.jump(Condition.nz, &stubs[slow].label)
+    if seesErrors {
+      a.rm(0x0FB7, 4, reg: H.r10, m)
+      a.move(H.r8, H.r10)
+      translator.emitNoteMasks(H.r8)
+    } else {
+      let slow = interpretStub()
+      a.rm(0x0FB7, 4, reg: H.r10, m)
+      a.move(H.r8, H.r10)
+      a.rr(0xF7, 4, reg: 2, rm: H.r8)
+      a.rr(0xF6, 1, reg: 0, rm: H.r8)
+      a.byte(0x3F)
+      a.jump(Condition.nz, &stubs[slow].label)
+    }
     a.arithmetic(4, H.r10, immediate: 0x1F3F)
     a.arithmetic(1, H.r10, immediate: 0x40)
     a.store(StateOperand.unitScratch, H.r10)
     a.rm(0xD9, 4, reg: 5, StateOperand.unitScratch)
+    lookForError()
   }
 }

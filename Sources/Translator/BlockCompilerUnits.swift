@@ -26,8 +26,9 @@ extension BlockCompiler {
     stub.memoryFlagsValid = memoryFlagsValid
     stub.recipe = recipe
     stub.pointers = pointers
+    let loaded = unit == HostUnits.x87 && seesErrors ? HostUnits.x87Loaded : unit
     a.rm(0xF6, 1, reg: 0, StateOperand.hostUnits)
-    a.byte(Int(unit))
+    a.byte(Int(loaded))
     stubs.append(stub)
     let n = stubs.count - 1
     a.jump(Condition.z, &stubs[n].label)
@@ -37,13 +38,28 @@ extension BlockCompiler {
 
   private func load(_ unit: UInt8) {
     let thunks = translator.thunks
-    a.call(toOffset: unit == HostUnits.x87 ? thunks.loadX87 : thunks.loadSSE)
-    a.rr(0x85, 4, reg: H.r8, rm: H.r8)
+    if unit == HostUnits.sse {
+      a.call(toOffset: thunks.loadSSE)
+    } else {
+      a.call(toOffset: seesErrors ? thunks.loadX87Any : thunks.loadX87)
+    }
+    a.arithmetic(7, H.r8, immediate: 1)
+  }
+
+  /// The unit could not be loaded: where unmasked exceptions are the cause, the block is to be made again.
+  private func noteFailure(_ index: Int) {
+    if seesErrors { return }
+    var other = Label()
+    a.jump(Condition.b, &other)
+    a.move64(H.r8, immediate: Translator.unitFault | UInt64(number) << 8 | UInt64(index))
+    a.store(StateOperand.windowFault, H.r8, 8)
+    a.bind(&other)
   }
 
   func emitLoadUnit(_ stub: Stub, _ unit: UInt8) {
     load(unit)
-    a.jump(Condition.nz, toOffset: stub.resume)
+    a.jump(Condition.z, toOffset: stub.resume)
+    if unit == HostUnits.x87 { noteFailure(stub.index) }
     keepFlags(stub)
     if let pointers = stub.pointers { emitPointers(pointers) }
     interpretRest(from: stub.index)
@@ -64,7 +80,8 @@ extension BlockCompiler {
     for unit in [HostUnits.x87, HostUnits.sse] where lost & unit != 0 {
       var loaded = Label()
       load(unit)
-      a.jump(Condition.nz, &loaded)
+      a.jump(Condition.z, &loaded)
+      if unit == HostUnits.x87 { noteFailure(stub.index) }
       if stub.index + 1 < count {
         interpretRest(from: stub.index + 1)
       } else {
@@ -76,14 +93,46 @@ extension BlockCompiler {
     }
   }
 
+  // MARK: - Unmasked exceptions
+
+  /// Where the block looks for exceptions: leaves behind the present instruction when it has raised an unmasked one.
+  func lookForError() {
+    guard seesErrors else { return }
+    clobberFlags()
+    // FNSTSW
+    a.rm(0xDD, 4, reg: 7, StateOperand.unitScratch)
+    a.rm(0xF6, 1, reg: 0, StateOperand.unitScratch)
+    a.byte(0x80)
+    var stub = Stub(kind: .fpuError)
+    stub.index = k
+    stub.memoryFlagsValid = memoryFlagsValid
+    stub.recipe = recipe
+    stub.pointers = pointers
+    stubs.append(stub)
+    a.jump(Condition.nz, &stubs[stubs.count - 1].label)
+  }
+
+  func emitError(_ stub: Stub) {
+    keepFlags(stub)
+    if let pointers = stub.pointers { emitPointers(pointers) }
+    let next = blockEIP &+ UInt32(records[stub.index].nextOffset)
+    if stub.index + 1 < count {
+      a.arithmetic(0, H.r11, immediate: Int32(count - stub.index - 1), 8)
+    }
+    a.store(StateOperand.eip, immediate: next)
+    a.move(H.r8, immediate: UInt32(CodeExit.fpuError))
+    a.jump(toOffset: translator.leaveAt)
+  }
+
   // MARK: - Pointers
 
-  /// The present instruction is one that the pointers tell of.
+  /// The present instruction, which stands emitted, is one that the pointers tell of.
   func notePointers(_ i: Instruction) {
     pointers = FPUPointers(
       eip: blockEIP &+ UInt32(i.nextOffset) &- UInt32(i.length),
       opcode: (i.opcode & 7) << 8 | UInt16(i.modrm),
       operand: i.hasMemory ? i : pointers?.operand)
+    lookForError()
   }
 
   /// Stores the pointers where they have not been. Uses R8, R9; leaves the flags.

@@ -6,16 +6,20 @@
 //
 // The units are loaded when a block first uses them and stay loaded across blocks. They are stored when translated code is left. The
 // interpreter gets XMM registers and MXCSR back in memory for every instruction, because Swift code uses them itself; the x87, which it
-// does not use, only for x87 and SIMD instructions. They are loaded only while the instructions are available (CR0, CR4) and all their
-// exceptions masked, so no instruction needs to look at that: what changes it is interpreted.
+// does not use, only for x87 and SIMD instructions. They are loaded only while the instructions are available (CR0, CR4) and all SSE
+// exceptions masked, so no instruction needs to look at that: what changes it is interpreted. Blocks met with x87 exceptions unmasked
+// look for one after each instruction, other blocks use the x87 only while all are masked.
 
 import Assembler
 import CPU
 
 /// Offsets of the thunks in the code buffer.
 struct UnitThunks {
-  /// Load a unit; R8D is 0 when that cannot be. Destroy R8 to R10, XMM8 and the flags.
+  /// Load a unit; R8D is 1 when that is done, 2 when unmasked exceptions forbid it, 0 when something else does. Destroy R8 to R10,
+  /// XMM8 and the flags.
   var loadX87 = 0
+  /// The same with exceptions unmasked or not.
+  var loadX87Any = 0
   var loadSSE = 0
   /// Store a unit that is loaded. Destroy XMM8 and the flags.
   var storeX87 = 0
@@ -59,6 +63,8 @@ extension StateOperand {
 }
 
 extension Translator {
+  /// In `CPUState.windowFault`: the block was met with x87 exceptions unmasked.
+  static let unitFault: UInt64 = 1 << 41
   private typealias H = Host64
   private static let movaps = (load: 0x0F28, store: 0x0F29)
   private static let scratch = 8
@@ -83,7 +89,7 @@ extension Translator {
     var skip = Label()
     test(StateOperand.cr0, UInt8(CR0.em | CR0.ts))
     a.jump(Condition.z, &skip)
-    emitStoreUnits(HostUnits.x87 | HostUnits.sse)
+    emitStoreUnits(HostUnits.x87Loaded | HostUnits.sse)
     a.bind(&skip)
   }
 
@@ -94,7 +100,8 @@ extension Translator {
     emitStoreX87()
     emitStoreSSE()
     thunks.storeAll = a.position
-    for (unit, thunk) in [(HostUnits.x87, thunks.storeX87), (HostUnits.sse, thunks.storeSSE)] {
+    for (unit, thunk) in [(HostUnits.x87Loaded, thunks.storeX87), (HostUnits.sse, thunks.storeSSE)]
+    {
       var skip = Label()
       test(StateOperand.hostUnits, unit)
       a.jump(Condition.z, &skip)
@@ -138,7 +145,8 @@ extension Translator {
         a.arithmetic(4, H.rcx, immediate: 0x70)
       }
     }
-    a.arithmetic(4, StateOperand.hostUnits, immediate: Int32(~HostUnits.x87), 1)
+    a.arithmetic(
+      4, StateOperand.hostUnits, immediate: Int32(~(HostUnits.x87 | HostUnits.x87Loaded)), 1)
     a.byte(0x59)
     a.byte(0x58)
     a.byte(0xC3)
@@ -150,18 +158,26 @@ extension Translator {
   }
 
   private func emitLoadX87() {
-    thunks.loadX87 = a.position
     var fail = Label()
+    var unmasked = Label()
+    thunks.loadX87 = a.position
+    test(StateOperand.hostUnits, HostUnits.x87Loaded)
+    a.jump(Condition.nz, &unmasked)
+    a.load(H.r8, StateOperand.fpuControl)
+    a.rr(0xF7, 4, reg: 2, rm: H.r8)
+    a.rr(0xF6, 1, reg: 0, rm: H.r8)
+    a.byte(0x3F)
+    a.jump(Condition.nz, &unmasked)
+    thunks.loadX87Any = a.position
     test(StateOperand.cr0, UInt8(CR0.em | CR0.ts))
     a.jump(Condition.nz, &fail)
-    a.rm(0x0FB7, 4, reg: H.r8, StateOperand.fpuControl)
-    a.move(H.r9, H.r8)
-    a.rr(0xF7, 4, reg: 2, rm: H.r9)
-    a.rr(0xF6, 1, reg: 0, rm: H.r9)
-    a.byte(0x3F)
-    a.jump(Condition.nz, &fail)
-    a.store(StateOperand.image(0), H.r8, 2)
     a.rm(0x0FB7, 4, reg: H.r8, StateOperand.fpuStatus)
+    // What is pending is reported by the interpreter.
+    a.rr(0xF6, 1, reg: 0, rm: H.r8)
+    a.byte(0x80)
+    a.jump(Condition.nz, &fail)
+    a.rm(0x0FB7, 4, reg: H.r9, StateOperand.fpuControl)
+    a.store(StateOperand.image(0), H.r9, 2)
     a.rm(0x0FB6, 4, reg: H.r9, StateOperand.fpuTop)
     a.arithmetic(4, H.r9, immediate: 7)
     a.move(H.r10, H.r9)
@@ -190,8 +206,25 @@ extension Translator {
     for n in 0..<8 { a.rm(Self.movaps.store, 4, reg: n, StateOperand.image(160 + 16 * n)) }
     a.bind(&plain)
     a.rm(0x0FAE, 4, reg: 1, StateOperand.image(0))
-    a.arithmetic(1, StateOperand.hostUnits, immediate: Int32(HostUnits.x87), 1)
+    a.arithmetic(1, StateOperand.hostUnits, immediate: Int32(HostUnits.x87Loaded), 1)
+    a.load(H.r8, StateOperand.image(0))
+    emitNoteMasks(H.r8)
     finishLoad(&fail)
+    a.bind(&unmasked)
+    a.move(H.r8, immediate: 2)
+    a.byte(0xC3)
+  }
+
+  /// Notes whether the control word in a register masks all exceptions. Destroys the register and the flags.
+  func emitNoteMasks(_ register: Int) {
+    var skip = Label()
+    a.arithmetic(4, StateOperand.hostUnits, immediate: Int32(~HostUnits.x87), 1)
+    a.rr(0xF7, 4, reg: 2, rm: register)
+    a.rr(0xF6, 1, reg: 0, rm: register)
+    a.byte(0x3F)
+    a.jump(Condition.nz, &skip)
+    a.arithmetic(1, StateOperand.hostUnits, immediate: Int32(HostUnits.x87), 1)
+    a.bind(&skip)
   }
 
   private func finishLoad(_ fail: inout Label) {
@@ -236,14 +269,14 @@ extension Translator {
     for ends in [false, true] {
       let target = ends ? interpretEndAt : interpretAt
       if ends { thunks.interpretUnitEnd = a.position } else { thunks.interpretUnit = a.position }
-      test(StateOperand.hostUnits, HostUnits.x87)
+      test(StateOperand.hostUnits, HostUnits.x87Loaded)
       a.jump(Condition.z, toOffset: target)
       a.call(toOffset: thunks.storeX87)
       a.jump(toOffset: target)
     }
     thunks.interpretRest = a.position
     storeRegisters()
-    emitStoreUnits(HostUnits.x87 | HostUnits.sse)
+    emitStoreUnits(HostUnits.x87Loaded | HostUnits.sse)
     let loop = a.position
     for r in 8...10 {
       a.byte(0x41)

@@ -145,7 +145,7 @@ public final class Translator: BlockTranslator {
     leaveAt = a.position
     storeRegisters()
     leaveStoredAt = a.position
-    emitStoreUnits(HostUnits.x87 | HostUnits.sse)
+    emitStoreUnits(HostUnits.x87Loaded | HostUnits.sse)
     a.move(Host64.rax, Host64.r8)
     a.arithmetic(0, Host64.rsp, immediate: 8, 8)
     for r in (12...15).reversed() {
@@ -295,7 +295,11 @@ public final class Translator: BlockTranslator {
     guard blocks.indices.contains(number) else { return }
     let block = blocks[number].block
     guard block.pointee.code != nil, Int(block.pointee.codeNumber) == number else { return }
-    block.pointee.tableSites |= 1 << (fault & 63)
+    if fault & Translator.unitFault != 0 {
+      block.pointee.seesFPUErrors = true
+    } else {
+      block.pointee.tableSites |= 1 << (fault & 63)
+    }
     dropped(block)
     block.pointee.code = nil
     cpu.reheat(block)
