@@ -14,6 +14,8 @@ extension BlockCompiler {
     case interpreted
     /// The same instruction; whether FIP and its like tell of it.
     case plain(pointers: Bool)
+    /// FFREE.
+    case free
     /// A memory operand of so many bytes.
     case load(Int)
     case store(Int)
@@ -55,12 +57,12 @@ extension BlockCompiler {
     case 1:
       switch digit {
       case 0, 1: return .plain(pointers: true)
-      case 2: return n == 0 ? .plain(pointers: false) : .interpreted
+      case 2: return n == 0 ? .plain(pointers: true) : .interpreted
       case 4: return n < 2 || n == 4 || n == 5 ? .plain(pointers: true) : .interpreted
       case 5: return n < 7 ? .plain(pointers: true) : .interpreted
       case 6:
         // FXTRACT; FDECSTP, FINCSTP.
-        return n == 4 ? .plain(pointers: true) : n >= 6 ? .plain(pointers: false) : .interpreted
+        return n == 4 || n >= 6 ? .plain(pointers: true) : .interpreted
       case 7:
         // FSQRT, FRNDINT, FSCALE.
         return n == 2 || n == 4 || n == 5 ? .plain(pointers: true) : .interpreted
@@ -79,7 +81,7 @@ extension BlockCompiler {
     case 4: return digit & 6 == 2 ? .interpreted : .plain(pointers: true)
     case 5:
       switch digit {
-      case 0: return .plain(pointers: false)
+      case 0: return .free
       case 2...5: return .plain(pointers: true)
       default: return .interpreted
       }
@@ -117,6 +119,11 @@ extension BlockCompiler {
       a.byte(opcode)
       a.byte(Int(i.modrm))
       if pointers { notePointers(i) }
+    case .free:
+      clearC1()
+      a.byte(opcode)
+      a.byte(Int(i.modrm))
+      notePointers(i)
     case .load(let size):
       a.rm(opcode, 4, reg: i.digit, emitAddress(i, size, write: false))
       notePointers(i)
@@ -138,6 +145,7 @@ extension BlockCompiler {
       a.byte(Int(i.modrm))
       notePointers(i)
     case .compareToFlags:
+      clearC1()
       a.byte(opcode)
       a.byte(Int(i.modrm))
       defineFlags()
@@ -161,6 +169,11 @@ extension BlockCompiler {
       }
     }
     return false
+  }
+
+  /// FINCSTP and FDECSTP: processors differ in whether the next instruction clears C1, which it does here.
+  private func clearC1() {
+    for byte in [0xD9, 0xF7, 0xD9, 0xF6] { a.byte(byte) }
   }
 
   /// FLDCW: a control word that unmasks an exception is the interpreter's, unless the block looks for exceptions.

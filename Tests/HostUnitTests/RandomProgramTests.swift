@@ -77,6 +77,12 @@
       return bytes
     }
 
+    private static func usesMMX(_ entry: OpcodeEntry) -> Bool {
+      let mmx: [OperandKind] = [.pq, .qq, .nq]
+      if entry.opcode == 0x0F77 { return true }
+      return mmx.contains(entry.operands.0) || mmx.contains(entry.operands.1)
+    }
+
     /// Integer instructions that use flags and registers in between.
     private static func integer(_ random: inout Random) -> [UInt8] {
       switch random.below(12) {
@@ -148,10 +154,7 @@
     }
 
     @Test("MMX beside x87") func mmx() throws {
-      let entries = Self.entries(.pentium3, [.mmx, .sse]).filter {
-        [$0.operands.0, $0.operands.1].contains { $0 == .pq || $0 == .qq || $0 == .nq }
-          || $0.opcode == 0x0F77
-      }
+      let entries = Self.entries(.pentium3, [.mmx, .sse]).filter(Self.usesMMX)
       #expect(entries.count > 50)
       try Self.check(.pentium3, programs: 5000, seed: 4) {
         $0.oneIn(6) ? Self.x87(&$0) : Self.simd(entries[$0.below(entries.count)], &$0)
