@@ -48,7 +48,7 @@ public final class TimeTravel {
   /// The least number of executed instructions between two looks at the host's clock.
   private static let lookInterval: UInt64 = 500_000
   /// How much of the host's time lies between two snapshots, in nanoseconds.
-  private static let interval: UInt64 = 100_000_000
+  private static let interval: UInt64 = 150_000_000
   /// And how many times a snapshot's cost.
   private static let costFactor: UInt64 = 40
 

@@ -33,8 +33,7 @@ private func has(_ names: String...) -> Bool {
       to: RecordingWriter.Target(append: { (more) throws(HostError) in bytes += more }))
     let script = Script([
       .expect("A:\\>"), .type(try KeyScript.parse("echo swift> new.txt<enter>"), ""),
-      .expect("swift> new.txt\nA:\\>"), .type(try KeyScript.parse("type new.txt<enter>"), ""),
-      .expect("\nswift\n"),
+      .type(try KeyScript.parse("echo the swift<enter>"), ""), .expect("the swift\n"),
     ])
     first.script = script
     let stop = first.run(untilInstruction: 20_000_000_000)
