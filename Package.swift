@@ -66,11 +66,15 @@ let package = Package(
         "Machine", "Video", "Host",
         .target(name: "CSDL2", condition: .when(traits: ["SDL"])),
       ]),
+    // Console, breakpoints, symbols, views.
+    .target(
+      name: "Debugger",
+      dependencies: ["Machine", "CPU", "Chipset", "Video", "Bus", "State", "Host"]),
     .executableTarget(
       name: "apus",
       dependencies: [
-        "Machine", "SDLFrontend", "Host", "CPU", "Chipset", "Storage", "Video", "FirmwareImages",
-        "Conformance", "Translator", "Benchmark",
+        "Machine", "Debugger", "SDLFrontend", "Host", "CPU", "Chipset", "Storage", "Video",
+        "FirmwareImages", "Conformance", "Translator", "Benchmark",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
     .target(
@@ -95,6 +99,9 @@ let package = Package(
     .testTarget(
       name: "DeviceROMTests", dependencies: ["CPU", "Machine", "State", "Storage", "Translator"],
       exclude: ["roms.txt"], plugins: ["FirmwarePlugin"]),
+    .testTarget(
+      name: "DebuggerTests",
+      dependencies: ["Debugger", "Machine", "CPU", "Chipset", "Storage", "Host"]),
     .testTarget(name: "BusTests", dependencies: ["Bus", "State"]),
     .testTarget(
       name: "FirmwareTests", dependencies: ["FirmwareImages", "Machine", "Storage"],

@@ -121,6 +121,13 @@ public final class VirtualClock {
     return deadline == VirtualClock.never ? nil : deadline
   }
 
+  /// Every pending event with its deadline in virtual nanoseconds, earliest first; for debuggers.
+  public var pendingEvents: [(name: String, deadline: UInt64)] {
+    events.filter { $0.deadline != VirtualClock.never }.map { ($0.name, $0.deadline) }.sorted {
+      ($0.deadline, $0.name) < ($1.deadline, $1.name)
+    }
+  }
+
   /// Runs every event that is due at the present time, in order of deadline, then of registration.
   public func runDueEvents() {
     while nextDeadline != VirtualClock.never, nextDeadline <= now {

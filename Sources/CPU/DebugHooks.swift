@@ -123,6 +123,9 @@ public struct DebugConditions: Equatable, Sendable {
   public var exceptions = VectorSet()
   public var software = VectorSet()
   public var modeMask: CPUMode = []
+  /// Stops before the RET or IRET that leaves the procedure whose stack pointer (linear) this was: the first one executed with the
+  /// stack pointer at or a little above it.
+  public var returnsAbove: UInt32?
   public init() {}
 }
 
@@ -143,6 +146,8 @@ public enum DebugEvent: Equatable, Sendable {
   /// Linear addresses.
   case farBranch(from: UInt32, to: UInt32)
   case magic
+  /// The next instruction is the return of `DebugConditions.returnsAbove`.
+  case returning
 }
 
 /// How an interrupt is raised.
@@ -186,10 +191,12 @@ extension CPU {
       debugEvents = newValue.events
       debug.mode = mode
       hasCodeBreakpoints =
-        !newValue.linear.isEmpty || !newValue.physical.isEmpty || newValue.events.contains(.magic)
+        !newValue.linear.isEmpty || !newValue.physical.isEmpty
+        || newValue.events.contains(.magic) || newValue.returnsAbove != nil
       watching = !newValue.watchpoints.isEmpty
       if old.linear != newValue.linear || old.physical != newValue.physical
         || old.events.contains(.magic) != newValue.events.contains(.magic)
+        || (old.returnsAbove == nil) != (newValue.returnsAbove == nil)
       {
         dropAllCode()
       }
@@ -257,10 +264,29 @@ extension CPU {
 
   // MARK: - Execution breakpoints
 
+  /// RET near and far, IRET.
+  private static func isReturn(_ i: Instruction) -> Bool {
+    switch i.opcode {
+    case 0xC2, 0xC3, 0xCA, 0xCB, 0xCF: true
+    default: false
+    }
+  }
+
+  /// Whether the block's first instruction is the return that `returnsAbove` waits for.
+  private func leavesProcedure(_ block: BlockPointer) -> Bool {
+    guard let start = debug.conditions.returnsAbove, CPU.isReturn(block.pointee.records[0]) else {
+      return false
+    }
+    let ss = segmentPointer(SegmentRegister.ss).pointee
+    // Other stacks lie elsewhere; parameters and alignment stay small.
+    return ss.base &+ (gpr32[Register.esp] & stackMask) &- start < 0x1_0000
+  }
+
   /// Whether a block may not contain this instruction but as its first.
   func startsBlock(offset: UInt32, physical: UInt32, _ record: Instruction) -> Bool {
     debug.offsets.contains(offset & 0xFFF) || debug.conditions.physical.contains(physical)
       || (debugEvents.contains(.magic) && CPU.isMagic(record))
+      || (debug.conditions.returnsAbove != nil && CPU.isReturn(record))
   }
 
   /// XCHG BX,BX.
@@ -271,20 +297,23 @@ extension CPU {
     debug.conditions.linear.contains(linear)
       || debug.conditions.physical.contains(block.pointee.physical)
       || (debugEvents.contains(.magic) && CPU.isMagic(block.pointee.records[0]))
+      || (debug.conditions.returnsAbove != nil && CPU.isReturn(block.pointee.records[0]))
   }
 
   /// Arriving at a block the slow way: why to stop before it, or nil.
   func breakpointExit(_ linear: UInt32, _ block: BlockPointer) -> RunExit? {
     guard holdsBreakpoint(linear, block) else { return nil }
+    let isPlace =
+      debug.conditions.linear.contains(linear)
+      || debug.conditions.physical.contains(block.pointee.physical)
+    let isMagic = debugEvents.contains(.magic) && CPU.isMagic(block.pointee.records[0])
+    let returns = leavesProcedure(block)
+    guard isPlace || isMagic || returns else { return nil }
     if debug.resumeCount == s.pointee.retired && debug.resumeLinear == linear { return nil }
     debug.resumeLinear = linear
     debug.resumeCount = s.pointee.retired
-    if debug.conditions.linear.contains(linear)
-      || debug.conditions.physical.contains(block.pointee.physical)
-    {
-      return .breakpoint(linear)
-    }
-    noteDebug(.magic)
+    if isPlace { return .breakpoint(linear) }
+    noteDebug(isMagic ? .magic : .returning)
     return takeDebugExit()
   }
 

@@ -23,6 +23,26 @@ public final class PIT8254: PortDevice {
   /// The speaker at counter 2.
   public let speaker: PCSpeaker
 
+  /// A counter as a debugger sees it: control word, count now, reload value, GATE and OUT.
+  public struct CounterView: Sendable {
+    public var control: UInt8
+    public var mode: UInt8
+    public var count: UInt16
+    public var reload: UInt16
+    public var gate: Bool
+    public var out: Bool
+  }
+
+  /// The counters as they are at the present time; nothing changes.
+  public var counterViews: [CounterView] {
+    let pulses = max(tick, PIT8254.tick(at: clock.now)) - tick
+    return counters.map { counter in
+      var now = counter
+      now.advance(pulses)
+      return now.view
+    }
+  }
+
   private let clock: VirtualClock
   private let irq: Signal
   private var edge: EventID!

@@ -214,6 +214,12 @@ struct PITCounter: Equatable {
   /// How many pulses the present half of mode 3 still takes, at least 1.
   private var halfLeft: UInt64 { max(1, UInt64(ce / 2) + (out && odd ? 1 : 0)) }
 
+  /// What a debugger sees of it.
+  var view: PIT8254.CounterView {
+    PIT8254.CounterView(
+      control: control, mode: mode, count: count, reload: countRegister, gate: gate, out: out)
+  }
+
   /// Counts `pulses` CLK pulses; takes the same time however many there are.
   mutating func advance(_ pulses: UInt64) {
     var d = pulses

@@ -176,3 +176,35 @@ public enum HostFiles {
     #endif
   }
 }
+
+extension HostFiles {
+  /// Paths that begin with a text; directories end in "/". At most 500.
+  public static func completions(_ prefix: String) -> [String] {
+    let slash = prefix.lastIndex(of: "/")
+    let directory = slash.map { String(prefix[...$0]) } ?? ""
+    let start = slash.map { String(prefix[prefix.index(after: $0)...]) } ?? prefix
+    guard let handle = opendir(directory.isEmpty ? "." : directory) else { return [] }
+    defer { closedir(handle) }
+    var found: [String] = []
+    while let entry = readdir(handle), found.count < 500 {
+      let isDirectory = entry.pointee.d_type == UInt8(DT_DIR)
+      let name = withUnsafeBytes(of: entry.pointee.d_name) {
+        String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
+      }
+      if name.hasPrefix("."), !start.hasPrefix(".") { continue }
+      if name.hasPrefix(start) { found.append(directory + name + (isDirectory ? "/" : "")) }
+    }
+    return found.sorted()
+  }
+
+  /// The next byte of standard input, or nil at its end.
+  public static func readByte() -> UInt8? {
+    var byte: UInt8 = 0
+    while true {
+      let count = systemRead(0, &byte, 1)
+      if count == 1 { return byte }
+      if count < 0 && errno == EINTR { continue }
+      return nil
+    }
+  }
+}

@@ -15,7 +15,10 @@
 public enum HostSignals {
   /// From now on `handler` is called, on a thread of its own, with the number of each signal that asks to end. A second one while the
   /// first is being obeyed ends the process at once.
-  public static func onEnd(_ handler: @escaping @Sendable (Int32) -> Void) throws(HostError) {
+  /// - Parameter interrupt: is asked first about SIGINT; when it returns true, that was all.
+  public static func onEnd(
+    interrupt: (@Sendable () -> Bool)? = nil, _ handler: @escaping @Sendable (Int32) -> Void
+  ) throws(HostError) {
     ignorePipe()
     var set = sigset_t()
     sigemptyset(&set)
@@ -30,6 +33,7 @@ public enum HostSignals {
       while true {
         var number: Int32 = 0
         if sigwait(&set, &number) != 0 { continue }
+        if number == SIGINT, let interrupt, interrupt() { continue }
         count += 1
         if count > 1 {
           HostTerminal.restore()

@@ -32,6 +32,9 @@ public protocol FrontendMachine: AnyObject, Sendable {
   /// Asks the machine to flush and end; `isRunning` becomes false soon after.
   func requestStop()
 
+  /// Asks the machine to stop for its debugger, if it has one.
+  func breakIntoDebugger()
+
   /// Fills a buffer with the next samples of the speaker, mono, signed 16 bit. Called by the sound thread: must not wait.
   func speakerSamples(into buffer: UnsafeMutableBufferPointer<Int16>, rate: Int)
 }
@@ -40,6 +43,7 @@ extension FrontendMachine {
   public var hasMouse: Bool { false }
   public func postMouse(dx: Int, dy: Int, wheel: Int, buttons: UInt8) {}
   public func paste(_ text: String) {}
+  public func breakIntoDebugger() {}
   public func speakerSamples(into buffer: UnsafeMutableBufferPointer<Int16>, rate: Int) {
     buffer.update(repeating: 0)
   }

@@ -39,6 +39,8 @@ public enum HostStop: Equatable, Sendable {
   case signal(Int32)
   /// The time that was given is over.
   case timeout
+  /// A debugger wants control; the machine can go on.
+  case debugger
 }
 
 /// Where other threads leave input for the machine.
@@ -47,6 +49,7 @@ public final class InputQueue: @unchecked Sendable {
   private var events: [MachineInput] = []
   private var serialBytes = 0
   private var stop: HostStop?
+  private var breaks = false
   private var sources = 0
   private let pending = Atomic<Bool>(false)
   private let blocked = Atomic<Bool>(false)
@@ -86,6 +89,18 @@ public final class InputQueue: @unchecked Sendable {
     condition.broadcast()
   }
 
+  /// Asks the machine to stop for a debugger, once.
+  public func requestBreak() {
+    condition.locked {
+      breaks = true
+      pending.store(true, ordering: .releasing)
+    }
+    condition.broadcast()
+  }
+
+  /// Forgets a `requestBreak` that was not obeyed yet.
+  public func cancelBreak() { condition.locked { breaks = false } }
+
   /// Something that may still bring input exists (a window, a terminal, a socket).
   public func addSource() { condition.locked { sources += 1 } }
 
@@ -110,7 +125,15 @@ public final class InputQueue: @unchecked Sendable {
   var canReceive: Bool { condition.locked { sources > 0 || !events.isEmpty } }
 
   /// Why the machine has to stop, if it has.
-  var stopReason: HostStop? { condition.locked { stop } }
+  var stopReason: HostStop? {
+    condition.locked {
+      if stop == nil && breaks {
+        breaks = false
+        return .debugger
+      }
+      return stop
+    }
+  }
 
   /// Takes what waits; serial bytes only as far as `room` (for a port) allows.
   func take(room: (Int) -> Int) -> [MachineInput] {

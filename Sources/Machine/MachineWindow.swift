@@ -20,6 +20,7 @@ public final class MachineWindow: FrontendMachine {
   private let input: InputQueue
   private let speaker = SpeakerSynth()
   private let status = Mutex(Status())
+  private let hasDebugger = Atomic<Bool>(false)
 
   init(input: InputQueue) { self.input = input }
 
@@ -40,6 +41,11 @@ public final class MachineWindow: FrontendMachine {
   public var isRunning: Bool { status.withLock { $0.running } }
 
   public func requestStop() { input.requestStop(.user) }
+
+  public func breakIntoDebugger() { if hasDebugger.load(ordering: .relaxed) { input.requestBreak() } }
+
+  /// Whether a debugger takes over when the window asks for it.
+  public func setDebugger(_ present: Bool) { hasDebugger.store(present, ordering: .relaxed) }
 
   public func speakerSamples(into buffer: UnsafeMutableBufferPointer<Int16>, rate: Int) {
     speaker.fill(buffer, rate: rate)

@@ -11,6 +11,8 @@ enum HostCommand: Equatable {
   case paste
   /// Delete for the guest, for hosts that keep Ctrl+Alt+Del to themselves.
   case sendDelete
+  /// Into the debugger.
+  case debugger
 }
 
 /// Follows the keyboard. Usages are those of USB HID, keyboard page.
@@ -43,6 +45,7 @@ struct KeyTracker {
       case 0x0C: return .command(.integerScaling)  // I
       case 0x16: return .command(.screenshot)  // S
       case 0x19: return .command(.paste)  // V
+      case 0x45: return .command(.debugger)  // F12
       case 0x4D: return .command(.sendDelete)  // End
       default: break
       }

@@ -5,6 +5,7 @@
 //   Alt+Enter, Ctrl+Alt+F  full screen          Ctrl+Alt+S    screenshot
 //   Ctrl+Alt+G             grab, release        Ctrl+Alt+V    paste the clipboard as keystrokes
 //   Ctrl+Alt+I             whole multiples      Ctrl+Alt+End  Ctrl+Alt+Del for the guest
+//   Ctrl+Alt+F12           the debugger, if there is one
 
 #if SDL
   import CSDL2
@@ -251,6 +252,7 @@
         // The modifiers of the combination must not mix with the text.
         releaseKeys()
         machine.paste(string)
+      case .debugger: machine.breakIntoDebugger()
       case .sendDelete:
         machine.post(keyUsage: 0x4C, down: true)
         machine.post(keyUsage: 0x4C, down: false)

@@ -100,7 +100,8 @@ struct ConformCommand: ParsableCommand {
     commandName: "apus conform",
     abstract: "Runs test suites of processors against Apus's own.",
     discussion: ConformExit.help,
-    subcommands: [ConformSuites.self, ConformMerge.self, ConformHost.self, ConformPrograms.self,
+    subcommands: [
+      ConformSuites.self, ConformMerge.self, ConformHost.self, ConformPrograms.self,
       ConformEngines.self,
     ],
     defaultSubcommand: ConformSuites.self)

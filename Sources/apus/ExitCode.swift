@@ -56,7 +56,8 @@ enum ApusExit: Equatable {
       4    --max-instructions is reached
       6    triple fault
       8    something that is not implemented yet
-      10   the guest ended before the text of an --expect showed
+      10   the guest ended before the text of an --expect showed, or a
+           debugger command of a script failed
       12   the two engines of --engine lockstep differ
       14   a --replay differs from its recording
       64   bad usage, or an image or other file that cannot be used

@@ -26,7 +26,11 @@ struct ApusOptions: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "apus",
     abstract: "A PC that boots legacy operating systems, in a window or headless.",
-    usage: "apus [IMAGE ...] [options]",
+    usage: """
+      apus [IMAGE ...] [options]
+      apus debug [IMAGE ...] [options]
+      apus conform ...
+      """,
     discussion: """
       Each IMAGE goes into the next free drive of its kind: floppy or hard disk, found out from its size and contents \
       (--explain tells how). Without an image a demo disk boots.
@@ -200,6 +204,31 @@ struct ApusOptions: ParsableCommand {
       "End exactly after this many instructions since power-on (idle time counts at the CPU speed).",
       valueName: "N"))
   var maxInstructions: String?
+  // MARK: Debugger
+
+  @Flag(
+    name: .customLong("debug"),
+    help:
+      "With a debugger: Ctrl-C, or Ctrl+Alt+F12 in the window, stops the guest for it. (apus debug starts there)"
+  )
+  var debug = false
+  @Option(
+    name: .customLong("command"), parsing: .unconditionalSingleValue,
+    help: ArgumentHelp("A command for the debugger; repeatable.", valueName: "text"),
+    transform: { OrderedText($0) })
+  var commands: [OrderedText] = []
+  @Option(
+    name: .customLong("script"),
+    help: ArgumentHelp("A file of commands for the debugger; repeatable.", valueName: "file"),
+    transform: { OrderedText($0) })
+  var scripts: [OrderedText] = []
+  @Option(
+    name: .customLong("history"),
+    help: ArgumentHelp(
+      "Memory for the past that the debugger can go back to; 0 keeps none. (default: 256)",
+      valueName: "MB"))
+  var history: String?
+
   @Option(
     name: .customLong("screenshot"),
     help: ArgumentHelp("Write the screen at the end as PNG.", valueName: "file"))

@@ -10,6 +10,12 @@ import Machine
 import Storage
 import Translator
 
+/// Something the debugger does at its start.
+enum DebugCommand: Equatable {
+  case line(String)
+  case file(String)
+}
+
 /// What the command line asks for.
 struct Plan {
   var configuration = MachineConfiguration()
@@ -33,6 +39,12 @@ struct Plan {
   var record: String?
   /// The recording to be repeated, and its file's name.
   var replay: (recording: Recording, path: String)?
+  /// A debugger is there; the machine starts stopped in it; what it does first.
+  var debugs = false
+  var startsInDebugger = false
+  var debugCommands: [DebugCommand] = []
+  /// Memory for the past that the debugger can go back to; 0: none.
+  var historyMegabytes = 256
   /// Lines for --explain.
   var explanations: [String] = []
   /// Lines the user should hear.
@@ -48,6 +60,7 @@ struct Plan {
     try readOutside(options)
     try readSteps(options)
     try readRecording(options)
+    try readDebugger(options)
     try checkOutputs(options)
     try readKernel(options)
     try openImages(options)
@@ -266,6 +279,41 @@ struct Plan {
       replay = (recording, path)
     } catch let error as RecordingError {
       throw Failure.usage("\(path): \(error)")
+    }
+  }
+
+  private mutating func readDebugger(_ options: ApusOptions) throws {
+    debugs = options.debug
+    if let text = options.history {
+      guard let megabytes = Int(text), (0...65536).contains(megabytes) else {
+        throw Failure.usage("--history \(text): a number of megabytes is wanted (0 keeps no past)")
+      }
+      historyMegabytes = megabytes
+    }
+    let lines = options.commands.map { ($0.order, DebugCommand.line($0.text)) }
+    let files = options.scripts.map { ($0.order, DebugCommand.file($0.text)) }
+    debugCommands = (lines + files).sorted { $0.0 < $1.0 }.map(\.1)
+  }
+
+  /// What contradicts the debugger, or needs it.
+  func checkDebugger() throws {
+    if !debugs {
+      if !debugCommands.isEmpty {
+        throw Failure.usage(
+          "--command and --script belong to the debugger (apus debug, or --debug)")
+      }
+      return
+    }
+    if configuration.engine == .lockstep {
+      throw Failure.usage("--engine lockstep runs two machines, which no debugger can stop")
+    }
+    if serial.contains(.stdio) {
+      throw Failure.usage(
+        "--serial stdio: the debugger's console has the terminal (pty, file:PATH and others are free)"
+      )
+    }
+    for case .file(let path) in debugCommands where !HostFiles.exists(path) {
+      throw Failure.usage("--script \(path): no such file")
     }
   }
 

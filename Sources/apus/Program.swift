@@ -12,11 +12,17 @@ import Video
 /// The program.
 enum ApusProgram {
   /// Runs the program and ends the process.
-  static func main() -> Never {
+  /// - Parameter debugging: the machine starts in the debugger (`apus debug`).
+  static func main(_ arguments: [String]? = nil, debugging: Bool = false) -> Never {
     HostSignals.ignorePipe()
     do {
-      let options = try ApusOptions.parse()
-      let plan = try Plan(options)
+      let options = try ApusOptions.parse(arguments)
+      var plan = try Plan(options)
+      if debugging {
+        plan.debugs = true
+        plan.startsInDebugger = true
+      }
+      try plan.checkDebugger()
       if plan.explain { say(plan.explanations) }
       say(plan.warnings.map { "apus: \($0)" })
       let session = try Session(plan)
@@ -57,6 +63,7 @@ final class Session: @unchecked Sendable {
   private var channels: [CharacterChannel?] = []
   private var debugConsole: CharacterChannel?
   private var stop: StopReason?
+  private var debugSession: DebugSession?
 
   init(_ plan: Plan) throws {
     self.plan = plan
@@ -113,7 +120,10 @@ final class Session: @unchecked Sendable {
 
   private func connect() throws {
     do {
-      try HostSignals.onEnd { [input = machine.input] in input.requestStop(.signal($0)) }
+      if plan.debugs { debugSession = DebugSession(plan, machine) }
+      try HostSignals.onEnd(
+        interrupt: { [debugSession] in debugSession?.breakIn() ?? false }
+      ) { [input = machine.input] in input.requestStop(.signal($0)) }
       for target in plan.serial { channels.append(try CharacterChannel(target)) }
       if let path = plan.debugConsole {
         debugConsole = try CharacterChannel(path == "-" ? .stdio : .file(path))
@@ -171,7 +181,12 @@ final class Session: @unchecked Sendable {
     }
     let seconds = Double(HostClock.nanoseconds() &- start) / 1e9
     machine.finishRecording(stop ?? .host(.user))
-    let outcome = Outcome(stop ?? .host(.user), plan: plan, script: script)
+    var outcome = Outcome(stop ?? .host(.user), plan: plan, script: script)
+    if let debugSession {
+      // The console has told how the machine ended.
+      outcome.message = nil
+      if debugSession.failures > 0 && outcome.exit == .success { outcome.exit = .notMet }
+    }
     let failure = writeResults()
     for channel in channels { channel?.close() }
     debugConsole?.close()
@@ -191,7 +206,7 @@ final class Session: @unchecked Sendable {
       let name = String(address, radix: 16)
       ApusProgram.say([text ?? "apus: no translated block begins at \(name) (--dump-block)"])
     }
-    if plan.json { HostFiles.print(Array((report.json(machine) + "\n").utf8)) }
+    if plan.json && !plan.debugs { HostFiles.print(Array((report.json(machine) + "\n").utf8)) }
     if let failure { throw failure }
     return outcome.exit
   }
@@ -203,7 +218,9 @@ final class Session: @unchecked Sendable {
     return rows
   }
 
+  /// Runs the machine to its end, or the debugger's console to its own.
   private func runMachine(until limit: UInt64) -> StopReason {
+    if let debugSession { return debugSession.run() }
     guard let lockstep else { return machine.run(untilInstruction: limit) }
     switch lockstep.run(untilInstruction: limit) {
     case .stopped(let stop): return stop
@@ -219,13 +236,15 @@ final class Session: @unchecked Sendable {
       do {
         let frontend = try SDLFrontend(machine: window)
         let limit = plan.maxInstructions ?? UInt64.max
+        window.setDebugger(plan.debugs)
         let thread = try HostThread(stackSize: 8 << 20) { [self] in
           stop = runMachine(until: limit)
           window.markEnded()
         }
         frontend.run()
         machine.input.requestStop(.user)
-        thread.join()
+        // A console that waits for a line does not hear of the window's end.
+        if debugSession?.isWaiting != true { thread.join() }
       } catch {
         failure = Failure.host("\(error)")
       }
@@ -243,6 +262,8 @@ final class Session: @unchecked Sendable {
         }
       }
     }
+    if let travel = machine.timeTravel { attempt("") { try travel.commitDisks() } }
+    // While a debugger keeps a past, writes are kept back.
     if let travel = machine.timeTravel { attempt("") { try travel.commitDisks() } }
     for image in plan.images { attempt("") { try image.device.flush() } }
     if let path = plan.record, let error = machine.recorder?.failure {

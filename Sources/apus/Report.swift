@@ -89,7 +89,8 @@ struct Outcome {
       showsProcessor = true
     case .enginesDiffer(let text):
       (exit, reason, message) = (.enginesDiffer, "engines-differ", text)
-    case .debug: (exit, reason, message) = (.success, "debugger", "stopped for a debugger")
+    case .debug, .host(.debugger):
+      (exit, reason, message) = (.success, "debugger", "stopped for a debugger")
     case .recordingEnd(let recorded):
       switch recorded {
       case .shutdown?, .unimplemented?, .halted?, .powerOff?, .guestExit?:

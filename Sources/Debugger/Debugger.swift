@@ -1,0 +1,279 @@
+// A debugger for one machine.
+//
+// Owns: running the machine until something stops it, and what the stop was. Must not know: the text of commands (Commands*.swift).
+// Use it from the thread that the machine runs on; only the input queue's `requestBreak` comes from elsewhere.
+
+import Bus
+import CPU
+import Machine
+
+/// Why the machine stands still.
+enum DebugStop {
+  /// Nothing has run yet.
+  case start
+  /// A step, or the count that was asked for, is done.
+  case step
+  /// Breakpoints, each with the event it waited for.
+  case breakpoints([(id: Int, record: DebugRecord?)])
+  /// An address that the user wanted to run to.
+  case arrived
+  /// Ctrl-C and its relatives.
+  case interrupted
+  /// The machine ended, or the host ends it.
+  case ended(StopReason)
+}
+
+/// The console's machine, breakpoints, symbols and variables.
+public final class Debugger {
+  public let machine: Machine
+  let console: any ConsolePort
+  var breakpoints = BreakpointList()
+  let symbols = SymbolTable()
+  var variables: [String: UInt64] = [:]
+  /// Prints each view as one JSON object.
+  public var printsJSON = false
+  var syntax = AssemblySyntax.intel
+  /// Instructions from power-on at which every run stops.
+  public var instructionLimit = UInt64.max
+  /// Why the machine stands.
+  var stop = DebugStop.start
+  /// Runs the machine; a recorder may stand in between.
+  public var runMachine: ((UInt64) -> StopReason)?
+  /// Called when the guest runs again and when it stops (true: runs).
+  public var runningChanged: (Bool) -> Void = { _ in }
+  /// Going back in time, or nil.
+  public var reverse: (any ReverseControl)?
+  let trace = TraceLog()
+  let disassembler: Disassembler
+  /// Registers at the last stop that was shown, to mark what changed.
+  var shownRegisters: [String: UInt64] = [:]
+  /// `value`, `port` and so on of the event being judged or shown.
+  var eventValues: [String: UInt64] = [:]
+  /// The console ends.
+  public internal(set) var isFinished = false
+  /// How the machine ended, if it has.
+  public internal(set) var ending: StopReason?
+  /// How many commands failed.
+  public internal(set) var failures = 0
+  /// Where `u`, `x` and `d` go on.
+  var nextCode: UInt32?
+  var nextData: UInt32 = 0
+  var lastCommand = ""
+  var sourceDepth = 0
+  /// Lines that commands of a breakpoint and files wait to run.
+  var pendingLines: [String] = []
+
+  /// - Parameter console: where commands come from and views go.
+  public init(machine: Machine, console: any ConsolePort) {
+    self.machine = machine
+    self.console = console
+    disassembler = Disassembler(model: machine.configuration.cpu)
+  }
+
+  var cpu: CPU { machine.cpu }
+  var registers: RegisterFile { RegisterFile(cpu: machine.cpu) }
+  var memory: GuestMemory { GuestMemory(machine: machine) }
+
+  /// The linear stack pointer.
+  var stackLinear: UInt32 {
+    let ss = cpu[segment: SegmentRegister.ss]
+    return ss.base &+ (cpu[Register.esp] & (ss.isBig ? UInt32.max : 0xFFFF))
+  }
+
+  // MARK: - Running
+
+  /// What a run stops at beyond the user's breakpoints.
+  struct Goal {
+    /// An address, and whether being there counts.
+    var linear: UInt32?
+    var counts: () -> Bool = { true }
+    /// The RET of the procedure whose stack pointer this is.
+    var returnAbove: UInt32?
+    /// The SS that belongs to it.
+    var stack: UInt16 = 0
+    /// The first instruction of an interrupt handler.
+    var anyInterrupt = false
+  }
+
+  /// Runs until a breakpoint, the goal, or `limit` instructions from power-on.
+  func run(until limit: UInt64 = UInt64.max, goal: Goal = Goal()) -> DebugStop {
+    var conditions = breakpoints.conditions
+    if let linear = goal.linear { conditions.linear.insert(linear) }
+    conditions.returnsAbove = goal.returnAbove
+    if goal.anyInterrupt {
+      conditions.events.insert(.interrupts)
+      conditions.interrupts = .all
+    }
+    cpu.debugConditions = conditions
+    cpu.skipBreakpointOnce()
+    let end = min(limit, instructionLimit)
+    runningChanged(true)
+    defer { runningChanged(false) }
+    while true {
+      let reason = runMachine.map { $0(end) } ?? machine.run(untilInstruction: end)
+      let records = cpu.takeDebugRecords()
+      switch reason {
+      case .debug(let exit):
+        let physical = cpu.peekTranslate(cpu.nextLinear)
+        var hits: [(id: Int, record: DebugRecord?)] = []
+        for candidate in breakpoints.candidates(exit, physical: physical, records)
+        where judge(candidate.id, candidate.record) {
+          hits.append(candidate)
+        }
+        if !hits.isEmpty { return .breakpoints(hits) }
+        if case .breakpoint(let linear) = exit, linear == goal.linear, goal.counts() {
+          return .arrived
+        }
+        // Handlers and DOS kernels return on stacks of their own meanwhile.
+        if records.contains(where: { $0.event == .returning }),
+          cpu[segment: SegmentRegister.ss].selector == goal.stack
+        {
+          return .arrived
+        }
+        if goal.anyInterrupt,
+          records.contains(where: {
+            if case .interrupt(_, .external, _) = $0.event { return true }
+            return false
+          })
+        {
+          return .arrived
+        }
+        if cpu.instructionCount >= end {
+          return end == instructionLimit ? .ended(.instructionLimit) : .step
+        }
+      case .instructionLimit:
+        return end == instructionLimit ? .ended(.instructionLimit) : .step
+      case .host(.debugger): return .interrupted
+      default: return .ended(reason)
+      }
+    }
+  }
+
+  /// Whether a breakpoint that was met stops: its condition and ignore count. Counts the hit.
+  private func judge(_ id: Int, _ record: DebugRecord?) -> Bool {
+    guard let b = breakpoints[id] else { return false }
+    eventValues = Debugger.values(of: record)
+    eventValues["hits"] = b.hits &+ 1
+    if let condition = b.condition {
+      // A condition that cannot be evaluated stops, so that the user sees why.
+      if let value = try? condition.evaluate(self), value == 0 { return false }
+    }
+    var stops = true
+    try? breakpoints.change(id) { b in
+      b.hits &+= 1
+      if b.ignore > 0 {
+        b.ignore -= 1
+        stops = false
+      }
+    }
+    return stops
+  }
+
+  /// The names a condition may use for an event.
+  static func values(of record: DebugRecord?) -> [String: UInt64] {
+    guard let record else { return [:] }
+    switch record.event {
+    case .memory(let linear, let physical, let size, let isWrite, let old, let new):
+      return [
+        "addr": UInt64(linear), "phys": UInt64(physical), "size": UInt64(size),
+        "write": isWrite ? 1 : 0, "old": old, "value": new,
+      ]
+    case .port(let port, let width, let isWrite, let value):
+      return [
+        "port": UInt64(port), "size": UInt64(width), "write": isWrite ? 1 : 0,
+        "value": UInt64(value),
+      ]
+    case .interrupt(let vector, _, let code):
+      return ["vector": UInt64(vector), "error": UInt64(code ?? 0)]
+    case .msr(let number, let isWrite, let value):
+      return ["msr": UInt64(number), "write": isWrite ? 1 : 0, "value": value]
+    case .control(let register, let old, let new):
+      return ["register": UInt64(register), "old": UInt64(old), "value": UInt64(new)]
+    case .farBranch(let from, let to): return ["from": UInt64(from), "to": UInt64(to)]
+    case .task(let from, let to): return ["from": UInt64(from), "to": UInt64(to)]
+    default: return [:]
+    }
+  }
+
+  /// Executes `count` instructions (iterations of REP count one each).
+  func step(_ count: UInt64) -> DebugStop {
+    if cpu.s.pointee.halted {
+      // Nothing executes before an interrupt: its handler's first instruction is where the step leads.
+      let stop = run(goal: Goal(anyInterrupt: true))
+      if case .arrived = stop { return count > 1 ? step(count - 1) : .step }
+      return stop
+    }
+    return run(until: cpu.instructionCount &+ count)
+  }
+
+  /// The instruction at an address as the processor would decode it now.
+  func instruction(at linear: UInt32) -> DisassembledInstruction? {
+    disassembler.instruction(
+      memory.code(linear), big: cpu.isCode32, eip: linear &- cpu[segment: SegmentRegister.cs].base,
+      syntax: syntax)
+  }
+
+  /// Like `step`, but calls, interrupts, repetitions and loops count as one.
+  func stepOver() -> DebugStop {
+    let pc = cpu.nextLinear
+    guard !cpu.s.pointee.halted, let i = instruction(at: pc) else { return step(1) }
+    switch i.flow {
+    case .call, .interrupt, .repeated: break
+    case .conditional where (0xE0...0xE2).contains(i.condition): break
+    default: return step(1)
+    }
+    let cs = cpu[segment: SegmentRegister.cs]
+    let eip = cpu.currentEIP &+ UInt32(i.length)
+    let next = cs.base &+ (cs.isBig ? eip : eip & 0xFFFF)
+    let sp = stackLinear
+    let selector = cpu[segment: SegmentRegister.ss].selector
+    // A deeper call of the same code is not where this step ends.
+    return run(
+      goal: Goal(
+        linear: next,
+        counts: { [unowned self] in
+          cpu[segment: SegmentRegister.ss].selector != selector || stackLinear >= sp
+        }))
+  }
+
+  /// Runs to the end of the present procedure, and out of it.
+  func finish() -> DebugStop {
+    let stop = run(
+      goal: Goal(returnAbove: stackLinear, stack: cpu[segment: SegmentRegister.ss].selector))
+    guard case .arrived = stop else { return stop }
+    return step(1)
+  }
+
+  /// Runs to an address.
+  func runTo(_ linear: UInt32) -> DebugStop { run(goal: Goal(linear: linear)) }
+}
+
+// MARK: - Names
+
+extension Debugger: ExpressionContext {
+  func value(named name: String) -> UInt64? {
+    if name.hasPrefix("$") {
+      let rest = String(name.dropFirst())
+      if rest.isEmpty { return UInt64(cpu.nextLinear) }
+      return variables[rest] ?? eventValues[rest] ?? registers.value(rest.lowercased())
+    }
+    if let value = registers.value(name.lowercased()) { return value }
+    if let address = symbols.address(of: name) { return UInt64(address) }
+    return eventValues[name] ?? variables[name]
+  }
+
+  func segmentBase(register name: String) -> UInt32? {
+    registers.segmentBase(name.lowercased())
+  }
+
+  func segmentBase(selector: UInt16) -> UInt32? { cpu.segmentBase(ofSelector: selector) }
+
+  func load(_ address: UInt32, size: Int, physical: Bool) -> UInt64? {
+    memory.number(address, size: size, physical: physical)
+  }
+
+  /// The value of an expression's text.
+  func evaluate(_ text: String) throws(DebuggerError) -> UInt64 {
+    try Expression.parse(text).evaluate(self)
+  }
+}

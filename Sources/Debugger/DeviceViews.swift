@@ -1,0 +1,261 @@
+// Devices as the debugger sees them.
+//
+// Owns: views of single devices, and one that shows everything a device keeps. Ports are never read; nothing changes.
+// Must not know: how devices work.
+
+import Bus
+import Chipset
+import Machine
+import Video
+
+extension Debugger {
+  // MARK: - Any device
+
+  func deviceList() -> View {
+    let names = machine.allDevices.map(\.stateName)
+    return View(names, json: .array(names.map { .string($0) }))
+  }
+
+  func deviceView(_ name: String) -> View { devicesView { $0 == name } }
+
+  /// Everything that devices keep, by reflection.
+  func devicesView(_ wanted: (String) -> Bool) -> View {
+    var lines: [String] = []
+    var items: [(String, JSONValue)] = []
+    for device in machine.allDevices where wanted(device.stateName) {
+      lines.append("\(device.stateName):")
+      let json = StateMirror.value(device, depth: 0) ?? .object([])
+      StateMirror.lines(json, indent: 1, into: &lines)
+      items.append((device.stateName, json))
+    }
+    if lines.isEmpty { lines = ["there is none"] }
+    return View(lines, json: .object(items))
+  }
+
+  func pciView() -> View {
+    let view = devicesView { $0.hasPrefix("pci") || $0.contains("440") }
+    return view.lines == ["there is none"]
+      ? View(["this machine has no PCI bus"], json: .null) : view
+  }
+
+  // MARK: - Interrupts and time
+
+  func picView() -> View {
+    var lines: [String] = []
+    var items: [JSONValue] = []
+    for (n, r) in machine.pic.registers.enumerated() {
+      lines.append(
+        "\(n == 0 ? "master" : "slave ") irr=\(hexDigits(r.irr, 2)) isr=\(hexDigits(r.isr, 2)) "
+          + "imr=\(hexDigits(r.imr, 2)) vectors \(hexDigits(r.base, 2))-\(hexDigits(r.base &+ 7, 2))"
+      )
+      items.append(
+        .object([
+          ("irr", .of(r.irr)), ("isr", .of(r.isr)), ("imr", .of(r.imr)), ("base", .of(r.base)),
+        ]))
+    }
+    let names = [
+      "timer", "keyboard", "cascade", "COM2", "COM1", "", "floppy", "LPT1", "clock", "", "", "",
+      "mouse", "coprocessor", "IDE 1", "IDE 2",
+    ]
+    let r = machine.pic.registers
+    for irq in 0..<16 {
+      let chip = r[irq >> 3]
+      let bit = UInt8(1) << UInt8(irq & 7)
+      var words: [String] = []
+      if chip.irr & bit != 0 { words.append("requested") }
+      if chip.isr & bit != 0 { words.append("in service") }
+      if chip.imr & bit != 0 { words.append("masked") }
+      if words.isEmpty || (words == ["masked"] && names[irq].isEmpty) { continue }
+      lines.append(
+        "irq \(padded("\(irq)", 2)) \(padded(names[irq], 12)) \(words.joined(separator: ", "))")
+    }
+    lines.append("INTR \(machine.interruptLine ? "high" : "low")")
+    return View(
+      lines, json: .object([("chips", .array(items)), ("intr", .bool(machine.interruptLine))]))
+  }
+
+  func pitView() -> View {
+    var lines: [String] = []
+    var items: [JSONValue] = []
+    for (n, c) in machine.pit.counterViews.enumerated() {
+      let access = ["latch", "low", "high", "low then high"][Int(c.control >> 4 & 3)]
+      let reload = c.reload == 0 ? 65536 : Int(c.reload)
+      let rate = Double(PIT8254.frequency) / Double(reload)
+      let hertz = (rate * 100).rounded() / 100
+      lines.append(
+        "counter \(n): mode \(c.mode), \(access)\(c.control & 1 != 0 ? ", BCD" : ""), count "
+          + "\(hexDigits(c.count, 4)) of \(hexDigits(reload, 4)) (\(hertz) Hz), "
+          + "gate \(c.gate ? 1 : 0), out \(c.out ? 1 : 0)")
+      items.append(
+        .object([
+          ("mode", .of(c.mode)), ("control", .of(c.control)), ("count", .of(c.count)),
+          ("reload", .of(reload)), ("gate", .bool(c.gate)), ("out", .bool(c.out)),
+        ]))
+    }
+    return View(lines, json: .array(items))
+  }
+
+  func rtcView() -> View {
+    let bytes = (0..<128).map { machine.cmos[UInt8($0)] }
+    func two(_ n: Int) -> String { hexDigits(bytes[n], 2) }
+    var lines = [
+      "set \(two(0x32))\(two(9))-\(two(8))-\(two(7)) \(two(4)):\(two(2)):\(two(0)) when last read, alarm "
+        + "\(two(5)):\(two(3)):\(two(1))",
+      "a=\(two(10)) b=\(two(11)) c=\(two(12)) d=\(two(13))",
+    ]
+    for row in stride(from: 0, to: 128, by: 16) {
+      lines.append(
+        hexDigits(row, 2) + ": "
+          + bytes[row..<row + 16].map { hexDigits($0, 2) }.joined(separator: " "))
+    }
+    return View(lines, json: .object([("bytes", .array(bytes.map { .of($0) }))]))
+  }
+
+  func keyboardView() -> View {
+    var view = deviceView("i8042")
+    for (name, part) in [
+      ("keyboard", machine.keyboardController.keyboard as Any),
+      ("mouse", machine.keyboardController.mouse as Any),
+    ] {
+      view.lines.append("\(name):")
+      let json = StateMirror.value(part, depth: 0) ?? .null
+      StateMirror.lines(json, indent: 1, into: &view.lines)
+      if case .object(var pairs) = view.json {
+        pairs.append((name, json))
+        view.json = .object(pairs)
+      }
+    }
+    return view
+  }
+
+  func vgaView() -> View {
+    let frame = machine.screenshot()
+    let text = machine.screenText
+    var lines = [
+      text.map { "text mode, \($0.count) rows, picture \(frame.width) x \(frame.height)" }
+        ?? "graphics mode, picture \(frame.width) x \(frame.height)"
+    ]
+    var items: [(String, JSONValue)] = [
+      ("text", .bool(text != nil)), ("width", .of(frame.width)), ("height", .of(frame.height)),
+    ]
+    for (name, values) in machine.vga.registerViews {
+      lines.append(
+        padded(name, 10) + values.map { hexDigits($0, 2) }.joined(separator: " "))
+      items.append((name, .array(values.map { .of($0) })))
+    }
+    return View(lines, json: .object(items))
+  }
+}
+
+/// Values of stored properties, as far as they are numbers, switches, texts, lists and records.
+enum StateMirror {
+  private static let maximumDepth = 4
+  private static let maximumList = 64
+
+  /// nil for what is no state: closures, references to other parts, wires.
+  static func value(_ any: Any, depth: Int) -> JSONValue? {
+    switch any {
+    case let value as Bool: return .bool(value)
+    case let value as any BinaryInteger: return .of(value)
+    case let value as String: return .string(value)
+    case let signal as Signal: return .bool(signal.level)
+    case let value as [UInt8]:
+      return .array(value.prefix(maximumList).map { .of($0) })
+    default: break
+    }
+    if depth > maximumDepth || any is VirtualClock || any is EventID
+      || any is any BinaryFloatingPoint
+    {
+      return nil
+    }
+    let mirror = Mirror(reflecting: any)
+    switch mirror.displayStyle {
+    case .optional: return mirror.children.first.flatMap { value($0.value, depth: depth) } ?? .null
+    case .enum:
+      guard let child = mirror.children.first else { return .string("\(any)") }
+      return value(child.value, depth: depth + 1).map { .object([(child.label ?? "value", $0)]) }
+        ?? .string(child.label ?? "")
+    case .collection, .set:
+      let items = mirror.children.prefix(maximumList).compactMap {
+        value($0.value, depth: depth + 1)
+      }
+      return items.isEmpty && !mirror.children.isEmpty ? nil : .array(items)
+    case .struct, .tuple, .class:
+      // Other devices are shown by their own names.
+      if mirror.displayStyle == .class && depth > 1 { return nil }
+      if depth > 0 && any is any Device { return nil }
+      var pairs: [(String, JSONValue)] = []
+      for child in mirror.children {
+        guard let label = child.label, let json = value(child.value, depth: depth + 1) else {
+          continue
+        }
+        pairs.append((label.hasPrefix(".") ? String(label.dropFirst()) : label, json))
+      }
+      return pairs.isEmpty ? nil : .object(pairs)
+    default: return nil
+    }
+  }
+
+  /// A value as indented lines; numbers in hexadecimal.
+  static func lines(_ json: JSONValue, indent: Int, into lines: inout [String]) {
+    let space = String(repeating: "  ", count: indent)
+    guard case .object(let pairs) = json else {
+      lines.append(space + short(json))
+      return
+    }
+    var row = ""
+    func flush() {
+      if !row.isEmpty { lines.append(space + row) }
+      row = ""
+    }
+    for (name, value) in pairs {
+      if isShort(value) {
+        let text = "\(name)=\(short(value))"
+        if row.count + text.count > 90 { flush() }
+        row += (row.isEmpty ? "" : " ") + text
+      } else {
+        flush()
+        lines.append("\(space)\(name):")
+        if case .array(let items) = value {
+          for (n, item) in items.enumerated() {
+            if isShort(item) {
+              lines.append("\(space)  \(n): \(short(item))")
+            } else {
+              lines.append("\(space)  \(n):")
+              StateMirror.lines(item, indent: indent + 2, into: &lines)
+            }
+          }
+        } else {
+          StateMirror.lines(value, indent: indent + 1, into: &lines)
+        }
+      }
+    }
+    flush()
+  }
+
+  private static func isShort(_ value: JSONValue) -> Bool {
+    switch value {
+    case .object: return false
+    case .array(let items):
+      return items.allSatisfy {
+        switch $0 {
+        case .object, .array: false
+        default: true
+        }
+      }
+    default: return true
+    }
+  }
+
+  private static func short(_ value: JSONValue) -> String {
+    switch value {
+    case .number(let n): return hexDigits(n)
+    case .signed(let n): return String(n)
+    case .bool(let b): return b ? "1" : "0"
+    case .string(let s): return s
+    case .null: return "-"
+    case .array(let items): return "[" + items.map { short($0) }.joined(separator: " ") + "]"
+    case .object: return value.text
+    }
+  }
+}

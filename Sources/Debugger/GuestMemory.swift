@@ -1,0 +1,82 @@
+// Memory as the debugger sees it.
+//
+// Owns: reads by linear and physical address without side effects: no accessed bits, no latches, no device registers.
+// Must not know: commands.
+
+import CPU
+import Machine
+
+/// The memory of a machine, looked at from outside.
+struct GuestMemory {
+  let machine: Machine
+
+  /// A byte, or nil where nothing is mapped or a device other than the display adapter answers.
+  func physical(_ address: UInt32) -> UInt8? {
+    switch machine.memory.kind(at: address) {
+    case "ram", "rom": return machine.memory.peek(address, count: 1)[0]
+    case "device":
+      return (0xA0000...0xBFFFF).contains(address) ? machine.vga.peek(address) : nil
+    default: return nil
+    }
+  }
+
+  func linear(_ address: UInt32) -> UInt8? {
+    machine.cpu.peekTranslate(address).flatMap { physical($0) }
+  }
+
+  func bytes(_ address: UInt32, count: Int, physical isPhysical: Bool) -> [UInt8?] {
+    var result: [UInt8?] = []
+    result.reserveCapacity(count)
+    while result.count < count {
+      let a = address &+ UInt32(truncatingIfNeeded: result.count)
+      let part = min(count - result.count, Int(0x1000 - (a & 0xFFF)))
+      let place = isPhysical ? a : machine.cpu.peekTranslate(a)
+      switch place.map({ machine.memory.kind(at: $0) }) {
+      case "ram", "rom": result += machine.memory.peek(place ?? 0, count: part).map { $0 }
+      case "device":
+        for n in 0..<part { result.append(physical((place ?? 0) &+ UInt32(n))) }
+      default: result += [UInt8?](repeating: nil, count: part)
+      }
+    }
+    return result
+  }
+
+  /// A little-endian number of 1 to 8 bytes.
+  func number(_ address: UInt32, size: Int, physical isPhysical: Bool) -> UInt64? {
+    var value: UInt64 = 0
+    for (n, byte) in bytes(address, count: size, physical: isPhysical).enumerated() {
+      guard let byte else { return nil }
+      value |= UInt64(byte) << UInt64(8 * n)
+    }
+    return value
+  }
+
+  /// Bytes of an instruction; ends where nothing is mapped.
+  func code(_ address: UInt32, count: Int = 16, physical isPhysical: Bool = false) -> [UInt8] {
+    var result: [UInt8] = []
+    for byte in bytes(address, count: count, physical: isPhysical) {
+      guard let byte else { break }
+      result.append(byte)
+    }
+    return result
+  }
+
+  /// Changes bytes.
+  func write(_ address: UInt32, _ bytes: [UInt8], physical isPhysical: Bool) throws(DebuggerError) {
+    if isPhysical {
+      for (n, byte) in bytes.enumerated() {
+        let a = address &+ UInt32(truncatingIfNeeded: n)
+        guard machine.memory.isWritable(a) else {
+          throw DebuggerError("physical \(hexDigits(a, 8)) is no RAM")
+        }
+        withUnsafeBytes(of: byte) { machine.memory.copyIn(a, from: $0) }
+      }
+      return
+    }
+    let done = machine.cpu.pokeBytes(address, bytes)
+    if done < bytes.count {
+      throw DebuggerError(
+        "\(hexDigits(address &+ UInt32(done), 8)) is no RAM; \(done) bytes were written")
+    }
+  }
+}

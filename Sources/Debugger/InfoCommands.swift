@@ -1,0 +1,203 @@
+// `info`: everything that can be looked at.
+//
+// Owns: the topics. Must not know: how tables (TableViews.swift) and devices (DeviceViews.swift) are shown.
+
+import Bus
+import CPU
+import Machine
+
+extension Debugger {
+  static let infoTopics = [
+    "b", "cpu", "cr", "dma", "events", "fdc", "fpu", "gdt", "ide", "idt", "kbd", "ldt", "memory",
+    "pci", "pic", "pit", "ports", "r", "rtc", "serial", "stats", "symbols", "tab", "time", "tss",
+    "vga", "devices", "branches", "reverse",
+  ]
+
+  static var infoCommands: [Command] {
+    [
+      Command(
+        "info i", "TOPIC", "views",
+        """
+        Show a part of the machine. Nothing is changed by looking.
+        b breakpoints, cpu, r registers, cr, fpu, gdt|idt|ldt [FIRST [LAST]], tss [SELECTOR], tab [START [END]] page tables,
+        memory map, pic, pit, rtc, dma, kbd, ide, fdc, vga, serial, pci, ports used, events pending, time, stats, symbols, branches,
+        devices: the list; any device's name shows everything in it; reverse.
+        """
+      ) { d, a in try d.info(a) }
+    ]
+  }
+
+  private func info(_ arguments: String) throws -> View {
+    let (topic, rest) = Debugger.firstWord(arguments)
+    switch topic.lowercased() {
+    case "": throw DebuggerError("info what? \(Debugger.infoTopics.joined(separator: " "))")
+    case "b", "break", "breakpoints", "watch": return breakpointList()
+    case "cpu":
+      return View(
+        cpu.report().split(separator: "\n").map(String.init),
+        json: .object([
+          ("model", .string(machine.configuration.cpu.name)), ("mode", modeJSON(cpu.mode)),
+          ("instructions", .number(cpu.instructionCount)), ("registers", registersJSON()),
+          ("halted", .bool(cpu.s.pointee.halted)),
+        ]))
+    case "r", "registers", "all-registers":
+      return View(registerLines([]), json: registersJSON())
+    case "cr", "creg": return try CommandTable.shared.find("creg").run(self, "")
+    case "fpu", "float": return try CommandTable.shared.find("fpu").run(self, "")
+    case "gdt", "ldt": return try descriptorTable(topic.lowercased(), rest)
+    case "idt": return try interruptTable(rest)
+    case "tss": return try taskState(rest)
+    case "tab", "tlb", "mem": return try pageTables(rest)
+    case "memory": return memoryMap()
+    case "pic": return picView()
+    case "pit": return pitView()
+    case "rtc", "cmos": return rtcView()
+    case "dma": return deviceView("dma")
+    case "kbd", "keyboard", "mouse": return keyboardView()
+    case "ide", "disk": return devicesView { $0.hasPrefix("ide") }
+    case "fdc", "floppy": return devicesView { $0.hasPrefix("floppy") || $0 == "fdc" }
+    case "vga": return vgaView()
+    case "serial", "uart": return devicesView { $0.hasPrefix("com") }
+    case "pci": return pciView()
+    case "ports": return portsView()
+    case "events": return eventsView()
+    case "time": return timeView()
+    case "stats": return statsView()
+    case "symbols": return symbolsView(rest)
+    case "branches": return branchesView()
+    case "devices": return deviceList()
+    case "reverse":
+      guard let reverse else { throw DebuggerError("this run is not recorded for going back") }
+      return View([reverse.status])
+    default:
+      if machine.allDevices.contains(where: { $0.stateName == topic }) { return deviceView(topic) }
+      throw DebuggerError("'\(topic)' is none of \(Debugger.infoTopics.joined(separator: " "))")
+    }
+  }
+
+  private func eventsView() -> View {
+    let now = machine.clock.now
+    let list = machine.clock.pendingEvents
+    return View(
+      list.isEmpty
+        ? ["nothing is pending"]
+        : list.map { event in
+          let left = event.deadline > now ? event.deadline - now : 0
+          return
+            "\(padded(event.name, 24)) in \(left) ns, at #\(machine.clock.instruction(atNanoseconds: event.deadline))"
+        },
+      json: .array(
+        list.map {
+          .object([("name", .string($0.name)), ("nanoseconds", .number($0.deadline))])
+        }))
+  }
+
+  private func timeView() -> View {
+    View(
+      [
+        "\(cpu.instructionCount) instructions, \(timeText()) of virtual time",
+        "\(machine.clock.instructionsPerSecond) instructions per virtual second",
+      ],
+      json: .object([
+        ("instructions", .number(cpu.instructionCount)),
+        ("nanoseconds", .number(machine.clock.now)),
+        ("rate", .number(machine.clock.instructionsPerSecond)),
+      ]))
+  }
+
+  private func statsView() -> View {
+    let s = cpu.codeStatistics
+    return View(
+      [
+        "instructions        \(cpu.instructionCount)",
+        "blocks decoded      \(s.decoded)",
+        "blocks invalidated  \(s.invalidated)",
+        "code flushes        \(s.flushes)",
+        "port accesses       \(machine.ports.accessCount)",
+      ],
+      json: .object([
+        ("instructions", .number(cpu.instructionCount)), ("blocksDecoded", .of(s.decoded)),
+        ("blocksInvalidated", .of(s.invalidated)), ("codeFlushes", .of(s.flushes)),
+        ("portAccesses", .number(machine.ports.accessCount)),
+      ]))
+  }
+
+  private func symbolsView(_ filter: String) -> View {
+    let found = symbols.symbols.filter { filter.isEmpty || $0.name.contains(filter) }
+    var lines = found.prefix(200).map { "\(hexDigits($0.address, 8)) \($0.name)" }
+    if found.count > 200 { lines.append("... \(found.count) in all") }
+    if found.isEmpty { lines = ["no symbols"] }
+    return View(
+      lines,
+      json: .array(
+        found.map { .object([("name", .string($0.name)), ("address", .of($0.address))]) }))
+  }
+
+  private func branchesView() -> View {
+    let list = cpu.recentBranches
+    return View(
+      list.map { "\(address($0.from)) -> \(address($0.to))" },
+      json: .array(list.map { .object([("from", .of($0.from)), ("to", .of($0.to))]) }))
+  }
+
+  /// Ranges of physical memory by what answers there.
+  private func memoryMap() -> View {
+    var lines: [String] = []
+    var items: [JSONValue] = []
+    var start: UInt64 = 0
+    var kind = machine.memory.kind(at: 0)
+    var page: UInt64 = 1
+    while page <= 0x10_0000 {
+      let next = page < 0x10_0000 ? machine.memory.kind(at: UInt32(page << 12)) : ""
+      if next != kind {
+        if kind != "unmapped" {
+          lines.append("\(hexDigits(start << 12, 8))-\(hexDigits(page << 12 - 1, 8)) \(kind)")
+          items.append(
+            .object([
+              ("start", .number(start << 12)), ("end", .number(page << 12 - 1)),
+              ("kind", .string(kind)),
+            ]))
+        }
+        start = page
+        kind = next
+      }
+      page += 1
+    }
+    return View(lines, json: .array(items))
+  }
+
+  /// Ports at which nobody answered, and the last accesses.
+  private func portsView() -> View {
+    let recent = machine.ports.recentAccesses
+    let unknown = machine.ports.unknownPorts
+    var lines = recent.map {
+      "\($0.isWrite ? "OUT" : "IN ") \(hexDigits($0.port, 4)) \(hexDigits($0.value, Int($0.width) * 2))"
+    }
+    lines += unknown.map {
+      "nobody at \(hexDigits($0.port, 4)): \($0.count) \($0.isWrite ? "writes" : "reads")"
+    }
+    return View(
+      lines,
+      json: .object([
+        (
+          "recent",
+          .array(
+            recent.map {
+              .object([
+                ("port", .of($0.port)), ("write", .bool($0.isWrite)), ("size", .of($0.width)),
+                ("value", .of($0.value)),
+              ])
+            })
+        ),
+        (
+          "unknown",
+          .array(
+            unknown.map {
+              .object([
+                ("port", .of($0.port)), ("write", .bool($0.isWrite)), ("count", .number($0.count)),
+              ])
+            })
+        ),
+      ]))
+  }
+}

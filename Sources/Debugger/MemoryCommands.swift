@@ -1,0 +1,337 @@
+// Commands that look at and change memory.
+//
+// Owns: x xp d e u find setmem and the forms they print. Must not know: how memory is read (GuestMemory.swift).
+
+import CPU
+
+extension Debugger {
+  static var memoryCommands: [Command] {
+    [
+      Command(
+        "x", "[/COUNT FORMAT SIZE] [ADDRESS]", "memory", repeats: true,
+        """
+        Show memory at a linear address, as in x /16bx ds:si.
+        FORMAT: x hexadecimal, d decimal, u unsigned, o octal, t binary, c characters, s string, i instructions.
+        SIZE: b 1, h 2, w 4, g 8 bytes. COUNT is decimal.
+        """
+      ) { d, a in try d.examine(a, physical: false) },
+      Command(
+        "xp", "[/COUNT FORMAT SIZE] [ADDRESS]", "memory", repeats: true,
+        "The same at a physical address."
+      ) { d, a in try d.examine(a, physical: true) },
+      Command(
+        "d dump db", "[ADDRESS [LENGTH]]", "memory", repeats: true,
+        """
+        As in DEBUG: bytes and characters at an address (LENGTH hexadecimal, 80 by default).
+        """
+      ) { d, a in try d.dump(a) },
+      Command(
+        "e enter", "ADDRESS BYTE|\"TEXT\"...", "memory", "As in DEBUG: enter bytes at an address."
+      ) { d, a in
+        let (at, rest) = try d.leadingPlace(a)
+        let bytes = try d.byteList(rest)
+        try d.memory.write(at.address, bytes, physical: at.physical)
+        d.reverse?.wasChanged()
+        return View([])
+      },
+      Command(
+        "setmem", "ADDRESS [b|h|w|g] = VALUE[, VALUE...]", "memory",
+        "Change memory: numbers of 1, 2, 4 (default) or 8 bytes."
+      ) { d, a in try d.setMemory(a) },
+      Command(
+        "u unassemble disasm", "[/COUNT] [START [END]]", "memory", repeats: true,
+        """
+        Disassemble from an address (default: CS:EIP, then onward), as the code segment's size says.
+        """
+      ) { d, a in try d.unassemble(a) },
+      Command(
+        "find", "START END BYTE|\"TEXT\"...", "memory",
+        "Search memory from START to END for bytes or text; p:START is physical. Shows the first 64 places."
+      ) { d, a in try d.find(a) },
+    ]
+  }
+
+  /// An address at the start of a text, and what follows it.
+  func leadingPlace(_ text: String) throws(DebuggerError) -> (
+    place: (address: UInt32, physical: Bool), rest: String
+  ) {
+    let (expression, physical) = Debugger.physicalPrefix(text)
+    if expression.isEmpty { throw DebuggerError("an address is missing") }
+    var parser = try ExpressionParser(expression)
+    let value = try parser.address().evaluate(self)
+    guard value <= 0xFFFF_FFFF else {
+      throw DebuggerError("\(hexDigits(value)) is beyond 32 bits")
+    }
+    return ((UInt32(value), physical), Debugger.trim(parser.rest))
+  }
+
+  /// Bytes and quoted texts.
+  func byteList(_ text: String) throws(DebuggerError) -> [UInt8] {
+    var bytes: [UInt8] = []
+    var rest = Substring(text)
+    while true {
+      while let c = rest.first, c.isWhitespace || c == "," { rest = rest.dropFirst() }
+      guard let first = rest.first else { break }
+      if first == "\"" {
+        let body = rest.dropFirst().prefix { $0 != "\"" }
+        guard rest.count >= body.count + 2 else { throw DebuggerError("'\"' is missing") }
+        bytes += Array(body.utf8)
+        rest = rest.dropFirst(body.count + 2)
+      } else {
+        let word = rest.prefix { !$0.isWhitespace && $0 != "," }
+        let value = try evaluate(String(word))
+        if value > 0xFF { throw DebuggerError("'\(word)' is no byte") }
+        bytes.append(UInt8(value))
+        rest = rest.dropFirst(word.count)
+      }
+    }
+    if bytes.isEmpty { throw DebuggerError("bytes are missing") }
+    return bytes
+  }
+
+  // MARK: - x
+
+  private func examine(_ arguments: String, physical given: Bool) throws(DebuggerError) -> View {
+    var text = arguments
+    var format: Character = "x"
+    var size = 4
+    var sized = false
+    var n: UInt64 = 1
+    var bytesWanted = false
+    if text.hasPrefix("/") {
+      let spec = text.dropFirst().prefix { !$0.isWhitespace }
+      text = Debugger.trim(String(text.dropFirst(spec.count + 1)))
+      let digits = spec.prefix { $0.isNumber }
+      if !digits.isEmpty {
+        guard let value = UInt64(digits), (1...65536).contains(value) else {
+          throw DebuggerError("a count of 1 to 65536 is wanted")
+        }
+        n = value
+      }
+      for c in spec.dropFirst(digits.count) {
+        switch c {
+        case "x", "d", "u", "o", "t", "c", "s", "i": format = c
+        case "b": (size, sized) = (1, true)
+        case "h": (size, sized) = (2, true)
+        case "w": (size, sized) = (4, true)
+        case "g": (size, sized) = (8, true)
+        default: throw DebuggerError("'\(c)': x d u o t c s i and b h w g are possible")
+        }
+      }
+      bytesWanted = format == "c" || format == "s"
+    }
+    if bytesWanted && !sized { size = 1 }
+    var at = nextData
+    var physical = given
+    if !text.isEmpty {
+      let p = try place(text)
+      at = p.address
+      physical = physical || p.physical
+    }
+    if format == "i" { return codeView(at: at, count: Int(n)) }
+    if format == "s" { return strings(at, n, physical) }
+    return numbersView(at, Int(n), size, format, physical)
+  }
+
+  private func label(_ address: UInt32, _ physical: Bool) -> String {
+    hexDigits(address, 8) + (physical ? "" : symbols.text(address).map { " <\($0)>" } ?? "")
+  }
+
+  private func numbersView(
+    _ start: UInt32, _ n: Int, _ size: Int, _ format: Character, _ physical: Bool
+  ) -> View {
+    let perLine = format == "t" ? max(1, 4 / size) : 16 / size
+    var lines: [String] = []
+    var items: [JSONValue] = []
+    var line = ""
+    for k in 0..<n {
+      let a = start &+ UInt32(truncatingIfNeeded: k * size)
+      if k % perLine == 0 {
+        if !line.isEmpty { lines.append(line) }
+        line = label(a, physical) + ":"
+      }
+      guard let value = memory.number(a, size: size, physical: physical) else {
+        line += " " + String(repeating: "?", count: size * 2)
+        items.append(.null)
+        continue
+      }
+      items.append(.number(value))
+      let shift = UInt64(64 - 8 * size)
+      switch format {
+      case "d": line += " \(Int64(bitPattern: value << shift) >> Int64(shift))"
+      case "u": line += " \(value)"
+      case "o": line += " " + String(value, radix: 8)
+      case "t":
+        let bits = String(value, radix: 2)
+        line += " " + String(repeating: "0", count: size * 8 - bits.count) + bits
+      case "c": line += " " + Debugger.character(UInt8(truncatingIfNeeded: value))
+      default: line += " " + hexDigits(value, size * 2)
+      }
+    }
+    if !line.isEmpty { lines.append(line) }
+    nextData = start &+ UInt32(truncatingIfNeeded: n * size)
+    return View(
+      lines,
+      json: .object([
+        ("address", .of(start)), ("physical", .bool(physical)), ("size", .of(size)),
+        ("values", .array(items)),
+      ]))
+  }
+
+  private func strings(_ start: UInt32, _ n: UInt64, _ physical: Bool) -> View {
+    var lines: [String] = []
+    var items: [JSONValue] = []
+    var at = start
+    for _ in 0..<min(n, 1000) {
+      var text = ""
+      let from = at
+      for _ in 0..<256 {
+        guard let byte = memory.bytes(at, count: 1, physical: physical)[0] else { break }
+        at = at &+ 1
+        if byte == 0 { break }
+        text += Debugger.character(byte)
+      }
+      lines.append("\(label(from, physical)): \"\(text)\"")
+      items.append(.object([("address", .of(from)), ("text", .string(text))]))
+      if at == from { break }
+    }
+    nextData = at
+    return View(lines, json: .array(items))
+  }
+
+  static func character(_ byte: UInt8) -> String {
+    (0x20...0x7E).contains(byte) ? String(UnicodeScalar(byte)) : "."
+  }
+
+  // MARK: - d
+
+  private func dump(_ arguments: String) throws(DebuggerError) -> View {
+    var at = nextData
+    var physical = false
+    var length: UInt64 = 0x80
+    if !arguments.isEmpty {
+      let (p, rest) = try leadingPlace(arguments)
+      at = p.address
+      physical = p.physical
+      if !rest.isEmpty {
+        let low = rest.lowercased()
+        length = try evaluate(low.hasPrefix("l ") ? String(rest.dropFirst(2)) : rest)
+      }
+      guard (1...0x10000).contains(length) else {
+        throw DebuggerError("a length of 1 to 10000h is wanted")
+      }
+    }
+    let bytes = memory.bytes(at, count: Int(length), physical: physical)
+    var lines: [String] = []
+    var done = 0
+    while done < bytes.count {
+      let a = at &+ UInt32(truncatingIfNeeded: done)
+      let lead = done == 0 ? Int(a & 15) : 0
+      let row = bytes[done..<min(done + 16 - lead, bytes.count)]
+      var hex = String(repeating: "   ", count: lead)
+      var text = String(repeating: " ", count: lead)
+      for (n, byte) in row.enumerated() {
+        hex += (lead + n == 8 ? "-" : " ") + (byte.map { hexDigits($0, 2) } ?? "??")
+        text += byte.map { Debugger.character($0) } ?? "?"
+      }
+      lines.append("\(hexDigits(a & ~15, 8)) \(padded(hex, 48))  \(text)")
+      done += row.count
+    }
+    nextData = at &+ UInt32(truncatingIfNeeded: length)
+    return View(
+      lines,
+      json: .object([
+        ("address", .of(at)), ("physical", .bool(physical)),
+        ("bytes", .array(bytes.map { $0.map { .of($0) } ?? .null })),
+      ]))
+  }
+
+  // MARK: - setmem, u, find
+
+  private func setMemory(_ arguments: String) throws(DebuggerError) -> View {
+    // The "=" that stands alone.
+    let characters = Array(arguments)
+    var split: Int?
+    for (n, c) in characters.enumerated() where c == "=" {
+      let before = n > 0 ? characters[n - 1] : " "
+      let after = n + 1 < characters.count ? characters[n + 1] : " "
+      if !"=!<>".contains(before) && after != "=" {
+        split = n
+        break
+      }
+    }
+    guard let split else { throw DebuggerError("setmem ADDRESS = VALUE is wanted") }
+    let (p, kind) = try leadingPlace(Debugger.trim(String(characters[..<split])))
+    let sizes = ["b": 1, "h": 2, "w": 4, "g": 8, "": 4]
+    guard let size = sizes[kind.lowercased()] else {
+      throw DebuggerError("'\(kind)': b, h, w or g are possible")
+    }
+    let rest = String(characters[(split + 1)...])
+    var bytes: [UInt8] = []
+    for part in rest.split(separator: ",") {
+      let value = try evaluate(String(part))
+      if size < 8 && value >> UInt64(8 * size) != 0 {
+        throw DebuggerError("\(hexDigits(value)) does not fit into \(size) bytes")
+      }
+      for n in 0..<size { bytes.append(UInt8(truncatingIfNeeded: value >> UInt64(8 * n))) }
+    }
+    if bytes.isEmpty { throw DebuggerError("a value is missing") }
+    try memory.write(p.address, bytes, physical: p.physical)
+    reverse?.wasChanged()
+    return View([])
+  }
+
+  private func unassemble(_ arguments: String) throws(DebuggerError) -> View {
+    var text = arguments
+    var n = 10
+    if text.hasPrefix("/") {
+      let digits = text.dropFirst().prefix { !$0.isWhitespace }
+      guard let value = Int(digits), (1...65536).contains(value) else {
+        throw DebuggerError("a count of 1 to 65536 is wanted")
+      }
+      n = value
+      text = Debugger.trim(String(text.dropFirst(digits.count + 1)))
+    }
+    if text.isEmpty { return codeView(at: nextCode ?? cpu.nextLinear, count: n) }
+    let (start, rest) = try leadingPlace(text)
+    if start.physical { throw DebuggerError("u shows linear addresses (x /i too)") }
+    if rest.isEmpty { return codeView(at: start.address, count: n) }
+    let end = try place(rest).address
+    return codeView(at: start.address, count: 10000, end: end)
+  }
+
+  private func find(_ arguments: String) throws(DebuggerError) -> View {
+    let (start, afterStart) = try leadingPlace(arguments)
+    let (end, list) = try leadingPlace(afterStart)
+    let wanted = try byteList(list)
+    guard end.address >= start.address else { throw DebuggerError("END lies before START") }
+    var found: [UInt32] = []
+    var window: [UInt8?] = []
+    var at = UInt64(start.address)
+    let last = UInt64(end.address)
+    while at <= last && found.count < 64 {
+      // Most of the address space is empty.
+      let page = start.physical ? UInt32(at) : cpu.peekTranslate(UInt32(at))
+      let kind = page.map { machine.memory.kind(at: $0) } ?? "unmapped"
+      if kind == "unmapped" {
+        at = (at & ~0xFFF) + 0x1000
+        continue
+      }
+      let size = Int(min(0x1000 - (at & 0xFFF), last - at + 1)) + wanted.count - 1
+      window = memory.bytes(UInt32(at), count: size, physical: start.physical)
+      if window.count >= wanted.count {
+        for n in 0...(window.count - wanted.count) where window[n] == wanted[0] {
+          if at + UInt64(n) > last { break }
+          if (0..<wanted.count).allSatisfy({ window[n + $0] == wanted[$0] }) {
+            found.append(UInt32(truncatingIfNeeded: at + UInt64(n)))
+            if found.count == 64 { break }
+          }
+        }
+      }
+      at = (at & ~0xFFF) + 0x1000
+    }
+    return View(
+      found.isEmpty ? ["not found"] : found.map { start.physical ? hexDigits($0, 8) : address($0) },
+      json: .array(found.map { .of($0) }))
+  }
+}

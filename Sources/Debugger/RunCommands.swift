@@ -1,0 +1,208 @@
+// Commands that make the guest run.
+//
+// Owns: c s n finish until and their kin, traces. Must not know: how runs are done (Debugger.swift).
+
+import CPU
+import Machine
+
+extension Debugger {
+  /// Notes a stop, runs the commands of its breakpoints, and shows it.
+  func stopped(_ new: DebugStop) throws(DebuggerError) -> View {
+    stop = new
+    if case .ended(let reason) = new { ending = reason } else { ending = nil }
+    if case .ended(.host) = new { isFinished = true }
+    let view = stopView()
+    if case .breakpoints(let hits) = new {
+      var lines: [String] = []
+      for hit in hits {
+        if let b = breakpoints[hit.id] {
+          lines += b.commands
+          if b.isTemporary { breakpoints.remove(hit.id) }
+        }
+      }
+      if pendingLines.count < 1000 { pendingLines = lines + pendingLines }
+    }
+    return view
+  }
+
+  private func steps(_ arguments: String) throws(DebuggerError) -> View {
+    let n = arguments.isEmpty ? 1 : try count(arguments)
+    if n == 0 { throw DebuggerError("a count above 0 is wanted") }
+    if trace.isOn { return try tracedRun { $0 >= n } }
+    return try stopped(step(n))
+  }
+
+  /// Runs one instruction at a time and writes each into the trace.
+  private func tracedRun(_ isDone: (UInt64) -> Bool) throws(DebuggerError) -> View {
+    var done: UInt64 = 0
+    trace.toConsole = { [unowned self] in console.write($0) }
+    while true {
+      traceOne()
+      let stop = step(1)
+      done += 1
+      switch stop {
+      case .step where !isDone(done) && trace.lines < trace.limit: continue
+      default:
+        try trace.flush()
+        return try stopped(stop)
+      }
+    }
+  }
+
+  private func traceOne() {
+    let pc = cpu.nextLinear
+    if let range = trace.range, !range.contains(pc) { return }
+    let bytes = memory.code(pc)
+    let base = cpu[segment: SegmentRegister.cs].base
+    let i = disassembler.instruction(
+      bytes, big: cpu.isCode32, eip: pc &- base, syntax: syntax,
+      symbol: { [symbols] in symbols.text(base &+ $0) })
+    let cs = cpu[segment: SegmentRegister.cs].selector
+    let eip = cpu.currentEIP
+    var line =
+      "\(cpu.instructionCount) \(place(cs: cs, eip: eip, linear: pc)) "
+      + padded(bytes.prefix(i?.length ?? 1).map { hexDigits($0, 2) }.joined(), 14) + " "
+      + (i?.text ?? "not mapped")
+    if trace.showsRegisters {
+      line += " ;"
+      for (n, name) in RegisterFile.general.enumerated() {
+        line += " \(name)=\(hexDigits(cpu[n], 8))"
+      }
+      line += " eflags=\(hexDigits(cpu.eflags, 8))"
+    }
+    trace.add(line)
+  }
+
+  static var runCommands: [Command] {
+    [
+      Command(
+        "c cont continue", "[ADDRESS]", "run",
+        """
+        Run until something stops the guest, or until ADDRESS.
+        Ctrl-C stops it (in a window Ctrl+Alt+F12 too).
+        """
+      ) { d, a in
+        if !a.isEmpty { return try d.stopped(d.runTo(try d.place(a).address)) }
+        if d.trace.isOn { return try d.tracedRun { _ in false } }
+        return try d.stopped(d.run())
+      },
+      Command(
+        "s step stepi si", "[COUNT]", "run", repeats: true,
+        """
+        Execute one instruction, or COUNT (decimal).
+        An iteration of a REP counts as one. Of a halted processor, the next is the first instruction of the handler that wakes it.
+        """
+      ) { d, a in try d.steps(a) },
+      Command(
+        "n p next nexti proceed", "[COUNT]", "run", repeats: true,
+        "Execute one instruction; calls, INTs, repetitions and LOOPs as a whole."
+      ) { d, a in
+        var left = a.isEmpty ? 1 : try d.count(a)
+        if left == 0 { throw DebuggerError("a count above 0 is wanted") }
+        while true {
+          let stop = d.stepOver()
+          left -= 1
+          switch stop {
+          case .step, .arrived: if left > 0 { continue }
+          default: return try d.stopped(stop)
+          }
+          return try d.stopped(.step)
+        }
+      },
+      Command(
+        "finish fin out return", "", "run",
+        """
+        Run to the end of the present procedure and out of it.
+        The end is the first RET or IRET that is executed with the stack pointer where it is now or a little above.
+        """
+      ) { d, _ in try d.stopped(d.finish()) },
+      Command(
+        "until", "ADDRESS", "run", "Run until ADDRESS is reached."
+      ) { d, a in
+        if a.isEmpty { throw DebuggerError("an address is missing") }
+        return try d.stopped(d.runTo(try d.place(a).address))
+      },
+      Command(
+        "g go", "[=START] [ADDRESS...]", "run",
+        "As in DEBUG: go (from START), with temporary breakpoints at the ADDRESSes."
+      ) { d, a in
+        var rest = a
+        if rest.hasPrefix("=") {
+          let word = rest.dropFirst().prefix { !$0.isWhitespace }
+          let start = try d.place(String(word)).address
+          d.cpu.s.pointee.eip = start &- d.cpu[segment: SegmentRegister.cs].base
+          rest = Debugger.trim(String(rest.dropFirst(word.count + 1)))
+        }
+        for word in rest.split(whereSeparator: \.isWhitespace) {
+          let at = try d.place(String(word))
+          _ = d.breakpoints.add(
+            .execution(address: at.address, physical: at.physical), String(word), temporary: true)
+        }
+        return try d.stopped(d.run())
+      },
+      Command(
+        "t", "[COUNT]", "run", repeats: true, "As in DEBUG: trace, that is, step."
+      ) { d, a in try d.steps(a) },
+      Command(
+        "icount", "COUNT", "run",
+        "Run until COUNT (decimal) instructions since power-on; +COUNT counts from here."
+      ) { d, a in
+        if a.isEmpty {
+          return View(["\(d.cpu.instructionCount)"], json: .number(d.cpu.instructionCount))
+        }
+        let relative = a.hasPrefix("+")
+        let n = try d.count(relative ? String(a.dropFirst()) : a)
+        let target = relative ? d.cpu.instructionCount &+ n : n
+        if target <= d.cpu.instructionCount {
+          throw DebuggerError("that is not ahead of #\(d.cpu.instructionCount) (goto goes back)")
+        }
+        return try d.stopped(d.run(until: target))
+      },
+      Command(
+        "trace", "on [FILE] [regs] [from A to B] | off", "run",
+        """
+        Write executed instructions to the console or FILE while c and s run (one at a time, so slowly).
+        regs adds the registers; from A to B keeps to a range of linear addresses.
+        """
+      ) { d, a in try d.traceCommand(a) },
+    ]
+  }
+
+  private func traceCommand(_ arguments: String) throws(DebuggerError) -> View {
+    var words = arguments.split(whereSeparator: \.isWhitespace).map(String.init)
+    guard !words.isEmpty else {
+      return View([
+        trace.isOn ? "trace is on, \(trace.lines) lines" : "trace is off"
+      ])
+    }
+    switch words.removeFirst() {
+    case "off":
+      try trace.stop()
+      return View(["trace is off, \(trace.lines) lines"])
+    case "on":
+      var path: String?
+      trace.range = nil
+      trace.showsRegisters = false
+      while !words.isEmpty {
+        let word = words.removeFirst()
+        switch word {
+        case "regs": trace.showsRegisters = true
+        case "from":
+          guard words.count >= 3, words[1] == "to" else {
+            throw DebuggerError("from A to B is wanted")
+          }
+          let first = try place(words[0]).address
+          let last = try place(words[2]).address
+          if last < first { throw DebuggerError("the range is empty") }
+          trace.range = first...last
+          words.removeFirst(3)
+        case "file": break
+        default: path = word
+        }
+      }
+      trace.start(path: path)
+      return View(["trace is on"])
+    default: throw DebuggerError("trace on or trace off is wanted")
+    }
+  }
+}

@@ -1,0 +1,45 @@
+// A record of executed instructions.
+//
+// Owns: where it goes, which instructions are in it, the form of its lines. Must not know: how the machine is stepped.
+
+import Host
+
+/// Where the trace goes and what it takes.
+final class TraceLog {
+  var isOn = false
+  /// nil: the console.
+  var path: String?
+  var range: ClosedRange<UInt32>?
+  var showsRegisters = false
+  var limit: UInt64 = 10_000_000
+  private(set) var lines: UInt64 = 0
+  private var buffer: [UInt8] = []
+  private var file: [UInt8] = []
+  var toConsole: (String) -> Void = { _ in }
+
+  func start(path: String?) {
+    isOn = true
+    self.path = path
+    lines = 0
+    file = []
+  }
+
+  func add(_ line: String) {
+    lines += 1
+    if path == nil { toConsole(line + "\n") } else { file += Array((line + "\n").utf8) }
+  }
+
+  /// Writes what was gathered.
+  func flush() throws(DebuggerError) {
+    guard let path else { return }
+    do { try HostFiles.writeAtomically(path, file) } catch {
+      throw DebuggerError("\(path): \(error)")
+    }
+  }
+
+  func stop() throws(DebuggerError) {
+    isOn = false
+    try flush()
+    file = []
+  }
+}
