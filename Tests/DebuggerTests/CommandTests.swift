@@ -54,7 +54,7 @@ import Testing
     let text = c.run("s")
     #expect(text.contains("ecx=00000003*"))
     #expect(text.contains("eip=00007c19*"))
-    #expect(text.contains("esp=00007c00 "))
+    #expect(text.contains("esp=00007c00\n"))
   }
 
   @Test(arguments: [Engine.interpreter, .translator])
@@ -93,6 +93,7 @@ import Testing
     #expect(c.run("? [w count]").contains("2h"))
     let d = try Console()
     d.run("b inner", "ignore 1 2", "commands 1 { echo here {[w count]}; c }")
+    d.run("tb start", "c")
     let text = d.run("haltbp", "c")
     #expect(text.contains("here 3"))
     #expect(!text.contains("here 2"))
@@ -111,7 +112,7 @@ import Testing
     c.run("symbol flag_ = 7c54", "watch flag_, 1", "rwatch p:7c52,2 if value==2")
     let first = c.run("c")
     #expect(first.contains("read of 2 at count 00007c52: 0002"))
-    let second = c.run("delete 2", "c")
+    let second = c.run("delete 3", "c")
     #expect(second.contains("write of 1 at flag_ 00007c54: 00 -> 5a"))
     #expect(c.pc == 0x7C23)
   }
@@ -213,8 +214,8 @@ import Testing
     let c = try Console()
     c.run("tb inner", "c", "s 2")
     let text = c.run("bt")
-    #expect(text.contains("#0    7c4c <inner+3>"))
-    #expect(text.contains("#1    7c47 <work+a>"))
+    #expect(text.contains("#0   7c4c <inner+3>"))
+    #expect(text.contains("#1   7c47 <work+a>"))
     #expect(c.run("stack 2").contains("7c47 <work+a>"))
   }
 
@@ -276,5 +277,28 @@ import Testing
     for command in ["rs", "rn", "rc", "goto 0", "last-write 500"] {
       #expect(c.run(command).contains("error"))
     }
+  }
+
+  @Test(arguments: [Engine.interpreter, .translator])
+  func goingBack(engine: Engine) throws {
+    let c = try Console(engine: engine)
+    c.debugger.keepHistory(megabytes: 32)
+    c.run("tb start", "c", "b inner", "c", "c", "c")
+    let third = c.machine.cpu.instructionCount
+    let hash = c.machine.stateHash()
+    #expect(c.run("? [w count]").contains("3h"))
+    c.run("rs")
+    #expect(c.machine.cpu.instructionCount == third - 1)
+    #expect(c.pc == 0x7C44)
+    c.run("rc")
+    #expect(c.pc == 0x7C49)
+    #expect(c.run("? [w count]").contains("2h"))
+    #expect(c.run("last-write count, 2").contains("write of 2 at count 00007c52: 0001 -> 0002"))
+    c.run("goto \(third)")
+    #expect(c.machine.stateHash() == hash)
+    // A call that has returned is one instruction on the way back.
+    c.run("delete", "c 7c1c", "rn")
+    #expect(c.pc == 0x7C19)
+    #expect(c.run("info reverse").contains("history from"))
   }
 }
