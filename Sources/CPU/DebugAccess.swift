@@ -5,7 +5,7 @@
 
 extension CPU {
   /// The registers of x87, MMX and SSE.
-  public var fpuState: FPUState {
+  public var floatingPoint: FPUState {
     get { fpu.pointee }
     set { fpu.pointee = newValue }
   }

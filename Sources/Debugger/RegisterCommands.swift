@@ -36,7 +36,7 @@ extension Debugger {
         d.fpuView()
       },
       Command("mmx", "", "registers", "MMX registers.") { d, _ in
-        let values = RegisterFile.mmx(d.cpu.fpuState)
+        let values = RegisterFile.mmx(d.cpu.floatingPoint)
         return View(
           values.enumerated().map { "mm\($0)=\(hexDigits($1, 16))" },
           json: .array(values.map { .string(hexDigits($0, 16)) }))
@@ -189,7 +189,7 @@ extension Debugger {
   }
 
   private func fpuView() -> View {
-    let f = cpu.fpuState
+    let f = cpu.floatingPoint
     let r = RegisterFile.physical(f)
     let status = f.sw | UInt16(f.top & 7) << 11
     let errors = ["ie", "de", "ze", "oe", "ue", "pe", "sf", "es"]
@@ -227,7 +227,7 @@ extension Debugger {
   }
 
   private func sseView() -> View {
-    let f = cpu.fpuState
+    let f = cpu.floatingPoint
     let x = [f.xmm.0, f.xmm.1, f.xmm.2, f.xmm.3, f.xmm.4, f.xmm.5, f.xmm.6, f.xmm.7]
     var lines: [String] = []
     for (n, value) in x.enumerated() {

@@ -65,7 +65,7 @@ struct RegisterFile {
     case "icount": return cpu.instructionCount
     default:
       if name.count == 3, name.hasPrefix("mm"), let n = Int(name.suffix(1)), n < 8 {
-        return RegisterFile.mmx(cpu.fpuState)[n]
+        return RegisterFile.mmx(cpu.floatingPoint)[n]
       }
       return nil
     }
@@ -149,12 +149,12 @@ struct RegisterFile {
       cpu.setEFLAGS(cpu.eflags & ~EFLAGS.iopl | low << 12)
     default:
       if name.count == 3, name.hasPrefix("mm"), let n = Int(name.suffix(1)), n < 8 {
-        var f = cpu.fpuState
+        var f = cpu.floatingPoint
         withUnsafeMutableBytes(of: &f.r) { raw in
           raw.storeBytes(
             of: value, toByteOffset: n * MemoryLayout<Float80Bits>.stride, as: UInt64.self)
         }
-        cpu.fpuState = f
+        cpu.floatingPoint = f
         return
       }
       throw DebuggerError("'\(name)' is no register that can be set")

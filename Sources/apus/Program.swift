@@ -122,8 +122,8 @@ final class Session: @unchecked Sendable {
     do {
       if plan.debugs { debugSession = DebugSession(plan, machine) }
       try HostSignals.onEnd(
-        interrupt: { [debugSession] in debugSession?.breakIn() ?? false }
-      ) { [input = machine.input] in input.requestStop(.signal($0)) }
+        interrupt: { [debugSession] in debugSession?.breakIn() ?? false },
+        { [input = machine.input] in input.requestStop(.signal($0)) })
       for target in plan.serial { channels.append(try CharacterChannel(target)) }
       if let path = plan.debugConsole {
         debugConsole = try CharacterChannel(path == "-" ? .stdio : .file(path))
