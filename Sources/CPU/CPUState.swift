@@ -216,7 +216,7 @@ public struct CPUState {
   /// The value of `retired` at which `budget` is 0.
   package var runEnd: UInt64 = 0
   /// Arithmetic flags between translated blocks, as LAHF and SETO AL leave them in AX.
-  package var rawFlags: UInt32 = 0
+  package var rawFlags: UInt16 = 0
   /// Keeps a register inside of one instruction.
   package var scratch: UInt64 = 0
   /// Units of the host that hold guest registers while translated code runs: `HostUnits` bits.

@@ -139,14 +139,18 @@ extension CPU {
         if count == 0 { return v }
         let r: UInt32
         let carry: Bool
+        let overflow: Bool
         if left {
           r = (v &<< count) | (source &>> (32 &- count))
           carry = (v &>> (32 &- count)) & 1 != 0
+          overflow = carry != (r >> 31 != 0)
         } else {
           r = (v &>> count) | (source &<< (32 &- count))
           carry = (v &>> (count &- 1)) & 1 != 0
+          overflow = (r ^ r << 1) >> 31 != 0
         }
-        setFlags(r, cf: carry, of: (r ^ v) >> 31 != 0, af: false)
+        // As for the single shifts, OF is that of the last step by one bit.
+        setFlags(r, cf: carry, of: overflow, af: false)
         return r
       }
     } else {

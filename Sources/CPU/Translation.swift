@@ -268,7 +268,7 @@ extension CPU {
     let budget = Int64(min(limit, 1 << 40))
     s.pointee.budget = budget
     s.pointee.runEnd = s.pointee.retired &+ UInt64(budget)
-    s.pointee.rawFlags = packedFlags
+    s.pointee.rawFlags = UInt16(truncatingIfNeeded: packedFlags)
     statistics.codeEntries &+= 1
     let exit = enter(UnsafeMutableRawPointer(s), code)
     s.pointee.retired = s.pointee.runEnd &- UInt64(bitPattern: s.pointee.budget)
@@ -293,7 +293,7 @@ extension CPU {
 
   @inline(__always)
   func unpackFlags() {
-    let raw = s.pointee.rawFlags
+    let raw = UInt32(s.pointee.rawFlags)
     let zero = raw >> 14 & 1
     let carry = raw >> 8 & 1
     // Result 0 has even parity, result 1 odd.
@@ -347,7 +347,7 @@ extension CPU {
       s.pointee.windowFault = 0
     }
     if s.pointee.codeTag == 0 { updateCodeTag() }
-    s.pointee.rawFlags = packedFlags
+    s.pointee.rawFlags = UInt16(truncatingIfNeeded: packedFlags)
     let deadline = s.pointee.deadline
     let retired = s.pointee.retired
     guard retired < deadline else {

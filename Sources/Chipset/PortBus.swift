@@ -40,13 +40,34 @@ public final class PortBus {
 
   /// What an access needs, without reference counting: `entries` keeps the devices alive.
   private struct Slot {
-    unowned(unsafe) let device: any PortDevice
+    let handler: Unmanaged<PortHandler>
     let maxWidth: Int
   }
+
+  /// A device behind two virtual methods.
+  private class PortHandler {
+    func read(_ port: UInt16, _ width: Int) -> UInt32 { UInt32.max }
+    func write(_ port: UInt16, _ value: UInt32, _ width: Int) {}
+  }
+
+  private final class TypedHandler<D: PortDevice>: PortHandler {
+    private let device: Unmanaged<D>
+    init(_ device: D) { self.device = Unmanaged.passUnretained(device) }
+    override func read(_ port: UInt16, _ width: Int) -> UInt32 {
+      device._withUnsafeGuaranteedRef { $0.readPort(port, width: width) }
+    }
+    override func write(_ port: UInt16, _ value: UInt32, _ width: Int) {
+      device._withUnsafeGuaranteedRef { $0.writePort(port, value, width: width) }
+    }
+  }
+
+  private static func handler<D: PortDevice>(for device: D) -> PortHandler { TypedHandler(device) }
 
   private static let maximumEntries = 255
 
   private var entries: [Entry] = []
+  /// Keeps what `slots` refers to.
+  private var handlers: [PortHandler] = []
   /// The entries again, for `map` to index; 0 stands for "nobody", so entry n is at n + 1.
   private let slots: UnsafeMutablePointer<Slot>
   private let map: UnsafeMutablePointer<UInt8>
@@ -86,7 +107,10 @@ public final class PortBus {
     if index == nil {
       precondition(entries.count < PortBus.maximumEntries, "too many port devices")
       entries.append(Entry(device: device, maxWidth: maxWidth))
-      (slots + entries.count).initialize(to: Slot(device: device, maxWidth: maxWidth))
+      let handler = PortBus.handler(for: device)
+      handlers.append(handler)
+      (slots + entries.count).initialize(
+        to: Slot(handler: Unmanaged.passUnretained(handler), maxWidth: maxWidth))
       index = entries.count - 1
     }
     for port in ports { map[Int(port)] = UInt8(index! + 1) }
@@ -146,7 +170,8 @@ public final class PortBus {
   private func readParts(_ port: UInt16, _ width: Int) -> UInt32 {
     let index = Int(map[Int(port)])
     if index != 0, width <= slots[index].maxWidth {
-      return slots[index].device.readPort(port, width: width) & PortBus.mask(width)
+      return slots[index].handler._withUnsafeGuaranteedRef { $0.read(port, width) }
+        & PortBus.mask(width)
     }
     if isUnclaimed(port, width) {
       noteUnknown(port, PortBus.mask(width), width, false)
@@ -163,7 +188,7 @@ public final class PortBus {
   private func writeParts(_ port: UInt16, _ value: UInt32, _ width: Int) {
     let index = Int(map[Int(port)])
     if index != 0, width <= slots[index].maxWidth {
-      slots[index].device.writePort(port, value, width: width)
+      slots[index].handler._withUnsafeGuaranteedRef { $0.write(port, value, width) }
       return
     }
     if isUnclaimed(port, width) {

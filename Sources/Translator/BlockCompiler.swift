@@ -106,7 +106,6 @@ final class BlockCompiler {
     windowed = context.has(CodeContext.window) && options.contains(.window)
     a.windowSites.removeAll(keepingCapacity: true)
     stubs.removeAll(keepingCapacity: true)
-    if count == 1 && !isNative(records[0]) { return nil }
 
     analyseFlags()
     hostFlagsValid = false

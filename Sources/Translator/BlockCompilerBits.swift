@@ -100,12 +100,27 @@ extension BlockCompiler {
       }
       if !byCL { a.byte(Int(amount)) }
     }
-    // Counts other than 1 leave OF undefined: the interpreter's is the change of sign, which the host may not share.
-    if needed[k] && (byCL || amount != 1) { return emitInterpreted() }
     if !byCL || !needed[k] {
       operate(i.hasMemory ? emitAddress(i, 4, write: true) : nil)
       defineFlags(adjustIsGarbage: true)
+      return false
     }
+    // Only a count other than 0 changes the flags.
+    saveFlags()
+    if !i.hasMemory { willWrite(mask(i.rm)) }
+    let m = i.hasMemory ? emitAddress(i, 4, write: true) : nil
+    var skip = Label()
+    a.rr(0xF6, 1, reg: 0, rm: H.rcx)
+    a.byte(0x1F)
+    a.jump(Condition.z, &skip)
+    operate(m)
+    hostFlagsValid = true
+    memoryFlagsValid = false
+    recipe = nil
+    adjustIsGarbage = true
+    saveFlags()
+    a.bind(&skip)
+    flagsAreInMemory()
     return false
   }
 

@@ -131,7 +131,7 @@ extension BlockCompiler {
 
   /// CF from memory.
   func loadCarry() {
-    a.rm(0x0FBA, 4, reg: 4, StateOperand.rawFlags)
+    a.rm(0x0FBA, 2, reg: 4, StateOperand.rawFlags)
     a.byte(8)
   }
 

@@ -210,6 +210,12 @@ extension BlockCompiler {
     case .xadd16: return emitExchangeAdd(i, 2)
     case .xadd32: return emitExchangeAdd(i, 4)
     case .string: return emitString(i)
+    case .aaa: emitASCIIAdjust(subtract: false)
+    case .aas: emitASCIIAdjust(subtract: true)
+    case .aam: return emitASCIIMultiply(i)
+    case .aad: emitASCIIDivide(i)
+    case .daa: emitDecimalAdjust(subtract: false)
+    case .das: emitDecimalAdjust(subtract: true)
     case .cld where !context.has(CodeContext.down), .std where context.has(CodeContext.down): break
     case .fpu: return emitFPU(i)
     case .simd: return emitSIMD(i)
