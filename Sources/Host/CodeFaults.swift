@@ -16,50 +16,45 @@
       var entries: UnsafeMutablePointer<UInt64>
       var count: Int
     }
-    private static let maximumRegions = 256
-    private nonisolated(unsafe) static let regions:
-      UnsafeMutablePointer<UnsafeMutablePointer<Region>?> = {
-        let p = UnsafeMutablePointer<UnsafeMutablePointer<Region>?>.allocate(
-          capacity: maximumRegions)
-        p.initialize(repeating: nil, count: maximumRegions)
-        return p
-      }()
+    private static let maximumRegions = 1024
+    /// Never freed, since a handler may look at any of them; a size of 0 is a free place.
+    private nonisolated(unsafe) static let regions: UnsafeMutablePointer<Region> = {
+      let p = UnsafeMutablePointer<Region>.allocate(capacity: maximumRegions)
+      p.initialize(
+        repeating: Region(
+          base: 0, size: 0, entries: UnsafeMutablePointer<UInt64>(bitPattern: 8)!, count: 0),
+        count: maximumRegions)
+      return p
+    }()
     private nonisolated(unsafe) static var previous = sigaction()
     private nonisolated(unsafe) static var installed = false
     private static let lock = Mutex(())
     private let region: UnsafeMutablePointer<Region>
     private var capacity: Int
-    private let slot: Int
 
     /// - Throws: `HostError` when too many regions are in use.
     public init(base: UnsafeRawPointer, count: Int) throws(HostError) {
-      capacity = 1 << 12
-      region = .allocate(capacity: 1)
-      region.initialize(
-        to: Region(
-          base: UInt(bitPattern: base), size: UInt(count),
-          entries: .allocate(capacity: capacity), count: 0))
-      let r = region
+      let first = 1 << 12
       let found: Int? = CodeFaults.lock.withLock { _ in
         CodeFaults.install()
-        for n in 0..<CodeFaults.maximumRegions where CodeFaults.regions[n] == nil {
-          CodeFaults.regions[n] = r
+        for n in 0..<CodeFaults.maximumRegions where CodeFaults.regions[n].size == 0 {
+          CodeFaults.regions[n] = Region(
+            base: UInt(bitPattern: base), size: UInt(count), entries: .allocate(capacity: first),
+            count: 0)
           return n
         }
         return nil
       }
-      guard let found else {
-        region.pointee.entries.deallocate()
-        region.deallocate()
-        throw HostError("too many regions of code")
-      }
-      slot = found
+      guard let found else { throw HostError("too many regions of code") }
+      capacity = first
+      region = CodeFaults.regions + found
     }
 
     deinit {
-      CodeFaults.lock.withLock { _ in CodeFaults.regions[slot] = nil }
-      region.pointee.entries.deallocate()
-      region.deallocate()
+      CodeFaults.lock.withLock { _ in
+        region.pointee.size = 0
+        region.pointee.entries.deallocate()
+      }
     }
 
     /// The instruction at an offset goes on at another one when it faults. Offsets come in ascending order.
@@ -85,7 +80,7 @@
       if installed { return }
       installed = true
       var action = sigaction()
-      action.sa_flags = SA_SIGINFO | SA_ONSTACK | Int32(SA_NODEFER)
+      action.sa_flags = SA_SIGINFO | Int32(SA_NODEFER)
       action.__sigaction_handler.sa_sigaction = { number, info, raw in
         if CodeFaults.redirect(raw.unsafelyUnwrapped) { return }
         let old = CodeFaults.previous
@@ -106,9 +101,8 @@
       let registers = (raw + 40).assumingMemoryBound(to: UInt64.self)
       let rip = UInt(registers[16])
       for n in 0..<maximumRegions {
-        guard let region = regions[n], rip &- region.pointee.base < region.pointee.size else {
-          continue
-        }
+        let region = regions + n
+        if rip &- region.pointee.base >= region.pointee.size { continue }
         let offset = UInt64(rip &- region.pointee.base)
         var low = 0
         var high = region.pointee.count
@@ -138,5 +132,6 @@
     }
     public func add(_ offset: Int, leadsTo target: Int) {}
     public func removeAll() {}
+    static func prepare() {}
   }
 #endif

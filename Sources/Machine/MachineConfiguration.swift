@@ -6,6 +6,7 @@ import CPU
 import Chipset
 import Storage
 import Translator
+import Translator
 
 /// A device to boot from.
 public enum BootDevice: String, Sendable, CaseIterable {
@@ -57,7 +58,7 @@ public struct MachineConfiguration {
   public var memoryMegabytes = 64
   public var cpu = CPUModel.pentium2
   /// What executes the guest's instructions.
-  public var engine = Engine.interpreter
+  public var engine = Translator.obstacle == nil ? Engine.translator : Engine.interpreter
   /// What the translator may do.
   public var translatorOptions = TranslatorOptions.all
   /// What carries out x87 instructions; nil: what the engine does best.

@@ -72,6 +72,7 @@ struct CodeBlock {
 /// Translates blocks and keeps their code.
 public final class Translator: BlockTranslator {
   static let bufferSize = 64 << 20
+  /// Owns this object.
   unowned(unsafe) let cpu: CPU
   let memory: CodeMemory
   let a: Assembler

@@ -49,9 +49,9 @@ public final class VGA: PortDevice {
   // Hot stored properties stay internal: accesses to public ones are checked for exclusivity at run time.
   var generation: UInt64 = 0
 
-  /// Told when `isDirect` changes: from then on the host may, or must not, reach `linearMemory` without asking.
+  /// Told when `isDirect` changes, which it only does when somebody is told: from then on the host may, or must not, reach `linearMemory` without asking.
   public var directChanged: ((Bool) -> Void)? {
-    didSet { directChanged?(isDirect) }
+    didSet { updateMemoryMode() }
   }
   /// The 64 KiB from A0000 are plain bytes at `linearMemory`, and changes to them are not told.
   public internal(set) var isDirect = false

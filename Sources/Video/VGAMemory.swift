@@ -59,7 +59,7 @@ extension VGA {
 
   func updateMemoryMode() {
     deriveMemoryMode()
-    let direct = isLinear && windowStart == 0
+    let direct = directChanged != nil && isLinear && windowStart == 0
     if direct != isDirect {
       isDirect = direct
       generation &+= 1
@@ -136,7 +136,8 @@ extension VGA {
   public func readMemory(_ offset: UInt32, width: UInt32) -> UInt32 {
     let local = offset &- windowStart
     if readPath == .linear, local < windowSize, windowSize &- local >= width {
-      // The latches are left alone: the host may reach these bytes without asking here, and no program reads latches in this mode.
+      // The latches hold what the last of the byte cycles fetched, except where the host may reach these bytes without asking here.
+      if !isDirect { latch = memory[Int(local &+ width &- 1) >> 2] }
       let bytes = UnsafeRawPointer(memory) + Int(local)
       switch width {
       case 1: return UInt32(bytes.load(as: UInt8.self))

@@ -86,6 +86,10 @@ struct Plan {
       }
       configuration.engine = engine
     }
+    if let obstacle = Translator.obstacle, options.engine != Engine.interpreter.rawValue {
+      configuration.engine = .interpreter
+      warnings.append("the interpreter does all the work: \(obstacle)")
+    }
     for name in options.translatorDisable {
       guard let option = TranslatorOptions.named(name) else {
         let names = TranslatorOptions.named.map(\.name).joined(separator: ", ")

@@ -1,0 +1,36 @@
+// Whether this host can run translated code.
+//
+// Owns: the question, asked once: executable memory and the instructions the emitter uses. Must not know: guests.
+// Follows: Intel SDM volume 2, CPUID (leaf 7, EBX bit 8: BMI2).
+
+import Assembler
+import Host
+
+extension Translator {
+  /// Why translated code cannot run on this host, or nil.
+  public static let obstacle: String? = {
+    #if os(Linux) && arch(x86_64)
+      do throws(HostError) {
+        let memory = try CodeMemory(count: 4096)
+        let a = Assembler(buffer: memory.writable, capacity: 4096)
+        // push rbx; mov eax, 7; xor ecx, ecx; cpuid; mov eax, ebx; pop rbx; ret
+        a.byte(0x53)
+        a.move(Host64.rax, immediate: 7)
+        a.rr(0x31, 4, reg: Host64.rcx, rm: Host64.rcx)
+        a.byte(0x0F)
+        a.byte(0xA2)
+        a.move(Host64.rax, Host64.rbx)
+        a.byte(0x5B)
+        a.byte(0xC3)
+        typealias Leaf7 = @convention(c) () -> UInt32
+        let leaf7 = unsafeBitCast(memory.executable, to: Leaf7.self)
+        return withExtendedLifetime(memory) { leaf7() } & 1 << 8 != 0
+          ? nil : "the host's processor has no BMI2"
+      } catch {
+        return error.reason
+      }
+    #else
+      return "the translator is for x86-64 Linux"
+    #endif
+  }()
+}
