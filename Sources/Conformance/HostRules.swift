@@ -151,6 +151,11 @@
       case "popSeg":
         return test.operand32 && apus.vector != host.vector && [12, 13, 14].contains(host.vector)
           ? "POP of a segment register as a doubleword: the upper word is checked or not" : nil
+      case "cmps", "scas":
+        return apus.vector == host.vector && (12...14).contains(apus.vector)
+          && names(differences) == ["EFLAGS"]
+          ? "REP CMPS or SCAS that faults: the flags of the last iteration, or given back as Intel's manual says"
+          : nil
       case "lsl":
         return host.vector == 1 && apus.vector == 1 && differences.count == 1
           && !differences[0].hasPrefix("EFLAGS") && !differences[0].hasPrefix("EIP")

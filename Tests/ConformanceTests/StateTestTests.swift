@@ -48,7 +48,7 @@ import Testing
   /// `paddb mm1,mm2 / hlt`; all registers are in use afterwards.
   @Test func mmxRegisters() throws {
     let json = """
-      { "format": "apus-state-test/1", "mode": "protected16", "code": "0F FC CA F4",
+      { "format": "apus-state-test/1", "mode": "protected16", "code": "0F FC CA F4", "address": "8000",
         "initial": { "mm1": "00000000000001FF", "mm2": "0000000000000101" },
         "expected": { "mm1": "0000000000000200", "ftw": "5569" } }
       """
