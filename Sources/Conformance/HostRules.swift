@@ -152,9 +152,11 @@
         return test.operand32 && apus.vector != host.vector && [12, 13, 14].contains(host.vector)
           ? "POP of a segment register as a doubleword: the upper word is checked or not" : nil
       case "cmps", "scas":
-        return apus.vector == host.vector && (12...14).contains(apus.vector)
-          && names(differences) == ["EFLAGS"]
-          ? "REP CMPS or SCAS that faults: the flags of the last iteration, or given back as Intel's manual says"
+        // The same for one that a trap or an interrupt holds up.
+        let unfinished =
+          (12...14).contains(apus.vector) || (apus.vector == 1 && apus.eip == test.state.eip)
+        return apus.vector == host.vector && unfinished && names(differences) == ["EFLAGS"]
+          ? "REP CMPS or SCAS held up: flags of the last iteration, or given back as Intel's manual says"
           : nil
       case "lsl":
         return host.vector == 1 && apus.vector == 1 && differences.count == 1
