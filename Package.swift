@@ -86,6 +86,8 @@ let package = Package(
       plugins: ["FirmwarePlugin"]),
     .testTarget(name: "BenchmarkTests", dependencies: ["Benchmark", "Host"]),
     .testTarget(name: "ConformanceTests", dependencies: ["Conformance", "CPU", "Host"]),
+    .testTarget(
+      name: "TranslatorTests", dependencies: ["Translator", "Conformance", "CPU", "Host"]),
     .testTarget(name: "FPUTests", dependencies: ["CPU"]),
     .testTarget(name: "SIMDTests", dependencies: ["CPU"]),
     .testTarget(name: "HostUnitTests", dependencies: ["CPU", "Translator"]),

@@ -62,6 +62,9 @@ public final class CPU {
   var windowBase = UnsafeMutableRawPointer(bitPattern: 1)!
   /// What happened while translated code ran.
   package var statistics = ExecutionStatistics()
+  /// Instructions that translated code left to the interpreter: two numbers for each entry of the opcode table, without and with a
+  /// memory operand.
+  let slowCounts: UnsafeMutablePointer<UInt64>
   /// Instructions in a block at most; less than the usual number narrows a fault of the translator down.
   package var blockLimit = BlockCache.maximumCount
   /// Counts changes of translation; part of `codeTag`.
@@ -106,6 +109,9 @@ public final class CPU {
     blocks = try BlockCache()
     decoder = Decoder(model: model)
     s.pointee.lookaside = UnsafeRawPointer(blocks.lookaside)
+    let entries = OpcodeTable.shared.entries.count
+    slowCounts = .allocate(capacity: 2 * entries)
+    slowCounts.initialize(repeating: 0, count: 2 * entries)
     trail = .allocate(capacity: 32)
     trail.initialize(repeating: 0, count: 32)
     s.pointee.context = UnsafeRawPointer(Unmanaged.passUnretained(self).toOpaque())
@@ -124,6 +130,7 @@ public final class CPU {
     s.deallocate()
     idle.deallocate()
     trail.deallocate()
+    slowCounts.deallocate()
   }
 
   // MARK: - Registers

@@ -229,5 +229,7 @@ public struct CPUState {
   package var interpretOne: CPU.InterpretOne
   /// A window access of translated code has faulted: block number << 8 | instruction, plus 1 << 40; or 0.
   package var windowFault: UInt64 = 0
+  /// What the machine is doing, an `ExecutionPlace`; for whoever looks from another thread.
+  public var place: UInt8 = 0
   /// Other MSRs with plain storage: APIC base, MTRRs and the like are in `CPU.msrs`.
 }

@@ -413,6 +413,8 @@ extension CPU {
 
   /// Skips idle time: the processor is halted until `count`.
   public func advanceIdle(to count: UInt64) {
-    if count > s.pointee.retired { s.pointee.retired = count }
+    guard count > s.pointee.retired else { return }
+    statistics.idleInstructions &+= count &- s.pointee.retired
+    s.pointee.retired = count
   }
 }

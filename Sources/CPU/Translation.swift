@@ -41,6 +41,8 @@ package struct ExecutionStatistics {
   package var interpretedFromCode = 0
   package var translatedBlocks = 0
   package var translatedInstructions = 0
+  /// Time in HLT, counted in instructions.
+  package var idleInstructions: UInt64 = 0
 }
 
 /// Bits of `CPUState.hostUnits`.
@@ -255,7 +257,9 @@ extension CPU {
       translator?.dropped(block)
       block.pointee.code = nil
     }
+    s.pointee.place = ExecutionPlace.translation
     _ = translator?.translate(block, eip: eip)
+    s.pointee.place = ExecutionPlace.interpreter
   }
 
   /// The block is translated again the next time it is met.
@@ -270,7 +274,9 @@ extension CPU {
     s.pointee.runEnd = s.pointee.retired &+ UInt64(budget)
     s.pointee.rawFlags = UInt16(truncatingIfNeeded: packedFlags)
     statistics.codeEntries &+= 1
+    s.pointee.place = ExecutionPlace.code
     let exit = enter(UnsafeMutableRawPointer(s), code)
+    s.pointee.place = ExecutionPlace.interpreter
     s.pointee.retired = s.pointee.runEnd &- UInt64(bitPattern: s.pointee.budget)
     unpackFlags()
     if exit >= CodeExit.link {
@@ -320,6 +326,10 @@ extension CPU {
   private func interpretOne(_ record: Insn, _ left: Int, _ blockEIP: UInt32) -> Int {
     let s = self.s
     statistics.interpretedFromCode &+= 1
+    let kind = record.pointee.flags & InstructionFlags.memory != 0 ? 1 : 0
+    slowCounts[2 &* Int(record.pointee.entry) &+ kind] &+= 1
+    s.pointee.place = ExecutionPlace.interpreter
+    defer { s.pointee.place = ExecutionPlace.code }
     s.pointee.retired = s.pointee.runEnd &- UInt64(bitPattern: s.pointee.budget &+ Int64(left))
     s.pointee.blockEIP = blockEIP
     s.pointee.blockStart = record

@@ -69,6 +69,23 @@
     }
 
     private func compare(_ test: EngineCase, counting: Bool = false) -> Found? {
+      let found = runBoth(test, counting)
+      if found != nil { makeEqual() }
+      return found
+    }
+
+    /// What differed must not show again in the next program.
+    private func makeEqual() {
+      var writer = StateWriter()
+      writer.section("cpu", version: CPU.stateVersion) { interpreter.cpu.save(to: &$0) }
+      var reader = StateReader(writer.bytes)
+      try? reader.section("cpu", versions: 1...CPU.stateVersion) {
+        (reader, version) throws(StateError) in
+        try translator.cpu.restore(from: &reader, version: version)
+      }
+    }
+
+    private func runBoth(_ test: EngineCase, _ counting: Bool) -> Found? {
       let worlds = [interpreter, translator]
       for world in worlds {
         world.load(test)
@@ -192,15 +209,16 @@
           }
         }
         for n in best.test.code.indices
-        where best.test.code[n].contains(where: { $0 != 0x90 }) {
+        where !EngineRun.isNOP(best.test.code[n]) {
           candidate = best.test
-          candidate.code[n] = [UInt8](repeating: 0x90, count: candidate.code[n].count)
+          // One instruction of the same length.
+          candidate.code[n] = [UInt8](repeating: 0x66, count: candidate.code[n].count - 1) + [0x90]
           _ = attempt(candidate)
         }
         // From the end, so that no jump back changes.
         var n = best.test.code.count - 1
         while n >= 0 {
-          if n < best.test.code.count, best.test.code[n].allSatisfy({ $0 == 0x90 }) {
+          if n < best.test.code.count, EngineRun.isNOP(best.test.code[n]) {
             candidate = best.test
             candidate.code.remove(at: n)
             for r in candidate.rounds.indices where candidate.rounds[r].start > n {
@@ -242,6 +260,10 @@
         }
       }
       return best
+    }
+
+    private static func isNOP(_ bytes: [UInt8]) -> Bool {
+      bytes.last == 0x90 && bytes.dropLast().allSatisfy { $0 == 0x66 }
     }
 
     // MARK: - Words

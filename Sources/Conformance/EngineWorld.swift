@@ -145,7 +145,8 @@
         // Numbers for the x87 and SSE, and selectors, among the bits.
         if r.oneIn(6) { value = Float(Int32(truncatingIfNeeded: r.next()) >> 12).bitPattern }
         if r.oneIn(10) { value = value << 16 | UInt32(r.below(16)) << 3 }
-        put(at, at < 0x10000 ? 0 : value)
+        // What lies around a program stops it.
+        put(at, at < 0x10000 ? 0 : at < 0x20000 ? value : 0xF4F4_F4F4)
       }
       for vector in UInt32(0)..<256 {
         // Exceptions and most others stop; interrupts and a few others go on.

@@ -110,6 +110,9 @@ public final class Machine {
     let cpu = try CPU(model: configuration.cpu, memory: memory, bus: bus)
     self.cpu = cpu
     cpu.softwareFPU = configuration.fpu == .software
+    bus.place = UnsafeMutableRawPointer(cpu.s).advanced(
+      by: MemoryLayout<CPUState>.offset(of: \.place)!
+    ).assumingMemoryBound(to: UInt8.self)
     if configuration.engine == .translator {
       try Translator.attach(to: cpu, options: configuration.translatorOptions)
     }

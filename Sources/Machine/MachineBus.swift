@@ -14,6 +14,8 @@ final class MachineBus: SystemBus {
   let ports: PortBus
   let pic: PIC8259Pair
   let coprocessor: CoprocessorPort
+  /// `CPUState.place`.
+  var place: UnsafeMutablePointer<UInt8>?
   /// The local APIC, which stands between the 8259A and the processor, or nil.
   var localAPIC: LocalAPIC?
   /// The channels, once they exist.
@@ -26,9 +28,15 @@ final class MachineBus: SystemBus {
     super.init()
   }
 
-  override func portRead(_ port: UInt16, width: Int) -> UInt32 { ports.read(port, width: width) }
+  override func portRead(_ port: UInt16, width: Int) -> UInt32 {
+    place?.pointee = ExecutionPlace.devices
+    defer { place?.pointee = ExecutionPlace.interpreter }
+    return ports.read(port, width: width)
+  }
 
   override func portWrite(_ port: UInt16, _ value: UInt32, width: Int) {
+    place?.pointee = ExecutionPlace.devices
+    defer { place?.pointee = ExecutionPlace.interpreter }
     ports.write(port, value, width: width)
   }
 

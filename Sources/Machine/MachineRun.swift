@@ -107,7 +107,9 @@ extension Machine {
       updateDeadline()
       let adapts = pacer.adaptsRate && !replays
       let before = adapts ? HostClock.nanoseconds() : 0
+      cpu.s.pointee.place = ExecutionPlace.interpreter
       let exit = cpu.run()
+      cpu.s.pointee.place = ExecutionPlace.devices
       // What a guest that mostly sleeps takes says little of what the host can do.
       if adapts && exit != .halted {
         let ran = cpu.instructionCount &- count
@@ -232,6 +234,8 @@ extension Machine {
 
   /// The processor waits for an interrupt: time passes without instructions.
   private func idle(bound: UInt64, limit: UInt64, nextLook: UInt64, replays: Bool) -> StopReason? {
+    cpu.s.pointee.place = ExecutionPlace.idle
+    defer { cpu.s.pointee.place = ExecutionPlace.devices }
     let canWake =
       cpu.s.pointee.eflags & EFLAGS.if != 0
       || (localAPIC?.turnsRequestsIntoNMI ?? false) && !cpu.s.pointee.nmiBlocked
@@ -286,6 +290,8 @@ extension Machine {
       let delay = pacer.delay(virtual: clock.now)
       // Shorter sleeps than this cost more than they give.
       if delay > 2_000_000 {
+        cpu.s.pointee.place = ExecutionPlace.idle
+        defer { cpu.s.pointee.place = ExecutionPlace.devices }
         flushOutput()
         betweenSlices?()
         recorder?.flush()

@@ -617,10 +617,11 @@ extension BlockCompiler {
       return
     }
     willWrite(1 | 1 << 2)
+    // The checks below destroy them, and a window access alone does not save them.
+    clobberFlags()
     if i.hasMemory {
       a.load(H.r10, emitAddress(i, 4, write: false))
     } else {
-      clobberFlags()
       a.move(H.r10, host(i.rm))
     }
     let slow = interpretStub()

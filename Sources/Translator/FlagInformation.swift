@@ -30,6 +30,9 @@ final class FlagInformation {
       // A count of 0 leaves the flags.
       if i.opcode & 0xFE == 0xD2 || i.imm & 31 == 0 { return bits & ~FlagInformation.replaces }
       return bits
+    case .bitTest, .bitTestImm, .bsf, .bsr:
+      // What the manual has undefined stays as it was.
+      return bits & ~FlagInformation.replaces
     case .mulDiv:
       // Divisions leave the flags as they were.
       return i.digit >= 6 ? 0 : bits

@@ -237,6 +237,10 @@ struct ApusOptions: ParsableCommand {
   var screenText = false
   @Flag(name: .customLong("json"), help: "Print one report object on standard output at the end.")
   var json = false
+  @Flag(
+    name: .customLong("stats"),
+    help: "Tell at the end where the time went and what translated code left to the interpreter; with --json as part of it.")
+  var stats = false
   @Option(
     name: .customLong("dump-block"),
     help: ArgumentHelp(

@@ -32,6 +32,7 @@ struct Plan {
   var screenText = false
   var json = false
   var explain = false
+  var stats = false
   /// Linear addresses of blocks to be printed at the end.
   var dumpBlocks: [UInt32] = []
   var saveState: String?
@@ -54,6 +55,7 @@ struct Plan {
     headless = options.headless || options.nographic
     json = options.json
     explain = options.explain
+    stats = options.stats
     screenText = options.screenText
     try readMachine(options)
     try readTime(options)

@@ -173,6 +173,11 @@ final class Session: @unchecked Sendable {
   /// Runs to the end and writes what is to be written.
   func run() throws -> ApusExit {
     try connect()
+    var profile: RunProfile?
+    if plan.stats {
+      do { profile = try RunProfile(machine) } catch { throw Failure.host(error.reason) }
+    }
+    let first = machine.cpu.executionReport
     let start = HostClock.nanoseconds()
     if plan.headless {
       stop = runMachine(until: plan.maxInstructions ?? UInt64.max)
@@ -192,7 +197,13 @@ final class Session: @unchecked Sendable {
     debugConsole?.close()
     HostTerminal.restore()
 
-    let report = RunReport(outcome: outcome, hostSeconds: seconds)
+    var report = RunReport(outcome: outcome, hostSeconds: seconds)
+    if let profile {
+      profile.stop()
+      report.statistics = RunStatistics(
+        report: machine.cpu.executionReport, before: first.instructions, seconds: seconds,
+        shares: profile.shares)
+    }
     if let text = report.text(machine) { ApusProgram.say([text]) }
     if plan.screenText && !plan.json {
       if let rows = machine.screenText {
@@ -201,6 +212,7 @@ final class Session: @unchecked Sendable {
         ApusProgram.say(["apus: the screen is in a graphics mode and has no text (--screen-text)"])
       }
     }
+    if !plan.json, let text = report.statistics?.text { ApusProgram.say([text]) }
     for address in plan.dumpBlocks {
       let text = (lockstep?.translated ?? machine).blockText(linear: address)
       let name = String(address, radix: 16)

@@ -118,6 +118,8 @@ struct Outcome {
 struct RunReport {
   var outcome: Outcome
   var hostSeconds: Double
+  /// For --stats.
+  var statistics: RunStatistics?
 
   /// What people read on standard error.
   func text(_ machine: Machine) -> String? {
@@ -180,6 +182,7 @@ struct RunReport {
           })
       ),
     ]
+    if let statistics { members.append(("statistics", statistics.json)) }
     members.append(("cpu", processor(machine.cpu.snapshot())))
     return JSON.object(members).text
   }

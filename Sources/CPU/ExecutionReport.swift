@@ -1,0 +1,59 @@
+// What happened while guest code ran, for `--stats`.
+//
+// Owns: the counters and their summary. Must not know: time; who samples `CPUState.place` does.
+
+/// What the machine is doing at a moment; kept in `CPUState.place`.
+public enum ExecutionPlace {
+  public static let interpreter: UInt8 = 0
+  public static let code: UInt8 = 1
+  public static let translation: UInt8 = 2
+  public static let devices: UInt8 = 3
+  public static let idle: UInt8 = 4
+  public static let names = ["interpreter", "translated code", "translation", "devices", "idle"]
+}
+
+/// Counters of a run.
+public struct ExecutionReport: Sendable {
+  /// An operation that translated code left to the interpreter.
+  public struct SlowPath: Sendable {
+    public var name: String
+    public var hasMemory: Bool
+    public var count: UInt64
+  }
+  /// Instructions executed, without the time in HLT.
+  public var instructions: UInt64
+  /// Those that translated code had interpreted.
+  public var interpretedFromCode: Int
+  /// How often translated code was entered from the run loop.
+  public var codeEntries: Int
+  public var decodedBlocks: Int
+  public var translatedBlocks: Int
+  public var translatedInstructions: Int
+  /// Blocks that writes dropped, and how often everything was dropped.
+  public var invalidations: Int
+  public var flushes: Int
+  /// The commonest ones first.
+  public var slowPaths: [SlowPath]
+}
+
+extension CPU {
+  /// The counters now.
+  public var executionReport: ExecutionReport {
+    var slow: [String: ExecutionReport.SlowPath] = [:]
+    for (n, entry) in OpcodeTable.shared.entries.enumerated() {
+      for memory in [0, 1] where slowCounts[2 * n + memory] > 0 {
+        let name = "\(entry.op)"
+        let key = name + (memory == 1 ? " m" : "")
+        slow[key, default: .init(name: name, hasMemory: memory == 1, count: 0)].count +=
+          slowCounts[2 * n + memory]
+      }
+    }
+    return ExecutionReport(
+      instructions: instructionCount &- statistics.idleInstructions,
+      interpretedFromCode: statistics.interpretedFromCode, codeEntries: statistics.codeEntries,
+      decodedBlocks: blocks.decodedBlocks, translatedBlocks: statistics.translatedBlocks,
+      translatedInstructions: statistics.translatedInstructions,
+      invalidations: blocks.invalidations, flushes: blocks.flushes,
+      slowPaths: slow.values.sorted { ($0.count, $1.name) > ($1.count, $0.name) })
+  }
+}
