@@ -191,6 +191,8 @@ extension BlockCompiler {
     switch i.opcode & 0xFE {
     case 0xA4:
       willWrite(1 << 6 | 1 << 7)
+      // R10 holds the datum on the way to the second operand.
+      clobberFlags()
       let from = stringOperand(si, segment, size, i, write: false)
       a.load(H.r10, from, size)
       let to = stringOperand(di, es, size, i, write: true)
@@ -210,6 +212,7 @@ extension BlockCompiler {
       advance(di, size, i)
       defineFlags()
     default:
+      clobberFlags()
       let from = stringOperand(si, segment, size, i, write: false)
       a.load(H.r10, from, size)
       let with = stringOperand(di, es, size, i, write: false)

@@ -120,6 +120,8 @@ extension BlockCompiler {
     case .push16M, .push32M:
       let size = i.handler == .push32M ? 4 : 2
       willWrite(1 << 4)
+      // R10 holds the value on the way to the stack.
+      clobberFlags()
       a.load(H.r10, emitAddress(i, size, write: false), size)
       a.store(emitPush(size), H.r10, size)
       finishPush(size)
@@ -511,7 +513,7 @@ extension BlockCompiler {
 
     if !byCL && amount == 0 {
       // Nothing changes; a memory operand is still looked at.
-      if i.hasMemory { _ = emitAddress(i, size, write: true) }
+      if i.hasMemory { _ = emitInterpreted() }
       return
     }
     if !needed[k] && !throughCarry {
@@ -546,7 +548,16 @@ extension BlockCompiler {
     var skip = Label()
     a.rr(0xF6, 1, reg: 0, rm: H.rcx)
     a.byte(0x1F)
-    a.jump(Condition.z, &skip)
+    if let m {
+      // With a count of 0 memory is still looked at, as for a write.
+      var counts = Label()
+      a.jump(Condition.nz, &counts)
+      a.arithmetic(1, m, immediate: 0, size)
+      a.jump(&skip)
+      a.bind(&counts)
+    } else {
+      a.jump(Condition.z, &skip)
+    }
     operate(m)
     hostFlagsValid = true
     memoryFlagsValid = false

@@ -239,7 +239,9 @@ struct ApusOptions: ParsableCommand {
   var json = false
   @Flag(
     name: .customLong("stats"),
-    help: "Tell at the end where the time went and what translated code left to the interpreter; with --json as part of it.")
+    help:
+      "Tell at the end where the time went and what translated code left to the interpreter; with --json as part of it."
+  )
   var stats = false
   @Option(
     name: .customLong("dump-block"),
