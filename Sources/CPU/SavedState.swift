@@ -24,7 +24,8 @@ extension CPU {
     w.write(currentEIP)
     w.write(eflags)
     w.write(p.attention & CPU.savedAttention)
-    w.write(p.shadowHoldsTraps)
+    // Without a shadow it says nothing, and the engines differ in when they clear it.
+    w.write(p.shadowHoldsTraps && p.attention & Attention.shadow != 0)
     w.write(instructionCount)
     w.write(UInt8(truncatingIfNeeded: p.cpl))
     for value in [

@@ -12,7 +12,8 @@ extension BlockCompiler {
 
   /// Emits a system instruction that has host code; nil where it has none.
   func emitSystem(_ i: Instruction) -> Bool? {
-    guard options.contains(.system) else { return nil }
+    // What LOCK makes undefined has these opcodes too.
+    guard i.handler == .system, options.contains(.system) else { return nil }
     let next = blockEIP &+ UInt32(i.nextOffset)
     switch i.opcode {
     case 0xFA where isSupervisor:

@@ -82,6 +82,11 @@
       }
     }
 
+    @Test func lockMakesSystemInstructionsUndefined() throws {
+      // lock cli, lock sti, lock pushf: #UD, which without a table of vectors is a triple fault
+      for opcode: UInt8 in [0xFA, 0xFB, 0x9C, 0x9D] { try check([0x90, 0xF0, opcode], 2) }
+    }
+
     @Test func shiftsByZeroLookAtMemory() throws {
       // shr dword [ebx],cl over the end of the segment: #GP, although nothing is shifted; it ends in a triple fault.
       for bytes: [UInt8] in [[0xD3, 0x2B], [0xC1, 0x2B, 0x00], [0xC1, 0x2B, 0x20]] {
