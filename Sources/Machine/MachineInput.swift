@@ -101,6 +101,9 @@ public final class InputQueue: @unchecked Sendable {
   /// Forgets a `requestBreak` that was not obeyed yet.
   public func cancelBreak() { condition.locked { breaks = false } }
 
+  /// Why the host wants the machine to end, if it does.
+  public var requestedStop: HostStop? { condition.locked { stop } }
+
   /// Something that may still bring input exists (a window, a terminal, a socket).
   public func addSource() { condition.locked { sources += 1 } }
 

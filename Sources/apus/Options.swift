@@ -230,6 +230,17 @@ struct ApusOptions: ParsableCommand {
   var history: String?
 
   @Option(
+    name: [.customLong("gdb"), .customLong("gdb", withSingleDash: true)],
+    help: ArgumentHelp(
+      "Serve gdb's remote protocol: tcp:PORT (on this host only) or unix:PATH.",
+      valueName: "place"))
+  var gdb: String?
+  @Flag(name: .customShort("s"), help: "The same as --gdb tcp:1234.")
+  var gdbDefault = false
+  @Flag(name: .customShort("S"), help: "Start stopped, until gdb lets the machine run.")
+  var startsStopped = false
+
+  @Option(
     name: .customLong("screenshot"),
     help: ArgumentHelp("Write the screen at the end as PNG.", valueName: "file"))
   var screenshot: String?

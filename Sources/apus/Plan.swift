@@ -44,6 +44,9 @@ struct Plan {
   var debugs = false
   var startsInDebugger = false
   var debugCommands: [DebugCommand] = []
+  /// Where gdb is served, and whether the machine waits for it.
+  var gdb: CharacterTarget?
+  var waitsForGDB = false
   /// Memory for the past that the debugger can go back to; 0: none.
   var historyMegabytes = 256
   /// Lines for --explain.
@@ -296,6 +299,15 @@ struct Plan {
       }
       historyMegabytes = megabytes
     }
+    if let text = options.gdb ?? (options.gdbDefault ? "tcp:1234" : nil) {
+      let target = (try? CharacterTarget(text)) ?? .null
+      switch target {
+      case .tcpServer, .unix: gdb = target
+      default: throw Failure.usage("--gdb \(text): tcp:PORT or unix:PATH is wanted")
+      }
+    }
+    waitsForGDB = options.startsStopped
+    if waitsForGDB && gdb == nil { throw Failure.usage("-S waits for gdb (-s or --gdb)") }
     let lines = options.commands.map { ($0.order, DebugCommand.line($0.text)) }
     let files = options.scripts.map { ($0.order, DebugCommand.file($0.text)) }
     debugCommands = (lines + files).sorted { $0.0 < $1.0 }.map(\.1)
@@ -303,6 +315,15 @@ struct Plan {
 
   /// What contradicts the debugger, or needs it.
   func checkDebugger() throws {
+    if gdb != nil {
+      if debugs {
+        throw Failure.usage(
+          "--gdb: the console is another debugger (gdb's monitor has its commands)")
+      }
+      if configuration.engine == .lockstep {
+        throw Failure.usage("--engine lockstep runs two machines, which no debugger can stop")
+      }
+    }
     if !debugs {
       if !debugCommands.isEmpty {
         throw Failure.usage(

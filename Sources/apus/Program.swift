@@ -3,6 +3,7 @@
 // Owns: the order of things: check, open, build, connect, run, write, report. Must not know: how a machine works inside.
 
 import ArgumentParser
+import Debugger
 import Host
 import Machine
 import SDLFrontend
@@ -64,6 +65,7 @@ final class Session: @unchecked Sendable {
   private var debugConsole: CharacterChannel?
   private var stop: StopReason?
   private var debugSession: DebugSession?
+  private var gdb: GDBSession?
 
   init(_ plan: Plan) throws {
     self.plan = plan
@@ -121,6 +123,12 @@ final class Session: @unchecked Sendable {
   private func connect() throws {
     do {
       if plan.debugs { debugSession = DebugSession(plan, machine) }
+      if let place = plan.gdb {
+        let session = try GDBSession(machine: machine, at: place)
+        if plan.historyMegabytes > 0 { session.keepHistory(megabytes: plan.historyMegabytes) }
+        session.instructionLimit = plan.maxInstructions ?? UInt64.max
+        gdb = session
+      }
       try HostSignals.onEnd(
         interrupt: { [debugSession] in debugSession?.breakIn() ?? false },
         { [input = machine.input] in input.requestStop(.signal($0)) })
@@ -233,6 +241,7 @@ final class Session: @unchecked Sendable {
   /// Runs the machine to its end, or the debugger's console to its own.
   private func runMachine(until limit: UInt64) -> StopReason {
     if let debugSession { return debugSession.run() }
+    if let gdb { return gdb.run(stopped: plan.waitsForGDB) }
     guard let lockstep else { return machine.run(untilInstruction: limit) }
     switch lockstep.run(untilInstruction: limit) {
     case .stopped(let stop): return stop
