@@ -33,12 +33,6 @@
         thunk: UnsafeMutableRawPointer, context: UnsafeMutableRawPointer,
         stack: UnsafeMutableRawPointer
       )?
-    /// The handlers that were there before, by signal; faults that are not a guest's go to them.
-    private nonisolated(unsafe) static let previous: UnsafeMutablePointer<sigaction> = {
-      let p = UnsafeMutablePointer<sigaction>.allocate(capacity: 65)
-      p.initialize(repeating: sigaction(), count: 65)
-      return p
-    }()
 
     /// What the signal handler finds: one host processor at a time.
     private nonisolated(unsafe) static var active: UnsafeMutablePointer<UInt64>?
@@ -248,12 +242,7 @@
       // Ours come first: they alone can do without the thread's FS.
       CodeFaults.prepare()
       for number in [SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP] {
-        var old = sigaction()
-        sigaction(number, &action, &old)
-        let handler = old.__sigaction_handler.sa_sigaction.map { unsafeBitCast($0, to: Int.self) }
-        if handler != Int(bitPattern: thunk + HostProcessor.handlerOffset) {
-          HostProcessor.previous[Int(number)] = old
-        }
+        sigaction(number, &action, nil)
       }
       HostProcessor.active = context
     }
@@ -262,13 +251,10 @@
     private static func pass(
       _ number: Int32, _ info: UnsafeMutablePointer<siginfo_t>?, _ raw: UnsafeMutableRawPointer?
     ) {
-      let old = previous[Int(number)]
-      if old.sa_flags & SA_SIGINFO != 0, let handler = old.__sigaction_handler.sa_sigaction {
-        handler(number, info, raw)
-      } else {
-        // The default action when it happens again.
-        signal(number, SIG_DFL)
-      }
+      // Handlers of earlier objects of this kind may lie beneath: not to them, but straight to that of translated code.
+      if let raw, number == SIGSEGV || number == SIGBUS, CodeFaults.redirect(raw) { return }
+      // The default action when it happens again.
+      signal(number, SIG_DFL)
     }
 
     /// Takes the registers, or lets a repetition go on; then leads back to `run`. Nothing here may allocate.
