@@ -293,11 +293,12 @@ import Testing
     #expect(c.pc == 0x7C49)
     #expect(c.run("? [w count]").contains("2h"))
     #expect(c.run("last-write count, 2").contains("write of 2 at count 00007c52: 0001 -> 0002"))
-    c.run("goto \(String(third, radix: 16))")
+    // Going ahead obeys breakpoints.
+    c.run("delete", "goto \(String(third, radix: 16))")
     #expect(c.machine.cpu.instructionCount == third)
     #expect(c.run("? [w count]").contains("3h"))
     // A call that has returned is one instruction on the way back.
-    c.run("delete", "c 7c1c", "rn")
+    c.run("c 7c1c", "rn")
     #expect(c.pc == 0x7C19)
     #expect(c.run("info reverse").contains("history from"))
   }
