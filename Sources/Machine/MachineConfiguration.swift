@@ -6,7 +6,6 @@ import CPU
 import Chipset
 import Storage
 import Translator
-import Translator
 
 /// A device to boot from.
 public enum BootDevice: String, Sendable, CaseIterable {

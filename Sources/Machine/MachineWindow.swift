@@ -42,7 +42,9 @@ public final class MachineWindow: FrontendMachine {
 
   public func requestStop() { input.requestStop(.user) }
 
-  public func breakIntoDebugger() { if hasDebugger.load(ordering: .relaxed) { input.requestBreak() } }
+  public func breakIntoDebugger() {
+    if hasDebugger.load(ordering: .relaxed) { input.requestBreak() }
+  }
 
   /// Whether a debugger takes over when the window asks for it.
   public func setDebugger(_ present: Bool) { hasDebugger.store(present, ordering: .relaxed) }
