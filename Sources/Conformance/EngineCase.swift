@@ -34,6 +34,7 @@
       public var segments: UInt32
     }
     public var world: EngineWorld.Kind
+    public var home = EngineWorld.Home.usual
     /// Offset of the program in the code region.
     public var offset: Int
     /// The instructions, and whether each is still what was generated (shrinking makes NOPs of others).
@@ -41,6 +42,13 @@
     public var rounds: [Round]
     /// Page table entries that are changed: index, and what of them (see `EngineWorld`).
     public var holes: [(index: Int, kind: UInt8)] = []
+
+    /// Where the code region is, in the code segment, and the segment.
+    var codeBase: UInt32 { world == .flat ? home.rawValue : world.codeBase }
+    var codeSelector: UInt16 {
+      guard world == .real && home != .usual else { return world.codeSelector }
+      return UInt16(truncatingIfNeeded: home.rawValue >> 4)
+    }
 
     /// The program's bytes.
     public var bytes: [UInt8] { code.flatMap { $0 } }
@@ -81,8 +89,13 @@
       var common: [Int]
       var fpu: [Int]
       var vector: [Int]
+      var features: CPUFeatures
+      /// Sequences with a purpose are mixed in.
+      var hasTemplates: Bool
 
-      init(_ entries: [Int]) {
+      init(_ entries: [Int], _ features: CPUFeatures, hasTemplates: Bool) {
+        self.features = features
+        self.hasTemplates = hasTemplates
         let table = OpcodeTable.shared.entries
         all = entries
         vector = entries.filter { !table[$0].features.isDisjoint(with: [.mmx, .sse, .sse2]) }
@@ -98,12 +111,20 @@
       world = EngineWorld.Kind.allCases[r.below(EngineWorld.Kind.allCases.count)]
       code = []
       rounds = []
+      if !world.isPaged && r.oneIn(4) {
+        home = [.beforeDevice, .device, .beforeEnd][r.below(world == .real ? 2 : 3)]
+        if world == .real && r.oneIn(2) { home = .top }
+      }
       // Often so that the program runs over the end of a page.
       offset = r.oneIn(3) ? 0x1000 - r.below(40) : 0x800 + r.below(0x600)
       let count = 2 + r.below(r.oneIn(4) ? 60 : 16)
       let flavour = r.below(8)
       let loops = r.below(3)
       for n in 0..<count {
+        if lists.hasTemplates && r.oneIn(24), let bytes = template(lists, &r) {
+          code.append(bytes)
+          continue
+        }
         let entry: Int
         if !lists.vector.isEmpty && (flavour == 0 && r.oneIn(2) || r.oneIn(40)) {
           entry = lists.vector[r.below(lists.vector.count)]
@@ -165,7 +186,11 @@
     private func address(_ r: inout CaseRandom) -> UInt32 {
       var at = UInt32(r.below(0x10000))
       if r.oneIn(4) { at = UInt32(r.below(17)) &* 0x1000 &- UInt32(r.below(12)) }
-      if r.oneIn(24) { return world.codeBase &+ UInt32(offset + r.below(64)) }
+      if world.isFlat && r.oneIn(16) {
+        let edges: [UInt32] = [0, 0xA0000, 0xB0000, 0x100000, EngineWorld.ramSize]
+        return edges[r.below(edges.count)] &+ UInt32(r.below(16)) &- 8
+      }
+      if r.oneIn(24) { return codeBase &+ UInt32(offset + r.below(64)) }
       return world.dataBase &+ (at & 0xFFFF)
     }
 
@@ -269,8 +294,8 @@
           append(
             r.oneIn(3) ? UInt32(r.below(12)) : UInt32(truncatingIfNeeded: distance), size)
         case .ap:
-          append(world.codeBase &+ UInt32(offset), size)
-          append(UInt32(world.codeSelector), 2)
+          append(codeBase &+ UInt32(offset), size)
+          append(UInt32(codeSelector), 2)
         case .ob, .ov: append(address(&r), address32 ? 4 : 2)
         default: break
         }

@@ -42,7 +42,7 @@
       let patterns = filter.split(separator: ",").map { String($0).lowercased() }
       let entries = EngineCase.entries(model, patterns)
       if entries.isEmpty { throw HostError("no instruction matches '\(filter)'") }
-      lists = EngineCase.Lists(entries)
+      lists = EngineCase.Lists(entries, model.features, hasTemplates: patterns.isEmpty)
     }
 
     /// How many instructions ran in translated code's stead, and blocks were translated.
@@ -129,15 +129,19 @@
         }
         if list.isEmpty { list = ["the processor's hidden state"] }
       }
-      if interpreter.portLog != translator.portLog { list.append("what ports were told, or when") }
+      if interpreter.portLog != translator.portLog {
+        list.append("what devices were told, or when")
+      }
       return list
     }
 
     private func memoryDifferences() -> [String] {
       var list: [String] = []
       let (a, b) = (interpreter.memory.ram, translator.memory.ram)
-      for page in stride(from: 0, to: 0xA0000, by: 4096)
-      where memcmp(a + page, b + page, 4096) != 0 {
+      if memcmp(interpreter.deviceBytes, translator.deviceBytes, 0x10000) != 0 {
+        list.append("the memory of the device")
+      }
+      for page in EngineWorld.ramPages where memcmp(a + page, b + page, 4096) != 0 {
         for n in page..<page + 4096 {
           let x = a.load(fromByteOffset: n, as: UInt8.self)
           let y = b.load(fromByteOffset: n, as: UInt8.self)
@@ -271,9 +275,12 @@
     private func describe(_ found: Found) -> String {
       let test = found.test
       let disassembler = Disassembler(model: model)
-      var lines = ["\(test.world.rawValue), program at \(hex(test.offset, 4)) of the code region"]
+      var lines = [
+        "\(test.world.rawValue), program at \(hex(test.offset, 4)) of the code region at "
+          + "\(hex(test.home.rawValue, 5))"
+      ]
       if found.needsHistory { lines.append("only after earlier programs; not shrunk") }
-      var eip = test.world.codeBase &+ UInt32(test.offset)
+      var eip = test.codeBase &+ UInt32(test.offset)
       let padded = test.bytes + [UInt8](repeating: 0, count: 16)
       var at = 0
       while at < test.bytes.count {

@@ -4,7 +4,8 @@
 // Follows: Intel SDM volume 3, chapters 3 to 6 and 20.
 //
 //   00000 vectors  01000 page directory  02000 03000 page tables  04000 GDT  05000 IDT  06000 TSS  07000 handlers  08000 stack of level 0
-//   10000-1FFFF data  20000-23FFF code
+//   0A000 page directory pointers  0B000 page directory  0C000 0D000 page tables of PAE  0E000 page directory with large pages
+//   10000-1FFFF data  20000-23FFF code, most often  A0000-AFFFF a device, plain memory at times  200000 the end of memory
 // Under paging all addresses from 4 MiB on lead to the data again and again, so that hardly any address faults that is not meant to.
 
 #if os(Linux) && arch(x86_64) && canImport(Glibc)
@@ -21,12 +22,17 @@
       case small, big
       case flat
       case paged, pagedUser, pagedSmall
+      /// As `paged`, with the tables of PAE, and with large pages; where the model has them.
+      case pae, large
 
       /// Code segment's D bit.
       var isBig: Bool { self != .real && self != .v86 && self != .small && self != .pagedSmall }
       var isPaged: Bool {
         self == .paged || self == .pagedUser || self == .pagedSmall || self == .v86
+          || self == .pae || self == .large
       }
+      /// Level 0 with segments of 4 GiB.
+      var isFlat: Bool { self == .flat || self == .paged || self == .pae || self == .large }
       /// Nearly all addresses lead somewhere.
       var wrapsAll: Bool { self != .big && self != .flat }
       var level: Int { self == .pagedUser || self == .v86 ? 3 : 0 }
@@ -34,7 +40,7 @@
       var codeBase: UInt32 {
         switch self {
         case .flat: 0x20000
-        case .paged, .pagedUser: 0x0040_0000 + UInt32(EngineWorld.codePage) << 12
+        case .paged, .pagedUser, .pae, .large: 0x0040_0000 + UInt32(EngineWorld.codePage) << 12
         default: 0
         }
       }
@@ -42,7 +48,7 @@
       var dataBase: UInt32 {
         switch self {
         case .flat: 0x10000
-        case .paged, .pagedUser: 0x0080_0000
+        case .paged, .pagedUser, .pae, .large: 0x0080_0000
         default: 0
         }
       }
@@ -52,7 +58,7 @@
         case .real, .v86: 0x2000
         case .small, .pagedSmall: 0x18
         case .big: 0x28
-        case .flat, .paged: 0x08
+        case .flat, .paged, .pae, .large: 0x08
         case .pagedUser: 0x3B
         }
       }
@@ -61,17 +67,37 @@
         case .real, .v86: 0x1000
         case .small, .pagedSmall: 0x20
         case .big: 0x30
-        case .flat, .paged: 0x10
+        case .flat, .paged, .pae, .large: 0x10
         case .pagedUser: 0x43
         }
       }
+    }
+
+    /// Where in physical memory a program is.
+    public enum Home: UInt32, Sendable {
+      case usual = 0x20000
+      /// Before and in the device, at the end of memory, and where addresses wrap without A20.
+      case beforeDevice = 0x9F000
+      case device = 0xA0000
+      case beforeEnd = 0x1FF000
+      case top = 0xFFFF0
     }
 
     /// Page of the code region in the page table that serves from 4 MiB on.
     static let codePage = 0x300
     static let codeRegion: UInt32 = 0x20000
     static let ramUsed = 0x28000
-    private enum At {
+    static let ramSize: UInt32 = 0x200000
+    /// Where pages of RAM begin.
+    static let ramPages =
+      Array(stride(from: 0, to: 0xA0000, by: 4096))
+      + Array(stride(from: 0x100000, to: Int(ramSize), by: 4096))
+    enum At {
+      static let pointers: UInt32 = 0xA000
+      static let directoryPAE: UInt32 = 0xB000
+      static let lowTablePAE: UInt32 = 0xC000
+      static let tablePAE: UInt32 = 0xD000
+      static let directoryLarge: UInt32 = 0xE000
       static let directory: UInt32 = 0x1000
       static let lowTable: UInt32 = 0x2000
       static let table: UInt32 = 0x3000
@@ -82,12 +108,68 @@
       static let stack: UInt32 = 0x9000
     }
 
-    /// Devices: ports answer by their number, the interrupt controller by the vector it was given.
+    /// Devices: ports answer by their number, the interrupt controller by the vector it was given. Port 92h masks A20; port 3CEh makes
+    /// the memory at A0000h plain memory or a device.
     private final class Bus: SystemBus {
+      static let deviceStart: UInt32 = 0xA0000
+      static let deviceSize = 0x10000
       var vector: UInt8 = 0x20
       weak var cpu: CPU?
+      weak var memory: PhysicalMemory?
       var log: UInt64 = 0
+      let bytes: UnsafeMutableRawPointer = .allocate(
+        byteCount: Bus.deviceSize, alignment: 4096)
+      private var isDirect = false
+
+      deinit { bytes.deallocate() }
+
+      func setDirect(_ direct: Bool) {
+        if direct == isDirect { return }
+        isDirect = direct
+        memory?.setDirect(
+          page: Bus.deviceStart >> 12, pages: UInt32(Bus.deviceSize >> 12), to: direct ? bytes : nil
+        )
+      }
+
+      func map(_ memory: PhysicalMemory) {
+        self.memory = memory
+        memory.mapMMIO(
+          MMIORegion(
+            start: Bus.deviceStart, length: UInt32(Bus.deviceSize),
+            context: Unmanaged.passUnretained(self).toOpaque(),
+            read: { context, address, width in
+              Unmanaged<Bus>.fromOpaque(context)._withUnsafeGuaranteedRef {
+                $0.note(address, 0)
+                var value: UInt32 = 0
+                for n in 0..<width {
+                  let at = Int(address &+ n &- Bus.deviceStart) & (Bus.deviceSize - 1)
+                  value |= UInt32($0.bytes.load(fromByteOffset: at, as: UInt8.self)) << (8 * n)
+                }
+                return value
+              }
+            },
+            write: { context, address, value, width in
+              Unmanaged<Bus>.fromOpaque(context)._withUnsafeGuaranteedRef {
+                $0.note(address, value)
+                for n in 0..<width {
+                  let at = Int(address &+ n &- Bus.deviceStart) & (Bus.deviceSize - 1)
+                  $0.bytes.storeBytes(
+                    of: UInt8(truncatingIfNeeded: value >> (8 * n)), toByteOffset: at,
+                    as: UInt8.self)
+                }
+              }
+            }))
+      }
+
+      /// What was accessed, and at which instruction.
+      private func note(_ address: UInt32, _ value: UInt32) {
+        log =
+          (log ^ UInt64(address) << 32 ^ UInt64(value) ^ (cpu?.instructionCount ?? 0) << 12)
+          &* 0x100_0000_01B3
+      }
+
       override func portRead(_ port: UInt16, width: Int) -> UInt32 {
+        if port == 0x92 { return cpu?.a20 == true ? 2 : 0 }
         log = (log ^ UInt64(port)) &* 0x100_0000_01B3
         return UInt32(truncatingIfNeeded: log >> 16 ^ (cpu?.instructionCount ?? 0))
           >> UInt32(32 - 8 * width)
@@ -96,6 +178,8 @@
         log =
           (log ^ UInt64(port) << 32 ^ UInt64(value) ^ (cpu?.instructionCount ?? 0) << 20)
           &* 0x100_0000_01B3
+        if port == 0x92 { cpu?.a20 = value & 2 != 0 }
+        if port == 0x3CE { setDirect(value & 1 != 0) }
       }
       override func acknowledgeInterrupt() -> UInt8 {
         cpu?.setINTR(false)
@@ -106,17 +190,21 @@
     let cpu: CPU
     let memory: PhysicalMemory
     private let bus = Bus()
-    /// What the ports were told and when; part of what is compared.
+    /// What devices were told and when; part of what is compared.
     var portLog: UInt64 { bus.log }
+    /// The memory of the device, of 64 KiB.
+    var deviceBytes: UnsafeRawPointer { UnsafeRawPointer(bus.bytes) }
     private let pattern: UnsafeMutableRawPointer
     private let model: CPUModel
+    private var home = EngineWorld.codeRegion
 
     /// - Parameter options: nil: the interpreter alone.
     init(model: CPUModel, options: TranslatorOptions?, seed: UInt64) throws(HostError) {
       self.model = model
-      memory = try PhysicalMemory(ramSize: 1 << 20)
+      memory = try PhysicalMemory(ramSize: EngineWorld.ramSize)
       cpu = try CPU(model: model, memory: memory, bus: bus)
       bus.cpu = cpu
+      bus.map(memory)
       pattern = .allocate(byteCount: EngineWorld.ramUsed, alignment: 4096)
       if let options {
         try Translator.attach(to: cpu, options: options)
@@ -175,7 +263,17 @@
       put(At.tss + 4, At.stack)
       put(At.tss + 8, 0x10)
       put(At.tss + 0x64, 0x0068_0000)
+      for n in UInt32(0)..<4 { put(At.pointers + n * 8, At.directoryPAE | 1) }
+      for n in UInt32(0)..<512 {
+        put(At.directoryPAE + n * 8, (n == 0 ? At.lowTablePAE : At.tablePAE) | 7)
+        put(At.lowTablePAE + n * 8, n << 12 | (n < 0x10 ? 3 : 7))
+        let code = Int(n) - EngineWorld.codePage & 511
+        put(
+          At.tablePAE + n * 8,
+          ((0..<8).contains(code) ? 0x20000 + UInt32(code) << 12 : 0x10000 + (n & 15) << 12) | 7)
+      }
       for n in UInt32(0)..<1024 {
+        put(At.directoryLarge + n * 4, n == 0 || n > 2 && n & 1 != 0 ? 0x87 : At.table | 7)
         put(At.directory + n * 4, (n == 0 ? At.lowTable : At.table) | 7)
         // The first 64 KiB belong to level 0; V86 programs see the rest of the first megabyte as it is.
         put(At.lowTable + n * 4, n << 12 | (n < 0x10 ? 3 : 7))
@@ -190,10 +288,13 @@
 
     /// Makes memory what it was, with the program in it.
     func load(_ test: EngineCase) {
+      bus.setDirect(false)
       memory.restore(pattern, EngineWorld.ramUsed)
+      bus.bytes.copyMemory(from: pattern + 0x10000, byteCount: Bus.deviceSize)
       bus.log = 0
+      let pae = test.world == .pae && model.features.contains(.pae)
       for (index, kind) in test.holes {
-        let at = At.table + UInt32(index & 1023) * 4
+        let at = pae ? At.tablePAE + UInt32(index & 511) * 8 : At.table + UInt32(index & 1023) * 4
         var value = pattern.load(fromByteOffset: Int(at), as: UInt32.self)
         switch kind {
         case 0: value = 0
@@ -205,15 +306,24 @@
         if (EngineWorld.codePage..<EngineWorld.codePage + 8).contains(index) { value |= 4 }
         withUnsafeBytes(of: value) { memory.copyIn(at, from: $0) }
       }
-      test.bytes.withUnsafeBytes {
-        memory.copyIn(EngineWorld.codeRegion + UInt32(test.offset), from: $0)
+      // The code segments with a base begin where the program is.
+      for at in [At.gdt + 0x18, At.gdt + 0x28] {
+        let base = test.home.rawValue
+        let high = pattern.load(fromByteOffset: Int(at) + 4, as: UInt32.self) & 0x00FF_FF00
+        withUnsafeBytes(of: base << 16 | 0xFFFF) { memory.copyIn(at, from: $0) }
+        withUnsafeBytes(of: high | base >> 16 & 0xFF) { memory.copyIn(at + 4, from: $0) }
       }
+      home = test.home.rawValue
+      for (n, byte) in test.bytes.enumerated() { poke(test.offset + n, byte) }
     }
 
     /// Changes a byte of the program from outside.
     func poke(_ offset: Int, _ value: UInt8) {
-      withUnsafeBytes(of: value) {
-        memory.copyIn(EngineWorld.codeRegion + UInt32(offset), from: $0)
+      let at = home &+ UInt32(truncatingIfNeeded: offset)
+      if Int(at &- Bus.deviceStart) < Bus.deviceSize {
+        bus.bytes.storeBytes(of: value, toByteOffset: Int(at &- Bus.deviceStart), as: UInt8.self)
+      } else if at < EngineWorld.ramSize {
+        withUnsafeBytes(of: value) { memory.copyIn(at, from: $0) }
       }
     }
 
@@ -226,8 +336,10 @@
     func start(_ test: EngineCase, _ round: EngineCase.Round) {
       let kind = test.world
       let s = cpu.s
+      let choice = round.segments
       cpu.reset()
       cpu.a20 = true
+      bus.setDirect(false)
       s.pointee.cr4 =
         (model.features.contains(.sse) ? CR4.osfxsr : 0)
         | (model.features.contains(.sse) && round.segments & 0x100 != 0 ? CR4.osxmmexcpt : 0)
@@ -240,20 +352,33 @@
         if round.segments & 0x600 == 0x200 { s.pointee.cr0 |= CR0.wp }
         if round.segments & 0x1800 == 0x800 { s.pointee.cr0 |= CR0.am }
         s.pointee.cr3 = At.directory
+        if kind == .large && model.features.contains(.pse) {
+          s.pointee.cr4 |= CR4.pse
+          s.pointee.cr3 = At.directoryLarge
+        }
+        if kind == .pae && model.features.contains(.pae) {
+          s.pointee.cr4 |= CR4.pae
+          s.pointee.cr3 = At.pointers
+          let entry = UInt64(At.directoryPAE | 1)
+          s.pointee.pdpte = (entry, entry, entry, entry)
+        }
+        if choice & 0x2000_0000 != 0 && model.features.contains(.pge) { s.pointee.cr4 |= CR4.pge }
         s.pointee.idtBase = At.idt
         s.pointee.idtLimit = 0x7FF
       }
       cpu.flushTLB()
       s.pointee.cpl = kind.level
       setSegment(SegmentRegister.tr, 0x48)
-      let choice = round.segments
       let data = kind.dataSelector
-      var selectors = [data, kind.codeSelector, data, data, data, data]
+      var selectors = [data, test.codeSelector, data, data, data, data]
       if kind == .real || kind == .v86 {
         // Code as data, and data at another place.
         if choice & 7 == 1 { selectors[3] = 0x2000 }
         if choice & 0x18 == 0x08 { selectors[0] = 0x1001 }
         if choice & 0x60 == 0x20 { selectors[4] = 0x1FF8 }
+        // The device, and memory above 1 MiB or its beginning.
+        if choice >> 25 & 3 == 1 { selectors[0] = 0xA000 }
+        if choice >> 25 & 7 == 2 { selectors[3] = 0xFFFF }
       } else {
         let user = UInt16(kind.level)
         let others: [UInt16] =
@@ -268,7 +393,7 @@
       cpu.setEFLAGS(flags)
       for n in 0..<6 { setSegment(n, selectors[n], realMode: kind == .real || kind == .v86) }
       for n in 0..<8 { cpu[n] = round.registers[n] }
-      s.pointee.eip = kind.codeBase &+ UInt32(test.place(of: min(round.start, test.code.count)))
+      s.pointee.eip = test.codeBase &+ UInt32(test.place(of: min(round.start, test.code.count)))
       cpu.setEFLAGS(flags)
       // Registers were set behind the processor's back: derived state follows CS.
       cpu[segment: SegmentRegister.cs] = cpu[segment: SegmentRegister.cs]
@@ -283,8 +408,8 @@
         cache.attributes = cpu.eflags & EFLAGS.vm != 0 ? 0xF3 : 0x93
       } else if selector & 0xFFF8 != 0 {
         let at = Int(At.gdt) + Int(selector & 0x78)
-        let low = pattern.load(fromByteOffset: at, as: UInt32.self)
-        let high = pattern.load(fromByteOffset: at + 4, as: UInt32.self)
+        let low = memory.ram.load(fromByteOffset: at, as: UInt32.self)
+        let high = memory.ram.load(fromByteOffset: at + 4, as: UInt32.self)
         cache.base = low >> 16 | (high & 0xFF) << 16 | high & 0xFF00_0000
         let limit = low & 0xFFFF | high & 0xF_0000
         cache.limit = high & 0x80_0000 != 0 ? limit << 12 | 0xFFF : limit
@@ -304,8 +429,7 @@
           UInt32(page), from: UnsafeRawBufferPointer(start: pattern + page, count: 4096))
       }
       // What lies above is zero to begin with.
-      for page in stride(from: count, to: 0xA0000, by: 4096)
-      where !isZero(ram + page) {
+      for page in EngineWorld.ramPages where page >= count && !isZero(ram + page) {
         let zeros = [UInt8](repeating: 0, count: 4096)
         zeros.withUnsafeBytes { copyIn(UInt32(page), from: $0) }
       }

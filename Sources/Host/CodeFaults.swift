@@ -10,20 +10,19 @@
 
   /// Instructions of one code region that may fault, and where to go on when one does.
   public final class CodeFaults {
-    private struct Region {
-      var base: UInt
-      var size: UInt
-      var entries: UnsafeMutablePointer<UInt64>
-      var count: Int
+    private struct Region: ~Copyable {
+      /// 0 while the place is free. It is the last that is set and the first that is cleared: a handler on another thread may look
+      /// at any time.
+      let size = Atomic<UInt>(0)
+      var base: UInt = 0
+      var entries = UnsafeMutablePointer<UInt64>(bitPattern: 8)!
+      var count = 0
     }
     private static let maximumRegions = 1024
-    /// Never freed, since a handler may look at any of them; a size of 0 is a free place.
+    /// Never freed, since a handler may look at any of them.
     private nonisolated(unsafe) static let regions: UnsafeMutablePointer<Region> = {
       let p = UnsafeMutablePointer<Region>.allocate(capacity: maximumRegions)
-      p.initialize(
-        repeating: Region(
-          base: 0, size: 0, entries: UnsafeMutablePointer<UInt64>(bitPattern: 8)!, count: 0),
-        count: maximumRegions)
+      for n in 0..<maximumRegions { (p + n).initialize(to: Region()) }
       return p
     }()
     private nonisolated(unsafe) static var previous = sigaction()
@@ -31,28 +30,33 @@
     private static let lock = Mutex(())
     private let region: UnsafeMutablePointer<Region>
     private var capacity: Int
+    /// Unmapped only when the list does not name it any more: its addresses may be another's at once.
+    private let memory: CodeMemory
 
     /// - Throws: `HostError` when too many regions are in use.
-    public init(base: UnsafeRawPointer, count: Int) throws(HostError) {
+    public init(_ memory: CodeMemory) throws(HostError) {
       let first = 1 << 12
       let found: Int? = CodeFaults.lock.withLock { _ in
         CodeFaults.install()
-        for n in 0..<CodeFaults.maximumRegions where CodeFaults.regions[n].size == 0 {
-          CodeFaults.regions[n] = Region(
-            base: UInt(bitPattern: base), size: UInt(count), entries: .allocate(capacity: first),
-            count: 0)
+        for n in 0..<CodeFaults.maximumRegions
+        where CodeFaults.regions[n].size.load(ordering: .relaxed) == 0 {
+          CodeFaults.regions[n].base = UInt(bitPattern: memory.executable)
+          CodeFaults.regions[n].entries = .allocate(capacity: first)
+          CodeFaults.regions[n].count = 0
+          CodeFaults.regions[n].size.store(UInt(memory.count), ordering: .releasing)
           return n
         }
         return nil
       }
       guard let found else { throw HostError("too many regions of code") }
       capacity = first
+      self.memory = memory
       region = CodeFaults.regions + found
     }
 
     deinit {
       CodeFaults.lock.withLock { _ in
-        region.pointee.size = 0
+        region.pointee.size.store(0, ordering: .sequentiallyConsistent)
         region.pointee.entries.deallocate()
       }
     }
@@ -102,7 +106,8 @@
       let rip = UInt(registers[16])
       for n in 0..<maximumRegions {
         let region = regions + n
-        if rip &- region.pointee.base >= region.pointee.size { continue }
+        let size = region.pointee.size.load(ordering: .acquiring)
+        if rip &- region.pointee.base >= size { continue }
         let offset = UInt64(rip &- region.pointee.base)
         var low = 0
         var high = region.pointee.count
@@ -119,7 +124,6 @@
             UInt64(region.pointee.base) &+ region.pointee.entries[low] & 0xFFFF_FFFF
           return true
         }
-        return false
       }
       return false
     }
@@ -127,7 +131,7 @@
 #else
   /// There are no faults to lead anywhere on this host.
   public final class CodeFaults {
-    public init(base: UnsafeRawPointer, count: Int) throws(HostError) {
+    public init(_ memory: CodeMemory) throws(HostError) {
       throw HostError("no translated code on this host")
     }
     public func add(_ offset: Int, leadsTo target: Int) {}

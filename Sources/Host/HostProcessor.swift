@@ -20,19 +20,18 @@
     public let before: UnsafeMutableRawPointer
     /// The image after it, in the 64-bit form of signal frames: 8 bytes each for FIP and FDP, no selectors.
     public let after: UnsafeMutableRawPointer
+    /// Of the one thread that this object is for: handlers of two threads on one stack would destroy each other's frames.
     private let alternateStack: UnsafeMutableRawPointer
+    private let thread = pthread_self()
     private static let alternateSize = 1 << 16
     private static let exitOffset = 256
     private static let handlerOffset = 768
     private static let systemCallOffset = 512
     private static let baseCallOffset = 640
 
-    /// Code, context and signal stack are made once and kept: a handler may be reached long after the last use.
+    /// Code and context are made once and kept: a handler may be reached long after the last use.
     private nonisolated(unsafe) static var shared:
-      (
-        thunk: UnsafeMutableRawPointer, context: UnsafeMutableRawPointer,
-        stack: UnsafeMutableRawPointer
-      )?
+      (thunk: UnsafeMutableRawPointer, context: UnsafeMutableRawPointer)?
 
     /// What the signal handler finds: one host processor at a time.
     private nonisolated(unsafe) static var active: UnsafeMutablePointer<UInt64>?
@@ -99,12 +98,12 @@
           page != MAP_FAILED
         else { throw HostError("the host gives no executable memory") }
         HostProcessor.shared = (
-          page, .allocate(byteCount: Slot.all * 8, alignment: 64),
-          .allocate(byteCount: HostProcessor.alternateSize, alignment: 4096)
+          page, .allocate(byteCount: Slot.all * 8, alignment: 64)
         )
       }
       let raw: UnsafeMutableRawPointer
-      (thunk, raw, alternateStack) = HostProcessor.shared.unsafelyUnwrapped
+      (thunk, raw) = HostProcessor.shared.unsafelyUnwrapped
+      alternateStack = .allocate(byteCount: HostProcessor.alternateSize, alignment: 4096)
       context = raw.bindMemory(to: UInt64.self, capacity: Slot.all)
       context.initialize(repeating: 0, count: Slot.all)
       before = raw + Slot.before * 8
@@ -118,6 +117,13 @@
 
     deinit {
       HostProcessor.active = nil
+      // On another thread it has to stay: the one it serves may still get signals.
+      if pthread_equal(thread, pthread_self()) != 0 {
+        var stack = stack_t()
+        stack.ss_flags = Int32(SS_DISABLE)
+        sigaltstack(&stack, nil)
+        alternateStack.deallocate()
+      }
       munmap(memory, HostProcessor.size)
       munmap(region, HostProcessor.size)
       munmap(UnsafeMutableRawPointer(bitPattern: Int(HostProcessor.stackBase)), 0x10000)

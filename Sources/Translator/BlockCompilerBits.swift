@@ -112,7 +112,16 @@ extension BlockCompiler {
     var skip = Label()
     a.rr(0xF6, 1, reg: 0, rm: H.rcx)
     a.byte(0x1F)
-    a.jump(Condition.z, &skip)
+    if let m {
+      // With a count of 0 memory is still looked at, as for a write.
+      var counts = Label()
+      a.jump(Condition.nz, &counts)
+      a.arithmetic(1, m, immediate: 0, 4)
+      a.jump(&skip)
+      a.bind(&counts)
+    } else {
+      a.jump(Condition.z, &skip)
+    }
     operate(m)
     hostFlagsValid = true
     memoryFlagsValid = false

@@ -112,7 +112,7 @@ public final class Translator: BlockTranslator {
     self.cpu = cpu
     self.options = options
     memory = try CodeMemory(count: Translator.bufferSize)
-    faults = try CodeFaults(base: memory.executable, count: memory.count)
+    faults = try CodeFaults(memory)
     a = Assembler(buffer: memory.writable, capacity: Translator.bufferSize)
     flagInfo = FlagInformation()
     compiler = BlockCompiler(cpu: cpu, assembler: a, flagInfo: flagInfo, options: options)

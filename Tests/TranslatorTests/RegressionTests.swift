@@ -88,8 +88,11 @@
     }
 
     @Test func shiftsByZeroLookAtMemory() throws {
-      // shr dword [ebx],cl over the end of the segment: #GP, although nothing is shifted; it ends in a triple fault.
-      for bytes: [UInt8] in [[0xD3, 0x2B], [0xC1, 0x2B, 0x00], [0xC1, 0x2B, 0x20]] {
+      // shr dword [ebx],cl, shld dword [ebx],eax,cl over the end of the segment: #GP, although nothing is shifted; it ends in a triple fault.
+      for bytes: [UInt8] in [
+        [0xD3, 0x2B], [0xC1, 0x2B, 0x00], [0xC1, 0x2B, 0x20], [0x0F, 0xA5, 0x03],
+        [0x0F, 0xAD, 0x03], [0x0F, 0xA4, 0x03, 0x20],
+      ] {
         try check([0x01, 0xC8] + bytes, 2) {
           $0[Register.ebx] = 0xFFFF_FFFE
           $0[Register.ecx] = 0
