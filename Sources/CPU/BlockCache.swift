@@ -34,8 +34,11 @@ package struct Block {
   package var tableSites: UInt64 = 0
   /// It was met with x87 exceptions unmasked: its code looks for them.
   package var seesFPUErrors = false
-  /// How often it was interpreted since it was decoded.
+  /// How often it was interpreted since it was decoded; begins below zero where code is written again and again.
   var heat: UInt32 = 0
+  /// Records there is room for, and how often the block was decoded anew in its place.
+  var capacity: Int32 = 0
+  var rebirths: UInt32 = 0
   /// The translator's number for it.
   package var codeNumber: Int32 = -1
 }
@@ -67,6 +70,8 @@ package final class BlockCache {
     }
   }
 
+  /// Runs that each decoding anew adds to those before a block is translated.
+  var rebirthPatience: UInt32 = 24
   /// Leads out of translated code.
   package var noCode = UnsafeRawPointer(bitPattern: 1)!
   /// Told of blocks that are dropped while they have code.
@@ -139,7 +144,9 @@ package final class BlockCache {
   func find(physical: UInt32, big: Bool, secondPage: UInt32?) -> BlockPointer? {
     var candidate = bucketHeads[bucket(physical)]
     while let block = candidate {
-      if block.pointee.physical == physical && block.pointee.big == big {
+      if block.pointee.physical == physical && block.pointee.big == big
+        && block.pointee.byteLength != BlockCache.droppedLength
+      {
         let second = block.pointee.secondPage
         if second == UInt32.max || second == secondPage { return block }
       }
@@ -161,22 +168,55 @@ package final class BlockCache {
   func insert(
     physical: UInt32, big: Bool, count: Int, byteLength: Int, granules: UInt64, secondPage: UInt32
   ) -> BlockPointer {
-    let block = blockArena + usedBlocks
     let head = bucket(physical)
     let page = Int(physical >> 12)
+    decodedBlocks += 1
+    if secondPage == UInt32.max, let old = dropped(physical: physical, big: big, count) {
+      // Written code is most often run again where it was: no memory is used up, and lookaside entries for it hold.
+      old.pointee.records.update(from: nextRecords, count: count)
+      old.pointee.count = Int32(count)
+      old.pointee.byteLength = Int64(byteLength)
+      old.pointee.granules = granules
+      old.pointee.nextInPage = pageHeads[page]
+      pageHeads[page] = old
+      old.pointee.tableSites = 0
+      old.pointee.seesFPUErrors = false
+      old.pointee.rebirths &+= 1
+      old.pointee.heat = 0 &- min(old.pointee.rebirths, 64) &* rebirthPatience
+      return old
+    }
+    let block = blockArena + usedBlocks
     block.initialize(
       to: Block(
         records: nextRecords, physical: physical, big: big, count: Int32(count),
         byteLength: Int64(byteLength), granules: granules, secondPage: secondPage,
         nextInBucket: bucketHeads[head], nextInPage: pageHeads[page]))
+    block.pointee.capacity = Int32(count)
     bucketHeads[head] = block
     pageHeads[page] = block
     if secondPage != UInt32.max { crossing.append(block) }
     usedBlocks += 1
     usedRecords += count
-    decodedBlocks += 1
     return block
   }
+
+  /// A dropped block whose place can be used again.
+  private func dropped(physical: UInt32, big: Bool, _ count: Int) -> BlockPointer? {
+    var candidate = bucketHeads[bucket(physical)]
+    while let block = candidate {
+      candidate = block.pointee.nextInBucket
+      if block.pointee.physical == physical && block.pointee.big == big
+        && block.pointee.byteLength == BlockCache.droppedLength
+      {
+        if block.pointee.capacity >= Int32(count) { return block }
+        removeFromBucket(block)
+      }
+    }
+    return nil
+  }
+
+  /// A dropped block's place is not used again.
+  func forget(_ block: BlockPointer) { removeFromBucket(block) }
 
   private func removeFromBucket(_ block: BlockPointer) {
     let head = bucket(block.pointee.physical)
@@ -202,7 +242,7 @@ package final class BlockCache {
     while let block = p {
       p = block.pointee.nextInPage
       if block.pointee.granules & granules != 0 {
-        removeFromBucket(block)
+        if block.pointee.secondPage != UInt32.max { removeFromBucket(block) }
         drop(block)
       } else {
         block.pointee.nextInPage = kept

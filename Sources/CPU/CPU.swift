@@ -50,7 +50,9 @@ public final class CPU {
   /// The exit of translated code that asks to be linked to the next block entered, or -1.
   var linkRequest = -1
   /// How often a block is interpreted before it is translated.
-  package var translationThreshold: UInt32 = 24
+  package var translationThreshold: UInt32 = 24 {
+    didSet { blocks.rebirthPatience = translationThreshold == 1 ? 0 : 24 }
+  }
   /// What translated code may rely on, by number; see `updateCodeTag`.
   var contexts = CodeContexts()
   /// Bits of `CodeContext.flat` for ES, CS, SS, DS, FS, GS.

@@ -345,6 +345,7 @@ extension CPU {
     } else {
       // Nothing tells of writes to a device: this block serves once.
       _ = blocks.invalidate(page: page, granules: UInt64.max)
+      blocks.forget(block)
       block.pointee.byteLength = Int64(length)
     }
     return block
@@ -396,7 +397,7 @@ extension CPU {
     translator?.reset()
     linkRequest = -1
     blocks.removeAll { page in
-      self.memory.clearCode(page: page)
+      self.memory.clearCode(page: page, written: false)
       if let host = self.memory.readPointer(page: page) {
         self.tables.unprotectWrites(to: Int(bitPattern: host))
       }

@@ -44,6 +44,12 @@ public final class PhysicalMemory {
   private var writeThrough = Set<UInt32>()
   /// Told of writes that hit decoded code: page number and granule mask. Set by the CPU.
   var codeWritten: (UInt32, UInt64) -> Void = { _, _ in }
+  private let windowRegion: HostMemory
+  /// For each RAM page how often it has lost its code, and in bit 7 whether the window shows it only for reading.
+  private let windowStates: UnsafeMutablePointer<UInt8>
+  /// Changing what the window lets be written is a system call: a page that got and lost code this often stays as it is.
+  private static let windowPatience: UInt8 = 4
+  private static let windowReadOnly: UInt8 = 0x80
   private var directStart: UInt32 = 0
   private var directBytes: UnsafeMutableRawPointer?
   /// Told when `setDirect` has changed where data are. Set by the CPU.
@@ -64,6 +70,8 @@ public final class PhysicalMemory {
     codeGranules = granuleRegion.base.bindMemory(to: UInt64.self, capacity: Int(ramSize >> 12))
     dirtyRegion = try HostMemory(count: Int(ramSize >> 12))
     dirty = dirtyRegion.base.bindMemory(to: UInt8.self, capacity: Int(ramSize >> 12))
+    windowRegion = try HostMemory(count: Int(ramSize >> 12))
+    windowStates = windowRegion.base.bindMemory(to: UInt8.self, capacity: Int(ramSize >> 12))
     for page in 0..<Int(ramSize >> 12) where !(0xA0..<0x100).contains(page) {
       kinds[page] = Kind.ram
     }
@@ -163,15 +171,21 @@ public final class PhysicalMemory {
     guard isRAM(page: page) else { return }
     if kinds[Int(page)] & Kind.code == 0 {
       kinds[Int(page)] |= Kind.code
-      if isInWindow(page) { window?.setWritable(false, at: Int(page) << 12) }
+      if let window, isInWindow(page) { protect(window, page) }
     }
     codeGranules[Int(page)] |= granules
   }
 
-  func clearCode(page: UInt32) {
+  /// A page holds no decoded code any more: it was written, or everything was dropped.
+  func clearCode(page: UInt32, written: Bool = true) {
     guard page < ramSize >> 12 else { return }
-    if kinds[Int(page)] & Kind.code != 0, isInWindow(page) {
-      window?.setWritable(true, at: Int(page) << 12)
+    let state = windowStates[Int(page)]
+    if state & PhysicalMemory.windowReadOnly != 0 {
+      let losses = state & ~PhysicalMemory.windowReadOnly
+      if losses < PhysicalMemory.windowPatience {
+        window?.setWritable(true, at: Int(page) << 12)
+        windowStates[Int(page)] = written ? losses + 1 : losses
+      }
     }
     kinds[Int(page)] &= ~Kind.code
     codeGranules[Int(page)] = 0
@@ -200,10 +214,16 @@ public final class PhysicalMemory {
       guard new.map(ramRegion, offset: 0x100000, at: 0x100000, count: count) else { return nil }
     }
     for page in 0..<ramSize >> 12 where hasCode(page: page) && isInWindow(page) {
-      new.setWritable(false, at: Int(page) << 12)
+      protect(new, page)
     }
     window = new
     return new.base
+  }
+
+  private func protect(_ window: MemoryWindow, _ page: UInt32) {
+    if windowStates[Int(page)] & PhysicalMemory.windowReadOnly != 0 { return }
+    window.setWritable(false, at: Int(page) << 12)
+    windowStates[Int(page)] |= PhysicalMemory.windowReadOnly
   }
 
   @inline(__always) private func isInWindow(_ page: UInt32) -> Bool {

@@ -92,6 +92,9 @@ public final class Translator: BlockTranslator {
   let flagInfo: FlagInformation
   let options: TranslatorOptions
   let compiler: BlockCompiler
+  /// Hashed physical addresses of instructions that could not use the window. They need not fault again when their block is made anew;
+  /// a wrong hit costs a table lookup.
+  private var tableAddresses = [UInt64](repeating: 0, count: 1 << 10)
 
   /// Makes a translator and gives it to the processor.
   /// - Parameter options: what it may do.
@@ -243,6 +246,7 @@ public final class Translator: BlockTranslator {
       cpu.dropAllCode()
       return false
     }
+    if cpu.codeContext.has(CodeContext.window) { recallTableSites(block) }
     let number = blocks.count
     let firstEdge = edges.count
     guard let code = compiler.compile(block, eip: eip, number: number) else { return false }
@@ -268,6 +272,22 @@ public final class Translator: BlockTranslator {
     for edge in blocks[number].incoming where edges[edge].target == number { unlink(edge) }
     blocks[number].incoming = []
     for edge in blocks[number].edges { edges[edge].owner = -1 }
+  }
+
+  private func tableBit(_ block: BlockPointer, _ k: Int) -> Int {
+    let start = k == 0 ? 0 : UInt32(block.pointee.records[k - 1].nextOffset)
+    let address = block.pointee.physical &+ start
+    return Int((address ^ address >> 16) & 0xFFFF)
+  }
+
+  /// Finds out which of a new block's instructions did not get along with the window before.
+  private func recallTableSites(_ block: BlockPointer) {
+    for k in 0..<Int(block.pointee.count) {
+      let bit = tableBit(block, k)
+      if tableAddresses[bit >> 6] >> UInt64(bit & 63) & 1 != 0 {
+        block.pointee.tableSites |= 1 << UInt64(k)
+      }
+    }
   }
 
   package func reset() {
@@ -300,6 +320,8 @@ public final class Translator: BlockTranslator {
       block.pointee.seesFPUErrors = true
     } else {
       block.pointee.tableSites |= 1 << (fault & 63)
+      let bit = tableBit(block, Int(fault & 63))
+      tableAddresses[bit >> 6] |= 1 << UInt64(bit & 63)
     }
     dropped(block)
     block.pointee.code = nil
