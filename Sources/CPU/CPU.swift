@@ -43,6 +43,8 @@ public final class CPU {
   var trailIndex = 0
   /// The decoder for this model.
   let decoder: Decoder
+  /// Where `s` and `fpu` are.
+  private let stateRegion: HostMemory
   /// Makes host code of blocks; nil when only the interpreter works.
   package internal(set) var translator: (any BlockTranslator)?
   /// Enters translated code; nil without a translator.
@@ -69,8 +71,9 @@ public final class CPU {
   let slowCounts: UnsafeMutablePointer<UInt64>
   /// Instructions in a block at most; less than the usual number narrows a fault of the translator down.
   package var blockLimit = BlockCache.maximumCount
-  /// Counts changes of translation; part of `codeTag`.
-  var codeEpoch: UInt64 = 1
+  /// Count changes of translation, below CPL 3 and at CPL 3; part of `codeTag`.
+  var supervisorEpoch: UInt64 = 1
+  var userEpoch: UInt64 = 1
   /// What a debugger waits for, and the words that say cheaply whether it does; see DebugHooks.swift.
   let debug = DebugHooks()
   var debugEvents: DebugEvents = []
@@ -92,10 +95,8 @@ public final class CPU {
     // One piece of memory, so that translated code reaches both from one register.
     precondition(MemoryLayout<CPUState>.size <= CPU.fpuOffset)
     precondition(MemoryLayout<FPUState>.size <= CPU.unitScratchOffset - CPU.fpuOffset)
-    let raw = UnsafeMutableRawPointer.allocate(
-      byteCount: CPU.unitScratchOffset + CPU.unitScratchSize, alignment: 64)
-    raw.initializeMemory(
-      as: UInt8.self, repeating: 0, count: CPU.unitScratchOffset + CPU.unitScratchSize)
+    stateRegion = try HostMemory(count: CPU.returnsOffset + CPU.returnsSize)
+    let raw = stateRegion.base
     s = raw.bindMemory(to: CPUState.self, capacity: 1)
     s.initialize(
       to: CPUState(
@@ -129,7 +130,6 @@ public final class CPU {
   }
 
   deinit {
-    s.deallocate()
     idle.deallocate()
     trail.deallocate()
     slowCounts.deallocate()

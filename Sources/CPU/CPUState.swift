@@ -225,6 +225,10 @@ public struct CPUState {
   package var context = UnsafeRawPointer(bitPattern: 1)!
   /// `BlockCache.lookaside`.
   package var lookaside = UnsafeRawPointer(bitPattern: 1)!
+  /// `BlockCache.noCode`.
+  package var noCode = UnsafeRawPointer(bitPattern: 1)!
+  /// The translator's code places.
+  package var places = UnsafeRawPointer(bitPattern: 1)!
   /// `CPU.interpretOne`.
   package var interpretOne: CPU.InterpretOne
   /// A window access of translated code has faulted: block number << 8 | instruction, plus 1 << 40; or 0.

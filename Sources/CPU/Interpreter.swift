@@ -198,10 +198,19 @@ extension CPU {
 
   /// Translations changed: lookaside entries no longer hold.
   func codeEpochChanged() {
-    codeEpoch &+= 1
-    if codeEpoch >= 1 << 20 {
-      codeEpoch = 1
+    supervisorEpoch &+= 1
+    tables.supervisorCodeIsLocal = false
+    userEpochChanged()
+  }
+
+  /// Translations may have changed, but not those of code below CPL 3.
+  func userEpochChanged() {
+    userEpoch &+= 1
+    if max(userEpoch, supervisorEpoch) >= 1 << 20 {
+      userEpoch = 1
+      supervisorEpoch = 1
       blocks.clearLookaside()
+      translator?.forgetPlaces()
     }
     contextChanged()
   }
@@ -212,6 +221,11 @@ extension CPU {
     if let page = blocks.cachedPage(tag, linear) { return page }
     let page = try translate(linear, userAccess) >> 12
     blocks.cachePage(tag, linear, page)
+    let n = Int(linear >> 12)
+    tables.notes[n] |= TranslationTables.Note.code
+    if s.pointee.cpl != 3 && tables.notes[n] & TranslationTables.Note.global == 0 {
+      tables.supervisorCodeIsLocal = true
+    }
     return page
   }
 

@@ -29,19 +29,37 @@ final class TranslationTables {
   let userWrite: UnsafeMutablePointer<Int>
   /// Always empty: routes every access through the slow path (alignment checks, data breakpoints).
   let empty: UnsafeMutablePointer<Int>
-  /// Linear pages that may have entries; bit 31: global.
+  /// Linear pages that may have entries, those of global mappings apart.
   var filled: [UInt32] = []
+  var filledGlobal: [UInt32] = []
+  /// For each linear page `Note` bits.
+  let notes: UnsafeMutablePointer<UInt8>
+  /// For each 4 MiB of linear addresses whether an entry there came from a large page.
+  let largeRegions: UnsafeMutablePointer<UInt8>
+  /// Since the last change of the supervisor's epoch code below CPL 3 was fetched from a page that is not global.
+  var supervisorCodeIsLocal = false
+
+  enum Note {
+    /// The last entry made was global.
+    static let global: UInt8 = 1
+    /// Code was fetched from here; stays set.
+    static let code: UInt8 = 2
+  }
 
   init() throws(HostError) {
     var all: [HostMemory] = []
     for _ in 0..<5 { all.append(try HostMemory(count: TranslationTables.entries * 8)) }
-    regions = all
     let p = all.map { $0.base.bindMemory(to: Int.self, capacity: TranslationTables.entries) }
     supervisorRead = p[0]
     supervisorWrite = p[1]
     userRead = p[2]
     userWrite = p[3]
     empty = p[4]
+    let noteRegion = try HostMemory(count: TranslationTables.entries)
+    notes = noteRegion.base.bindMemory(to: UInt8.self, capacity: TranslationTables.entries)
+    let largeRegion = try HostMemory(count: 4096)
+    largeRegions = largeRegion.base.bindMemory(to: UInt8.self, capacity: 1024)
+    regions = all + [noteRegion, largeRegion]
     filled.reserveCapacity(1024)
   }
 
@@ -55,22 +73,24 @@ final class TranslationTables {
 
   /// Drops all entries, or all that are not global.
   func flush(keepGlobal: Bool) {
-    if keepGlobal {
-      var kept: [UInt32] = []
-      for entry in filled {
-        if entry & 0x8000_0000 != 0 { kept.append(entry) } else { clear(Int(entry & 0xFFFFF)) }
-      }
-      filled = kept
-    } else {
-      for entry in filled { clear(Int(entry & 0xFFFFF)) }
-      filled.removeAll(keepingCapacity: true)
-    }
+    for page in filled { clear(Int(page)) }
+    filled.removeAll(keepingCapacity: true)
+    if keepGlobal { return }
+    for page in filledGlobal { clear(Int(page)) }
+    filledGlobal.removeAll(keepingCapacity: true)
+    for n in 0..<1024 { largeRegions[n] = 0 }
+  }
+
+  /// Calls `body` with every linear page that may have entries.
+  @inline(__always)
+  func forEachFilled(_ body: (Int) -> Void) {
+    for page in filled { body(Int(page)) }
+    for page in filledGlobal { body(Int(page)) }
   }
 
   /// Marks (or drops) every write entry that leads to a host page, because it now holds code.
   func protectWrites(to host: Int) {
-    for entry in filled {
-      let page = Int(entry & 0xFFFFF)
+    forEachFilled { page in
       let linear = page << 12
       if supervisorWrite[page] &+ linear == host { supervisorWrite[page] |= Int.min }
       if userWrite[page] &+ linear == host { userWrite[page] |= Int.min }
@@ -79,8 +99,7 @@ final class TranslationTables {
 
   /// The reverse: the host page holds no code any more.
   func unprotectWrites(to host: Int) {
-    for entry in filled {
-      let page = Int(entry & 0xFFFFF)
+    forEachFilled { page in
       let linear = page << 12
       if (supervisorWrite[page] & Int.max) &+ linear == host { supervisorWrite[page] &= Int.max }
       if (userWrite[page] & Int.max) &+ linear == host { userWrite[page] &= Int.max }
@@ -106,6 +125,7 @@ extension CPU {
       global = walk.global
       writable = walk.writable
       userOK = walk.user
+      if walk.large { tables.largeRegions[Int(linear >> 22)] = 1 }
     }
     physical &= a20Mask
     fill(linear: linear, physical: physical, access, global: global, writable, userOK)
@@ -131,19 +151,25 @@ extension CPU {
     _ userOK: Bool
   ) {
     let page = physical >> 12
+    let index = Int(linear >> 12)
+    let note = tables.notes[index] & ~TranslationTables.Note.global
+    tables.notes[index] = global ? note | TranslationTables.Note.global : note
     guard let host = memory.dataPointer(page: page) else { return }
     if watching && isWatched(linearPage: linear >> 12, physicalPage: page) { return }
-    let index = Int(linear >> 12)
     let delta = Int(bitPattern: host) &- index << 12
     if tables.supervisorRead[index] == 0 && tables.userRead[index] == 0
       && tables.supervisorWrite[index] == 0 && tables.userWrite[index] == 0
     {
       // INVLPG leaves its pages in the list; a list that only grows is started anew.
-      if tables.filled.count >= TranslationTables.maximumFilled {
+      if tables.filled.count + tables.filledGlobal.count >= TranslationTables.maximumFilled {
         tables.flush(keepGlobal: false)
         codeEpochChanged()
       }
-      tables.filled.append(UInt32(index) | (global ? 0x8000_0000 : 0))
+      if global {
+        tables.filledGlobal.append(UInt32(index))
+      } else {
+        tables.filled.append(UInt32(index))
+      }
     }
     // `writable` and `userOK` were checked for this access's privilege; an entry serves that privilege only.
     let user = access.contains(.user)
@@ -162,6 +188,7 @@ extension CPU {
     var global: Bool
     var writable: Bool
     var user: Bool
+    var large = false
   }
 
   private func pageFault(_ linear: UInt32, _ access: Access, present: Bool, reserved: Bool = false)
@@ -207,7 +234,8 @@ extension CPU {
         pde & 0x001F_E000 != 0
         ? UInt32(0xFFC0_0000) | (linear & 0x3FF000)
         : (pde & 0xFFC0_0000) | (linear & 0x3FFFFF)
-      return Walk(physical: physical, global: global, writable: writable, user: user)
+      return Walk(
+        physical: physical, global: global, writable: writable, user: user, large: true)
     }
     let tableAddress = ((pde & 0xFFFF_F000) | (linear >> 10 & 0xFFC)) & a20Mask
     var pte = memory.read(tableAddress, width: 4)
@@ -278,7 +306,8 @@ extension CPU {
       return Walk(
         physical: base >> 32 != 0
           ? 0xFFE0_0000 : UInt32(truncatingIfNeeded: base) | (linear & 0x1FFFFF),
-        global: pde & 0x100 != 0 && s.pointee.cr4 & CR4.pge != 0, writable: writable, user: user)
+        global: pde & 0x100 != 0 && s.pointee.cr4 & CR4.pge != 0, writable: writable, user: user,
+        large: true)
     }
     let pteAddress = (pde & addressMask) | UInt64(linear >> 9 & 0xFF8)
     var pte = read64(pteAddress)
@@ -335,18 +364,24 @@ extension CPU {
 
   /// Drops translations as MOV CR3 does (global pages stay when CR4.PGE is set) or all of them.
   public func flushTLB(keepGlobal: Bool = false) {
-    tables.flush(keepGlobal: keepGlobal && s.pointee.cr4 & CR4.pge != 0)
-    codeEpochChanged()
+    let keep = keepGlobal && s.pointee.cr4 & CR4.pge != 0
+    tables.flush(keepGlobal: keep)
+    // A kernel in global pages is where it was.
+    if keep && !tables.supervisorCodeIsLocal { userEpochChanged() } else { codeEpochChanged() }
   }
 
   /// INVLPG: drops the translation of one page; a large page's neighbours go with it.
   func invalidatePage(_ linear: UInt32) {
+    var notes = tables.notes[Int(linear >> 12)]
     tables.clear(Int(linear >> 12))
-    if s.pointee.cr4 & (CR4.pse | CR4.pae) != 0 {
+    if tables.largeRegions[Int(linear >> 22)] != 0 {
       let span = s.pointee.cr4 & CR4.pae != 0 ? 512 : 1024
       let first = Int(linear >> 12) & ~(span - 1)
-      for page in first..<first + span { tables.clear(page) }
+      for page in first..<first + span {
+        notes |= tables.notes[page]
+        tables.clear(page)
+      }
     }
-    codeEpochChanged()
+    if notes & TranslationTables.Note.code != 0 { codeEpochChanged() }
   }
 }

@@ -17,6 +17,8 @@ package protocol BlockTranslator: AnyObject {
   func reset()
   /// An exit of translated code (`CPU.linkRequest`) leads to this block from now on.
   func link(_ request: Int, to block: BlockPointer)
+  /// Tags of code (`CPUState.codeTag`) begin anew: none that was kept may be found.
+  func forgetPlaces()
   /// A window access (`CPUState.windowFault`) has faulted: that instruction does not use the window any more.
   func avoidWindow(_ fault: UInt64)
 }
@@ -132,6 +134,9 @@ extension CPU {
   package static let fpuOffset = 1024
   package static let unitScratchOffset = 1536
   package static let unitScratchSize = 1024
+  /// Behind it where calls are expected to return to: for each 4 bytes of 256 KiB of stack the offset of a code place.
+  package static let returnsOffset = 4096
+  package static let returnsSize = 256 << 10
 
   package typealias InterpretOne =
     @convention(c) (UnsafeRawPointer, UnsafeRawPointer, Int, UInt32) -> Int
@@ -149,6 +154,7 @@ extension CPU {
     self.translator = translator
     enterCode = enter
     blocks.noCode = noCode
+    s.pointee.noCode = noCode
     if let enterWindow, let base = memory.openWindow() {
       windowBase = base
       self.enterWindow = enterWindow
@@ -192,11 +198,13 @@ extension CPU {
     }
     if !contexts.use(context) {
       // Numbers start anew: nothing made for the old ones may be found.
-      codeEpoch &+= 1
+      supervisorEpoch &+= 1
+      userEpoch &+= 1
       blocks.clearLookaside()
       blocks.forgetContexts()
     }
-    s.pointee.codeTag = codeEpoch << 44 | contexts.number << 32
+    let epoch = s.pointee.cpl == 3 ? userEpoch : supervisorEpoch
+    s.pointee.codeTag = epoch << 44 | contexts.number << 32
   }
 
   /// A segment register's cache has changed.
@@ -387,9 +395,10 @@ extension CPU {
 }
 
 extension CPU {
-  /// The lookaside entry of a linear address, for emitted code.
-  package func lookasideSlot(_ linear: UInt32) -> UnsafeRawPointer {
-    UnsafeRawPointer(blocks.slot(linear))
+  /// Code for a linear address in the present or another context is not found any more.
+  package func forgetCode(_ linear: UInt32, _ code: UnsafeRawPointer) {
+    let slot = blocks.slot(linear)
+    if slot.pointee.code == code { slot.pointee.code = blocks.noCode }
   }
 
   /// Looks at the instructions at an offset in a block's page, until `verdict` has one. A true verdict makes the block depend on the

@@ -39,11 +39,14 @@ extension PhysicalMemory {
 /// The translations of a processor at one moment, as they are; valid for the same memory only.
 public struct SavedTranslations: Sendable {
   var filled: [UInt32] = []
+  /// How many of the last of `filled` are global, and which regions have large pages.
+  var globals = 0
+  var largeRegions: [UInt8] = []
   /// Supervisor read, supervisor write, user read, user write for each of `filled`; without bit 63.
   var entries: [Int] = []
 
   /// Its size in bytes.
-  public var byteCount: Int { filled.count * 4 + entries.count * 8 }
+  public var byteCount: Int { filled.count * 4 + entries.count * 8 + largeRegions.count }
 }
 
 extension CPU {
@@ -68,8 +71,7 @@ extension CPU {
 
   /// Sends the next write of every entry through the slow path, which marks the page.
   private func watchFirstWrites() {
-    for entry in tables.filled {
-      let page = Int(entry & 0xFFFFF)
+    tables.forEachFilled { page in
       if leadsToRAM(tables.supervisorWrite[page], page) { tables.supervisorWrite[page] |= Int.min }
       if leadsToRAM(tables.userWrite[page], page) { tables.userWrite[page] |= Int.min }
     }
@@ -95,10 +97,11 @@ extension CPU {
   /// The translation tables as they are.
   public func saveTranslations() -> SavedTranslations {
     var saved = SavedTranslations()
-    saved.filled = tables.filled
-    saved.entries.reserveCapacity(4 * tables.filled.count)
-    for entry in tables.filled {
-      let page = Int(entry & 0xFFFFF)
+    saved.filled = tables.filled + tables.filledGlobal
+    saved.globals = tables.filledGlobal.count
+    saved.largeRegions = Array(UnsafeBufferPointer(start: tables.largeRegions, count: 1024))
+    saved.entries.reserveCapacity(4 * saved.filled.count)
+    tables.forEachFilled { page in
       saved.entries.append(tables.supervisorRead[page])
       saved.entries.append(tables.supervisorWrite[page] & Int.max)
       saved.entries.append(tables.userRead[page])
@@ -110,9 +113,14 @@ extension CPU {
   /// Replaces the translation tables. Call after the rest of the processor and memory were restored.
   public func restoreTranslations(_ saved: SavedTranslations) {
     flushTLB()
-    tables.filled = saved.filled
+    let locals = saved.filled.count - saved.globals
+    tables.filled = Array(saved.filled[..<locals])
+    tables.filledGlobal = Array(saved.filled[locals...])
+    for (n, large) in saved.largeRegions.enumerated() { tables.largeRegions[n] = large }
     for (n, entry) in saved.filled.enumerated() {
-      let page = Int(entry & 0xFFFFF)
+      let page = Int(entry)
+      let note = tables.notes[page] & ~TranslationTables.Note.global
+      tables.notes[page] = n < locals ? note : note | TranslationTables.Note.global
       if watching, isWatched(saved, n) { continue }
       let write = (saved.entries[4 * n + 1], saved.entries[4 * n + 3])
       tables.supervisorRead[page] = saved.entries[4 * n]
@@ -125,7 +133,7 @@ extension CPU {
 
   /// Pages with watched bytes have no entries.
   private func isWatched(_ saved: SavedTranslations, _ n: Int) -> Bool {
-    let linear = saved.filled[n] & 0xFFFFF
+    let linear = saved.filled[n]
     for entry in saved.entries[4 * n..<4 * n + 4] where entry != 0 {
       let offset = entry &+ Int(linear) << 12 &- Int(bitPattern: memory.ram)
       let physical = UInt32(truncatingIfNeeded: offset >> 12)

@@ -19,6 +19,8 @@ struct Stub {
     /// An edge not joined yet, or one the budget does not reach over.
     case edge(Int)
     case edgeBudget(Int)
+    /// A code place that does not fit.
+    case place(Int)
     /// Load a unit of the host; where that cannot be, interpret the rest of the block.
     case loadUnit(UInt8)
     /// Leave behind the instruction, which has raised an unmasked x87 exception.
@@ -148,7 +150,6 @@ final class BlockCompiler {
     a.bind(&exit)
     let exitAt = a.position
     a.arithmetic(0, H.r11, immediate: Int32(count), 8)
-    let leave = a.position
     a.store(StateOperand.eip, immediate: blockEIP)
     a.move(H.r8, immediate: UInt32(CodeExit.plain))
     a.jump(toOffset: translator.leaveAt)
@@ -157,13 +158,13 @@ final class BlockCompiler {
       translator.faults.add(site.offset, leadsTo: stubs[site.tag].label.offset)
     }
     return CodeBlock(
-      entry: entry, body: body, exit: exitAt, leave: leave, count: count,
-      context: cpu.contextNumber, eip: eip, block: block, edges: 0..<0)
+      entry: entry, body: body, exit: exitAt, count: count,
+      context: cpu.contextNumber, eip: eip, linear: linearStart, block: block, edges: 0..<0)
   }
 
   private func isEdge(_ kind: Stub.Kind) -> Bool {
     switch kind {
-    case .edge, .edgeBudget: true
+    case .edge, .edgeBudget, .place: true
     default: false
     }
   }
@@ -227,6 +228,10 @@ final class BlockCompiler {
         translator.edges[edge].stub = a.position
         a.patch32(translator.edges[edge].bodyAt, a.position - (translator.edges[edge].bodyAt + 4))
         keepFlags(stub)
+        a.store(StateOperand.eip, immediate: translator.edges[edge].targetEIP)
+        a.move(H.r8, immediate: UInt32(CodeExit.link + edge))
+        a.jump(toOffset: translator.leaveAt)
+      case .place(let edge):
         a.store(StateOperand.eip, immediate: translator.edges[edge].targetEIP)
         a.move(H.r8, immediate: UInt32(CodeExit.link + edge))
         a.jump(toOffset: translator.leaveAt)

@@ -18,8 +18,19 @@ extension BlockCompiler {
       samePage || (!context.has(CodeContext.paged) && !context.has(CodeContext.a20Masked))
     guard direct && target <= context.limit else {
       saveFlags()
+      let place = translator.places.make()
+      let edge = translator.edges.count
+      translator.edges.append(
+        Edge(
+          countAt: 0, bodyAt: 0, exitAt: 0, stub: 0, place: place, owner: number,
+          targetEIP: target))
       a.move(H.r8, immediate: linear)
-      emitKnownLookup(linear)
+      a.move64(H.r9, immediate: translator.places.address(place))
+      a.rm(0x0B, 8, reg: H.r8, StateOperand.codeTag)
+      a.rm(0x3B, 8, reg: H.r8, MemoryOperand(base: H.r9))
+      stubs.append(Stub(kind: .place(edge)))
+      a.jump(Condition.nz, &stubs[stubs.count - 1].label)
+      a.rm(0xFF, 4, reg: 4, MemoryOperand(base: H.r9, displacement: 8))
       return
     }
     if !memoryFlagsValid {
@@ -59,13 +70,6 @@ extension BlockCompiler {
     }
   }
 
-  /// Goes on at the linear address in R8D, which is known now too.
-  private func emitKnownLookup(_ linear: UInt32) {
-    let slot = cpu.lookasideSlot(linear)
-    a.move64(H.r9, immediate: UInt64(UInt(bitPattern: slot)))
-    finishLookup()
-  }
-
   /// Goes on at the EIP in R8D. Flags are in memory.
   func emitLookup() {
     if context.base != 0 {
@@ -75,22 +79,61 @@ extension BlockCompiler {
       a.jump(toOffset: translator.noCodeAt)
       return
     }
-    a.move(H.r9, H.r8)
-    a.rr(0xC1, 4, reg: 5, rm: H.r9)
-    a.byte(12)
-    a.rr(0x31, 4, reg: H.r8, rm: H.r9)
-    a.arithmetic(4, H.r9, immediate: Int32(BlockCache.lookasideSize - 1))
-    a.rr(0xC1, 4, reg: 4, rm: H.r9)
-    a.byte(5)
-    a.rm(0x03, 8, reg: H.r9, StateOperand.lookaside)
-    finishLookup()
-  }
-
-  private func finishLookup() {
+    emitLookaside(H.r9)
     a.rm(0x0B, 8, reg: H.r8, StateOperand.codeTag)
     a.rm(0x3B, 8, reg: H.r8, MemoryOperand(base: H.r9))
     a.jump(Condition.nz, toOffset: translator.noCodeAt)
     a.rm(0xFF, 4, reg: 4, MemoryOperand(base: H.r9, displacement: 16))
+  }
+
+  /// The lookaside entry for the linear address in R8D.
+  func emitLookaside(_ register: Int) {
+    a.move(register, H.r8)
+    a.rr(0xC1, 4, reg: 5, rm: register)
+    a.byte(12)
+    a.rr(0x31, 4, reg: H.r8, rm: register)
+    a.arithmetic(4, register, immediate: Int32(BlockCache.lookasideSize - 1))
+    a.rr(0xC1, 4, reg: 4, rm: register)
+    a.byte(5)
+    a.rm(0x03, 8, reg: register, StateOperand.lookaside)
+  }
+
+  // MARK: - Returns
+
+  /// The entry for a call that has ESP in R12 (behind the push, before the return). Leaves the flags.
+  private func expectedReturn(_ register: Int) -> MemoryOperand {
+    a.rorx(register, H.r12, 2)
+    a.rr(0x0FB7, 4, reg: register, rm: register)
+    return MemoryOperand(
+      base: H.r15, index: register, scale: 2, displacement: Int32(CPU.returnsOffset))
+  }
+
+  /// Behind the push of a call: the return will find the code place of this one. Uses R8.
+  private func expectReturn() {
+    guard options.contains(.returns) else { return }
+    let place = translator.places.make()
+    a.store(expectedReturn(H.r8), immediate: UInt32(place * 16))
+  }
+
+  /// Goes on at the EIP in R10D, to which a near return leads. ESP is what it was before the return. Flags are in memory.
+  private func emitReturn(_ size: Int) {
+    guard options.contains(.returns) && options.contains(.lookup) else {
+      moveStack(size)
+      a.move(H.r8, H.r10)
+      emitLookup()
+      return
+    }
+    a.load(H.r9, expectedReturn(H.r9))
+    moveStack(size)
+    a.move(H.r8, H.r10)
+    if context.base != 0 {
+      a.arithmetic(0, H.r8, immediate: Int32(bitPattern: context.base))
+    }
+    a.rm(0x03, 8, reg: H.r9, StateOperand.places)
+    a.rm(0x0B, 8, reg: H.r8, StateOperand.codeTag)
+    a.rm(0x3B, 8, reg: H.r8, MemoryOperand(base: H.r9))
+    a.jump(Condition.nz, toOffset: translator.returnMissAt)
+    a.rm(0xFF, 4, reg: 4, MemoryOperand(base: H.r9, displacement: 8))
   }
 
   /// The EIP in `register` lies in the code segment, or the instruction is interpreted.
@@ -141,6 +184,7 @@ extension BlockCompiler {
       let place = emitPush(size)
       a.store(place, immediate: size == 4 ? next : next & 0xFFFF, size)
       finishPush(size)
+      expectReturn()
       emitEdge(target, isLast: true)
       return true
     case .ret16, .ret32:
@@ -151,9 +195,7 @@ extension BlockCompiler {
       let slow = interpretStub()
       if size == 4 { a.load(H.r10, place) } else { a.rm(0x0FB7, 4, reg: H.r10, place) }
       checkTarget(H.r10, slow)
-      moveStack(size + Int(i.imm & 0xFFFF))
-      a.move(H.r8, H.r10)
-      emitLookup()
+      emitReturn(size + Int(i.imm & 0xFFFF))
       return true
     case .jmp16E, .jmp32E:
       let size = i.handler == .jmp32E ? 4 : 2
@@ -174,6 +216,7 @@ extension BlockCompiler {
       let place = emitPush(size)
       a.store(place, immediate: size == 4 ? next : next & 0xFFFF, size)
       finishPush(size)
+      expectReturn()
       a.move(H.r8, H.r10)
       emitLookup()
       return true

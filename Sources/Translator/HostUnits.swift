@@ -65,7 +65,7 @@ extension StateOperand {
 extension Translator {
   /// In `CPUState.windowFault`: the block was met with x87 exceptions unmasked.
   static let unitFault: UInt64 = 1 << 41
-  private typealias H = Host64
+  typealias H = Host64
   private static let movaps = (load: 0x0F28, store: 0x0F29)
   private static let scratch = 8
 

@@ -31,6 +31,8 @@ enum StateOperand {
   static let scratch = field(MemoryLayout<CPUState>.offset(of: \.scratch))
   static let rawFlags = field(MemoryLayout<CPUState>.offset(of: \.rawFlags))
   static let context = field(MemoryLayout<CPUState>.offset(of: \.context))
+  static let noCode = field(MemoryLayout<CPUState>.offset(of: \.noCode))
+  static let places = field(MemoryLayout<CPUState>.offset(of: \.places))
   static let lookaside = field(MemoryLayout<CPUState>.offset(of: \.lookaside))
   static let interpretOne = field(MemoryLayout<CPUState>.offset(of: \.interpretOne))
   static let readTable = field(MemoryLayout<CPUState>.offset(of: \.readTable))
@@ -48,6 +50,8 @@ struct Edge {
   var exitAt: Int
   /// Where `bodyAt` leads while not joined.
   var stub: Int
+  /// For a transfer that cannot be a plain jump, its code place; otherwise 0.
+  var place = 0
   /// The block it belongs to and the one it leads to, or -1.
   var owner: Int
   var target = -1
@@ -59,11 +63,10 @@ struct CodeBlock {
   var entry: Int
   var body: Int
   var exit: Int
-  /// The exit that adds nothing back.
-  var leave: Int
   var count: Int
   var context: UInt64
   var eip: UInt32
+  var linear: UInt32
   var block: BlockPointer
   var edges: Range<Int>
   var incoming: [Int] = []
@@ -87,7 +90,10 @@ public final class Translator: BlockTranslator {
   private(set) var interpretAt = 0
   private(set) var interpretEndAt = 0
   private(set) var enterWindowAt = 0
+  private(set) var lookupAt = 0
+  private(set) var returnMissAt = 0
   let faults: CodeFaults
+  let places: CodePlaces
   var thunks = UnitThunks()
   let flagInfo: FlagInformation
   let options: TranslatorOptions
@@ -116,11 +122,13 @@ public final class Translator: BlockTranslator {
     self.options = options
     memory = try CodeMemory(count: Translator.bufferSize)
     faults = try CodeFaults(memory)
+    places = try CodePlaces()
     a = Assembler(buffer: memory.writable, capacity: Translator.bufferSize)
     flagInfo = FlagInformation()
     compiler = BlockCompiler(cpu: cpu, assembler: a, flagInfo: flagInfo, options: options)
     emitThunks()
     compiler.translator = self
+    cpu.s.pointee.places = places.base
     firstFree = a.position
   }
 
@@ -166,6 +174,31 @@ public final class Translator: BlockTranslator {
     a.store(StateOperand.eip, Host64.r8)
     a.move(Host64.r8, immediate: UInt32(CodeExit.plain))
     a.jump(toOffset: leaveAt)
+
+    // Go on at the linear address in R8D.
+    lookupAt = a.position
+    compiler.emitLookaside(H.r9)
+    a.rm(0x0B, 8, reg: H.r8, StateOperand.codeTag)
+    a.rm(0x3B, 8, reg: H.r8, MemoryOperand(base: H.r9))
+    a.jump(Condition.nz, toOffset: noCodeAt)
+    a.rm(0xFF, 4, reg: 4, MemoryOperand(base: H.r9, displacement: 16))
+
+    // A return to the tag in R8 for which the code place at R9 does not fit.
+    returnMissAt = a.position
+    compiler.emitLookaside(H.r10)
+    a.rm(0x3B, 8, reg: H.r8, MemoryOperand(base: H.r10))
+    a.jump(Condition.nz, toOffset: noCodeAt)
+    a.load(H.r10, MemoryOperand(base: H.r10, displacement: 16), 8)
+    var unknown = Label()
+    a.rm(0x3B, 8, reg: H.r10, StateOperand.noCode)
+    a.jump(Condition.z, &unknown)
+    // The first place serves all who expect nothing and stays empty.
+    a.rm(0x3B, 8, reg: H.r9, StateOperand.places)
+    a.jump(Condition.z, &unknown)
+    a.store(MemoryOperand(base: H.r9), H.r8, 8)
+    a.store(MemoryOperand(base: H.r9, displacement: 8), H.r10, 8)
+    a.bind(&unknown)
+    jumpTo(H.r10)
 
     // Interpret one instruction: R8 record, R9D instructions left, R10D EIP of the block. Called; returns to go on.
     interpretAt = a.position
@@ -237,7 +270,7 @@ public final class Translator: BlockTranslator {
   private static let reserve = 256 << 10
 
   /// Whether there is room for another block.
-  var hasRoom: Bool { a.position + Translator.reserve <= a.capacity }
+  var hasRoom: Bool { a.position + Translator.reserve <= a.capacity && places.hasRoom }
 
   package func translate(_ block: BlockPointer, eip: UInt32) -> Bool {
     if block.pointee.secondPage != UInt32.max { return false }
@@ -266,8 +299,12 @@ public final class Translator: BlockTranslator {
     let number = Int(block.pointee.codeNumber)
     guard blocks.indices.contains(number) else { return }
     let saved = a.position
+    // Who still comes here looks for what is there now.
+    let linear = blocks[number].linear
+    cpu.forgetCode(linear, memory.executable + blocks[number].entry)
     a.position = blocks[number].entry
-    a.jump(toOffset: blocks[number].leave)
+    a.move(H.r8, immediate: linear)
+    a.jump(toOffset: lookupAt)
     a.position = saved
     for edge in blocks[number].incoming where edges[edge].target == number { unlink(edge) }
     blocks[number].incoming = []
@@ -295,7 +332,10 @@ public final class Translator: BlockTranslator {
     edges.removeAll(keepingCapacity: true)
     blocks.removeAll(keepingCapacity: true)
     faults.removeAll()
+    places.removeAll()
   }
+
+  package func forgetPlaces() { places.forget() }
 
   package func link(_ request: Int, to block: BlockPointer) {
     guard edges.indices.contains(request), options.contains(.link) else { return }
@@ -304,6 +344,11 @@ public final class Translator: BlockTranslator {
     guard edge.owner >= 0, edge.target < 0, blocks.indices.contains(number) else { return }
     let target = blocks[number]
     guard target.eip == edge.targetEIP, target.context == blocks[edge.owner].context else { return }
+    if edge.place != 0 {
+      guard let code = block.pointee.code else { return }
+      places.set(edge.place, tag: cpu.s.pointee.codeTag | UInt64(target.linear), code: code)
+      return
+    }
     a.patch32(edge.countAt, target.count)
     a.patch32(edge.bodyAt, target.body - (edge.bodyAt + 4))
     a.patch32(edge.exitAt, target.exit - (edge.exitAt + 4))

@@ -34,6 +34,9 @@ public struct TranslatorOptions: OptionSet, Sendable {
   /// Short paths for CLI, STI, PUSHF, POPF.
   public static let system = TranslatorOptions(rawValue: 1 << 9)
 
+  /// Returns are expected to lead behind the call that pushed at the same place.
+  public static let returns = TranslatorOptions(rawValue: 1 << 10)
+
   /// Every optimisation.
   public static let all = TranslatorOptions(rawValue: UInt32.max)
 
@@ -41,7 +44,7 @@ public struct TranslatorOptions: OptionSet, Sendable {
   public static let named: [(name: String, option: TranslatorOptions)] = [
     ("link", .link), ("lookup", .lookup), ("liveness", .liveness), ("unseen", .unseen),
     ("recipes", .recipes), ("memory", .memory), ("control", .control),
-    ("window", .window), ("strings", .strings), ("system", .system), ("x87", .x87),
+    ("window", .window), ("strings", .strings), ("system", .system), ("returns", .returns), ("x87", .x87),
     ("simd", .simd),
   ]
 
