@@ -191,7 +191,8 @@ extension BlockCompiler {
 
   /// MOVS, STOS, LODS, SCAS, CMPS without a repetition; the direction is part of the context.
   func emitString(_ i: Instruction) -> Bool {
-    if i.hasRep || i.hasRepne || !options.contains(.strings) { return emitInterpreted() }
+    if i.hasRep || i.hasRepne { return emitRepeatedString(i) }
+    if !options.contains(.strings) { return emitInterpreted() }
     let size = i.opcode & 1 == 0 ? 1 : i.isOperand32 ? 4 : 2
     let es = SegmentRegister.es
     let segment = Int(i.segment)

@@ -48,7 +48,7 @@ extension BlockCompiler {
       .leave32, .bsf, .bsr, .shld, .shrd, .cmpxchg16, .cmpxchg32, .xadd16, .xadd32, .bitTest,
       .bitTestImm, .cld, .std, .fpu, .simd:
       return true
-    case .string: return !i.hasRep && !i.hasRepne
+    case .string: return true
     case .system:
       return i.opcode == 0x9C || i.opcode == 0x9D || i.opcode == 0xFA || i.opcode == 0xFB
     default: return false

@@ -37,6 +37,9 @@ public struct TranslatorOptions: OptionSet, Sendable {
   /// Returns are expected to lead behind the call that pushed at the same place.
   public static let returns = TranslatorOptions(rawValue: 1 << 10)
 
+  /// Short repetitions of string instructions are carried out in translated code.
+  public static let repeats = TranslatorOptions(rawValue: 1 << 11)
+
   /// Every optimisation.
   public static let all = TranslatorOptions(rawValue: UInt32.max)
 
@@ -44,7 +47,8 @@ public struct TranslatorOptions: OptionSet, Sendable {
   public static let named: [(name: String, option: TranslatorOptions)] = [
     ("link", .link), ("lookup", .lookup), ("liveness", .liveness), ("unseen", .unseen),
     ("recipes", .recipes), ("memory", .memory), ("control", .control),
-    ("window", .window), ("strings", .strings), ("system", .system), ("returns", .returns), ("x87", .x87),
+    ("window", .window), ("strings", .strings), ("system", .system), ("returns", .returns), ("repeats", .repeats),
+    ("x87", .x87),
     ("simd", .simd),
   ]
 
