@@ -342,12 +342,14 @@ public final class CPU {
     let retired = s.pointee.retired
     let deadline = s.pointee.deadline
     let intr = s.pointee.attention & Attention.intr
+    let (places, noCode) = (s.pointee.places, s.pointee.noCode)
     s.pointee = CPUState(
       current: s.pointee.current, end: s.pointee.current, blockStart: s.pointee.current,
       readTable: tables.supervisorRead, writeTable: tables.supervisorWrite,
       interpretOne: CPU.interpretOneFunction)
     s.pointee.context = UnsafeRawPointer(Unmanaged.passUnretained(self).toOpaque())
     s.pointee.lookaside = UnsafeRawPointer(blocks.lookaside)
+    (s.pointee.places, s.pointee.noCode) = (places, noCode)
     s.pointee.retired = retired
     s.pointee.deadline = deadline
     s.pointee.attention = intr | (debug.pending.isEmpty ? 0 : Attention.debugger)
