@@ -231,6 +231,8 @@ public struct CPUState {
   package var places = UnsafeRawPointer(bitPattern: 1)!
   /// `CPU.interpretOne`.
   package var interpretOne: CPU.InterpretOne
+  /// `CPU.loadSegmentQuickly`.
+  package var loadSegment: CPU.LoadSegment = CPU.loadSegmentFunction
   /// A window access of translated code has faulted: block number << 8 | instruction, plus 1 << 40; or 0.
   package var windowFault: UInt64 = 0
   /// What the machine is doing, an `ExecutionPlace`; for whoever looks from another thread.

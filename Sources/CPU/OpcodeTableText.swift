@@ -19,7 +19,7 @@ enum OpcodeTableText {
     03 add Gv,Ev w:oszapc
     04 add AL,Ib w:oszapc
     05 add eAX,Iz w:oszapc
-    06 pushSeg es end
+    06 pushSeg es
     07 popSeg es end
     08 or Eb,Gb w:oszpc u:a lock
     09 or Ev,Gv w:oszpc u:a lock
@@ -27,14 +27,14 @@ enum OpcodeTableText {
     0B or Gv,Ev w:oszpc u:a
     0C or AL,Ib w:oszpc u:a
     0D or eAX,Iz w:oszpc u:a
-    0E pushSeg cs end
+    0E pushSeg cs
     10 adc Eb,Gb r:c w:oszapc lock
     11 adc Ev,Gv r:c w:oszapc lock
     12 adc Gb,Eb r:c w:oszapc
     13 adc Gv,Ev r:c w:oszapc
     14 adc AL,Ib r:c w:oszapc
     15 adc eAX,Iz r:c w:oszapc
-    16 pushSeg ss end
+    16 pushSeg ss
     17 popSeg ss end
     18 sbb Eb,Gb r:c w:oszapc lock
     19 sbb Ev,Gv r:c w:oszapc lock
@@ -42,7 +42,7 @@ enum OpcodeTableText {
     1B sbb Gv,Ev r:c w:oszapc
     1C sbb AL,Ib r:c w:oszapc
     1D sbb eAX,Iz r:c w:oszapc
-    1E pushSeg ds end
+    1E pushSeg ds
     1F popSeg ds end
     20 and Eb,Gb w:oszpc u:a lock
     21 and Ev,Gv w:oszpc u:a lock
@@ -435,13 +435,13 @@ enum OpcodeTableText {
     0F9D setnl Eb r:so
     0F9E setle Eb r:szo
     0F9F setnle Eb r:szo
-    0FA0 pushSeg fs end
+    0FA0 pushSeg fs
     0FA1 popSeg fs end
     0FA2 cpuid - end cpuid
     0FA3 bt Ev,Gv w:c u:oszap
     0FA4 shld Ev,Gv,Ib w:oszpc u:a
     0FA5 shld Ev,Gv,CL w:oszpc u:a
-    0FA8 pushSeg gs end
+    0FA8 pushSeg gs
     0FA9 popSeg gs end
     0FAA rsm - end
     0FAB bts Ev,Gv w:c u:oszap lock

@@ -77,6 +77,8 @@ package struct CodeContext: Hashable {
   package static let window: UInt8 = 32
   /// EFLAGS.DF is set.
   package static let down: UInt8 = 64
+  /// CR0.PE is set.
+  package static let protected: UInt8 = 128
 
   package init() {}
 
@@ -138,6 +140,7 @@ extension CPU {
   package static let returnsOffset = 4096
   package static let returnsSize = 256 << 10
 
+  package typealias LoadSegment = @convention(c) (UnsafeRawPointer, UInt32) -> UInt32
   package typealias InterpretOne =
     @convention(c) (UnsafeRawPointer, UnsafeRawPointer, Int, UInt32) -> Int
 
@@ -187,6 +190,7 @@ extension CPU {
     context.bits =
       (cs.pointee.isBig ? CodeContext.big : 0)
       | (v86 ? CodeContext.v86 : 0)
+      | (protectedMode ? CodeContext.protected : 0)
       | (s.pointee.eflags & EFLAGS.df != 0 ? CodeContext.down : 0)
       | (segmentPointer(SegmentRegister.ss).pointee.isBig ? CodeContext.bigStack : 0)
       | (s.pointee.cr0 & CR0.pg != 0 ? CodeContext.paged : 0)
@@ -324,6 +328,40 @@ extension CPU {
     Unmanaged<CPU>.fromOpaque(context)._withUnsafeGuaranteedRef {
       $0.interpretOne(record.assumingMemoryBound(to: Instruction.self), left, blockEIP)
     }
+  }
+
+  /// `loadSegmentQuickly` as translated code calls it: the register's number is above the selector.
+  static let loadSegmentFunction: LoadSegment = { context, request in
+    Unmanaged<CPU>.fromOpaque(context)._withUnsafeGuaranteedRef {
+      $0.loadSegmentQuickly(
+        Int(request >> 16), UInt16(truncatingIfNeeded: request)) ? 1 : 0
+    }
+  }
+
+  /// Loads ES, DS, FS or GS in protected mode when nothing stands against it, its descriptor can be read by the tables, and code need
+  /// not know: it stays flat or not flat.
+  /// - Returns: false when nothing was done.
+  private func loadSegmentQuickly(_ index: Int, _ selector: UInt16) -> Bool {
+    let flat = flatSegments >> UInt8(index) & 1 != 0
+    if selector & 0xFFFC == 0 {
+      if flat { return false }
+      setNullSegment(index, selector)
+      return true
+    }
+    guard let linear = descriptorAddress(selector), linear & 0xFFF <= 0xFF8 else { return false }
+    let delta = tables.supervisorRead[Int(linear >> 12)]
+    guard delta > 0, s.pointee.dr7 & 0xFF == 0,
+      let p = UnsafeRawPointer(bitPattern: delta &+ Int(linear))
+    else { return false }
+    let d = Descriptor(p.loadUnaligned(as: UInt64.self))
+    // Present and accessed.
+    guard d.high & 0x8100 == 0x8100, d.isReadable,
+      d.isConforming || (Int(selector & 3) <= d.dpl && s.pointee.cpl <= d.dpl)
+    else { return false }
+    let becomesFlat = d.base == 0 && d.limit == 0xFFFF_FFFF && d.isWritableData && d.high & 0x400 == 0
+    guard becomesFlat == flat else { return false }
+    setSegment(index, selector, d)
+    return true
   }
 
   /// Interprets one instruction of a translated block.

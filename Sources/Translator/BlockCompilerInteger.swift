@@ -222,7 +222,7 @@ extension BlockCompiler {
     case .fpu: return emitFPU(i)
     case .simd: return emitSIMD(i)
     default:
-      if let ended = emitSystem(i) { return ended }
+      if let ended = emitSegments(i) ?? emitSystem(i) { return ended }
       if i.flags & InstructionFlags.endsBlock != 0 { return emitControl(i) }
       return emitInterpreted()
     }

@@ -34,9 +34,15 @@ enum StateOperand {
   static let noCode = field(MemoryLayout<CPUState>.offset(of: \.noCode))
   static let places = field(MemoryLayout<CPUState>.offset(of: \.places))
   static let lookaside = field(MemoryLayout<CPUState>.offset(of: \.lookaside))
+  static let loadSegment = field(MemoryLayout<CPUState>.offset(of: \.loadSegment))
+  static let runEnd = field(MemoryLayout<CPUState>.offset(of: \.runEnd))
+  static let tscOffset = field(MemoryLayout<CPUState>.offset(of: \.tscOffset))
   static let interpretOne = field(MemoryLayout<CPUState>.offset(of: \.interpretOne))
   static let readTable = field(MemoryLayout<CPUState>.offset(of: \.readTable))
   static let writeTable = field(MemoryLayout<CPUState>.offset(of: \.writeTable))
+  static let segmentSelector = MemoryLayout<SegmentCache>.offset(of: \.selector)
+  static let segmentAttributes = MemoryLayout<SegmentCache>.offset(of: \.attributes)
+  static let segmentLimit = MemoryLayout<SegmentCache>.offset(of: \.limit)
   static let segmentBase = MemoryLayout<SegmentCache>.offset(of: \.base)
   static let readLimit = MemoryLayout<SegmentCache>.offset(of: \.readLimit)
   static let writeLimit = MemoryLayout<SegmentCache>.offset(of: \.writeLimit)
@@ -91,6 +97,7 @@ public final class Translator: BlockTranslator {
   private(set) var interpretEndAt = 0
   private(set) var enterWindowAt = 0
   private(set) var lookupAt = 0
+  private(set) var loadSegmentAt = 0
   private(set) var returnMissAt = 0
   let faults: CodeFaults
   let places: CodePlaces
@@ -126,8 +133,8 @@ public final class Translator: BlockTranslator {
     a = Assembler(buffer: memory.writable, capacity: Translator.bufferSize)
     flagInfo = FlagInformation()
     compiler = BlockCompiler(cpu: cpu, assembler: a, flagInfo: flagInfo, options: options)
-    emitThunks()
     compiler.translator = self
+    emitThunks()
     cpu.s.pointee.places = places.base
     firstFree = a.position
   }
@@ -219,6 +226,8 @@ public final class Translator: BlockTranslator {
     callInterpreter()
     dispatchResult()
     emitUnitInterpretThunks()
+    loadSegmentAt = a.position
+    compiler.emitLoadSegmentThunk()
   }
 
   /// RAX is 1 to leave, or code to go on with.
@@ -252,7 +261,7 @@ public final class Translator: BlockTranslator {
 
   private func jumpTo(_ register: Int) { a.rr(0xFF, 4, reg: 4, rm: register) }
 
-  private func loadRegisters() {
+  func loadRegisters() {
     for n in 0..<8 { a.load(n == 4 ? Host64.r12 : n, StateOperand.gpr(n)) }
     a.load(Host64.r11, StateOperand.budget, 8)
     a.load(Host64.r14, StateOperand.readTable, 8)

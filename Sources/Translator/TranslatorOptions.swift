@@ -40,6 +40,9 @@ public struct TranslatorOptions: OptionSet, Sendable {
   /// Short repetitions of string instructions are carried out in translated code.
   public static let repeats = TranslatorOptions(rawValue: 1 << 11)
 
+  /// Segment registers other than CS and SS are loaded and stored in translated code.
+  public static let segments = TranslatorOptions(rawValue: 1 << 12)
+
   /// Every optimisation.
   public static let all = TranslatorOptions(rawValue: UInt32.max)
 
@@ -47,7 +50,7 @@ public struct TranslatorOptions: OptionSet, Sendable {
   public static let named: [(name: String, option: TranslatorOptions)] = [
     ("link", .link), ("lookup", .lookup), ("liveness", .liveness), ("unseen", .unseen),
     ("recipes", .recipes), ("memory", .memory), ("control", .control),
-    ("window", .window), ("strings", .strings), ("system", .system), ("returns", .returns), ("repeats", .repeats),
+    ("window", .window), ("strings", .strings), ("system", .system), ("returns", .returns), ("repeats", .repeats), ("segments", .segments),
     ("x87", .x87),
     ("simd", .simd),
   ]
