@@ -64,8 +64,14 @@ public final class VirtualClock {
   /// The virtual time at a count of retired instructions (not before the last rate change).
   public func nanoseconds(atInstruction count: UInt64) -> UInt64 {
     let elapsed = count &- baseInstructions
+    let rate = instructionsPerSecond
+    if rate <= 10_000_000_000 {
+      // The same number without a division of 128 bits; seconds and the rest of one.
+      let (seconds, rest) = elapsed.quotientAndRemainder(dividingBy: rate)
+      return baseNanoseconds &+ seconds &* 1_000_000_000 &+ rest &* 1_000_000_000 / rate
+    }
     let (high, low) = elapsed.multipliedFullWidth(by: 1_000_000_000)
-    return baseNanoseconds &+ instructionsPerSecond.dividingFullWidth((high, low)).quotient
+    return baseNanoseconds &+ rate.dividingFullWidth((high, low)).quotient
   }
 
   /// The first instruction count at which `nanoseconds(atInstruction:)` has reached `time`; `UInt64.max` for `never`.

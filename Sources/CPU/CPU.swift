@@ -133,6 +133,7 @@ public final class CPU {
     idle.deallocate()
     trail.deallocate()
     slowCounts.deallocate()
+    contexts.deallocate()
   }
 
   // MARK: - Registers
@@ -254,6 +255,7 @@ public final class CPU {
   private var instructionBreakpointsArmed: Bool { breakpointsArmed { $0 == 0 } }
 
   /// Recomputes the fast-path limits of a segment register after its cache changed.
+  @inline(__always)
   func updateSegmentLimits(_ index: Int) {
     let cache = segmentPointer(index)
     let a = cache.pointee.attributes

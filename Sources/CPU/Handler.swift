@@ -32,6 +32,16 @@ package enum Handler: UInt16 {
     clc, stc, cld, std, enter, bitTest, bitTestImm, bsf, bsr, shld, shrd, cmpxchg8, cmpxchg16,
     cmpxchg32, cmpxchg8b, xadd8, xadd16, xadd32, bswap, loopz, loopnz, jcxz, simd
 
+  /// Whether what is executed neither looks at arithmetic flags nor changes them (there are more such than those named here).
+  @inline(__always) var leavesFlags: Bool {
+    let n = rawValue
+    func within(_ first: Handler, _ last: Handler) -> Bool {
+      n &- first.rawValue <= last.rawValue &- first.rawValue
+    }
+    return within(.movRR8, .movMI32) || within(.push16R, .lea32) || within(.jmpRel, .movsx16)
+      || within(.xchg, .leave32) || within(.inPort, .bound)
+  }
+
   /// The number of operand shapes of the arithmetic and MOV cases.
   package static let shapes: UInt16 = 5
 }

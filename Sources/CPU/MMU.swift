@@ -154,6 +154,7 @@ extension CPU {
     let index = Int(linear >> 12)
     let note = tables.notes[index] & ~TranslationTables.Note.global
     tables.notes[index] = global ? note | TranslationTables.Note.global : note
+    if memory.kinds[Int(page)] & PhysicalMemory.Kind.mask == PhysicalMemory.Kind.mmio { return }
     guard let host = memory.dataPointer(page: page) else { return }
     if watching && isWatched(linearPage: linear >> 12, physicalPage: page) { return }
     let delta = Int(bitPattern: host) &- index << 12

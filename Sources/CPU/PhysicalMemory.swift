@@ -40,6 +40,8 @@ public final class PhysicalMemory {
   let dirty: UnsafeMutablePointer<UInt8>
   private var romRegions: [(firstPage: UInt32, pages: UInt32, memory: HostMemory)] = []
   private(set) var mmioRegions: [MMIORegion] = []
+  /// The one of `mmioRegions` that was accessed last.
+  private var lastRegion: MMIORegion?
   /// ROM pages whose writes go to the RAM beneath (shadowing).
   private var writeThrough = Set<UInt32>()
   /// Told of writes that hit decoded code: page number and granule mask. Set by the CPU.
@@ -98,6 +100,7 @@ public final class PhysicalMemory {
     precondition(region.start & 0xFFF == 0 && region.length & 0xFFF == 0 && region.length > 0)
     mmioRegions.removeAll { $0.start == region.start }
     mmioRegions.append(region)
+    lastRegion = nil
     for page in 0..<region.length >> 12 { kinds[Int(region.start >> 12 + page)] = Kind.mmio }
     mapChanged()
   }
@@ -235,7 +238,10 @@ public final class PhysicalMemory {
   /// Reads 1, 2 or 4 bytes that lie in one page.
   func read(_ address: UInt32, width: UInt32) -> UInt32 {
     let page = address >> 12
-    if let host = readPointer(page: page) {
+    let kind = kinds[Int(page)] & Kind.mask
+    if kind == Kind.mmio || kind == Kind.direct {
+      if let region = region(at: address) { return region.read(region.context, address, width) }
+    } else if let host = readPointer(page: page) {
       let p = host + Int(address & 0xFFF)
       switch width {
       case 1: return UInt32(p.load(as: UInt8.self))
@@ -243,13 +249,18 @@ public final class PhysicalMemory {
       default: return p.loadUnaligned(as: UInt32.self)
       }
     }
-    let kind = kinds[Int(page)] & Kind.mask
-    if kind == Kind.mmio || kind == Kind.direct {
-      for region in mmioRegions where address &- region.start < region.length {
-        return region.read(region.context, address, width)
-      }
-    }
     return UInt32.max >> (32 - 8 * width)
+  }
+
+  /// The device at an address.
+  @inline(__always)
+  private func region(at address: UInt32) -> MMIORegion? {
+    if let lastRegion, address &- lastRegion.start < lastRegion.length { return lastRegion }
+    for region in mmioRegions where address &- region.start < region.length {
+      lastRegion = region
+      return region
+    }
+    return nil
   }
 
   /// Writes 1, 2 or 4 bytes that lie in one page.
@@ -270,10 +281,7 @@ public final class PhysicalMemory {
         store(ram + Int(address), value, width: width)
       }
     case Kind.mmio, Kind.direct:
-      for region in mmioRegions where address &- region.start < region.length {
-        region.write(region.context, address, value, width)
-        return
-      }
+      if let region = region(at: address) { region.write(region.context, address, value, width) }
     default:
       if !writeThrough.isEmpty, writeThrough.contains(page) {
         dirty[Int(page)] = 0xFF

@@ -94,8 +94,18 @@ struct CodeContexts {
   private(set) var current = CodeContext()
   private(set) var number: UInt64 = 0
   private var numbers: [CodeContext: UInt64] = [CodeContext(): 0]
+  private struct Recent {
+    var segment: UInt64 = 0
+    var rest: UInt32 = 0
+    /// 0 where there is none, otherwise 1 more than the number.
+    var number: UInt32 = 0
+  }
   /// Those used lately, by a hash.
-  private var recent = [(CodeContext, UInt64)](repeating: (CodeContext(), 0), count: 64)
+  private let recent = UnsafeMutablePointer<Recent>.allocate(capacity: 64)
+
+  init() { recent.initialize(repeating: Recent(), count: 64) }
+
+  func deallocate() { recent.deallocate() }
 
   /// Makes a context the present one; false when there is no number left for it.
   @inline(__always)
@@ -107,20 +117,22 @@ struct CodeContexts {
   @inline(never)
   private mutating func enter(_ context: CodeContext) -> Bool {
     current = context
+    let segment = UInt64(context.limit) << 32 | UInt64(context.base)
+    let rest = UInt32(context.flat) << 16 | UInt32(context.bits) << 8 | UInt32(context.cpl)
     let mixed = context.base >> 4 &+ UInt32(context.bits) &* 5 &+ UInt32(context.cpl) &* 3
-    let n = Int((mixed ^ mixed >> 6 ^ UInt32(context.flat)) & 63)
-    if recent[n].0 == context {
-      number = recent[n].1
+    let place = recent + Int((mixed ^ mixed >> 6 ^ UInt32(context.flat)) & 63)
+    if place.pointee.segment == segment && place.pointee.rest == rest && place.pointee.number != 0 {
+      number = UInt64(place.pointee.number &- 1)
       return true
     }
     if let known = numbers[context] {
       number = known
-      recent[n] = (context, known)
+      place.pointee = Recent(segment: segment, rest: rest, number: UInt32(known) + 1)
       return true
     }
     if numbers.count >= CodeContexts.maximum {
       numbers = [:]
-      for n in 0..<64 { recent[n] = (CodeContext(), 0) }
+      recent.update(repeating: Recent(), count: 64)
       number = 0
       numbers[context] = 0
       return false
@@ -382,7 +394,9 @@ extension CPU {
     s.pointee.current = record
     s.pointee.end = record + 1
     s.pointee.eip = blockEIP &+ UInt32(record.pointee.nextOffset)
-    unpackFlags()
+    // Where no flag is looked at or changed, they stay as translated code keeps them.
+    let keepsFlags = record.pointee.handler.leavesFlags && debugEvents.isEmpty && !watching
+    if !keepsFlags { unpackFlags() }
     let drops = blocks.invalidations &+ blocks.flushes
     let tag = s.pointee.codeTag
     var goesOn = record.pointee.flags & InstructionFlags.endsBlock == 0
@@ -391,6 +405,7 @@ extension CPU {
       s.pointee.retired &+= 1
       leaveBlock()
     } catch {
+      if keepsFlags { unpackFlags() }
       s.pointee.eip = currentEIP
       s.pointee.retired &+= 1
       leaveBlock()
@@ -403,7 +418,7 @@ extension CPU {
       s.pointee.windowFault = 0
     }
     if s.pointee.codeTag == 0 { updateCodeTag() }
-    s.pointee.rawFlags = UInt16(truncatingIfNeeded: packedFlags)
+    if !keepsFlags { s.pointee.rawFlags = UInt16(truncatingIfNeeded: packedFlags) }
     let deadline = s.pointee.deadline
     let retired = s.pointee.retired
     guard retired < deadline else {

@@ -63,8 +63,8 @@ public final class PIT8254: PortDevice {
 
   /// How many CLK pulses there were before a virtual time.
   static func tick(at nanoseconds: UInt64) -> UInt64 {
-    let (high, low) = nanoseconds.multipliedFullWidth(by: frequency)
-    return UInt64(1_000_000_000).dividingFullWidth((high, low)).quotient
+    let (seconds, rest) = nanoseconds.quotientAndRemainder(dividingBy: 1_000_000_000)
+    return seconds &* frequency &+ rest &* frequency / 1_000_000_000
   }
 
   /// The first virtual nanosecond at which the tick has happened, or `VirtualClock.never`.
