@@ -370,7 +370,8 @@ extension CPU {
     guard d.high & 0x8100 == 0x8100, d.isReadable,
       d.isConforming || (Int(selector & 3) <= d.dpl && s.pointee.cpl <= d.dpl)
     else { return false }
-    let becomesFlat = d.base == 0 && d.limit == 0xFFFF_FFFF && d.isWritableData && d.high & 0x400 == 0
+    let becomesFlat =
+      d.base == 0 && d.limit == 0xFFFF_FFFF && d.isWritableData && d.high & 0x400 == 0
     guard becomesFlat == flat else { return false }
     setSegment(index, selector, d)
     return true

@@ -50,7 +50,8 @@ public struct TranslatorOptions: OptionSet, Sendable {
   public static let named: [(name: String, option: TranslatorOptions)] = [
     ("link", .link), ("lookup", .lookup), ("liveness", .liveness), ("unseen", .unseen),
     ("recipes", .recipes), ("memory", .memory), ("control", .control),
-    ("window", .window), ("strings", .strings), ("system", .system), ("returns", .returns), ("repeats", .repeats), ("segments", .segments),
+    ("window", .window), ("strings", .strings), ("system", .system), ("returns", .returns),
+    ("repeats", .repeats), ("segments", .segments),
     ("x87", .x87),
     ("simd", .simd),
   ]
