@@ -110,7 +110,7 @@ extension CPU {
       guard let physical = peekTranslate(linear &+ UInt32(truncatingIfNeeded: n)),
         memory.isWritable(physical)
       else { return n }
-      withUnsafeBytes(of: byte) { memory.copyIn(physical, from: $0) }
+      withUnsafeBytes(of: byte) { memory.poke(physical, from: $0) }
     }
     return bytes.count
   }

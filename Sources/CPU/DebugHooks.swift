@@ -134,6 +134,10 @@ public enum DebugEvent: Equatable, Sendable {
   /// An access to a watched byte: the whole operand with its value before and after (1 to 8 bytes).
   case memory(
     linear: UInt32, physical: UInt32, size: Int, isWrite: Bool, old: UInt64, new: UInt64)
+  /// A write to watched bytes by no instruction: a device, or the page walk setting accessed and dirty bits. `linear` is the
+  /// watched address if that is linear, else the physical one.
+  case otherWrite(
+    by: DebugWriter, linear: UInt32, physical: UInt32, size: Int, old: UInt64, new: UInt64)
   case port(port: UInt16, width: Int, isWrite: Bool, value: UInt32)
   case interrupt(vector: UInt8, source: DebugInterruptSource, errorCode: UInt32?)
   case mode(from: CPUMode, to: CPUMode)
@@ -148,6 +152,11 @@ public enum DebugEvent: Equatable, Sendable {
   case magic
   /// The next instruction is the return of `DebugConditions.returnsAbove`.
   case returning
+}
+
+/// Who writes memory beside instructions.
+public enum DebugWriter: String, Equatable, Sendable {
+  case busMaster, pageWalk
 }
 
 /// How an interrupt is raised.
@@ -176,6 +185,10 @@ public final class DebugHooks {
   var resumeLinear: UInt32 = 0
   var resumeCount = UInt64.max
   var mode: CPUMode = []
+  /// The instruction that was about to run when an exception or interrupt came: going back to it is no new arrival.
+  var restart: RestartPlace?
+  /// Translations of watched pages by linear page.
+  var held: [UInt32: HeldTranslation] = [:]
   static let maximumPending = 64
 }
 
@@ -186,6 +199,7 @@ extension CPU {
     set {
       let old = debug.conditions
       if old == newValue { return }
+      let translations = old.watchpoints == newValue.watchpoints ? nil : saveTranslations()
       debug.conditions = newValue
       debug.offsets = Set(newValue.linear.map { $0 & 0xFFF })
       debugEvents = newValue.events
@@ -200,9 +214,13 @@ extension CPU {
       {
         dropAllCode()
       }
-      if old.watchpoints != newValue.watchpoints {
+      if let translations {
         dropAllCode()
-        flushTLB()
+        debug.held = [:]
+        // Watched pages move out of the tables or back: what the guest's translations are stays.
+        restoreTranslations(translations)
+        memory.busMasterWrite =
+          watching ? { [unowned self] in noteBusMaster($0, $1) } : nil
       }
     }
   }
@@ -224,6 +242,7 @@ extension CPU {
   func forgetDebugRecords() {
     debug.pending = []
     debug.resumeCount = UInt64.max
+    debug.restart = nil
     debug.mode = mode
     s.pointee.attention &= ~Attention.debugger
   }
@@ -257,7 +276,10 @@ extension CPU {
   func takeDebugExit() -> RunExit {
     s.pointee.attention &= ~Attention.debugger
     for record in debug.pending {
-      if case .memory = record.event { return .watchpoint }
+      switch record.event {
+      case .memory, .otherWrite: return .watchpoint
+      default: break
+      }
     }
     return .debugEvent
   }
@@ -312,6 +334,10 @@ extension CPU {
     if debug.resumeCount == s.pointee.retired && debug.resumeLinear == linear { return nil }
     debug.resumeLinear = linear
     debug.resumeCount = s.pointee.retired
+    if let restart = debug.restart, restart == restartPlace(linear) {
+      debug.restart = nil
+      return nil
+    }
     if isPlace { return .breakpoint(linear) }
     noteDebug(isMagic ? .magic : .returning)
     return takeDebugExit()

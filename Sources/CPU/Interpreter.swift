@@ -69,6 +69,11 @@ extension CPU {
           s.pointee.attention |= shadow
           return exit
         }
+        // The walk to the code wrote watched bytes.
+        if watching, s.pointee.attention & Attention.debugger != 0 {
+          s.pointee.attention |= shadow
+          continue
+        }
       }
       let start = UnsafePointer(block.pointee.records)
       let count = Int(block.pointee.count)
@@ -152,12 +157,14 @@ extension CPU {
     }
     if attention & Attention.nmi != 0 && !s.pointee.nmiBlocked {
       s.pointee.attention &= ~Attention.halted
+      if hasCodeBreakpoints { noteInterruption(counted: 0) }
       s.pointee.retired &+= 1
       deliverNMI()
       return .again
     }
     if attention & Attention.intr != 0 && interruptsEnabled {
       s.pointee.attention &= ~Attention.halted
+      if hasCodeBreakpoints { noteInterruption(counted: 0) }
       s.pointee.retired &+= 1
       deliverExternalInterrupt(vector: bus.acknowledgeInterrupt())
       return .again

@@ -74,6 +74,7 @@ extension CPU {
       shutDown()
       return
     }
+    if hasCodeBreakpoints { noteInterruption(counted: 1) }
     // Traps that the faulting instruction had collected are lost with it.
     if s.pointee.pendingDebug != 0 {
       s.pointee.pendingDebug = 0

@@ -136,11 +136,15 @@ extension CPU {
   @inline(__always)
   private func translated(_ linear: UInt32, _ access: Access) -> UInt32? {
     let index = Int(linear >> 12)
-    let entry =
+    var entry =
       access.contains(.write)
       ? (access.contains(.user) ? tables.userWrite[index] : tables.supervisorWrite[index])
       : (access.contains(.user) ? tables.userRead[index] : tables.supervisorRead[index])
-    if entry == 0 { return nil }
+    if entry == 0 {
+      if !watching { return nil }
+      entry = heldEntry(UInt32(index), access)
+      if entry == 0 { return nil }
+    }
     let offset = (entry & Int.max) &+ Int(linear) &- Int(bitPattern: memory.ram)
     return UInt(bitPattern: offset) < UInt(memory.ramSize)
       ? UInt32(truncatingIfNeeded: offset) : nil
@@ -156,7 +160,10 @@ extension CPU {
     tables.notes[index] = global ? note | TranslationTables.Note.global : note
     if memory.kinds[Int(page)] & PhysicalMemory.Kind.mask == PhysicalMemory.Kind.mmio { return }
     guard let host = memory.dataPointer(page: page) else { return }
-    if watching && isWatched(linearPage: linear >> 12, physicalPage: page) { return }
+    if watching && isWatched(linearPage: linear >> 12, physicalPage: page) {
+      holdBack(linear: linear, physicalPage: page, host, access, global: global)
+      return
+    }
     let delta = Int(bitPattern: host) &- index << 12
     if tables.supervisorRead[index] == 0 && tables.userRead[index] == 0
       && tables.supervisorWrite[index] == 0 && tables.userWrite[index] == 0
@@ -164,6 +171,7 @@ extension CPU {
       // INVLPG leaves its pages in the list; a list that only grows is started anew.
       if tables.filled.count + tables.filledGlobal.count >= TranslationTables.maximumFilled {
         tables.flush(keepGlobal: false)
+        dropHeld(keepGlobal: false)
         codeEpochChanged()
       }
       if global {
@@ -227,6 +235,7 @@ extension CPU {
       let mark: UInt32 = access.contains(.write) ? 0x60 : 0x20
       if pde & mark != mark {
         pde |= mark
+        if watching { noteWalk(dirAddress, pde) }
         memory.write(dirAddress, pde, width: 4)
       }
       let global = pde & 0x100 != 0 && s.pointee.cr4 & CR4.pge != 0
@@ -249,11 +258,13 @@ extension CPU {
     }
     if pde & 0x20 == 0 {
       pde |= 0x20
+      if watching { noteWalk(dirAddress, pde) }
       memory.write(dirAddress, pde, width: 4)
     }
     let mark: UInt32 = access.contains(.write) ? 0x60 : 0x20
     if pte & mark != mark {
       pte |= mark
+      if watching { noteWalk(tableAddress, pte) }
       memory.write(tableAddress, pte, width: 4)
     }
     let global = pte & 0x100 != 0 && s.pointee.cr4 & CR4.pge != 0
@@ -271,8 +282,9 @@ extension CPU {
 
   private func writeLow(_ address: UInt64, _ value: UInt64) {
     if address >> 32 == 0 {
-      memory.write(
-        UInt32(truncatingIfNeeded: address) & a20Mask, UInt32(truncatingIfNeeded: value), width: 4)
+      let low = UInt32(truncatingIfNeeded: address) & a20Mask
+      if watching { noteWalk(low, UInt32(truncatingIfNeeded: value)) }
+      memory.write(low, UInt32(truncatingIfNeeded: value), width: 4)
     }
   }
 
@@ -367,6 +379,7 @@ extension CPU {
   public func flushTLB(keepGlobal: Bool = false) {
     let keep = keepGlobal && s.pointee.cr4 & CR4.pge != 0
     tables.flush(keepGlobal: keep)
+    if watching { dropHeld(keepGlobal: keep) }
     // A kernel in global pages is where it was.
     if keep && !tables.supervisorCodeIsLocal { userEpochChanged() } else { codeEpochChanged() }
   }
@@ -382,6 +395,9 @@ extension CPU {
         notes |= tables.notes[page]
         tables.clear(page)
       }
+    }
+    if watching {
+      dropHeld(page: linear >> 12, large: tables.largeRegions[Int(linear >> 22)] != 0)
     }
     if notes & TranslationTables.Note.code != 0 { codeEpochChanged() }
   }

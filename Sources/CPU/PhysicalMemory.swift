@@ -10,6 +10,8 @@ import Host
 public final class PhysicalMemory {
   /// RAM as translated code of unpaged modes reaches it, see `openWindow`.
   private(set) var window: MemoryWindow?
+  /// Notices first writes through the window, once somebody tracks writes.
+  var windowGuard: WindowGuard?
 
   /// What answers at a page.
   enum Kind {
@@ -52,6 +54,8 @@ public final class PhysicalMemory {
   /// Changing what the window lets be written is a system call: a page that got and lost code this often stays as it is.
   private static let windowPatience: UInt8 = 4
   private static let windowReadOnly: UInt8 = 0x80
+  /// Told of what bus masters write, before they do, while a debugger watches memory.
+  var busMasterWrite: ((UInt32, UnsafeRawBufferPointer) -> Void)?
   private var directStart: UInt32 = 0
   private var directBytes: UnsafeMutableRawPointer?
   /// Told when `setDirect` has changed where data are. Set by the CPU.
@@ -186,6 +190,7 @@ public final class PhysicalMemory {
     if state & PhysicalMemory.windowReadOnly != 0 {
       let losses = state & ~PhysicalMemory.windowReadOnly
       if losses < PhysicalMemory.windowPatience {
+        windowGuard?.release(Int(page))
         window?.setWritable(true, at: Int(page) << 12)
         windowStates[Int(page)] = written ? losses + 1 : losses
       }
@@ -225,8 +230,14 @@ public final class PhysicalMemory {
 
   private func protect(_ window: MemoryWindow, _ page: UInt32) {
     if windowStates[Int(page)] & PhysicalMemory.windowReadOnly != 0 { return }
+    windowGuard?.release(Int(page))
     window.setWritable(false, at: Int(page) << 12)
     windowStates[Int(page)] |= PhysicalMemory.windowReadOnly
+  }
+
+  /// Whether the window shows a page only for reading on account of code.
+  func isReadOnlyInWindow(_ page: Int) -> Bool {
+    windowStates[page] & PhysicalMemory.windowReadOnly != 0
   }
 
   @inline(__always) private func isInWindow(_ page: UInt32) -> Bool {
@@ -331,6 +342,12 @@ public final class PhysicalMemory {
 
   /// Copies into RAM as a bus master; anything but RAM ignores it. Decoded code that is overwritten is dropped.
   public func copyIn(_ address: UInt32, from buffer: UnsafeRawBufferPointer) {
+    busMasterWrite?(address, buffer)
+    poke(address, from: buffer)
+  }
+
+  /// The same for a debugger: nobody is told.
+  public func poke(_ address: UInt32, from buffer: UnsafeRawBufferPointer) {
     var done = 0
     while done < buffer.count {
       let a = address &+ UInt32(truncatingIfNeeded: done)

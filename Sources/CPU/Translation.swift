@@ -208,7 +208,7 @@ extension CPU {
       | (s.pointee.cr0 & CR0.pg != 0 ? CodeContext.paged : 0)
       | (a20Mask == 0xFFFF_FFFF ? 0 : CodeContext.a20Masked)
     if enterWindow != nil, context.bits & (CodeContext.paged | CodeContext.a20Masked) == 0,
-      s.pointee.readTable != tables.empty, !watching, !tracksWrites
+      s.pointee.readTable != tables.empty, !watching, !tracksWrites || memory.guardsWindow
     {
       context.bits |= CodeContext.window
     }

@@ -2,7 +2,10 @@
 //
 // Owns: clearing of dirty bits, entries that wait for the first write to their page, saving and restoring the tables as they are.
 // Must not know: what pages are tracked for. Nothing here shows in the guest: no entry is dropped (the next access would walk the page
-// tables again and set accessed and dirty bits anew), write entries are only sent through the slow path once.
+// tables again and set accessed and dirty bits anew), write entries are only sent through the slow path once. Writes through the
+// window are noticed because its pages are protected until they are written (WindowGuard).
+
+import Host
 
 extension PhysicalMemory {
   /// Who keeps track of written pages, each with a bit of its own.
@@ -15,6 +18,20 @@ extension PhysicalMemory {
 
   /// How many pages RAM has.
   public var pageCount: Int { Int(ramSize >> 12) }
+
+  /// Whether first writes through the window are noticed.
+  var guardsWindow: Bool { windowGuard != nil }
+
+  /// Has the next write through the window to each page noticed.
+  func guardWindow() {
+    guard let window else { return }
+    if windowGuard == nil { windowGuard = WindowGuard(window, pages: pageCount, dirty: dirty) }
+    guard let windowGuard else { return }
+    // Pages with code are protected for its sake.
+    for range in [0..<0xA0, 0x100..<max(pageCount, 0x100)] {
+      windowGuard.protect(range) { !isReadOnlyInWindow($0) }
+    }
+  }
 
   /// The contents of a RAM page, as RAM, whatever is mapped above it. Only for reading.
   public func page(_ number: Int) -> UnsafeRawBufferPointer {
@@ -65,6 +82,7 @@ extension CPU {
       }
     }
     tracksWrites = true
+    memory.guardWindow()
     contextChanged()
     watchFirstWrites()
   }
@@ -102,6 +120,10 @@ extension CPU {
     saved.largeRegions = Array(UnsafeBufferPointer(start: tables.largeRegions, count: 1024))
     saved.entries.reserveCapacity(4 * saved.filled.count)
     tables.forEachFilled { page in
+      if watching, let held = debug.held[UInt32(page)] {
+        saved.entries += held.entries
+        return
+      }
       saved.entries.append(tables.supervisorRead[page])
       saved.entries.append(tables.supervisorWrite[page] & Int.max)
       saved.entries.append(tables.userRead[page])
@@ -121,7 +143,11 @@ extension CPU {
       let page = Int(entry)
       let note = tables.notes[page] & ~TranslationTables.Note.global
       tables.notes[page] = n < locals ? note : note | TranslationTables.Note.global
-      if watching, isWatched(saved, n) { continue }
+      if watching, isWatched(saved, n) {
+        debug.held[entry] = HeldTranslation(
+          entries: Array(saved.entries[4 * n..<4 * n + 4]), isGlobal: n >= locals)
+        continue
+      }
       let write = (saved.entries[4 * n + 1], saved.entries[4 * n + 3])
       tables.supervisorRead[page] = saved.entries[4 * n]
       tables.userRead[page] = saved.entries[4 * n + 2]
@@ -131,7 +157,7 @@ extension CPU {
     }
   }
 
-  /// Pages with watched bytes have no entries.
+  /// Pages with watched bytes have no entries in the tables (WatchedPages.swift).
   private func isWatched(_ saved: SavedTranslations, _ n: Int) -> Bool {
     let linear = saved.filled[n]
     for entry in saved.entries[4 * n..<4 * n + 4] where entry != 0 {

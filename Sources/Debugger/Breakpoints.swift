@@ -57,6 +57,9 @@ struct Breakpoint {
       if isWrite ? !w.onWrite : !w.onRead { return false }
       let start = w.isPhysical ? physical : linear
       return start &- w.address < w.length || w.address &- start < UInt32(size)
+    case (.watch(let w), .otherWrite(_, let linear, let physical, let size, _, _)):
+      let start = w.isPhysical ? physical : linear
+      return w.onWrite && (start &- w.address < w.length || w.address &- start < UInt32(size))
     case (.ports(let w), .port(let port, let width, let isWrite, _)):
       let last = UInt16(clamping: Int(port) + width - 1)
       return (isWrite ? w.onWrite : w.onRead) && w.ports.overlaps(port...last)

@@ -92,6 +92,13 @@ extension Debugger {
   /// Shows where the machine stands.
   public func showStop() { show(stopView(), command: "stop") }
 
+  /// The guest was stopped by a break key: shows where.
+  public func showBreak() {
+    stop = .interrupted
+    console.write("\n")
+    showStop()
+  }
+
   /// Carries out a line: one command, or several separated by ";".
   public func execute(_ line: String) {
     let trimmed = Debugger.trim(line)
@@ -212,6 +219,9 @@ extension Debugger {
   func count(_ text: String) throws(DebuggerError) -> UInt64 {
     let digits = text.filter { $0 != "_" }
     if let value = UInt64(digits) { return value }
+    if digits.first?.isNumber == true, digits.allSatisfy(\.isHexDigit) {
+      throw DebuggerError("'\(text)': counts are decimal (0x\(text) is hexadecimal)")
+    }
     return try evaluate(text)
   }
 

@@ -23,6 +23,12 @@ enum DebugStop {
   case ended(StopReason)
 }
 
+/// A segment as an address named it: `es:bx`, `1234:5`.
+struct SegmentedPlace {
+  var selector: UInt16
+  var base: UInt32
+}
+
 /// The console's machine, breakpoints, symbols and variables.
 public final class Debugger {
   public let machine: Machine
@@ -57,7 +63,9 @@ public final class Debugger {
   public internal(set) var failures = 0
   /// Where `u`, `x` and `d` go on.
   var nextCode: UInt32?
+  var nextCodeSegment: SegmentedPlace?
   var nextData: UInt32 = 0
+  var nextDataSegment: SegmentedPlace?
   var lastCommand = ""
   var sourceDepth = 0
   /// Lines that commands of a breakpoint and files wait to run.
@@ -96,8 +104,11 @@ public final class Debugger {
   }
 
   /// Runs until a breakpoint, the goal, or `limit` instructions from power-on.
-  func run(until limit: UInt64 = UInt64.max, goal: Goal = Goal()) -> DebugStop {
-    var conditions = breakpoints.conditions
+  /// - Parameter obeysBreakpoints: no: only the limit, the user and the guest's own end stop it.
+  func run(
+    until limit: UInt64 = UInt64.max, goal: Goal = Goal(), obeysBreakpoints: Bool = true
+  ) -> DebugStop {
+    var conditions = obeysBreakpoints ? breakpoints.conditions : DebugConditions()
     if let linear = goal.linear { conditions.linear.insert(linear) }
     conditions.returnsAbove = goal.returnAbove
     if goal.anyInterrupt {
@@ -177,6 +188,11 @@ public final class Debugger {
       return [
         "addr": UInt64(linear), "phys": UInt64(physical), "size": UInt64(size),
         "write": isWrite ? 1 : 0, "old": old, "value": new,
+      ]
+    case .otherWrite(_, let linear, let physical, let size, let old, let new):
+      return [
+        "addr": UInt64(linear), "phys": UInt64(physical), "size": UInt64(size), "write": 1,
+        "old": old, "value": new,
       ]
     case .port(let port, let width, let isWrite, let value):
       return [

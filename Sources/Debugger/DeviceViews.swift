@@ -111,23 +111,6 @@ extension Debugger {
     return View(lines, json: .object([("bytes", .array(bytes.map { .of($0) }))]))
   }
 
-  func keyboardView() -> View {
-    var view = deviceView("i8042")
-    for (name, part) in [
-      ("keyboard", machine.keyboardController.keyboard as Any),
-      ("mouse", machine.keyboardController.mouse as Any),
-    ] {
-      view.lines.append("\(name):")
-      let json = StateMirror.value(part, depth: 0) ?? .null
-      StateMirror.lines(json, indent: 1, into: &view.lines)
-      if case .object(var pairs) = view.json {
-        pairs.append((name, json))
-        view.json = .object(pairs)
-      }
-    }
-    return view
-  }
-
   func vgaView() -> View {
     let frame = machine.screenshot()
     let text = machine.screenText
@@ -186,6 +169,8 @@ enum StateMirror {
       if depth > 0 && any is any Device { return nil }
       var pairs: [(String, JSONValue)] = []
       for child in mirror.children {
+        // The name stands above; what is called when something happens is no state.
+        if child.label == "stateName" || "\(type(of: child.value))".contains("->") { continue }
         guard let label = child.label, let json = value(child.value, depth: depth + 1) else {
           continue
         }

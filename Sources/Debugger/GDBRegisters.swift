@@ -1,7 +1,8 @@
 // Registers as gdb numbers them, and the description of them that it is sent.
 //
 // Owns: numbers, sizes, the target description. Must not know: packets.
-// Follows: "Debugging with GDB", appendix G, i386 features: core and sse.
+// Follows: "Debugging with GDB", appendix G, i386 features: core and sse. A feature of our own has what a PC needs beyond them: linear bases
+// of the segments, control registers, EIP as the processor has it, and whether code is 16-bit (for a hook-stop of the user's).
 // gdb knows no segments: what it calls EIP is the linear address of the next instruction (CS base + EIP), so that breakpoints,
 // disassembly and `stepi` are right in 16-bit code too. ESP and the others are the registers themselves.
 
@@ -18,10 +19,16 @@ struct GDBRegisters {
   ]
   private static let general = ["eax", "ecx", "edx", "ebx", "esp", "ebp", "esi", "edi"]
 
-  /// 0-7 general, 8 EIP, 9 EFLAGS, 10-15 segments, 16-23 ST, 24-31 x87 control, 32-39 XMM, 40 MXCSR.
+  /// 0-7 general, 8 EIP, 9 EFLAGS, 10-15 segments, 16-23 ST, 24-31 x87 control, 32-39 XMM, 40 MXCSR, 41 on `machine`.
   static let sizes =
     [Int](repeating: 4, count: 16) + [Int](repeating: 10, count: 8)
     + [Int](repeating: 4, count: 8) + [Int](repeating: 16, count: 8) + [4]
+    + [Int](repeating: 4, count: machine.count)
+  private static let firstMachine = 41
+  private static let machine = [
+    "cs_base", "ss_base", "ds_base", "es_base", "fs_base", "gs_base", "cr0", "cr2", "cr3", "cr4",
+    "ip", "code16",
+  ]
 
   /// - Parameter is16Bit: the code that runs now is; gdb disassembles accordingly until told otherwise.
   static func description(is16Bit: Bool) -> String {
@@ -53,6 +60,7 @@ struct GDBRegisters {
     let sse =
       (0..<8).map { register("xmm\($0)", 128, "vec128") }
       + [register("mxcsr", 32, "int", "vector")]
+    let own = machine.map { register($0, 32, $0.hasSuffix("_base") ? "data_ptr" : "int", "system") }
     return """
       <?xml version="1.0"?>
       <!DOCTYPE target SYSTEM "gdb-target.dtd">
@@ -66,6 +74,9 @@ struct GDBRegisters {
       \(types.joined())
       <union id="vec128">\(fields.joined())<field name="uint128" type="uint128"/></union>
       \(sse.joined(separator: "\n"))
+      </feature>
+      <feature name="apus.machine">
+      \(own.joined(separator: "\n"))
       </feature>
       </target>
 
@@ -105,7 +116,21 @@ struct GDBRegisters {
     case 32...39:
       let x = [f.xmm.0, f.xmm.1, f.xmm.2, f.xmm.3, f.xmm.4, f.xmm.5, f.xmm.6, f.xmm.7]
       return GDBRegisters.bytes(x[number - 32].low) + GDBRegisters.bytes(x[number - 32].high)
-    default: return GDBRegisters.bytes(f.mxcsr)
+    case 40: return GDBRegisters.bytes(f.mxcsr)
+    default: return GDBRegisters.bytes(machineRegister(number - GDBRegisters.firstMachine))
+    }
+  }
+
+  private func machineRegister(_ n: Int) -> UInt32 {
+    let p = cpu.s.pointee
+    switch n {
+    case 0...5: return cpu[segment: GDBRegisters.segments[n]].base
+    case 6: return p.cr0
+    case 7: return p.cr2
+    case 8: return p.cr3
+    case 9: return p.cr4
+    case 10: return cpu.currentEIP
+    default: return cpu.isCode32 ? 0 : 1
     }
   }
 
@@ -145,7 +170,12 @@ struct GDBRegisters {
       guard low <= 0xFFFF else { return false }
       return cpu.setSegmentSelector(
         GDBRegisters.segments[number - 10], UInt16(truncatingIfNeeded: low))
-    default: setFloating(number, bytes, low)
+    case 16...40: setFloating(number, bytes, low)
+    case 47...50:
+      return cpu.setControlRegister([0, 2, 3, 4][number - 47], low)
+    default:
+      // What follows from others stays as it is.
+      return low == machineRegister(number - GDBRegisters.firstMachine)
     }
     return true
   }

@@ -7,6 +7,8 @@
 /// How the target goes on.
 enum GDBResume: Equatable {
   case step, run, stepBack, runBack
+  /// Steps while the next instruction lies in a range.
+  case stepThrough(Range<UInt32>)
 }
 
 /// Why the target stands.
@@ -30,6 +32,8 @@ protocol GDBTarget: AnyObject {
   /// The target description.
   var description: String { get }
   var canGoBack: Bool { get }
+  /// Whether the code that runs now is 16-bit.
+  var is16Bit: Bool { get }
   /// How many bytes each register has, by number.
   var registerSizes: [Int] { get }
   func register(_ number: Int) -> [UInt8]
@@ -68,6 +72,8 @@ final class GDBServer {
   private var lastReply: [UInt8] = []
   private var stop = GDBStop.step
   private var knowsReasons = false
+  /// What the client was last told of the size of code; it cannot be told but in words.
+  private var told16Bit: Bool?
   private var isDetached: Bool
   private var isFinished = false
 
@@ -195,6 +201,10 @@ final class GDBServer {
       switch kind {
       case UInt8(ascii: "c"), UInt8(ascii: "C"): return resumed(.run)
       case UInt8(ascii: "s"), UInt8(ascii: "S"): return resumed(.step)
+      case UInt8(ascii: "r"):
+        guard let (start, end) = range(action.dropFirst().prefix { $0 != UInt8(ascii: ":") })
+        else { return GDBServer.malformed }
+        return resumed(start < end ? .stepThrough(start..<end) : .step)
       default: return GDBServer.malformed
       }
     }
@@ -203,13 +213,15 @@ final class GDBServer {
       return GDBServer.ok
     }
     if starts("qHostInfo") {
-      let triple = String(decoding: GDBHex.encode("i386-unknown-unknown".utf8), as: UTF8.self)
+      // lldb disassembles by this.
+      let name = target.is16Bit ? "i386-unknown-none-code16" : "i386-unknown-unknown"
+      let triple = String(decoding: GDBHex.encode(name.utf8), as: UTF8.self)
       return Array("triple:\(triple);endian:little;ptrsize:4;".utf8)
     }
     if starts("qAttached") { return Array("1".utf8) }
     if starts("qSymbol") { return GDBServer.ok }
     switch String(decoding: body, as: UTF8.self) {
-    case "vCont?": return Array("vCont;c;C;s;S".utf8)
+    case "vCont?": return Array("vCont;c;C;s;S;r".utf8)
     case "QStartNoAckMode": return GDBServer.ok
     case "qC": return Array("QC1".utf8)
     case "qfThreadInfo": return Array("m1".utf8)
@@ -225,6 +237,7 @@ final class GDBServer {
       return GDBServer.malformed
     }
     guard parts[3].elementsEqual("target.xml".utf8) else { return Array("E00".utf8) }
+    if offset == 0 { told16Bit = target.is16Bit }
     let text = Array(target.description.utf8)
     let start = min(Int(offset), text.count)
     // Escaped it may be twice as long.
@@ -317,7 +330,20 @@ final class GDBServer {
     }
     stop = target.resume(how)
     let isNew = transport.endRun()
-    return isNew && stop == .interrupted ? nil : stopReply()
+    if isNew && stop == .interrupted { return nil }
+    tellCodeSize()
+    return stopReply()
+  }
+
+  /// The description cannot change while a client is there; a word to the user can be said.
+  private func tellCodeSize() {
+    guard let told16Bit, told16Bit != target.is16Bit else { return }
+    if case .ended = stop { return }
+    self.told16Bit = target.is16Bit
+    say(
+      target.is16Bit
+        ? "16-bit code from here on (set architecture i8086)\n"
+        : "32-bit code from here on (set architecture i386)\n")
   }
 
   private func stopReply() -> [UInt8] {

@@ -63,6 +63,7 @@ final class GDBMachine: GDBTarget {
 
   var description: String { GDBRegisters.description(is16Bit: !debugger.cpu.isCode32) }
   var canGoBack: Bool { debugger.reverse != nil }
+  var is16Bit: Bool { !debugger.cpu.isCode32 }
   var registerSizes: [Int] { GDBRegisters.sizes }
   func register(_ number: Int) -> [UInt8] { registers[number] }
 
@@ -109,8 +110,15 @@ final class GDBMachine: GDBTarget {
 
   func resume(_ how: GDBResume) -> GDBStop {
     switch how {
-    case .step, .run:
-      let stop = how == .step ? debugger.step(1) : debugger.run()
+    case .step, .run, .stepThrough:
+      var stop: DebugStop
+      switch how {
+      case .step: stop = debugger.step(1)
+      case .stepThrough(let range):
+        stop = debugger.step(1)
+        while case .step = stop, range.contains(debugger.cpu.nextLinear) { stop = debugger.step(1) }
+      default: stop = debugger.run()
+      }
       _ = try? debugger.stopped(stop)
       // Lists of commands that `monitor` gave to breakpoints.
       debugger.runPending()
@@ -133,10 +141,10 @@ final class GDBMachine: GDBTarget {
         guard let key = keys.first(where: { $0.value == hit.id })?.key else { continue }
         if key.kind < 2 { return .breakpoint(hardware: key.kind == 1) }
         var address = key.address
-        if case .memory(let linear, _, _, _, _, _) = hit.record?.event,
-          linear &- address < key.length
-        {
-          address = linear
+        switch hit.record?.event {
+        case .memory(let linear, _, _, _, _, _)?, .otherWrite(_, let linear, _, _, _, _)?:
+          if linear &- address < key.length { address = linear }
+        default: break
         }
         return .watchpoint(kind: key.kind, address: address)
       }

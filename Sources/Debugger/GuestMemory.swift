@@ -69,7 +69,7 @@ struct GuestMemory {
         guard machine.memory.isWritable(a) else {
           throw DebuggerError("physical \(hexDigits(a, 8)) is no RAM")
         }
-        withUnsafeBytes(of: byte) { machine.memory.copyIn(a, from: $0) }
+        withUnsafeBytes(of: byte) { machine.memory.poke(a, from: $0) }
       }
       return
     }

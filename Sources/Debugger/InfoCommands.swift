@@ -10,7 +10,7 @@ extension Debugger {
   static let infoTopics = [
     "b", "cpu", "cr", "dma", "events", "fdc", "fpu", "gdt", "ide", "idt", "kbd", "ldt", "memory",
     "pci", "pic", "pit", "ports", "r", "rtc", "serial", "stats", "symbols", "tab", "time", "tss",
-    "vga", "devices", "branches", "reverse",
+    "vga", "device", "devices", "branches", "reverse",
   ]
 
   static var infoCommands: [Command] {
@@ -21,7 +21,7 @@ extension Debugger {
         Show a part of the machine. Nothing is changed by looking.
         b breakpoints, cpu, r registers, cr, fpu, gdt|idt|ldt [FIRST [LAST]], tss [SELECTOR], tab [START [END]] page tables,
         memory map, pic, pit, rtc, dma, kbd, ide, fdc, vga, serial, pci, ports used, events pending, time, stats, symbols, branches,
-        devices: the list; any device's name shows everything in it; reverse.
+        devices: the list; device NAME shows everything in one; reverse.
         """
       ) { d, a in try d.info(a) }
     ]
@@ -52,10 +52,11 @@ extension Debugger {
     case "pic": return picView()
     case "pit": return pitView()
     case "rtc", "cmos": return rtcView()
-    case "dma": return deviceView("dma")
+    case "dma": return dmaView()
     case "kbd", "keyboard", "mouse": return keyboardView()
-    case "ide", "disk": return devicesView { $0.hasPrefix("ide") }
-    case "fdc", "floppy": return devicesView { $0.hasPrefix("floppy") || $0 == "fdc" }
+    case "ide", "disk": return ideView()
+    case "fdc", "floppy": return floppyView()
+    case "device": return devicesView { rest.isEmpty || $0 == rest }
     case "vga": return vgaView()
     case "serial", "uart": return devicesView { $0.hasPrefix("com") }
     case "pci": return pciView()

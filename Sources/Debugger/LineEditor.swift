@@ -16,6 +16,7 @@ public final class LineEditor: ConsolePort {
   private static let historyLimit = 1000
   private let read: () -> UInt8?
   private let put: (String) -> Void
+  private let ownsTerminal: Bool
 
   private var line: [Character] = []
   private var cursor = 0
@@ -24,9 +25,13 @@ public final class LineEditor: ConsolePort {
   /// - Parameters:
   ///   - read: the next byte that was typed, or nil at the end.
   ///   - put: shows text.
-  public init(read: @escaping () -> UInt8?, put: @escaping (String) -> Void) {
+  ///   - ownsTerminal: the terminal is raw only while a line is edited; else somebody else sees to that.
+  public init(
+    read: @escaping () -> UInt8?, put: @escaping (String) -> Void, ownsTerminal: Bool = true
+  ) {
     self.read = read
     self.put = put
+    self.ownsTerminal = ownsTerminal
   }
 
   public func write(_ text: String) { put(text) }
@@ -39,8 +44,8 @@ public final class LineEditor: ConsolePort {
   }
 
   public func readLine(prompt: String, complete: (String) -> [String]) -> String? {
-    HostTerminal.makeRaw()
-    defer { HostTerminal.restore() }
+    if ownsTerminal { HostTerminal.makeRaw() }
+    defer { if ownsTerminal { HostTerminal.restore() } }
     self.prompt = prompt
     line = []
     cursor = 0

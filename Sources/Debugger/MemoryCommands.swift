@@ -28,7 +28,7 @@ extension Debugger {
       Command(
         "e enter", "ADDRESS BYTE|\"TEXT\"...", "memory", "As in DEBUG: enter bytes at an address."
       ) { d, a in
-        let (at, rest) = try d.leadingPlace(a)
+        let (at, rest, _) = try d.leadingPlace(a)
         let bytes = try d.byteList(rest)
         try d.memory.write(at.address, bytes, physical: at.physical)
         d.reverse?.wasChanged()
@@ -53,16 +53,29 @@ extension Debugger {
 
   /// An address at the start of a text, and what follows it.
   func leadingPlace(_ text: String) throws(DebuggerError) -> (
-    place: (address: UInt32, physical: Bool), rest: String
+    place: (address: UInt32, physical: Bool), rest: String, segment: SegmentedPlace?
   ) {
     let (expression, physical) = Debugger.physicalPrefix(text)
     if expression.isEmpty { throw DebuggerError("an address is missing") }
     var parser = try ExpressionParser(expression)
-    let value = try parser.address().evaluate(self)
+    let parsed = try parser.address()
+    let value = try parsed.evaluate(self)
     guard value <= 0xFFFF_FFFF else {
       throw DebuggerError("\(hexDigits(value)) is beyond 32 bits")
     }
-    return ((UInt32(value), physical), Debugger.trim(parser.rest))
+    return (
+      (UInt32(value), physical), Debugger.trim(parser.rest), segment(of: parsed, UInt32(value))
+    )
+  }
+
+  /// The segment that a far address names.
+  private func segment(of expression: Expression, _ linear: UInt32) -> SegmentedPlace? {
+    guard case .far(let segment, let offset) = expression,
+      let selector = try? segment.evaluate(self), let offset = try? offset.evaluate(self)
+    else { return nil }
+    return SegmentedPlace(
+      selector: UInt16(truncatingIfNeeded: selector),
+      base: linear &- UInt32(truncatingIfNeeded: offset))
   }
 
   /// Bytes and quoted texts.
@@ -123,12 +136,19 @@ extension Debugger {
     if bytesWanted && !sized { size = 1 }
     var at = nextData
     var physical = given
+    var segment: SegmentedPlace?
     if !text.isEmpty {
-      let p = try place(text)
-      at = p.address
-      physical = physical || p.physical
+      let p = try leadingPlace(text)
+      if !p.rest.isEmpty { throw DebuggerError("'\(p.rest)' is too much") }
+      at = p.place.address
+      physical = physical || p.place.physical
+      segment = p.segment
     }
-    if format == "i" { return codeView(at: at, count: Int(n)) }
+    if format == "i" {
+      let view = codeView(at: at, count: Int(n), segment: segment)
+      nextData = nextCode ?? at
+      return view
+    }
     if format == "s" { return strings(at, n, physical) }
     return numbersView(at, Int(n), size, format, physical)
   }
@@ -210,9 +230,10 @@ extension Debugger {
     var physical = false
     var length: UInt64 = 0x80
     if !arguments.isEmpty {
-      let (p, rest) = try leadingPlace(arguments)
+      let (p, rest, segment) = try leadingPlace(arguments)
       at = p.address
       physical = p.physical
+      nextDataSegment = segment
       if !rest.isEmpty {
         let low = rest.lowercased()
         length = try evaluate(low.hasPrefix("l ") ? String(rest.dropFirst(2)) : rest)
@@ -226,7 +247,9 @@ extension Debugger {
     var done = 0
     while done < bytes.count {
       let a = at &+ UInt32(truncatingIfNeeded: done)
-      let lead = done == 0 ? Int(a & 15) : 0
+      let named = nextDataSegment.flatMap { a &- $0.base <= 0xFFFF ? $0 : nil }
+      let offset = a &- (named?.base ?? 0)
+      let lead = done == 0 ? Int(offset & 15) : 0
       let row = bytes[done..<min(done + 16 - lead, bytes.count)]
       var hex = String(repeating: "   ", count: lead)
       var text = String(repeating: " ", count: lead)
@@ -234,7 +257,10 @@ extension Debugger {
         hex += (lead + n == 8 ? "-" : " ") + (byte.map { hexDigits($0, 2) } ?? "??")
         text += byte.map { Debugger.character($0) } ?? "?"
       }
-      lines.append("\(hexDigits(a & ~15, 8)) \(padded(hex, 48))  \(text)")
+      let place =
+        named.map { "\(hexDigits($0.selector, 4)):\(hexDigits(offset & ~15, 4))" }
+        ?? hexDigits(a & ~15, 8)
+      lines.append("\(place) \(padded(hex, 48))  \(text)")
       done += row.count
     }
     nextData = at &+ UInt32(truncatingIfNeeded: length)
@@ -261,7 +287,7 @@ extension Debugger {
       }
     }
     guard let split else { throw DebuggerError("setmem ADDRESS = VALUE is wanted") }
-    let (p, kind) = try leadingPlace(Debugger.trim(String(characters[..<split])))
+    let (p, kind, _) = try leadingPlace(Debugger.trim(String(characters[..<split])))
     let sizes = ["b": 1, "h": 2, "w": 4, "g": 8, "": 4]
     guard let size = sizes[kind.lowercased()] else {
       throw DebuggerError("'\(kind)': b, h, w or g are possible")
@@ -292,17 +318,22 @@ extension Debugger {
       n = value
       text = Debugger.trim(String(text.dropFirst(digits.count + 1)))
     }
-    if text.isEmpty { return codeView(at: nextCode ?? cpu.nextLinear, count: n) }
-    let (start, rest) = try leadingPlace(text)
+    if text.isEmpty {
+      return codeView(at: nextCode ?? cpu.nextLinear, count: n, segment: nextCodeSegment)
+    }
+    let (start, rest, segment) = try leadingPlace(text)
     if start.physical { throw DebuggerError("u shows linear addresses (x /i too)") }
-    if rest.isEmpty { return codeView(at: start.address, count: n) }
-    let end = try place(rest).address
-    return codeView(at: start.address, count: 10000, end: end)
+    if rest.isEmpty { return codeView(at: start.address, count: n, segment: segment) }
+    // As in DEBUG, the end may be an offset in the segment that the start named.
+    var end = try place(rest).address
+    if let segment, !rest.contains(":"), end <= 0xFFFF { end = end &+ segment.base }
+    if end < start.address { throw DebuggerError("the end lies before the start") }
+    return codeView(at: start.address, count: 10000, end: end, segment: segment)
   }
 
   private func find(_ arguments: String) throws(DebuggerError) -> View {
-    let (start, afterStart) = try leadingPlace(arguments)
-    let (end, list) = try leadingPlace(afterStart)
+    let (start, afterStart, _) = try leadingPlace(arguments)
+    let (end, list, _) = try leadingPlace(afterStart)
     let wanted = try byteList(list)
     guard end.address >= start.address else { throw DebuggerError("END lies before START") }
     var found: [UInt32] = []

@@ -241,7 +241,7 @@ extension Debugger {
     switch what {
     case "state": bytes = machine.saveState()
     case "memory":
-      let (start, text) = try leadingPlace(place)
+      let (start, text, _) = try leadingPlace(place)
       let length = try evaluate(text)
       guard (1...0x4000_0000).contains(length) else {
         throw DebuggerError("a length up to 40000000h is wanted")

@@ -53,6 +53,7 @@ extension Debugger {
         "set", "REGISTER|$NAME = VALUE", "registers",
         """
         Change a register or flag, or a variable whose name begins with $.
+        st0 to st7 take a decimal number with a point (1.5, -2e3) or 20 hexadecimal digits, xmm0 to xmm7 up to 32 digits.
         set syntax = intel|att chooses the notation of disassembly.
         """
       ) { d, a in try d.setCommand(a) },
@@ -94,6 +95,10 @@ extension Debugger {
       case "att", "at&t": syntax = .att
       default: throw DebuggerError("intel or att are possible")
       }
+      return View([])
+    }
+    if try registers.setWide(name.lowercased(), text) {
+      reverse?.wasChanged()
       return View([])
     }
     let value = try evaluate(text)

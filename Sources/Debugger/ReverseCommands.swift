@@ -32,21 +32,24 @@ extension Debugger {
       ) { d, _ in try d.reverseContinue() },
       Command(
         "goto", "INSTRUCTION", "reverse",
-        "Go to an instruction by its number (decimal), back or ahead."
+        """
+        Go to an instruction by its number (decimal), back or ahead; breakpoints on the way do not count.
+        icount NUMBER goes ahead and obeys them.
+        """
       ) {
         d, a in
         if a.isEmpty { throw DebuggerError("an instruction's number is missing") }
         let n = try d.count(a.hasPrefix("#") ? String(a.dropFirst()) : a)
-        if n > d.cpu.instructionCount && d.reverse == nil { return try d.stopped(d.run(until: n)) }
-        let reverse = try d.history()
-        if n >= d.cpu.instructionCount {
-          if n == d.cpu.instructionCount { return try d.stopped(.step) }
-          return try d.stopped(d.run(until: n))
+        if n > d.cpu.instructionCount {
+          let stop = d.run(until: n, obeysBreakpoints: false)
+          if case .step = stop { return try d.stopped(.arrived) }
+          return try d.stopped(stop)
         }
+        let reverse = try d.history()
         guard n >= reverse.range.lowerBound else {
           throw DebuggerError("the history begins at #\(reverse.range.lowerBound)")
         }
-        try d.travel(reverse, to: n)
+        if n < d.cpu.instructionCount { try d.travel(reverse, to: n) }
         return try d.stopped(.arrived)
       },
       Command(
@@ -65,13 +68,19 @@ extension Debugger {
 
   private func travel(_ reverse: any ReverseControl, to instruction: UInt64) throws(DebuggerError) {
     cpu.debugConditions = DebugConditions()
-    do { try reverse.go(to: instruction) } catch { throw DebuggerError("\(error)") }
+    runningChanged(true)
+    defer { runningChanged(false) }
+    do { try reverse.go(to: instruction) } catch TimeTravelError.interrupted {
+      throw DebuggerError("interrupted; the machine is at #\(cpu.instructionCount)")
+    } catch { throw DebuggerError("\(error)") }
   }
 
   private func goBack(
     _ conditions: DebugConditions, where accept: (RunExit, [DebugRecord]) -> Bool
   ) throws(DebuggerError) -> RunExit? {
     let reverse = try history()
+    runningChanged(true)
+    defer { runningChanged(false) }
     do { return try reverse.goBack(to: conditions, where: accept) } catch {
       throw DebuggerError("\(error)")
     }
@@ -155,8 +164,10 @@ extension Debugger {
     var record: DebugRecord?
     let found = try goBack(conditions) { _, records in
       record = records.last {
-        if case .memory = $0.event { return true }
-        return false
+        switch $0.event {
+        case .memory, .otherWrite: return true
+        default: return false
+        }
       }
       return record != nil
     }

@@ -50,6 +50,13 @@ extension Debugger {
           "write of \(size) at \(place): \(hexDigits(old, size * 2)) -> \(hexDigits(new, size * 2))"
       }
       return "read of \(size) at \(place): \(hexDigits(new, size * 2))"
+    case .otherWrite(let writer, let linear, let physical, let size, let old, let new):
+      let who = writer == .busMaster ? "a device (DMA)" : "the page walk"
+      return
+        "write of \(size) by \(who) at \(symbols.text(linear).map { "\($0) " } ?? "")"
+        + hexDigits(linear, 8)
+        + (physical == linear ? "" : " (physical \(hexDigits(physical, 8)))")
+        + ": \(hexDigits(old, size * 2)) -> \(hexDigits(new, size * 2))"
     case .port(let port, let width, let isWrite, let value):
       return isWrite
         ? "OUT \(hexDigits(port, 4)), \(hexDigits(value, width * 2))"
@@ -148,6 +155,7 @@ extension Debugger {
     let code = codeView(at: cpu.nextLinear, count: 3, showsValues: true)
     lines += code.lines
     nextCode = nil
+    nextCodeSegment = nil
     var object: [(String, JSONValue)] = [
       ("reason", .string(kind(stop))), ("text", .string(reason(stop))),
       ("instructions", .number(cpu.instructionCount)), ("nanoseconds", .number(machine.clock.now)),
@@ -223,14 +231,34 @@ extension Debugger {
 
   // MARK: - Code
 
+  /// The segment in whose offsets code at a linear address is shown: the one that was named, CS as far as it reaches, a real mode
+  /// segment of 64 KiB, or none (linear addresses).
+  private func codeFrame(_ at: UInt32, _ named: SegmentedPlace?) -> (base: UInt32, name: String) {
+    if let named, at &- named.base <= 0xFFFF || cpu.isCode32 {
+      return (named.base, hexDigits(named.selector, 4) + ":")
+    }
+    let cs = cpu[segment: SegmentRegister.cs]
+    if at &- cs.base <= (cpu.isCode32 ? cs.limit : 0xFFFF) {
+      return (cs.base, hexDigits(cs.selector, 4) + ":")
+    }
+    if !cpu.mode.contains(.protected) || cpu.mode.contains(.v86), at < 0x10_0000 {
+      return (at & 0xF_0000, hexDigits(at >> 4 & 0xF000, 4) + ":")
+    }
+    return (0, "")
+  }
+
   /// Instructions from a linear address on.
-  /// - Parameter showsValues: adds to the first instruction what its operands are now.
-  func codeView(at start: UInt32, count: Int, end: UInt32? = nil, showsValues: Bool = false) -> View
-  {
+  /// - Parameters:
+  ///   - showsValues: adds to the first instruction what its operands are now.
+  ///   - segment: whose offsets are shown, CS if it is nil.
+  func codeView(
+    at start: UInt32, count: Int, end: UInt32? = nil, showsValues: Bool = false,
+    segment: SegmentedPlace? = nil
+  ) -> View {
     var lines: [String] = []
     var items: [JSONValue] = []
     var at = start
-    let cs = cpu[segment: SegmentRegister.cs]
+    let frame = codeFrame(start, segment)
     var label = true
     while items.count < count {
       if let end, at &- start > end &- start { break }
@@ -239,11 +267,11 @@ extension Debugger {
         lines.append("  \(hexDigits(at, 8))  not mapped")
         break
       }
-      let offset = at &- cs.base
+      let offset = at &- frame.base
       guard
         let i = disassembler.instruction(
           bytes, big: cpu.isCode32, eip: offset, syntax: syntax,
-          symbol: { [symbols] in symbols.text(cs.base &+ $0) })
+          symbol: { [symbols] in symbols.text(frame.base &+ $0) })
       else {
         lines.append("  \(hexDigits(at, 8))  cut short")
         break
@@ -271,9 +299,8 @@ extension Debugger {
       let mark = (isHere ? "=>" : breakpoint ? " b" : "  ")
       let hex = bytes.prefix(i.length).map { hexDigits($0, 2) }.joined()
       let place =
-        cpu.isCode32 || offset > 0xFFFF
-        ? hexDigits(cs.selector, 4) + ":" + hexDigits(offset, 8)
-        : hexDigits(cs.selector, 4) + ":" + hexDigits(offset, 4)
+        frame.name
+        + hexDigits(offset, cpu.isCode32 || offset > 0xFFFF || frame.name.isEmpty ? 8 : 4)
       lines.append("\(mark)\(place)  \(padded(hex, 20)) \(text)")
       var object: [(String, JSONValue)] = [
         ("linear", .of(at)), ("offset", .of(offset)), ("bytes", .string(hex)),
@@ -284,6 +311,7 @@ extension Debugger {
       at = at &+ UInt32(i.length)
     }
     nextCode = at
+    nextCodeSegment = segment
     return View(lines, json: .array(items))
   }
 

@@ -74,6 +74,10 @@ extension Debugger {
       limit = UInt64(ldt.limit)
     }
     var lines = ["\(name.uppercased()) base=\(hexDigits(base, 8)) limit=\(hexDigits(limit, 4))"]
+    // The limit after a reset is FFFFh: what lies there is no table.
+    if p.cr0 & CR0.pe == 0 && base == 0 && limit == 0xFFFF && arguments.isEmpty {
+      return View(lines + ["not loaded yet (real mode)"], json: .array([]))
+    }
     var items: [JSONValue] = []
     for n in try indexes(arguments, count: min((limit + 1) / 8, 8192)) {
       let at = base &+ UInt32(n * 8)

@@ -22,14 +22,21 @@ public final class CharacterChannel: @unchecked Sendable {
     public var ended: @Sendable () -> Void
     /// The user asked to leave (Ctrl-A X on the terminal).
     public var quit: @Sendable () -> Void
+    /// The user asked for the debugger (Ctrl-A D on the terminal).
+    public var debugger: @Sendable () -> Void
+    /// Says yes to take bytes away from everybody else: a console has the terminal.
+    public var taken: @Sendable ([UInt8]) -> Bool
 
     public init(
       received: @escaping @Sendable ([UInt8]) -> Void, ended: @escaping @Sendable () -> Void,
-      quit: @escaping @Sendable () -> Void
+      quit: @escaping @Sendable () -> Void, debugger: @escaping @Sendable () -> Void = {},
+      taken: @escaping @Sendable ([UInt8]) -> Bool = { _ in false }
     ) {
       self.received = received
       self.ended = ended
       self.quit = quit
+      self.debugger = debugger
+      self.taken = taken
     }
   }
 
@@ -229,9 +236,14 @@ public final class CharacterChannel: @unchecked Sendable {
       }
       let count = read(input, &buffer, buffer.count)
       if count > 0 {
-        let (bytes, wantsToQuit) = escape.filter(buffer[..<count])
+        if target == .stdio, events.taken(Array(buffer[..<count])) { continue }
+        let (bytes, command) = escape.filter(buffer[..<count])
         if !bytes.isEmpty { events.received(bytes) }
-        if wantsToQuit { events.quit() }
+        switch command {
+        case .quit: events.quit()
+        case .debugger: events.debugger()
+        case nil: break
+        }
       } else if count < 0 && (errno == EINTR || errno == EAGAIN) {
         // A pseudo-terminal's master does not block; a terminal left non-blocking by another program does not either.
         var entry = pollfd(fd: input, events: Int16(POLLIN), revents: 0)
@@ -248,22 +260,31 @@ public final class CharacterChannel: @unchecked Sendable {
   }
 }
 
-/// Finds Ctrl-A commands in what is typed: Ctrl-A X leaves, Ctrl-A Ctrl-A is a Ctrl-A for the guest.
+/// Finds Ctrl-A commands in what is typed: Ctrl-A X leaves, Ctrl-A D asks for the debugger, Ctrl-A Ctrl-A is a Ctrl-A for the guest.
 public struct TerminalEscape: Sendable {
+  /// What the user wants.
+  public enum Command: Sendable {
+    case quit, debugger
+  }
+
   private let isActive: Bool
   private var afterPrefix = false
 
   public init(isActive: Bool) { self.isActive = isActive }
 
-  /// Returns what is for the guest, and whether the user asked to leave.
-  public mutating func filter(_ bytes: some Collection<UInt8>) -> (bytes: [UInt8], quit: Bool) {
-    if !isActive { return (Array(bytes), false) }
+  /// Returns what is for the guest, and what else the user asked for.
+  public mutating func filter(_ bytes: some Collection<UInt8>) -> (
+    bytes: [UInt8], command: Command?
+  ) {
+    if !isActive { return (Array(bytes), nil) }
+    var command: Command?
     var kept: [UInt8] = []
     for byte in bytes {
       if afterPrefix {
         afterPrefix = false
         switch byte {
-        case UInt8(ascii: "x"), UInt8(ascii: "X"): return (kept, true)
+        case UInt8(ascii: "x"), UInt8(ascii: "X"): return (kept, .quit)
+        case UInt8(ascii: "d"), UInt8(ascii: "D"): command = .debugger
         case 1: kept.append(1)
         default: kept += [1, byte]
         }
@@ -273,6 +294,6 @@ public struct TerminalEscape: Sendable {
         kept.append(byte)
       }
     }
-    return (kept, false)
+    return (kept, command)
   }
 }

@@ -86,6 +86,12 @@
       var action = sigaction()
       action.sa_flags = SA_SIGINFO | Int32(SA_NODEFER)
       action.__sigaction_handler.sa_sigaction = { number, info, raw in
+        // The address lies behind number, errno and code.
+        if let info,
+          WindowGuard.handle(UnsafeRawPointer(info).load(fromByteOffset: 16, as: UInt.self))
+        {
+          return
+        }
         if CodeFaults.redirect(raw.unsafelyUnwrapped) { return }
         let old = CodeFaults.previous
         if old.sa_flags & SA_SIGINFO != 0, let handler = old.__sigaction_handler.sa_sigaction {

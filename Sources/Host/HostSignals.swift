@@ -1,6 +1,6 @@
 // Ctrl-C and its relatives.
 //
-// Owns: the process's handlers for SIGINT, SIGTERM, SIGHUP; SIGPIPE is ignored (a closed pipe is an error of the write that meets it).
+// Owns: the process's handlers for SIGINT, SIGTERM, SIGHUP, SIGQUIT; SIGPIPE is ignored (a closed pipe is an error of the write that meets it).
 // Must not know: what ending means.
 
 #if canImport(Glibc)
@@ -15,25 +15,33 @@
 public enum HostSignals {
   /// From now on `handler` is called, on a thread of its own, with the number of each signal that asks to end. A second one while the
   /// first is being obeyed ends the process at once.
-  /// - Parameter interrupt: is asked first about SIGINT; when it returns true, that was all.
+  /// - Parameters:
+  ///   - interrupt: is asked first about SIGINT; when it returns true, that was all.
+  ///   - quit: what SIGQUIT (Ctrl-\) does; nil leaves it as it is.
   public static func onEnd(
-    interrupt: (@Sendable () -> Bool)? = nil, _ handler: @escaping @Sendable (Int32) -> Void
+    interrupt: (@Sendable () -> Bool)? = nil, quit: (@Sendable () -> Void)? = nil,
+    _ handler: @escaping @Sendable (Int32) -> Void
   ) throws(HostError) {
     ignorePipe()
+    let numbers = [SIGINT, SIGTERM, SIGHUP] + (quit == nil ? [] : [SIGQUIT])
     var set = sigset_t()
     sigemptyset(&set)
-    for number in [SIGINT, SIGTERM, SIGHUP] { sigaddset(&set, number) }
+    for number in numbers { sigaddset(&set, number) }
     // Threads inherit the mask, so that only the one below receives them.
     pthread_sigmask(SIG_BLOCK, &set, nil)
     _ = try HostThread(detached: true) {
       var set = sigset_t()
       sigemptyset(&set)
-      for number in [SIGINT, SIGTERM, SIGHUP] { sigaddset(&set, number) }
+      for number in numbers { sigaddset(&set, number) }
       var count = 0
       while true {
         var number: Int32 = 0
         if sigwait(&set, &number) != 0 { continue }
         if number == SIGINT, let interrupt, interrupt() { continue }
+        if number == SIGQUIT {
+          quit?()
+          continue
+        }
         count += 1
         if count > 1 {
           HostTerminal.restore()

@@ -42,15 +42,18 @@ public final class TimeTravel {
   private var lastExecuted: UInt64
   private var lastTime: UInt64
   private var lastCost: UInt64 = 0
-  /// Nanoseconds of the host that snapshots have taken so far.
+  /// Nanoseconds of the host that snapshots have taken so far, the first one aside.
   public private(set) var snapshotNanoseconds: UInt64 = 0
+
+  /// The host's time that this process has used: how busy the host is otherwise does not matter.
+  private static func now() -> UInt64 { HostClock.processNanoseconds() }
 
   /// The least number of executed instructions between two looks at the host's clock.
   private static let lookInterval: UInt64 = 500_000
-  /// How much of the host's time lies between two snapshots, in nanoseconds.
-  private static let interval: UInt64 = 150_000_000
-  /// And how many times a snapshot's cost.
-  private static let costFactor: UInt64 = 40
+  /// How much of the host's time lies between two snapshots, in nanoseconds: what a step back has to run again at most.
+  private static let interval: UInt64 = 120_000_000
+  /// And how many times a snapshot's cost, so that snapshots take less than a twentieth of the time.
+  private static let costFactor: UInt64 = 25
 
   init(_ machine: Machine, journal: Journal, budget: Int) {
     self.machine = machine
@@ -58,9 +61,12 @@ public final class TimeTravel {
     self.budget = budget
     store = SnapshotStore(machine)
     lastExecuted = machine.executedInstructions
-    lastTime = HostClock.nanoseconds()
+    lastTime = TimeTravel.now()
     for disk in machine.disks { disk.startTracking() }
     take()
+    // The first one looks at all of memory; the others are for what was written since.
+    lastCost = 0
+    snapshotNanoseconds = 0
   }
 
   // MARK: Where
@@ -83,11 +89,11 @@ public final class TimeTravel {
   // MARK: Snapshots
 
   private func take() {
-    let start = HostClock.nanoseconds()
+    let start = TimeTravel.now()
     store.take(cursor: journal.cursor)
     store.thin(to: budget, position: machine.executedInstructions)
     lastExecuted = machine.executedInstructions
-    lastTime = HostClock.nanoseconds()
+    lastTime = TimeTravel.now()
     lastCost = lastTime &- start
     snapshotNanoseconds &+= lastCost
   }
@@ -96,7 +102,7 @@ public final class TimeTravel {
   func considerSnapshot() {
     if machine.executedInstructions &- lastExecuted < TimeTravel.lookInterval { return }
     let least = max(TimeTravel.interval, TimeTravel.costFactor &* lastCost)
-    if HostClock.nanoseconds() &- lastTime >= least { take() }
+    if TimeTravel.now() &- lastTime >= least { take() }
   }
 
   /// Takes a snapshot here, so that this place is quickly reached again.
@@ -142,7 +148,7 @@ public final class TimeTravel {
     journal.rewind(to: snapshot.cursor)
     machine.pacer.restart()
     lastExecuted = snapshot.executed
-    lastTime = HostClock.nanoseconds()
+    lastTime = TimeTravel.now()
   }
 
   /// Runs forward to an instruction, whatever the run ended with on the way when it went through there the first time.

@@ -16,6 +16,8 @@ extension TimeTravel {
     where accept: (RunExit, [DebugRecord]) -> Bool = { _, _ in true }
   ) throws(TimeTravelError) -> RunExit? {
     let start = position
+    // Nothing is looked for: there is nothing to find.
+    if conditions == DebugConditions() { return nil }
     machine.cpu.debugConditions = conditions
     defer { machine.cpu.debugConditions = DebugConditions() }
     var found: (exit: RunExit, at: UInt64)?

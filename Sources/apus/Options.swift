@@ -209,7 +209,7 @@ struct ApusOptions: ParsableCommand {
   @Flag(
     name: .customLong("debug"),
     help:
-      "With a debugger: Ctrl-C, or Ctrl+Alt+F12 in the window, stops the guest for it. (apus debug starts there)"
+      "Run under the debugger: Ctrl-C stops the guest for it. (apus debug starts there; without this Ctrl-\\, in the window Ctrl+Alt+F12, with --nographic Ctrl-A D open it.)"
   )
   var debug = false
   @Option(

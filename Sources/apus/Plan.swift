@@ -334,9 +334,9 @@ struct Plan {
     if configuration.engine == .lockstep {
       throw Failure.usage("--engine lockstep runs two machines, which no debugger can stop")
     }
-    if serial.contains(.stdio) {
+    if serial.contains(.stdio), !HostTerminal.isInteractive, debugCommands.isEmpty {
       throw Failure.usage(
-        "--serial stdio: the debugger's console has the terminal (pty, file:PATH and others are free)"
+        "--serial stdio: the debugger's commands come from standard input (pty, file:PATH and others are free)"
       )
     }
     for case .file(let path) in debugCommands where !HostFiles.exists(path) {

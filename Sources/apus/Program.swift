@@ -122,16 +122,20 @@ final class Session: @unchecked Sendable {
 
   private func connect() throws {
     do {
-      if plan.debugs { debugSession = DebugSession(plan, machine) }
+      if DebugSession.isPossible(plan) { debugSession = DebugSession(plan, machine) }
       if let place = plan.gdb {
         let session = try GDBSession(machine: machine, at: place)
         if plan.historyMegabytes > 0 { session.keepHistory(megabytes: plan.historyMegabytes) }
         session.instructionLimit = plan.maxInstructions ?? UInt64.max
         gdb = session
       }
+      let session = debugSession
+      var quit: (@Sendable () -> Void)?
+      if let session { quit = { session.breakKey() } }
+      let input = machine.input
       try HostSignals.onEnd(
-        interrupt: { [debugSession] in debugSession?.breakIn() ?? false },
-        { [input = machine.input] in input.requestStop(.signal($0)) })
+        interrupt: { session?.breakIn() ?? false }, quit: quit,
+        { input.requestStop(.signal($0)) })
       for target in plan.serial { channels.append(try CharacterChannel(target)) }
       if let path = plan.debugConsole {
         debugConsole = try CharacterChannel(path == "-" ? .stdio : .file(path))
@@ -139,12 +143,15 @@ final class Session: @unchecked Sendable {
       for (index, channel) in channels.enumerated() {
         guard let channel else { continue }
         if let notice = channel.notice { ApusProgram.say(["apus: \(notice)"]) }
-        let input = machine.input
         if channel.target.canReceive { input.addSource() }
         try channel.start(
           CharacterChannel.Events(
             received: { input.post(.serial(port: index, bytes: $0)) },
-            ended: { input.removeSource() }, quit: { input.requestStop(.user) }))
+            ended: {
+              input.removeSource()
+              session?.shared?.end()
+            }, quit: { input.requestStop(.user) }, debugger: { session?.breakKey() },
+            taken: { session?.shared?.take($0) ?? false }))
       }
     } catch {
       throw Failure.host("\(error)")
@@ -195,7 +202,7 @@ final class Session: @unchecked Sendable {
     let seconds = Double(HostClock.nanoseconds() &- start) / 1e9
     machine.finishRecording(stop ?? .host(.user))
     var outcome = Outcome(stop ?? .host(.user), plan: plan, script: script)
-    if let debugSession {
+    if let debugSession, debugSession.wasUsed {
       // The console has told how the machine ended.
       outcome.message = nil
       if debugSession.failures > 0 && outcome.exit == .success { outcome.exit = .notMet }
@@ -240,9 +247,13 @@ final class Session: @unchecked Sendable {
 
   /// Runs the machine to its end, or the debugger's console to its own.
   private func runMachine(until limit: UInt64) -> StopReason {
-    if let debugSession { return debugSession.run() }
+    if let debugSession, plan.debugs { return debugSession.run() }
     if let gdb { return gdb.run(stopped: plan.waitsForGDB) }
-    guard let lockstep else { return machine.run(untilInstruction: limit) }
+    guard let lockstep else {
+      let stop = machine.run(untilInstruction: limit)
+      if stop == .host(.debugger), let debugSession { return debugSession.runBroken() }
+      return stop
+    }
     switch lockstep.run(untilInstruction: limit) {
     case .stopped(let stop): return stop
     case .differs(let difference): return .enginesDiffer(difference.text)
@@ -257,7 +268,7 @@ final class Session: @unchecked Sendable {
       do {
         let frontend = try SDLFrontend(machine: window)
         let limit = plan.maxInstructions ?? UInt64.max
-        window.setDebugger(plan.debugs)
+        window.setDebugger(debugSession != nil)
         let thread = try HostThread(stackSize: 8 << 20) { [self] in
           stop = runMachine(until: limit)
           window.markEnded()
@@ -283,7 +294,6 @@ final class Session: @unchecked Sendable {
         }
       }
     }
-    if let travel = machine.timeTravel { attempt("") { try travel.commitDisks() } }
     // While a debugger keeps a past, writes are kept back.
     if let travel = machine.timeTravel { attempt("") { try travel.commitDisks() } }
     for image in plan.images { attempt("") { try image.device.flush() } }

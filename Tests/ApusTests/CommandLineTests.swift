@@ -73,10 +73,11 @@ private func refusal(_ arguments: String...) -> String? {
     var escape = TerminalEscape(isActive: true)
     #expect(escape.filter([65, 1]).bytes == [65])
     #expect(escape.filter([1, 66]).bytes == [1, 66])
-    let (bytes, quit) = escape.filter([67, 1, UInt8(ascii: "x"), 68])
-    #expect(bytes == [67] && quit)
+    let (bytes, command) = escape.filter([67, 1, UInt8(ascii: "x"), 68])
+    #expect(bytes == [67] && command == .quit)
+    #expect(escape.filter([1, UInt8(ascii: "d")]) == ([], .debugger))
     var inactive = TerminalEscape(isActive: false)
-    #expect(inactive.filter([1, UInt8(ascii: "x")]).quit == false)
+    #expect(inactive.filter([1, UInt8(ascii: "x")]).command == nil)
   }
 
   @Test func contradictionsAndImpossibleValuesAreRefused() {

@@ -283,8 +283,11 @@ import Testing
   func goingBack(engine: Engine) throws {
     let c = try Console(engine: engine)
     c.debugger.keepHistory(megabytes: 32)
-    c.run("tb start", "c", "b inner", "c", "c", "c")
+    c.run("tb start", "c", "b inner", "c")
+    let first = c.machine.cpu.instructionCount
+    c.run("c", "c")
     let third = c.machine.cpu.instructionCount
+    let hash = c.machine.stateHash()
     #expect(c.run("? [w count]").contains("3h"))
     c.run("rs")
     #expect(c.machine.cpu.instructionCount == third - 1)
@@ -293,10 +296,15 @@ import Testing
     #expect(c.pc == 0x7C49)
     #expect(c.run("? [w count]").contains("2h"))
     #expect(c.run("last-write count, 2").contains("write of 2 at count 00007c52: 0001 -> 0002"))
-    // Going ahead obeys breakpoints.
-    c.run("delete", "goto \(String(third, radix: 16))")
+    // Going ahead passes breakpoints; what is there is what was there.
+    c.run("goto \(third)")
     #expect(c.machine.cpu.instructionCount == third)
+    #expect(c.machine.stateHash() == hash)
     #expect(c.run("? [w count]").contains("3h"))
+    c.run("goto \(first)", "goto \(third + 100)", "goto \(third)")
+    #expect(c.machine.stateHash() == hash)
+    #expect(c.run("goto 1a2b").contains("counts are decimal"))
+    c.run("delete")
     // A call that has returned is one instruction on the way back.
     c.run("c 7c1c", "rn")
     #expect(c.pc == 0x7C19)

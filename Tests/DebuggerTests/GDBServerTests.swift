@@ -74,6 +74,8 @@ final class Client {
 
   @Test func watchpointsTellTheAddress() throws {
     let c = try Client()
+    // Before, the boot sector itself is written there.
+    _ = c.ask("Z0,7c0c,1", "c", "z0,7c0c,1")
     let replies = c.ask("Z2,7c52,2", "c", "p8", "m7c52,2", "z2,7c52,2", "Z3,7c52,2", "c", "p8")
     #expect(
       replies == [

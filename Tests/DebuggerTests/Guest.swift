@@ -97,11 +97,11 @@ final class Console {
   let machine: Machine
   let debugger: Debugger
 
-  init(engine: Engine = .interpreter) throws {
+  init(engine: Engine = .interpreter, code: [UInt8] = bootSector) throws {
     var configuration = MachineConfiguration()
     configuration.memoryMegabytes = 2
     configuration.engine = engine
-    var sector = bootSector + [UInt8](repeating: 0, count: 510 - bootSector.count)
+    var sector = code + [UInt8](repeating: 0, count: 510 - code.count)
     sector += [0x55, 0xAA]
     configuration.floppies[0] = MachineImage(
       floppy: sector + [UInt8](repeating: 0, count: 1_474_560 - 512), name: "boot")
