@@ -103,19 +103,6 @@ struct LockstepPair {
   }
 }
 
-/// What is given to both machines from outside.
-enum LockstepInput {
-  case input(MachineInput)
-  case strokes([KeyStroke])
-
-  func give(to machine: Machine) {
-    switch self {
-    case .input(let event): machine.take(event)
-    case .strokes(let strokes): machine.typist.type(strokes)
-    }
-  }
-}
-
 /// How a run in lockstep ended.
 public enum LockstepEnd {
   /// Both engines agreed until this.
@@ -143,7 +130,8 @@ public final class Lockstep {
   /// Told what a search does, a line each.
   public var progress: (String) -> Void = { _ in }
 
-  var given: [(instruction: UInt64, input: LockstepInput)] = []
+  var given: [(instruction: UInt64, input: MachineInput)] = []
+  private var isReplay = false
   /// The last complete state in which both were equal; nil: power-on.
   var checkpoint: [UInt8]?
   var checkpointAt: UInt64 = 0
@@ -166,10 +154,22 @@ public final class Lockstep {
     checkpointAt = originAt
   }
 
-  private func give(_ input: LockstepInput) {
+  /// Both repeat a recording. Call before they run.
+  /// - Throws: as `Machine.startReplay`.
+  public func startReplay(_ recording: Recording) throws {
+    try pair.reference.startReplay(recording)
+    try pair.subject.startReplay(recording)
+    // A search takes them from here.
+    for entry in recording.entries {
+      if case .input(let input, _) = entry.event { given.append((entry.instruction, input)) }
+    }
+    isReplay = true
+  }
+
+  private func give(_ input: MachineInput) {
     given.append((machine.cpu.instructionCount, input))
-    input.give(to: pair.reference)
-    input.give(to: pair.subject)
+    pair.reference.take(input)
+    pair.subject.take(input)
   }
 
   /// Runs until something ends it, or the engines differ.
@@ -180,7 +180,7 @@ public final class Lockstep {
     while true {
       if let stop = input.stopReason { return .stopped(.host(stop)) }
       if input.hasPending || input.hasBlocked {
-        for event in input.take(room: machine.roomForInput) { give(.input(event)) }
+        for event in input.take(room: machine.roomForInput) where !isReplay { give(event) }
       }
       if let script, machine.clock.now >= nextLook {
         script.advance(machine)

@@ -96,8 +96,8 @@ struct LockstepSearch {
     var inputs = lockstep.given.filter { $0.instruction >= origin.at }[...]
     func give(_ at: UInt64) {
       while let next = inputs.first, next.instruction <= at {
-        next.input.give(to: pair.reference)
-        next.input.give(to: pair.subject)
+        pair.reference.take(next.input)
+        pair.subject.take(next.input)
         inputs = inputs.dropFirst()
       }
     }

@@ -102,7 +102,13 @@ final class Session: @unchecked Sendable {
 
   private func startRecordingOrReplay() throws {
     if let (recording, path) = plan.replay {
-      do { try machine.startReplay(recording) } catch { throw Failure.usage("\(path): \(error)") }
+      do {
+        if let lockstep {
+          try lockstep.startReplay(recording)
+        } else {
+          try machine.startReplay(recording)
+        }
+      } catch { throw Failure.usage("\(path): \(error)") }
     }
     guard let path = plan.record else { return }
     for image in plan.images where image.overlay == nil && !image.device.isReadOnly {
