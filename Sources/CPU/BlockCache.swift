@@ -41,6 +41,17 @@ package struct Block {
   var rebirths: UInt32 = 0
   /// The translator's number for it.
   package var codeNumber: Int32 = -1
+  /// Code for other contexts, `CodeVersion.others` of them, or nil.
+  var others: UnsafeMutablePointer<CodeVersion>?
+}
+
+/// Translated code of a block that the present context cannot use, or none.
+package struct CodeVersion {
+  static let others = 3
+  var code: UnsafeRawPointer?
+  var context: UInt64 = 0
+  var eip: UInt32 = 0
+  var number: Int32 = -1
 }
 
 package typealias BlockPointer = UnsafeMutablePointer<Block>
@@ -74,8 +85,8 @@ package final class BlockCache {
   var rebirthPatience: UInt32 = 24
   /// Leads out of translated code.
   package var noCode = UnsafeRawPointer(bitPattern: 1)!
-  /// Told of blocks that are dropped while they have code.
-  var codeDropped: (BlockPointer) -> Void = { _ in }
+  /// Told the translator's numbers of code that must not be entered any more.
+  var codeDropped: (Int32) -> Void = { _ in }
   private let regions: [HostMemory]
   package let lookaside: UnsafeMutablePointer<Entry>
   private let pageTags: UnsafeMutablePointer<UInt64>
@@ -84,6 +95,9 @@ package final class BlockCache {
   private let pageHeads: UnsafeMutablePointer<BlockPointer?>
   private let arena: UnsafeMutablePointer<Instruction>
   private let blockArena: UnsafeMutablePointer<Block>
+  private let versions: UnsafeMutablePointer<CodeVersion>
+  private static let arenaVersions = 1 << 13
+  private var usedVersions = 0
   private var usedRecords = 0
   private var usedBlocks = 0
   private var crossing: [BlockPointer] = []
@@ -98,6 +112,7 @@ package final class BlockCache {
       BlockCache.pageLookasideSize * 4, BlockCache.buckets * 8, (1 << 20) * 8,
       BlockCache.arenaRecords * MemoryLayout<Instruction>.stride,
       BlockCache.arenaBlocks * MemoryLayout<Block>.stride,
+      BlockCache.arenaVersions * CodeVersion.others * MemoryLayout<CodeVersion>.stride,
     ]
     var all: [HostMemory] = []
     for size in sizes { all.append(try HostMemory(count: size)) }
@@ -108,6 +123,8 @@ package final class BlockCache {
     bucketHeads = all[3].base.bindMemory(to: BlockPointer?.self, capacity: BlockCache.buckets)
     pageHeads = all[4].base.bindMemory(to: BlockPointer?.self, capacity: 1 << 20)
     arena = all[5].base.bindMemory(to: Instruction.self, capacity: BlockCache.arenaRecords)
+    versions = all[7].base.bindMemory(
+      to: CodeVersion.self, capacity: BlockCache.arenaVersions * CodeVersion.others)
     blockArena = all[6].base.bindMemory(to: Block.self, capacity: BlockCache.arenaBlocks)
   }
 
@@ -272,10 +289,78 @@ package final class BlockCache {
   private func drop(_ block: BlockPointer) {
     block.pointee.byteLength = BlockCache.droppedLength
     invalidations += 1
+    dropCode(block)
+  }
+
+  // MARK: - Translated code
+
+  /// A block has no translated code any more, for no context.
+  func dropCode(_ block: BlockPointer) {
     if block.pointee.code != nil {
-      codeDropped(block)
+      codeDropped(block.pointee.codeNumber)
       block.pointee.code = nil
     }
+    guard let others = block.pointee.others else { return }
+    for n in 0..<CodeVersion.others where others[n].code != nil {
+      codeDropped(others[n].number)
+      others[n].code = nil
+    }
+  }
+
+  /// One version of a block's code must not be entered any more.
+  /// - Returns: false when the block does not have it.
+  func dropCode(_ block: BlockPointer, number: Int32) -> Bool {
+    if block.pointee.code != nil && block.pointee.codeNumber == number {
+      codeDropped(number)
+      block.pointee.code = nil
+      return true
+    }
+    guard let others = block.pointee.others else { return false }
+    for n in 0..<CodeVersion.others where others[n].code != nil && others[n].number == number {
+      codeDropped(number)
+      others[n].code = nil
+      return true
+    }
+    return false
+  }
+
+  /// Makes the code for a context and an EIP the present one, if there is some.
+  func selectCode(_ block: BlockPointer, context: UInt64, eip: UInt32) -> Bool {
+    guard let others = block.pointee.others else { return false }
+    for n in 0..<CodeVersion.others
+    where others[n].code != nil && others[n].context == context && others[n].eip == eip {
+      let chosen = others[n]
+      others[n] = version(block)
+      block.pointee.code = chosen.code
+      block.pointee.codeContext = chosen.context
+      block.pointee.codeEIP = chosen.eip
+      block.pointee.codeNumber = chosen.number
+      return true
+    }
+    return false
+  }
+
+  /// Puts the present code aside, so that the block can have some for another context. What was aside for longest goes.
+  func stashCode(_ block: BlockPointer) {
+    guard block.pointee.code != nil else { return }
+    if block.pointee.others == nil, usedVersions < BlockCache.arenaVersions {
+      let new = versions + usedVersions * CodeVersion.others
+      usedVersions += 1
+      new.initialize(repeating: CodeVersion(), count: CodeVersion.others)
+      block.pointee.others = new
+    }
+    guard let others = block.pointee.others else { return dropCode(block) }
+    let last = CodeVersion.others - 1
+    if others[last].code != nil { codeDropped(others[last].number) }
+    for n in stride(from: last, to: 0, by: -1) { others[n] = others[n - 1] }
+    others[0] = version(block)
+    block.pointee.code = nil
+  }
+
+  private func version(_ block: BlockPointer) -> CodeVersion {
+    CodeVersion(
+      code: block.pointee.code, context: block.pointee.codeContext, eip: block.pointee.codeEIP,
+      number: block.pointee.codeNumber)
   }
 
   private func removeFromPage(_ block: BlockPointer) {
@@ -296,10 +381,7 @@ package final class BlockCache {
 
   /// Context numbers have lost their meaning: no code may be entered.
   func forgetContexts() {
-    for n in 0..<usedBlocks where blockArena[n].code != nil {
-      codeDropped(blockArena + n)
-      blockArena[n].code = nil
-    }
+    for n in 0..<usedBlocks { dropCode(blockArena + n) }
   }
 
   /// Drops everything; `pageDropped` hears of each page that held code. Must not be called while a block runs.
@@ -318,6 +400,7 @@ package final class BlockCache {
     crossing.removeAll()
     usedBlocks = 0
     usedRecords = 0
+    usedVersions = 0
     clearLookaside()
   }
 }

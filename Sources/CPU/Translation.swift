@@ -11,8 +11,8 @@ package protocol BlockTranslator: AnyObject {
   /// Makes code for a block that starts at `eip` in the present context and sets its `code`, `codeContext`, `codeEIP`.
   /// - Returns: false when it does not do so for now.
   func translate(_ block: BlockPointer, eip: UInt32) -> Bool
-  /// The block's code must not be entered any more.
-  func dropped(_ block: BlockPointer)
+  /// Code of this number (`Block.codeNumber`) must not be entered any more.
+  func dropped(_ number: Int)
   /// All blocks are gone.
   func reset()
   /// An exit of translated code (`CPU.linkRequest`) leads to this block from now on.
@@ -176,7 +176,7 @@ extension CPU {
     }
     updateCodeTag()
     blocks.clearLookaside()
-    blocks.codeDropped = { [unowned self] in self.translator?.dropped($0) }
+    blocks.codeDropped = { [unowned self] in self.translator?.dropped(Int($0)) }
   }
 
   /// The context of translated code now.
@@ -257,6 +257,13 @@ extension CPU {
       }
       return code
     }
+    if block.pointee.others != nil,
+      blocks.selectCode(block, context: contextNumber, eip: eip)
+    {
+      slot.pointee.code = block.pointee.code.unsafelyUnwrapped
+      linkRequest = -1
+      return block.pointee.code
+    }
     linkRequest = -1
     block.pointee.heat &+= 1
     if block.pointee.heat == translationThreshold {
@@ -274,13 +281,9 @@ extension CPU {
 
   @inline(never)
   private func heated(_ block: BlockPointer, _ eip: UInt32) {
-    // Code for another context may be wanted again: it is given up only for something run as often.
     block.pointee.heat = 0
     guard block.pointee.byteLength != BlockCache.droppedLength else { return }
-    if block.pointee.code != nil {
-      translator?.dropped(block)
-      block.pointee.code = nil
-    }
+    blocks.stashCode(block)
     s.pointee.place = ExecutionPlace.translation
     _ = translator?.translate(block, eip: eip)
     s.pointee.place = ExecutionPlace.interpreter
@@ -453,6 +456,11 @@ extension CPU {
   package func forgetCode(_ linear: UInt32, _ code: UnsafeRawPointer) {
     let slot = blocks.slot(linear)
     if slot.pointee.code == code { slot.pointee.code = blocks.noCode }
+  }
+
+  /// One version of a block's code must not be entered any more; false when the block does not have it.
+  package func dropCode(_ block: BlockPointer, number: Int) -> Bool {
+    blocks.dropCode(block, number: Int32(truncatingIfNeeded: number))
   }
 
   /// Looks at the instructions at an offset in a block's page, until `verdict` has one. A true verdict makes the block depend on the

@@ -14,8 +14,10 @@ extension BlockCompiler {
     defer { (hostFlagsValid, memoryFlagsValid, recipe, adjustIsGarbage) = saved }
     let linear = context.base &+ target
     let samePage = (linear ^ linearStart) & 0xFFFF_F000 == 0
+    // Under paging an instruction at a page's end depends on the next page too.
     let direct =
-      samePage || (!context.has(CodeContext.paged) && !context.has(CodeContext.a20Masked))
+      (samePage && (linear & 0xFFF <= 0x1000 - 16 || !context.has(CodeContext.paged)))
+      || (!context.has(CodeContext.paged) && !context.has(CodeContext.a20Masked))
     guard direct && target <= context.limit else {
       saveFlags()
       let place = translator.places.make()

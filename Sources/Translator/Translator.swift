@@ -282,7 +282,6 @@ public final class Translator: BlockTranslator {
   var hasRoom: Bool { a.position + Translator.reserve <= a.capacity && places.hasRoom }
 
   package func translate(_ block: BlockPointer, eip: UInt32) -> Bool {
-    if block.pointee.secondPage != UInt32.max { return false }
     if !hasRoom {
       // The present block stays decoded only until the next one is fetched; it is translated when it is hot again.
       cpu.dropAllCode()
@@ -304,8 +303,7 @@ public final class Translator: BlockTranslator {
     return true
   }
 
-  package func dropped(_ block: BlockPointer) {
-    let number = Int(block.pointee.codeNumber)
+  package func dropped(_ number: Int) {
     guard blocks.indices.contains(number) else { return }
     let saved = a.position
     // Who still comes here looks for what is there now.
@@ -358,6 +356,10 @@ public final class Translator: BlockTranslator {
       places.set(edge.place, tag: cpu.s.pointee.codeTag | UInt64(target.linear), code: code)
       return
     }
+    // A block in two pages is right only as long as both are where they were: under paging it is looked up each time.
+    if block.pointee.secondPage != UInt32.max && cpu.codeContext.has(CodeContext.paged) {
+      return
+    }
     a.patch32(edge.countAt, target.count)
     a.patch32(edge.bodyAt, target.body - (edge.bodyAt + 4))
     a.patch32(edge.exitAt, target.exit - (edge.exitAt + 4))
@@ -369,7 +371,7 @@ public final class Translator: BlockTranslator {
     let number = Int(fault >> 8 & 0xFFFF_FFFF)
     guard blocks.indices.contains(number) else { return }
     let block = blocks[number].block
-    guard block.pointee.code != nil, Int(block.pointee.codeNumber) == number else { return }
+    guard cpu.dropCode(block, number: number) else { return }
     if fault & Translator.unitFault != 0 {
       block.pointee.seesFPUErrors = true
     } else {
@@ -377,8 +379,6 @@ public final class Translator: BlockTranslator {
       let bit = tableBit(block, Int(fault & 63))
       tableAddresses[bit >> 6] |= 1 << UInt64(bit & 63)
     }
-    dropped(block)
-    block.pointee.code = nil
     cpu.reheat(block)
   }
 
