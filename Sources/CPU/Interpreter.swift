@@ -93,13 +93,8 @@ extension CPU {
       s.pointee.blockStart = start
       s.pointee.end = stop
       s.pointee.eip = eip &+ UInt32(truncatingIfNeeded: block.pointee.byteLength)
-      var p = start
       do throws(Fault) {
-        repeat {
-          s.pointee.current = p
-          try execute(p)
-          p += 1
-        } while p < s.pointee.end
+        let p = try executeRecords(start)
         s.pointee.retired &+= UInt64(p - start)
         if p != start + count {
           s.pointee.eip = eip &+ UInt32((p - 1).pointee.nextOffset)
@@ -115,12 +110,27 @@ extension CPU {
         if stepping { afterStep(trapped, p - 1) }
       } catch {
         // A fault counts one, so that a handler that faults for ever still lets time pass.
+        let p = s.pointee.current
         s.pointee.eip = currentEIP
         s.pointee.retired &+= UInt64(p - start) &+ 1
         leaveBlock()
         deliverFault(error)
       }
     }
+  }
+
+  /// Executes records up to `end`, which they may lower. `current` is the one that faulted.
+  /// - Returns: the record behind the last.
+  @inline(never)
+  private func executeRecords(_ start: Insn) throws(Fault) -> Insn {
+    let s = self.s
+    var p = start
+    repeat {
+      s.pointee.current = p
+      try execute(p)
+      p += 1
+    } while p < s.pointee.end
+    return p
   }
 
   private enum Attended {
