@@ -60,7 +60,9 @@ public final class CPU {
   /// Bits of `CodeContext.flat` for ES, CS, SS, DS, FS, GS.
   var flatSegments: UInt8 = 0
   /// Written pages are being kept track of: all writes must go through the tables.
-  var tracksWrites = false
+  var tracksWrites = false {
+    didSet { s.pointee.tracksWrites = tracksWrites }
+  }
   /// Sets the base of GS to the window for this thread; nil without a window.
   var enterWindow: (@convention(c) (UnsafeMutableRawPointer) -> Void)?
   var windowBase = UnsafeMutableRawPointer(bitPattern: 1)!
@@ -352,6 +354,7 @@ public final class CPU {
     s.pointee.context = UnsafeRawPointer(Unmanaged.passUnretained(self).toOpaque())
     s.pointee.lookaside = UnsafeRawPointer(blocks.lookaside)
     (s.pointee.places, s.pointee.noCode) = (places, noCode)
+    s.pointee.tracksWrites = tracksWrites
     s.pointee.retired = retired
     s.pointee.deadline = deadline
     s.pointee.attention = intr | (debug.pending.isEmpty ? 0 : Attention.debugger)

@@ -219,6 +219,10 @@ public struct CPUState {
   package var rawFlags: UInt16 = 0
   /// Keeps a register inside of one instruction.
   package var scratch: UInt64 = 0
+  /// The same for the thunk that looks at writes to pages with code.
+  package var scratchPair: (UInt64, UInt64) = (0, 0)
+  /// Written pages are being kept track of (`CPU.tracksWrites`).
+  package var tracksWrites = false
   /// Units of the host that hold guest registers while translated code runs: `HostUnits` bits.
   package var hostUnits: UInt32 = 0
   /// The `CPU` that the functions below are given.

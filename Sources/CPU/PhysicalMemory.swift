@@ -36,7 +36,7 @@ public final class PhysicalMemory {
   let kinds: UnsafeMutablePointer<UInt8>
   private let granuleRegion: HostMemory
   /// For each RAM page one bit per 64 bytes that decoded code covers.
-  let codeGranules: UnsafeMutablePointer<UInt64>
+  package let codeGranules: UnsafeMutablePointer<UInt64>
   private let dirtyRegion: HostMemory
   /// One byte for each RAM page, FFh from the first write on. Who keeps track of writes owns a bit and clears it, see `WriteTracking`.
   let dirty: UnsafeMutablePointer<UInt8>

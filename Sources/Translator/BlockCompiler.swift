@@ -16,6 +16,8 @@ struct Stub {
     case interpret
     /// See whether an access that is not aligned crosses a page.
     case crossing(MemoryOperand, Int)
+    /// A write whose entry is not positive: linear address, size.
+    case codeWrite(Int, Int)
     /// An edge not joined yet, or one the budget does not reach over.
     case edge(Int)
     case edgeBudget(Int)
@@ -223,6 +225,12 @@ final class BlockCompiler {
         a.arithmetic(4, H.r9, immediate: 0xFFF)
         a.arithmetic(7, H.r9, immediate: Int32(0x1000 - size))
         a.jump(Condition.a, &stubs[stub.slow].label)
+        a.jump(toOffset: stub.resume)
+      case .codeWrite(let linear, let size):
+        a.move(H.r8, linear)
+        a.call(toOffset: translator.codeWriteAt[size]!)
+        a.rr(0x85, 8, reg: H.r9, rm: H.r9)
+        a.jump(Condition.z, &stubs[stub.slow].label)
         a.jump(toOffset: stub.resume)
       case .edge(let edge):
         translator.edges[edge].stub = a.position

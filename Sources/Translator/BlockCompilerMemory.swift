@@ -151,7 +151,16 @@ extension BlockCompiler {
     a.byte(12)
     a.load(H.r9, MemoryOperand(base: write ? H.r13 : H.r14, index: H.r9, scale: 3), 8)
     a.rr(0x85, 8, reg: H.r9, rm: H.r9)
-    a.jump(Condition.le, &stubs[slow].label)
+    if write && options.contains(.codeWrites) && translator.codeWriteAt[size] != nil {
+      var stub = Stub(kind: .codeWrite(linear, size))
+      stub.slow = slow
+      stubs.append(stub)
+      let n = stubs.count - 1
+      a.jump(Condition.le, &stubs[n].label)
+      stubs[n].resume = a.position
+    } else {
+      a.jump(Condition.le, &stubs[slow].label)
+    }
     return MemoryOperand(base: H.r9, index: linear)
   }
 

@@ -29,6 +29,9 @@ enum StateOperand {
   static let eflags = field(MemoryLayout<CPUState>.offset(of: \.eflags))
   static let attention = field(MemoryLayout<CPUState>.offset(of: \.attention))
   static let scratch = field(MemoryLayout<CPUState>.offset(of: \.scratch))
+  static let savedR10 = field(MemoryLayout<CPUState>.offset(of: \.scratchPair.0))
+  static let savedR8 = field(MemoryLayout<CPUState>.offset(of: \.scratchPair.1))
+  static let tracksWrites = field(MemoryLayout<CPUState>.offset(of: \.tracksWrites))
   static let rawFlags = field(MemoryLayout<CPUState>.offset(of: \.rawFlags))
   static let context = field(MemoryLayout<CPUState>.offset(of: \.context))
   static let noCode = field(MemoryLayout<CPUState>.offset(of: \.noCode))
@@ -98,6 +101,8 @@ public final class Translator: BlockTranslator {
   private(set) var enterWindowAt = 0
   private(set) var lookupAt = 0
   private(set) var loadSegmentAt = 0
+  /// By size of the access: whether bytes of a page with code may be written; see `emitCodeWriteThunk`.
+  private(set) var codeWriteAt: [Int: Int] = [:]
   private(set) var returnMissAt = 0
   let faults: CodeFaults
   let places: CodePlaces
@@ -228,6 +233,10 @@ public final class Translator: BlockTranslator {
     emitUnitInterpretThunks()
     loadSegmentAt = a.position
     compiler.emitLoadSegmentThunk()
+    for size in [1, 2, 4, 8, 10, 16] {
+      codeWriteAt[size] = a.position
+      emitCodeWriteThunk(size)
+    }
   }
 
   /// RAX is 1 to leave, or code to go on with.
@@ -260,6 +269,52 @@ public final class Translator: BlockTranslator {
   }
 
   private func jumpTo(_ register: Int) { a.rr(0xFF, 4, reg: 4, rm: register) }
+
+  /// A write whose entry in the table (R9) is not positive, to the linear address in R8D: R9 becomes what a positive entry would be when
+  /// the page has code, but not in the 64 bytes written to, otherwise 0. Keeps everything else but the flags.
+  private func emitCodeWriteThunk(_ size: Int) {
+    var refused = Label()
+    a.rr(0x85, 8, reg: Host64.r9, rm: Host64.r9)
+    a.jump(Condition.z, &refused)
+    a.arithmetic(7, StateOperand.tracksWrites, immediate: 0, 1)
+    a.jump(Condition.nz, &refused)
+    a.store(StateOperand.savedR10, Host64.r10, 8)
+    a.store(StateOperand.savedR8, Host64.r8, 8)
+    var busy = Label()
+    if size > 1 {
+      a.lea(Host64.r10, MemoryOperand(base: Host64.r8, displacement: Int32(size - 1)))
+      a.rr(0x31, 4, reg: Host64.r8, rm: Host64.r10)
+      a.arithmetic(4, Host64.r10, immediate: ~63)
+      a.jump(Condition.nz, &busy)
+    }
+    // BTR: the mark goes.
+    a.rr(0x0FBA, 8, reg: 6, rm: Host64.r9)
+    a.byte(63)
+    a.move64(Host64.r10, immediate: 0 &- UInt64(UInt(bitPattern: cpu.memory.ram)))
+    a.rr(0x01, 8, reg: Host64.r9, rm: Host64.r10)
+    a.rr(0x01, 8, reg: Host64.r8, rm: Host64.r10)
+    a.rr(0xC1, 8, reg: 5, rm: Host64.r10)
+    a.byte(12)
+    a.rr(0xC1, 4, reg: 5, rm: Host64.r8)
+    a.byte(6)
+    // BT looks at the low six bits of R8.
+    a.store(StateOperand.scratch, Host64.r9, 8)
+    a.move64(
+      Host64.r9, immediate: UInt64(UInt(bitPattern: cpu.memory.codeGranules)))
+    a.load(Host64.r9, MemoryOperand(base: Host64.r9, index: Host64.r10, scale: 3), 8)
+    a.rr(0x0FA3, 8, reg: Host64.r8, rm: Host64.r9)
+    a.jump(Condition.b, &busy)
+    a.load(Host64.r9, StateOperand.scratch, 8)
+    a.load(Host64.r8, StateOperand.savedR8, 8)
+    a.load(Host64.r10, StateOperand.savedR10, 8)
+    a.byte(0xC3)
+    a.bind(&busy)
+    a.load(Host64.r8, StateOperand.savedR8, 8)
+    a.load(Host64.r10, StateOperand.savedR10, 8)
+    a.bind(&refused)
+    a.rr(0x31, 4, reg: Host64.r9, rm: Host64.r9)
+    a.byte(0xC3)
+  }
 
   func loadRegisters() {
     for n in 0..<8 { a.load(n == 4 ? Host64.r12 : n, StateOperand.gpr(n)) }

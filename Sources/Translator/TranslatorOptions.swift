@@ -43,6 +43,9 @@ public struct TranslatorOptions: OptionSet, Sendable {
   /// Segment registers other than CS and SS are loaded and stored in translated code.
   public static let segments = TranslatorOptions(rawValue: 1 << 12)
 
+  /// Data next to code are written in translated code.
+  public static let codeWrites = TranslatorOptions(rawValue: 1 << 13)
+
   /// Every optimisation.
   public static let all = TranslatorOptions(rawValue: UInt32.max)
 
@@ -51,7 +54,7 @@ public struct TranslatorOptions: OptionSet, Sendable {
     ("link", .link), ("lookup", .lookup), ("liveness", .liveness), ("unseen", .unseen),
     ("recipes", .recipes), ("memory", .memory), ("control", .control),
     ("window", .window), ("strings", .strings), ("system", .system), ("returns", .returns),
-    ("repeats", .repeats), ("segments", .segments),
+    ("repeats", .repeats), ("segments", .segments), ("code-writes", .codeWrites),
     ("x87", .x87),
     ("simd", .simd),
   ]
