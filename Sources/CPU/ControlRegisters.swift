@@ -39,7 +39,10 @@ extension CPU {
     }
     s.pointee.cr0 = new
     if changed & CR0.pe != 0 { s.pointee.cpl = 0 }
-    if changed & (CR0.pg | CR0.pe | CR0.wp) != 0 { flushTLB() }
+    // While paging is off the tables say the same in every mode.
+    if changed & CR0.pg != 0 || (value & CR0.pg != 0 && changed & (CR0.pe | CR0.wp) != 0) {
+      flushTLB()
+    }
     updateMode()
   }
 

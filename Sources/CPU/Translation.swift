@@ -349,35 +349,36 @@ extension CPU {
   static let loadSegmentFunction: LoadSegment = { context, request in
     Unmanaged<CPU>.fromOpaque(context)._withUnsafeGuaranteedRef {
       $0.loadSegmentQuickly(
-        Int(request >> 16), UInt16(truncatingIfNeeded: request)) ? 1 : 0
+        Int(request >> 16), UInt16(truncatingIfNeeded: request))
     }
   }
 
-  /// Loads ES, DS, FS or GS in protected mode when nothing stands against it, its descriptor can be read by the tables, and code need
-  /// not know: it stays flat or not flat.
-  /// - Returns: false when nothing was done.
-  private func loadSegmentQuickly(_ index: Int, _ selector: UInt16) -> Bool {
-    let flat = flatSegments >> UInt8(index) & 1 != 0
+  /// Loads ES, DS, FS or GS in protected mode when nothing stands against it and its descriptor can be read by the tables.
+  /// - Returns: 0 when nothing was done; 1; or 2 when code for another context has to follow.
+  private func loadSegmentQuickly(_ index: Int, _ selector: UInt16) -> UInt32 {
     if selector & 0xFFFC == 0 {
-      if flat { return false }
       setNullSegment(index, selector)
-      return true
+      return contextAfterLoad
     }
-    guard let linear = descriptorAddress(selector), linear & 0xFFF <= 0xFF8 else { return false }
+    guard let linear = descriptorAddress(selector), linear & 0xFFF <= 0xFF8 else { return 0 }
     let delta = tables.supervisorRead[Int(linear >> 12)]
     guard delta > 0, s.pointee.dr7 & 0xFF == 0,
       let p = UnsafeRawPointer(bitPattern: delta &+ Int(linear))
-    else { return false }
+    else { return 0 }
     let d = Descriptor(p.loadUnaligned(as: UInt64.self))
     // Present and accessed.
     guard d.high & 0x8100 == 0x8100, d.isReadable,
       d.isConforming || (Int(selector & 3) <= d.dpl && s.pointee.cpl <= d.dpl)
-    else { return false }
-    let becomesFlat =
-      d.base == 0 && d.limit == 0xFFFF_FFFF && d.isWritableData && d.high & 0x400 == 0
-    guard becomesFlat == flat else { return false }
+    else { return 0 }
     setSegment(index, selector, d)
-    return true
+    return contextAfterLoad
+  }
+
+  @inline(__always)
+  private var contextAfterLoad: UInt32 {
+    if s.pointee.codeTag != 0 { return 1 }
+    updateCodeTag()
+    return 2
   }
 
   /// Interprets one instruction of a translated block.

@@ -76,7 +76,7 @@ extension BlockCompiler {
       a.rr(0x0FB7, 4, reg: H.r10, rm: host(i.rm))
     }
     emitLoad(i.digit)
-    return endAfterSegment(i)
+    return endAfterSegment(i, loads: true)
   }
 
   private func emitPopSegment(_ i: Instruction, _ index: Int) -> Bool {
@@ -86,7 +86,7 @@ extension BlockCompiler {
     a.rm(0x0FB7, 4, reg: H.r10, emitPop(size))
     emitLoad(index)
     moveStack(size)
-    return endAfterSegment(i)
+    return endAfterSegment(i, loads: true)
   }
 
   private func emitLoadPointer(_ i: Instruction, _ index: Int) -> Bool {
@@ -101,11 +101,20 @@ extension BlockCompiler {
     emitLoad(index)
     a.load(H.r8, StateOperand.scratch)
     a.move(host(i.reg), H.r8, size)
-    return endAfterSegment(i)
+    return endAfterSegment(i, loads: true)
   }
 
-  private func endAfterSegment(_ i: Instruction) -> Bool {
+  private func endAfterSegment(_ i: Instruction, loads: Bool = false) -> Bool {
     guard i.flags & InstructionFlags.endsBlock != 0 else { return false }
+    if loads && context.has(CodeContext.protected) && !context.has(CodeContext.v86) {
+      // What follows has to be code for another context.
+      var same = Label()
+      a.arithmetic(7, H.r10, immediate: 1)
+      a.jump(Condition.z, &same)
+      a.move(H.r8, immediate: linearStart &+ UInt32(i.nextOffset))
+      a.jump(toOffset: translator.lookupAt)
+      a.bind(&same)
+    }
     emitEdge(blockEIP &+ UInt32(i.nextOffset), isLast: true)
     return true
   }
@@ -134,9 +143,13 @@ extension BlockCompiler {
     if isV86 {
       a.move(H.r9, immediate: 0xF3)
     } else {
-      // A register without a limit may become flat, which other code relies on.
+      // Whether a register without a limit is flat is something that code relies on.
+      var limited = Label()
       a.arithmetic(7, limit, immediate: -1, 4)
-      a.jump(Condition.z, &stubs[slow].label)
+      a.jump(Condition.nz, &limited)
+      a.rr(0x85, 4, reg: H.r10, rm: H.r10)
+      a.jump(context.isFlat(index) ? Condition.nz : Condition.z, &stubs[slow].label)
+      a.bind(&limited)
       a.rm(0x0FB7, 4, reg: H.r9, attributes)
       a.arithmetic(4, H.r9, immediate: 0xF000)
       a.arithmetic(1, H.r9, immediate: 0x93)
