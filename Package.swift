@@ -99,7 +99,8 @@ let package = Package(
       name: "CPUTests", dependencies: ["CPU", "Host", "State", "Translator"], exclude: ["roms.txt"],
       plugins: ["FirmwarePlugin"]),
     .testTarget(
-      name: "DeviceROMTests", dependencies: ["CPU", "Machine", "State", "Storage", "Translator"],
+      name: "DeviceROMTests",
+      dependencies: ["CPU", "Chipset", "Machine", "State", "Storage", "Translator"],
       exclude: ["roms.txt"], plugins: ["FirmwarePlugin"]),
     .testTarget(
       name: "DebuggerTests",

@@ -81,7 +81,8 @@ public final class CPU {
   var debugEvents: DebugEvents = []
   var hasCodeBreakpoints = false
   var watching = false
-  /// x87 instructions are carried out in portable software also where the host's own x87 could do it.
+  /// x87 instructions are carried out in portable software also where the host's own x87 could do it; set before a translator is
+  /// attached.
   public var softwareFPU = false
   /// A record that decodes to nothing; where `current` points outside of blocks.
   private let idle: UnsafeMutablePointer<Instruction>
@@ -362,6 +363,8 @@ public final class CPU {
     gpr32[Register.edx] = model.signature
     s.pointee.cr0 = model.features.contains(.i486) ? 0x6000_0010 : 0x0000_0010
     s.pointee.eip = 0xFFF0
+    // The manuals of the 386 and 486 give 3FFh, those of later processors FFFFh.
+    s.pointee.idtLimit = model.features.contains(.tsc) ? 0xFFFF : 0x3FF
     for i in 0..<8 {
       let cache = segmentPointer(i)
       cache.pointee.limit = 0xFFFF

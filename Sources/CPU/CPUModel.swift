@@ -112,9 +112,10 @@ public struct CPUModel: Sendable, Equatable {
     var bits: UInt32 = 1  // FPU
     let map: [(CPUFeatures, UInt32)] = [
       (.vme, 1), (.de, 2), (.pse, 3), (.tsc, 4), (.msr, 5), (.pae, 6), (.cx8, 8), (.apic, 9),
-      (.sep, 11),
-      (.pge, 13), (.cmov, 15), (.pse36, 17), (.mmx, 23), (.clfsh, 19), (.fxsr, 24), (.sse, 25),
-      (.sse2, 26),
+      (.sep, 11), (.pge, 13), (.cmov, 15), (.pse36, 17), (.clfsh, 19), (.mmx, 23), (.fxsr, 24),
+      (.sse, 25), (.sse2, 26),
+      // Machine check exception; memory type ranges, machine check architecture, page attribute table.
+      (.msr, 7), (.p6, 12), (.p6, 14), (.p6, 16),
     ]
     for (feature, bit) in map where features.contains(feature) { bits |= 1 << bit }
     return bits

@@ -6,14 +6,17 @@
 public enum FPUUnit: String, Sendable, CaseIterable {
   /// Portable arithmetic of 80 bits.
   case software
-  /// The host's own x87.
+  /// The host's own x87, for what translated code does with it; the rest (transcendental functions, FPREM, environments) is software.
   case host
 
-  /// Why this unit cannot be used with an engine; nil when it can.
+  /// Why this unit cannot be used with an engine on this host; nil when it can. In lockstep the interpreter keeps to software.
   public func unavailable(with engine: Engine) -> String? {
     if self == .software { return nil }
-    return engine == .interpreter
-      ? "the interpreter's x87 is software; only the translator uses the host's"
-      : "the translator does not use the host's x87 yet"
+    #if arch(x86_64)
+      return engine == .interpreter
+        ? "the interpreter's x87 is portable software; --engine translator uses the host's" : nil
+    #else
+      return "this host's processor has no x87"
+    #endif
   }
 }

@@ -19,6 +19,7 @@ enum MSR {
   static let sysenterEIP: UInt32 = 0x176
   static let machineCheckCapabilities: UInt32 = 0x179
   static let debugControl: UInt32 = 0x1D9
+  static let pageAttributes: UInt32 = 0x277
   static let mtrrDefault: UInt32 = 0x2FF
 }
 
@@ -62,6 +63,7 @@ extension CPU {
     ] {
       msrs[number] = 0
     }
+    msrs[MSR.pageAttributes] = 0x0007_0406_0007_0406
     msrs[MSR.mtrrDefault] = 0
     for number in UInt32(0x400)...0x413 { msrs[number] = 0 }
     // Pentium 4: IA32_MISC_ENABLE with fast strings.
@@ -121,6 +123,13 @@ extension CPU {
         msrs[number] = value
       case 0x250, 0x258, 0x259, 0x268...0x26F:
         for n in UInt64(0)..<8 where !CPU.isMemoryType(value >> (8 &* n) & 0xFF) { throw .gp(0) }
+        msrs[number] = value
+      case MSR.pageAttributes:
+        // UC- (7) is a type of pages only.
+        for n in UInt64(0)..<8 {
+          let type = value >> (8 &* n) & 0xFF
+          if type != 7 && !CPU.isMemoryType(type) { throw .gp(0) }
+        }
         msrs[number] = value
       case 0xC1, 0xC2:
         // 40-bit counters; a write sign-extends bit 31.

@@ -143,7 +143,11 @@ public struct ConformanceReport: Codable, Sendable, Equatable {
           lines.append("\(suite) \(file.name): \(file.passed) of \(total) passed")
         }
         for failure in file.failures.prefix(shown) {
-          lines.append("  \(failure.index) \(failure.name)  (\(failure.bytes))")
+          // Files that are one test need no number.
+          if failure.name != file.name {
+            let bytes = failure.bytes.isEmpty ? "" : "  (\(failure.bytes))"
+            lines.append("  \(failure.index) \(failure.name)\(bytes)")
+          }
           lines += failure.differences.prefix(12).map { "    " + $0 }
         }
         if file.failed > shown && shown > 0 { lines.append("  ... \(file.failed - shown) more") }

@@ -6,7 +6,6 @@
   import CPU
   import Glibc
   import Host
-  import State
   import Translator
 
   /// A difference between the engines.
@@ -70,19 +69,9 @@
 
     private func compare(_ test: EngineCase, counting: Bool = false) -> Found? {
       let found = runBoth(test, counting)
-      if found != nil { makeEqual() }
+      // What differed must not show again in the next program.
+      if found != nil { EngineComparison.makeEqual(interpreter.cpu, translator.cpu) }
       return found
-    }
-
-    /// What differed must not show again in the next program.
-    private func makeEqual() {
-      var writer = StateWriter()
-      writer.section("cpu", version: CPU.stateVersion) { interpreter.cpu.save(to: &$0) }
-      var reader = StateReader(writer.bytes)
-      try? reader.section("cpu", versions: 1...CPU.stateVersion) {
-        (reader, version) throws(StateError) in
-        try translator.cpu.restore(from: &reader, version: version)
-      }
     }
 
     private func runBoth(_ test: EngineCase, _ counting: Bool) -> Found? {
@@ -119,16 +108,7 @@
     }
 
     private func differences() -> [String] {
-      var (a, b) = (StateWriter(), StateWriter())
-      interpreter.cpu.save(to: &a)
-      translator.cpu.save(to: &b)
-      var list: [String] = []
-      if a.bytes != b.bytes {
-        list = CPUComparison.differing(interpreter.cpu, translator.cpu).map {
-          "\($0.name): \($0.first), translated \($0.second)"
-        }
-        if list.isEmpty { list = ["the processor's hidden state"] }
-      }
+      var list = EngineComparison.processor(interpreter.cpu, translator.cpu)
       if interpreter.portLog != translator.portLog {
         list.append("what devices were told, or when")
       }
@@ -137,16 +117,12 @@
 
     private func memoryDifferences() -> [String] {
       var list: [String] = []
-      let (a, b) = (interpreter.memory.ram, translator.memory.ram)
       if memcmp(interpreter.deviceBytes, translator.deviceBytes, 0x10000) != 0 {
         list.append("the memory of the device")
       }
-      for page in EngineWorld.ramPages where memcmp(a + page, b + page, 4096) != 0 {
-        for n in page..<page + 4096 {
-          let x = a.load(fromByteOffset: n, as: UInt8.self)
-          let y = b.load(fromByteOffset: n, as: UInt8.self)
-          if x != y { list.append("[\(hex(n, 5))]: \(hex(x, 2)), translated \(hex(y, 2))") }
-        }
+      for page in EngineWorld.ramPages {
+        list += EngineComparison.memory(
+          interpreter.memory, translator.memory, page..<page + 4096)
       }
       return list
     }

@@ -7,17 +7,19 @@ import Host
 import Translator
 
 extension Engine {
-  /// Why tests cannot use this engine; nil when they can.
+  /// Why tests cannot use this engine on this host; nil when they can.
   public var unavailableForTests: String? {
-    switch self {
-    case .interpreter, .translator: nil
-    case .lockstep: "tests run in one engine; each engine is held to the same vectors"
-    }
+    self == .interpreter ? nil : Translator.obstacle
   }
 
+  /// The engines that run a test, one after the other.
+  var parts: [Engine] { self == .lockstep ? [.interpreter, .translator] : [self] }
+
   /// Makes a processor execute with this engine, translated code from the first time on.
+  /// - Parameter fpu: what carries out x87 instructions; nil: what the engine does best.
   /// - Throws: `HostError` where the host forbids executable memory.
-  public func equip(_ cpu: CPU) throws(HostError) {
+  func equip(_ cpu: CPU, fpu: FPUUnit?) throws(HostError) {
+    cpu.softwareFPU = fpu == .software
     if self == .interpreter { return }
     try Translator.attach(to: cpu)
     cpu.translationThreshold = 1

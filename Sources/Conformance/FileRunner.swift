@@ -15,8 +15,10 @@ public struct ConformanceOptions: Sendable {
   public var seed: UInt64 = 0
   /// Threads.
   public var jobs = 1
-  /// What executes the instructions.
+  /// What executes the instructions; in lockstep both engines run each test, and must agree in everything.
   public var engine = Engine.interpreter
+  /// What carries out x87 instructions; nil: what the engine does best.
+  public var fpu: FPUUnit?
 
   public init() {}
 
@@ -28,6 +30,7 @@ public struct ConformanceOptions: Sendable {
 final class FileRunner {
   private let options: ConformanceOptions
   private var runners: [String: SingleStepRunner] = [:]
+  private var x87: X87Runner?
 
   init(_ options: ConformanceOptions) { self.options = options }
 
@@ -51,9 +54,9 @@ final class FileRunner {
   private func runner(_ rules: SingleStepRules) throws -> SingleStepRunner {
     if let runner = runners[rules.rawValue] { return runner }
     let model = options.model ?? (rules == .i386 ? .i386 : .pentium2)
-    let runner = try SingleStepRunner(rules: rules, model: model)
+    let runner = try SingleStepRunner(
+      rules: rules, model: model, engine: options.engine, fpu: options.fpu)
     runner.seed = options.seed
-    try options.engine.equip(runner.cpu)
     runners[rules.rawValue] = runner
     return runner
   }
@@ -132,6 +135,10 @@ final class FileRunner {
     masks.apply(test.masks)
     let differences = runner.run(test, masks: masks)
     defer { runner.cleanUp(test) }
+    if let apart = runner.engineDifferences(test) {
+      report.fail(record(test, apart))
+      return
+    }
     if differences.isEmpty {
       report.passed += 1
       return
@@ -155,6 +162,7 @@ final class FileRunner {
     if !open.isEmpty && rules == .i286 && test.exception?.vector == 13 {
       runner.cleanUp(test)
       let again = runner.run(test, masks: masks, stackFaultAsGeneralProtection: true)
+      runner.bringTogether()
       names = ["#SS where the 286 raises #GP, else equal"]
       open = again.filter { difference in
         guard let rule = Rules286.excuse(difference, test, shape) else { return true }
@@ -167,11 +175,14 @@ final class FileRunner {
       for name in names { report.byRule[name, default: 0] += 1 }
       return
     }
-    report.fail(
-      FailureRecord(
-        index: Int(test.index), name: test.name,
-        bytes: test.bytes.map { hexByte($0) }.joined(separator: " "), hash: test.hash,
-        differences: open.map(\.description)))
+    report.fail(record(test, open.map(\.description)))
+  }
+
+  private func record(_ test: MOOTest, _ differences: [String]) -> FailureRecord {
+    FailureRecord(
+      index: Int(test.index), name: test.name,
+      bytes: test.bytes.map { hexByte($0) }.joined(separator: " "), hash: test.hash,
+      differences: differences)
   }
 
   // MARK: - Tests in our own schema
@@ -185,7 +196,8 @@ final class FileRunner {
         1
       return
     }
-    let runner = StateTestRunner(test, model: options.model, engine: options.engine)
+    let runner = StateTestRunner(
+      test, model: options.model, engine: options.engine, fpu: options.fpu)
     let differences = try runner.run()
     if differences.isEmpty {
       report.passed += 1
@@ -215,9 +227,19 @@ final class FileRunner {
         reason: "the name is not OPERATION.ROUNDING.PRECISION, say extF80_add.near_even.p80.txt")
     }
     let control = UInt16(0x3F | precision << 8 | rounding << 10)
+    let runner =
+      try x87
+      ?? X87Runner(
+        model: options.model ?? .pentium2, engine: options.engine, fpu: options.fpu)
+    x87 = runner
     let bytes = try readMaybeCompressed(file.path)
     var at = 0
     var ordinal = 0
+    var batch: [X87Vector] = []
+    func flush() {
+      run(batch, operation, control: control, runner, &report)
+      batch.removeAll(keepingCapacity: true)
+    }
     while at < bytes.count {
       let end = bytes[at...].firstIndex(of: 0x0A) ?? bytes.count
       defer { at = end + 1 }
@@ -227,33 +249,73 @@ final class FileRunner {
       ordinal += 1
       if !options.wants(ordinal - 1) { continue }
       guard fields.count == operation.operandCount + 2, let flags = UInt8(fields.last!, radix: 16),
-        let outcome = operation.evaluate(
-          Array(fields.prefix(operation.operandCount)), control: control)
+        let operands = operation.operandBytes(fields[..<operation.operandCount])
       else {
         throw VectorFileError(
           path: file.path, offset: at,
           reason: "no line of \(operation.rawValue): \(line.prefix(80))"
         )
       }
-      let expected = fields[operation.operandCount].uppercased()
-      if outcome.result == expected && outcome.flags == flags {
-        report.passed += 1
-        continue
-      }
-      var differences: [String] = []
-      if outcome.result != expected {
-        differences.append("result: \(outcome.result), expected \(expected)")
-      }
-      if outcome.flags != flags {
-        differences.append("flags: \(hexByte(outcome.flags)), expected \(hexByte(flags))")
-      }
-      report.fail(
-        FailureRecord(
-          index: ordinal, name: fields.prefix(operation.operandCount).joined(separator: " "),
-          bytes: "", hash: "", differences: differences))
+      batch.append(
+        X87Vector(
+          line: ordinal, text: fields.prefix(operation.operandCount).joined(separator: " "),
+          operands: operands, result: fields[operation.operandCount].uppercased(), flags: flags))
+      if batch.count == X87Runner.most { flush() }
     }
+    flush()
     if ordinal == 0 {
       throw VectorFileError(path: file.path, offset: 0, reason: "no vectors")
+    }
+  }
+
+  /// One line of a TestFloat file in full, or nil when there is no such line.
+  func explainTestFloat(_ file: VectorFile, line wanted: Int) throws -> String? {
+    let bytes = try readMaybeCompressed(file.path)
+    let lines = bytes.split(separator: 0x0A).filter { line in line.contains { $0 > 0x20 } }
+    guard lines.indices.contains(wanted - 1) else { return nil }
+    var report = FileReport(suite: file.suite, name: file.name)
+    var own = options
+    own.shard = (wanted, lines.count)
+    try FileRunner(own).runTestFloat(file, &report)
+    let text = String(decoding: lines[wanted - 1], as: UTF8.self)
+    let outcome = report.failures.first.map { ["differs:"] + $0.differences.map { "  " + $0 } }
+    return
+      (["\(file.suite) \(file.name):\(wanted)", "line     \(text)"]
+      + (outcome ?? ["passes"])).joined(separator: "\n")
+  }
+
+  /// A line of a TestFloat file.
+  private struct X87Vector {
+    var line: Int
+    var text: String
+    var operands: [UInt8]
+    var result: String
+    var flags: UInt8
+  }
+
+  private func run(
+    _ batch: [X87Vector], _ operation: TestFloatOperation, control: UInt16, _ runner: X87Runner,
+    _ report: inout FileReport
+  ) {
+    if batch.isEmpty { return }
+    let (outcomes, different) = runner.run(
+      operation, batch.map(\.operands), control: control)
+    for (n, vector) in batch.enumerated() {
+      var differences: [String] = []
+      if outcomes[n].result != vector.result {
+        differences.append("result: \(outcomes[n].result), expected \(vector.result)")
+      }
+      if outcomes[n].flags != vector.flags {
+        differences.append(
+          "flags: \(hexByte(outcomes[n].flags)), expected \(hexByte(vector.flags))")
+      }
+      if let apart = different[n] { differences += ["the engines differ:"] + apart }
+      if differences.isEmpty {
+        report.passed += 1
+      } else {
+        report.fail(
+          FailureRecord(index: vector.line, name: vector.text, differences: differences))
+      }
     }
   }
 }

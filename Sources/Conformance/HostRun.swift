@@ -20,6 +20,9 @@ import Host
   public final class HostRun {
     private let native: HostProcessor
     private let guest: HostGuest
+    /// In lockstep the one with translated code; `guest` interprets then.
+    private let twin: HostGuest?
+    private var guests: [HostGuest] { twin.map { [guest, $0] } ?? [guest] }
     private let seed: UInt64
     private let pattern: UnsafeMutableRawPointer
     private let entries: HostCase.Entries
@@ -43,9 +46,12 @@ import Host
     /// Cases by the vector they ended with.
     public private(set) var vectors: [UInt8: Int] = [:]
 
-    /// - Parameter filter: operations or opcodes, * and ?, separated by commas; empty: all.
+    /// - Parameters:
+    ///   - filter: operations or opcodes, * and ?, separated by commas; empty: all.
+    ///   - fpu: what carries out x87 instructions; nil: what the engine does best.
     public init(
-      seed: UInt64, model: CPUModel, filter: String = "", engine: Engine = .interpreter
+      seed: UInt64, model: CPUModel, filter: String = "", engine: Engine = .interpreter,
+      fpu: FPUUnit? = nil
     ) throws(HostError) {
       self.seed = seed
       self.model = model
@@ -53,7 +59,14 @@ import Host
       disassembler = Disassembler(model: model)
       native = try HostProcessor()
       guest = try HostGuest(model: model)
-      try engine.equip(guest.cpu)
+      try engine.parts[0].equip(guest.cpu, fpu: fpu)
+      var twin: HostGuest?
+      if engine == .lockstep {
+        let other = try HostGuest(model: model)
+        try Engine.translator.equip(other.cpu, fpu: fpu)
+        twin = other
+      }
+      self.twin = twin
       pattern = .allocate(byteCount: HostProcessor.size, alignment: 4096)
       blank = .allocate(byteCount: HostProcessor.size, alignment: 4096)
       memset(blank, 0, HostProcessor.size)
@@ -96,7 +109,8 @@ import Host
     /// Puts 64 KiB into both regions.
     private func cover(with bytes: UnsafeMutableRawPointer) {
       memcpy(native.memory, bytes, HostProcessor.size)
-      guest.setCode(0, Array(UnsafeRawBufferPointer(start: bytes, count: HostProcessor.size)))
+      let all = Array(UnsafeRawBufferPointer(start: bytes, count: HostProcessor.size))
+      for guest in guests { guest.setCode(0, all) }
     }
 
     /// Runs one case of the seed; nil when both agree.
@@ -166,11 +180,11 @@ import Host
         Int(test.mode == .flat ? test.state.eip &- HostProcessor.base : test.state.eip) & 0xFFFF
       for (at, bytes) in test.memory {
         (native.memory + at).copyMemory(from: bytes, byteCount: bytes.count)
-        guest.setCode(at, bytes)
+        for guest in guests { guest.setCode(at, bytes) }
       }
       let code = test.bytes + test.tail
       (native.memory + offset).copyMemory(from: code, byteCount: code.count)
-      guest.setCode(offset, code)
+      for guest in guests { guest.setCode(offset, code) }
       test.fpu.store(extended: native.before)
       let repeats =
         test.prefixes.contains(0xF2) || test.prefixes.contains(0xF3) ? HostRun.repeats : 0
@@ -193,6 +207,15 @@ import Host
         apus.eflags &= ~EFLAGS.rf
       }
       last = HostOutcome(test: test, state: host, fpu: hostFPU)
+      var apart: [String] = []
+      if let twin {
+        var fpu = test.fpu
+        _ = twin.run(test.mode, start, &fpu, repeats: isRepeat ? repeats : 0)
+        apart = EngineComparison.processor(guest.cpu, twin.cpu)
+        if memcmp(guest.region, twin.region, HostProcessor.size) != 0 {
+          apart.append("memory: the engines left it different")
+        }
+      }
       var differences: [String] = []
       if counting { vectors[host.vector, default: 0] += 1 }
       let skip = test.isUndefined && host.vector == 1
@@ -239,15 +262,18 @@ import Host
         let p = pattern + page
         if memcmp(b, p, 4096) != 0 { last.note(page, UnsafeRawPointer(b), UnsafeRawPointer(p)) }
         if memcmp(b, p, 4096) != 0 { memcpy(b, p, 4096) }
-        if memcmp(a, p, 4096) != 0 {
+        for guest in guests where memcmp(guest.region + page, p, 4096) != 0 {
           guest.setCode(page, Array(UnsafeRawBufferPointer(start: p, count: 4096)))
         }
       }
+      if !apart.isEmpty { return apart }
       if !differences.isEmpty,
         let rule = HostRules.explain(
           test, apus, host, apusFPU, hostFPU, differences)
       {
         if counting { byRule[rule, default: 0] += 1 }
+        last.rule = rule
+        last.excused = differences
         return []
       }
       return differences
@@ -340,27 +366,28 @@ import Host
 
     // MARK: - Tests
 
-    /// The case as a test of its own, with what the host made of it; shrunk where both differ.
-    public func test(number: UInt64) -> StateTest {
+    /// The case as a test of its own, with what the host made of it; shrunk where both differ, without what a rule explains.
+    /// - Throws: `HostError` for a case that is no test by itself.
+    public func test(number: UInt64) throws(HostError) -> StateTest {
       fill(number)
       let test = HostCase(seed: seed, number: number, entries: entries)
       let found = compare(test)
       if found.isEmpty {
         var empty = test
         empty.blank = true
-        _ = compare(empty)
+        if !compare(empty).isEmpty { _ = compare(test) }
       } else {
         _ = shrink(test, found)
       }
+      if let obstacle = last.obstacle { throw HostError(obstacle) }
+      let bytes = last.test.bytes + last.test.tail
+      let text = disassembler.text(
+        bytes + [UInt8](repeating: 0xF4, count: 15), big: last.test.mode != .small,
+        eip: last.test.state.eip)
       var result = last.test(
         region: isBlank ? nil : UnsafeRawBufferPointer(start: pattern, count: HostProcessor.size),
-        model: model)
+        model: model, note: text?.text ?? "")
       result.name = "host seed \(seed) case \(number)"
-      let bytes = last.test.bytes + last.test.tail
-      result.note =
-        disassembler.text(
-          bytes + [UInt8](repeating: 0xF4, count: 15), big: last.test.mode != .small,
-          eip: last.test.state.eip)?.text ?? ""
       return result
     }
 

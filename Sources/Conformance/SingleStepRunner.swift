@@ -69,7 +69,7 @@ public final class SingleStepRunner {
   public let rules: SingleStepRules
   private let addressMask: UInt32
   /// Nonzero: upper halves of registers that 16-bit tests do not mention hold values made from it, and must keep them.
-  public var seed: UInt64 = 0
+  public var seed: UInt64 = 0 { didSet { twin?.seed = seed } }
 
   static let wordNames = [
     "ax", "bx", "cx", "dx", "cs", "ss", "ds", "es", "sp", "bp", "si", "di", "ip", "flags",
@@ -87,14 +87,24 @@ public final class SingleStepRunner {
     -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, 1, 3, 0, 4, 5, 2, -1, -1, -1, -1,
   ]
 
-  /// - Throws: `HostError` when the host has no memory.
-  public init(rules: SingleStepRules, model: CPUModel) throws(HostError) {
+  /// In lockstep the one with the other engine, which runs each test too.
+  private(set) var twin: SingleStepRunner?
+  private var exit = RunExit.deadline
+
+  /// - Throws: `HostError` when the host has no memory, or forbids what the engine needs.
+  public init(
+    rules: SingleStepRules, model: CPUModel, engine: Engine = .interpreter, fpu: FPUUnit? = nil
+  ) throws(HostError) {
     self.rules = rules
     let size: UInt32 = rules == .i386 ? 16 << 20 : 2 << 20
     addressMask = rules == .i8086 ? 0xFFFFF : size - 1
     memory = try PhysicalMemory(ramSize: size)
     memory.setShadow(0xA0000...0xFFFFF, readRAM: true, writeRAM: true)
     cpu = try CPU(model: model, memory: memory, bus: SystemBus())
+    try engine.parts[0].equip(cpu, fpu: fpu)
+    if engine == .lockstep {
+      twin = try SingleStepRunner(rules: rules, model: model, engine: .translator, fpu: fpu)
+    }
   }
 
   func poke(_ address: UInt32, _ value: UInt8) {
@@ -116,15 +126,7 @@ public final class SingleStepRunner {
     if stackFaultAsGeneralProtection {
       for n in UInt32(0)..<4 { poke(0x30 + n, peek(0x34 + n)) }
     }
-    let limit: UInt64 = rules == .i8086 ? 1 : 200_000
-    let start = cpu.s.pointee.eip
-    var exit = RunExit.deadline
-    repeat {
-      cpu.setDeadline(cpu.instructionCount + limit)
-      exit = cpu.run()
-    } while rules == .i8086 && exit == .deadline
-      && (test.bytes.contains(0xF2) || test.bytes.contains(0xF3)) && cpu.s.pointee.eip == start
-      && cpu[Register.ecx] & 0xFFFF != 0
+    execute(test)
     var differences: [Difference] = []
     if rules != .i8086 && exit != .halted {
       differences.append(
@@ -142,6 +144,70 @@ public final class SingleStepRunner {
     return differences
   }
 
+  private func execute(_ test: MOOTest) {
+    let limit: UInt64 = rules == .i8086 ? 1 : 200_000
+    let start = cpu.s.pointee.eip
+    repeat {
+      cpu.setDeadline(cpu.instructionCount + limit)
+      exit = cpu.run()
+    } while rules == .i8086 && exit == .deadline
+      && (test.bytes.contains(0xF2) || test.bytes.contains(0xF3)) && cpu.s.pointee.eip == start
+      && cpu[Register.ecx] & 0xFFFF != 0
+  }
+
+  // MARK: - Lockstep
+
+  /// The highest address that real mode reaches, and then some.
+  private static let reach = 0x11_0000
+
+  /// Right after `run`: runs the test in the other engine too.
+  /// - Returns: in what the engines differ, and from where on; nil when they agree, or there is only one.
+  func engineDifferences(_ test: MOOTest) -> [String]? {
+    guard let twin else { return nil }
+    twin.setUp(test)
+    twin.execute(test)
+    defer { twin.cleanUp(test) }
+    let found = differences(from: twin)
+    if found.isEmpty { return nil }
+    // The first count of instructions after which they differ; where a run is cut short the rest of a block is interpreted.
+    let end = max(cpu.instructionCount, twin.cpu.instructionCount)
+    var place = "after \(end) instructions"
+    for count in UInt64(1)..<min(end, 200) {
+      for one in [self, twin] {
+        one.cleanUp(test)
+        one.setUp(test)
+        one.cpu.setDeadline(count)
+        one.exit = one.cpu.run()
+      }
+      if !differences(from: twin).isEmpty {
+        place = count == 1 ? "after the first instruction" : "after \(count) instructions"
+        break
+      }
+    }
+    for one in [self, twin] { one.clearAll() }
+    bringTogether()
+    return ["the engines differ \(place):"] + found
+  }
+
+  /// After a run of one engine alone: the processors are equal again, the list of their last branches included.
+  func bringTogether() {
+    if let twin { EngineComparison.makeEqual(cpu, twin.cpu) }
+  }
+
+  private func differences(from twin: SingleStepRunner) -> [String] {
+    var list = EngineComparison.processor(cpu, twin.cpu)
+    if exit != twin.exit { list.insert("ends: \(exit), translated \(twin.exit)", at: 0) }
+    return list
+      + EngineComparison.memory(memory, twin.memory, 0..<SingleStepRunner.reach)
+  }
+
+  private func clearAll() {
+    let zeros = [UInt8](repeating: 0, count: SingleStepRunner.reach)
+    zeros.withUnsafeBytes { memory.copyIn(0, from: $0) }
+  }
+
+  // MARK: - Between tests
+
   /// Makes memory zero again; after `run` and whatever is looked at between.
   public func cleanUp(_ test: MOOTest) {
     for (address, _) in test.initial.memory { poke(address, 0) }
@@ -149,6 +215,7 @@ public final class SingleStepRunner {
   }
 
   private func setUp(_ test: MOOTest) {
+    cpu.s.pointee.retired = 0
     cpu.reset()
     cpu.a20 = rules != .i8086
     if test.is32Bit {

@@ -183,12 +183,25 @@ public struct StateTestRunner {
   let test: StateTest
   let model: CPUModel
   let engine: Engine
+  let fpu: FPUUnit?
 
-  /// - Parameter model: when the test names none.
-  public init(_ test: StateTest, model: CPUModel?, engine: Engine = .interpreter) {
+  /// - Parameters:
+  ///   - model: when the test names none.
+  ///   - fpu: what carries out x87 instructions; nil: what the engine does best.
+  public init(
+    _ test: StateTest, model: CPUModel?, engine: Engine = .interpreter, fpu: FPUUnit? = nil
+  ) {
     self.test = test
     self.model = test.cpu ?? model ?? .pentium4
     self.engine = engine
+    self.fpu = fpu
+  }
+
+  /// A run that has ended.
+  private struct Finished {
+    var cpu: CPU
+    var memory: PhysicalMemory
+    var outcome: StateOutcome
   }
 
   private func error(_ reason: String) -> VectorFileError {
@@ -207,19 +220,37 @@ public struct StateTestRunner {
       content = try readMaybeCompressed(path)
     }
     if content.isEmpty { throw error("the test has neither \"image\" nor \"code\"") }
+    let runs = try engine.parts.map { try run(mode, content, $0) }
+    var differences = test.differences(runs[0].outcome)
+    if runs.count > 1 {
+      let apart =
+        EngineComparison.processor(runs[0].cpu, runs[1].cpu)
+        + EngineComparison.memory(runs[0].memory, runs[1].memory, 0..<Int.max)
+      if !apart.isEmpty { differences += ["the engines differ:"] + apart }
+    }
+    return differences
+  }
+
+  private func run(_ mode: StateTest.Mode, _ content: [UInt8], _ engine: Engine) throws -> Finished
+  {
     switch mode {
-    case .user16: return try runUser(.small, content)
-    case .user32: return try runUser(.based, content)
-    case .flat: return try runUser(.flat, content)
-    default: return try runPlain(mode, content)
+    case .user16: return try runUser(.small, content, engine)
+    case .user32: return try runUser(.based, content, engine)
+    case .flat: return try runUser(.flat, content, engine)
+    default: return try runPlain(mode, content, engine)
     }
   }
 
   // MARK: - Level 3
 
-  private func runUser(_ mode: HostProcessor.Mode, _ content: [UInt8]) throws -> [String] {
+  private func runUser(_ mode: HostProcessor.Mode, _ content: [UInt8], _ engine: Engine) throws
+    -> Finished
+  {
     let guest = try HostGuest(model: model)
-    try engine.equip(guest.cpu)
+    try engine.equip(guest.cpu, fpu: fpu)
+    func finished(_ outcome: StateOutcome) -> Finished {
+      Finished(cpu: guest.cpu, memory: guest.memory, outcome: outcome)
+    }
     let base = HostProcessor.base
     let address = test.address ?? base + UInt32(HostProcessor.codeOffset)
     for (at, bytes) in test.initial.memory + [(address, content)] {
@@ -242,13 +273,16 @@ public struct StateTestRunner {
     var fpu = FPUState(test.initial)
     let after = guest.run(mode, state, &fpu, repeats: 0, limit: test.limit)
     if after.vector == 255 {
-      return ["no end within \(test.limit) instructions"]
+      return finished(
+        StateOutcome(
+          register: { _ in nil }, memory: { _, _ in [] },
+          problem: "no end within \(test.limit) instructions"))
     }
     // HLT is privileged: its #GP(0) is the end.
     let linear = mode == .flat || after.cs == 0x23 ? after.eip : base &+ after.eip
     let atHLT = after.vector == 13 && after.errorCode == 0 && guest.peek(linear, 1) == [0xF4]
     let hasCode = [8, 10, 11, 12, 13, 14, 17].contains(after.vector)
-    return test.differences(
+    return finished(
       StateOutcome(
         register: { name in
           if let n = general.firstIndex(of: name) { return UInt128(after.registers[n]) }
@@ -274,11 +308,13 @@ public struct StateTestRunner {
 
   // MARK: - Level 0
 
-  private func runPlain(_ mode: StateTest.Mode, _ content: [UInt8]) throws -> [String] {
+  private func runPlain(_ mode: StateTest.Mode, _ content: [UInt8], _ engine: Engine) throws
+    -> Finished
+  {
     let memory = try PhysicalMemory(ramSize: StateTestRunner.ram)
     memory.setShadow(0xA0000...0xFFFFF, readRAM: true, writeRAM: true)
     let cpu = try CPU(model: model, memory: memory, bus: SystemBus())
-    try engine.equip(cpu)
+    try engine.equip(cpu, fpu: fpu)
     let system = StateTestRunner.system
     func put(_ at: UInt32, _ bytes: [UInt8]) {
       bytes.withUnsafeBytes { memory.copyIn(at, from: $0) }
@@ -356,7 +392,8 @@ public struct StateTestRunner {
     let code = cpu[segment: SegmentRegister.cs]
     cpu[segment: SegmentRegister.cs] = code
     cpu.setDeadline(cpu.instructionCount &+ test.limit)
-    return test.differences(outcome(cpu, memory, cpu.run(), handlers: handlers))
+    return Finished(
+      cpu: cpu, memory: memory, outcome: outcome(cpu, memory, cpu.run(), handlers: handlers))
   }
 
   private func setSegment(

@@ -6,20 +6,27 @@ import CPU
 
 /// Tells what a test holds and how it goes.
 public enum TestExplanation {
-  /// The texts of all tests of an index in the files.
+  /// The texts of all tests of an index in the files; of TestFloat's the index is the line. Empty when there is none.
   public static func texts(_ files: [VectorFile], index: Int, options: ConformanceOptions) throws
     -> [String]
   {
     var texts: [String] = []
     for file in files {
-      if file.format == .testFloat { continue }
+      // A test in JSON tells everything itself.
+      if file.format == .state { continue }
+      if file.format == .testFloat {
+        if let text = try FileRunner(options).explainTestFloat(file, line: index) {
+          texts.append(text)
+        }
+        continue
+      }
       let bytes = try readMaybeCompressed(file.path)
       let content =
         file.format == .moo
         ? try MOOFile(bytes: bytes, path: file.path) : try MOOFile(json: bytes, path: file.path)
       for test in content.tests where Int(test.index) == index {
-        var one = ConformanceOptions()
-        one.model = options.model
+        var one = options
+        one.shard = (1, 1)
         let runner = FileRunner(one)
         var copy = content
         copy.tests = [test]
@@ -27,7 +34,7 @@ public enum TestExplanation {
         texts.append(text(test, file, report))
       }
     }
-    return texts.isEmpty ? ["no test \(index) there"] : texts
+    return texts
   }
 
   private static func text(_ test: MOOTest, _ file: VectorFile, _ report: FileReport) -> String {

@@ -256,6 +256,15 @@ public final class Machine {
       ports.register(exit, ports: port...end, maxWidth: 4)
       devices.append(exit)
     }
+    if configuration.testDevice {
+      let device = TestDevice()
+      ports.register(device, ports: TestDevice.ports, maxWidth: 4)
+      memory.mapMMIO(
+        MMIORegion(
+          start: TestDevice.memoryStart, length: UInt32(TestDevice.memorySize),
+          context: device.mmioContext, read: TestDevice.mmioRead, write: TestDevice.mmioWrite))
+      devices.append(device)
+    }
     self.devices = devices
     floppyDisks = configuration.floppies.map { $0.map { MachineDisk($0.device, name: $0.name) } }
     hardDisks = configuration.disks.map { $0.map { MachineDisk($0.device, name: $0.name) } }

@@ -80,6 +80,8 @@ public struct MachineConfiguration {
   public var initialTime: Int64 = 946_684_800
   /// The port by which the guest ends the run with a code of its own, or nil.
   public var exitPort: UInt16?
+  /// Whether there is the device that kvm-unit-tests expect.
+  public var testDevice = false
   /// A kernel to be started in place of a boot sector.
   public var kernel: KernelConfiguration?
   /// A triple fault resets the machine, as PCs do, instead of ending the run with a report.

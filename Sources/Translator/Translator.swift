@@ -131,13 +131,13 @@ public final class Translator: BlockTranslator {
 
   init(_ cpu: CPU, _ options: TranslatorOptions = .all) throws(HostError) {
     self.cpu = cpu
-    self.options = options
+    self.options = cpu.softwareFPU ? options.subtracting(.x87) : options
     memory = try CodeMemory(count: Translator.bufferSize)
     faults = try CodeFaults(memory)
     places = try CodePlaces()
     a = Assembler(buffer: memory.writable, capacity: Translator.bufferSize)
     flagInfo = FlagInformation()
-    compiler = BlockCompiler(cpu: cpu, assembler: a, flagInfo: flagInfo, options: options)
+    compiler = BlockCompiler(cpu: cpu, assembler: a, flagInfo: flagInfo, options: self.options)
     compiler.translator = self
     emitThunks()
     cpu.s.pointee.places = places.base

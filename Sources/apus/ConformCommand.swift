@@ -54,6 +54,9 @@ enum ConformProgram {
 
   /// Writes the machine-readable forms.
   static func write(_ report: ConformanceReport, json: String?, junit: String?) throws {
+    if json == "-" && junit == "-" {
+      throw Failure.usage("--json - and --junit -: only one of them can be on standard output")
+    }
     for (path, bytes) in [(json, report.json()), (junit, Array(report.junit().utf8))] {
       guard let path else { continue }
       if path == "-" {
@@ -77,8 +80,9 @@ enum ConformProgram {
     return engine
   }
 
-  /// The x87 of a name.
-  static func fpu(_ name: String, _ engine: Engine) throws -> FPUUnit {
+  /// The x87 of a name; nil for none.
+  static func fpu(_ name: String?, _ engine: Engine) throws -> FPUUnit? {
+    guard let name else { return nil }
     guard let unit = FPUUnit(rawValue: name) else {
       throw Failure.usage("--fpu \(name): software or host")
     }
@@ -86,6 +90,15 @@ enum ConformProgram {
       throw Failure.usage("--fpu \(name): \(reason)")
     }
     return unit
+  }
+
+  /// The end of a range of cases.
+  static func end(first: UInt64, cases: UInt64, only: UInt64?) throws -> UInt64 {
+    let (end, overflow) =
+      only.map { $0.addingReportingOverflow(1) } ?? first.addingReportingOverflow(cases)
+    if overflow { throw Failure.usage("numbers of cases end at \(UInt64.max - 1)") }
+    if only == nil && cases == 0 { throw Failure.usage("--cases 0: nothing to run") }
+    return end
   }
 
   /// Ends by the report.
@@ -124,11 +137,16 @@ struct ConformSuites: ParsableCommand {
       "386, 486, pentium, pentium-mmx, pentium2, pentium3 or pentium4. (default: 386 for the 80386's tests, else pentium2)",
       valueName: "model"))
   var cpu: String?
-  @Option(help: ArgumentHelp("interpreter, translator or lockstep.", valueName: "engine"))
+  @Option(
+    help: ArgumentHelp(
+      "interpreter, translator, or lockstep: each test in both, which must agree in everything.",
+      valueName: "engine"))
   var engine = "interpreter"
   @Option(
-    help: ArgumentHelp("What carries out x87 instructions: software or host.", valueName: "unit"))
-  var fpu = "software"
+    help: ArgumentHelp(
+      "What carries out x87 instructions: software, or host, which only translated code does. (default: what the engine does best)",
+      valueName: "unit"))
+  var fpu: String?
   @Option(
     help: ArgumentHelp(
       "Only opcodes, or suite/opcode, that match; * and ?, several separated by commas.",
@@ -175,7 +193,7 @@ struct ConformSuites: ParsableCommand {
     if suites.isEmpty { throw Failure.usage("which suite? (apus conform --help tells more)") }
     var options = ConformanceOptions()
     options.engine = try ConformProgram.engine(engine)
-    _ = try ConformProgram.fpu(fpu, options.engine)
+    options.fpu = try ConformProgram.fpu(fpu, options.engine)
     if let cpu {
       guard let model = CPUModel.named(cpu) else {
         let names = CPUModel.all.map(\.name).joined(separator: ", ")
@@ -206,9 +224,15 @@ struct ConformSuites: ParsableCommand {
         pattern.isEmpty ? "no vector files there" : "no vector files match '\(pattern)'")
     }
     if let index {
-      for text in try TestExplanation.texts(selection.files, index: index, options: options) {
-        ConformProgram.print(text)
+      let texts: [String]
+      do {
+        texts = try TestExplanation.texts(selection.files, index: index, options: options)
+      } catch let error as VectorFileError {
+        ApusProgram.say(["apus conform: \(error)"])
+        throw ExitCode(ConformExit.damaged)
       }
+      if texts.isEmpty { throw Failure.usage("no test \(index) in '\(pattern)'") }
+      for text in texts { ConformProgram.print(text) }
       return
     }
     let isTerminal = HostTerminal.isTerminal(2)

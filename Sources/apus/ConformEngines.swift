@@ -57,15 +57,17 @@ struct ConformEngines: ParsableCommand {
       options.remove(option)
     }
     #if os(Linux) && arch(x86_64) && canImport(Glibc)
+      let end = try ConformProgram.end(first: first, cases: cases, only: only)
       let run: EngineRun
       do { run = try EngineRun(seed: seed, model: model, filter: filter, options: options) } catch {
-        throw Failure.host(error.reason)
+        // A filter without a match is the user's business, the rest the host's.
+        throw error.reason.hasPrefix("no instruction")
+          ? Failure.usage("--filter: \(error.reason)") : Failure.host(error.reason)
       }
       let start = HostClock.nanoseconds()
       let isTerminal = HostTerminal.isTerminal(2)
       var failed = 0
       var number = only ?? first
-      let end = only.map { $0 &+ 1 } ?? (first &+ cases)
       while number < end, failed < show {
         if let failure = run.run(number: number) {
           failed += 1

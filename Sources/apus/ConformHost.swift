@@ -35,11 +35,16 @@ struct ConformHost: ParsableCommand {
     help: ArgumentHelp(
       "386, 486, pentium, pentium-mmx, pentium2, pentium3 or pentium4.", valueName: "model"))
   var cpu = "pentium4"
-  @Option(help: ArgumentHelp("interpreter, translator or lockstep.", valueName: "engine"))
+  @Option(
+    help: ArgumentHelp(
+      "interpreter, translator, or lockstep: each case in both, which must agree in everything.",
+      valueName: "engine"))
   var engine = "interpreter"
   @Option(
-    help: ArgumentHelp("What carries out x87 instructions: software or host.", valueName: "unit"))
-  var fpu = "software"
+    help: ArgumentHelp(
+      "What carries out x87 instructions: software, or host, which only translated code does. (default: what the engine does best)",
+      valueName: "unit"))
+  var fpu: String?
   @Option(
     help: ArgumentHelp(
       "Write the first case that differs (with --only: that case) as a test in JSON; further ones to FILE-2 and so on.",
@@ -58,12 +63,18 @@ struct ConformHost: ParsableCommand {
       throw Failure.usage("--cpu \(cpu): the models are \(names)")
     }
     let engine = try ConformProgram.engine(engine)
-    _ = try ConformProgram.fpu(fpu, engine)
+    let fpu = try ConformProgram.fpu(fpu, engine)
     let part = try ConformSuites.shard(shard) ?? (1, 1)
     #if os(Linux) && arch(x86_64) && canImport(Glibc)
+      let end = try ConformProgram.end(first: first, cases: cases, only: only)
       let run: HostRun
-      do { run = try HostRun(seed: seed, model: model, filter: filter, engine: engine) } catch {
-        throw Failure.host(error.reason)
+      do {
+        run = try HostRun(
+          seed: seed, model: model, filter: filter, engine: engine, fpu: fpu)
+      } catch {
+        // A filter without a match is the user's business, the rest the host's.
+        throw error.reason.hasPrefix("no instruction")
+          ? Failure.usage("--filter: \(error.reason)") : Failure.host(error.reason)
       }
       var failed = 0
       var byOperation: [String: Int] = [:]
@@ -71,7 +82,6 @@ struct ConformHost: ParsableCommand {
       let isTerminal = HostTerminal.isTerminal(2)
       let start = HostClock.nanoseconds()
       var number = only ?? (first &+ UInt64(part.0 - 1))
-      let end = only.map { $0 &+ 1 } ?? (first &+ cases)
       while number < end {
         if let failure = run.run(number: number) {
           failed += 1
@@ -127,8 +137,12 @@ struct ConformHost: ParsableCommand {
         let stem = path.hasSuffix(".json") ? String(path.dropLast(5)) : path
         name = "\(stem)-\(n)" + (path.hasSuffix(".json") ? ".json" : "")
       }
-      do { try HostFiles.writeAtomically(name, Array(run.test(number: number).json().utf8)) } catch
-      {
+      let test: StateTest
+      do { test = try run.test(number: number) } catch {
+        ConformProgram.print("  no test of case \(number): \(error.reason)")
+        return
+      }
+      do { try HostFiles.writeAtomically(name, Array(test.json().utf8)) } catch {
         throw Failure.host("\(name): \(error)")
       }
       ConformProgram.print("  written to \(name): apus conform \(name)")

@@ -15,7 +15,8 @@ struct ConformPrograms: ParsableCommand {
     commandName: "program",
     abstract: "Runs ROM images and multiboot kernels that test the processor themselves.",
     discussion: """
-      A multiboot or Linux kernel passes when it writes the expected value to the exit port (0 unless --expect-exit says otherwise). \
+      A multiboot or Linux kernel passes when it writes the expected value to the exit port (0 unless --expect-exit says otherwise; 38, \
+      exit status 77, counts as excluded). It finds the ports and the memory of QEMU's pc-testdev. \
       Any other file is a ROM of up to 128 KB that ends at the top of the first megabyte and, by an alias, at the top of 4 GB, where \
       the processor starts; it passes when its POST codes and output are as expected and it ends in HLT with interrupts disabled.
 
@@ -32,13 +33,18 @@ struct ConformPrograms: ParsableCommand {
     help: ArgumentHelp(
       "386, 486, pentium, pentium-mmx, pentium2, pentium3 or pentium4.", valueName: "model"))
   var cpu = "pentium2"
-  @Option(help: ArgumentHelp("interpreter, translator or lockstep.", valueName: "engine"))
+  @Option(
+    help: ArgumentHelp(
+      "interpreter, translator, or lockstep: two machines side by side, which must agree in everything.",
+      valueName: "engine"))
   var engine = "interpreter"
   @Option(
-    help: ArgumentHelp("What carries out x87 instructions: software or host.", valueName: "unit"))
-  var fpu = "software"
+    help: ArgumentHelp(
+      "What carries out x87 instructions: software, or host, which only translated code does. (default: what the engine does best)",
+      valueName: "unit"))
+  var fpu: String?
   @Option(help: ArgumentHelp("Megabytes of memory.", valueName: "MB"))
-  var memory = 64
+  var memory = 128
   @Option(
     help: ArgumentHelp("Where a ROM is to lie, E0000 to FFFFF, hexadecimal.", valueName: "address"))
   var address: String?
@@ -63,6 +69,10 @@ struct ConformPrograms: ParsableCommand {
       "Registers and memory at the HLT that ends the program, as JSON (see README).",
       valueName: "file"))
   var expectState: String?
+  @Flag(
+    name: .customLong("reset-on-triple-fault"),
+    help: "A triple fault resets the machine, as PCs do, instead of ending the run.")
+  var resetOnTripleFault = false
   @Option(help: ArgumentHelp("The value at the exit port.", valueName: "n"))
   var expectExit: Int?
   @Option(
@@ -77,6 +87,10 @@ struct ConformPrograms: ParsableCommand {
   @Option(help: ArgumentHelp("Write the report as JUnit XML.", valueName: "file"))
   var junit: String?
 
+  /// A kernel's exit status 77 (38 at the port) says so by a common convention.
+  private static let nothingToTest =
+    "exit status 77: the program found nothing that it could test on this model"
+
   /// What a program left behind.
   private final class Trace {
     var post: [UInt8] = []
@@ -90,14 +104,19 @@ struct ConformPrograms: ParsableCommand {
       throw Failure.usage("--cpu \(cpu): the models are \(names)")
     }
     let engine = try ConformProgram.engine(engine)
-    _ = try ConformProgram.fpu(fpu, engine)
+    let unit = try ConformProgram.fpu(fpu, engine)
+    if let expectExit, !(0...127).contains(expectExit) {
+      throw Failure.usage("--expect-exit \(expectExit): values at the exit port are 0 to 127")
+    }
     var report = ConformanceReport(model: model.name)
     let start = HostClock.nanoseconds()
     for path in files {
       var file = FileReport(suite: "program", name: path)
       do {
-        let problems = try runOne(path, model, engine)
-        if problems.isEmpty {
+        let problems = try runOne(path, model, engine, unit)
+        if problems == [Self.nothingToTest] {
+          file.excluded = [Self.nothingToTest: 1]
+        } else if problems.isEmpty {
           file.passed = 1
         } else {
           file.failed = 1
@@ -148,7 +167,9 @@ struct ConformPrograms: ParsableCommand {
   private func hexText(_ value: Int) -> String { String(value, radix: 16, uppercase: true) }
 
   /// What is not as expected.
-  private func runOne(_ path: String, _ model: CPUModel, _ engine: Engine) throws -> [String] {
+  private func runOne(
+    _ path: String, _ model: CPUModel, _ engine: Engine, _ unit: FPUUnit?
+  ) throws -> [String] {
     let file: LoadFile
     do { file = LoadFile(path: path, bytes: try HostFiles.read(path, limit: 256 << 20)) } catch {
       throw VectorFileError(path: path, offset: 0, reason: error.reason)
@@ -157,25 +178,43 @@ struct ConformPrograms: ParsableCommand {
     if let expectState {
       let test = try StateTest(bytes: try readMaybeCompressed(expectState), path: expectState)
       if test.mode != nil {
-        return try StateTestRunner(test, model: model, engine: engine).run(image: file.bytes)
+        return try StateTestRunner(test, model: model, engine: engine, fpu: unit)
+          .run(image: file.bytes)
       }
       state = test
     }
     var configuration = MachineConfiguration()
     configuration.cpu = state?.cpu ?? model
-    configuration.fpu = .software
+    configuration.fpu = unit
     configuration.engine = engine
     configuration.memoryMegabytes = memory
+    configuration.resetsOnTripleFault = resetOnTripleFault
     configuration.exitPort = try port(exitPort, "--exit-port")
     let isKernel = KernelConfiguration.isMultiboot(file) != nil || file.bytes.count > 0x20000
     if isKernel {
+      configuration.testDevice = true
       configuration.kernel = KernelConfiguration(kernel: file, commandLine: append ?? "")
     } else {
       configuration.bios = try biosImage(file)
     }
     let machine: Machine
-    do { machine = try Machine(configuration) } catch let error as ConfigurationError {
+    var lockstep: Lockstep?
+    do {
+      if engine == .lockstep { lockstep = try Lockstep(configuration) }
+      machine = try lockstep?.machine ?? Machine(configuration)
+    } catch let error as ConfigurationError {
       throw Failure.usage(error.reason)
+    }
+    // The second machine has the same ports, and is not heard.
+    func register(
+      _ name: String, _ option: String, _ port: UInt16, _ sink: @escaping (UInt8) -> Void
+    ) throws {
+      if let taken = machine.ports.device(at: port), !(taken is DebugConsole) {
+        throw Failure.usage(
+          "\(option): port \(hexText(Int(port)))h belongs to '\(taken.stateName)'")
+      }
+      machine.ports.register(DebugConsole(name: name, sink: sink), ports: port...port)
+      lockstep?.translated.ports.register(DebugConsole(name: name) { _ in }, ports: port...port)
     }
     machine.pacer.speed = .max
     let trace = Trace()
@@ -184,28 +223,40 @@ struct ConformPrograms: ParsableCommand {
     if postPort == 0x80 {
       machine.postCodes.sink = { if trace.post.count < Trace.most { trace.post.append($0) } }
     } else {
-      let device = DebugConsole(name: "conform-post") {
+      try register("conform-post", "--post-port", postPort) {
         if trace.post.count < Trace.most { trace.post.append($0) }
       }
-      machine.ports.register(device, ports: postPort...postPort)
     }
     if let textPort {
       let number = try port(textPort, "--text-port")
       if number == 0xE9 {
         machine.debugOutput = take
       } else {
-        machine.ports.register(
-          DebugConsole(name: "conform-text", sink: take), ports: number...number)
+        try register("conform-text", "--text-port", number, take)
       }
     } else {
       machine.debugOutput = take
       machine.serialOutput = { index, byte in if index == 0 { take(byte) } }
     }
-    let stop = machine.run(untilInstruction: maxInstructions)
+    var apart: [String] = []
+    var stop = StopReason.instructionLimit
+    if let lockstep {
+      switch lockstep.run(untilInstruction: maxInstructions) {
+      case .stopped(let reason): stop = reason
+      case .differs(let difference):
+        apart = difference.text.split(separator: "\n").map(String.init)
+      }
+    } else {
+      stop = machine.run(untilInstruction: maxInstructions)
+    }
     if let output {
       do { try HostFiles.writeAtomically(output, trace.text) } catch {
         throw Failure.host("\(output): \(error)")
       }
+    }
+    if !apart.isEmpty { return apart }
+    if isKernel && expectExit == nil && state == nil && stop == .guestExit(77) {
+      return [Self.nothingToTest]
     }
     var problems = try judge(stop, isKernel: isKernel, hasState: state != nil, trace)
     if let state {

@@ -166,6 +166,10 @@ struct ApusOptions: ParsableCommand {
       "A port (hexadecimal, say f4) by which the guest ends the run with its own exit code.",
       valueName: "port"))
   var exitPort: String?
+  @Flag(
+    name: .customLong("reset-on-triple-fault"),
+    help: "A triple fault resets the machine, as PCs do, instead of ending the run with a report.")
+  var resetOnTripleFault = false
 
   // MARK: Time
 

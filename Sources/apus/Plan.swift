@@ -123,6 +123,7 @@ struct Plan {
       let file = try Plan.read(String(text[..<at]), limit: 16 << 20)
       configuration.roms.append(MachineROM(file: file, address: address))
     }
+    configuration.resetsOnTripleFault = options.resetOnTripleFault
     if let text = options.exitPort {
       guard let port = Plan.hexadecimal(Substring(text), UInt16.self) else {
         throw Failure.usage("--exit-port \(text): a port is 0 to ffff, in hexadecimal")

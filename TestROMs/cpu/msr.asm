@@ -90,6 +90,30 @@ test:
   jb .tscNear
   WRONG
 .tscNear:
+  ; the page attribute table
+  test dword [features], 1 << 16
+  jz near .noPAT
+  mov ecx, 0x277
+  rdmsr
+  EQ eax, 0x00070406
+  EQ edx, 0x00070406
+  mov eax, 0x07060504
+  mov edx, 0x01000706
+  WORKS wrmsr
+  mov edx, 0x02000706                 ; 2 and 3 are no types
+  SEGMENT_FAULT 13, 0, wrmsr
+  mov edx, 0x08000706
+  SEGMENT_FAULT 13, 0, wrmsr
+  cmp byte [onQEMU], 0
+  jne .noPATCheck
+  rdmsr
+  EQ eax, 0x07060504
+  EQ edx, 0x01000706
+.noPATCheck:
+  mov eax, 0x00070406
+  mov edx, eax
+  wrmsr
+.noPAT:
   ; unknown ones; nothing changes
   mov eax, 0x11111111
   mov edx, 0x22222222

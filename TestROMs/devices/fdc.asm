@@ -163,6 +163,44 @@ test:
   SKIP_RESULT 6
   SECTOR_AT 0, LBA(10, 0, 18), "multi-track: head 0"
   SECTOR_AT 512, LBA(10, 1, 1), "multi-track: head 1"
+  ; autoinitialisation: address and count begin anew at terminal count, and the channel stays unmasked
+  SETUP_DMA FROM_DISK | 0x10, 512
+%assign n 5
+%rep 3
+  mov byte [seen], 0
+  SEND 0xE6, 0x00, 10, 0, n, 2, 18, 0x1B, 0xFF
+  DONE "autoinitialisation"
+  call receive
+  BITS_ARE 0xC0, 0x00, "autoinitialisation: ST0"
+  SKIP_RESULT 6
+  SECTOR_AT 0, LBA(10, 0, n), "autoinitialisation: the same place each time"
+  in al, 0x08
+  BITS_ARE 0x04, 0x04, "autoinitialisation: terminal count"
+  UNLESS QEMU | BOCHS               ; show other numbers
+  OUTB 0x0C, 0
+  in al, 0x05
+  mov ah, al
+  in al, 0x05
+  xchg al, ah
+  IS16 511, "autoinitialisation: the count again"
+  in al, 0x04
+  mov ah, al
+  in al, 0x04
+  xchg al, ah
+  cmp ax, [dmaOffset]
+  HOLDS e, "autoinitialisation: the address again"
+  ENDUNLESS
+%assign n n + 3
+%endrep
+  ; without it the channel is masked at terminal count: nothing more is moved
+  SETUP_DMA FROM_DISK, 512
+  SEND 0xE6, 0x00, 10, 0, 5, 2, 18, 0x1B, 0xFF
+  DONE "one sector"
+  SKIP_RESULT 7
+  UNLESS QEMU | BOCHS               ; the masks cannot be read there
+  in al, 0x0F
+  BITS_ARE 0x04, 0x04, "terminal count masks the channel"
+  ENDUNLESS
   ; a verify transfer moves nothing
   mov byte [fs:0], 0x77
   SETUP_DMA VERIFY, 512

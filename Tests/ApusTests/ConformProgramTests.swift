@@ -75,6 +75,85 @@ private func kernel(_ code: [UInt8]) -> [UInt8] {
     #expect(text.output.contains("damaged.json: at offset 12"))
   }
 
+  @Test(arguments: ["interpreter", "translator", "lockstep"])
+  func romsRunInEveryEngine(engine: String) throws {
+    let scratch = try Scratch()
+    let image = try scratch.file("rom.bin", rom(romCode))
+    let arguments = ["program", image, "--engine", engine]
+    #expect(try conform(arguments + ["--expect-post", "11,aa"]).code == 0)
+    #expect(try conform(arguments + ["--post-port", "e9", "--expect-post", "48,69"]).code == 0)
+    #expect(try conform(arguments + ["--expect-post", "aa,12"]).code == 1)
+  }
+
+  @Test func whatCannotBeMeantIsToldAtOnce() throws {
+    let scratch = try Scratch()
+    let image = try scratch.file("rom.bin", rom(romCode))
+    let vectors = try scratch.file(
+      "extF80_add.near_even.p80.txt",
+      Array("3FFF8000000000000000 3FFF8000000000000000 40008000000000000000 00\n".utf8))
+    for (arguments, words) in [
+      (["program", image, "--expect-exit", "200"], "0 to 127"),
+      (
+        ["program", image, "--post-port", "20", "--expect-post", "aa"], "port 20h belongs to 'pic'"
+      ),
+      (["host", "--cases", "0"], "nothing to run"),
+      (["engines", "--filter", "nosuch"], "no instruction matches 'nosuch'"),
+      (["engines", "--first", "18446744073709551615", "--cases", "9"], "numbers of cases end"),
+      ([vectors, "--explain", "extF80_add*:2"], "no test 2"),
+      ([vectors, "--json", "-", "--junit", "-"], "only one of them"),
+    ] as [([String], String)] {
+      let run = try conform(arguments)
+      if run.code == 74 { continue }
+      #expect(run.code == 64, "\(arguments)")
+      #expect(run.error.contains(words), "\(arguments): \(run.error)")
+    }
+    #expect(try conform([vectors, "--explain", "extF80_add*:1"]).output.contains("passes"))
+  }
+
+  @Test func theX87IsChosenWhereThereIsAChoice() throws {
+    let scratch = try Scratch()
+    let image = try scratch.file("rom.bin", rom(romCode))
+    let refused = try conform(["program", image, "--expect-post", "aa", "--fpu", "host"])
+    #expect(refused.code == 64)
+    #expect(refused.error.contains("the interpreter's x87 is portable software"))
+  }
+
+  @Test func kernelsFindTheTestDevice() throws {
+    let scratch = try Scratch()
+    // mov eax,11223344h / out E0h,eax / in al,E1h / mov [FF000005h],al / mov al,[FF000005h] / sub al,33h / out F4h,al / jmp $
+    let code: [UInt8] = [
+      0xB8, 0x44, 0x33, 0x22, 0x11, 0xE7, 0xE0, 0xE4, 0xE1, 0xA2, 5, 0, 0, 0xFF, 0xB0, 0, 0xA0, 5,
+      0, 0, 0xFF, 0x2C, 0x33, 0xE6, 0xF4, 0xEB, 0xFE,
+    ]
+    let file = try scratch.file("kernel.bin", kernel(code))
+    #expect(try conform(["program", file]).code == 0)
+  }
+
+  @Test func kernelsMayFindNothingToTest() throws {
+    let scratch = try Scratch()
+    // mov al,38 / out F4h,al / jmp $
+    let file = try scratch.file("kernel.bin", kernel([0xB0, 38, 0xE6, 0xF4, 0xEB, 0xFE]))
+    let run = try conform(["program", file])
+    #expect(run.code == 0)
+    #expect(run.output.contains("excluded 1: exit status 77"))
+    #expect(try conform(["program", file, "--expect-exit", "0"]).code == 1)
+  }
+
+  @Test func tripleFaultsMayReset() throws {
+    let scratch = try Scratch()
+    // A mark in memory: mov bx,[500h] / cmp bx,1234h / je done / mov word [500h],1234h / lidt [cs:zero] / int3 / done: mov al,AAh / out
+    // 80h,al / cli / hlt; zero: six zeros
+    let code: [UInt8] = [
+      0x31, 0xC0, 0x8E, 0xD8, 0x8B, 0x1E, 0x00, 0x05, 0x81, 0xFB, 0x34, 0x12, 0x74, 0x0D, 0xC7,
+      0x06, 0x00, 0x05, 0x34, 0x12, 0x2E, 0x0F, 0x01, 0x1E, 0x21, 0x00, 0xCC, 0xB0, 0xAA, 0xE6,
+      0x80, 0xFA, 0xF4, 0, 0, 0, 0, 0, 0,
+    ]
+    let image = try scratch.file("rom.bin", rom(code))
+    #expect(try conform(["program", image, "--expect-post", "aa"]).code == 1)
+    #expect(
+      try conform(["program", image, "--expect-post", "aa", "--reset-on-triple-fault"]).code == 0)
+  }
+
   @Test func kernelsAreJudgedByTheirExitValue() throws {
     let scratch = try Scratch()
     // xor eax,eax (or mov al,3) / out F4h,al / jmp $

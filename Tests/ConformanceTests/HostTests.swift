@@ -64,18 +64,20 @@ import Testing
 
     @Test func casesBecomeTestsThatRunWithoutTheHost() throws {
       guard let run = hostRun(seed: 23) else { return }
-      var agreed = 0
-      for number in 0..<UInt64(200) {
-        // What only a rule explains differs from the host.
-        let rules = run.byRule.values.reduce(0, +)
+      var written = 0
+      for number in 0..<UInt64(400) {
         #expect(run.run(number: number)?.text == nil)
-        if run.byRule.values.reduce(0, +) != rules { continue }
-        let test = run.test(number: number)
+        // Some cases are no tests: those whose exception only a rule explains, and long repetitions.
+        guard let test = try? run.test(number: number) else { continue }
         let read = try StateTest(bytes: Array(test.json().utf8), path: "case")
         #expect(try StateTestRunner(read, model: nil).run() == [], "case \(number)")
-        agreed += 1
+        written += 1
       }
-      #expect(agreed > 150)
+      #expect(written > 360)
+    }
+
+    @Test func enginesAgreeInLockstep() {
+      _ = compare(3000, seed: 24, engine: .lockstep)
     }
 
     @Test func theSameSeedGivesTheSameCases() throws {

@@ -48,6 +48,14 @@
       try check([0x01, 0xC8, 0x0F, 0xBD, 0xDA, 0x9C], 3) { $0[Register.edx] = 0x4000 }
     }
 
+    @Test func doubleShiftsByZeroStillLookAtMemory() throws {
+      // shrd [ebx],ebx,cl; pushf: the operand sticks out of the 4 GiB
+      try check([0x0F, 0xAD, 0x1B, 0x9C], 2) {
+        $0[Register.ecx] = 0
+        $0[Register.ebx] = 0xFFFF_FFFE
+      }
+    }
+
     @Test func divisionsLeaveTheFlags() throws {
       // add esi,edi; div dword [ebx]; pushf: with and without an IDIV
       let prepare: (CPU) -> Void = {
