@@ -188,6 +188,6 @@ private func kernel(_ code: [UInt8]) -> [UInt8] {
     #expect(try conform(["x", "--engine", "magic"]).code == 64)
     #expect(try conform(["x", "--fpu", "host"]).code == 64)
     #expect(try conform(["host", "--cases", "1", "--fpu", "soft"]).code == 64)
-    #expect(try Program.run(["--headless", "--fpu", "host"]).code == 64)
+    #expect(try Program.run(["--headless", "--engine", "interpreter", "--fpu", "host"]).code == 64)
   }
 }
