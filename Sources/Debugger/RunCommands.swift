@@ -79,7 +79,7 @@ extension Debugger {
         "c cont continue", "[ADDRESS]", "run",
         """
         Run until something stops the guest, or until ADDRESS.
-        Ctrl-C stops it (in a window Ctrl+Alt+F12 too).
+        Ctrl-C stops it (in a window Ctrl+Alt+D too).
         """
       ) { d, a in
         if !a.isEmpty { return try d.stopped(d.runTo(try d.place(a).address)) }

@@ -41,7 +41,9 @@ public final class TimeTravel {
 
   private var lastExecuted: UInt64
   private var lastTime: UInt64
+  /// What the last two snapshots took.
   private var lastCost: UInt64 = 0
+  private var costBefore: UInt64 = 0
   /// Nanoseconds of the host that snapshots have taken so far, the first one aside.
   public private(set) var snapshotNanoseconds: UInt64 = 0
 
@@ -94,6 +96,7 @@ public final class TimeTravel {
     store.thin(to: budget, position: machine.executedInstructions)
     lastExecuted = machine.executedInstructions
     lastTime = TimeTravel.now()
+    costBefore = lastCost
     lastCost = lastTime &- start
     snapshotNanoseconds &+= lastCost
   }
@@ -101,7 +104,9 @@ public final class TimeTravel {
   /// Called by the run loop where a snapshot may be taken.
   func considerSnapshot() {
     if machine.executedInstructions &- lastExecuted < TimeTravel.lookInterval { return }
-    let least = max(TimeTravel.interval, TimeTravel.costFactor &* lastCost)
+    // A single dear one (a kernel has been unpacked) says nothing of the next.
+    let cost = min(lastCost, costBefore)
+    let least = max(TimeTravel.interval, TimeTravel.costFactor &* cost)
     if TimeTravel.now() &- lastTime >= least { take() }
   }
 

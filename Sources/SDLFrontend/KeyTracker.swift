@@ -45,7 +45,7 @@ struct KeyTracker {
       case 0x0C: return .command(.integerScaling)  // I
       case 0x16: return .command(.screenshot)  // S
       case 0x19: return .command(.paste)  // V
-      case 0x45: return .command(.debugger)  // F12
+      case 0x07, 0x45: return .command(.debugger)  // D, F12
       case 0x4D: return .command(.sendDelete)  // End
       default: break
       }

@@ -5,7 +5,7 @@
 //   Alt+Enter, Ctrl+Alt+F  full screen          Ctrl+Alt+S    screenshot
 //   Ctrl+Alt+G             grab, release        Ctrl+Alt+V    paste the clipboard as keystrokes
 //   Ctrl+Alt+I             whole multiples      Ctrl+Alt+End  Ctrl+Alt+Del for the guest
-//   Ctrl+Alt+F12           the debugger, if there is one
+//   Ctrl+Alt+D             the debugger, if there is one (also F12, which X servers may keep for themselves)
 
 #if SDL
   import CSDL2

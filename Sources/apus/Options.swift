@@ -213,7 +213,7 @@ struct ApusOptions: ParsableCommand {
   @Flag(
     name: .customLong("debug"),
     help:
-      "Run under the debugger: Ctrl-C stops the guest for it. (apus debug starts there; without this Ctrl-\\, in the window Ctrl+Alt+F12, with --nographic Ctrl-A D open it.)"
+      "Run under the debugger: Ctrl-C stops the guest for it. (apus debug starts there; without this Ctrl-\\, in the window Ctrl+Alt+D, with --nographic Ctrl-A D open it.)"
   )
   var debug = false
   @Option(
