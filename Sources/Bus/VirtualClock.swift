@@ -27,7 +27,11 @@ public final class VirtualClock {
   private var baseInstructions: UInt64 = 0
   private var baseNanoseconds: UInt64 = 0
   /// How many instructions make a virtual second.
-  public private(set) var instructionsPerSecond: UInt64
+  public private(set) var instructionsPerSecond: UInt64 {
+    didSet { wholeNanoseconds = VirtualClock.wholeNanoseconds(instructionsPerSecond) }
+  }
+  /// Nanoseconds of an instruction where that is a whole number, otherwise 0.
+  private var wholeNanoseconds: UInt64
 
   /// The earliest deadline of all pending events in virtual nanoseconds, or `never`.
   public private(set) var nextDeadline = VirtualClock.never
@@ -56,6 +60,11 @@ public final class VirtualClock {
   public init(instructionsPerSecond: UInt64) {
     precondition((1_000...100_000_000_000).contains(instructionsPerSecond))
     self.instructionsPerSecond = instructionsPerSecond
+    wholeNanoseconds = VirtualClock.wholeNanoseconds(instructionsPerSecond)
+  }
+
+  private static func wholeNanoseconds(_ rate: UInt64) -> UInt64 {
+    1_000_000_000 % rate == 0 ? 1_000_000_000 / rate : 0
   }
 
   /// The present virtual time in nanoseconds since power-on.
@@ -64,6 +73,7 @@ public final class VirtualClock {
   /// The virtual time at a count of retired instructions (not before the last rate change).
   public func nanoseconds(atInstruction count: UInt64) -> UInt64 {
     let elapsed = count &- baseInstructions
+    if wholeNanoseconds != 0 { return baseNanoseconds &+ elapsed &* wholeNanoseconds }
     let rate = instructionsPerSecond
     if rate <= 10_000_000_000 {
       // The same number without a division of 128 bits; seconds and the rest of one.
