@@ -93,7 +93,7 @@ let package = Package(
     .testTarget(name: "HostUnitTests", dependencies: ["CPU", "Translator"]),
     .testTarget(
       name: "MachineTests",
-      dependencies: ["Machine", "CPU", "Chipset", "Storage", "Host", "State"]),
+      dependencies: ["Machine", "CPU", "Chipset", "Storage", "Host", "State", "FirmwareImages"]),
     .testTarget(name: "ApusTests", dependencies: ["apus", "Benchmark", "Machine", "Host"]),
     .testTarget(
       name: "CPUTests", dependencies: ["CPU", "Host", "State", "Translator"], exclude: ["roms.txt"],

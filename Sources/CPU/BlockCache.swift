@@ -363,6 +363,17 @@ package final class BlockCache {
       number: block.pointee.codeNumber)
   }
 
+  /// Where blocks of a page begin, and whether each has host code.
+  func starts(inPage page: UInt32) -> [(physical: UInt32, hasCode: Bool)] {
+    var list: [(physical: UInt32, hasCode: Bool)] = []
+    var p = pageHeads[Int(page & 0xFFFFF)]
+    while let block = p {
+      list.append((block.pointee.physical, block.pointee.code != nil))
+      p = block.pointee.nextInPage
+    }
+    return list
+  }
+
   private func removeFromPage(_ block: BlockPointer) {
     let page = Int(block.pointee.physical >> 12)
     if pageHeads[page] == block {

@@ -10,6 +10,14 @@ extension CPU {
       physical: physical, big: segmentPointer(SegmentRegister.cs).pointee.isBig, secondPage: nil)
   }
 
+  /// Where decoded blocks begin in a linear address's page, and whether each has host code.
+  package func decodedStarts(pageOf linear: UInt32) -> [(linear: UInt32, hasCode: Bool)] {
+    guard let physical = peekTranslate(linear) else { return [] }
+    return blocks.starts(inPage: physical >> 12).map {
+      (linear & 0xFFFF_F000 | $0.physical & 0xFFF, $0.hasCode)
+    }
+  }
+
   /// An XMM register.
   package func vectorRegister(_ n: Int) -> XMMBits { xmm[n & 7] }
 }

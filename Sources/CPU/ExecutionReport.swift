@@ -24,6 +24,14 @@ public struct ExecutionReport: Sendable {
   public var instructions: UInt64
   /// Those that translated code had interpreted.
   public var interpretedFromCode: Int
+  /// Of those: raised an exception; were the first to meet, at their place, what the window of plain memory does not show; wrote over
+  /// decoded code.
+  public var faultsFromCode: Int
+  public var windowMisses: Int
+  public var overwrites: Int
+  /// Entries made in the tables of the fast path, and reads and writes of devices' memory.
+  public var tableFills: Int
+  public var deviceAccesses: UInt64
   /// How often translated code was entered from the run loop.
   public var codeEntries: Int
   public var decodedBlocks: Int
@@ -50,7 +58,10 @@ extension CPU {
     }
     return ExecutionReport(
       instructions: instructionCount &- statistics.idleInstructions,
-      interpretedFromCode: statistics.interpretedFromCode, codeEntries: statistics.codeEntries,
+      interpretedFromCode: statistics.interpretedFromCode,
+      faultsFromCode: statistics.faultsFromCode, windowMisses: statistics.windowMisses,
+      overwrites: statistics.overwrites, tableFills: statistics.tableFills,
+      deviceAccesses: memory.deviceAccesses, codeEntries: statistics.codeEntries,
       decodedBlocks: blocks.decodedBlocks, translatedBlocks: statistics.translatedBlocks,
       translatedInstructions: statistics.translatedInstructions,
       invalidations: blocks.invalidations, flushes: blocks.flushes,

@@ -272,7 +272,10 @@ extension CPU {
       remember(block, at: linear)
       return block
     }
-    if blocks.isFull { dropAllCode() }
+    if blocks.isFull || memory.isWindowFragmented {
+      dropAllCode()
+      if memory.isWindowFragmented { memory.joinWindow() }
+    }
     return try decodeBlock(linear: linear, page: page, cs)
   }
 
@@ -403,10 +406,20 @@ extension CPU {
   private func holdCode(page: UInt32, granules: UInt64) {
     guard memory.isRAM(page: page) else { return }
     let first = !memory.hasCode(page: page)
-    memory.markCode(page: page, granules: granules)
-    if first, let host = memory.readPointer(page: page) {
-      tables.protectWrites(to: Int(bitPattern: host))
+    if !memory.markCode(page: page, granules: granules) {
+      // Writes through the window would not be seen: all goes through the tables from now on.
+      enterWindow = nil
+      updateCodeTag()
     }
+    if first, let host = memory.readPointer(page: page) {
+      tables.protectWrites(to: Int(bitPattern: host), only: onlyLinearPage(page))
+    }
+  }
+
+  /// Without paging, the linear page that entries to a physical one are at (with A20 masked, the one above it too).
+  @inline(__always)
+  private func onlyLinearPage(_ page: UInt32) -> UInt32? {
+    s.pointee.cr0 & CR0.pg == 0 ? page : nil
   }
 
   /// Bytes that were decoded are being written: their blocks go, and a running block stops after the current instruction.
@@ -415,7 +428,7 @@ extension CPU {
     if left == 0 {
       memory.clearCode(page: page)
       if let host = memory.readPointer(page: page) {
-        tables.unprotectWrites(to: Int(bitPattern: host))
+        tables.unprotectWrites(to: Int(bitPattern: host), only: onlyLinearPage(page))
       }
     } else {
       memory.codeGranules[Int(page)] = left
@@ -430,7 +443,8 @@ extension CPU {
     blocks.removeAll { page in
       self.memory.clearCode(page: page, written: false)
       if let host = self.memory.readPointer(page: page) {
-        self.tables.unprotectWrites(to: Int(bitPattern: host))
+        self.tables.unprotectWrites(
+          to: Int(bitPattern: host), only: self.onlyLinearPage(page))
       }
     }
     codeEpochChanged()

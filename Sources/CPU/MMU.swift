@@ -89,8 +89,9 @@ final class TranslationTables {
   }
 
   /// Marks (or drops) every write entry that leads to a host page, because it now holds code.
-  func protectWrites(to host: Int) {
-    forEachFilled { page in
+  /// - Parameter only: without paging, the one linear page that leads there, but for address line 20.
+  func protectWrites(to host: Int, only: UInt32?) {
+    forEach(only) { page in
       let linear = page << 12
       if supervisorWrite[page] &+ linear == host { supervisorWrite[page] |= Int.min }
       if userWrite[page] &+ linear == host { userWrite[page] |= Int.min }
@@ -98,12 +99,22 @@ final class TranslationTables {
   }
 
   /// The reverse: the host page holds no code any more.
-  func unprotectWrites(to host: Int) {
-    forEachFilled { page in
+  func unprotectWrites(to host: Int, only: UInt32?) {
+    forEach(only) { page in
       let linear = page << 12
       if (supervisorWrite[page] & Int.max) &+ linear == host { supervisorWrite[page] &= Int.max }
       if (userWrite[page] & Int.max) &+ linear == host { userWrite[page] &= Int.max }
     }
+  }
+
+  @inline(__always)
+  private func forEach(_ only: UInt32?, _ body: (Int) -> Void) {
+    if let only {
+      body(Int(only & 0xFFFFF))
+      body(Int(only & 0xFFFFF) ^ 0x100)
+      return
+    }
+    for entry in filled { body(Int(entry & 0xFFFFF)) }
   }
 }
 
@@ -160,6 +171,7 @@ extension CPU {
     tables.notes[index] = global ? note | TranslationTables.Note.global : note
     if memory.kinds[Int(page)] & PhysicalMemory.Kind.mask == PhysicalMemory.Kind.mmio { return }
     guard let host = memory.dataPointer(page: page) else { return }
+    statistics.tableFills &+= 1
     if watching && isWatched(linearPage: linear >> 12, physicalPage: page) {
       holdBack(linear: linear, physicalPage: page, host, access, global: global)
       return

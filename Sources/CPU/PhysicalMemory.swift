@@ -42,6 +42,8 @@ public final class PhysicalMemory {
   let dirty: UnsafeMutablePointer<UInt8>
   private var romRegions: [(firstPage: UInt32, pages: UInt32, memory: HostMemory)] = []
   private(set) var mmioRegions: [MMIORegion] = []
+  /// Reads and writes of devices' memory, for statistics.
+  private(set) var deviceAccesses: UInt64 = 0
   /// The one of `mmioRegions` that was accessed last.
   private var lastRegion: MMIORegion?
   /// ROM pages whose writes go to the RAM beneath (shadowing).
@@ -56,6 +58,8 @@ public final class PhysicalMemory {
   private static let windowReadOnly: UInt8 = 0x80
   /// Told of what bus masters write, before they do, while a debugger watches memory.
   var busMasterWrite: ((UInt32, UnsafeRawBufferPointer) -> Void)?
+  /// Runs of pages that the window shows only for reading.
+  private var windowRuns = 0
   private var directStart: UInt32 = 0
   private var directBytes: UnsafeMutableRawPointer?
   /// Told when `setDirect` has changed where data are. Set by the CPU.
@@ -174,13 +178,16 @@ public final class PhysicalMemory {
   }
 
   /// Marks granules of a page as decoded code; ROM pages need no marks.
-  func markCode(page: UInt32, granules: UInt64) {
-    guard isRAM(page: page) else { return }
+  /// - Returns: false when the host does not keep writes through the window away from the page.
+  func markCode(page: UInt32, granules: UInt64) -> Bool {
+    guard isRAM(page: page) else { return true }
+    var isProtected = true
     if kinds[Int(page)] & Kind.code == 0 {
       kinds[Int(page)] |= Kind.code
-      if let window, isInWindow(page) { protect(window, page) }
+      if let window, isInWindow(page) { isProtected = protect(window, page) }
     }
     codeGranules[Int(page)] |= granules
+    return isProtected
   }
 
   /// A page holds no decoded code any more: it was written, or everything was dropped.
@@ -191,8 +198,9 @@ public final class PhysicalMemory {
       let losses = state & ~PhysicalMemory.windowReadOnly
       if losses < PhysicalMemory.windowPatience {
         windowGuard?.release(Int(page))
-        window?.setWritable(true, at: Int(page) << 12)
+        _ = window?.setWritable(true, at: Int(page) << 12)
         windowStates[Int(page)] = written ? losses + 1 : losses
+        windowRuns += readOnlyNeighbours(page) - 1
       }
     }
     kinds[Int(page)] &= ~Kind.code
@@ -222,17 +230,43 @@ public final class PhysicalMemory {
       guard new.map(ramRegion, offset: 0x100000, at: 0x100000, count: count) else { return nil }
     }
     for page in 0..<ramSize >> 12 where hasCode(page: page) && isInWindow(page) {
-      protect(new, page)
+      if !protect(new, page) { return nil }
     }
     window = new
     return new.base
   }
 
-  private func protect(_ window: MemoryWindow, _ page: UInt32) {
-    if windowStates[Int(page)] & PhysicalMemory.windowReadOnly != 0 { return }
+  /// - Returns: false when the host refuses.
+  private func protect(_ window: MemoryWindow, _ page: UInt32) -> Bool {
+    if windowStates[Int(page)] & PhysicalMemory.windowReadOnly != 0 { return true }
     windowGuard?.release(Int(page))
-    window.setWritable(false, at: Int(page) << 12)
+    if !window.setWritable(false, at: Int(page) << 12) { return false }
     windowStates[Int(page)] |= PhysicalMemory.windowReadOnly
+    windowRuns += 1 - readOnlyNeighbours(page)
+    return true
+  }
+
+  private func readOnlyNeighbours(_ page: UInt32) -> Int {
+    func readOnly(_ n: UInt32) -> Int {
+      n < ramSize >> 12 ? Int(windowStates[Int(n)] >> 7) : 0
+    }
+    return readOnly(page &- 1) + readOnly(page &+ 1)
+  }
+
+  /// So many runs of pages that can only be read, each a mapping of the host's, of which a process has some ten thousand, that they must
+  /// be given up.
+  var isWindowFragmented: Bool { windowRuns > 12_000 }
+
+  /// Lets all of the window be written; no page may hold code.
+  func joinWindow() {
+    guard let window, windowRuns > 0 else { return }
+    windowGuard?.giveUp(0..<pageCount)
+    for (start, end) in [(0, min(Int(ramSize), 0xA0000)), (0x100000, Int(ramSize))]
+    where start < end {
+      _ = window.setWritable(true, at: start, count: end - start)
+    }
+    windowStates.update(repeating: 0, count: Int(ramSize >> 12))
+    windowRuns = 0
   }
 
   /// Whether the window shows a page only for reading on account of code.
@@ -266,6 +300,7 @@ public final class PhysicalMemory {
   /// The device at an address.
   @inline(__always)
   private func region(at address: UInt32) -> MMIORegion? {
+    deviceAccesses &+= 1
     if let lastRegion, address &- lastRegion.start < lastRegion.length { return lastRegion }
     for region in mmioRegions where address &- region.start < region.length {
       lastRegion = region

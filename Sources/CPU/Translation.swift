@@ -41,6 +41,12 @@ package enum CodeExit {
 package struct ExecutionStatistics {
   package var codeEntries = 0
   package var interpretedFromCode = 0
+  /// Of those: raised an exception, were the first to leave the window at their place, wrote over decoded code.
+  package var faultsFromCode = 0
+  package var windowMisses = 0
+  package var overwrites = 0
+  /// Entries made in the tables of the fast path.
+  package var tableFills = 0
   package var translatedBlocks = 0
   package var translatedInstructions = 0
   /// Time in HLT, counted in instructions.
@@ -410,6 +416,7 @@ extension CPU {
       s.pointee.retired &+= 1
       leaveBlock()
     } catch {
+      statistics.faultsFromCode &+= 1
       if keepsFlags { unpackFlags() }
       s.pointee.eip = currentEIP
       s.pointee.retired &+= 1
@@ -419,6 +426,7 @@ extension CPU {
     }
     let windowFault = s.pointee.windowFault != 0
     if windowFault {
+      statistics.windowMisses &+= 1
       translator?.avoidWindow(s.pointee.windowFault)
       s.pointee.windowFault = 0
     }
@@ -434,9 +442,11 @@ extension CPU {
     let budget = Int64(min(deadline &- retired, 1 << 40))
     s.pointee.runEnd = retired &+ UInt64(budget)
     s.pointee.budget = budget
-    if windowFault || s.pointee.attention != 0 || drops != blocks.invalidations &+ blocks.flushes {
+    if drops != blocks.invalidations &+ blocks.flushes {
+      statistics.overwrites &+= 1
       return 1
     }
+    if windowFault || s.pointee.attention != 0 { return 1 }
     if goesOn && tag == s.pointee.codeTag {
       let rest = Int64(left &- 1)
       if budget < rest { return 1 }
@@ -486,7 +496,8 @@ extension CPU {
           let granules = PhysicalMemory.granuleMask(
             offset: offset & 0xFFF, count: at - (offset & 0xFFF))
           block.pointee.granules |= granules
-          memory.markCode(page: page, granules: granules)
+          // The page holds the block, so its writes are seen already.
+          _ = memory.markCode(page: page, granules: granules)
         }
         return answer
       }

@@ -61,8 +61,9 @@
     }
 
     /// Lets a shown page be written, or only read.
-    public func setWritable(_ writable: Bool, at address: Int, count: Int = 4096) {
-      _ = mprotect(base + address, count, writable ? PROT_READ | PROT_WRITE : PROT_READ)
+    /// - Returns: false when the host refuses, as it does when a process has too many mappings.
+    public func setWritable(_ writable: Bool, at address: Int, count: Int = 4096) -> Bool {
+      mprotect(base + address, count, writable ? PROT_READ | PROT_WRITE : PROT_READ) == 0
     }
   }
 #else
@@ -75,6 +76,6 @@
       false
     }
     public func unmap(at address: Int, count: Int) {}
-    public func setWritable(_ writable: Bool, at address: Int, count: Int = 4096) {}
+    public func setWritable(_ writable: Bool, at address: Int, count: Int = 4096) -> Bool { false }
   }
 #endif

@@ -11,9 +11,11 @@
 
   /// Tells of first writes.
   public final class WindowGuard {
-    private struct Place {
+    private struct Place: ~Copyable {
+      /// 0 while the place is free. It is the last that is set and the first that is cleared: a handler on another thread may look
+      /// at any time.
+      let size = Atomic<UInt>(0)
       var base: UInt = 0
-      var size: UInt = 0
       /// A byte for each page: 1 while it is protected for this purpose alone.
       var guarded: UnsafeMutablePointer<UInt8>
       /// A byte for each page that is set to FFh at its first write.
@@ -22,11 +24,11 @@
     }
 
     private static let maximum = 256
-    /// Never freed, since a handler may look at any of them; a size of 0 is a free place.
+    /// Never freed, since a handler may look at any of them.
     private nonisolated(unsafe) static let places: UnsafeMutablePointer<Place> = {
       let none = UnsafeMutablePointer<UInt8>(bitPattern: 8)!
       let p = UnsafeMutablePointer<Place>.allocate(capacity: maximum)
-      p.initialize(repeating: Place(guarded: none, dirty: none), count: maximum)
+      for n in 0..<maximum { (p + n).initialize(to: Place(guarded: none, dirty: none)) }
       return p
     }()
     private static let lock = Mutex(())
@@ -40,12 +42,15 @@
     /// - Returns: nil when too many windows are guarded.
     public init?(_ window: MemoryWindow, pages: Int, dirty: UnsafeMutablePointer<UInt8>) {
       let found: Int? = WindowGuard.lock.withLock { _ in
-        for n in 0..<WindowGuard.maximum where WindowGuard.places[n].size == 0 {
+        for n in 0..<WindowGuard.maximum
+        where WindowGuard.places[n].size.load(ordering: .relaxed) == 0 {
           let guarded = UnsafeMutablePointer<UInt8>.allocate(capacity: pages)
           guarded.initialize(repeating: 0, count: pages)
-          WindowGuard.places[n] = Place(
-            base: UInt(bitPattern: window.base), size: UInt(pages) << 12, guarded: guarded,
-            dirty: dirty)
+          WindowGuard.places[n].base = UInt(bitPattern: window.base)
+          WindowGuard.places[n].guarded = guarded
+          WindowGuard.places[n].dirty = dirty
+          WindowGuard.places[n].faults = 0
+          WindowGuard.places[n].size.store(UInt(pages) << 12, ordering: .releasing)
           return n
         }
         return nil
@@ -59,7 +64,7 @@
 
     deinit {
       WindowGuard.lock.withLock { _ in
-        place.pointee.size = 0
+        place.pointee.size.store(0, ordering: .sequentiallyConsistent)
         place.pointee.guarded.deallocate()
       }
     }
@@ -70,7 +75,17 @@
       if range.isEmpty { return }
       place.pointee.faults = 0
       for page in range { place.pointee.guarded[page] = isFree(page) ? 1 : 0 }
-      window.setWritable(false, at: range.lowerBound << 12, count: range.count << 12)
+      if !window.setWritable(false, at: range.lowerBound << 12, count: range.count << 12) {
+        giveUp(range)
+      }
+    }
+
+    /// Pages that are guarded count as written from now on; their writes are not noticed any more.
+    public func giveUp(_ range: Range<Int>) {
+      for page in range.clamped(to: 0..<pages) where place.pointee.guarded[page] != 0 {
+        place.pointee.guarded[page] = 0
+        place.pointee.dirty[page] = 0xFF
+      }
     }
 
     /// Somebody else decides about a page's protection from now on.
@@ -82,8 +97,9 @@
     static func handle(_ address: UInt) -> Bool {
       for n in 0..<maximum {
         let place = places + n
+        let size = place.pointee.size.load(ordering: .acquiring)
         let offset = address &- place.pointee.base
-        if offset >= place.pointee.size { continue }
+        if offset >= size { continue }
         let page = Int(offset >> 12)
         if place.pointee.guarded[page] == 0 { return false }
         let saved = errno
@@ -91,7 +107,7 @@
         place.pointee.faults &+= 1
         let piece = place.pointee.faults < 512 ? 1 : place.pointee.faults < 2048 ? 16 : 256
         let first = page & ~(piece &- 1)
-        let end = min(first &+ piece, Int(place.pointee.size >> 12))
+        let end = min(first &+ piece, Int(size >> 12))
         var at = first
         while at < end {
           var next = at
@@ -120,6 +136,7 @@
     }
     public func protect(_ range: Range<Int>, where isFree: (Int) -> Bool) {}
     public func release(_ page: Int) {}
+    public func giveUp(_ range: Range<Int>) {}
     static func handle(_ address: UInt) -> Bool { false }
   }
 #endif

@@ -235,9 +235,9 @@ final class Session: @unchecked Sendable {
     }
     if !plan.json, let text = report.statistics?.text { ApusProgram.say([text]) }
     for address in plan.dumpBlocks {
-      let text = (lockstep?.translated ?? machine).blockText(linear: address)
-      let name = String(address, radix: 16)
-      ApusProgram.say([text ?? "apus: no translated block begins at \(name) (--dump-block)"])
+      let machine = lockstep?.translated ?? machine
+      let text = machine.blockText(linear: address)
+      ApusProgram.say([text ?? "apus: " + machine.blockObstacle(linear: address)])
     }
     if plan.json && !plan.debugs { HostFiles.print(Array((report.json(machine) + "\n").utf8)) }
     if let failure { throw failure }

@@ -45,6 +45,15 @@ struct RunStatistics {
     lines.append(
       "translated code: entered \(report.codeEntries) times, had \(report.interpretedFromCode) "
         + "instructions interpreted")
+    lines.append(
+      "  of which \(report.faultsFromCode) raised an exception, \(report.overwrites) wrote over code, "
+        + "\(report.windowMisses) left the window of plain memory (each place once)")
+    lines.append(
+      "memory: \(report.tableFills) table entries made, \(report.deviceAccesses) accesses to devices' memory"
+    )
+    if let slow = report.slowPaths.first, slow.count > 0 {
+      lines.append("left to the interpreter, the commonest:")
+    }
     for slow in report.slowPaths.prefix(12) {
       lines.append(
         "  \(slow.count) \(slow.name)" + (slow.hasMemory ? " with a memory operand" : ""))
@@ -62,6 +71,10 @@ struct RunStatistics {
       ("invalidations", .signed(report.invalidations)), ("flushes", .signed(report.flushes)),
       ("codeEntries", .signed(report.codeEntries)),
       ("interpretedFromCode", .signed(report.interpretedFromCode)),
+      ("faultsFromCode", .signed(report.faultsFromCode)),
+      ("windowMisses", .signed(report.windowMisses)),
+      ("overwrites", .signed(report.overwrites)), ("tableFills", .signed(report.tableFills)),
+      ("deviceAccesses", .number(report.deviceAccesses)),
       (
         "slowPaths",
         .array(

@@ -25,13 +25,13 @@ final class ROMMachine: SystemBus {
   var exitCode: UInt32?
   private(set) var cpu: CPU! = nil
 
-  init(rom: [UInt8], model: CPUModel, engine: Engine) throws {
+  init(rom: [UInt8], model: CPUModel, engine: Engine, options: TranslatorOptions = .all) throws {
     super.init()
     let memory = try PhysicalMemory(ramSize: 8 << 20)
     try memory.mapROM(rom, at: 0xF0000)
     try memory.mapROM(rom, at: 0xFFFF_0000)
     cpu = try CPU(model: model, memory: memory, bus: self)
-    if engine == .translator { try Translator.attach(to: cpu) }
+    if engine == .translator { try Translator.attach(to: cpu, options: options) }
   }
 
   override func portWrite(_ port: UInt16, _ value: UInt32, width: Int) {
@@ -90,6 +90,22 @@ final class ROMMachine: SystemBus {
       check(machine, model.name)
     }
   }
+
+  #if os(Linux) && arch(x86_64)
+    @Test(arguments: TranslatorOptions.named.map(\.name))
+    func passesWithoutEachOptimisation(option name: String) throws {
+      let option = try #require(TranslatorOptions.named(name))
+      for (rom, make) in CPUTestROMs.all.sorted(by: { $0.key < $1.key }) {
+        let machine = try ROMMachine(
+          rom: make(), model: .pentium4, engine: .translator,
+          options: TranslatorOptions.all.subtracting(option))
+        // Much of what the ROMs do they do only a few times.
+        machine.cpu.translationThreshold = 2
+        machine.run()
+        check(machine, "\(rom) without \(name)")
+      }
+    }
+  #endif
 
   /// Saved and restored every few instructions, the run is the same to the last one.
   @Test(arguments: CPUTestROMs.all.keys.sorted(), romEngines)

@@ -5,15 +5,8 @@ import Host
 import Testing
 
 #if os(Linux) && arch(x86_64) && canImport(Glibc)
-  /// Instructions as the host's processor executes them. Serialized: there is one region and one set of signal handlers. Other threads
-  /// that run translated code get in its way, so these run where nothing else does (`APUS_HOST_TESTS=1 swift test ... --filter
-  /// HostTests`); the whole tool against the host, in a process of its own, is tested with the command line.
-  @Suite(
-    "Host comparison", .serialized,
-    .enabled(
-      if: ProcessInfo.processInfo.environment["APUS_HOST_TESTS"] != nil,
-      "set APUS_HOST_TESTS and run them alone"))
-  struct HostTests {
+  /// Instructions as the host's processor executes them. Serialized: there is one region and one set of signal handlers.
+  @Suite("Host comparison", .serialized) struct HostTests {
     /// nil, with a message, where the host allows no LDT segments or low memory.
     private func hostRun(
       seed: UInt64, filter: String = "", engine: Engine = .interpreter

@@ -38,6 +38,18 @@ private final class TestMachine {
   var exitCode: Int?
 
   init(name: String, engine: Engine) throws {
+    machine = try Machine(TestMachine.configuration(name: name, engine: engine))
+    machine.debugOutput = { [unowned self] in
+      text.unicodeScalars.append(Unicode.Scalar($0))
+      // The ROM asks for keys, and is not shown its own words again.
+      if text == "keys\n" {
+        text = ""
+        machine.typist.type(TestMachine.keys)
+      }
+    }
+  }
+
+  static func configuration(name: String, engine: Engine) throws -> MachineConfiguration {
     let make = try #require(DeviceTestROMs.all[name])
     let geometry = DiskGeometry(cylinders: 4, heads: 16, sectors: 63)
     var configuration = MachineConfiguration()
@@ -58,15 +70,7 @@ private final class TestMachine {
         name: "disk \(number)", device: image,
         medium: .disk(physical: geometry, translated: geometry))
     }
-    machine = try Machine(configuration)
-    machine.debugOutput = { [unowned self] in
-      text.unicodeScalars.append(Unicode.Scalar($0))
-      // The ROM asks for keys, and is not shown its own words again.
-      if text == "keys\n" {
-        text = ""
-        machine.typist.type(TestMachine.keys)
-      }
-    }
+    return configuration
   }
 
   /// What keys.asm wants to be pressed.
@@ -102,6 +106,19 @@ private final class TestMachine {
     #expect(test.text == "PASS\n")
     #expect(test.exitCode == 0x10 << 1 | 1)
   }
+
+  #if os(Linux) && arch(x86_64)
+    /// Interpreter and translated code side by side; a block is translated the second time it is met.
+    @Test(arguments: DeviceTestROMs.all.keys.sorted())
+    func runsAlikeInBothEngines(name: String) throws {
+      let lockstep = try Lockstep(TestMachine.configuration(name: name, engine: .lockstep))
+      lockstep.slice = 20_011
+      lockstep.translated.cpu.translationThreshold = 2
+      if case .differs(let difference) = lockstep.run(untilInstruction: 60_000_000) {
+        Issue.record("\(difference.text)")
+      }
+    }
+  #endif
 
   /// Carried over into fresh machines on its way, the run is the same to the last instruction.
   @Test(arguments: DeviceTestROMs.all.keys.sorted(), engines.suffix(1))

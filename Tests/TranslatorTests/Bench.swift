@@ -10,9 +10,11 @@ final class Bench {
   let memory: PhysicalMemory
   let cpu: CPU
 
-  init(translated: Bool, options: TranslatorOptions = .all) throws {
-    memory = try PhysicalMemory(ramSize: 1 << 20)
-    cpu = try CPU(model: CPUModel.named("pentium4")!, memory: memory, bus: SystemBus())
+  init(
+    translated: Bool, options: TranslatorOptions = .all, memory: PhysicalMemory? = nil
+  ) throws {
+    self.memory = try memory ?? PhysicalMemory(ramSize: 1 << 20)
+    cpu = try CPU(model: CPUModel.named("pentium4")!, memory: self.memory, bus: SystemBus())
     if translated {
       try Translator.attach(to: cpu, options: options)
       cpu.translationThreshold = 1
