@@ -21,6 +21,8 @@ enum GDBStop: Equatable {
   case watchpoint(kind: Int, address: UInt32)
   /// Nothing further back is known.
   case historyBegins
+  /// The recording that is replayed ends here.
+  case historyEnds
   /// The guest cannot go on by itself: a text for the user.
   case stuck(String)
   /// It ended with this code; the host may have wanted it.
@@ -357,6 +359,7 @@ final class GDBServer {
       let name = kind == 2 ? "watch" : kind == 3 ? "rwatch" : "awatch"
       text = "T05thread:1;\(name):\(hexDigits(address));"
     case .historyBegins: text = "T05thread:1;replaylog:begin;"
+    case .historyEnds: text = "T05thread:1;replaylog:end;"
     case .stuck(let message):
       say(message + "\n")
       text = "T06thread:1;"

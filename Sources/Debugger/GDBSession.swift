@@ -156,6 +156,8 @@ final class GDBMachine: GDBTarget {
       case .powerOff: return .ended(code: 0, message: "The guest has switched the power off.")
       case .host, .instructionLimit, .expectationMet:
         return .ended(code: 0, message: "The emulator ends.")
+      case .recordingEnd: return .historyEnds
+      case .replayDiffers(let text): return .stuck(text)
       case .shutdown: return .stuck("Triple fault.")
       case .halted: return .stuck("The processor is halted and nothing can wake it.")
       default: return .stuck("The machine cannot go on: \(reason)")
