@@ -114,7 +114,7 @@ final class TranslationTables {
       body(Int(only & 0xFFFFF) ^ 0x100)
       return
     }
-    for entry in filled { body(Int(entry & 0xFFFFF)) }
+    forEachFilled(body)
   }
 }
 
