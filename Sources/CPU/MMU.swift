@@ -88,7 +88,7 @@ final class TranslationTables {
     for page in filledGlobal { body(Int(page)) }
   }
 
-  /// Marks (or drops) every write entry that leads to a host page, because it now holds code.
+  /// Marks every write entry that leads to a host page, because it now holds code.
   /// - Parameter only: without paging, the one linear page that leads there, but for address line 20.
   func protectWrites(to host: Int, only: UInt32?) {
     forEach(only) { page in

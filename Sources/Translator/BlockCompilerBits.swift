@@ -105,31 +105,7 @@ extension BlockCompiler {
       defineFlags(adjustIsGarbage: true)
       return false
     }
-    // Only a count other than 0 changes the flags.
-    saveFlags()
-    if !i.hasMemory { willWrite(mask(i.rm)) }
-    let m = i.hasMemory ? emitAddress(i, 4, write: true) : nil
-    var skip = Label()
-    a.rr(0xF6, 1, reg: 0, rm: H.rcx)
-    a.byte(0x1F)
-    if let m {
-      // With a count of 0 memory is still looked at, as for a write.
-      var counts = Label()
-      a.jump(Condition.nz, &counts)
-      a.arithmetic(1, m, immediate: 0, 4)
-      a.jump(&skip)
-      a.bind(&counts)
-    } else {
-      a.jump(Condition.z, &skip)
-    }
-    operate(m)
-    hostFlagsValid = true
-    memoryFlagsValid = false
-    recipe = nil
-    adjustIsGarbage = true
-    saveFlags()
-    a.bind(&skip)
-    flagsAreInMemory()
+    emitShiftByCL(i, 4, operate)
     return false
   }
 

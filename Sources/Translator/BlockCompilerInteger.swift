@@ -541,7 +541,11 @@ extension BlockCompiler {
       }
       return
     }
-    // A shift by CL: only a count other than 0 changes the flags.
+    emitShiftByCL(i, size, operate)
+  }
+
+  /// A shift by CL: only a count other than 0 changes the flags.
+  func emitShiftByCL(_ i: Instruction, _ size: Int, _ operate: (MemoryOperand?) -> Void) {
     saveFlags()
     willWrite(i.hasMemory ? 0 : mask(i.rm))
     let m = i.hasMemory ? emitAddress(i, size, write: true) : nil
