@@ -80,6 +80,8 @@ public final class CPU {
   let debug = DebugHooks()
   var debugEvents: DebugEvents = []
   var hasCodeBreakpoints = false
+  /// Making a table entry for translated code has dropped code.
+  var fillDroppedCode = false
   var watching = false
   /// x87 instructions are carried out in portable software also where the host's own x87 could do it; set before a translator is
   /// attached.

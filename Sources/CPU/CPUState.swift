@@ -237,6 +237,12 @@ public struct CPUState {
   package var interpretOne: CPU.InterpretOne
   /// `CPU.loadSegmentQuickly`.
   package var loadSegment: CPU.LoadSegment = CPU.loadSegmentFunction
+  /// Short paths instead of `interpretOne`: far transfers, ports, moves that miss the tables.
+  package var transfer: CPU.InterpretOne = CPU.transferFunction
+  package var port: CPU.InterpretOne = CPU.portFunction
+  package var moveDevice: CPU.InterpretOne = CPU.moveFunction
+  /// `CPU.fillEntry`.
+  package var fillEntry: CPU.FillEntry = CPU.fillFunction
   /// A window access of translated code has faulted: block number << 8 | instruction, plus 1 << 40; or 0.
   package var windowFault: UInt64 = 0
   /// What the machine is doing, an `ExecutionPlace`; for whoever looks from another thread.

@@ -44,6 +44,8 @@ final class TranslationTables {
     static let global: UInt8 = 1
     /// Code was fetched from here; stays set.
     static let code: UInt8 = 2
+    /// The last walk led to a device. No more than a hint.
+    static let device: UInt8 = 4
   }
 
   init() throws(HostError) {
@@ -139,6 +141,12 @@ extension CPU {
       if walk.large { tables.largeRegions[Int(linear >> 22)] = 1 }
     }
     physical &= a20Mask
+    if s.pointee.cr0 & CR0.pg == 0,
+      tables.notes[Int(linear >> 12)] & TranslationTables.Note.device != 0,
+      memory.kinds[Int(physical >> 12)] & PhysicalMemory.Kind.mask == PhysicalMemory.Kind.mmio
+    {
+      return physical
+    }
     fill(linear: linear, physical: physical, access, global: global, writable, userOK)
     return physical
   }
@@ -167,9 +175,13 @@ extension CPU {
   ) {
     let page = physical >> 12
     let index = Int(linear >> 12)
-    let note = tables.notes[index] & ~TranslationTables.Note.global
-    tables.notes[index] = global ? note | TranslationTables.Note.global : note
-    if memory.kinds[Int(page)] & PhysicalMemory.Kind.mask == PhysicalMemory.Kind.mmio { return }
+    let kept = TranslationTables.Note.global | TranslationTables.Note.device
+    let note = tables.notes[index] & ~kept | (global ? TranslationTables.Note.global : 0)
+    if memory.kinds[Int(page)] & PhysicalMemory.Kind.mask == PhysicalMemory.Kind.mmio {
+      tables.notes[index] = note | TranslationTables.Note.device
+      return
+    }
+    tables.notes[index] = note
     guard let host = memory.dataPointer(page: page) else { return }
     statistics.tableFills &+= 1
     if watching && isWatched(linearPage: linear >> 12, physicalPage: page) {
@@ -204,7 +216,7 @@ extension CPU {
     }
   }
 
-  private struct Walk {
+  struct Walk {
     var physical: UInt32
     var global: Bool
     var writable: Bool
@@ -228,7 +240,7 @@ extension CPU {
     return writable || !access.contains(.write) || s.pointee.cr0 & CR0.wp == 0
   }
 
-  private func walk(_ linear: UInt32, _ access: Access) throws(Fault) -> Walk {
+  func walk(_ linear: UInt32, _ access: Access) throws(Fault) -> Walk {
     if s.pointee.cr4 & CR4.pae != 0 { return try walkPAE(linear, access) }
     let dirAddress = ((s.pointee.cr3 & 0xFFFF_F000) | (linear >> 20 & 0xFFC)) & a20Mask
     var pde = memory.read(dirAddress, width: 4)

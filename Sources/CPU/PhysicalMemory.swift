@@ -42,6 +42,8 @@ public final class PhysicalMemory {
   let dirty: UnsafeMutablePointer<UInt8>
   private var romRegions: [(firstPage: UInt32, pages: UInt32, memory: HostMemory)] = []
   private(set) var mmioRegions: [MMIORegion] = []
+  /// The one of them that is no more than memory (`MMIORegion.isMemory`), or one of no length.
+  private let memoryRegion = UnsafeMutablePointer<MMIORegion>.allocate(capacity: 1)
   /// Reads and writes of devices' memory, for statistics.
   private(set) var deviceAccesses: UInt64 = 0
   /// The one of `mmioRegions` that was accessed last.
@@ -85,7 +87,12 @@ public final class PhysicalMemory {
     for page in 0..<Int(ramSize >> 12) where !(0xA0..<0x100).contains(page) {
       kinds[page] = Kind.ram
     }
+    memoryRegion.initialize(
+      to: MMIORegion(
+        start: 0, length: 0, context: ram, read: { _, _, _ in 0 }, write: { _, _, _, _ in }))
   }
+
+  deinit { memoryRegion.deallocate() }
 
   // MARK: - The map
 
@@ -109,6 +116,7 @@ public final class PhysicalMemory {
     mmioRegions.removeAll { $0.start == region.start }
     mmioRegions.append(region)
     lastRegion = nil
+    if region.isMemory { memoryRegion.pointee = region }
     for page in 0..<region.length >> 12 { kinds[Int(region.start >> 12 + page)] = Kind.mmio }
     mapChanged()
   }
@@ -307,6 +315,16 @@ public final class PhysicalMemory {
       return region
     }
     return nil
+  }
+
+  /// The device at an address when it is no more than memory and keeps its bytes to itself; counts an access.
+  @inline(__always)
+  func deviceMemory(at address: UInt32) -> UnsafePointer<MMIORegion>? {
+    guard kinds[Int(address >> 12)] & Kind.mask == Kind.mmio,
+      address &- memoryRegion.pointee.start < memoryRegion.pointee.length
+    else { return nil }
+    deviceAccesses &+= 1
+    return UnsafePointer(memoryRegion)
   }
 
   /// Writes 1, 2 or 4 bytes that lie in one page.

@@ -40,16 +40,21 @@ public struct MMIORegion {
   public var read: @convention(c) (UnsafeMutableRawPointer, UInt32, UInt32) -> UInt32
   /// Writes 1, 2 or 4 bytes (context, address, value, width).
   public var write: @convention(c) (UnsafeMutableRawPointer, UInt32, UInt32, UInt32) -> Void
+  /// Accesses do not depend on the time and reach nothing outside of the device: translated code may call these functions directly.
+  /// At most one region of a machine.
+  public var isMemory = false
 
   public init(
     start: UInt32, length: UInt32, context: UnsafeMutableRawPointer,
     read: @escaping @convention(c) (UnsafeMutableRawPointer, UInt32, UInt32) -> UInt32,
-    write: @escaping @convention(c) (UnsafeMutableRawPointer, UInt32, UInt32, UInt32) -> Void
+    write: @escaping @convention(c) (UnsafeMutableRawPointer, UInt32, UInt32, UInt32) -> Void,
+    isMemory: Bool = false
   ) {
     self.start = start
     self.length = length
     self.context = context
     self.read = read
     self.write = write
+    self.isMemory = isMemory
   }
 }

@@ -99,6 +99,9 @@ struct CodeContexts {
   static let maximum = 1 << 12
   private(set) var current = CodeContext()
   private(set) var number: UInt64 = 0
+  /// The context before, to which handlers return.
+  private var previous = CodeContext()
+  private var previousNumber: UInt64 = 0
   private var numbers: [CodeContext: UInt64] = [CodeContext(): 0]
   private struct Recent {
     var segment: UInt64 = 0
@@ -117,6 +120,13 @@ struct CodeContexts {
   @inline(__always)
   mutating func use(_ context: CodeContext) -> Bool {
     if context == current { return true }
+    if context == previous {
+      swap(&current, &previous)
+      swap(&number, &previousNumber)
+      return true
+    }
+    previous = current
+    previousNumber = number
     return enter(context)
   }
 
@@ -137,6 +147,8 @@ struct CodeContexts {
       return true
     }
     if numbers.count >= CodeContexts.maximum {
+      previous = context
+      previousNumber = 0
       numbers = [:]
       recent.update(repeating: Recent(), count: 64)
       number = 0
@@ -159,6 +171,7 @@ extension CPU {
   package static let returnsSize = 256 << 10
 
   package typealias LoadSegment = @convention(c) (UnsafeRawPointer, UInt32) -> UInt32
+  package typealias FillEntry = @convention(c) (UnsafeRawPointer, UInt32, UInt32) -> Int
   package typealias InterpretOne =
     @convention(c) (UnsafeRawPointer, UnsafeRawPointer, Int, UInt32) -> Int
 
@@ -359,6 +372,39 @@ extension CPU {
     }
   }
 
+  /// `fillEntry` as translated code calls it.
+  static let fillFunction: FillEntry = { context, linear, write in
+    Unmanaged<CPU>.fromOpaque(context)._withUnsafeGuaranteedRef {
+      $0.fillEntry(linear, write != 0)
+    }
+  }
+
+  /// Makes a table entry for an access of translated code that found none.
+  /// - Returns: the entry; not positive where the access has to be made by the interpreter.
+  private func fillEntry(_ linear: UInt32, _ write: Bool) -> Int {
+    let table = write ? s.pointee.writeTable : s.pointee.readTable
+    let index = Int(linear >> 12)
+    // Devices, debug registers, alignment checks.
+    guard table != tables.empty, !watching,
+      tables.notes[index] & TranslationTables.Note.device == 0
+    else { return 0 }
+    // An entry that is there marks a page with code or one that was not written yet.
+    if table[index] != 0 { return 0 }
+    let before = CodeMoment(self)
+    do throws(Fault) {
+      _ = try translate(linear, write ? userAccess.union(.write) : userAccess)
+    } catch {
+      return 0
+    }
+    if s.pointee.codeTag == 0 { updateCodeTag() }
+    if !before.keepsCode(self) {
+      // The walk has marked a page table that is code as well: behind the instruction, nothing is as it was.
+      fillDroppedCode = true
+      return 0
+    }
+    return table[index]
+  }
+
   /// Loads ES, DS, FS or GS in protected mode when nothing stands against it and its descriptor can be read by the tables.
   /// - Returns: 0 when nothing was done; 1; or 2 when code for another context has to follow.
   private func loadSegmentQuickly(_ index: Int, _ selector: UInt16) -> UInt32 {
@@ -392,7 +438,7 @@ extension CPU {
   ///   - left: instructions of the block from this one on.
   ///   - blockEIP: EIP of the block's first instruction.
   /// - Returns: 0 to go on with the next instruction, 1 to leave, otherwise the address of the code to go on with.
-  private func interpretOne(_ record: Insn, _ left: Int, _ blockEIP: UInt32) -> Int {
+  func interpretOne(_ record: Insn, _ left: Int, _ blockEIP: UInt32) -> Int {
     let s = self.s
     statistics.interpretedFromCode &+= 1
     let kind = record.pointee.flags & InstructionFlags.memory != 0 ? 1 : 0
@@ -408,8 +454,7 @@ extension CPU {
     // Where no flag is looked at or changed, they stay as translated code keeps them.
     let keepsFlags = record.pointee.handler.leavesFlags && debugEvents.isEmpty && !watching
     if !keepsFlags { unpackFlags() }
-    let drops = blocks.invalidations &+ blocks.flushes
-    let tag = s.pointee.codeTag
+    let before = CodeMoment(self)
     var goesOn = record.pointee.flags & InstructionFlags.endsBlock == 0
     do throws(Fault) {
       try execute(record)
@@ -430,8 +475,25 @@ extension CPU {
       translator?.avoidWindow(s.pointee.windowFault)
       s.pointee.windowFault = 0
     }
-    if s.pointee.codeTag == 0 { updateCodeTag() }
     if !keepsFlags { s.pointee.rawFlags = UInt16(truncatingIfNeeded: packedFlags) }
+    if fillDroppedCode {
+      fillDroppedCode = false
+      return goOn(left, before, inBlock: goesOn, leave: true)
+    }
+    return goOn(left, before, inBlock: goesOn, leave: windowFault)
+  }
+
+  /// After an instruction of a translated block was carried out and counted: where its code goes on.
+  /// - Parameters:
+  ///   - left: instructions of the block with this one.
+  ///   - before: how things were before the instruction.
+  ///   - inBlock: with the next instruction of the block, when all is as it was.
+  ///   - leave: in any case through the run loop.
+  /// - Returns: what `interpretOne` returns.
+  @inline(__always)
+  func goOn(_ left: Int, _ before: CodeMoment, inBlock: Bool, leave: Bool) -> Int {
+    let s = self.s
+    if s.pointee.codeTag == 0 { updateCodeTag() }
     let deadline = s.pointee.deadline
     let retired = s.pointee.retired
     guard retired < deadline else {
@@ -442,23 +504,63 @@ extension CPU {
     let budget = Int64(min(deadline &- retired, 1 << 40))
     s.pointee.runEnd = retired &+ UInt64(budget)
     s.pointee.budget = budget
-    if drops != blocks.invalidations &+ blocks.flushes {
+    if !before.keepsCode(self) {
       statistics.overwrites &+= 1
       return 1
     }
-    if windowFault || s.pointee.attention != 0 { return 1 }
-    if goesOn && tag == s.pointee.codeTag {
+    if leave || waits { return 1 }
+    if inBlock && before.tag == s.pointee.codeTag {
       let rest = Int64(left &- 1)
       if budget < rest { return 1 }
       s.pointee.budget = budget &- rest
       return 0
     }
+    return codeAtEIP
+  }
+
+  /// Whether the run loop has something to look at; an interrupt that is held back by IF is none.
+  @inline(__always)
+  var waits: Bool {
+    let attention = s.pointee.attention
+    return attention != 0
+      && (attention != Attention.intr || s.pointee.eflags & EFLAGS.if != 0)
+  }
+
+  /// Code for EIP in the present context, or 1.
+  @inline(__always)
+  var codeAtEIP: Int {
     let linear = segmentPointer(SegmentRegister.cs).pointee.base &+ s.pointee.eip
     let slot = blocks.slot(linear)
     if slot.pointee.tag == s.pointee.codeTag | UInt64(linear), slot.pointee.code != blocks.noCode {
       return Int(bitPattern: slot.pointee.code)
     }
     return 1
+  }
+}
+
+/// What translated code relies on while something else acts.
+struct CodeMoment {
+  let tag: UInt64
+  /// Events that dropped blocks, so far.
+  let drops: Int
+  let deadline: UInt64
+
+  @inline(__always)
+  init(_ cpu: CPU) {
+    tag = cpu.s.pointee.codeTag
+    drops = cpu.blocks.invalidations &+ cpu.blocks.flushes
+    deadline = cpu.s.pointee.deadline
+  }
+
+  /// Whether no block was dropped.
+  @inline(__always)
+  func keepsCode(_ cpu: CPU) -> Bool { drops == cpu.blocks.invalidations &+ cpu.blocks.flushes }
+
+  /// Whether everything is as it was and nothing waits.
+  @inline(__always)
+  func isPresent(_ cpu: CPU) -> Bool {
+    tag == cpu.s.pointee.codeTag && keepsCode(cpu)
+      && deadline == cpu.s.pointee.deadline && !cpu.waits
   }
 }
 

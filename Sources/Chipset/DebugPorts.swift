@@ -41,25 +41,41 @@ public final class PostCodes: Device {
   /// At most this many codes are kept.
   public static let capacity = 64
   /// The history, the oldest first; equal codes in a row are kept once (port 80h is also written for delays).
-  public private(set) var history: [UInt8] = []
+  public var history: [UInt8] { Array(codes[next...] + codes[..<next]) }
   /// Told of each code.
   public var sink: ((UInt8) -> Void)?
+  /// Until it is full, in order; then a ring whose oldest code is at `next`.
+  private var codes: [UInt8] = []
+  private var next = 0
+  private var last: UInt8?
 
   public init() {}
 
   /// A code was written.
   public func write(_ code: UInt8) {
-    sink?(code)
-    if history.last == code { return }
-    if history.count == PostCodes.capacity { history.removeFirst() }
-    history.append(code)
+    if let sink { sink(code) }
+    if last == code { return }
+    last = code
+    if codes.count < PostCodes.capacity {
+      codes.append(code)
+    } else {
+      codes[next] = code
+      next = (next + 1) % PostCodes.capacity
+    }
   }
 
-  public func reset(_ kind: ResetKind) { history = [] }
+  public func reset(_ kind: ResetKind) { take([]) }
   public func save(to writer: inout StateWriter) { writer.write(bytes: history) }
   public func restore(from reader: inout StateReader, version: UInt16) throws(StateError) {
-    history = try reader.readBytes()
-    if history.count > PostCodes.capacity { throw reader.error("too many POST codes") }
+    let bytes = try reader.readBytes()
+    if bytes.count > PostCodes.capacity { throw reader.error("too many POST codes") }
+    take(bytes)
+  }
+
+  private func take(_ bytes: [UInt8]) {
+    codes = bytes
+    next = 0
+    last = bytes.last
   }
 }
 

@@ -179,7 +179,7 @@ public final class Machine {
     memory.mapMMIO(
       MMIORegion(
         start: 0xA0000, length: 0x20000, context: vga.mmioContext, read: VGA.mmioRead,
-        write: VGA.mmioWrite))
+        write: VGA.mmioWrite, isMemory: true))
     if let localAPIC {
       memory.mapMMIO(
         MMIORegion(

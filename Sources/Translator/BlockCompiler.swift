@@ -18,6 +18,8 @@ struct Stub {
     case crossing(MemoryOperand, Int)
     /// A write whose entry is not positive: linear address, size.
     case codeWrite(Int, Int)
+    /// An access without an entry: linear address, whether it writes.
+    case fill(Int, Bool)
     /// An edge not joined yet, or one the budget does not reach over.
     case edge(Int)
     case edgeBudget(Int)
@@ -46,6 +48,8 @@ struct Stub {
   var pointers: FPUPointers?
   /// Units that the main path goes on with: `HostUnits` bits.
   var unitsAfter: UInt8 = 0
+  /// A `codeWrite` may make the entry.
+  var fills = false
   /// The stub this one leads to when it finds the worst, or -1.
   var slow = -1
 }
@@ -214,7 +218,7 @@ final class BlockCompiler {
           a.store(StateOperand.windowFault, H.r8, 8)
         }
         if let pointers = stub.pointers { emitPointers(pointers) }
-        interpret(stub.index, callsBack: true)
+        interpret(stub.index, callsBack: true, windowFault: stub.isWindowFault)
         if records[stub.index].flags & InstructionFlags.endsBlock == 0 {
           reloadUnits(stub)
           if stub.hostFlagsAfter { restoreFlags(scratch: H.r10) }
@@ -230,7 +234,17 @@ final class BlockCompiler {
         a.move(H.r8, linear)
         a.call(toOffset: translator.codeWriteAt[size]!)
         a.rr(0x85, 8, reg: H.r9, rm: H.r9)
-        a.jump(Condition.z, &stubs[stub.slow].label)
+        if stub.fills {
+          var right = Label()
+          a.jump(Condition.nz, &right)
+          emitFill(linear, write: true, stub)
+          a.bind(&right)
+        } else {
+          a.jump(Condition.z, &stubs[stub.slow].label)
+        }
+        a.jump(toOffset: stub.resume)
+      case .fill(let linear, let write):
+        emitFill(linear, write: write, stub)
         a.jump(toOffset: stub.resume)
       case .edge(let edge):
         translator.edges[edge].stub = a.position
@@ -255,15 +269,30 @@ final class BlockCompiler {
     }
   }
 
+  /// In a stub: R9 becomes the entry for a linear address, or the stub leads on to the slow path.
+  private func emitFill(_ linear: Int, write: Bool, _ stub: Stub) {
+    a.move(H.r8, linear)
+    a.call(toOffset: translator.fillAt[write ? 1 : 0])
+    a.rr(0x85, 8, reg: H.r9, rm: H.r9)
+    a.jump(Condition.le, &stubs[stub.slow].label)
+  }
+
   /// Has an instruction interpreted. `callsBack`: it may return to go on.
-  func interpret(_ index: Int, callsBack: Bool) {
+  func interpret(_ index: Int, callsBack: Bool, windowFault: Bool = false) {
+    let i = records[index]
     a.move64(H.r8, immediate: UInt64(UInt(bitPattern: records + index)))
     a.move(H.r9, immediate: UInt32(count - index))
     a.move(H.r10, immediate: blockEIP)
-    let usesUnits = records[index].handler == .fpu || records[index].handler == .simd
+    let usesUnits = i.handler == .fpu || i.handler == .simd
     let thunks = translator.thunks
-    if callsBack && records[index].flags & InstructionFlags.endsBlock == 0 {
-      a.call(toOffset: usesUnits ? thunks.interpretUnit : translator.interpretAt)
+    if callsBack && i.flags & InstructionFlags.endsBlock == 0 {
+      if i.handler.isMove && options.contains(.devices) && !windowFault {
+        a.call(toOffset: translator.moveDeviceAt)
+      } else {
+        a.call(toOffset: usesUnits ? thunks.interpretUnit : translator.interpretAt)
+      }
+    } else if i.isFarTransfer && options.contains(.transfers) {
+      a.jump(toOffset: translator.transferAt)
     } else {
       a.jump(toOffset: usesUnits ? thunks.interpretUnitEnd : translator.interpretEndAt)
     }

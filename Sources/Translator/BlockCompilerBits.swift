@@ -85,40 +85,59 @@ extension BlockCompiler {
     flagsAreInMemory()
   }
 
-  /// SHLD and SHRD of doublewords.
+  /// SHLD and SHRD; words by less than 16.
   func emitDoubleShift(_ i: Instruction) -> Bool {
-    guard i.isOperand32 else { return emitInterpreted() }
+    let size = i.isOperand32 ? 4 : 2
     let byCL = i.opcode & 1 != 0
     let amount = i.imm & 31
-    if !byCL && amount == 0 { return emitInterpreted() }
+    if !byCL && (amount == 0 || amount >= 8 * size) { return emitInterpreted() }
     let op = (i.handler == .shld ? 0x0FA4 : 0x0FAC) | (byCL ? 1 : 0)
     func operate(_ m: MemoryOperand?) {
       if let m {
-        a.rm(op, 4, reg: host(i.reg), m)
+        a.rm(op, size, reg: host(i.reg), m)
       } else {
-        a.rr(op, 4, reg: host(i.reg), rm: host(i.rm))
+        a.rr(op, size, reg: host(i.reg), rm: host(i.rm))
       }
       if !byCL { a.byte(Int(amount)) }
     }
+    if byCL && size == 2 {
+      clobberFlags()
+      let slow = interpretStub()
+      a.rr(0xF6, 1, reg: 0, rm: H.rcx)
+      a.byte(16)
+      a.jump(Condition.nz, &stubs[slow].label)
+    }
     if !byCL || !needed[k] {
-      operate(i.hasMemory ? emitAddress(i, 4, write: true) : nil)
+      operate(i.hasMemory ? emitAddress(i, size, write: true) : nil)
       defineFlags(adjustIsGarbage: true)
       return false
     }
-    emitShiftByCL(i, 4, operate)
+    emitShiftByCL(i, size, operate)
     return false
   }
 
-  /// CMPXCHG of words and doublewords in memory or a register.
+  /// CMPXCHG.
   func emitCompareExchange(_ i: Instruction, _ size: Int) -> Bool {
-    guard i.hasMemory else { return emitInterpreted() }
+    let source = host(i.reg, size)
+    if !i.hasMemory {
+      a.rr(size == 1 ? 0x0FB0 : 0x0FB1, size, reg: source, rm: host(i.rm, size))
+      defineFlags()
+      return false
+    }
+    // AH to BH cannot be had together with the registers that addresses are made of.
+    if size == 1 && source >= 4 { return emitInterpreted() }
     let m = emitAddress(i, size, write: true)
+    if size == 1 {
+      a.rm(0x0FB0, 1, reg: source, m)
+      defineFlags()
+      return false
+    }
     var differs = Label()
     var done = Label()
     a.load(H.r10, m, size)
     a.rr(0x39, size, reg: H.r10, rm: H.rax)
     a.jump(Condition.nz, &differs)
-    a.store(m, host(i.reg), size)
+    a.store(m, source, size)
     a.jump(&done)
     a.bind(&differs)
     a.move(H.rax, H.r10, size)
@@ -127,13 +146,17 @@ extension BlockCompiler {
     return false
   }
 
-  /// XADD with memory.
+  /// XADD.
   func emitExchangeAdd(_ i: Instruction, _ size: Int) -> Bool {
-    guard i.hasMemory else { return emitInterpreted() }
+    let source = host(i.reg, size)
+    if !i.hasMemory {
+      a.rr(size == 1 ? 0x0FC0 : 0x0FC1, size, reg: source, rm: host(i.rm, size))
+      defineFlags()
+      return false
+    }
+    if size == 1 && source >= 4 { return emitInterpreted() }
     let m = emitAddress(i, size, write: true)
-    a.load(H.r10, m, size)
-    a.rm(0x01, size, reg: host(i.reg), m)
-    a.move(host(i.reg), H.r10, size)
+    a.rm(size == 1 ? 0x0FC0 : 0x0FC1, size, reg: source, m)
     defineFlags()
     return false
   }

@@ -177,6 +177,8 @@ extension BlockCompiler {
       emitEdge(target, isLast: true)
       return true
     case .loop: return emitLoop(i, next, decrements: true)
+    case .loopz: return emitLoop(i, next, decrements: true, leavesIf: Condition.nz)
+    case .loopnz: return emitLoop(i, next, decrements: true, leavesIf: Condition.z)
     case .jcxz: return emitLoop(i, next, decrements: false)
     case .call16, .call32:
       let target = relativeTarget(i)
@@ -239,11 +241,16 @@ extension BlockCompiler {
     clobberFlags()
   }
 
-  /// LOOP and JCXZ, which leave the flags: JRCXZ is the test.
-  private func emitLoop(_ i: Instruction, _ next: UInt32, decrements: Bool) -> Bool {
+  /// LOOP, LOOPZ, LOOPNZ and JCXZ, which leave the flags: JRCXZ is the test.
+  /// - Parameter leavesIf: a condition under which the loop ends as well.
+  private func emitLoop(
+    _ i: Instruction, _ next: UInt32, decrements: Bool, leavesIf condition: Int? = nil
+  ) -> Bool {
     let target = relativeTarget(i)
     guard target <= context.limit else { return emitInterpreted() }
+    if condition != nil { useHostFlags() }
     if decrements { willWrite(1 << 1) }
+    var leaves = Label()
     var count = H.rcx
     if i.isAddress32 {
       if decrements { a.lea(H.rcx, MemoryOperand(base: H.rcx, displacement: -1)) }
@@ -252,6 +259,9 @@ extension BlockCompiler {
         a.lea(H.r8, MemoryOperand(base: H.rcx, displacement: -1))
         a.move(H.rcx, H.r8, 2)
       }
+    }
+    if let condition { a.jump(condition, &leaves) }
+    if !i.isAddress32 {
       // The test looks at all of RCX.
       a.move(H.r8, H.rcx)
       a.rr(0x0FB7, 4, reg: H.rcx, rm: H.rcx)
@@ -266,6 +276,7 @@ extension BlockCompiler {
     a.jump(&other)
     a.buffer[near] = UInt8(a.position - (near + 1))
     if count != H.rcx { a.move(H.rcx, H.r8) }
+    if condition != nil { a.bind(&leaves) }
     emitEdge(decrements ? next : target, isLast: true)
     a.bind(&other)
     emitEdge(decrements ? target : next, isLast: true)

@@ -33,28 +33,6 @@ extension BlockCompiler {
   /// Whether a fault, a device or the interpreter can come in.
   func mayExit(_ i: Instruction) -> Bool { !isPure(i) }
 
-  /// Whether the instruction has host code of its own.
-  func isNative(_ i: Instruction) -> Bool {
-    if isPure(i) { return true }
-    let raw = i.handler.rawValue
-    if raw < Handler.movRR8.rawValue { return true }
-    switch i.handler {
-    case .movRM8, .movRM16, .movRM32, .movMR8, .movMR16, .movMR32, .movMI8, .movMI16, .movMI32,
-      .incM8, .incM16, .incM32, .decM8, .decM16, .decM32, .push16R, .push32R, .push16I, .push32I,
-      .push16M, .push32M, .pop16R, .pop32R, .jo, .jno, .jb, .jnb, .jz, .jnz, .jbe, .jnbe, .js, .jns,
-      .jp, .jnp, .jl, .jnl, .jle, .jnle, .jmpRel, .call16, .call32, .ret16, .ret32, .jmp16E,
-      .jmp32E,
-      .call16E, .call32E, .loop, .jcxz, .movzx32M8, .movzx32M16, .movsx32M8, .movsx32M16,
-      .leave32, .bsf, .bsr, .shld, .shrd, .cmpxchg16, .cmpxchg32, .xadd16, .xadd32, .bitTest,
-      .bitTestImm, .cld, .std, .fpu, .simd:
-      return true
-    case .string: return true
-    case .system:
-      return i.opcode == 0x9C || i.opcode == 0x9D || i.opcode == 0xFA || i.opcode == 0xFB
-    default: return false
-    }
-  }
-
   /// Emits one instruction.
   /// - Returns: whether the block ends with it.
   func emit(_ i: Instruction) -> Bool {
@@ -138,12 +116,8 @@ extension BlockCompiler {
         a.load(host(i.rm), m, size)
         moveStack(size)
       }
-    case .leave32 where context.has(CodeContext.bigStack):
-      willWrite(1 << 4 | 1 << 5)
-      let m = emitFrame()
-      a.load(H.r10, m)
-      a.lea(H.r12, MemoryOperand(base: H.rbp, displacement: 4))
-      a.move(H.rbp, H.r10)
+    case .leave16, .leave32, .enter, .pusha, .popa, .pop16M, .pop32M, .xlat:
+      return emitFrameInstruction(i)
     case .movzx32R8: extendRegister(i, 0x0FB6, 1, 4)
     case .movzx32R16: extendRegister(i, 0x0FB7, 2, 4)
     case .movsx32R8: extendRegister(i, 0x0FBE, 1, 4)
@@ -207,8 +181,10 @@ extension BlockCompiler {
     case .bitTest, .bitTestImm: return emitBitTest(i)
     case .bsf, .bsr: emitBitScan(i)
     case .shld, .shrd: return emitDoubleShift(i)
+    case .cmpxchg8: return emitCompareExchange(i, 1)
     case .cmpxchg16: return emitCompareExchange(i, 2)
     case .cmpxchg32: return emitCompareExchange(i, 4)
+    case .xadd8: return emitExchangeAdd(i, 1)
     case .xadd16: return emitExchangeAdd(i, 2)
     case .xadd32: return emitExchangeAdd(i, 4)
     case .string: return emitString(i)
@@ -221,6 +197,7 @@ extension BlockCompiler {
     case .cld where !context.has(CodeContext.down), .std where context.has(CodeContext.down): break
     case .fpu: return emitFPU(i)
     case .simd: return emitSIMD(i)
+    case .inPort, .outPort: return emitPort(i)
     default:
       if let ended = emitSegments(i) ?? emitSystem(i) { return ended }
       if i.flags & InstructionFlags.endsBlock != 0 { return emitControl(i) }
@@ -627,35 +604,54 @@ extension BlockCompiler {
 
   /// Divisions whose quotient fits run on the host; what would fault, and what is rare, is interpreted.
   private func emitDivide(_ i: Instruction, _ size: Int, signed: Bool) {
-    guard size == 4 else {
-      _ = emitInterpreted()
-      return
-    }
     willWrite(1 | 1 << 2)
     // The checks below destroy them, and a window access alone does not save them.
     clobberFlags()
     if i.hasMemory {
-      a.load(H.r10, emitAddress(i, 4, write: false))
+      a.load(H.r10, emitAddress(i, size, write: false), size)
+    } else if size == 1 {
+      a.move(H.r10, byteSource(host(i.rm, 1)))
     } else {
       a.move(H.r10, host(i.rm))
     }
+    if size < 4 {
+      let extend = (signed ? 0x0FBE : 0x0FB6) | size >> 1
+      a.rr(extend, 4, reg: H.r10, rm: H.r10)
+    }
     let slow = interpretStub()
     if signed {
-      // The dividend is a 32-bit number and the divisor neither 0 nor -1.
-      a.move(H.r9, H.rax)
-      a.rr(0xC1, 4, reg: 7, rm: H.r9)
-      a.byte(31)
-      a.rr(0x39, 4, reg: H.rdx, rm: H.r9)
+      // The dividend is a number of the operand's size and the divisor neither 0 nor -1.
+      switch size {
+      case 4:
+        a.move(H.r9, H.rax)
+        a.rr(0xC1, 4, reg: 7, rm: H.r9)
+        a.byte(31)
+        a.rr(0x39, 4, reg: H.rdx, rm: H.r9)
+      case 2:
+        a.rr(0x0FBF, 4, reg: H.r9, rm: H.rax)
+        a.rr(0xC1, 4, reg: 7, rm: H.r9)
+        a.byte(31)
+        a.rr(0x39, 2, reg: H.rdx, rm: H.r9)
+      default:
+        a.rr(0x0FBE, 4, reg: H.r9, rm: H.rax)
+        a.rr(0x39, 2, reg: H.rax, rm: H.r9)
+      }
       a.jump(Condition.nz, &stubs[slow].label)
       a.lea(H.r9, MemoryOperand(base: H.r10, displacement: 1))
       a.arithmetic(7, H.r9, immediate: 1)
       a.jump(Condition.be, &stubs[slow].label)
-      a.rr(0xF7, 4, reg: 7, rm: H.r10)
     } else {
-      a.rr(0x39, 4, reg: H.r10, rm: H.rdx)
+      // The dividend's upper half is below the divisor.
+      switch size {
+      case 4: a.rr(0x39, 4, reg: H.r10, rm: H.rdx)
+      case 2: a.rr(0x39, 2, reg: H.r10, rm: H.rdx)
+      default:
+        a.rorx(H.r9, H.rax, 8)
+        a.rr(0x38, 1, reg: H.r10, rm: H.r9)
+      }
       a.jump(Condition.ae, &stubs[slow].label)
-      a.rr(0xF7, 4, reg: 6, rm: H.r10)
     }
+    a.rr(size == 1 ? 0xF6 : 0xF7, size, reg: signed ? 7 : 6, rm: H.r10)
   }
 
   // MARK: - Bits

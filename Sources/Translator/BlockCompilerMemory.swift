@@ -31,7 +31,7 @@ extension BlockCompiler {
   }
 
   /// A stub for accesses through the window that follow now.
-  private func windowStub() {
+  func windowStub() {
     let n = interpretStub()
     stubs[n].isWindowFault = true
     a.windowTag = n
@@ -84,9 +84,10 @@ extension BlockCompiler {
     return m
   }
 
-  /// The operand that EBP points at on the stack.
-  func emitFrame() -> MemoryOperand {
-    if keepsFlags(SegmentRegister.ss) {
+  /// The operand that EBP or, with a 16-bit stack, BP points at on the stack.
+  func emitFrame(_ size: Int) -> MemoryOperand {
+    let isBig = context.has(CodeContext.bigStack)
+    if keepsFlags(SegmentRegister.ss) && isBig {
       windowStub()
       var m = MemoryOperand(base: H.rbp)
       m.isWindow = true
@@ -94,7 +95,9 @@ extension BlockCompiler {
     }
     clobberFlags()
     let slow = interpretStub()
-    return emitAccess(H.rbp, SegmentRegister.ss, 4, write: false, slow: slow)
+    if !isBig { a.rr(0x0FB7, 4, reg: H.r8, rm: H.rbp) }
+    return emitAccess(
+      isBig ? H.rbp : H.r8, SegmentRegister.ss, size, write: false, slow: slow)
   }
 
   /// From an offset in a register to an operand.
@@ -151,8 +154,17 @@ extension BlockCompiler {
     a.byte(12)
     a.load(H.r9, MemoryOperand(base: write ? H.r13 : H.r14, index: H.r9, scale: 3), 8)
     a.rr(0x85, 8, reg: H.r9, rm: H.r9)
+    let fills = options.contains(.fills) && mayFill(records[k])
     if write && options.contains(.codeWrites) && translator.codeWriteAt[size] != nil {
       var stub = Stub(kind: .codeWrite(linear, size))
+      stub.slow = slow
+      stub.fills = fills
+      stubs.append(stub)
+      let n = stubs.count - 1
+      a.jump(Condition.le, &stubs[n].label)
+      stubs[n].resume = a.position
+    } else if fills {
+      var stub = Stub(kind: .fill(linear, write))
       stub.slow = slow
       stubs.append(stub)
       let n = stubs.count - 1
@@ -164,21 +176,29 @@ extension BlockCompiler {
     return MemoryOperand(base: H.r9, index: linear)
   }
 
+  /// Whether nothing but the access itself can fault once it has come to it. x87 and SIMD instructions ask for their units later.
+  private func mayFill(_ i: Instruction) -> Bool {
+    i.handler != .fpu && i.handler != .simd && !i.hasRep && !i.hasRepne
+  }
+
   // MARK: - The stack
 
   /// Emits the way to the place a push goes to. The new stack pointer is set by `finishPush`. Destroys R8, R9; keeps R10.
-  func emitPush(_ size: Int) -> MemoryOperand {
+  func emitPush(_ size: Int) -> MemoryOperand { emitStackAccess(-size, size, write: true) }
+
+  /// Emits the way to an operand at a distance from the stack pointer. Destroys R8, R9; keeps R10.
+  func emitStackAccess(_ distance: Int, _ size: Int, write: Bool) -> MemoryOperand {
     if keepsFlags(SegmentRegister.ss) && context.has(CodeContext.bigStack) {
       windowStub()
-      var m = MemoryOperand(base: H.r12, displacement: Int32(-size))
+      var m = MemoryOperand(base: H.r12, displacement: Int32(distance))
       m.isWindow = true
       return m
     }
     clobberFlags()
     let slow = interpretStub()
-    a.lea(H.r8, MemoryOperand(base: H.r12, displacement: Int32(-size)))
+    a.lea(H.r8, MemoryOperand(base: H.r12, displacement: Int32(distance)))
     if !context.has(CodeContext.bigStack) { a.rr(0x0FB7, 4, reg: H.r8, rm: H.r8) }
-    return emitAccess(H.r8, SegmentRegister.ss, size, write: true, slow: slow)
+    return emitAccess(H.r8, SegmentRegister.ss, size, write: write, slow: slow)
   }
 
   func finishPush(_ size: Int) { moveStack(-size) }

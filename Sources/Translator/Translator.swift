@@ -42,6 +42,10 @@ enum StateOperand {
   static let runEnd = field(MemoryLayout<CPUState>.offset(of: \.runEnd))
   static let tscOffset = field(MemoryLayout<CPUState>.offset(of: \.tscOffset))
   static let interpretOne = field(MemoryLayout<CPUState>.offset(of: \.interpretOne))
+  static let transfer = field(MemoryLayout<CPUState>.offset(of: \.transfer))
+  static let port = field(MemoryLayout<CPUState>.offset(of: \.port))
+  static let fillEntry = field(MemoryLayout<CPUState>.offset(of: \.fillEntry))
+  static let moveDevice = field(MemoryLayout<CPUState>.offset(of: \.moveDevice))
   static let readTable = field(MemoryLayout<CPUState>.offset(of: \.readTable))
   static let writeTable = field(MemoryLayout<CPUState>.offset(of: \.writeTable))
   static let segmentSelector = MemoryLayout<SegmentCache>.offset(of: \.selector)
@@ -101,10 +105,16 @@ public final class Translator: BlockTranslator {
   private(set) var interpretEndAt = 0
   private(set) var enterWindowAt = 0
   private(set) var lookupAt = 0
+  /// As `interpretAt` or `interpretEndAt`, with short paths tried first.
+  private(set) var transferAt = 0
+  private(set) var portAt = 0
+  private(set) var moveDeviceAt = 0
   private(set) var loadSegmentAt = 0
   /// By size of the access: whether bytes of a page with code may be written; see `emitCodeWriteThunk`.
   private(set) var codeWriteAt: [Int: Int] = [:]
   private(set) var returnMissAt = 0
+  /// For reads and for writes: makes a table entry; see `emitFillThunk`.
+  private(set) var fillAt: [Int] = []
   let faults: CodeFaults
   let places: CodePlaces
   var thunks = UnitThunks()
@@ -214,30 +224,48 @@ public final class Translator: BlockTranslator {
     jumpTo(H.r10)
 
     // Interpret one instruction: R8 record, R9D instructions left, R10D EIP of the block. Called; returns to go on.
-    interpretAt = a.position
-    a.arithmetic(5, Host64.rsp, immediate: 8, 8)
-    callInterpreter()
-    var leaves = Label()
-    a.rr(0x85, 8, reg: Host64.rax, rm: Host64.rax)
-    a.jump(Condition.nz, &leaves)
-    loadRegisters()
-    a.arithmetic(0, Host64.rsp, immediate: 8, 8)
-    a.byte(0xC3)
-    a.bind(&leaves)
-    a.arithmetic(0, Host64.rsp, immediate: 16, 8)
-    dispatchResult()
-
+    interpretAt = emitInterpretThunk(StateOperand.interpretOne)
+    portAt = emitInterpretThunk(StateOperand.port)
+    moveDeviceAt = emitInterpretThunk(StateOperand.moveDevice)
     // The same for an instruction that ends its block: jumped to.
-    interpretEndAt = a.position
-    callInterpreter()
-    dispatchResult()
+    interpretEndAt = emitInterpretEndThunk(StateOperand.interpretOne)
+    transferAt = emitInterpretEndThunk(StateOperand.transfer)
     emitUnitInterpretThunks()
     loadSegmentAt = a.position
     compiler.emitLoadSegmentThunk()
-    for size in [1, 2, 4, 8, 10, 16] {
+    for size in [1, 2, 4, 8, 10, 16, 32] {
       codeWriteAt[size] = a.position
       emitCodeWriteThunk(size)
     }
+    fillAt = [emitFillThunk(0), emitFillThunk(1)]
+  }
+
+  /// An access to the linear address in R8D found no entry: R9 becomes the entry made now, or 0 where the instruction has to be
+  /// interpreted. Keeps everything else but the flags.
+  private func emitFillThunk(_ write: UInt32) -> Int {
+    let at = a.position
+    var refused = Label()
+    a.rr(0x31, 4, reg: H.r9, rm: H.r9)
+    // Swift does not keep the host's SSE registers.
+    a.rm(0xF6, 1, reg: 0, StateOperand.hostUnits)
+    a.byte(Int(HostUnits.sse))
+    a.jump(Condition.nz, &refused)
+    storeRegisters()
+    a.store(StateOperand.savedR10, H.r10, 8)
+    a.store(StateOperand.savedR8, H.r8, 8)
+    a.arithmetic(5, H.rsp, immediate: 8, 8)
+    a.load(H.rdi, StateOperand.context, 8)
+    a.move(H.rsi, H.r8)
+    a.move(H.rdx, immediate: write)
+    a.rm(0xFF, 4, reg: 2, StateOperand.fillEntry)
+    a.arithmetic(0, H.rsp, immediate: 8, 8)
+    a.move(H.r9, H.rax, 8)
+    loadRegisters()
+    a.load(H.r8, StateOperand.savedR8, 8)
+    a.load(H.r10, StateOperand.savedR10, 8)
+    a.bind(&refused)
+    a.byte(0xC3)
+    return at
   }
 
   /// RAX is 1 to leave, or code to go on with.
@@ -253,19 +281,39 @@ public final class Translator: BlockTranslator {
     jumpTo(Host64.r8)
   }
 
-  private func callInterpreter() {
+  private func emitInterpretThunk(_ function: MemoryOperand) -> Int {
+    let at = a.position
+    a.arithmetic(5, Host64.rsp, immediate: 8, 8)
     storeRegisters()
-    callInterpreterStored()
+    callInterpreterStored(function)
+    var leaves = Label()
+    a.rr(0x85, 8, reg: Host64.rax, rm: Host64.rax)
+    a.jump(Condition.nz, &leaves)
+    loadRegisters()
+    a.arithmetic(0, Host64.rsp, immediate: 8, 8)
+    a.byte(0xC3)
+    a.bind(&leaves)
+    a.arithmetic(0, Host64.rsp, immediate: 16, 8)
+    dispatchResult()
+    return at
+  }
+
+  private func emitInterpretEndThunk(_ function: MemoryOperand) -> Int {
+    let at = a.position
+    storeRegisters()
+    callInterpreterStored(function)
+    dispatchResult()
+    return at
   }
 
   /// R8 to R10 as for `interpretAt`.
-  func callInterpreterStored() {
+  func callInterpreterStored(_ function: MemoryOperand = StateOperand.interpretOne) {
     a.load(Host64.rdi, StateOperand.context, 8)
     a.move(Host64.rsi, Host64.r8, 8)
     a.move(Host64.rdx, Host64.r9)
     a.move(Host64.rcx, Host64.r10)
     emitStoreUnits(HostUnits.sse)
-    a.rm(0xFF, 4, reg: 2, StateOperand.interpretOne)
+    a.rm(0xFF, 4, reg: 2, function)
     emitDropUnits()
   }
 

@@ -46,6 +46,14 @@ public struct TranslatorOptions: OptionSet, Sendable {
   /// Data next to code are written in translated code.
   public static let codeWrites = TranslatorOptions(rawValue: 1 << 13)
 
+  /// Short paths of INT n, IRET and far CALL, JMP and RET.
+  public static let transfers = TranslatorOptions(rawValue: 1 << 14)
+  /// Short paths of IN, OUT and moves to and from devices.
+  public static let devices = TranslatorOptions(rawValue: 1 << 15)
+
+  /// Missing table entries are made without interpreting the instruction.
+  public static let fills = TranslatorOptions(rawValue: 1 << 18)
+
   /// Every optimisation.
   public static let all = TranslatorOptions(rawValue: UInt32.max)
 
@@ -55,7 +63,7 @@ public struct TranslatorOptions: OptionSet, Sendable {
     ("recipes", .recipes), ("memory", .memory), ("control", .control),
     ("window", .window), ("strings", .strings), ("system", .system), ("returns", .returns),
     ("repeats", .repeats), ("segments", .segments), ("code-writes", .codeWrites),
-    ("x87", .x87),
+    ("transfers", .transfers), ("devices", .devices), ("fills", .fills), ("x87", .x87),
     ("simd", .simd),
   ]
 

@@ -1,0 +1,112 @@
+// Short paths from translated code to devices: IN, OUT, and MOV to and from memory that a device keeps.
+//
+// Owns: the cases in which nothing stands against the access and nothing has to be looked at afterwards; in all others the
+// instruction is interpreted. Must not know: any device.
+// Follows: Intel SDM volume 1, chapter 19 (I/O); volume 2, MOV, IN, OUT.
+
+extension Handler {
+  /// MOV between general registers, immediates and memory.
+  @inline(__always) package var isMove: Bool {
+    rawValue &- Handler.movRR8.rawValue <= Handler.movMI32.rawValue &- Handler.movRR8.rawValue
+  }
+}
+
+extension CPU {
+  /// `accessPort` as translated code calls it.
+  static let portFunction: InterpretOne = { context, record, left, blockEIP in
+    Unmanaged<CPU>.fromOpaque(context)._withUnsafeGuaranteedRef {
+      $0.accessPort(record.assumingMemoryBound(to: Instruction.self), left, blockEIP)
+    }
+  }
+
+  /// `moveDevice` as translated code calls it.
+  static let moveFunction: InterpretOne = { context, record, left, blockEIP in
+    Unmanaged<CPU>.fromOpaque(context)._withUnsafeGuaranteedRef {
+      let record = record.assumingMemoryBound(to: Instruction.self)
+      return $0.moveDevice(record) ? 0 : $0.interpretOne(record, left, blockEIP)
+    }
+  }
+
+  /// IN or OUT; parameters and result are those of `interpretOne`, but 0 also at the end of a block.
+  private func accessPort(_ record: Insn, _ left: Int, _ blockEIP: UInt32) -> Int {
+    let s = self.s
+    guard debugEvents.isEmpty, !watching, s.pointee.dr7 & 0xFF == 0,
+      !protectedMode || (!v86 && s.pointee.cpl <= iopl)
+    else { return interpretOne(record, left, blockEIP) }
+    // The device may ask for the time, stop the processor, move deadlines, or change what memory holds.
+    s.pointee.retired = s.pointee.runEnd &- UInt64(bitPattern: s.pointee.budget &+ Int64(left))
+    s.pointee.blockEIP = blockEIP
+    s.pointee.blockStart = record
+    s.pointee.current = record
+    s.pointee.end = record + 1
+    s.pointee.eip = blockEIP &+ UInt32(record.pointee.nextOffset)
+    let before = CodeMoment(self)
+    let opcode = record.pointee.opcode
+    let width = opcode & 1 == 0 ? 1 : record.pointee.isOperand32 ? 4 : 2
+    let port = opcode & 8 != 0 ? (reg(8) as UInt16) : UInt16(record.pointee.imm & 0xFF)
+    if opcode & 2 == 0 {
+      let value = bus.portRead(port, width: width)
+      switch width {
+      case 1: setReg(0, UInt8(truncatingIfNeeded: value))
+      case 2: setReg(0, UInt16(truncatingIfNeeded: value))
+      default: setReg(0, value)
+      }
+    } else {
+      bus.portWrite(
+        port, gpr32[Register.eax] & (UInt32.max >> UInt32(32 &- 8 &* width)), width: width)
+    }
+    leaveBlock()
+    s.pointee.place = ExecutionPlace.code
+    if before.isPresent(self) { return 0 }
+    s.pointee.retired &+= 1
+    return goOn(left, before, inBlock: true, leave: false)
+  }
+
+  /// MOV between a register or an immediate and a device that is no more than memory.
+  /// - Returns: false when nothing was done.
+  private func moveDevice(_ i: Insn) -> Bool {
+    let handler = i.pointee.handler
+    let n = handler.rawValue &- Handler.movRR8.rawValue
+    // By three: register, register from memory, memory from register, register from immediate, memory from immediate.
+    let shape = n / 3
+    let size = UInt32(1) << UInt32(n % 3)
+    guard shape == 1 || shape == 2 || shape == 4, !watching, s.pointee.dr7 & 0xFF == 0,
+      !alignmentChecked
+    else { return false }
+    let isWrite = shape != 1
+    let segment = segmentPointer(Int(i.pointee.segment))
+    let offset = effectiveAddress(i)
+    let limit = isWrite ? segment.pointee.writeLimit : segment.pointee.readLimit
+    guard Int64(offset) &+ Int64(size &- 1) <= limit else { return false }
+    let linear = segment.pointee.base &+ offset
+    guard tables.notes[Int(linear >> 12)] & TranslationTables.Note.device != 0,
+      linear & 0xFFF <= 0x1000 &- size
+    else { return false }
+    var physical = linear
+    if s.pointee.cr0 & CR0.pg != 0 {
+      let access = isWrite ? userAccess.union(.write) : userAccess
+      guard let walked = try? walk(linear, access) else { return false }
+      physical = walked.physical
+    }
+    physical &= a20Mask
+    guard let region = memory.deviceMemory(at: physical) else { return false }
+    if isWrite {
+      let value: UInt32 =
+        shape == 4
+        ? i.pointee.imm
+        : size == 1
+          ? UInt32(reg(i.pointee.reg) as UInt8)
+          : size == 2 ? UInt32(reg(i.pointee.reg) as UInt16) : reg(i.pointee.reg)
+      region.pointee.write(
+        region.pointee.context, physical, value & (UInt32.max >> (32 &- 8 &* size)), size)
+      return true
+    }
+    let value = region.pointee.read(region.pointee.context, physical, size)
+    switch size {
+    case 1: setReg(i.pointee.reg, UInt8(truncatingIfNeeded: value))
+    case 2: setReg(i.pointee.reg, UInt16(truncatingIfNeeded: value))
+    default: setReg(i.pointee.reg, value)
+    }
+    return true
+  }
+}
