@@ -3,7 +3,7 @@
 // Owns: the names the opcode table uses. Must not know: encodings or behaviour.
 
 /// An operation; the case name is the spelling in the opcode table.
-public enum Op: UInt16, CaseIterable, Sendable {
+public enum Op: String, CaseIterable, Sendable {
   case
     add, pushSeg, popSeg, or, adc, sbb, and, daa, sub, das, xor, aaa, cmp, aas, inc, dec, push,
     pop, pusha, popa, bound, arpl, imul, ins, outs, jo, jno, jb, jnb, jz, jnz, jbe, jnbe, js,

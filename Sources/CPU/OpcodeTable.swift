@@ -11,65 +11,16 @@ public enum OperandKind: UInt8, Sendable {
   case segES, segCS, segSS, segDS, segFS, segGS
   case pq, qq, nq, vx, wx, ux
 
-  init(_ text: Substring) {
-    switch text {
-    case "Eb": self = .eb
-    case "Ew": self = .ew
-    case "Ev": self = .ev
-    case "Es": self = .es
-    case "Gb": self = .gb
-    case "Gw": self = .gw
-    case "Gv": self = .gv
-    case "M": self = .m
-    case "Mp": self = .mp
-    case "Ma": self = .ma
-    case "Mq": self = .mq
-    case "Ms": self = .ms
-    case "Ib": self = .ib
-    case "Ibs": self = .ibs
-    case "Iw": self = .iw
-    case "Iz": self = .iz
-    case "Iv": self = .iv
-    case "Ib2": self = .ib2
-    case "Jb": self = .jb
-    case "Jz": self = .jz
-    case "Ap": self = .ap
-    case "Ob": self = .ob
-    case "Ov": self = .ov
-    case "AL": self = .al
-    case "eAX": self = .eax
-    case "CL": self = .cl
-    case "DX": self = .dx
-    case "1": self = .one
-    case "Zb": self = .zb
-    case "Zv": self = .zv
-    case "Sw": self = .sw
-    case "Rd": self = .rd
-    case "Cd": self = .cd
-    case "Dd": self = .dd
-    case "Td": self = .td
-    case "Xb": self = .xb
-    case "Xv": self = .xv
-    case "Xz": self = .xz
-    case "Yb": self = .yb
-    case "Yv": self = .yv
-    case "Yz": self = .yz
-    case "es": self = .segES
-    case "cs": self = .segCS
-    case "ss": self = .segSS
-    case "ds": self = .segDS
-    case "fs": self = .segFS
-    case "gs": self = .segGS
-    case "Pq": self = .pq
-    case "Qq": self = .qq
-    case "Nq": self = .nq
-    case "Vx": self = .vx
-    case "Wx": self = .wx
-    case "Ux": self = .ux
-    case "-": self = .none
-    default: preconditionFailure("operand '\(text)' in the opcode table")
-    }
-  }
+  /// By the name in the table.
+  fileprivate static let byName: [TableWord: OperandKind] = [
+    "Eb": .eb, "Ew": .ew, "Ev": .ev, "Es": .es, "Gb": .gb, "Gw": .gw, "Gv": .gv, "M": .m,
+    "Mp": .mp, "Ma": .ma, "Mq": .mq, "Ms": .ms, "Ib": .ib, "Ibs": .ibs, "Iw": .iw, "Iz": .iz,
+    "Iv": .iv, "Ib2": .ib2, "Jb": .jb, "Jz": .jz, "Ap": .ap, "Ob": .ob, "Ov": .ov, "AL": .al,
+    "eAX": .eax, "CL": .cl, "DX": .dx, "1": .one, "Zb": .zb, "Zv": .zv, "Sw": .sw, "Rd": .rd,
+    "Cd": .cd, "Dd": .dd, "Td": .td, "Xb": .xb, "Xv": .xv, "Xz": .xz, "Yb": .yb, "Yv": .yv,
+    "Yz": .yz, "es": .segES, "cs": .segCS, "ss": .segSS, "ds": .segDS, "fs": .segFS, "gs": .segGS,
+    "Pq": .pq, "Qq": .qq, "Nq": .nq, "Vx": .vx, "Wx": .wx, "Ux": .ux, "-": .none,
+  ]
 
   /// Needs a ModRM byte.
   var usesModRM: Bool {
@@ -139,92 +90,212 @@ public struct OpcodeTable: Sendable {
   private(set) var hasModRM = [Bool](repeating: false, count: 512)
 
   private init() {
-    var names: [String: Op] = [:]
-    for op in Op.allCases { names["\(op)"] = op }
-    let text = OpcodeTableText.lines.description + "\n" + OpcodeTableText.simdLines.description
-    for line in text.split(separator: "\n") {
-      let words = line.split(separator: " ")
-      let dotted = words[0].split(separator: ".")
-      let code = dotted[dotted.count - 1].split(separator: "/")
-      guard let opcode = UInt16(code[0], radix: 16), let op = names[String(words[1])] else {
-        preconditionFailure("opcode table line '\(line)'")
+    var names: [TableWord: Op] = [:]
+    names.reserveCapacity(Op.allCases.count)
+    for op in Op.allCases { names[TableWord(op.rawValue)] = op }
+    entries.reserveCapacity(700)
+    for text in [OpcodeTableText.lines, OpcodeTableText.simdLines] {
+      var words = TableWords(text)
+      while !words.isAtEnd { readLine(&words, names) }
+    }
+  }
+
+  private mutating func readLine(_ words: inout TableWords, _ names: [TableWord: Op]) {
+    var code = words.next()
+    var prefix: TableWord?
+    if code.end == UInt8(ascii: ".") {
+      prefix = code
+      code = words.next()
+    }
+    var digit: Int8 = -1
+    if code.end == UInt8(ascii: "/") { digit = Int8(words.next().hexadecimal) }
+    guard let op = names[words.next()] else { preconditionFailure("operation in the opcode table") }
+    var kinds = (OperandKind.none, OperandKind.none, OperandKind.none)
+    var word = words.next()
+    for n in 0..<3 {
+      guard let kind = OperandKind.byName[word] else {
+        preconditionFailure("operand in the opcode table")
       }
-      var kinds = [OperandKind.none, .none, .none]
-      for (n, text) in words[2].split(separator: ",").enumerated() {
-        kinds[n] = OperandKind(text)
+      switch n {
+      case 0: kinds.0 = kind
+      case 1: kinds.1 = kind
+      default: kinds.2 = kind
       }
-      var entry = OpcodeEntry(opcode: opcode, op: op, operands: (kinds[0], kinds[1], kinds[2]))
-      if code.count > 1 { entry.digit = Int8(code[1]) ?? -1 }
-      for word in words[3...] { OpcodeTable.apply(word, to: &entry) }
-      let slot = Int(opcode & 0xFF) | (opcode & 0xFF00 != 0 ? 0x100 : 0)
-      if dotted.count > 1 { entry.prefix = OpcodeTable.prefix(dotted[0]) }
-      if dotted.count > 1 || kinds.contains(where: { $0.isVector }) { takesPrefix[slot] = true }
-      entries.append(entry)
-      if code.count > 1 || kinds.contains(where: { $0.usesModRM }) { hasModRM[slot] = true }
-      let digits = code.count > 1 ? Int(code[1])!...Int(code[1])! : 0...7
-      for digit in digits {
-        if entry.prefix == .none {
-          index[slot * 8 + digit] = UInt16(entries.count)
-        } else {
-          let place = Int(entry.prefix.rawValue) << 8 | Int(opcode & 0xFF)
-          prefixedIndex[place * 8 + digit] = UInt16(entries.count)
-        }
+      if word.end != UInt8(ascii: ",") { break }
+      word = words.next()
+    }
+    let opcode = UInt16(code.hexadecimal)
+    var entry = OpcodeEntry(opcode: opcode, op: op, operands: kinds)
+    entry.digit = digit
+    while word.end == UInt8(ascii: " ") {
+      word = words.next()
+      if word.end == UInt8(ascii: ":") {
+        OpcodeTable.apply(word, flags: words.next().flags, to: &entry)
+        word.end = words.lastEnd
+      } else {
+        OpcodeTable.apply(word, to: &entry)
+      }
+    }
+    let slot = Int(opcode & 0xFF) | (opcode & 0xFF00 != 0 ? 0x100 : 0)
+    if let prefix { entry.prefix = OpcodeTable.prefix(prefix) }
+    if prefix != nil || kinds.0.isVector || kinds.1.isVector || kinds.2.isVector {
+      takesPrefix[slot] = true
+    }
+    entries.append(entry)
+    if entry.usesModRM { hasModRM[slot] = true }
+    for digit in digit >= 0 ? Int(digit)...Int(digit) : 0...7 {
+      if entry.prefix == .none {
+        index[slot * 8 + digit] = UInt16(entries.count)
+      } else {
+        let place = Int(entry.prefix.rawValue) << 8 | Int(opcode & 0xFF)
+        prefixedIndex[place * 8 + digit] = UInt16(entries.count)
       }
     }
   }
 
-  private static func prefix(_ text: Substring) -> MandatoryPrefix {
-    switch text {
+  private static func prefix(_ word: TableWord) -> MandatoryPrefix {
+    switch word {
     case "np": return .none
     case "66": return .operandSize
     case "F3": return .rep
     case "F2": return .repne
-    default: preconditionFailure("prefix '\(text)' in the opcode table")
+    default: preconditionFailure("prefix in the opcode table")
     }
   }
 
-  private static func apply(_ word: Substring, to entry: inout OpcodeEntry) {
+  private static let features: [TableWord: CPUFeatures] = [
+    "i486": .i486, "cpuid": .cpuid, "cx8": .cx8, "tsc": .tsc, "msr": .msr, "rdpmc": .rdpmc,
+    "sep": .sep, "fxsr": .fxsr, "cmov": .cmov, "p6": .p6, "mmx": .mmx, "sse": .sse, "sse2": .sse2,
+  ]
+
+  private static func apply(_ word: TableWord, to entry: inout OpcodeEntry) {
     switch word {
     case "lock": entry.isLockable = true
     case "end": entry.endsBlock = true
     case "rep": entry.isRepeatable = true
-    case "i486": entry.features.insert(.i486)
-    case "cpuid": entry.features.insert(.cpuid)
-    case "cx8": entry.features.insert(.cx8)
-    case "tsc": entry.features.insert(.tsc)
-    case "msr": entry.features.insert(.msr)
-    case "rdpmc": entry.features.insert(.rdpmc)
-    case "sep": entry.features.insert(.sep)
-    case "fxsr": entry.features.insert(.fxsr)
-    case "cmov": entry.features.insert(.cmov)
-    case "p6": entry.features.insert(.p6)
-    case "mmx": entry.features.insert(.mmx)
-    case "sse": entry.features.insert(.sse)
-    case "sse2": entry.features.insert(.sse2)
     default:
-      let bits = word.dropFirst(2).reduce(UInt32(0)) { $0 | flag($1) }
-      switch word.prefix(2) {
-      case "r:": entry.flagsRead = bits
-      case "w:": entry.flagsWritten = bits
-      case "u:": entry.flagsUndefined = bits
-      default: preconditionFailure("attribute '\(word)' in the opcode table")
+      guard let feature = features[word] else {
+        preconditionFailure("attribute in the opcode table")
       }
+      entry.features.insert(feature)
     }
   }
 
-  private static func flag(_ letter: Character) -> UInt32 {
-    switch letter {
-    case "o": EFLAGS.of
-    case "s": EFLAGS.sf
-    case "z": EFLAGS.zf
-    case "a": EFLAGS.af
-    case "p": EFLAGS.pf
-    case "c": EFLAGS.cf
-    case "d": EFLAGS.df
-    case "i": EFLAGS.if
-    case "t": EFLAGS.tf
-    case "n": EFLAGS.nt
-    default: preconditionFailure("flag '\(letter)' in the opcode table")
+  private static func apply(_ word: TableWord, flags: UInt32, to entry: inout OpcodeEntry) {
+    switch word {
+    case "r": entry.flagsRead = flags
+    case "w": entry.flagsWritten = flags
+    case "u": entry.flagsUndefined = flags
+    default: preconditionFailure("attribute in the opcode table")
     }
+  }
+}
+
+// MARK: - The text
+
+/// A word of up to 16 characters. The table is read at each start of the program, which strings would make ten times longer.
+private struct TableWord: Hashable, ExpressibleByStringLiteral {
+  private var text: UInt128 = 0
+  /// What stands behind the word.
+  var end: UInt8 = 0
+
+  init() {}
+  init(_ text: String) { for byte in text.utf8 { append(byte) } }
+  init(stringLiteral text: StaticString) {
+    text.withUTF8Buffer { for byte in $0 { append(byte) } }
+  }
+
+  mutating func append(_ byte: UInt8) { text = text << 8 | UInt128(byte) }
+
+  static func == (a: TableWord, b: TableWord) -> Bool { a.text == b.text }
+  func hash(into hasher: inout Hasher) {
+    hasher.combine(UInt64(truncatingIfNeeded: text ^ text >> 64))
+  }
+
+  private func forEachByte(_ body: (UInt8) -> Void) {
+    var shift: UInt128 = 128
+    while shift > 0 {
+      shift -= 8
+      let byte = UInt8(truncatingIfNeeded: text >> shift)
+      if byte != 0 { body(byte) }
+    }
+  }
+
+  var hexadecimal: Int {
+    var value = 0
+    forEachByte { value = value << 4 | Int($0 & 0xF) + ($0 >= 0x41 ? 9 : 0) }
+    return value
+  }
+
+  /// Letters of flags as EFLAGS bits.
+  var flags: UInt32 {
+    var bits: UInt32 = 0
+    forEachByte { letter in
+      switch letter {
+      case UInt8(ascii: "o"): bits |= EFLAGS.of
+      case UInt8(ascii: "s"): bits |= EFLAGS.sf
+      case UInt8(ascii: "z"): bits |= EFLAGS.zf
+      case UInt8(ascii: "a"): bits |= EFLAGS.af
+      case UInt8(ascii: "p"): bits |= EFLAGS.pf
+      case UInt8(ascii: "c"): bits |= EFLAGS.cf
+      case UInt8(ascii: "d"): bits |= EFLAGS.df
+      case UInt8(ascii: "i"): bits |= EFLAGS.if
+      case UInt8(ascii: "t"): bits |= EFLAGS.tf
+      case UInt8(ascii: "n"): bits |= EFLAGS.nt
+      default: preconditionFailure("flag in the opcode table")
+      }
+    }
+    return bits
+  }
+}
+
+/// The words of the table's text in order.
+private struct TableWords {
+  private let text: UnsafePointer<UInt8>
+  private let count: Int
+  private var at = 0
+  /// What stands behind the last word.
+  private(set) var lastEnd = UInt8(ascii: "\n")
+
+  init(_ text: StaticString) {
+    self.text = text.utf8Start
+    count = text.utf8CodeUnitCount
+    skip()
+  }
+
+  var isAtEnd: Bool { at >= count }
+
+  /// Spaces and empty lines.
+  private mutating func skip() {
+    while at < count, text[at] == 0x20 || text[at] == 0x0A {
+      if text[at] == 0x0A { lastEnd = 0x0A }
+      at += 1
+    }
+  }
+
+  /// Up to a separator: space, end of line, and those inside columns.
+  mutating func next() -> TableWord {
+    var word = TableWord()
+    while at < count {
+      let byte = text[at]
+      switch byte {
+      case 0x20, 0x0A:
+        lastEnd = byte
+        skip()
+        word.end = lastEnd
+        return word
+      case UInt8(ascii: "."), UInt8(ascii: "/"), UInt8(ascii: ","), UInt8(ascii: ":"):
+        at += 1
+        lastEnd = byte
+        word.end = byte
+        return word
+      default:
+        word.append(byte)
+        at += 1
+      }
+    }
+    lastEnd = 0x0A
+    word.end = 0x0A
+    return word
   }
 }

@@ -2,7 +2,11 @@
 //
 // Owns: the report's layout (also as JSON), merging, the text and JUnit forms. Must not know: how anything is run.
 
-import Foundation
+#if canImport(FoundationEssentials)
+  import FoundationEssentials
+#else
+  import Foundation
+#endif
 
 /// A test that failed.
 public struct FailureRecord: Codable, Sendable, Equatable {

@@ -20,6 +20,10 @@ indirect enum JSONValue {
     if case .list(let values) = self { return values }
     return nil
   }
+  var members: [String: JSONValue]? {
+    if case .object(let members) = self { return members }
+    return nil
+  }
   var text: String? {
     if case .text(let text) = self { return text }
     return nil

@@ -4,7 +4,13 @@
 // Must not know: how a test runs.
 
 import CZlib
-import Foundation
+import Host
+
+#if canImport(FoundationEssentials)
+  import FoundationEssentials
+#else
+  import Foundation
+#endif
 
 /// What a vector file holds.
 public enum VectorFormat: Sendable {
@@ -45,15 +51,17 @@ public final class SuiteFolder: Sendable {
     var excluded: [String: [UInt32: String]] = [:]
     var revoked: [String: String] = [:]
     var damage: [String] = []
-    if let data = FileManager.default.contents(atPath: path + "/metadata.json") {
-      if let root = try? JSONSerialization.jsonObject(with: data) as? [String: Any] {
-        cpu = root["cpu"] as? String ?? ""
-        for (name, entry) in root["opcodes"] as? [String: [String: Any]] ?? [:] {
-          if let mask = entry["flags-mask"] as? Int {
+    let metadata = path + "/metadata.json"
+    if let bytes = try? HostFiles.read(metadata, limit: 64 << 20) {
+      var reader = JSONReader(bytes, path: metadata)
+      if let root = try? reader.value(), case .object = root {
+        cpu = root["cpu"]?.text ?? ""
+        for (name, entry) in root["opcodes"]?.members ?? [:] {
+          if let mask = entry["flags-mask"]?.number {
             masks[name] = UInt32(truncatingIfNeeded: mask) | 0xFFFF_0000
           }
-          for (digit, sub) in entry["reg"] as? [String: [String: Any]] ?? [:] {
-            if let mask = sub["flags-mask"] as? Int {
+          for (digit, sub) in entry["reg"]?.members ?? [:] {
+            if let mask = sub["flags-mask"]?.number {
               masks["\(name).\(digit)"] = UInt32(truncatingIfNeeded: mask) | 0xFFFF_0000
             }
           }
@@ -135,24 +143,18 @@ public struct SuiteFiles: Sendable {
           path: path, suite: suite, name: name, format: format, folder: folders[folderPath]!))
     }
     for path in paths {
-      var isFolder: ObjCBool = false
-      guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) else {
+      guard HostFiles.exists(path) else {
         problems.append("\(path): does not exist")
         continue
       }
-      if !isFolder.boolValue {
+      if !HostFiles.isDirectory(path) {
         add(path, named: true)
         continue
       }
       let all = (try? FileManager.default.subpathsOfDirectory(atPath: path)) ?? []
       for sub in all.sorted() {
-        var isDirectory: ObjCBool = false
         let full = path + "/" + sub
-        if FileManager.default.fileExists(atPath: full, isDirectory: &isDirectory),
-          !isDirectory.boolValue
-        {
-          add(full, named: false)
-        }
+        if HostFiles.exists(full), !HostFiles.isDirectory(full) { add(full, named: false) }
       }
     }
   }

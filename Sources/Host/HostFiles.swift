@@ -20,6 +20,12 @@ public enum HostFiles {
     return stat(path, &status) == 0
   }
 
+  /// Whether a directory has that name.
+  public static func isDirectory(_ path: String) -> Bool {
+    var status = stat()
+    return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
+  }
+
   /// Whether two names mean the same file, existing or not.
   public static func isSame(_ a: String, _ b: String) -> Bool {
     if a == b { return true }

@@ -25,7 +25,7 @@
       guard armed.exchange(false, ordering: .sequentiallyConsistent) else { return }
       var event = SDL_Event()
       event.type = type
-      SDL_PushEvent(&event)
+      _ = SDL_PushEvent(&event)
     }
   }
 
@@ -72,11 +72,14 @@
     ) throws(FrontendError) {
       self.machine = machine
       self.options = options
+      guard SDLLibrary.isThere else {
+        throw FrontendError("no window: SDL 2 is not installed; use --headless")
+      }
       SDL_SetMainReady()
       // Ctrl-C is the machine's business; a compositor should stay on; the host's screen may go dark.
-      SDL_SetHint("SDL_NO_SIGNAL_HANDLERS", "1")
-      SDL_SetHint("SDL_VIDEO_X11_NET_WM_BYPASS_COMPOSITOR", "0")
-      SDL_SetHint("SDL_APP_NAME", options.title)
+      _ = SDL_SetHint("SDL_NO_SIGNAL_HANDLERS", "1")
+      _ = SDL_SetHint("SDL_VIDEO_X11_NET_WM_BYPASS_COMPOSITOR", "0")
+      _ = SDL_SetHint("SDL_APP_NAME", options.title)
       if SDL_InitSubSystem(SDL_INIT_VIDEO) != 0 {
         throw FrontendError("no window: \(SDLFrontend.lastError)")
       }
@@ -117,7 +120,7 @@
       machine.frames.onPublish { [wake] in wake.signal() }
     }
 
-    static var lastError: String { String(cString: SDL_GetError()) }
+    static var lastError: String { SDL_GetError().map { String(cString: $0) } ?? "" }
 
     private static func firstSize(_ options: FrontendOptions) -> (Int, Int) {
       if options.width > 0, options.height > 0 {
@@ -295,7 +298,7 @@
     private func setGrab(_ on: Bool) {
       if on == grabbed { return }
       grabbed = on
-      if machine.hasMouse { SDL_SetRelativeMouseMode(on ? SDL_TRUE : SDL_FALSE) }
+      if machine.hasMouse { _ = SDL_SetRelativeMouseMode(on ? SDL_TRUE : SDL_FALSE) }
       SDL_SetWindowKeyboardGrab(window, on ? SDL_TRUE : SDL_FALSE)
       if !on, buttons != 0 {
         buttons = 0
@@ -307,7 +310,7 @@
     private func toggleFullScreen() {
       let flags = fullScreen ? 0 : SDL_WINDOW_FULLSCREEN_DESKTOP.rawValue
       if SDL_SetWindowFullscreen(window, flags) == 0 { fullScreen.toggle() }
-      SDL_ShowCursor(fullScreen ? 0 : 1)
+      _ = SDL_ShowCursor(fullScreen ? 0 : 1)
       needsRedraw = true
     }
 
@@ -360,7 +363,7 @@
           updateTitle(force: true)
           return
         }
-        SDL_RWclose(stream)
+        _ = SDL_RWclose(stream)
       }
       notice = ("no screenshot: \(SDLFrontend.lastError)", now + 4000)
       updateTitle(force: true)

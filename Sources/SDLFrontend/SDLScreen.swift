@@ -20,7 +20,7 @@
 
     /// nil when no renderer works on the window.
     init?(window: OpaquePointer) {
-      SDL_SetHint("SDL_RENDER_BATCHING", "1")
+      _ = SDL_SetHint("SDL_RENDER_BATCHING", "1")
       let accelerated = SDL_RENDERER_ACCELERATED.rawValue | SDL_RENDERER_TARGETTEXTURE.rawValue
       guard
         let renderer = SDL_CreateRenderer(window, -1, accelerated)
@@ -60,7 +60,7 @@
         forgetTextures()
         texture = makeTexture(SDL_TEXTUREACCESS_STREAMING, size.width, size.height)
         guard let texture else { return }
-        SDL_SetTextureScaleMode(texture, SDL_ScaleModeNearest)
+        _ = SDL_SetTextureScaleMode(texture, SDL_ScaleModeNearest)
         frameSize = size
       }
       frame.pixels.withUnsafeBytes {
@@ -71,10 +71,10 @@
     /// Shows the picture.
     func draw(everything: Bool) {
       var (w, h): (Int32, Int32) = (0, 0)
-      SDL_GetRendererOutputSize(renderer, &w, &h)
-      SDL_SetRenderTarget(renderer, nil)
-      SDL_SetRenderDrawColor(renderer, 0, 0, 0, 255)
-      SDL_RenderClear(renderer)
+      _ = SDL_GetRendererOutputSize(renderer, &w, &h)
+      _ = SDL_SetRenderTarget(renderer, nil)
+      _ = SDL_SetRenderDrawColor(renderer, 0, 0, 0, 255)
+      _ = SDL_RenderClear(renderer)
       if let texture, w > 0, h > 0 {
         let place = DisplayLayout.place(
           frameWidth: frameSize.width, frameHeight: frameSize.height, aspectWidth: aspect.width,
@@ -83,7 +83,7 @@
         var target = SDL_Rect(
           x: Int32(place.x), y: Int32(place.y), w: Int32(place.width), h: Int32(place.height))
         let source = enlarge(texture, to: place) ?? texture
-        SDL_RenderCopy(renderer, source, nil, &target)
+        _ = SDL_RenderCopy(renderer, source, nil, &target)
       }
       SDL_RenderPresent(renderer)
     }
@@ -98,11 +98,11 @@
         if let enlarged { SDL_DestroyTexture(enlarged) }
         enlarged = makeTexture(SDL_TEXTUREACCESS_TARGET, width, height)
         enlargedSize = (width, height)
-        if let enlarged { SDL_SetTextureScaleMode(enlarged, SDL_ScaleModeLinear) }
+        if let enlarged { _ = SDL_SetTextureScaleMode(enlarged, SDL_ScaleModeLinear) }
       }
       guard let enlarged, SDL_SetRenderTarget(renderer, enlarged) == 0 else { return nil }
-      SDL_RenderCopy(renderer, texture, nil, nil)
-      SDL_SetRenderTarget(renderer, nil)
+      _ = SDL_RenderCopy(renderer, texture, nil, nil)
+      _ = SDL_SetRenderTarget(renderer, nil)
       return enlarged
     }
 

@@ -66,7 +66,7 @@
     /// nil when the window's memory has another form than 32-bit pixels.
     init?(window: OpaquePointer) {
       // Else SDL makes the surface a texture of the renderer that is to be avoided.
-      SDL_SetHint("SDL_FRAMEBUFFER_ACCELERATION", "0")
+      _ = SDL_SetHint("SDL_FRAMEBUFFER_ACCELERATION", "0")
       self.window = window
       guard let surface = SDL_GetWindowSurface(window) else { return nil }
       let format = surface.pointee.format.pointee
@@ -107,7 +107,7 @@
       let rectangles = drawn.map {
         SDL_Rect(x: Int32($0.x), y: Int32($0.y), w: Int32($0.width), h: Int32($0.height))
       }
-      SDL_UpdateWindowSurfaceRects(window, rectangles, Int32(rectangles.count))
+      _ = SDL_UpdateWindowSurfaceRects(window, rectangles, Int32(rectangles.count))
     }
 
     func capture() -> Frame? {

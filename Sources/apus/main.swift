@@ -1,8 +1,5 @@
-// The program's entry.
+// The executable. Everything is in ApusCommand.
 
-switch CommandLine.arguments.dropFirst().first {
-case "conform": ConformProgram.main(Array(CommandLine.arguments.dropFirst(2)))
-case "bench": BenchProgram.main(Array(CommandLine.arguments.dropFirst(2)))
-case "debug": ApusProgram.main(Array(CommandLine.arguments.dropFirst(2)), debugging: true)
-default: ApusProgram.main()
-}
+import ApusCommand
+
+Apus.main()

@@ -4,7 +4,7 @@ import Host
 import Machine
 import Testing
 
-@testable import apus
+@testable import ApusCommand
 
 private func parsed(_ arguments: String...) throws -> Plan {
   try Plan(try ApusOptions.parse(arguments))

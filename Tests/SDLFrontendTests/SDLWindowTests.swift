@@ -65,7 +65,7 @@
       var event = SDL_Event()
       event.type = type.rawValue
       change(&event)
-      SDL_PushEvent(&event)
+      CSDL2.SDL_PushEvent(&event)
     }
 
     private func key(_ usage: UInt32, down: Bool, again: Bool = false) {
