@@ -93,6 +93,9 @@ struct SoftFloat80 {
   /// Exceptions raised, and C1 where the result was rounded up (`FPUStatus` bits).
   var flags: UInt16 = 0
 
+  /// Whether transcendental functions leave out their quick ways (SoftFloat80Quick), for tests: the results are the same.
+  var isThorough = false
+
   @inline(__always) init(control: UInt16) { self.control = control }
 
   @inline(__always) var rounding: UInt16 { control >> 10 & 3 }

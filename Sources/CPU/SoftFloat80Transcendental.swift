@@ -18,6 +18,13 @@ extension SoftFloat80 {
     roundPack(sign, value.exponent &+ 16383, value.significand | 1, 0)
   }
 
+  /// The same of a value known to 2^-78 of itself, or nil when that is not enough.
+  @inline(__always)
+  private mutating func finishQuick(_ sign: UInt16, _ value: Wide) -> Float80Bits? {
+    if isThorough || !value.decidesRounding { return nil }
+    return finish(sign, value)
+  }
+
   @inline(__always)
   private func wide(_ a: Float80Bits) -> Wide {
     let (exponent, significand) = a.normalized
@@ -50,7 +57,14 @@ extension SoftFloat80 {
     // In units of 2^-65 pi/2 is this integer, and the operand is one of at most 128 bits.
     let halfPi: UInt128 = 0x3_243F_6A88_85A3_08D3
     let units = UInt128(a.significand) << UInt128(x.exponent &+ 2)
-    var (quotient, rest) = units.quotientAndRemainder(dividingBy: halfPi)
+    // By the reciprocal, 2^193 / halfPi: the quotient, or one less.
+    var quotient =
+      Wide.multiplyHigh(units, 0xA2F9_836E_4E44_152A_0006_2BC4_0DA2_76BE) >> 65
+    var rest = units &- quotient &* halfPi
+    if rest >= halfPi {
+      rest &-= halfPi
+      quotient &+= 1
+    }
     var negative = false
     if rest > halfPi >> 1 {
       rest = halfPi &- rest
@@ -62,15 +76,17 @@ extension SoftFloat80 {
       quadrant: Int(truncatingIfNeeded: quotient) & 3)
   }
 
-  /// sin (`shift` 0) or cos (`shift` 1) of a reduced magnitude, the operand's sign left out.
-  private mutating func circular(_ r: Wide, _ negative: Bool, _ quadrant: Int, _ sign: UInt16)
-    -> Float80Bits
-  {
-    let flip: UInt16 = quadrant & 2 != 0 ? 0x8000 : 0
+  /// The sine in quadrant 0, the cosine in 1, and their negatives of a reduced magnitude, the operand's sign left out.
+  @inline(__always)
+  private mutating func circular(
+    _ r: Wide, square: UInt128, _ negative: Bool, _ quadrant: Int, _ sign: UInt16
+  ) -> Float80Bits {
+    var sign = quadrant & 2 != 0 ? sign ^ 0x8000 : sign
     if quadrant & 1 == 0 {
-      return finish(sign ^ flip ^ (negative ? 0x8000 : 0), Wide.sine(r))
+      if negative { sign ^= 0x8000 }
+      return finishQuick(sign, Wide.quickSine(r, square: square)) ?? finish(sign, Wide.sine(r))
     }
-    return finish(sign ^ flip, Wide.cosine(r))
+    return finishQuick(sign, Wide.quickCosine(square: square)) ?? finish(sign, Wide.cosine(r))
   }
 
   /// FSIN; nil when out of range.
@@ -79,7 +95,7 @@ extension SoftFloat80 {
     case .special(let result): return result
     case .outOfRange: return nil
     case .reduced(let r, let negative, let quadrant):
-      return circular(r, negative, quadrant, a.sign)
+      return circular(r, square: r.squareFraction, negative, quadrant, a.sign)
     }
   }
 
@@ -89,7 +105,7 @@ extension SoftFloat80 {
     case .special(let result): return result.isZero && !isUnmasked(flags) ? .one : result
     case .outOfRange: return nil
     case .reduced(let r, let negative, let quadrant):
-      return circular(r, negative, (quadrant &+ 1) & 3, 0)
+      return circular(r, square: r.squareFraction, negative, (quadrant &+ 1) & 3, 0)
     }
   }
 
@@ -100,9 +116,10 @@ extension SoftFloat80 {
       return (result, result.isZero && !isUnmasked(flags) ? .one : result)
     case .outOfRange: return nil
     case .reduced(let r, let negative, let quadrant):
-      let sine = circular(r, negative, quadrant, a.sign)
+      let square = r.squareFraction
+      let sine = circular(r, square: square, negative, quadrant, a.sign)
       flags &= ~FPUStatus.c1
-      return (sine, circular(r, negative, (quadrant &+ 1) & 3, 0))
+      return (sine, circular(r, square: square, negative, (quadrant &+ 1) & 3, 0))
     }
   }
 
@@ -113,6 +130,14 @@ extension SoftFloat80 {
     case .outOfRange: return nil
     case .reduced(let r, let negative, let quadrant):
       let sign: UInt16 = (negative ? 0x8000 : 0) ^ a.sign
+      let square = r.squareFraction
+      let quickSine = Wide.quickSine(r, square: square)
+      let quickCosine = Wide.quickCosine(square: square)
+      let quick =
+        quadrant & 1 == 0
+        ? finishQuick(sign, Wide.quickQuotient(quickSine, quickCosine))
+        : finishQuick(sign ^ 0x8000, Wide.quickQuotient(quickCosine, quickSine))
+      if let quick { return (quick, .one) }
       let sine = Wide.sine(r)
       let cosine = Wide.cosine(r)
       if quadrant & 1 == 0 && r.exponent < -62 {
@@ -147,22 +172,27 @@ extension SoftFloat80 {
     let difference = steep ? exponentY &- exponentX : exponentX &- exponentY
     let small = UInt128(steep ? significandX : significandY)
     let large = UInt128(steep ? significandY : significandX)
-    let ratio =
-      Wide(normalizing: small, exponent: 127 &- difference)
-      / Wide(normalizing: large, exponent: 127)
     // Beyond six binary digits of difference the quotient is small enough for the series.
     let exact = difference <= 6
-    let angle = Wide.arctangent(
-      ratio: ratio, y: small, x: exact ? large << UInt128(difference) : large, exact: exact)
-    let result: Wide
-    if steep {
-      result = Wide.add(.halfPi, negative: false, angle, negative: !x.isNegative).value
-    } else if x.isNegative {
-      result = Wide.add(.pi, negative: false, angle, negative: true).value
-    } else {
-      result = angle
+    let scaled = exact ? large << UInt128(difference) : large
+    let numerator = Wide(normalizing: small, exponent: 127 &- difference)
+    let denominator = Wide(normalizing: large, exponent: 127)
+    func turned(_ angle: Wide) -> Wide {
+      if steep { return Wide.add(.halfPi, negative: false, angle, negative: !x.isNegative).value }
+      if !x.isNegative { return angle }
+      return Wide.add(.pi, negative: false, angle, negative: true).value
     }
-    return finish(sign, result)
+    let quick =
+      exact
+      ? Wide.quickArctangent(
+        small: UInt64(truncatingIfNeeded: small), large: UInt64(truncatingIfNeeded: large),
+        difference: difference)
+      : Wide.quickArctangent(Wide.quickQuotient(numerator, denominator))
+    if let result = finishQuick(sign, turned(quick)) { return result }
+    return finish(
+      sign,
+      turned(
+        Wide.arctangent(ratio: numerator / denominator, y: small, x: scaled, exact: exact)))
   }
 
   // MARK: - Exponential and logarithms
@@ -182,8 +212,9 @@ extension SoftFloat80 {
       }
       return a
     }
-    return finish(
-      a.sign, Wide.exponentialMinusOne(wide(a) * .ln2, negative: a.isNegative))
+    let y = wide(a) * .ln2
+    return finishQuick(a.sign, Wide.quickExponentialMinusOne(y, negative: a.isNegative))
+      ?? finish(a.sign, Wide.exponentialMinusOne(y, negative: a.isNegative))
   }
 
   /// FYL2X: y * log2(x).
@@ -210,7 +241,10 @@ extension SoftFloat80 {
     if x.isDenormal || y.isDenormal, raiseDenormal() { return y }
     if isOne { return .zero(y.sign) }
     if y.isZero { return .zero(x.exponent < 0x3FFF ? y.sign ^ 0x8000 : y.sign) }
-    let (value, negative, exact) = Wide.logarithm(wide(x))
+    let quick = Wide.logarithm(wide(x), quick: true)
+    let quickSign = y.sign ^ (quick.negative ? 0x8000 : 0)
+    if !quick.exact, let result = finishQuick(quickSign, quick.value * wide(y)) { return result }
+    let (value, negative, exact) = Wide.logarithm(wide(x), quick: false)
     let sign = y.sign ^ (negative ? 0x8000 : 0)
     let product = value * wide(y)
     return exact ? finishExact(sign, product) : finish(sign, product)
@@ -235,8 +269,11 @@ extension SoftFloat80 {
     // Inside the documented range the series of x, beyond it the logarithm of the sum; from -1 down the operand.
     let magnitude = wide(x)
     if x.exponent < 0x3FFD || (x.exponent == 0x3FFD && x.significand <= 0x95F6_1998_0C43_36F7) {
-      let value = Wide.logarithmOnePlus(magnitude, negative: x.isNegative)
-      return finish(sign, value * wide(y))
+      let factor = wide(y)
+      let quick = Wide.logarithmOnePlus(magnitude, negative: x.isNegative, quick: true)
+      if let result = finishQuick(sign, quick * factor) { return result }
+      let value = Wide.logarithmOnePlus(magnitude, negative: x.isNegative, quick: false)
+      return finish(sign, value * factor)
     }
     let one = Wide(exponent: 0, significand: UInt128(1) << 127)
     let sum = Wide.add(one, negative: false, magnitude, negative: x.isNegative)
@@ -244,7 +281,7 @@ extension SoftFloat80 {
       flags |= FPUStatus.pe
       return x
     }
-    let (value, negative, exact) = Wide.logarithm(sum.value)
+    let (value, negative, exact) = Wide.logarithm(sum.value, quick: false)
     let resultSign = y.sign ^ (negative ? 0x8000 : 0)
     let product = value * wide(y)
     return exact && magnitude.exponent < 63

@@ -48,11 +48,47 @@ struct Wide {
   /// `b` is not zero.
   static func / (a: Wide, b: Wide) -> Wide {
     if a.significand >= b.significand {
-      let (q, _) = b.significand.dividingFullWidth((a.significand >> 1, a.significand << 127))
+      // Halved, with the bit that is lost coming after the first 128 of the quotient's digits.
+      let q = quotient(a.significand >> 1, a.significand << 127, by: b.significand)
       return Wide(exponent: a.exponent &- b.exponent, significand: q)
     }
-    let (q, _) = b.significand.dividingFullWidth((a.significand, 0))
+    let q = quotient(a.significand, 0, by: b.significand)
     return Wide(exponent: a.exponent &- b.exponent &- 1, significand: q)
+  }
+
+  /// The 256-bit number (high, low) by one with bit 127 set, `high` being below it: two digits of 64 bits, one after the other.
+  /// Follows: Knuth, The Art of Computer Programming, volume 2, 4.3.1, algorithm D.
+  private static func quotient(_ high: UInt128, _ low: UInt128, by divisor: UInt128) -> UInt128 {
+    let (first, rest) = digit(high, UInt64(truncatingIfNeeded: low >> 64), divisor)
+    let (second, _) = digit(rest, UInt64(truncatingIfNeeded: low), divisor)
+    return UInt128(first) << 64 | UInt128(second)
+  }
+
+  /// The 192-bit number (above, below) by the divisor: quotient and rest.
+  @inline(__always)
+  private static func digit(
+    _ above: UInt128, _ below: UInt64, _ divisor: UInt128
+  ) -> (UInt64, UInt128) {
+    let d1 = UInt64(truncatingIfNeeded: divisor >> 64)
+    let d0 = UInt64(truncatingIfNeeded: divisor)
+    let n1 = UInt64(truncatingIfNeeded: above >> 64)
+    let n0 = UInt64(truncatingIfNeeded: above)
+    var q = UInt64.max
+    var carry = false
+    var rest: UInt64
+    if n1 >= d1 {
+      (rest, carry) = n0.addingReportingOverflow(d1)
+    } else {
+      (q, rest) = d1.dividingFullWidth((n1, n0))
+    }
+    while !carry {
+      let (high, low) = q.multipliedFullWidth(by: d0)
+      if high < rest || (high == rest && low <= below) { break }
+      q &-= 1
+      (rest, carry) = rest.addingReportingOverflow(d1)
+    }
+    let product = UInt128(q) &* UInt128(d0)
+    return (q, (UInt128(rest) << 64 | UInt128(below)) &- product)
   }
 
   /// The sum and its sign of two signed numbers; the smaller one's lost bits are not rounded.
@@ -112,6 +148,12 @@ struct Wide {
     exponent: -1, significand: 0xC90F_DAA2_2168_C234_C4C6_628B_80DC_1CD1)
   static let threeQuarterPi = Wide(
     exponent: 1, significand: 0x96CB_E3F9_990E_91A7_9394_C9E8_A0A5_159D)
+
+  /// atan(k/16) for k from 1 to 16.
+  @inline(__always)
+  static func arctangentOfSixteenths(_ k: Int) -> Wide {
+    Wide(normalizing: arctangents[min(k, 16) &- 1], exponent: -1)
+  }
 
   /// 1/n! in units of 2^-128, for n from 2 (index 0) to 35.
   private static let factorials: [UInt128] = {
@@ -223,7 +265,8 @@ struct Wide {
   }
 
   /// The base 2 logarithm of a positive number with its sign; zero has significand 0. `exact`: the number is a power of two.
-  static func logarithm(_ x: Wide) -> (value: Wide, negative: Bool, exact: Bool) {
+  /// `quick`: with the errors of SoftFloat80Quick.
+  static func logarithm(_ x: Wide, quick: Bool) -> (value: Wide, negative: Bool, exact: Bool) {
     // x = m * 2^e with m between sqrt(1/2) and sqrt(2).
     let upper = x.significand > 0xB504_F333_F9DE_6484_597D_89B3_754A_BE9F
     let e = upper ? x.exponent &+ 1 : x.exponent
@@ -236,22 +279,23 @@ struct Wide {
       // m = significand / 2^128.
       let distance = Wide(normalizing: 0 &- x.significand, exponent: -1)
       let sum = Wide(exponent: 0, significand: one | x.significand >> 1)
-      s = distance / sum
+      s = quick ? quickQuotient(distance, sum) : distance / sum
     } else {
       let distance = Wide(normalizing: x.significand &- one, exponent: 0)
       let sum = Wide(exponent: 1, significand: one >> 1 &+ x.significand >> 1)
-      s = distance / sum
+      s = quick ? quickQuotient(distance, sum) : distance / sum
     }
     let (value, negative) = add(
-      whole, negative: e < 0, logarithmSeries(s), negative: upper)
+      whole, negative: e < 0, quick ? quickLogarithmSeries(s) : logarithmSeries(s),
+      negative: upper)
     return (value, negative, false)
   }
 
   /// The magnitude and sign of log2(1 + x) for |x| < 0.2929.
-  static func logarithmOnePlus(_ x: Wide, negative: Bool) -> Wide {
+  static func logarithmOnePlus(_ x: Wide, negative: Bool, quick: Bool) -> Wide {
     // s = |x| / (2 + x).
     let two = Wide(exponent: 1, significand: UInt128(1) << 127)
     let sum = add(two, negative: false, x, negative: negative).value
-    return logarithmSeries(x / sum)
+    return quick ? quickLogarithmSeries(quickQuotient(x, sum)) : logarithmSeries(x / sum)
   }
 }

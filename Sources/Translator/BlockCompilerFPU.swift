@@ -2,8 +2,9 @@
 //
 // Owns: which run on the host's x87 and how. Most keep their encoding; memory operands go through the translator's addresses.
 // Must not know: how the unit is loaded (HostUnits).
-// Follows: Intel SDM volume 2. Interpreted are the transcendental instructions, whose last bit differs among processors, FPREM, whose
-// partial results do, FBLD, environment images, and what is undefined or an undocumented alias.
+// Follows: Intel SDM volume 2. The portable software computes the transcendental instructions, whose last bit differs among processors
+// (HostTranscendentals). Interpreted are FPREM, whose partial results differ, FBLD, environment images, and what is undefined or an
+// undocumented alias.
 
 import Assembler
 import CPU
@@ -16,6 +17,7 @@ extension BlockCompiler {
     case plain(pointers: Bool)
     /// FFREE.
     case free
+    case transcendental(HostTranscendental)
     /// A memory operand of so many bytes.
     case load(Int)
     case store(Int)
@@ -61,9 +63,11 @@ extension BlockCompiler {
       case 4: return n < 2 || n == 4 || n == 5 ? .plain(pointers: true) : .interpreted
       case 5: return n < 7 ? .plain(pointers: true) : .interpreted
       case 6:
+        if let function = HostTranscendental(n) { return .transcendental(function) }
         // FXTRACT; FDECSTP, FINCSTP.
         return n == 4 || n >= 6 ? .plain(pointers: true) : .interpreted
       case 7:
+        if let function = HostTranscendental(8 + n) { return .transcendental(function) }
         // FSQRT, FRNDINT, FSCALE.
         return n == 2 || n == 4 || n == 5 ? .plain(pointers: true) : .interpreted
       default: return .interpreted
@@ -110,7 +114,11 @@ extension BlockCompiler {
   /// - Returns: whether the block ends with it.
   func emitFPU(_ i: Instruction) -> Bool {
     let form = form(i)
-    if case .interpreted = form { return emitInterpreted() }
+    switch form {
+    case .interpreted: return emitInterpreted()
+    case .transcendental where seesErrors: return emitInterpreted()
+    default: break
+    }
     useUnit(HostUnits.x87)
     let opcode = Int(i.opcode)
     switch form {
@@ -123,6 +131,14 @@ extension BlockCompiler {
       clearC1()
       a.byte(opcode)
       a.byte(Int(i.modrm))
+      notePointers(i)
+    case .transcendental(let function):
+      clobberFlags()
+      let slow = interpretStub()
+      a.move(H.r8, immediate: UInt32(function.rawValue))
+      a.call(toOffset: translator.thunks.transcendentals[function.shape.rawValue])
+      a.rr(0x85, 4, reg: H.r8, rm: H.r8)
+      a.jump(Condition.z, &stubs[slow].label)
       notePointers(i)
     case .load(let size):
       a.rm(opcode, 4, reg: i.digit, emitAddress(i, size, write: false))

@@ -28,6 +28,8 @@ struct UnitThunks {
   /// `interpretAt` and `interpretEndAt` for instructions that use the units.
   var interpretUnit = 0
   var interpretUnitEnd = 0
+  /// Transcendental functions by shape (HostTranscendentals).
+  var transcendentals = [0, 0, 0]
   /// Interprets the rest of a block: R8 record, R9D how many, R10D EIP of the block. Jumped to; the flags are in memory.
   var interpretRest = 0
 }
@@ -111,6 +113,7 @@ extension Translator {
     a.byte(0xC3)
     emitLoadX87()
     emitLoadSSE()
+    emitTranscendentals()
   }
 
   private func emitStoreX87() {
