@@ -14,10 +14,14 @@ let fast: [SwiftSetting] = [.unsafeFlags(["-enforce-exclusivity=unchecked"])]
   let sdl2PkgConfig: String? = nil
 #endif
 
-// Half of a short run's time would go into loading Swift's libraries: the executable has them inside.
-let selfContained: [LinkerSetting] = [
-  .unsafeFlags(["-use-ld=lld", "-static-stdlib", "-l_FoundationCShims", "-l_FoundationCollections"], .when(platforms: [.linux]))
+// Half of a short run's time would go into loading Swift's libraries: the executable has them inside. A toolchain that lacks the static
+// ones builds with APUS_SHARED_LIBRARIES=1 in the environment.
+let staticLibraries = [
+  "-use-ld=lld", "-static-stdlib", "-l_FoundationCShims", "-l_FoundationCollections",
 ]
+let selfContained: [LinkerSetting] =
+  Context.environment["APUS_SHARED_LIBRARIES"] == nil
+  ? [.unsafeFlags(staticLibraries, .when(platforms: [.linux]))] : []
 
 let package = Package(
   name: "apus",

@@ -81,35 +81,33 @@ import Testing
   }
 
   @Test func arctangent() {
-    compare("fpatan", { ($0.number(-16382...16383), $0.number(-16382...16383)) }) {
-      unit, y, x in (unit.arctangent(y: y, x: x), nil)
-    }
-    compare("fpatan", { ($0.number(-5...5), $0.number(-5...5)) }) {
-      unit, y, x in (unit.arctangent(y: y, x: x), nil)
+    let all = { (r: inout Random) in (r.number(-16382...16383), r.number(-16382...16383)) }
+    let near = { (r: inout Random) in (r.number(-5...5), r.number(-5...5)) }
+    for operands in [all, near] {
+      compare("fpatan", operands) { unit, y, x in (unit.arctangent(y: y, x: x), nil) }
     }
   }
 
   @Test func exponential() {
-    compare("f2xm1", { (.one, $0.number(-90...(-1))) }) {
-      unit, _, x in (unit.exponentialMinusOne(x), nil)
-    }
-    compare("f2xm1", { (.one, $0.number(-5...(-1))) }) {
-      unit, _, x in (unit.exponentialMinusOne(x), nil)
+    let all = { (r: inout Random) in (Float80Bits.one, r.number(-90...(-1))) }
+    let near = { (r: inout Random) in (Float80Bits.one, r.number(-5...(-1))) }
+    for operands in [all, near] {
+      compare("f2xm1", operands) { unit, _, x in (unit.exponentialMinusOne(x), nil) }
     }
   }
 
   @Test func logarithms() {
-    compare("fyl2x", { ($0.number(-16382...16383), $0.number(-16382...16383, negative: false)) }) {
-      unit, y, x in (unit.logarithm(y: y, x: x), nil)
+    let all = { (r: inout Random) in
+      (r.number(-16382...16383), r.number(-16382...16383, negative: false))
     }
-    compare("fyl2x", { ($0.number(-5...5), $0.number(-2...1, negative: false)) }) {
-      unit, y, x in (unit.logarithm(y: y, x: x), nil)
+    let near = { (r: inout Random) in (r.number(-5...5), r.number(-2...1, negative: false)) }
+    for operands in [all, near] {
+      compare("fyl2x", operands) { unit, y, x in (unit.logarithm(y: y, x: x), nil) }
     }
-    compare("fyl2xp1", { ($0.number(-20...20), $0.number(-80...2)) }) {
-      unit, y, x in (unit.logarithmOnePlus(y: y, x: x), nil)
-    }
-    compare("fyl2xp1", { ($0.number(-5...5), $0.number(-10...(-2))) }) {
-      unit, y, x in (unit.logarithmOnePlus(y: y, x: x), nil)
+    let small = { (r: inout Random) in (r.number(-20...20), r.number(-80...2)) }
+    let usual = { (r: inout Random) in (r.number(-5...5), r.number(-10...(-2))) }
+    for operands in [small, usual] {
+      compare("fyl2xp1", operands) { unit, y, x in (unit.logarithmOnePlus(y: y, x: x), nil) }
     }
   }
 }
