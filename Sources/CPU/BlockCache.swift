@@ -39,6 +39,8 @@ package struct Block {
   /// Records there is room for, and how often the block was decoded anew in its place.
   var capacity: Int32 = 0
   var rebirths: UInt32 = 0
+  /// The bytes of its records, once it was decoded anew: most of them will be the same the next time.
+  var bytes: UnsafeMutablePointer<UInt8>?
   /// The translator's number for it.
   package var codeNumber: Int32 = -1
   /// Code for other contexts, `CodeVersion.others` of them, or nil.
@@ -52,6 +54,27 @@ package struct CodeVersion {
   var context: UInt64 = 0
   var eip: UInt32 = 0
   var number: Int32 = -1
+}
+
+/// What a dropped block knew of the code that was where it is to be decoded again.
+struct FormerRecords {
+  fileprivate var records: UnsafeMutablePointer<Instruction>?
+  fileprivate var bytes: UnsafeMutablePointer<UInt8>?
+  fileprivate var count = 0
+
+  /// Takes over a record, if the bytes from which it was decoded are there again.
+  @inline(__always)
+  func reuse(
+    _ n: Int, at: Int, _ code: UnsafePointer<UInt8>, room: Int,
+    into target: UnsafeMutablePointer<Instruction>
+  ) -> Bool {
+    guard n < count, let records, let bytes else { return false }
+    let length = Int(records[n].length)
+    if Int(records[n].nextOffset) != at &+ length || length > room { return false }
+    for k in 0..<length where code[k] != bytes[at &+ k] { return false }
+    target[n] = records[n]
+    return true
+  }
 }
 
 package typealias BlockPointer = UnsafeMutablePointer<Block>
@@ -97,6 +120,10 @@ package final class BlockCache {
   private let blockArena: UnsafeMutablePointer<Block>
   private let versions: UnsafeMutablePointer<CodeVersion>
   private static let arenaVersions = 1 << 13
+  /// Bytes of the instructions of blocks that were decoded anew.
+  private let byteArena: UnsafeMutablePointer<UInt8>
+  private static let arenaBytes = 1 << 22
+  private var usedBytes = 0
   private var usedVersions = 0
   private var usedRecords = 0
   private var usedBlocks = 0
@@ -113,6 +140,7 @@ package final class BlockCache {
       BlockCache.arenaRecords * MemoryLayout<Instruction>.stride,
       BlockCache.arenaBlocks * MemoryLayout<Block>.stride,
       BlockCache.arenaVersions * CodeVersion.others * MemoryLayout<CodeVersion>.stride,
+      BlockCache.arenaBytes,
     ]
     var all: [HostMemory] = []
     for size in sizes { all.append(try HostMemory(count: size)) }
@@ -125,6 +153,7 @@ package final class BlockCache {
     arena = all[5].base.bindMemory(to: Instruction.self, capacity: BlockCache.arenaRecords)
     versions = all[7].base.bindMemory(
       to: CodeVersion.self, capacity: BlockCache.arenaVersions * CodeVersion.others)
+    byteArena = all[8].base.bindMemory(to: UInt8.self, capacity: BlockCache.arenaBytes)
     blockArena = all[6].base.bindMemory(to: Block.self, capacity: BlockCache.arenaBlocks)
   }
 
@@ -181,9 +210,42 @@ package final class BlockCache {
   /// Where the next block's records go (room for `maximumCount`).
   var nextRecords: UnsafeMutablePointer<Instruction> { arena + usedRecords }
 
+  /// What is known of code that was decoded at an address before it was written, perhaps with the same bytes here and there.
+  @inline(__always)
+  func formerRecords(physical: UInt32, big: Bool) -> FormerRecords {
+    var candidate = bucketHeads[bucket(physical)]
+    while let block = candidate {
+      candidate = block.pointee.nextInBucket
+      if block.pointee.physical == physical && block.pointee.big == big
+        && block.pointee.byteLength == BlockCache.droppedLength
+      {
+        guard let bytes = block.pointee.bytes else { break }
+        return FormerRecords(
+          records: block.pointee.records, bytes: bytes, count: Int(block.pointee.count))
+      }
+    }
+    return FormerRecords()
+  }
+
+  /// Keeps the bytes of a block that is decoded anew; they are as many as its records can have at most.
+  private func keepBytes(
+    _ block: BlockPointer, _ bytes: UnsafePointer<UInt8>?, _ byteLength: Int
+  ) {
+    guard let bytes else { return }
+    if block.pointee.bytes == nil {
+      let room = Int(block.pointee.capacity) * Decoder.maximumLength
+      guard usedBytes + room <= BlockCache.arenaBytes else { return }
+      block.pointee.bytes = byteArena + usedBytes
+      usedBytes += room
+    }
+    block.pointee.bytes?.update(from: bytes, count: byteLength)
+  }
+
   /// Enters a block whose records were written at `nextRecords`.
+  /// - Parameter bytes: what they were decoded from, or nil where it is not in one piece.
   func insert(
-    physical: UInt32, big: Bool, count: Int, byteLength: Int, granules: UInt64, secondPage: UInt32
+    physical: UInt32, big: Bool, count: Int, byteLength: Int, granules: UInt64, secondPage: UInt32,
+    bytes: UnsafePointer<UInt8>?
   ) -> BlockPointer {
     let head = bucket(physical)
     let page = Int(physical >> 12)
@@ -198,6 +260,7 @@ package final class BlockCache {
       pageHeads[page] = old
       old.pointee.tableSites = 0
       old.pointee.seesFPUErrors = false
+      keepBytes(old, bytes, byteLength)
       old.pointee.rebirths &+= 1
       old.pointee.heat = 0 &- min(old.pointee.rebirths, 64) &* rebirthPatience
       return old
@@ -411,6 +474,7 @@ package final class BlockCache {
     crossing.removeAll()
     usedBlocks = 0
     usedRecords = 0
+    usedBytes = 0
     usedVersions = 0
     clearLookaside()
   }

@@ -301,11 +301,15 @@ extension CPU {
     let room = Int(min(UInt64(0x1000 - offset), limitRoom))
     var at = 0
     var count = 0
+    let physical = page << 12 | offset
+    let former = blocks.formerRecords(physical: physical, big: cs.isBig)
     while count < blockLimit && at < room {
-      let result = decoder.decode(
-        UnsafePointer(code + Int(offset) + at), count: room - at, big: cs.isBig,
-        into: &records[count])
-      if result == .needMore { break }
+      let bytes = UnsafePointer(code + Int(offset) + at)
+      if !former.reuse(count, at: at, bytes, room: room - at, into: records) {
+        let result = decoder.decode(
+          bytes, count: room - at, big: cs.isBig, into: &records[count])
+        if result == .needMore { break }
+      }
       if hasCodeBreakpoints, count > 0,
         startsBlock(
           offset: offset &+ UInt32(at), physical: page << 12 | (offset &+ UInt32(at)),
@@ -321,11 +325,10 @@ extension CPU {
     if count == 0 {
       return try decodeOne(linear: linear, page: page, cs, limitRoom, keep: true)
     }
-    let physical = page << 12 | offset
     let granules = PhysicalMemory.granuleMask(offset: offset, count: UInt32(at))
     let block = blocks.insert(
       physical: physical, big: cs.isBig, count: count, byteLength: at, granules: granules,
-      secondPage: UInt32.max)
+      secondPage: UInt32.max, bytes: UnsafePointer(code + Int(offset)))
     holdCode(page: page, granules: granules)
     remember(block, at: linear)
     return block
@@ -371,7 +374,7 @@ extension CPU {
       offset: offset, count: UInt32(min(length, first)))
     let block = blocks.insert(
       physical: page << 12 | offset, big: cs.isBig, count: 1, byteLength: length,
-      granules: granules, secondPage: secondPage)
+      granules: granules, secondPage: secondPage, bytes: nil)
     if keep {
       holdCode(page: page, granules: granules)
       if secondPage != UInt32.max { holdCode(page: secondPage, granules: 1) }
@@ -412,7 +415,8 @@ extension CPU {
       updateCodeTag()
     }
     if first, let host = memory.readPointer(page: page) {
-      tables.protectWrites(to: Int(bitPattern: host), only: onlyLinearPage(page))
+      tables.protectWrites(
+        to: Int(bitPattern: host), physical: page, only: onlyLinearPage(page))
     }
   }
 
@@ -428,7 +432,8 @@ extension CPU {
     if left == 0 {
       memory.clearCode(page: page)
       if let host = memory.readPointer(page: page) {
-        tables.unprotectWrites(to: Int(bitPattern: host), only: onlyLinearPage(page))
+        tables.unprotectWrites(
+          to: Int(bitPattern: host), physical: page, only: onlyLinearPage(page))
       }
     } else {
       memory.codeGranules[Int(page)] = left
@@ -444,7 +449,7 @@ extension CPU {
       self.memory.clearCode(page: page, written: false)
       if let host = self.memory.readPointer(page: page) {
         self.tables.unprotectWrites(
-          to: Int(bitPattern: host), only: self.onlyLinearPage(page))
+          to: Int(bitPattern: host), physical: page, only: self.onlyLinearPage(page))
       }
     }
     codeEpochChanged()

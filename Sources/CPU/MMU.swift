@@ -36,6 +36,10 @@ final class TranslationTables {
   let notes: UnsafeMutablePointer<UInt8>
   /// For each 4 MiB of linear addresses whether an entry there came from a large page.
   let largeRegions: UnsafeMutablePointer<UInt8>
+  /// For each physical page one more than the linear page that has write entries to it; 0: there are none; `manyWriters`: several may
+  /// have them. Entries go without being taken out here.
+  private let writers: UnsafeMutablePointer<UInt32>
+  private static let manyWriters = UInt32.max
   /// Since the last change of the supervisor's epoch code below CPL 3 was fetched from a page that is not global.
   var supervisorCodeIsLocal = false
 
@@ -61,7 +65,9 @@ final class TranslationTables {
     notes = noteRegion.base.bindMemory(to: UInt8.self, capacity: TranslationTables.entries)
     let largeRegion = try HostMemory(count: 4096)
     largeRegions = largeRegion.base.bindMemory(to: UInt8.self, capacity: 1024)
-    regions = all + [noteRegion, largeRegion]
+    let writerRegion = try HostMemory(count: TranslationTables.entries * 4)
+    writers = writerRegion.base.bindMemory(to: UInt32.self, capacity: TranslationTables.entries)
+    regions = all + [noteRegion, largeRegion, writerRegion]
     filled.reserveCapacity(1024)
   }
 
@@ -90,33 +96,55 @@ final class TranslationTables {
     for page in filledGlobal { body(Int(page)) }
   }
 
+  /// A write entry is made. Every one must be told of.
+  @inline(__always)
+  func noteWriter(_ linearPage: Int, physical: UInt32) {
+    let new = UInt32(linearPage) &+ 1
+    let place = writers + Int(physical & 0xFFFFF)
+    if place.pointee == new { return }
+    place.pointee = place.pointee == 0 ? new : TranslationTables.manyWriters
+  }
+
   /// Marks every write entry that leads to a host page, because it now holds code.
   /// - Parameter only: without paging, the one linear page that leads there, but for address line 20.
-  func protectWrites(to host: Int, only: UInt32?) {
-    forEach(only) { page in
-      let linear = page << 12
-      if supervisorWrite[page] &+ linear == host { supervisorWrite[page] |= Int.min }
-      if userWrite[page] &+ linear == host { userWrite[page] |= Int.min }
-    }
+  func protectWrites(to host: Int, physical: UInt32, only: UInt32?) {
+    forEachWriter(to: host, physical, only) { $0 |= Int.min }
   }
 
   /// The reverse: the host page holds no code any more.
-  func unprotectWrites(to host: Int, only: UInt32?) {
-    forEach(only) { page in
-      let linear = page << 12
-      if (supervisorWrite[page] & Int.max) &+ linear == host { supervisorWrite[page] &= Int.max }
-      if (userWrite[page] & Int.max) &+ linear == host { userWrite[page] &= Int.max }
-    }
+  func unprotectWrites(to host: Int, physical: UInt32, only: UInt32?) {
+    forEachWriter(to: host, physical, only) { $0 &= Int.max }
   }
 
   @inline(__always)
-  private func forEach(_ only: UInt32?, _ body: (Int) -> Void) {
+  private func forEachWriter(
+    to host: Int, _ physical: UInt32, _ only: UInt32?, _ body: (inout Int) -> Void
+  ) {
+    @inline(__always) func visit(_ page: Int) -> Bool {
+      let delta = host &- page << 12
+      let supervisor = supervisorWrite[page] & Int.max == delta
+      let user = userWrite[page] & Int.max == delta
+      if supervisor { body(&supervisorWrite[page]) }
+      if user { body(&userWrite[page]) }
+      return supervisor || user
+    }
     if let only {
-      body(Int(only & 0xFFFFF))
-      body(Int(only & 0xFFFFF) ^ 0x100)
+      _ = visit(Int(only & 0xFFFFF))
+      _ = visit(Int(only & 0xFFFFF) ^ 0x100)
       return
     }
-    forEachFilled(body)
+    let place = writers + Int(physical & 0xFFFFF)
+    if place.pointee == 0 { return }
+    if place.pointee != TranslationTables.manyWriters {
+      if !visit(Int(place.pointee &- 1)) { place.pointee = 0 }
+      return
+    }
+    // After this look it is known again who there is.
+    var found: UInt32 = 0
+    forEachFilled { page in
+      if visit(page) { found = found == 0 ? UInt32(page) &+ 1 : TranslationTables.manyWriters }
+    }
+    place.pointee = found
   }
 }
 
@@ -210,6 +238,7 @@ extension CPU {
     if access.contains(.write), memory.isRAM(page: page) {
       let entry = memory.hasCode(page: page) ? delta | Int.min : delta
       memory.dirty[Int(page)] = 0xFF
+      tables.noteWriter(index, physical: page)
       if user { tables.userWrite[index] = entry } else { tables.supervisorWrite[index] = entry }
     } else if access.contains(.write), memory.isDirect(page: page) {
       if user { tables.userWrite[index] = delta } else { tables.supervisorWrite[index] = delta }

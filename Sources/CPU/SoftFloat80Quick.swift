@@ -31,6 +31,7 @@ extension Wide {
   private static func top(_ a: UInt128) -> UInt64 { UInt64(truncatingIfNeeded: a >> 64) }
 
   /// a/b with an error below 2^-100 of it; `b` is not zero.
+  @inline(__always)
   static func quickQuotient(_ a: Wide, _ b: Wide) -> Wide {
     // The reciprocal of b.significand / 2^128, first to 51 bits in units of 2^-62, then doubled by Newton's method.
     let estimate = UInt64(0x1p126 / Double(top(b.significand)))

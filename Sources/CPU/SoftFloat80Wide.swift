@@ -15,6 +15,7 @@ struct Wide {
   }
 
   /// significand * 2^(exponent - 127) of any significand.
+  @inline(__always)
   init(normalizing significand: UInt128, exponent: Int) {
     if significand == 0 {
       self.init(exponent: 0, significand: 0)
@@ -37,6 +38,7 @@ struct Wide {
     return a1 &* b1 &+ middle >> 64 &+ other >> 64
   }
 
+  @inline(__always)
   static func * (a: Wide, b: Wide) -> Wide {
     let high = multiplyHigh(a.significand, b.significand)
     if high >> 127 != 0 {

@@ -151,6 +151,10 @@ extension CPU {
       let write = (saved.entries[4 * n + 1], saved.entries[4 * n + 3])
       tables.supervisorRead[page] = saved.entries[4 * n]
       tables.userRead[page] = saved.entries[4 * n + 2]
+      for entry in [write.0, write.1] where leadsToRAM(entry, page) {
+        let offset = (entry & Int.max) &+ page << 12 &- Int(bitPattern: memory.ram)
+        tables.noteWriter(page, physical: UInt32(truncatingIfNeeded: offset >> 12))
+      }
       // The slow path finds out whether there is code.
       tables.supervisorWrite[page] = leadsToRAM(write.0, page) ? write.0 | Int.min : write.0
       tables.userWrite[page] = leadsToRAM(write.1, page) ? write.1 | Int.min : write.1

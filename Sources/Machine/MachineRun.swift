@@ -39,6 +39,10 @@ extension Machine {
   /// A slice in virtual nanoseconds: how long input may wait.
   private static let slice: UInt64 = 1_000_000
 
+  /// The most that a guest sleeps at once, in virtual nanoseconds; as `SpeakerSynth` has it where somebody listens.
+  private static let longestSleep: UInt64 = 100_000_000
+  private static let longestSleepInView: UInt64 = 20_000_000
+
   /// When bytes for the serial ports are let in, in virtual nanoseconds after power-on.
   private static let firstSerialInput: UInt64 = 1_000_000_000
 
@@ -258,9 +262,9 @@ extension Machine {
     var target = min(
       bound, clock.instruction(atNanoseconds: min(clock.nextDeadline, nextLook)))
     if case .factor = pacer.speed, !isMuted {
-      // Input may come at any moment: no more than a slice at once, but the host sleeps through all of it.
-      let slice = clock.instruction(atNanoseconds: clock.now &+ 10 &* Machine.slice)
-      target = min(target, slice)
+      // The host sleeps through all of it, unless input comes. Somebody who watches wants sound and pictures meanwhile.
+      let most = betweenSlices == nil ? Machine.longestSleep : Machine.longestSleepInView
+      target = min(target, clock.instruction(atNanoseconds: clock.now &+ most))
       let wake = clock.nanoseconds(atInstruction: target)
       let delay = pacer.delay(virtual: wake)
       if delay > 0 {

@@ -54,15 +54,15 @@ extension Translator {
     a.jump(Condition.z, &done)
     switch shape {
     case .one:
-      pop(into: 0)
+      pop()
       load(StateOperand.firstResult)
     case .pair:
-      // ST(0) keeps its place, empty, as after any instruction that pops.
+      // The stack may be full. What was ST(0) stays in its register, empty, as after any instruction that pops.
+      pop()
+      pop()
       load(StateOperand.firstResult)
-      pop(into: 2)
-      pop(into: 0)
     case .push:
-      pop(into: 0)
+      pop()
       load(StateOperand.firstResult)
       load(StateOperand.secondResult)
     }
@@ -77,10 +77,10 @@ extension Translator {
     a.byte(0xC3)
   }
 
-  /// FSTP ST(n)
-  private func pop(into n: Int) {
+  /// FSTP ST(0)
+  private func pop() {
     a.byte(0xDD)
-    a.byte(0xD8 + n)
+    a.byte(0xD8)
   }
 
   /// FLD m80

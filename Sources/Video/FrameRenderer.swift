@@ -15,6 +15,8 @@ public final class FrameRenderer {
   private let bits: UnsafeMutablePointer<UInt64>
   /// For each byte its four bit pairs as four bytes, highest pair first.
   private let pairs: UnsafeMutablePointer<UInt32>
+  /// For each byte its eight bits as eight masks, highest bit first.
+  private let masks: UnsafeMutablePointer<SIMD8<UInt32>>
   private var lastGeneration: UInt64?
   private var directFrames: UInt64 = 0
   private var lastBlink = 0
@@ -26,10 +28,14 @@ public final class FrameRenderer {
     dots.initialize(repeating: 0, count: FrameRenderer.lineCapacity)
     bits = .allocate(capacity: 256)
     pairs = .allocate(capacity: 256)
+    masks = .allocate(capacity: 256)
     for byte in 0..<256 {
       var wide: UInt64 = 0
       for i in 0..<8 where byte & (0x80 >> i) != 0 { wide |= 1 << UInt64(8 * i) }
       (bits + byte).initialize(to: wide)
+      var mask = SIMD8<UInt32>()
+      for i in 0..<8 where byte & (0x80 >> i) != 0 { mask[i] = UInt32.max }
+      (masks + byte).initialize(to: mask)
       var narrow: UInt32 = 0
       for i in 0..<4 { narrow |= UInt32(byte >> (6 - 2 * i) & 3) << UInt32(8 * i) }
       (pairs + byte).initialize(to: narrow)
@@ -41,6 +47,7 @@ public final class FrameRenderer {
     dots.deallocate()
     bits.deallocate()
     pairs.deallocate()
+    masks.deallocate()
   }
 
   /// Which of the blinking things are shown: bit 0 the cursor, bit 1 characters. Both change with virtual time only.
@@ -148,7 +155,9 @@ public final class FrameRenderer {
         }
         let on = palette[Int(attribute & 0x0F)]
         let off = palette[Int(background)]
-        for i in 0..<8 { out[i] = glyph & (0x80 >> UInt32(i)) != 0 ? on : off }
+        let eight =
+          SIMD8(repeating: off) ^ (masks[Int(glyph)] & SIMD8(repeating: on ^ off))
+        UnsafeMutableRawPointer(out).storeBytes(of: eight, as: SIMD8<UInt32>.self)
         out += 8
         if nine {
           out[0] = ninth != 0 ? on : off
