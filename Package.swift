@@ -18,6 +18,7 @@ let fast: [SwiftSetting] = [.unsafeFlags(["-enforce-exclusivity=unchecked"])]
 // ones builds with APUS_SHARED_LIBRARIES=1 in the environment.
 let staticLibraries = [
   "-use-ld=lld", "-static-stdlib", "-l_FoundationCShims", "-l_FoundationCollections",
+  "-Xlinker", "--no-export-dynamic",
 ]
 let selfContained: [LinkerSetting] =
   Context.environment["APUS_SHARED_LIBRARIES"] == nil

@@ -461,7 +461,10 @@ package final class BlockCache {
   /// Drops everything; `pageDropped` hears of each page that held code. Must not be called while a block runs.
   func removeAll(_ pageDropped: (UInt32) -> Void) {
     flushes += 1
+    // Neither tables nor lists know anything else.
+    if usedBlocks == 0 { return }
     for n in 0..<usedBlocks {
+      bucketHeads[bucket(blockArena[n].physical)] = nil
       let page = blockArena[n].physical >> 12
       if pageHeads[Int(page)] != nil {
         pageHeads[Int(page)] = nil
@@ -470,7 +473,6 @@ package final class BlockCache {
       let second = blockArena[n].secondPage
       if second != UInt32.max { pageDropped(second) }
     }
-    for n in 0..<BlockCache.buckets where bucketHeads[n] != nil { bucketHeads[n] = nil }
     crossing.removeAll()
     usedBlocks = 0
     usedRecords = 0

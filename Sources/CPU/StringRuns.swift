@@ -186,6 +186,35 @@ extension CPU {
   }
 }
 
+extension CPU {
+  /// STOS to video memory that the VGA writes by its registers: as far as the end of the page with one translation.
+  /// - Returns: how many units, 0 when it is something else.
+  @inline(never)
+  func videoFill<T: FixedWidthInteger & UnsignedInteger>(
+    _ i: Insn, _ budget: UInt32, _ mask: UInt32, _ value: T
+  ) throws(Fault) -> UInt32 {
+    let size = UInt32(MemoryLayout<T>.size)
+    let offset = gpr32[Register.edi] & mask
+    let cache = segmentPointer(SegmentRegister.es)
+    let room = min(cache.pointee.writeLimit, Int64(mask)) &- Int64(offset) &+ 1
+    let linear = cache.pointee.base &+ offset
+    // Aligned, so that no unit crosses the page or is refused for its alignment.
+    if room < Int64(size) || linear & (size &- 1) != 0 || watching || s.pointee.dr7 & 0xFF != 0 {
+      return 0
+    }
+    let physical = try translate(linear, userAccess.union(.write))
+    guard (0xA_0000..<0xC_0000).contains(physical), !memory.isRAM(page: physical >> 12)
+    else { return 0 }
+    let page = Int64(0x1000 &- (linear & 0xFFF))
+    let n = UInt32(min(min(room, page) / Int64(size), Int64(budget)))
+    for k in 0..<n {
+      memory.write(physical &+ k &* size, UInt32(truncatingIfNeeded: value), width: size)
+    }
+    advance(Register.edi, n &* size, mask)
+    return n
+  }
+}
+
 /// Host memory as the string instructions treat it.
 enum StringRuns {
   /// Copies `n` units, the lowest first.

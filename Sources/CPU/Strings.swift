@@ -37,6 +37,10 @@ extension CPU {
         delta == size
         ? stringRun(i, budget, mask, T.self) : stringRunDown(i, budget, mask, T.self)
       if run > 0 { return (run, ended) }
+      if i.pointee.opcode & 0xFE == 0xAA, delta == size, budget > 1 {
+        let filled = try videoFill(i, budget, mask, reg(0) as T)
+        if filled > 0 { return (filled, false) }
+      }
       let goOn = try stringStep(i, delta, mask, T.self)
       return (1, !goOn)
     }

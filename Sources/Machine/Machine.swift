@@ -52,6 +52,8 @@ public final class Machine {
   public var pacer = Pacer()
   /// Called between slices with whether the guest sleeps; a window's pictures are made there.
   public var betweenSlices: (() -> Void)?
+  /// Somebody wants to be called again soon: a picture waits for its time, or there is sound.
+  var isFollowed = false
 
   /// Whether `run` looks into `input` and takes what waits there.
   var takesInput = true

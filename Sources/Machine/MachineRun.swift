@@ -41,7 +41,8 @@ extension Machine {
 
   /// The most that a guest sleeps at once, in virtual nanoseconds; as `SpeakerSynth` has it where somebody listens.
   private static let longestSleep: UInt64 = 100_000_000
-  private static let longestSleepInView: UInt64 = 20_000_000
+  private static let longestSleepInView: UInt64 = 50_000_000
+  private static let longestSleepFollowed: UInt64 = 15_000_000
 
   /// When bytes for the serial ports are let in, in virtual nanoseconds after power-on.
   private static let firstSerialInput: UInt64 = 1_000_000_000
@@ -263,7 +264,10 @@ extension Machine {
       bound, clock.instruction(atNanoseconds: min(clock.nextDeadline, nextLook)))
     if case .factor = pacer.speed, !isMuted {
       // The host sleeps through all of it, unless input comes. Somebody who watches wants sound and pictures meanwhile.
-      let most = betweenSlices == nil ? Machine.longestSleep : Machine.longestSleepInView
+      let most =
+        betweenSlices == nil
+        ? Machine.longestSleep
+        : isFollowed ? Machine.longestSleepFollowed : Machine.longestSleepInView
       target = min(target, clock.instruction(atNanoseconds: clock.now &+ most))
       let wake = clock.nanoseconds(atInstruction: target)
       let delay = pacer.delay(virtual: wake)

@@ -83,21 +83,31 @@ public final class MachineWindow: FrontendMachine {
     private var lastInstructions: UInt64 = 0
     private var lastVirtual: UInt64 = 0
     private var hasTitle = false
+    /// Virtual time of the speaker's last change.
+    private var lastSound: UInt64 = 0
 
     private static let frameTime: UInt64 = 16_000_000
     private static let titleTime: UInt64 = 500_000_000
+    /// How long the speaker counts as being used after a change.
+    private static let soundTime: UInt64 = 1_000_000_000
 
     func update(_ window: MachineWindow, _ machine: Machine) {
       let host = HostClock.nanoseconds()
       let virtual = machine.clock.now
-      window.speaker.push(machine.pit.speaker.drain(until: virtual), until: virtual)
-      if host &- lastFrame >= Painter.frameTime {
-        if renderer.isStale(machine.vga) {
+      let sound = machine.pit.speaker.drain(until: virtual)
+      if !sound.isEmpty || virtual < lastSound { lastSound = virtual }
+      window.speaker.push(sound, until: virtual)
+      var waits = false
+      if renderer.isStale(machine.vga) {
+        if host &- lastFrame >= Painter.frameTime {
           lastFrame = host
           renderer.render(machine.vga, into: &frame)
           window.frames.publish(&frame)
+        } else {
+          waits = true
         }
       }
+      machine.isFollowed = waits || virtual &- lastSound < Painter.soundTime
       if !hasTitle || host &- lastTitle >= Painter.titleTime {
         let seconds = Double(host &- lastTitle) / 1e9
         var title = machine.configuration.cpu.name

@@ -27,8 +27,22 @@ extension BlockCompiler {
       a.rr(0x0FB7, 4, reg: H.r10, rm: H.rcx)
     }
     a.rr(0x85, 4, reg: H.r10, rm: H.r10)
-    // With nothing to compare the flags stay: that is left to the interpreter.
-    if compares { a.jump(Condition.z, &stubs[slow].label) } else { a.jump(Condition.z, &done) }
+    if !compares || !needed[k] {
+      a.jump(Condition.z, &done)
+    } else if memoryFlagsValid || !adjustIsGarbage {
+      // With nothing to compare the flags stay.
+      var some = Label()
+      a.jump(Condition.nz, &some)
+      if !memoryFlagsValid, let recipe {
+        emitRecipe(recipe)
+      } else {
+        restoreFlags(scratch: H.r10)
+      }
+      a.jump(&done)
+      a.bind(&some)
+    } else {
+      a.jump(Condition.z, &stubs[slow].label)
+    }
     a.rr(0x3B, 8, reg: H.r10, rm: H.r11)
     a.jump(Condition.g, &stubs[slow].label)
     if size > 1 {

@@ -83,6 +83,9 @@ struct DisplayGeometry {
     }
   }
 
+  /// Whether the scan lines of a row of characters are fetched from different places, as the CGA does it.
+  var fetchesByScan: Bool { rowScan13 || rowScan14 }
+
   /// The plane address fetched for a character clock.
   @inline(__always)
   func address(row: UInt32, column: Int, rowScan: Int) -> UInt32 {

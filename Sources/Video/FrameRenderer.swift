@@ -17,6 +17,20 @@ public final class FrameRenderer {
   private let pairs: UnsafeMutablePointer<UInt32>
   /// For each byte its eight bits as eight masks, highest bit first.
   private let masks: UnsafeMutablePointer<SIMD8<UInt32>>
+  /// A character of a row of text.
+  private struct TextCell {
+    /// Address of its first scan line in the font.
+    var glyph: UInt32
+    var on: UInt32
+    var off: UInt32
+    var flags: UInt8
+
+    static let repeatsEighth: UInt8 = 1
+    static let hidden: UInt8 = 2
+    static let underlined: UInt8 = 4
+    static let cursor: UInt8 = 8
+  }
+  private let cells: UnsafeMutablePointer<TextCell>
   private var lastGeneration: UInt64?
   private var directFrames: UInt64 = 0
   private var lastBlink = 0
@@ -29,6 +43,7 @@ public final class FrameRenderer {
     bits = .allocate(capacity: 256)
     pairs = .allocate(capacity: 256)
     masks = .allocate(capacity: 256)
+    cells = .allocate(capacity: FrameRenderer.lineCapacity)
     for byte in 0..<256 {
       var wide: UInt64 = 0
       for i in 0..<8 where byte & (0x80 >> i) != 0 { wide |= 1 << UInt64(8 * i) }
@@ -48,6 +63,7 @@ public final class FrameRenderer {
     bits.deallocate()
     pairs.deallocate()
     masks.deallocate()
+    cells.deallocate()
   }
 
   /// Which of the blinking things are shown: bit 0 the cursor, bit 1 characters. Both change with virtual time only.
@@ -120,47 +136,52 @@ public final class FrameRenderer {
       (vga.crtc.cursorAddress &+ UInt32(vga.crtc.registers[0x0B] >> 5 & 3)) & 0xFFFF
     let showCursor = lastBlink & 1 != 0
 
+    /// What a row's cells show, whatever the scan line.
+    func gather(_ row: UInt32, _ rowScan: Int) {
+      for column in 0...geometry.columns {
+        let address = geometry.address(row: row, column: column, rowScan: rowScan)
+        let cell = memory[VGA.cell(address)]
+        let character = cell & 0xFF
+        let attribute = cell >> 8 & 0xFF
+        var flags: UInt8 = 0
+        // The ninth dot repeats the eighth for the line-drawing characters, and is background otherwise.
+        if lineGraphics && character & 0xE0 == 0xC0 { flags |= TextCell.repeatsEighth }
+        if blinks && hideBlinking && attribute & 0x80 != 0 { flags |= TextCell.hidden }
+        if attribute & 0x07 == 1 { flags |= TextCell.underlined }
+        if (row &+ UInt32(column)) & 0xFFFF == cursorAddress { flags |= TextCell.cursor }
+        cells[column] = TextCell(
+          glyph: fonts[Int(attribute >> 3 & 1)] &+ character << 5,
+          on: palette[Int(attribute & 0x0F)],
+          off: palette[Int(attribute >> 4 & (blinks ? 7 : 15))], flags: flags)
+      }
+    }
+
     var walk = ScanWalk(geometry)
+    var gathered: UInt32?
     for y in 0..<geometry.height * geometry.repeats {
       defer { walk.advance() }
       if y % geometry.repeats != 0 { continue }
       let rowScan = walk.rowScan
-      let cursorLine = showCursor && rowScan >= cursorStart && rowScan <= cursorEnd
+      if gathered != walk.row || geometry.fetchesByScan {
+        gather(walk.row, rowScan)
+        gathered = walk.row
+      }
+      var filled: UInt8 = 0
+      if rowScan == underline { filled |= TextCell.underlined }
+      if showCursor && rowScan >= cursorStart && rowScan <= cursorEnd { filled |= TextCell.cursor }
       var out = dots
       for column in 0...geometry.columns {
-        let address = geometry.address(row: walk.row, column: column, rowScan: rowScan)
-        let cell = memory[VGA.cell(address)]
-        let character = cell & 0xFF
-        let attribute = cell >> 8 & 0xFF
-        let font = fonts[Int(attribute >> 3 & 1)]
-        let glyphAddress = font &+ character << 5 &+ UInt32(rowScan)
-        var glyph = memory[VGA.cell(glyphAddress)] >> 16 & 0xFF
-        // The ninth dot repeats the eighth for the line-drawing characters, and is background otherwise.
-        var ninth = nine && lineGraphics && character & 0xE0 == 0xC0 ? glyph & 1 : 0
-        var background = attribute >> 4
-        if blinks {
-          background &= 7
-          if hideBlinking, attribute & 0x80 != 0 {
-            glyph = 0
-            ninth = 0
-          }
-        }
-        if rowScan == underline, attribute & 0x07 == 1 {
-          glyph = 0xFF
-          ninth = 1
-        }
-        if cursorLine, (walk.row &+ UInt32(column)) & 0xFFFF == cursorAddress {
-          glyph = 0xFF
-          ninth = 1
-        }
-        let on = palette[Int(attribute & 0x0F)]
-        let off = palette[Int(background)]
+        let cell = cells[column]
+        var glyph = memory[VGA.cell(cell.glyph &+ UInt32(rowScan))] >> 16 & 0xFF
+        var ninth = cell.flags & TextCell.repeatsEighth != 0 ? glyph & 1 : 0
+        if cell.flags & TextCell.hidden != 0 { (glyph, ninth) = (0, 0) }
+        if cell.flags & filled != 0 { (glyph, ninth) = (0xFF, 1) }
         let eight =
-          SIMD8(repeating: off) ^ (masks[Int(glyph)] & SIMD8(repeating: on ^ off))
+          SIMD8(repeating: cell.off) ^ (masks[Int(glyph)] & SIMD8(repeating: cell.on ^ cell.off))
         UnsafeMutableRawPointer(out).storeBytes(of: eight, as: SIMD8<UInt32>.self)
         out += 8
         if nine {
-          out[0] = ninth != 0 ? on : off
+          out[0] = ninth != 0 ? cell.on : cell.off
           out += 1
         }
       }
