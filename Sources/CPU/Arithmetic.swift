@@ -5,32 +5,36 @@
 
 /// A two-operand operation that sets the arithmetic flags.
 protocol BinaryOperation {
-  static func apply<T: FixedWidthInteger & UnsignedInteger>(_ cpu: CPU, _ a: T, _ b: T) -> T
+  /// The result, and the flags in the state.
+  static func apply<T: FixedWidthInteger & UnsignedInteger>(_ s: StatePointer, _ a: T, _ b: T) -> T
 }
 
 enum AddOperation: BinaryOperation {
   @inline(__always)
-  static func apply<T: FixedWidthInteger & UnsignedInteger>(_ cpu: CPU, _ a: T, _ b: T) -> T {
+  static func apply<T: FixedWidthInteger & UnsignedInteger>(_ s: StatePointer, _ a: T, _ b: T) -> T
+  {
     let r = a &+ b
-    cpu.setFlags(r, carries: CPU.addCarries(a, b, r))
+    s.setFlags(r, carries: StatePointer.addCarries(a, b, r))
     return r
   }
 }
 
 enum AdcOperation: BinaryOperation {
   @inline(__always)
-  static func apply<T: FixedWidthInteger & UnsignedInteger>(_ cpu: CPU, _ a: T, _ b: T) -> T {
-    let r = a &+ b &+ T(truncatingIfNeeded: cpu.carryBit)
-    cpu.setFlags(r, carries: CPU.addCarries(a, b, r))
+  static func apply<T: FixedWidthInteger & UnsignedInteger>(_ s: StatePointer, _ a: T, _ b: T) -> T
+  {
+    let r = a &+ b &+ T(truncatingIfNeeded: s.carryBit)
+    s.setFlags(r, carries: StatePointer.addCarries(a, b, r))
     return r
   }
 }
 
 enum SubOperation: BinaryOperation {
   @inline(__always)
-  static func apply<T: FixedWidthInteger & UnsignedInteger>(_ cpu: CPU, _ a: T, _ b: T) -> T {
+  static func apply<T: FixedWidthInteger & UnsignedInteger>(_ s: StatePointer, _ a: T, _ b: T) -> T
+  {
     let r = a &- b
-    cpu.setFlags(r, carries: CPU.subCarries(a, b, r))
+    s.setFlags(r, carries: StatePointer.subCarries(a, b, r))
     return r
   }
 }
@@ -39,18 +43,20 @@ typealias CmpOperation = SubOperation
 
 enum SbbOperation: BinaryOperation {
   @inline(__always)
-  static func apply<T: FixedWidthInteger & UnsignedInteger>(_ cpu: CPU, _ a: T, _ b: T) -> T {
-    let r = a &- b &- T(truncatingIfNeeded: cpu.carryBit)
-    cpu.setFlags(r, carries: CPU.subCarries(a, b, r))
+  static func apply<T: FixedWidthInteger & UnsignedInteger>(_ s: StatePointer, _ a: T, _ b: T) -> T
+  {
+    let r = a &- b &- T(truncatingIfNeeded: s.carryBit)
+    s.setFlags(r, carries: StatePointer.subCarries(a, b, r))
     return r
   }
 }
 
 enum AndOperation: BinaryOperation {
   @inline(__always)
-  static func apply<T: FixedWidthInteger & UnsignedInteger>(_ cpu: CPU, _ a: T, _ b: T) -> T {
+  static func apply<T: FixedWidthInteger & UnsignedInteger>(_ s: StatePointer, _ a: T, _ b: T) -> T
+  {
     let r = a & b
-    cpu.setLogicFlags(r)
+    s.setLogicFlags(r)
     return r
   }
 }
@@ -59,18 +65,74 @@ typealias TestOperation = AndOperation
 
 enum OrOperation: BinaryOperation {
   @inline(__always)
-  static func apply<T: FixedWidthInteger & UnsignedInteger>(_ cpu: CPU, _ a: T, _ b: T) -> T {
+  static func apply<T: FixedWidthInteger & UnsignedInteger>(_ s: StatePointer, _ a: T, _ b: T) -> T
+  {
     let r = a | b
-    cpu.setLogicFlags(r)
+    s.setLogicFlags(r)
     return r
   }
 }
 
 enum XorOperation: BinaryOperation {
   @inline(__always)
-  static func apply<T: FixedWidthInteger & UnsignedInteger>(_ cpu: CPU, _ a: T, _ b: T) -> T {
+  static func apply<T: FixedWidthInteger & UnsignedInteger>(_ s: StatePointer, _ a: T, _ b: T) -> T
+  {
     let r = a ^ b
-    cpu.setLogicFlags(r)
+    s.setLogicFlags(r)
+    return r
+  }
+}
+
+/// An operation whose result does not depend on flags.
+protocol PlainOperation: BinaryOperation {
+  static func value(_ a: UInt32, _ b: UInt32) -> UInt32
+}
+
+extension AddOperation: PlainOperation {
+  @inline(__always) static func value(_ a: UInt32, _ b: UInt32) -> UInt32 { a &+ b }
+}
+extension SubOperation: PlainOperation {
+  @inline(__always) static func value(_ a: UInt32, _ b: UInt32) -> UInt32 { a &- b }
+}
+extension AndOperation: PlainOperation {
+  @inline(__always) static func value(_ a: UInt32, _ b: UInt32) -> UInt32 { a & b }
+}
+extension OrOperation: PlainOperation {
+  @inline(__always) static func value(_ a: UInt32, _ b: UInt32) -> UInt32 { a | b }
+}
+extension XorOperation: PlainOperation {
+  @inline(__always) static func value(_ a: UInt32, _ b: UInt32) -> UInt32 { a ^ b }
+}
+
+extension UnsafeMutablePointer<CPUState> {
+  /// Stores result and carries of INC or DEC, which leave CF.
+  @inline(__always)
+  private func setFlagsKeepingCF<T: FixedWidthInteger & UnsignedInteger>(_ r: T, carries: T) {
+    let carry = pointee.flagAux & 0x8000_0000
+    setFlags(r, carries: carries)
+    // Where the operation's own carry differs from the kept one both top bits flip, which leaves OF.
+    let flip = (pointee.flagAux ^ carry) & 0x8000_0000
+    pointee.flagAux ^= flip | flip >> 1
+  }
+
+  @inline(__always)
+  func increment<T: FixedWidthInteger & UnsignedInteger>(_ a: T) -> T {
+    let r = a &+ 1
+    setFlagsKeepingCF(r, carries: StatePointer.addCarries(a, 1, r))
+    return r
+  }
+
+  @inline(__always)
+  func decrement<T: FixedWidthInteger & UnsignedInteger>(_ a: T) -> T {
+    let r = a &- 1
+    setFlagsKeepingCF(r, carries: StatePointer.subCarries(a, 1, r))
+    return r
+  }
+
+  @inline(__always)
+  func negate<T: FixedWidthInteger & UnsignedInteger>(_ a: T) -> T {
+    let r = 0 &- a
+    setFlags(r, carries: StatePointer.subCarries(0, a, r))
     return r
   }
 }
@@ -101,7 +163,7 @@ extension CPU {
   func binaryRR<O: BinaryOperation, T: FixedWidthInteger & UnsignedInteger>(
     _ i: Insn, _: O.Type, _: T.Type
   ) {
-    setReg(i.pointee.rm, O.apply(self, reg(i.pointee.rm) as T, reg(i.pointee.reg) as T))
+    setReg(i.pointee.rm, O.apply(s, reg(i.pointee.rm) as T, reg(i.pointee.reg) as T))
   }
 
   @inline(__always)
@@ -109,7 +171,7 @@ extension CPU {
     _ i: Insn, _: O.Type, _: T.Type
   ) throws(Fault) {
     let b: T = try load(i)
-    setReg(i.pointee.reg, O.apply(self, reg(i.pointee.reg) as T, b))
+    setReg(i.pointee.reg, O.apply(s, reg(i.pointee.reg) as T, b))
   }
 
   @inline(__always)
@@ -117,7 +179,7 @@ extension CPU {
     _ i: Insn, _: O.Type, _: T.Type
   ) throws(Fault) {
     let b: T = reg(i.pointee.reg)
-    try modifyMemory(i) { (a: T) in O.apply(self, a, b) }
+    try modifyMemory(i) { (a: T) in O.apply(s, a, b) }
   }
 
   @inline(__always)
@@ -125,7 +187,7 @@ extension CPU {
     _ i: Insn, _: O.Type, _: T.Type
   ) {
     let b = T(truncatingIfNeeded: i.pointee.imm)
-    setReg(i.pointee.rm, O.apply(self, reg(i.pointee.rm) as T, b))
+    setReg(i.pointee.rm, O.apply(s, reg(i.pointee.rm) as T, b))
   }
 
   @inline(__always)
@@ -133,14 +195,14 @@ extension CPU {
     _ i: Insn, _: O.Type, _: T.Type
   ) throws(Fault) {
     let b = T(truncatingIfNeeded: i.pointee.imm)
-    try modifyMemory(i) { (a: T) in O.apply(self, a, b) }
+    try modifyMemory(i) { (a: T) in O.apply(s, a, b) }
   }
 
   @inline(__always)
   func compareRR<O: BinaryOperation, T: FixedWidthInteger & UnsignedInteger>(
     _ i: Insn, _: O.Type, _: T.Type
   ) {
-    _ = O.apply(self, reg(i.pointee.rm) as T, reg(i.pointee.reg) as T)
+    _ = O.apply(s, reg(i.pointee.rm) as T, reg(i.pointee.reg) as T)
   }
 
   @inline(__always)
@@ -148,7 +210,7 @@ extension CPU {
     _ i: Insn, _: O.Type, _: T.Type
   ) throws(Fault) {
     let b: T = try load(i)
-    _ = O.apply(self, reg(i.pointee.reg) as T, b)
+    _ = O.apply(s, reg(i.pointee.reg) as T, b)
   }
 
   @inline(__always)
@@ -156,14 +218,14 @@ extension CPU {
     _ i: Insn, _: O.Type, _: T.Type
   ) throws(Fault) {
     let a: T = try load(i)
-    _ = O.apply(self, a, reg(i.pointee.reg) as T)
+    _ = O.apply(s, a, reg(i.pointee.reg) as T)
   }
 
   @inline(__always)
   func compareRI<O: BinaryOperation, T: FixedWidthInteger & UnsignedInteger>(
     _ i: Insn, _: O.Type, _: T.Type
   ) {
-    _ = O.apply(self, reg(i.pointee.rm) as T, T(truncatingIfNeeded: i.pointee.imm))
+    _ = O.apply(s, reg(i.pointee.rm) as T, T(truncatingIfNeeded: i.pointee.imm))
   }
 
   @inline(__always)
@@ -171,49 +233,23 @@ extension CPU {
     _ i: Insn, _: O.Type, _: T.Type
   ) throws(Fault) {
     let a: T = try load(i)
-    _ = O.apply(self, a, T(truncatingIfNeeded: i.pointee.imm))
+    _ = O.apply(s, a, T(truncatingIfNeeded: i.pointee.imm))
   }
 
   // MARK: - One operand
 
-  /// Stores result and carries of INC or DEC, which leave CF.
   @inline(__always)
-  private func setFlagsKeepingCF<T: FixedWidthInteger & UnsignedInteger>(_ r: T, carries: T) {
-    let carry = s.pointee.flagAux & 0x8000_0000
-    setFlags(r, carries: carries)
-    // Where the operation's own carry differs from the kept one both top bits flip, which leaves OF.
-    let flip = (s.pointee.flagAux ^ carry) & 0x8000_0000
-    s.pointee.flagAux ^= flip | flip >> 1
-  }
-
+  func increment<T: FixedWidthInteger & UnsignedInteger>(_ a: T) -> T { s.increment(a) }
   @inline(__always)
-  func increment<T: FixedWidthInteger & UnsignedInteger>(_ a: T) -> T {
-    let r = a &+ 1
-    setFlagsKeepingCF(r, carries: CPU.addCarries(a, 1, r))
-    return r
-  }
-
-  @inline(__always)
-  func decrement<T: FixedWidthInteger & UnsignedInteger>(_ a: T) -> T {
-    let r = a &- 1
-    setFlagsKeepingCF(r, carries: CPU.subCarries(a, 1, r))
-    return r
-  }
-
-  @inline(__always)
-  private func negate<T: FixedWidthInteger & UnsignedInteger>(_ a: T) -> T {
-    let r = 0 &- a
-    setFlags(r, carries: CPU.subCarries(0, a, r))
-    return r
-  }
+  func decrement<T: FixedWidthInteger & UnsignedInteger>(_ a: T) -> T { s.decrement(a) }
 
   func negateRM(_ i: Insn) throws(Fault) {
     if i.pointee.opcode & 1 == 0 {
-      try modifyRM(i) { (v: UInt8) in negate(v) }
+      try modifyRM(i) { (v: UInt8) in s.negate(v) }
     } else if i.pointee.isOperand32 {
-      try modifyRM(i) { (v: UInt32) in negate(v) }
+      try modifyRM(i) { (v: UInt32) in s.negate(v) }
     } else {
-      try modifyRM(i) { (v: UInt16) in negate(v) }
+      try modifyRM(i) { (v: UInt16) in s.negate(v) }
     }
   }
 

@@ -110,7 +110,7 @@ extension CPU {
       found = v
       return v == accumulator ? source : v
     }
-    _ = SubOperation.apply(self, accumulator, found)
+    _ = SubOperation.apply(s, accumulator, found)
     if found != accumulator { setReg(0, found) }
   }
 
@@ -139,12 +139,12 @@ extension CPU {
         return v &+ source
       }
       setReg(i.pointee.reg, found)
-      _ = AddOperation.apply(self, found, source)
+      _ = AddOperation.apply(s, found, source)
     } else {
       found = reg(i.pointee.rm)
       // With equal operands the sum stays: the destination is written last.
       setReg(i.pointee.reg, found)
-      setReg(i.pointee.rm, AddOperation.apply(self, found, source))
+      setReg(i.pointee.rm, AddOperation.apply(s, found, source))
     }
   }
 

@@ -7,13 +7,39 @@
 
 import Host
 
+/// Where a block goes on, as it was when it was last looked up.
+struct BlockLink {
+  /// `CPUState.codeTag` with the linear address.
+  var tag: UInt64
+  var block: UnsafeMutablePointer<Block>
+
+  static let noTag = UInt64.max
+
+  @inline(__always)
+  static func next(of block: UnsafeMutablePointer<Block>) -> UnsafeMutablePointer<BlockLink> {
+    (UnsafeMutableRawPointer(block) + 16).assumingMemoryBound(to: BlockLink.self)
+  }
+
+  @inline(__always)
+  static func branch(of block: UnsafeMutablePointer<Block>) -> UnsafeMutablePointer<BlockLink> {
+    (UnsafeMutableRawPointer(block) + 32).assumingMemoryBound(to: BlockLink.self)
+  }
+}
+
 /// A run of decoded instructions.
 package struct Block {
   package var records: UnsafeMutablePointer<Instruction>
-  /// Physical address of the first byte.
-  package var physical: UInt32
+  /// How much room before the deadline the block needs: `count`, or out of reach when it is dropped.
+  var cost: UInt64
+  /// What follows it, and what its branch leads to. Whatever else these hold, they are right where their tags are.
+  var next: BlockLink
+  var branch: BlockLink
+  /// What its forms may rely on: bits of `CPU.flatness`. It is only entered where all of this is so.
+  var flatness: UInt8
   /// Code segment's D bit.
   package var big: Bool
+  /// Physical address of the first byte.
+  package var physical: UInt32
   /// Number of records.
   package var count: Int32
   /// Bytes covered; set out of reach when the block is dropped, so that the run loop's limit check refuses it.
@@ -154,6 +180,8 @@ package final class BlockCache {
     versions = all[7].base.bindMemory(
       to: CodeVersion.self, capacity: BlockCache.arenaVersions * CodeVersion.others)
     byteArena = all[8].base.bindMemory(to: UInt8.self, capacity: BlockCache.arenaBytes)
+    precondition(MemoryLayout<Block>.offset(of: \Block.next) == 16)
+    precondition(MemoryLayout<Block>.offset(of: \Block.branch) == 32)
     blockArena = all[6].base.bindMemory(to: Block.self, capacity: BlockCache.arenaBlocks)
   }
 
@@ -175,8 +203,12 @@ package final class BlockCache {
     pagePhysical[n] = physicalPage
   }
 
-  /// Empties the lookaside tables (the epoch counter wrapped).
+  /// Empties the lookaside tables and forgets links (the epoch counter wrapped).
   func clearLookaside() {
+    for n in 0..<usedBlocks {
+      blockArena[n].next.tag = BlockLink.noTag
+      blockArena[n].branch.tag = BlockLink.noTag
+    }
     for n in 0..<BlockCache.lookasideSize { lookaside[n] = Entry(tag: 0, block: nil, code: noCode) }
     for n in 0..<BlockCache.pageLookasideSize { pageTags[n] = 0 }
   }
@@ -203,11 +235,11 @@ package final class BlockCache {
 
   /// Whether an arena is too full for another block.
   var isFull: Bool {
-    usedRecords + BlockCache.maximumCount > BlockCache.arenaRecords
+    usedRecords + BlockCache.maximumCount + 1 > BlockCache.arenaRecords
       || usedBlocks + 1 > BlockCache.arenaBlocks
   }
 
-  /// Where the next block's records go (room for `maximumCount`).
+  /// Where the next block's records go (room for `maximumCount` and one that ends them).
   var nextRecords: UnsafeMutablePointer<Instruction> { arena + usedRecords }
 
   /// What is known of code that was decoded at an address before it was written, perhaps with the same bytes here and there.
@@ -242,10 +274,12 @@ package final class BlockCache {
   }
 
   /// Enters a block whose records were written at `nextRecords`.
-  /// - Parameter bytes: what they were decoded from, or nil where it is not in one piece.
+  /// - Parameters:
+  ///   - bytes: what they were decoded from, or nil where it is not in one piece.
+  ///   - flatness: what their forms may rely on.
   func insert(
     physical: UInt32, big: Bool, count: Int, byteLength: Int, granules: UInt64, secondPage: UInt32,
-    bytes: UnsafePointer<UInt8>?
+    bytes: UnsafePointer<UInt8>?, flatness: UInt8
   ) -> BlockPointer {
     let head = bucket(physical)
     let page = Int(physical >> 12)
@@ -254,6 +288,7 @@ package final class BlockCache {
       // Written code is most often run again where it was: no memory is used up, and lookaside entries for it hold.
       old.pointee.records.update(from: nextRecords, count: count)
       old.pointee.count = Int32(count)
+      old.pointee.cost = UInt64(count)
       old.pointee.byteLength = Int64(byteLength)
       old.pointee.granules = granules
       old.pointee.nextInPage = pageHeads[page]
@@ -263,21 +298,40 @@ package final class BlockCache {
       keepBytes(old, bytes, byteLength)
       old.pointee.rebirths &+= 1
       old.pointee.heat = 0 &- min(old.pointee.rebirths, 64) &* rebirthPatience
+      // There may be links to it from contexts that allow no more than its old forms did.
+      old.pointee.flatness &= flatness
+      chooseForms(old)
       return old
     }
     let block = blockArena + usedBlocks
     block.initialize(
       to: Block(
-        records: nextRecords, physical: physical, big: big, count: Int32(count),
-        byteLength: Int64(byteLength), granules: granules, secondPage: secondPage,
-        nextInBucket: bucketHeads[head], nextInPage: pageHeads[page]))
+        records: nextRecords, cost: UInt64(count),
+        next: BlockLink(tag: BlockLink.noTag, block: block),
+        branch: BlockLink(tag: BlockLink.noTag, block: block), flatness: flatness, big: big,
+        physical: physical, count: Int32(count), byteLength: Int64(byteLength),
+        granules: granules, secondPage: secondPage, nextInBucket: bucketHeads[head],
+        nextInPage: pageHeads[page]))
+    chooseForms(block)
     block.pointee.capacity = Int32(count)
     bucketHeads[head] = block
     pageHeads[page] = block
     if secondPage != UInt32.max { crossing.append(block) }
     usedBlocks += 1
-    usedRecords += count
+    usedRecords += count + 1
     return block
+  }
+
+  /// Gives a block's records the forms that what it may rely on allows.
+  private func chooseForms(_ block: BlockPointer) {
+    HandlerForms.choose(
+      block.pointee.records, count: Int(block.pointee.count), flatness: block.pointee.flatness)
+  }
+
+  /// A block is met where less may be relied on: from now on its forms do without.
+  func loosen(_ block: BlockPointer, flatness: UInt8) {
+    block.pointee.flatness &= flatness
+    chooseForms(block)
   }
 
   /// A dropped block whose place can be used again.
@@ -351,6 +405,7 @@ package final class BlockCache {
 
   private func drop(_ block: BlockPointer) {
     block.pointee.byteLength = BlockCache.droppedLength
+    block.pointee.cost = UInt64.max
     invalidations += 1
     dropCode(block)
   }

@@ -249,3 +249,6 @@ public struct CPUState {
   public var place: UInt8 = 0
   /// Other MSRs with plain storage: APIC base, MTRRs and the like are in `CPU.msrs`.
 }
+
+/// The state as handlers take it: what they read through it needs no look at the `CPU` object, which stores might have changed.
+typealias StatePointer = UnsafeMutablePointer<CPUState>

@@ -96,10 +96,7 @@ struct Decoder {
       at += 1
     }
     if operand32 { i.flags |= InstructionFlags.operand32 }
-    if address32 {
-      i.flags |= InstructionFlags.address32
-      i.addressMask = 0xFFFF_FFFF
-    }
+    if address32 { i.flags |= InstructionFlags.address32 }
 
     func undefined() -> DecodeResult {
       insn = i

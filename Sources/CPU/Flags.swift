@@ -10,18 +10,104 @@
 // Must not know: which instruction sets which flags (the handlers do).
 // Follows: Intel SDM volume 1, section 3.4.3.
 
-extension CPU {
-  @inline(__always) var cf: Bool { Int32(bitPattern: s.pointee.flagAux) < 0 }
-  @inline(__always) var carryBit: UInt32 { s.pointee.flagAux >> 31 }
-  @inline(__always) var zf: Bool { s.pointee.flagResult == 0 }
-  @inline(__always) var sf: Bool { (s.pointee.flagResult >> 31) ^ (s.pointee.flagAux & 1) != 0 }
+extension UnsafeMutablePointer<CPUState> {
+  @inline(__always) var cf: Bool { Int32(bitPattern: pointee.flagAux) < 0 }
+  @inline(__always) var carryBit: UInt32 { pointee.flagAux >> 31 }
+  @inline(__always) var zf: Bool { pointee.flagResult == 0 }
+  @inline(__always) var sf: Bool { (pointee.flagResult >> 31) ^ (pointee.flagAux & 1) != 0 }
   @inline(__always) var of: Bool {
-    ((s.pointee.flagAux >> 30) ^ (s.pointee.flagAux >> 31)) & 1 != 0
+    ((pointee.flagAux >> 30) ^ (pointee.flagAux >> 31)) & 1 != 0
   }
-  @inline(__always) var af: Bool { s.pointee.flagAux & 8 != 0 }
+  @inline(__always) var af: Bool { pointee.flagAux & 8 != 0 }
   @inline(__always) var pf: Bool {
-    UInt8(truncatingIfNeeded: s.pointee.flagResult ^ (s.pointee.flagAux >> 8)).nonzeroBitCount & 1
+    UInt8(truncatingIfNeeded: pointee.flagResult ^ (pointee.flagAux >> 8)).nonzeroBitCount & 1
       == 0
+  }
+
+  /// Sets or clears CF, leaving the other flags.
+  @inline(__always) func setCF(_ carry: Bool) {
+    // CF ^ OF must follow CF so that OF stays.
+    let old = pointee.flagAux
+    if (old >> 31 != 0) != carry { pointee.flagAux = old ^ 0xC000_0000 }
+  }
+
+  // MARK: - Results of operations
+
+  /// Carries of a + b (+ c) = r, bit for bit.
+  @inline(__always)
+  static func addCarries<T: FixedWidthInteger>(_ a: T, _ b: T, _ r: T) -> T {
+    (a & b) | ((a | b) & ~r)
+  }
+
+  /// Borrows of a - b (- c) = r.
+  @inline(__always)
+  static func subCarries<T: FixedWidthInteger>(_ a: T, _ b: T, _ r: T) -> T {
+    (~a & b) | ((~a | b) & r)
+  }
+
+  /// Stores result and carries of an addition or subtraction of any size.
+  @inline(__always)
+  func setFlags<T: FixedWidthInteger & UnsignedInteger>(_ r: T, carries: T) {
+    let shift = UInt32(32 - T.bitWidth)
+    let c = UInt32(truncatingIfNeeded: carries)
+    pointee.flagResult = UInt32(
+      bitPattern: Int32(bitPattern: UInt32(truncatingIfNeeded: r) &<< shift) &>> Int32(shift))
+    pointee.flagAux = ((c &<< shift) & 0xC000_0000) | (c & 8)
+  }
+
+  /// Stores a logical result: CF, OF and AF cleared.
+  @inline(__always)
+  func setLogicFlags<T: FixedWidthInteger & UnsignedInteger>(_ r: T) {
+    let shift = UInt32(32 - T.bitWidth)
+    pointee.flagResult = UInt32(
+      bitPattern: Int32(bitPattern: UInt32(truncatingIfNeeded: r) &<< shift) &>> Int32(shift))
+    pointee.flagAux = 0
+  }
+
+  /// Stores SF, ZF, PF of `r` and the given CF, OF, AF.
+  @inline(__always)
+  func setFlags<T: FixedWidthInteger & UnsignedInteger>(_ r: T, cf: Bool, of: Bool, af: Bool) {
+    setLogicFlags(r)
+    pointee.flagAux =
+      (cf ? 0x8000_0000 : 0) | (cf != of ? 0x4000_0000 : 0) | (af ? 8 : 0)
+  }
+
+  /// Condition code `cc` (0 O, 1 NO, 2 B, ... 15 NLE).
+  @inline(__always)
+  func condition(_ cc: Int) -> Bool {
+    let value: Bool
+    switch cc >> 1 & 7 {
+    case 0: value = of
+    case 1: value = cf
+    case 2: value = zf
+    case 3: value = cf || zf
+    case 4: value = sf
+    case 5: value = pf
+    case 6: value = sf != of
+    default: value = zf || sf != of
+    }
+    return value != (cc & 1 != 0)
+  }
+}
+
+extension CPU {
+  @inline(__always) var cf: Bool { s.cf }
+  @inline(__always) var carryBit: UInt32 { s.carryBit }
+  @inline(__always) var zf: Bool { s.zf }
+  @inline(__always) var sf: Bool { s.sf }
+  @inline(__always) var of: Bool { s.of }
+  @inline(__always) var af: Bool { s.af }
+  @inline(__always) var pf: Bool { s.pf }
+  @inline(__always) func condition(_ cc: Int) -> Bool { s.condition(cc) }
+
+  /// Stores a logical result: CF, OF and AF cleared.
+  @inline(__always)
+  func setLogicFlags<T: FixedWidthInteger & UnsignedInteger>(_ r: T) { s.setLogicFlags(r) }
+
+  /// Stores SF, ZF, PF of `r` and the given CF, OF, AF.
+  @inline(__always)
+  func setFlags<T: FixedWidthInteger & UnsignedInteger>(_ r: T, cf: Bool, of: Bool, af: Bool) {
+    s.setFlags(r, cf: cf, of: of, af: af)
   }
 
   /// The six arithmetic flags at their EFLAGS positions.
@@ -47,12 +133,7 @@ extension CPU {
     s.pointee.flagAux = aux
   }
 
-  /// Sets or clears CF, leaving the other flags.
-  @inline(__always) func setCF(_ carry: Bool) {
-    // CF ^ OF must follow CF so that OF stays.
-    let old = s.pointee.flagAux
-    if (old >> 31 != 0) != carry { s.pointee.flagAux = old ^ 0xC000_0000 }
-  }
+  @inline(__always) func setCF(_ carry: Bool) { s.setCF(carry) }
 
   /// Sets ZF alone.
   func setZF(_ zero: Bool) {
@@ -70,63 +151,5 @@ extension CPU {
     s.pointee.eflags = new
     if (old ^ new) & EFLAGS.df != 0 { contextChanged() }
     if (old ^ new) & (EFLAGS.vm | EFLAGS.ac | EFLAGS.tf | EFLAGS.rf) != 0 { updateMode() }
-  }
-
-  // MARK: - Results of operations
-
-  /// Carries of a + b (+ c) = r, bit for bit.
-  @inline(__always)
-  static func addCarries<T: FixedWidthInteger>(_ a: T, _ b: T, _ r: T) -> T {
-    (a & b) | ((a | b) & ~r)
-  }
-
-  /// Borrows of a - b (- c) = r.
-  @inline(__always)
-  static func subCarries<T: FixedWidthInteger>(_ a: T, _ b: T, _ r: T) -> T {
-    (~a & b) | ((~a | b) & r)
-  }
-
-  /// Stores result and carries of an addition or subtraction of any size.
-  @inline(__always)
-  func setFlags<T: FixedWidthInteger & UnsignedInteger>(_ r: T, carries: T) {
-    let shift = UInt32(32 - T.bitWidth)
-    let c = UInt32(truncatingIfNeeded: carries)
-    s.pointee.flagResult = UInt32(
-      bitPattern: Int32(bitPattern: UInt32(truncatingIfNeeded: r) &<< shift) &>> Int32(shift))
-    s.pointee.flagAux = ((c &<< shift) & 0xC000_0000) | (c & 8)
-  }
-
-  /// Stores a logical result: CF, OF and AF cleared.
-  @inline(__always)
-  func setLogicFlags<T: FixedWidthInteger & UnsignedInteger>(_ r: T) {
-    let shift = UInt32(32 - T.bitWidth)
-    s.pointee.flagResult = UInt32(
-      bitPattern: Int32(bitPattern: UInt32(truncatingIfNeeded: r) &<< shift) &>> Int32(shift))
-    s.pointee.flagAux = 0
-  }
-
-  /// Stores SF, ZF, PF of `r` and the given CF, OF, AF.
-  @inline(__always)
-  func setFlags<T: FixedWidthInteger & UnsignedInteger>(_ r: T, cf: Bool, of: Bool, af: Bool) {
-    setLogicFlags(r)
-    s.pointee.flagAux =
-      (cf ? 0x8000_0000 : 0) | (cf != of ? 0x4000_0000 : 0) | (af ? 8 : 0)
-  }
-
-  /// Condition code `cc` (0 O, 1 NO, 2 B, ... 15 NLE).
-  @inline(__always)
-  func condition(_ cc: Int) -> Bool {
-    let value: Bool
-    switch cc >> 1 & 7 {
-    case 0: value = of
-    case 1: value = cf
-    case 2: value = zf
-    case 3: value = cf || zf
-    case 4: value = sf
-    case 5: value = pf
-    case 6: value = sf != of
-    default: value = zf || sf != of
-    }
-    return value != (cc & 1 != 0)
   }
 }

@@ -2,6 +2,10 @@
 //
 // Naming: RR register,register; RM register from memory; MR memory from register; RI, MI with an immediate; then the size in bits.
 // The decoder relies on the order of the arithmetic cases: operation, size, shape.
+// The second list holds forms: they carry out what a handler of the first list does, quicker or together with the conditional jump that
+// follows, and stand in `Instruction.form` only. F: memory in a flat segment, 32-bit addresses. B: the same without an index. N: the
+// arithmetic flags are not set, since nothing sees them. J: with the jump after it.
+// And: two instructions.
 // Must not know: behaviour.
 
 package enum Handler: UInt16 {
@@ -31,6 +35,39 @@ package enum Handler: UInt16 {
     ins, outs, pusha, popa, bound, daa, das, aaa, aas, aam, aad, salc, xlat, sahf, lahf, cmc,
     clc, stc, cld, std, enter, bitTest, bitTestImm, bsf, bsr, shld, shrd, cmpxchg8, cmpxchg16,
     cmpxchg32, cmpxchg8b, xadd8, xadd16, xadd32, bswap, loopz, loopnz, jcxz, simd
+
+  case
+    blockEnd, nops, movRR32AndShl32IN, movRR32AndShr32IN, movRR32AndRol32IN, movRR32AndMovRR32,
+    movRM32BAndMovRM32B, movRM32BAndMovMR32B, movRM32BAndMovRR32, movMR32BAndMovRM32B,
+    movMR32BAndMovMR32B, push32RFAndPush32RF, pop32RFAndPop32RF, addRI32NAndAddRI32N,
+    addRR32NAndAddRI32N, xorRR32NAndMovRR32, xorRR32NAndAddRR32N, andRR32NAndXorRR32N,
+    rol32INAndMovRR32, rol32INAndXorRR32N,
+    lea32F, rol32I, ror32I,
+    movRM8F, movMR8F, movMI8F, movRM16F, movMR16F, movMI16F, movRM32F, movMR32F, movMI32F,
+    movRM8B, movMR8B, movRM32B, movMR32B, movMI32B, movzx32M8F, movzx32M16F, movsx32M8F,
+    movsx32M16F, movzx32M8B, addRM32F, orRM32F, andRM32F, subRM32F, xorRM32F, cmpRM32F, addMR32F,
+    orMR32F, andMR32F, subMR32F, xorMR32F, cmpMR32F, testMR32F, addMI32F, orMI32F, andMI32F,
+    subMI32F, cmpMI32F, testMI32F, cmpRM8F, cmpMR8F, cmpMI8F, testMI8F, incM32F, decM32F,
+    push32RF, push32IF, push32MF, pop32RF, call32F, call32EF, ret32F, leave32F,
+    addRR32N, addRI32N, orRR32N, orRI32N, andRR32N, andRI32N, subRR32N, subRI32N, xorRR32N,
+    xorRI32N, inc32RN, dec32RN, shl32IN, shr32IN, sar32IN, rol32IN, ror32IN,
+    cmpRR32Jb, cmpRR32Jnb, cmpRR32Jz, cmpRR32Jnz, cmpRR32Jbe, cmpRR32Jnbe, cmpRR32Jl, cmpRR32Jnl,
+    cmpRR32Jle, cmpRR32Jnle, cmpRI32Jb, cmpRI32Jnb, cmpRI32Jz, cmpRI32Jnz, cmpRI32Jbe,
+    cmpRI32Jnbe, cmpRI32Jl, cmpRI32Jnl, cmpRI32Jle, cmpRI32Jnle, cmpRM32Jb, cmpRM32Jnb, cmpRM32Jz,
+    cmpRM32Jnz, cmpRM32Jbe, cmpRM32Jnbe, cmpRM32Jl, cmpRM32Jnl, cmpRM32Jle, cmpRM32Jnle,
+    cmpMR32Jb, cmpMR32Jnb, cmpMR32Jz, cmpMR32Jnz, cmpMR32Jbe, cmpMR32Jnbe, cmpMR32Jl, cmpMR32Jnl,
+    cmpMR32Jle, cmpMR32Jnle, cmpMI32Jb, cmpMI32Jnb, cmpMI32Jz, cmpMI32Jnz, cmpMI32Jbe,
+    cmpMI32Jnbe, cmpMI32Jl, cmpMI32Jnl, cmpMI32Jle, cmpMI32Jnle, cmpRR8Jb, cmpRR8Jnb, cmpRR8Jz,
+    cmpRR8Jnz, cmpRR8Jbe, cmpRR8Jnbe, cmpRR8Jl, cmpRR8Jnl, cmpRR8Jle, cmpRR8Jnle, cmpRI8Jb,
+    cmpRI8Jnb, cmpRI8Jz, cmpRI8Jnz, cmpRI8Jbe, cmpRI8Jnbe, cmpRI8Jl, cmpRI8Jnl, cmpRI8Jle,
+    cmpRI8Jnle, cmpMI8Jb, cmpMI8Jnb, cmpMI8Jz, cmpMI8Jnz, cmpMI8Jbe,
+    cmpMI8Jnbe, cmpMI8Jl, cmpMI8Jnl, cmpMI8Jle, cmpMI8Jnle, testRR32Jz, testRR32Jnz, testRR32Js,
+    testRR32Jns, testRR32Jle, testRR32Jnle, testRI32Jz, testRI32Jnz, testRI32Js, testRI32Jns,
+    testRI32Jle, testRI32Jnle, testRR8Jz, testRR8Jnz, testRR8Js, testRR8Jns, testRR8Jle,
+    testRR8Jnle, testRI8Jz, testRI8Jnz, testRI8Js, testRI8Jns, testRI8Jle, testRI8Jnle, testMI8Jz,
+    testMI8Jnz, testMI8Js, testMI8Jns, testMI8Jle, testMI8Jnle, dec32RJz, dec32RJnz, dec32RJs,
+    dec32RJns, inc32RJz, inc32RJnz, addRI32Jz, addRI32Jnz, subRI32Jz, subRI32Jnz, subRR32Jz,
+    subRR32Jnz, andRI32Jz, andRI32Jnz
 
   /// Whether what is executed neither looks at arithmetic flags nor changes them (there are more such than those named here).
   @inline(__always) var leavesFlags: Bool {

@@ -32,8 +32,12 @@ public struct Instruction {
   public var disp: UInt32 = 0
   /// Immediate (sign-extended as the instruction says), branch displacement, or far offset.
   public var imm: UInt32 = 0
-  /// FFFFh or FFFFFFFFh: the address size.
-  public var addressMask: UInt32 = 0xFFFF
+  /// What the interpreter's loop over whole blocks executes: `handler`, or a form of it that is quicker here; see HandlerForms.swift.
+  package var form = Handler.ud
+  /// Offset in `CPUState` of the cache of `segment`.
+  var segmentOffset: UInt8 = 0
+  /// How many records of NOPs follow one of form `nops`.
+  var span: UInt8 = 0
   /// Far selector; second immediate of ENTER; mandatory prefix (`MandatoryPrefix`) of MMX and SSE instructions.
   public var imm2: UInt16 = 0
   /// Opcode (0x0F00 added for the two-byte map).
@@ -53,6 +57,8 @@ public struct Instruction {
   @inline(__always) public var hasRep: Bool { flags & InstructionFlags.rep != 0 }
   @inline(__always) public var hasRepne: Bool { flags & InstructionFlags.repne != 0 }
   @inline(__always) public var hasLock: Bool { flags & InstructionFlags.lock != 0 }
+  /// FFFFh or FFFFFFFFh: the address size.
+  @inline(__always) public var addressMask: UInt32 { isAddress32 ? 0xFFFF_FFFF : 0xFFFF }
   /// ModRM.reg, the /digit of group opcodes.
   @inline(__always) public var digit: Int { Int(modrm >> 3 & 7) }
 }

@@ -83,6 +83,15 @@ extension CPU {
           continue
         }
       }
+      if limit >= UInt64(count), !stepping {
+        if block.pointee.flatness & ~flatness != 0 { blocks.loosen(block, flatness: flatness) }
+        do throws(Fault) {
+          try runBlocks(block, eip)
+        } catch {
+          faulted(error)
+        }
+        continue
+      }
       let stop = start + (limit < UInt64(count) ? Int(limit) : count)
       trail[trailIndex & 31] = linear
       trailIndex = trailIndex &+ 1
@@ -109,25 +118,30 @@ extension CPU {
         }
         if stepping { afterStep(trapped, p - 1) }
       } catch {
-        // A fault counts one, so that a handler that faults for ever still lets time pass.
-        let p = s.pointee.current
-        s.pointee.eip = currentEIP
-        s.pointee.retired &+= UInt64(p - start) &+ 1
-        leaveBlock()
-        deliverFault(error)
+        faulted(error)
       }
     }
+  }
+
+  /// The instruction at `current` has faulted.
+  @inline(never)
+  private func faulted(_ fault: Fault) {
+    s.pointee.eip = currentEIP
+    // A fault counts one, so that a handler that faults for ever still lets time pass.
+    s.pointee.retired &+= UInt64(s.pointee.current - s.pointee.blockStart) &+ 1
+    leaveBlock()
+    deliverFault(fault)
   }
 
   /// Executes records up to `end`, which they may lower. `current` is the one that faulted.
   /// - Returns: the record behind the last.
   @inline(never)
-  private func executeRecords(_ start: Insn) throws(Fault) -> Insn {
+  func executeRecords(_ start: Insn) throws(Fault) -> Insn {
     let s = self.s
     var p = start
     repeat {
       s.pointee.current = p
-      try execute(p)
+      try executeOne(p)
       p += 1
     } while p < s.pointee.end
     return p
@@ -328,7 +342,7 @@ extension CPU {
     let granules = PhysicalMemory.granuleMask(offset: offset, count: UInt32(at))
     let block = blocks.insert(
       physical: physical, big: cs.isBig, count: count, byteLength: at, granules: granules,
-      secondPage: UInt32.max, bytes: UnsafePointer(code + Int(offset)))
+      secondPage: UInt32.max, bytes: UnsafePointer(code + Int(offset)), flatness: flatness)
     holdCode(page: page, granules: granules)
     remember(block, at: linear)
     return block
@@ -374,7 +388,7 @@ extension CPU {
       offset: offset, count: UInt32(min(length, first)))
     let block = blocks.insert(
       physical: page << 12 | offset, big: cs.isBig, count: 1, byteLength: length,
-      granules: granules, secondPage: secondPage, bytes: nil)
+      granules: granules, secondPage: secondPage, bytes: nil, flatness: flatness)
     if keep {
       holdCode(page: page, granules: granules)
       if secondPage != UInt32.max { holdCode(page: secondPage, granules: 1) }

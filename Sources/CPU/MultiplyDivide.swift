@@ -3,7 +3,7 @@
 // Owns: results, flags and #DE. Must not know: encodings.
 // Follows: Intel SDM volume 2, MUL, IMUL, DIV, IDIV, AAA, AAD, AAM, AAS, DAA, DAS.
 
-extension CPU {
+extension UnsafeMutablePointer<CPUState> {
   /// Two- and three-operand IMUL.
   @inline(__always)
   func multiply<T: FixedWidthInteger & UnsignedInteger>(_ a: T, _ b: T) -> T {
@@ -21,8 +21,19 @@ extension CPU {
 
   /// CF and OF tell overflow; SF follows the low half, ZF, AF and PF are undefined.
   @inline(__always)
-  private func setMultiplyFlags<T: FixedWidthInteger & UnsignedInteger>(_ low: T, overflow: Bool) {
+  func setMultiplyFlags<T: FixedWidthInteger & UnsignedInteger>(_ low: T, overflow: Bool) {
     setFlags(low, cf: overflow, of: overflow, af: false)
+  }
+}
+
+extension CPU {
+  /// Two- and three-operand IMUL.
+  @inline(__always)
+  func multiply<T: FixedWidthInteger & UnsignedInteger>(_ a: T, _ b: T) -> T { s.multiply(a, b) }
+
+  @inline(__always)
+  private func setMultiplyFlags<T: FixedWidthInteger & UnsignedInteger>(_ low: T, overflow: Bool) {
+    s.setMultiplyFlags(low, overflow: overflow)
   }
 
   /// F6 and F7, digits 4 to 7.

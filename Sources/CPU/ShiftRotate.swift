@@ -3,6 +3,70 @@
 // Owns: results and flags. OF after counts other than 1 is as Intel and AMD processors leave it; AF is cleared by shifts.
 // Must not know: encodings. Follows: Intel SDM volume 2, RCL/RCR/ROL/ROR, SAL/SAR/SHL/SHR, SHLD, SHRD.
 
+extension UnsafeMutablePointer<CPUState> {
+  // 32-bit registers by immediates other than 0, with or without flags.
+
+  @inline(__always)
+  func shiftLeft(_ i: Insn, flags: Bool) {
+    let n = i.pointee.imm & 31
+    let v: UInt32 = reg(i.pointee.rm)
+    let r = v &<< n
+    setReg(i.pointee.rm, r)
+    if !flags { return }
+    let carry = (v &>> (32 &- n)) & 1
+    pointee.flagResult = r
+    // Bit 30 is CF ^ OF, and OF is CF ^ sign: so it is the sign.
+    pointee.flagAux = carry << 31 | (r >> 31) << 30
+  }
+
+  @inline(__always)
+  func shiftRight(_ i: Insn, flags: Bool) {
+    let n = i.pointee.imm & 31
+    let v: UInt32 = reg(i.pointee.rm)
+    let r = v &>> n
+    setReg(i.pointee.rm, r)
+    if !flags { return }
+    let carry = (v &>> (n &- 1)) & 1
+    let overflow = n == 1 ? v >> 31 : 0
+    pointee.flagResult = r
+    pointee.flagAux = carry << 31 | (carry ^ overflow) << 30
+  }
+
+  @inline(__always)
+  func shiftArithmetic(_ i: Insn, flags: Bool) {
+    let n = i.pointee.imm & 31
+    let v: UInt32 = reg(i.pointee.rm)
+    let r = UInt32(bitPattern: Int32(bitPattern: v) &>> Int32(bitPattern: n))
+    setReg(i.pointee.rm, r)
+    if !flags { return }
+    let carry = (v &>> (n &- 1)) & 1
+    pointee.flagResult = r
+    pointee.flagAux = carry << 31 | carry << 30
+  }
+
+  @inline(__always)
+  func rotateLeft(_ i: Insn, flags: Bool) {
+    let n = i.pointee.imm & 31
+    let v: UInt32 = reg(i.pointee.rm)
+    let r = v &<< n | v &>> (0 &- n)
+    setReg(i.pointee.rm, r)
+    if !flags { return }
+    // CF is the lowest bit; CF ^ OF the highest.
+    pointee.flagAux = (pointee.flagAux & 0x3FFF_FFFF) | r << 31 | (r >> 31) << 30
+  }
+
+  @inline(__always)
+  func rotateRight(_ i: Insn, flags: Bool) {
+    let n = i.pointee.imm & 31
+    let v: UInt32 = reg(i.pointee.rm)
+    let r = v &>> n | v &<< (0 &- n)
+    setReg(i.pointee.rm, r)
+    if !flags { return }
+    // CF is the highest bit, OF its difference from the next.
+    pointee.flagAux = (pointee.flagAux & 0x3FFF_FFFF) | (r & 0xC000_0000)
+  }
+}
+
 extension CPU {
   /// D0-D3, C0, C1: the operation is ModRM's digit, the count an immediate or CL.
   @inline(__always)
@@ -92,41 +156,6 @@ extension CPU {
     s.pointee.flagAux =
       (s.pointee.flagAux & 0x3FFF_FFFF) | (carry ? 0x8000_0000 : 0)
       | (carry != overflow ? 0x4000_0000 : 0)
-  }
-
-  @inline(__always)
-  func shiftLeftRegister(_ i: Insn) {
-    let n = i.pointee.imm & 31
-    let v: UInt32 = reg(i.pointee.rm)
-    let r = v &<< n
-    let carry = (v &>> (32 &- n)) & 1
-    setReg(i.pointee.rm, r)
-    s.pointee.flagResult = r
-    // Bit 30 is CF ^ OF, and OF is CF ^ sign: so it is the sign.
-    s.pointee.flagAux = carry << 31 | (r >> 31) << 30
-  }
-
-  @inline(__always)
-  func shiftRightRegister(_ i: Insn) {
-    let n = i.pointee.imm & 31
-    let v: UInt32 = reg(i.pointee.rm)
-    let r = v &>> n
-    let carry = (v &>> (n &- 1)) & 1
-    let overflow = n == 1 ? v >> 31 : 0
-    setReg(i.pointee.rm, r)
-    s.pointee.flagResult = r
-    s.pointee.flagAux = carry << 31 | (carry ^ overflow) << 30
-  }
-
-  @inline(__always)
-  func shiftArithmeticRegister(_ i: Insn) {
-    let n = i.pointee.imm & 31
-    let v: UInt32 = reg(i.pointee.rm)
-    let r = UInt32(bitPattern: Int32(bitPattern: v) &>> Int32(bitPattern: n))
-    let carry = (v &>> (n &- 1)) & 1
-    setReg(i.pointee.rm, r)
-    s.pointee.flagResult = r
-    s.pointee.flagAux = carry << 31 | carry << 30
   }
 
   /// SHLD and SHRD. A 16-bit operand with a count above 16 shifts through the concatenation destination:source:destination.

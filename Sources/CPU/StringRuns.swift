@@ -92,7 +92,7 @@ extension CPU {
       let p = last &* MemoryLayout<T>.size
       let a = first.loadUnaligned(fromByteOffset: p, as: T.self)
       let b = second.loadUnaligned(fromByteOffset: p, as: T.self)
-      _ = SubOperation.apply(self, a, b)
+      _ = SubOperation.apply(s, a, b)
       let done = UInt32(last) &+ 1
       advance(Register.esi, done &* size, mask)
       advance(Register.edi, done &* size, mask)
@@ -104,7 +104,7 @@ extension CPU {
       let a: T = reg(0)
       let last = StringRuns.scan(from, Int(n), a, whileEqual: whileEqual)
       let b = from.loadUnaligned(fromByteOffset: last &* MemoryLayout<T>.size, as: T.self)
-      _ = SubOperation.apply(self, a, b)
+      _ = SubOperation.apply(s, a, b)
       let done = UInt32(last) &+ 1
       advance(Register.edi, done &* size, mask)
       return (done, (a == b) != whileEqual)
@@ -147,7 +147,7 @@ extension CPU {
         b = top.loadUnaligned(fromByteOffset: 0 &- done &* MemoryLayout<T>.size, as: T.self)
         done &+= 1
       } while done < Int(n) && (a == b) == whileEqual
-      _ = SubOperation.apply(self, a, b)
+      _ = SubOperation.apply(s, a, b)
       advance(Register.edi, 0 &- UInt32(done) &* size, mask)
       return (UInt32(done), (a == b) != whileEqual)
     }
@@ -179,7 +179,7 @@ extension CPU {
       b = target.loadUnaligned(fromByteOffset: p, as: T.self)
       done &+= 1
     } while done < Int(n) && (a == b) == whileEqual
-    _ = SubOperation.apply(self, a, b)
+    _ = SubOperation.apply(s, a, b)
     advance(Register.esi, 0 &- UInt32(done) &* size, mask)
     advance(Register.edi, 0 &- UInt32(done) &* size, mask)
     return (UInt32(done), (a == b) != whileEqual)

@@ -115,7 +115,7 @@ extension CPU {
     case 0xA6:
       let a: T = try read(segment, si)
       let b: T = try read(SegmentRegister.es, di)
-      _ = SubOperation.apply(self, a, b)
+      _ = SubOperation.apply(s, a, b)
       advance(Register.esi, delta, mask)
       advance(Register.edi, delta, mask)
       return i.pointee.hasRep ? zf : !zf
@@ -128,7 +128,7 @@ extension CPU {
       advance(Register.esi, delta, mask)
     default:
       let b: T = try read(SegmentRegister.es, di)
-      _ = SubOperation.apply(self, reg(0) as T, b)
+      _ = SubOperation.apply(s, reg(0) as T, b)
       advance(Register.edi, delta, mask)
       return i.pointee.hasRep ? zf : !zf
     }

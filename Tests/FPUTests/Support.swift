@@ -102,10 +102,10 @@ final class Machine {
     record.length = 2
     record.nextOffset = 2
     record.disp = address
-    record.addressMask = 0xFFFF_FFFF
     record.segment = UInt8(segment)
     record.flags =
-      (wide ? InstructionFlags.operand32 : 0) | (modrm < 0xC0 ? InstructionFlags.memory : 0)
+      InstructionFlags.address32 | (wide ? InstructionFlags.operand32 : 0)
+      | (modrm < 0xC0 ? InstructionFlags.memory : 0)
     instruction.pointee = record
     try cpu.executeFPU(instruction)
   }
