@@ -36,6 +36,8 @@ package struct Block {
   var branch: BlockLink
   /// What its forms may rely on: bits of `CPU.flatness`. It is only entered where all of this is so.
   var flatness: UInt8
+  /// Its records have forms of their own: something goes on to it again and again. Before that they run by their handlers.
+  var hasForms = false
   /// Code segment's D bit.
   package var big: Bool
   /// Physical address of the first byte.
@@ -300,7 +302,10 @@ package final class BlockCache {
       old.pointee.heat = 0 &- min(old.pointee.rebirths, 64) &* rebirthPatience
       // There may be links to it from contexts that allow no more than its old forms did.
       old.pointee.flatness &= flatness
-      chooseForms(old)
+      HandlerForms.end(old.pointee.records, count: count)
+      // Choosing takes as long as decoding: not for what is written again and again.
+      old.pointee.hasForms = old.pointee.hasForms && old.pointee.rebirths < 8
+      if old.pointee.hasForms { chooseForms(old) }
       return old
     }
     let block = blockArena + usedBlocks
@@ -312,7 +317,7 @@ package final class BlockCache {
         physical: physical, count: Int32(count), byteLength: Int64(byteLength),
         granules: granules, secondPage: secondPage, nextInBucket: bucketHeads[head],
         nextInPage: pageHeads[page]))
-    chooseForms(block)
+    HandlerForms.end(block.pointee.records, count: count)
     block.pointee.capacity = Int32(count)
     bucketHeads[head] = block
     pageHeads[page] = block
@@ -323,7 +328,8 @@ package final class BlockCache {
   }
 
   /// Gives a block's records the forms that what it may rely on allows.
-  private func chooseForms(_ block: BlockPointer) {
+  func chooseForms(_ block: BlockPointer) {
+    block.pointee.hasForms = true
     HandlerForms.choose(
       block.pointee.records, count: Int(block.pointee.count), flatness: block.pointee.flatness)
   }
@@ -331,7 +337,7 @@ package final class BlockCache {
   /// A block is met where less may be relied on: from now on its forms do without.
   func loosen(_ block: BlockPointer, flatness: UInt8) {
     block.pointee.flatness &= flatness
-    chooseForms(block)
+    if block.pointee.hasForms { chooseForms(block) }
   }
 
   /// A dropped block whose place can be used again.

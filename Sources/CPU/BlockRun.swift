@@ -875,6 +875,7 @@ extension CPU {
         <= Int64(segmentPointer(SegmentRegister.cs).pointee.limit),
       block.pointee.flatness & ~flatness == 0
     else { return false }
+    if !block.pointee.hasForms { blocks.chooseForms(block) }
     link.pointee = BlockLink(tag: tag, block: block)
     return true
   }

@@ -94,18 +94,25 @@ enum HandlerForms {
     return n == none ? nil : Handler(rawValue: n)
   }
 
-  /// Sets the forms of a block's records and of the one that ends them.
+  /// Makes a decoded record run by its handler.
+  @inline(__always)
+  static func reset(_ record: UnsafeMutablePointer<Instruction>) {
+    record.pointee.form = record.pointee.handler
+    record.pointee.segmentOffset = 64 &+ 32 &* (record.pointee.segment & 7)
+  }
+
+  /// Writes the record that ends a block.
+  @inline(__always)
+  static func end(_ records: UnsafeMutablePointer<Instruction>, count: Int) {
+    guard count > 0 else { return }
+    records[count].form = .blockEnd
+    records[count].nextOffset = records[count - 1].nextOffset
+  }
+
+  /// Sets the forms of a block's records.
   /// - Parameter flatness: what may be relied on (`CPU.flatness`).
   static func choose(_ records: UnsafeMutablePointer<Instruction>, count: Int, flatness: UInt8) {
-    guard count > 0 else { return }
-    for k in 0..<count {
-      records[k].segmentOffset = 64 &+ 32 &* (records[k].segment & 7)
-      records[k].form = single(records[k], flatness)
-    }
-    var end = Instruction()
-    end.form = .blockEnd
-    end.nextOffset = records[count - 1].nextOffset
-    records[count] = end
+    for k in 0..<count { records[k].form = single(records[k], flatness) }
     dropFlags(records, count)
     if count >= 2, let form = fused(records[count - 2].form, records[count - 1]) {
       records[count - 2].form = form

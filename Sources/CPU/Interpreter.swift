@@ -324,6 +324,7 @@ extension CPU {
           bytes, count: room - at, big: cs.isBig, into: &records[count])
         if result == .needMore { break }
       }
+      HandlerForms.reset(records + count)
       if hasCodeBreakpoints, count > 0,
         startsBlock(
           offset: offset &+ UInt32(at), physical: page << 12 | (offset &+ UInt32(at)),
@@ -383,6 +384,7 @@ extension CPU {
       }
       length = Int(records[0].length)
     }
+    HandlerForms.reset(records)
     records[0].nextOffset = UInt16(length)
     let granules = PhysicalMemory.granuleMask(
       offset: offset, count: UInt32(min(length, first)))
