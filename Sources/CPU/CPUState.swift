@@ -241,6 +241,10 @@ public struct CPUState {
   package var transfer: CPU.InterpretOne = CPU.transferFunction
   package var port: CPU.InterpretOne = CPU.portFunction
   package var moveDevice: CPU.InterpretOne = CPU.moveFunction
+  /// What a device that is no more than memory gave for the read at hand.
+  package var deviceData: UInt32 = 0
+  /// `CPU.updateCodeTag`.
+  package var updateContext: CPU.UpdateContext = CPU.updateContextFunction
   /// `CPU.fillEntry`.
   package var fillEntry: CPU.FillEntry = CPU.fillFunction
   /// A window access of translated code has faulted: block number << 8 | instruction, plus 1 << 40; or 0.

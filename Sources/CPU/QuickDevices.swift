@@ -82,14 +82,9 @@ extension CPU {
     guard tables.notes[Int(linear >> 12)] & TranslationTables.Note.device != 0,
       linear & 0xFFF <= 0x1000 &- size
     else { return false }
-    var physical = linear
-    if s.pointee.cr0 & CR0.pg != 0 {
-      let access = isWrite ? userAccess.union(.write) : userAccess
-      guard let walked = try? walk(linear, access) else { return false }
-      physical = walked.physical
-    }
-    physical &= a20Mask
-    guard let region = memory.deviceMemory(at: physical) else { return false }
+    guard let physical = deviceAddress(linear, isWrite ? userAccess.union(.write) : userAccess),
+      let region = memory.deviceMemory(at: physical)
+    else { return false }
     if isWrite {
       let value: UInt32 =
         shape == 4
@@ -108,5 +103,21 @@ extension CPU {
     default: setReg(i.pointee.reg, value)
     }
     return true
+  }
+
+  /// The physical address of an access that is expected to reach a device; walked to each time, as the interpreter does.
+  @inline(__always)
+  private func deviceAddress(_ linear: UInt32, _ access: Access) -> UInt32? {
+    if s.pointee.cr0 & CR0.pg == 0 { return linear & a20Mask }
+    guard let walked = try? walk(linear, access) else { return nil }
+    return walked.physical & a20Mask
+  }
+
+  /// What a device that is no more than memory gives for a read of 1, 2 or 4 bytes in one page, or nil when it is another's page.
+  func deviceData(_ linear: UInt32, _ size: UInt32) -> UInt32? {
+    guard size == 1 || size == 2 || size == 4, let physical = deviceAddress(linear, userAccess),
+      let region = memory.deviceMemory(at: physical)
+    else { return nil }
+    return region.pointee.read(region.pointee.context, physical, size)
   }
 }

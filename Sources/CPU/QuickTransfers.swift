@@ -12,7 +12,7 @@ extension Instruction {
     // What LOCK makes undefined has these opcodes too.
     guard handler == .system else { return false }
     switch opcode {
-    case 0xCD, 0xCF, 0x9A, 0xEA, 0xCA, 0xCB: return true
+    case 0xCC, 0xCD, 0xCF, 0x9A, 0xEA, 0xCA, 0xCB: return true
     case 0xFF: return digit == 3 || digit == 5
     default: return false
     }
@@ -40,6 +40,7 @@ extension CPU {
     let is32 = record.pointee.isOperand32
     let done: Bool
     switch record.pointee.opcode {
+    case 0xCC: done = interruptQuickly(3, next)
     case 0xCD: done = interruptQuickly(record.pointee.imm & 0xFF, next)
     case 0xCF: done = returnFromInterruptQuickly(is32, from)
     case 0x9A: done = farQuickly(record.pointee.imm2, record.pointee.imm, is32, next, from)

@@ -171,6 +171,7 @@ extension CPU {
   package static let returnsSize = 256 << 10
 
   package typealias LoadSegment = @convention(c) (UnsafeRawPointer, UInt32) -> UInt32
+  package typealias UpdateContext = @convention(c) (UnsafeRawPointer) -> Void
   package typealias FillEntry = @convention(c) (UnsafeRawPointer, UInt32, UInt32) -> Int
   package typealias InterpretOne =
     @convention(c) (UnsafeRawPointer, UnsafeRawPointer, Int, UInt32) -> Int
@@ -373,21 +374,31 @@ extension CPU {
   }
 
   /// `fillEntry` as translated code calls it.
-  static let fillFunction: FillEntry = { context, linear, write in
-    Unmanaged<CPU>.fromOpaque(context)._withUnsafeGuaranteedRef {
-      $0.fillEntry(linear, write != 0)
-    }
+  static let fillFunction: FillEntry = { context, linear, size in
+    Unmanaged<CPU>.fromOpaque(context)._withUnsafeGuaranteedRef { $0.fillEntry(linear, size) }
+  }
+
+  /// `updateCodeTag` as translated code calls it.
+  static let updateContextFunction: UpdateContext = { context in
+    Unmanaged<CPU>.fromOpaque(context)._withUnsafeGuaranteedRef { $0.updateCodeTag() }
   }
 
   /// Makes a table entry for an access of translated code that found none.
-  /// - Returns: the entry; not positive where the access has to be made by the interpreter.
-  private func fillEntry(_ linear: UInt32, _ write: Bool) -> Int {
+  /// - Parameter size: of what is read in one page; 0 for a write.
+  /// - Returns: the entry, or where it would have to be to reach what a device gave; not positive where the access has to be made by
+  ///   the interpreter.
+  private func fillEntry(_ linear: UInt32, _ size: UInt32) -> Int {
+    let write = size == 0
     let table = write ? s.pointee.writeTable : s.pointee.readTable
     let index = Int(linear >> 12)
-    // Devices, debug registers, alignment checks.
-    guard table != tables.empty, !watching,
-      tables.notes[index] & TranslationTables.Note.device == 0
-    else { return 0 }
+    // Debug registers, alignment checks.
+    guard table != tables.empty, !watching else { return 0 }
+    if tables.notes[index] & TranslationTables.Note.device != 0 {
+      guard !write, let value = deviceData(linear, size) else { return 0 }
+      s.pointee.deviceData = value
+      let offset = MemoryLayout<CPUState>.offset(of: \.deviceData).unsafelyUnwrapped
+      return Int(bitPattern: s) &+ offset &- Int(linear)
+    }
     // An entry that is there marks a page with code or one that was not written yet.
     if table[index] != 0 { return 0 }
     let before = CodeMoment(self)
@@ -517,6 +528,10 @@ extension CPU {
     }
     return codeAtEIP
   }
+
+  /// `deviceNote` is set in the byte for each linear page that probably leads to a device.
+  package var pageNotesAddress: UInt64 { UInt64(UInt(bitPattern: tables.notes)) }
+  package static let deviceNote = TranslationTables.Note.device
 
   /// Whether the run loop has something to look at; an interrupt that is held back by IF is none.
   @inline(__always)

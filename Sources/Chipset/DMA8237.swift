@@ -153,8 +153,14 @@ public final class DMA8237Pair: PortDevice {
   /// The ports to register: 00h-0Fh, 80h-8Fh, C0h-DFh.
   public static let ports: [ClosedRange<UInt16>] = [0x00...0x0F, 0x80...0x8F, 0xC0...0xDF]
 
-  /// Told of each byte written to port 80h (POST codes).
-  public var postCode: ((UInt8) -> Void)?
+  /// Told of each byte written to port 80h (POST codes). Guests write there for delays: no reference counting.
+  private var postCodes: Unmanaged<PostCodes>?
+
+  /// Connects port 80h.
+  /// - Parameter postCodes: must live as long as this object.
+  public func connect(_ postCodes: PostCodes) {
+    self.postCodes = Unmanaged.passUnretained(postCodes)
+  }
 
   private var controllers = [DMAController(), DMAController()]
   private var pages = [UInt8](repeating: 0, count: 16)
@@ -307,7 +313,7 @@ public final class DMA8237Pair: PortDevice {
     case 0x00...0x0F: controllers[0].write(UInt8(port), byte)
     case 0x80...0x8F:
       pages[Int(port & 15)] = byte
-      if port == 0x80 { postCode?(byte) }
+      if port == 0x80 { postCodes?._withUnsafeGuaranteedRef { $0.write(byte) } }
     case 0xC0...0xDF: controllers[1].write(UInt8(port >> 1 & 15), byte)
     default: break
     }

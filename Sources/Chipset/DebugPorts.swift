@@ -35,7 +35,7 @@ public final class DebugConsole: PortDevice {
   }
 }
 
-/// The POST codes written to port 80h, latest last. Connect it to `DMA8237Pair.postCode`, which owns the port.
+/// The POST codes written to port 80h, latest last. Connect it to the `DMA8237Pair`, which owns the port.
 public final class PostCodes: Device {
   public let stateName = "post-codes"
   /// At most this many codes are kept.

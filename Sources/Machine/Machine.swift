@@ -275,7 +275,7 @@ public final class Machine {
     bus.channels = channels
     connectInterrupts()
     gate.output.connect { [unowned cpu] in cpu.a20 = $0 }
-    dma.postCode = { [postCodes] in postCodes.write($0) }
+    dma.connect(postCodes)
     inbox.machine = self
     vga.directChanged = { [unowned self] direct in
       self.memory.setDirect(page: 0xA0, pages: 16, to: direct ? self.vga.linearMemory : nil)

@@ -18,8 +18,8 @@ struct Stub {
     case crossing(MemoryOperand, Int)
     /// A write whose entry is not positive: linear address, size.
     case codeWrite(Int, Int)
-    /// An access without an entry: linear address, whether it writes.
-    case fill(Int, Bool)
+    /// An access without an entry: linear address, size of what is read, or 0 for a write.
+    case fill(Int, Int)
     /// An edge not joined yet, or one the budget does not reach over.
     case edge(Int)
     case edgeBudget(Int)
@@ -77,8 +77,8 @@ final class BlockCompiler {
   private var firstStubOfInstruction = 0
   /// Memory is reached through the window, except where that has faulted.
   var windowed = false
-  /// Whether anything may look at the flags that instruction n leaves.
-  var needed = [Bool](repeating: true, count: BlockCache.maximumCount + 1)
+  /// Which of the flags that instruction n leaves something may look at.
+  var needed = [UInt16](repeating: FlagInformation.all, count: BlockCache.maximumCount + 1)
 
   /// Told where the code of each instruction begins and where that of the last one ends.
   var mark: ((Int) -> Void)?
@@ -145,6 +145,7 @@ final class BlockCompiler {
         }
       }
       k += 1
+      if ended { break }
     }
     if !ended {
       k = count - 1
@@ -177,18 +178,22 @@ final class BlockCompiler {
 
   /// Which flags are looked at later, from the end backwards.
   private func analyseFlags() {
-    var need = true
+    var need = FlagInformation.all
     for n in stride(from: count - 1, through: 0, by: -1) {
       needed[n] = need
       let i = records[n]
-      let info = flagInfo(i)
-      if info & FlagInformation.reads != 0 || mayExit(i) || !options.contains(.liveness) {
-        need = true
-      } else if info & FlagInformation.replaces != 0 {
-        need = false
+      let effect = flagInfo(i)
+      if mayExit(i) || !options.contains(.liveness) {
+        need = FlagInformation.all
+      } else {
+        need = need & ~effect.replaces | effect.reads
       }
     }
   }
+
+  /// Whether one of some flags that the present instruction leaves is looked at.
+  @inline(__always)
+  func needs(_ flags: UInt16 = FlagInformation.all) -> Bool { needed[k] & flags != 0 }
 
   // MARK: - Stubs
 
@@ -237,14 +242,14 @@ final class BlockCompiler {
         if stub.fills {
           var right = Label()
           a.jump(Condition.nz, &right)
-          emitFill(linear, write: true, stub)
+          emitFill(linear, 0, stub)
           a.bind(&right)
         } else {
           a.jump(Condition.z, &stubs[stub.slow].label)
         }
         a.jump(toOffset: stub.resume)
-      case .fill(let linear, let write):
-        emitFill(linear, write: write, stub)
+      case .fill(let linear, let size):
+        emitFill(linear, size, stub)
         a.jump(toOffset: stub.resume)
       case .edge(let edge):
         translator.edges[edge].stub = a.position
@@ -270,9 +275,10 @@ final class BlockCompiler {
   }
 
   /// In a stub: R9 becomes the entry for a linear address, or the stub leads on to the slow path.
-  private func emitFill(_ linear: Int, write: Bool, _ stub: Stub) {
+  private func emitFill(_ linear: Int, _ size: Int, _ stub: Stub) {
     a.move(H.r8, linear)
-    a.call(toOffset: translator.fillAt[write ? 1 : 0])
+    if size != 0 { a.move(H.r9, immediate: UInt32(size)) }
+    a.call(toOffset: size == 0 ? translator.fillWriteAt : translator.fillReadAt)
     a.rr(0x85, 8, reg: H.r9, rm: H.r9)
     a.jump(Condition.le, &stubs[stub.slow].label)
   }

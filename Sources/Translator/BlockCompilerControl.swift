@@ -20,19 +20,7 @@ extension BlockCompiler {
       || (!context.has(CodeContext.paged) && !context.has(CodeContext.a20Masked))
     guard direct && target <= context.limit else {
       saveFlags()
-      let place = translator.places.make()
-      let edge = translator.edges.count
-      translator.edges.append(
-        Edge(
-          countAt: 0, bodyAt: 0, exitAt: 0, stub: 0, place: place, owner: number,
-          targetEIP: target))
-      a.move(H.r8, immediate: linear)
-      a.move64(H.r9, immediate: translator.places.address(place))
-      a.rm(0x0B, 8, reg: H.r8, StateOperand.codeTag)
-      a.rm(0x3B, 8, reg: H.r8, MemoryOperand(base: H.r9))
-      stubs.append(Stub(kind: .place(edge)))
-      a.jump(Condition.nz, &stubs[stubs.count - 1].label)
-      a.rm(0xFF, 4, reg: 4, MemoryOperand(base: H.r9, displacement: 8))
+      emitPlaceEdge(target)
       return
     }
     if !memoryFlagsValid {
@@ -62,12 +50,30 @@ extension BlockCompiler {
         countAt: countAt, bodyAt: bodyAt, exitAt: 0, stub: 0, owner: number, targetEIP: target))
   }
 
+  /// The block goes on at an EIP known now, in whatever context is present then. Flags are in memory.
+  func emitPlaceEdge(_ target: UInt32) {
+    let place = translator.places.make()
+    let edge = translator.edges.count
+    translator.edges.append(
+      Edge(
+        countAt: 0, bodyAt: 0, exitAt: 0, stub: 0, place: place, owner: number, targetEIP: target))
+    a.move(H.r8, immediate: context.base &+ target)
+    a.move64(H.r9, immediate: translator.places.address(place))
+    a.rm(0x0B, 8, reg: H.r8, StateOperand.codeTag)
+    a.rm(0x3B, 8, reg: H.r8, MemoryOperand(base: H.r9))
+    stubs.append(Stub(kind: .place(edge)))
+    a.jump(Condition.nz, &stubs[stubs.count - 1].label)
+    a.rm(0xFF, 4, reg: 4, MemoryOperand(base: H.r9, displacement: 8))
+  }
+
   /// Whether the code at an EIP in this block's page replaces all flags before anything can see them.
   private func flagsAreReplaced(at eip: UInt32) -> Bool {
-    cpu.scanCode(block, at: (context.base &+ eip) & 0xFFF) { [flagInfo] i in
-      let info = flagInfo(i)
-      if info & FlagInformation.reads != 0 || mayExit(i) { return false }
-      if info & FlagInformation.replaces != 0 { return true }
+    var seen = FlagInformation.all
+    return cpu.scanCode(block, at: (context.base &+ eip) & 0xFFF) { [flagInfo] i in
+      let effect = flagInfo(i)
+      if effect.reads & seen != 0 || mayExit(i) { return false }
+      seen &= ~effect.replaces
+      if seen == 0 { return true }
       return i.flags & InstructionFlags.endsBlock != 0 ? false : nil
     }
   }

@@ -137,7 +137,7 @@ extension BlockCompiler {
 
   /// The present instruction has left all flags, or what it leaves of them is right, in the host's.
   func defineFlags(_ new: FlagRecipe? = nil, adjustIsGarbage garbage: Bool = false) {
-    if needed[k] {
+    if needs() {
       hostFlagsValid = true
       memoryFlagsValid = false
       recipe = options.contains(.recipes) ? new : nil

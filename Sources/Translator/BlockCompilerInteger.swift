@@ -162,14 +162,18 @@ extension BlockCompiler {
       a.byte(0x0F)
       a.byte(0xC8 | r & 7)
     case .clc, .stc, .cmc:
-      if needed[k] || i.handler == .cmc {
+      if needs(~FlagInformation.carry) {
         useHostFlags()
+      } else if i.handler == .cmc && needs() {
+        useCarry()
+      }
+      if needs() {
         a.byte(i.handler == .clc ? 0xF8 : i.handler == .stc ? 0xF9 : 0xF5)
-        defineFlags(adjustIsGarbage: adjustIsGarbage)
+        defineFlags(adjustIsGarbage: adjustIsGarbage && hostFlagsValid)
       }
     case .sahf:
-      if needed[k] {
-        useHostFlags()
+      if needs() {
+        if needs(UInt16(EFLAGS.of)) { useHostFlags() }
         a.byte(0x9E)
         defineFlags()
       }
@@ -195,6 +199,7 @@ extension BlockCompiler {
     case .daa: emitDecimalAdjust(subtract: false)
     case .das: emitDecimalAdjust(subtract: true)
     case .cld where !context.has(CodeContext.down), .std where context.has(CodeContext.down): break
+    case .cld, .std: return emitDirection(i)
     case .fpu: return emitFPU(i)
     case .simd: return emitSIMD(i)
     case .inPort, .outPort: return emitPort(i)
@@ -345,7 +350,7 @@ extension BlockCompiler {
   )
     -> FlagRecipe?
   {
-    guard needed[k] else { return nil }
+    guard needs() else { return nil }
     let both = mask(i.rm) | mask(i.reg)
     switch operation {
     case 7:
@@ -368,7 +373,7 @@ extension BlockCompiler {
   private func recipeRI(_ operation: Int, _ size: Int, _ target: Int, _ i: Instruction)
     -> FlagRecipe?
   {
-    guard needed[k] else { return nil }
+    guard needs() else { return nil }
     let registers = mask(i.rm)
     switch operation {
     case 7:
@@ -391,16 +396,26 @@ extension BlockCompiler {
 
   private func incrementRegister(_ i: Instruction, _ digit: Int, _ size: Int) {
     // CF stays.
-    if needed[k] {
+    let keepsCarry = needs(FlagInformation.carry)
+    if keepsCarry {
       useCarry()
       willWrite(mask(i.rm))
     }
-    a.rr(size == 1 ? 0xFE : 0xFF, size, reg: digit, rm: host(i.rm, size))
-    defineFlags()
+    let register = host(i.rm, size)
+    a.rr(size == 1 ? 0xFE : 0xFF, size, reg: digit, rm: register)
+    var recipe: FlagRecipe?
+    if !keepsCarry && size > 1 {
+      // This makes another CF, which nothing looks at.
+      recipe = FlagRecipe(
+        kind: digit == 0 ? .addedImmediate : .subtractedImmediate, size: size, first: register,
+        immediate: 1, registers: mask(i.rm))
+    }
+    defineFlags(recipe)
   }
 
   private func incrementMemory(_ i: Instruction, _ digit: Int, _ size: Int) {
-    let m = emitAddress(i, size, write: true, needing: needed[k] ? .carry : .nothing)
+    let keepsCarry = needs(FlagInformation.carry)
+    let m = emitAddress(i, size, write: true, needing: keepsCarry ? .carry : .nothing)
     a.rm(size == 1 ? 0xFE : 0xFF, size, reg: digit, m)
     defineFlags()
   }
@@ -493,7 +508,7 @@ extension BlockCompiler {
       if i.hasMemory { _ = emitInterpreted() }
       return
     }
-    if !needed[k] && !throughCarry {
+    if !needs() && !throughCarry {
       let m = i.hasMemory ? emitAddress(i, size, write: true) : nil
       operate(m)
       forgetFlags()
@@ -506,16 +521,20 @@ extension BlockCompiler {
       return
     }
     if rotates {
+      // What a rotation leaves as it was: SF, ZF, AF, PF; OF unless it is by one; all with a count of 0 or, through carry, of a turn.
+      let replaces = byCL || amount != 1 ? 0 : FlagInformation.carryAndOverflow
+      let isCertain = !byCL && !throughCarry
+      let keeps = needs(~(replaces | (isCertain ? FlagInformation.carry : 0)))
       if i.hasMemory {
-        let m = emitAddress(i, size, write: true, needing: .all)
+        let m = emitAddress(
+          i, size, write: true, needing: keeps ? .all : throughCarry ? .carry : .nothing)
         operate(m)
-        defineFlags(adjustIsGarbage: adjustIsGarbage)
       } else {
-        useHostFlags()
+        if keeps { useHostFlags() } else if throughCarry { useCarry() }
         willWrite(mask(i.rm))
         operate(nil)
-        defineFlags(adjustIsGarbage: adjustIsGarbage)
       }
+      defineFlags(adjustIsGarbage: keeps && adjustIsGarbage)
       return
     }
     emitShiftByCL(i, size, operate)
@@ -553,8 +572,9 @@ extension BlockCompiler {
 
   /// After MUL or IMUL: CF and OF tell overflow; the others follow the low half, AF clear, as the interpreter has them.
   private func finishMultiply(_ low: Int, _ size: Int) {
-    guard needed[k] else {
-      forgetFlags()
+    guard needs(~FlagInformation.carryAndOverflow) else {
+      // The host's CF and OF are right.
+      defineFlags()
       return
     }
     a.rr(0x0F92, 1, reg: 0, rm: H.r10)
@@ -660,15 +680,16 @@ extension BlockCompiler {
     let immediate = i.handler == .bitTestImm
     let size = i.isOperand32 ? 4 : 2
     let kind = immediate ? i.digit & 3 : Int(i.opcode >> 3 & 3)
+    let keeps = needs(~FlagInformation.carry)
     if i.hasMemory {
       guard immediate else { return emitBitTestMemory(i, size, kind) }
-      let m = emitAddress(i, size, write: kind != 0, needing: needed[k] ? .all : .nothing)
+      let m = emitAddress(i, size, write: kind != 0, needing: keeps ? .all : .nothing)
       a.rm(0x0FBA, size, reg: 4 | kind, m)
       a.byte(Int(i.imm) & (size * 8 - 1))
-      defineFlags(adjustIsGarbage: adjustIsGarbage)
+      defineFlags(adjustIsGarbage: keeps && adjustIsGarbage)
       return false
     }
-    if needed[k] { useHostFlags() }
+    if keeps { useHostFlags() }
     if kind != 0 { willWrite(mask(i.rm)) }
     if immediate {
       a.rr(0x0FBA, size, reg: 4 | kind, rm: host(i.rm))
@@ -676,7 +697,7 @@ extension BlockCompiler {
     } else {
       a.rr(0x0FA3 | kind << 3, size, reg: host(i.reg), rm: host(i.rm))
     }
-    defineFlags(adjustIsGarbage: adjustIsGarbage)
+    defineFlags(adjustIsGarbage: keeps && adjustIsGarbage)
     return false
   }
 }

@@ -164,7 +164,7 @@ extension BlockCompiler {
       a.jump(Condition.le, &stubs[n].label)
       stubs[n].resume = a.position
     } else if fills {
-      var stub = Stub(kind: .fill(linear, write))
+      var stub = Stub(kind: .fill(linear, write ? 0 : readsOnce(records[k]) ? size : 8))
       stub.slow = slow
       stubs.append(stub)
       let n = stubs.count - 1
@@ -179,6 +179,17 @@ extension BlockCompiler {
   /// Whether nothing but the access itself can fault once it has come to it. x87 and SIMD instructions ask for their units later.
   private func mayFill(_ i: Instruction) -> Bool {
     i.handler != .fpu && i.handler != .simd && !i.hasRep && !i.hasRepne
+  }
+
+  /// Whether nothing sends the instruction to the interpreter once it has read: a device must not be read twice. Others give a size
+  /// that no device takes.
+  private func readsOnce(_ i: Instruction) -> Bool {
+    switch i.handler {
+    case .string: i.opcode & 0xFE == 0xAC || i.opcode & 0xFE == 0xAE
+    case .mulDiv: i.digit < 6
+    case .push16M, .push32M, .call16E, .call32E, .jmp16E, .jmp32E, .system: false
+    default: true
+    }
   }
 
   // MARK: - The stack

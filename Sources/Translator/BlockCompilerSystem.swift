@@ -1,4 +1,4 @@
-// Short paths for the system instructions met often: CLI, STI, PUSHF, POPF, IN, OUT.
+// Short paths for the system instructions met often: CLI, STI, PUSHF, POPF, CLD, STD, IN, OUT.
 //
 // Owns: the cases in which nothing but a flag changes, and going on behind a port; all others are interpreted.
 // Must not know: interrupt delivery, devices.
@@ -19,6 +19,19 @@ extension BlockCompiler {
     a.rr(0xF7, 4, reg: 0, rm: H.r9)
     a.word32(Int(EFLAGS.iopl))
     a.jump(Condition.nz, &stubs[slow].label)
+  }
+
+  /// CLD and STD where they change DF, on which code depends: the next instruction is another block's.
+  func emitDirection(_ i: Instruction) -> Bool {
+    guard options.contains(.system) else { return emitInterpreted() }
+    saveFlags()
+    hostFlagsValid = false
+    storePointers()
+    a.arithmetic(6, StateOperand.eflags, immediate: Int32(EFLAGS.df), 4)
+    a.call(toOffset: translator.updateContextAt)
+    if k + 1 < count { a.arithmetic(0, H.r11, immediate: Int32(count - k - 1), 8) }
+    emitPlaceEdge(blockEIP &+ UInt32(i.nextOffset))
+    return true
   }
 
   /// IN and OUT, which end their blocks.
@@ -97,7 +110,12 @@ extension BlockCompiler {
       let m = emitPop(size)
       if size == 4 { a.load(H.r10, m) } else { a.rm(0x0FB7, 4, reg: H.r10, m) }
       let slow = interpretStub()
-      a.arithmetic(7, StateOperand.attention, immediate: 0, 4)
+      // An interrupt that waits matters when IF comes.
+      a.move(H.r9, H.r10)
+      a.rr(0xC1, 4, reg: 5, rm: H.r9)
+      a.byte(9)
+      a.arithmetic(1, H.r9, immediate: Int32(bitPattern: ~Attention.intr))
+      a.rm(0x85, 4, reg: H.r9, StateOperand.attention)
       a.jump(Condition.nz, &stubs[slow].label)
       a.load(H.r9, StateOperand.eflags)
       if size == 2 { a.rr(0x0FB7, 4, reg: H.r9, rm: H.r9) }

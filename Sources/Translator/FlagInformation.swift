@@ -1,42 +1,51 @@
 // What the opcode table says of flags, in the form the translator asks for.
 //
-// Owns: per entry of the table, whether arithmetic flags are read, written, and all of them replaced. Must not know: host code.
+// Owns: which arithmetic flags an instruction reads and which it replaces. Must not know: host code.
 
 import CPU
 
+/// What an instruction does to the arithmetic flags, as masks of `EFLAGS` bits.
+struct FlagEffect {
+  var reads: UInt16
+  /// Written whatever the operands are, or undefined afterwards.
+  var replaces: UInt16
+}
+
 /// Flag use of each entry of the opcode table.
 final class FlagInformation {
-  static let reads: UInt8 = 1
-  static let writes: UInt8 = 2
-  /// All six are written or undefined afterwards.
-  static let replaces: UInt8 = 4
-  private let table: [UInt8]
+  static let all = UInt16(EFLAGS.arithmetic)
+  static let carry = UInt16(EFLAGS.cf)
+  static let carryAndOverflow = UInt16(EFLAGS.cf | EFLAGS.of)
+  private let table: [FlagEffect]
 
   init() {
     table = OpcodeTable.shared.entries.map { entry in
-      var bits: UInt8 = 0
-      if entry.flagsRead & EFLAGS.arithmetic != 0 { bits |= FlagInformation.reads }
-      let changed = (entry.flagsWritten | entry.flagsUndefined) & EFLAGS.arithmetic
-      if changed != 0 { bits |= FlagInformation.writes }
-      if changed == EFLAGS.arithmetic { bits |= FlagInformation.replaces }
-      return bits
+      FlagEffect(
+        reads: UInt16(entry.flagsRead & EFLAGS.arithmetic),
+        replaces: UInt16((entry.flagsWritten | entry.flagsUndefined) & EFLAGS.arithmetic))
     }
   }
 
-  func callAsFunction(_ i: Instruction) -> UInt8 {
-    let bits = table[Int(i.entry)]
+  func callAsFunction(_ i: Instruction) -> FlagEffect {
+    var effect = table[Int(i.entry)]
     switch i.handler {
-    case .shift8, .shift16, .shift32:
-      // A count of 0 leaves the flags.
-      if i.opcode & 0xFE == 0xD2 || i.imm & 31 == 0 { return bits & ~FlagInformation.replaces }
-      return bits
-    case .bitTest, .bitTestImm, .bsf, .bsr:
+    case .shl32I, .shr32I, .sar32I, .shift8, .shift16, .shift32:
+      // A count of 0 leaves the flags, and so may rotations of a whole turn; OF is theirs when they rotate by one.
+      if i.opcode & 0xFE == 0xD2 || i.imm & 31 == 0 {
+        effect.replaces = 0
+      } else if i.digit < 4 && i.imm & 31 != 1 {
+        effect.replaces = i.digit < 2 ? FlagInformation.carry : 0
+      }
+    case .shld, .shrd: effect.replaces = 0
+    case .bitTest, .bitTestImm: effect.replaces = FlagInformation.carry
+    case .bsf, .bsr:
       // What the manual has undefined stays as it was.
-      return bits & ~FlagInformation.replaces
-    case .mulDiv:
+      effect.replaces = 0
+    case .mulDiv where i.digit >= 6:
       // Divisions leave the flags as they were.
-      return i.digit >= 6 ? 0 : bits
-    default: return bits
+      effect.replaces = 0
+    default: break
     }
+    return effect
   }
 }

@@ -44,6 +44,7 @@ enum StateOperand {
   static let interpretOne = field(MemoryLayout<CPUState>.offset(of: \.interpretOne))
   static let transfer = field(MemoryLayout<CPUState>.offset(of: \.transfer))
   static let port = field(MemoryLayout<CPUState>.offset(of: \.port))
+  static let updateContext = field(MemoryLayout<CPUState>.offset(of: \.updateContext))
   static let fillEntry = field(MemoryLayout<CPUState>.offset(of: \.fillEntry))
   static let moveDevice = field(MemoryLayout<CPUState>.offset(of: \.moveDevice))
   static let readTable = field(MemoryLayout<CPUState>.offset(of: \.readTable))
@@ -113,8 +114,11 @@ public final class Translator: BlockTranslator {
   /// By size of the access: whether bytes of a page with code may be written; see `emitCodeWriteThunk`.
   private(set) var codeWriteAt: [Int: Int] = [:]
   private(set) var returnMissAt = 0
-  /// For reads and for writes: makes a table entry; see `emitFillThunk`.
-  private(set) var fillAt: [Int] = []
+  /// Make a table entry; see `emitFillThunk`.
+  private(set) var fillReadAt = 0
+  private(set) var fillWriteAt = 0
+  /// The context has changed: makes `codeTag` anew. Called; keeps the guest's registers.
+  private(set) var updateContextAt = 0
   let faults: CodeFaults
   let places: CodePlaces
   var thunks = UnitThunks()
@@ -237,33 +241,56 @@ public final class Translator: BlockTranslator {
       codeWriteAt[size] = a.position
       emitCodeWriteThunk(size)
     }
-    fillAt = [emitFillThunk(0), emitFillThunk(1)]
+    fillReadAt = emitFillThunk(write: false)
+    fillWriteAt = emitFillThunk(write: true)
+    updateContextAt = a.position
+    a.arithmetic(5, H.rsp, immediate: 8, 8)
+    storeRegisters()
+    a.load(H.rdi, StateOperand.context, 8)
+    emitStoreUnits(HostUnits.sse)
+    a.rm(0xFF, 4, reg: 2, StateOperand.updateContext)
+    emitDropUnits()
+    loadRegisters()
+    a.arithmetic(0, H.rsp, immediate: 8, 8)
+    a.byte(0xC3)
   }
 
-  /// An access to the linear address in R8D found no entry: R9 becomes the entry made now, or 0 where the instruction has to be
-  /// interpreted. Keeps everything else but the flags.
-  private func emitFillThunk(_ write: UInt32) -> Int {
+  /// An access to the linear address in R8D, for a read of the size in R9D, found no entry: R9 becomes the entry made now, or 0 where
+  /// the instruction has to be interpreted. Keeps everything else but the flags.
+  private func emitFillThunk(write: Bool) -> Int {
     let at = a.position
     var refused = Label()
-    a.rr(0x31, 4, reg: H.r9, rm: H.r9)
+    a.store(StateOperand.savedR10, H.r10, 8)
+    a.store(StateOperand.savedR8, H.r8, 8)
     // Swift does not keep the host's SSE registers.
     a.rm(0xF6, 1, reg: 0, StateOperand.hostUnits)
     a.byte(Int(HostUnits.sse))
     a.jump(Condition.nz, &refused)
+    if write {
+      a.move(H.r9, H.r8)
+      a.rr(0xC1, 4, reg: 5, rm: H.r9)
+      a.byte(12)
+      a.move64(H.r10, immediate: cpu.pageNotesAddress)
+      a.rm(0xF6, 1, reg: 0, MemoryOperand(base: H.r10, index: H.r9))
+      a.byte(Int(CPU.deviceNote))
+      a.jump(Condition.nz, &refused)
+    }
     storeRegisters()
-    a.store(StateOperand.savedR10, H.r10, 8)
-    a.store(StateOperand.savedR8, H.r8, 8)
     a.arithmetic(5, H.rsp, immediate: 8, 8)
     a.load(H.rdi, StateOperand.context, 8)
     a.move(H.rsi, H.r8)
-    a.move(H.rdx, immediate: write)
+    if write { a.rr(0x31, 4, reg: H.rdx, rm: H.rdx) } else { a.move(H.rdx, H.r9) }
     a.rm(0xFF, 4, reg: 2, StateOperand.fillEntry)
     a.arithmetic(0, H.rsp, immediate: 8, 8)
     a.move(H.r9, H.rax, 8)
     loadRegisters()
+    var done = Label()
+    a.jump(&done)
+    a.bind(&refused)
+    a.rr(0x31, 4, reg: H.r9, rm: H.r9)
+    a.bind(&done)
     a.load(H.r8, StateOperand.savedR8, 8)
     a.load(H.r10, StateOperand.savedR10, 8)
-    a.bind(&refused)
     a.byte(0xC3)
     return at
   }
@@ -454,12 +481,13 @@ public final class Translator: BlockTranslator {
     let number = Int(block.pointee.codeNumber)
     guard edge.owner >= 0, edge.target < 0, blocks.indices.contains(number) else { return }
     let target = blocks[number]
-    guard target.eip == edge.targetEIP, target.context == blocks[edge.owner].context else { return }
+    guard target.eip == edge.targetEIP else { return }
     if edge.place != 0 {
       guard let code = block.pointee.code else { return }
       places.set(edge.place, tag: cpu.s.pointee.codeTag | UInt64(target.linear), code: code)
       return
     }
+    guard target.context == blocks[edge.owner].context else { return }
     // A block in two pages is right only as long as both are where they were: under paging it is looked up each time.
     if block.pointee.secondPage != UInt32.max && cpu.codeContext.has(CodeContext.paged) {
       return

@@ -92,7 +92,7 @@ final class Board {
       typist,
     ]
     let post = self.post
-    dma.postCode = { post.write($0) }
+    dma.connect(post)
     for ports in PIC8259Pair.ports { bus.register(pic, ports: ports) }
     bus.register(pit, ports: PIT8254.ports)
     bus.register(portB, ports: 0x61...0x61)
