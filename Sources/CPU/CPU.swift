@@ -36,8 +36,11 @@ public final class CPU {
   /// Decoded blocks.
   package let blocks: BlockCache
   /// The last control transfers (from, to), for reports; see `recordBranch`.
-  var branchRing: [(from: UInt32, to: UInt32)] = Array(repeating: (0, 0), count: 16)
-  var branchIndex = 0
+  let branchRing: UnsafeMutablePointer<(from: UInt32, to: UInt32)>
+  /// Where the next one goes, below 16; translated code moves it on, too.
+  let branchIndex: UnsafeMutablePointer<UInt32>
+  /// By a hash of the selector: what translated code knows of contexts that differ in the base of CS alone; see QuickTransfers.swift.
+  let farContexts: UnsafeMutablePointer<UInt64>
   /// Linear addresses of the last 32 blocks run, for reports; not part of saved states.
   let trail: UnsafeMutablePointer<UInt32>
   var trailIndex = 0
@@ -78,8 +81,12 @@ public final class CPU {
   var userEpoch: UInt64 = 1
   /// What a debugger waits for, and the words that say cheaply whether it does; see DebugHooks.swift.
   let debug = DebugHooks()
-  var debugEvents: DebugEvents = []
+  var debugEvents: DebugEvents = [] {
+    didSet { s.pointee.hasEvents = !debugEvents.isEmpty }
+  }
   var hasCodeBreakpoints = false
+  /// `CodeContexts.restarts` for which code was dropped.
+  var knownRestarts = 0
   /// Making a table entry for translated code has dropped code.
   var fillDroppedCode = false
   var watching = false
@@ -108,6 +115,10 @@ public final class CPU {
         current: UnsafePointer(idle), end: UnsafePointer(idle), blockStart: UnsafePointer(idle),
         readTable: tables.supervisorRead, writeTable: tables.supervisorWrite,
         interpretOne: CPU.interpretOneFunction))
+    branchRing = (raw + CPU.branchesOffset).bindMemory(
+      to: (from: UInt32, to: UInt32).self, capacity: 16)
+    branchIndex = (raw + CPU.branchIndexOffset).bindMemory(to: UInt32.self, capacity: 1)
+    farContexts = (raw + CPU.farContextsOffset).bindMemory(to: UInt64.self, capacity: 64)
     fpu = (raw + CPU.fpuOffset).bindMemory(to: FPUState.self, capacity: 1)
     fpu.initialize(to: FPUState())
     gpr32 = UnsafeMutableRawPointer(s).assumingMemoryBound(to: UInt32.self)
@@ -358,6 +369,7 @@ public final class CPU {
     s.pointee.lookaside = UnsafeRawPointer(blocks.lookaside)
     (s.pointee.places, s.pointee.noCode) = (places, noCode)
     s.pointee.tracksWrites = tracksWrites
+    s.pointee.hasEvents = !debugEvents.isEmpty
     s.pointee.retired = retired
     s.pointee.deadline = deadline
     s.pointee.attention = intr | (debug.pending.isEmpty ? 0 : Attention.debugger)

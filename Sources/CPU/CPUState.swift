@@ -221,6 +221,12 @@ public struct CPUState {
   package var scratch: UInt64 = 0
   /// The same for the thunk that looks at writes to pages with code.
   package var scratchPair: (UInt64, UInt64) = (0, 0)
+  /// Where a far transfer of translated code is about to go, and the number of the context it leads to.
+  package var farSelector: UInt32 = 0
+  package var farOffset: UInt32 = 0
+  package var farContext: UInt32 = 0
+  /// `CPU.debugEvents` is not empty.
+  package var hasEvents = false
   /// Written pages are being kept track of (`CPU.tracksWrites`).
   package var tracksWrites = false
   /// Units of the host that hold guest registers while translated code runs: `HostUnits` bits.

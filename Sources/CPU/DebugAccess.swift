@@ -117,7 +117,9 @@ extension CPU {
 
   /// The last far transfers and interrupts, oldest first (linear addresses).
   public var recentBranches: [(from: UInt32, to: UInt32)] {
-    (0..<16).map { branchRing[(branchIndex &+ $0) & 15] }.filter { $0.from != 0 || $0.to != 0 }
+    (0..<16).map { branchRing[(Int(branchIndex.pointee) &+ $0) & 15] }.filter {
+      $0.from != 0 || $0.to != 0
+    }
   }
 
   /// The linear address of the next instruction.

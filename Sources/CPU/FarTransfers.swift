@@ -7,8 +7,9 @@
 extension CPU {
   /// Notes a far transfer for reports (linear addresses).
   func recordBranch(from: UInt32, to: UInt32) {
-    branchRing[branchIndex & 15] = (from, to)
-    branchIndex = (branchIndex &+ 1) & 15
+    let n = branchIndex.pointee & 15
+    branchRing[Int(n)] = (from, to)
+    branchIndex.pointee = (n &+ 1) & 15
     if debugEvents.contains(.farBranches) { noteDebug(.farBranch(from: from, to: to)) }
   }
 

@@ -264,6 +264,10 @@ extension CPU {
   /// - Throws: #GP when EIP is outside the segment, #PF.
   @inline(never)
   private func fetchBlock(_ linear: UInt32) throws(Fault) -> BlockPointer {
+    if contexts.restarts != knownRestarts {
+      knownRestarts = contexts.restarts
+      dropAllCode()
+    }
     let cs = segmentPointer(SegmentRegister.cs).pointee
     let eip = s.pointee.eip
     guard eip <= cs.limit else { throw .gp(0) }

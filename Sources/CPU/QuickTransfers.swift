@@ -54,8 +54,24 @@ extension CPU {
     }
     if !done { return interpretOne(record, left, blockEIP) }
     if s.pointee.codeTag == 0 { updateCodeTag() }
+    noteFarContext()
     if waits { return 1 }
     return codeAtEIP
+  }
+
+  /// In real and V86 mode: translated code will find the context of this CS.
+  private func noteFarContext() {
+    let cs = segmentPointer(SegmentRegister.cs)
+    guard realSegments, cs.pointee.limit == 0xFFFF,
+      cs.pointee.base == UInt32(cs.pointee.selector) << 4
+    else { return }
+    let n = CPU.farContextIndex(cs.pointee.selector)
+    let number = contextNumber >> 32
+    // The same selector has one number in each family; the key is made only for what is new.
+    if farContexts[n] & 0xFFFF == UInt64(cs.pointee.selector), farContexts[n] >> 32 == number {
+      return
+    }
+    farContexts[n] = number << 32 | UInt64(familyKey() | UInt32(cs.pointee.selector))
   }
 
   // MARK: - Memory by the tables

@@ -69,7 +69,7 @@ extension CPU {
     let eip = currentEIP
     var branches: [CPUSnapshot.Branch] = []
     for n in 0..<16 {
-      let b = branchRing[(branchIndex &+ n) & 15]
+      let b = branchRing[(Int(branchIndex.pointee) &+ n) & 15]
       if b.from != 0 || b.to != 0 { branches.append(.init(from: b.from, to: b.to)) }
     }
     let path = (max(0, trailIndex &- 32)..<trailIndex).map { trail[$0 & 31] }

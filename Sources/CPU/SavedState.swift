@@ -50,10 +50,10 @@ extension CPU {
       w.write(number)
       w.write(msrs[number] ?? 0)
     }
-    w.write(UInt8(truncatingIfNeeded: branchIndex & 15))
-    for branch in branchRing {
-      w.write(branch.from)
-      w.write(branch.to)
+    w.write(UInt8(truncatingIfNeeded: branchIndex.pointee & 15))
+    for n in 0..<16 {
+      w.write(branchRing[n].from)
+      w.write(branchRing[n].to)
     }
     saveFPU(to: &w)
   }
@@ -147,7 +147,7 @@ extension CPU {
     }
     if Set(values.keys) != Set(msrs.keys) { throw r.error("other MSRs than the model has") }
     msrs = values
-    branchIndex = Int(try r.read(in: UInt8(0)...15))
+    branchIndex.pointee = UInt32(try r.read(in: UInt8(0)...15))
     for n in 0..<16 { branchRing[n] = (try r.read(), try r.read()) }
     try restoreFPU(from: &r, version)
     s.pointee.attention =

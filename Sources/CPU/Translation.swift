@@ -99,6 +99,10 @@ struct CodeContexts {
   static let maximum = 1 << 12
   private(set) var current = CodeContext()
   private(set) var number: UInt64 = 0
+  /// How often numbers have begun anew. Translated code holds numbers: it must go then.
+  private(set) var restarts = 0
+  /// Numbers for contexts apart from the base of CS.
+  private var families: [CodeContext: UInt32] = [:]
   /// The context before, to which handlers return.
   private var previous = CodeContext()
   private var previousNumber: UInt64 = 0
@@ -130,6 +134,25 @@ struct CodeContexts {
     return enter(context)
   }
 
+  /// The number of a context that is not entered now, or nil when there is none left.
+  mutating func number(of context: CodeContext) -> UInt64? {
+    if let known = numbers[context] { return known }
+    if numbers.count >= CodeContexts.maximum { return nil }
+    let new = UInt64(numbers.count)
+    numbers[context] = new
+    return new
+  }
+
+  /// The number, from 1 to 4096, that a context shares with all that differ in the base of CS alone.
+  mutating func family(of context: CodeContext) -> UInt32 {
+    var bare = context
+    bare.base = 0
+    if let known = families[bare] { return known }
+    let new = UInt32(families.count) + 1
+    families[bare] = new
+    return new
+  }
+
   @inline(never)
   private mutating func enter(_ context: CodeContext) -> Bool {
     current = context
@@ -149,6 +172,8 @@ struct CodeContexts {
     if numbers.count >= CodeContexts.maximum {
       previous = context
       previousNumber = 0
+      restarts += 1
+      families = [:]
       numbers = [:]
       recent.update(repeating: Recent(), count: 64)
       number = 0
@@ -166,6 +191,10 @@ extension CPU {
   package static let fpuOffset = 1024
   package static let unitScratchOffset = 1536
   package static let unitScratchSize = 1024
+  /// `CPU.branchRing`, `branchIndex`, `farContexts`.
+  package static let branchesOffset = 2560
+  package static let branchIndexOffset = 2688
+  package static let farContextsOffset = 2752
   /// Behind it where calls are expected to return to: for each 4 bytes of 256 KiB of stack the offset of a code place.
   package static let returnsOffset = 4096
   package static let returnsSize = 256 << 10
@@ -202,17 +231,33 @@ extension CPU {
   /// The context of translated code now.
   package var codeContext: CodeContext { contexts.current }
 
+  /// The number of the present context with another base of CS, for far transfers of translated code; nil where there is none.
+  package func contextNumber(base: UInt32) -> UInt32? {
+    var context = codeContext
+    context.base = base
+    return contexts.number(of: context).map { UInt32($0) }
+  }
+
+  /// What the present context has in common with those that differ in the base of CS alone, above a selector's 16 bits.
+  package func familyKey() -> UInt32 { contexts.family(of: codeContext) << 16 }
+
+  /// Where translated code finds the context of a selector: the key in the lower half, the number in the upper one.
+  @inline(__always)
+  package static func farContextIndex(_ selector: UInt16) -> Int {
+    Int((UInt32(selector) &* 0x9E37) >> 10 & 63)
+  }
+
   /// `codeTag` without the epoch.
   @inline(__always)
   package var contextNumber: UInt64 { s.pointee.codeTag & CPU.contextMask }
-  private static var contextMask: UInt64 { 0xFFF << 32 }
+  package static var contextMask: UInt64 { 0xFFF << 32 }
 
   /// Epoch or context have changed: `codeTag` is made anew before it is used next.
   @inline(__always) func contextChanged() { s.pointee.codeTag = 0 }
 
   /// What distinguishes code lookups beside the linear address: epoch and context.
   @inline(never)
-  func updateCodeTag() {
+  package func updateCodeTag() {
     let cs = segmentPointer(SegmentRegister.cs)
     var context = CodeContext()
     context.base = cs.pointee.base
@@ -238,6 +283,7 @@ extension CPU {
       userEpoch &+= 1
       blocks.clearLookaside()
       blocks.forgetContexts()
+      farContexts.update(repeating: 0, count: 64)
     }
     let epoch = s.pointee.cpl == 3 ? userEpoch : supervisorEpoch
     s.pointee.codeTag = epoch << 44 | contexts.number << 32
@@ -305,6 +351,8 @@ extension CPU {
     guard block.pointee.byteLength != BlockCache.droppedLength else { return }
     blocks.stashCode(block)
     s.pointee.place = ExecutionPlace.translation
+    // Far transfers of translated code change the tag alone.
+    updateCodeTag()
     _ = translator?.translate(block, eip: eip)
     s.pointee.place = ExecutionPlace.interpreter
   }

@@ -297,7 +297,7 @@ final class BlockCompiler {
       } else {
         a.call(toOffset: usesUnits ? thunks.interpretUnit : translator.interpretAt)
       }
-    } else if i.isFarTransfer && options.contains(.transfers) {
+    } else if i.isFarTransfer && options.contains(.transfers) && !windowFault {
       a.jump(toOffset: translator.transferAt)
     } else {
       a.jump(toOffset: usesUnits ? thunks.interpretUnitEnd : translator.interpretEndAt)

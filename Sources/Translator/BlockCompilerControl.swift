@@ -51,13 +51,14 @@ extension BlockCompiler {
   }
 
   /// The block goes on at an EIP known now, in whatever context is present then. Flags are in memory.
-  func emitPlaceEdge(_ target: UInt32) {
+  /// - Parameter base: that of CS by then, where it is not the present one.
+  func emitPlaceEdge(_ target: UInt32, base: UInt32? = nil) {
     let place = translator.places.make()
     let edge = translator.edges.count
     translator.edges.append(
       Edge(
         countAt: 0, bodyAt: 0, exitAt: 0, stub: 0, place: place, owner: number, targetEIP: target))
-    a.move(H.r8, immediate: context.base &+ target)
+    a.move(H.r8, immediate: (base ?? context.base) &+ target)
     a.move64(H.r9, immediate: translator.places.address(place))
     a.rm(0x0B, 8, reg: H.r8, StateOperand.codeTag)
     a.rm(0x3B, 8, reg: H.r8, MemoryOperand(base: H.r9))
@@ -109,7 +110,7 @@ extension BlockCompiler {
   // MARK: - Returns
 
   /// The entry for a call that has ESP in R12 (behind the push, before the return). Leaves the flags.
-  private func expectedReturn(_ register: Int) -> MemoryOperand {
+  func expectedReturn(_ register: Int) -> MemoryOperand {
     a.rorx(register, H.r12, 2)
     a.rr(0x0FB7, 4, reg: register, rm: register)
     return MemoryOperand(
@@ -117,7 +118,7 @@ extension BlockCompiler {
   }
 
   /// Behind the push of a call: the return will find the code place of this one. Uses R8.
-  private func expectReturn() {
+  func expectReturn() {
     guard options.contains(.returns) else { return }
     let place = translator.places.make()
     a.store(expectedReturn(H.r8), immediate: UInt32(place * 16))

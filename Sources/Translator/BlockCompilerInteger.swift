@@ -204,7 +204,7 @@ extension BlockCompiler {
     case .simd: return emitSIMD(i)
     case .inPort, .outPort: return emitPort(i)
     default:
-      if let ended = emitSegments(i) ?? emitSystem(i) { return ended }
+      if let ended = emitSegments(i) ?? emitSystem(i) ?? emitFar(i) { return ended }
       if i.flags & InstructionFlags.endsBlock != 0 { return emitControl(i) }
       return emitInterpreted()
     }

@@ -31,6 +31,7 @@ extension Translator {
   /// The block that begins at a linear address, as it would be translated in the present mode.
   /// - Returns: nil when no decoded block begins there, or it would not be translated.
   public func dump(linear: UInt32) -> BlockDump? {
+    cpu.updateCodeTag()
     let eip = linear &- cpu.codeContext.base
     guard let block = cpu.decodedBlock(linear: linear), hasRoom else { return nil }
     var marks: [Int] = []
