@@ -292,9 +292,9 @@ public final class PhysicalMemory {
   func read(_ address: UInt32, width: UInt32) -> UInt32 {
     let page = address >> 12
     let kind = kinds[Int(page)] & Kind.mask
-    if kind == Kind.mmio || kind == Kind.direct {
+    if kind == Kind.mmio {
       if let region = region(at: address) { return region.read(region.context, address, width) }
-    } else if let host = readPointer(page: page) {
+    } else if let host = dataPointer(page: page) {
       let p = host + Int(address & 0xFFF)
       switch width {
       case 1: return UInt32(p.load(as: UInt8.self))
@@ -344,8 +344,12 @@ public final class PhysicalMemory {
         dirty[Int(page)] = 0xFF
         store(ram + Int(address), value, width: width)
       }
-    case Kind.mmio, Kind.direct:
+    case Kind.mmio:
       if let region = region(at: address) { region.write(region.context, address, value, width) }
+    case Kind.direct:
+      if let host = dataPointer(page: page) {
+        store(host + Int(address & 0xFFF), value, width: width)
+      }
     default:
       if !writeThrough.isEmpty, writeThrough.contains(page) {
         dirty[Int(page)] = 0xFF
