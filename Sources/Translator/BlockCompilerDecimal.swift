@@ -6,52 +6,93 @@
 import Assembler
 import CPU
 
+/// What DAA, DAS, AAA and AAS make of AL, CF and AF.
+///
+/// Entries are found by AL and, where `CPUState.rawFlags` has them, AF and CF: what is added to AL (or AX) in the lower half, the new
+/// `rawFlags` in the upper one.
+private struct DecimalTable: @unchecked Sendable {
+  static let daa = DecimalTable { al, carry, low in
+    let high = al > 0x99 || carry
+    let new = al &+ (low ? 6 : 0) &+ (high ? 0x60 : 0)
+    // OF tells whether the sign has come.
+    return (UInt16(new &- al), DecimalTable.flags(new, carry: high, low, overflow: ~al & new))
+  }
+  static let das = DecimalTable { al, carry, low in
+    let high = al > 0x99 || carry
+    let new = al &- (low ? 6 : 0) &- (high ? 0x60 : 0)
+    // A borrow of the low digit out of the byte counts, too. OF tells whether the sign has gone.
+    return (
+      UInt16(new &- al),
+      DecimalTable.flags(new, carry: high || (low && al < 6), low, overflow: al & ~new)
+    )
+  }
+  static let aaa = DecimalTable { al, _, low in
+    let new = (UInt16(al) &+ (low ? 0x106 : 0)) & 0xFF0F
+    let flags = DecimalTable.flags(UInt8(truncatingIfNeeded: new), carry: low, low, overflow: 0)
+    return (new &- UInt16(al), flags)
+  }
+  static let aas = DecimalTable { al, _, low in
+    let new = (UInt16(al) &- (low ? 0x106 : 0)) & 0xFF0F
+    let flags = DecimalTable.flags(UInt8(truncatingIfNeeded: new), carry: low, low, overflow: 0)
+    return (new &- UInt16(al), flags)
+  }
+
+  /// Bits of `rawFlags` in an index: CF and AF.
+  static let indexFlags = 0x1100
+  let entries: UnsafeMutablePointer<UInt32>
+
+  /// - Parameter result: of AL, CF and whether the low digit is adjusted: what is added, and the flags.
+  private init(_ result: (UInt8, Bool, Bool) -> (UInt16, UInt16)) {
+    entries = .allocate(capacity: DecimalTable.indexFlags + 256)
+    entries.initialize(repeating: 0, count: DecimalTable.indexFlags + 256)
+    for al in UInt8.min...UInt8.max {
+      for (flags, carry, adjust) in [
+        (0, false, false), (0x100, true, false), (0x1000, false, true), (0x1100, true, true),
+      ] {
+        let (delta, raw) = result(al, carry, al & 15 > 9 || adjust)
+        entries[flags | Int(al)] = UInt32(raw) << 16 | UInt32(delta)
+      }
+    }
+  }
+
+  /// SF, ZF, PF of a byte, CF, AF, and OF as the top bit of `overflow`.
+  private static func flags(_ result: UInt8, carry: Bool, _ adjust: Bool, overflow: UInt8) -> UInt16
+  {
+    let sign = UInt16(result & 0x80)
+    let zero: UInt16 = result == 0 ? 0x40 : 0
+    let parity: UInt16 = result.nonzeroBitCount & 1 == 0 ? 4 : 0
+    let high = sign | zero | parity | (adjust ? 0x10 : 0) | (carry ? 1 : 0) | 2
+    return high << 8 | UInt16(overflow >> 7)
+  }
+}
+
 extension BlockCompiler {
-  /// SF, ZF, PF of the byte in `result`, OF clear, and CF and AF as bits 0 and 4 of R10B; into memory. Uses R8.
-  private func finishDecimal(_ result: Int) {
-    a.rr(0x84, 1, reg: result, rm: result)
-    a.move(H.r8, H.rax, 8)
-    a.byte(0x9F)
-    a.move(H.rax, H.r10, 1)
-    a.rr(0x08, 1, reg: H.rax, rm: 4)
-    a.rr(0x30, 1, reg: H.rax, rm: H.rax)
-    a.store(StateOperand.rawFlags, H.rax, 2)
-    a.move(H.rax, H.r8, 8)
+  /// Adds a table's entry to AL or AX. Uses R8, R9.
+  private func emitDecimal(_ table: DecimalTable, _ size: Int) {
+    saveFlags()
+    hostFlagsValid = false
+    willWrite(1)
+    a.rm(0x0FB7, 4, reg: H.r8, StateOperand.rawFlags)
+    a.arithmetic(4, H.r8, immediate: Int32(DecimalTable.indexFlags))
+    a.rr(0x0FB6, 4, reg: H.r9, rm: H.rax)
+    a.rr(0x09, 4, reg: H.r9, rm: H.r8)
+    a.move64(H.r9, immediate: UInt64(UInt(bitPattern: table.entries)))
+    a.load(H.r8, MemoryOperand(base: H.r9, index: H.r8, scale: 2))
+    a.rr(size == 1 ? 0x00 : 0x01, size, reg: H.r8, rm: H.rax)
+    a.rr(0xC1, 4, reg: 5, rm: H.r8)
+    a.byte(16)
+    a.store(StateOperand.rawFlags, H.r8, 2)
     flagsAreInMemory()
-  }
-
-  /// SETcc R10B, R9B or R8B.
-  private func set(_ condition: Int, _ register: Int) {
-    a.rr(0x0F90 | condition, 1, reg: 0, rm: register)
-  }
-
-  /// R10D: 1 if the low digit needs adjustment. Flags are in memory; uses R9.
-  private func emitLowDigit() {
-    a.move(H.r9, H.rax)
-    a.arithmetic(4, H.r9, immediate: 15)
-    a.arithmetic(7, H.r9, immediate: 9)
-    set(Condition.a, H.r9)
-    // AF is bit 12 of the saved word.
-    a.rm(0x0FB7, 4, reg: H.r10, StateOperand.rawFlags)
-    a.rr(0xC1, 4, reg: 5, rm: H.r10)
-    a.byte(12)
-    a.rr(0x08, 1, reg: H.r9, rm: H.r10)
-    a.arithmetic(4, H.r10, immediate: 1)
   }
 
   /// AAA and AAS.
   func emitASCIIAdjust(subtract: Bool) {
-    saveFlags()
-    hostFlagsValid = false
-    emitLowDigit()
-    a.rr(0x69, 4, reg: H.r9, rm: H.r10)
-    a.word32(subtract ? -0x106 : 0x106)
-    a.rr(0x01, 4, reg: H.rax, rm: H.r9)
-    a.arithmetic(4, H.r9, immediate: 0xFF0F)
-    a.move(H.rax, H.r9, 2)
-    a.rr(0x6B, 4, reg: H.r10, rm: H.r10)
-    a.byte(0x11)
-    finishDecimal(H.r9)
+    emitDecimal(subtract ? DecimalTable.aas : DecimalTable.aaa, 2)
+  }
+
+  /// DAA and DAS.
+  func emitDecimalAdjust(subtract: Bool) {
+    emitDecimal(subtract ? DecimalTable.das : DecimalTable.daa, 1)
   }
 
   /// AAM with base 10.
@@ -86,63 +127,5 @@ extension BlockCompiler {
     a.move(H.rax, H.r10, 2)
     a.rr(0x84, 1, reg: H.rax, rm: H.rax)
     defineFlags(FlagRecipe(kind: .test, size: 1, first: H.rax, second: H.rax, registers: 1))
-  }
-
-  /// DAA and DAS.
-  func emitDecimalAdjust(subtract: Bool) {
-    saveFlags()
-    hostFlagsValid = false
-    emitLowDigit()
-    // R8: the old AL; R9: 1 where the high digit is adjusted.
-    a.rr(0x0FB6, 4, reg: H.r8, rm: H.rax)
-    a.arithmetic(7, H.r8, immediate: 0x99)
-    set(Condition.a, H.r9)
-    var high = StateOperand.rawFlags
-    high.displacement += 1
-    a.store(StateOperand.scratch, H.rcx, 8)
-    a.rm(0x0FB6, 4, reg: H.rcx, high)
-    a.rr(0x08, 1, reg: H.rcx, rm: H.r9)
-    a.arithmetic(4, H.r9, immediate: 1)
-    // AL plus or minus 6 and 60h.
-    a.rr(0x6B, 4, reg: H.rcx, rm: H.r10)
-    a.byte(6)
-    a.rr(subtract ? 0x28 : 0x00, 1, reg: H.rcx, rm: H.rax)
-    a.rr(0x6B, 4, reg: H.rcx, rm: H.r9)
-    a.byte(0x60)
-    a.rr(subtract ? 0x28 : 0x00, 1, reg: H.rcx, rm: H.rax)
-    if subtract {
-      // A borrow of the low digit out of the byte: old AL below 6 and adjusted.
-      a.arithmetic(7, H.r8, immediate: 6)
-      set(Condition.b, H.rcx)
-      a.rr(0x20, 1, reg: H.r10, rm: H.rcx)
-      a.rr(0x08, 1, reg: H.rcx, rm: H.r9)
-    }
-    // OF: the sign has come (DAA) or gone (DAS).
-    if subtract {
-      a.move(H.rcx, H.rax)
-      a.rr(0xF7, 4, reg: 2, rm: H.rcx)
-      a.rr(0x21, 4, reg: H.r8, rm: H.rcx)
-    } else {
-      a.rr(0xF7, 4, reg: 2, rm: H.r8)
-      a.move(H.rcx, H.r8)
-      a.rr(0x21, 4, reg: H.rax, rm: H.rcx)
-    }
-    a.rr(0xC1, 4, reg: 5, rm: H.rcx)
-    a.byte(7)
-    a.arithmetic(4, H.rcx, immediate: 1)
-    // CF and AF.
-    a.rr(0xC1, 4, reg: 4, rm: H.r10)
-    a.byte(4)
-    a.rr(0x09, 4, reg: H.r9, rm: H.r10)
-    a.rr(0x84, 1, reg: H.rax, rm: H.rax)
-    a.move(H.r8, H.rax, 8)
-    a.byte(0x9F)
-    a.move(H.rax, H.r10, 1)
-    a.rr(0x08, 1, reg: H.rax, rm: 4)
-    a.move(H.rax, H.rcx, 1)
-    a.store(StateOperand.rawFlags, H.rax, 2)
-    a.move(H.rax, H.r8, 8)
-    a.load(H.rcx, StateOperand.scratch, 8)
-    flagsAreInMemory()
   }
 }
