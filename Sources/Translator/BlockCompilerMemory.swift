@@ -187,7 +187,9 @@ extension BlockCompiler {
     switch i.handler {
     case .string: i.opcode & 0xFE == 0xAC || i.opcode & 0xFE == 0xAE
     case .mulDiv: i.digit < 6
-    case .push16M, .push32M, .call16E, .call32E, .jmp16E, .jmp32E, .system: false
+    case .push16M, .push32M, .pop16M, .pop32M, .call16E, .call32E, .jmp16E, .jmp32E, .ret16, .ret32,
+      .system:
+      false
     default: true
     }
   }
