@@ -11,7 +11,8 @@
 //   +6 device: LBA 6, DEV 4, head 3-0; 7 and 5 read as ones
 //   +7 status / command
 //
-// A channel without drives reads as FFh. Device 0 answers for an absent device 1: its registers, but a status of 00h.
+// A channel without drives floats high but for DD7, which the host pulls down so that BSY reads as 0 (ATA/ATAPI-6, table 4).
+// Device 0 answers for an absent device 1: its registers, but a status of 00h.
 // Device 1 alone does not answer for device 0: the bus floats.
 
 import Bus
@@ -125,8 +126,10 @@ public final class IDEChannel: PortDevice {
   }
 
   private func floating(_ width: Int) -> UInt32 {
-    width >= 4 ? 0xFFFF_FFFF : width == 2 ? 0xFFFF : 0xFF
+    width >= 4 ? 0xFF7F_FF7F : width == 2 ? 0xFF7F : 0x7F
   }
+
+  private static let floatingByte: UInt8 = 0x7F
 
   private func readByte(_ port: UInt16) -> UInt8 {
     if port == controlBase { return readStatus(clearsInterrupt: false) }
@@ -134,7 +137,9 @@ public final class IDEChannel: PortDevice {
     if register == 7 { return readStatus(clearsInterrupt: true) }
     guard register < 7 else { return 0xFF }
     // Device 0 answers for an absent device 1.
-    guard let drive = current ?? (selected == 1 ? drives[0] : nil) else { return 0xFF }
+    guard let drive = current ?? (selected == 1 ? drives[0] : nil) else {
+      return IDEChannel.floatingByte
+    }
     let shift: UInt16 = control & 0x80 != 0 ? 8 : 0
     switch register {
     case 0: return current == nil ? 0xFF : UInt8(truncatingIfNeeded: drive.readData(width: 1))
@@ -149,7 +154,9 @@ public final class IDEChannel: PortDevice {
   }
 
   private func readStatus(clearsInterrupt: Bool) -> UInt8 {
-    guard let current else { return selected == 1 && drives[0] != nil ? 0x00 : 0xFF }
+    guard let current else {
+      return selected == 1 && drives[0] != nil ? 0x00 : IDEChannel.floatingByte
+    }
     let status = current.status
     if clearsInterrupt { current.clearInterrupt() }
     return status
