@@ -67,15 +67,24 @@ private struct DecimalTable: @unchecked Sendable {
 }
 
 extension BlockCompiler {
-  /// Adds a table's entry to AL or AX. Uses R8, R9.
+  /// Adds a table's entry to AL or AX; what flags there were is replaced. Uses R8 to R10.
   private func emitDecimal(_ table: DecimalTable, _ size: Int) {
-    saveFlags()
-    hostFlagsValid = false
-    willWrite(1)
-    a.rm(0x0FB7, 4, reg: H.r8, StateOperand.rawFlags)
-    a.arithmetic(4, H.r8, immediate: Int32(DecimalTable.indexFlags))
-    a.rr(0x0FB6, 4, reg: H.r9, rm: H.rax)
-    a.rr(0x09, 4, reg: H.r9, rm: H.r8)
+    if memoryFlagsValid && !hostFlagsValid {
+      a.rm(0x0FB7, 4, reg: H.r8, StateOperand.rawFlags)
+      a.arithmetic(4, H.r8, immediate: Int32(DecimalTable.indexFlags))
+      a.rr(0x0FB6, 4, reg: H.r9, rm: H.rax)
+      a.rr(0x09, 4, reg: H.r9, rm: H.r8)
+    } else {
+      // LAHF puts the flags where the index has them.
+      useHostFlags()
+      a.move(H.r8, H.rax, 8)
+      a.byte(0x9F)
+      a.rr(0x0FB7, 4, reg: H.r9, rm: H.rax)
+      a.move(H.rax, H.r8, 8)
+      let flags = adjustIsGarbage ? 0x100 : DecimalTable.indexFlags
+      a.arithmetic(4, H.r9, immediate: Int32(flags | 0xFF))
+      a.move(H.r8, H.r9)
+    }
     a.move64(H.r9, immediate: UInt64(UInt(bitPattern: table.entries)))
     a.load(H.r8, MemoryOperand(base: H.r9, index: H.r8, scale: 2))
     a.rr(size == 1 ? 0x00 : 0x01, size, reg: H.r8, rm: H.rax)

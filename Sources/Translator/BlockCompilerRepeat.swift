@@ -27,7 +27,7 @@ extension BlockCompiler {
       a.rr(0x0FB7, 4, reg: H.r10, rm: H.rcx)
     }
     a.rr(0x85, 4, reg: H.r10, rm: H.r10)
-    if !compares || !needed[k] {
+    if !compares || !needs() {
       a.jump(Condition.z, &done)
     } else if memoryFlagsValid || !adjustIsGarbage {
       // With nothing to compare the flags stay.
