@@ -45,8 +45,9 @@ extension Translator {
     func bytes(_ range: Range<Int>) -> [UInt8] {
       Array(UnsafeBufferPointer(start: a.buffer + range.lowerBound, count: range.count))
     }
-    let count = Int(block.pointee.count)
-    guard marks.count == count + 1 else { return nil }
+    // CLD and STD may end the code before the records end.
+    let count = marks.count - 1
+    guard (1...Int(block.pointee.count)).contains(count) else { return nil }
     var dump = BlockDump(
       eip: eip, big: block.pointee.big, entry: bytes(code.entry..<marks[0]))
     var before: UInt32 = 0
