@@ -188,7 +188,7 @@ extension CPU {
   // MARK: - SYSENTER, SYSEXIT
 
   /// Loads CS or SS with a flat 32-bit segment, as SYSENTER and SYSEXIT do without looking at descriptors.
-  private func setFlatSegment(_ index: Int, _ selector: UInt32, attributes: UInt16) {
+  func setFlatSegment(_ index: Int, _ selector: UInt32, attributes: UInt16) {
     let cache = segmentPointer(index)
     cache.pointee.selector = UInt16(truncatingIfNeeded: selector)
     cache.pointee.attributes = attributes

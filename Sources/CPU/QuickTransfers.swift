@@ -1,10 +1,10 @@
-// Short paths of far transfers for translated code: INT n, IRET, far CALL, JMP and RET.
+// Short paths of far transfers for translated code: INT n, IRET, SYSENTER, SYSEXIT, far CALL, JMP and RET.
 //
 // Owns: the cases in which every check passes and all memory is reached by the tables: 32-bit interrupt and trap gates, code segments
 // of the same level, returns to an outer one, real mode. In all others nothing has been done, and the instruction is interpreted.
 // Must not know: faults. Any doubt leads to the interpreter; what is here does the same as Interrupts.swift, InterruptReturn.swift and
 // FarTransfers.swift.
-// Follows: Intel SDM volume 2 (INT n, IRET, CALL, JMP, RET); volume 3, section 6.12.
+// Follows: Intel SDM volume 2 (INT n, IRET, SYSENTER, SYSEXIT, CALL, JMP, RET); volume 3, section 6.12.
 
 extension Instruction {
   /// Whether `CPU.transferQuickly` may know this instruction.
@@ -12,7 +12,7 @@ extension Instruction {
     // What LOCK makes undefined has these opcodes too.
     guard handler == .system else { return false }
     switch opcode {
-    case 0xCC, 0xCD, 0xCF, 0x9A, 0xEA, 0xCA, 0xCB: return true
+    case 0xCC, 0xCD, 0xCF, 0x9A, 0xEA, 0xCA, 0xCB, 0x0F34, 0x0F35: return true
     case 0xFF: return digit == 3 || digit == 5
     default: return false
     }
@@ -47,6 +47,8 @@ extension CPU {
     case 0xEA: done = farQuickly(record.pointee.imm2, record.pointee.imm, is32, nil, from)
     case 0xCA: done = farReturnQuickly(is32, record.pointee.imm & 0xFFFF, from)
     case 0xCB: done = farReturnQuickly(is32, 0, from)
+    case 0x0F34: done = enterSystemQuickly(from)
+    case 0x0F35: done = exitSystemQuickly(from)
     case 0xFF:
       guard let p = farPointerQuickly(record) else { return interpretOne(record, left, blockEIP) }
       done = farQuickly(p.selector, p.offset, is32, record.pointee.digit == 3 ? next : nil, from)
@@ -323,6 +325,39 @@ extension CPU {
     goToReal(selector, eip, from)
     s.pointee.nmiBlocked = false
     return true
+  }
+
+  // MARK: - SYSENTER, SYSEXIT
+
+  private func enterSystemQuickly(_ from: UInt32) -> Bool {
+    let cs = s.pointee.sysenterCS & 0xFFFC
+    guard model.features.contains(.sep), protectedMode, !v86, cs != 0 else { return false }
+    s.pointee.eflags &= ~EFLAGS.if
+    setFlatSegment(SegmentRegister.cs, cs, attributes: 0xC09B)
+    setFlatSegment(SegmentRegister.ss, cs &+ 8, attributes: 0xC093)
+    gpr32[Register.esp] = s.pointee.sysenterESP
+    goToFlat(s.pointee.sysenterEIP, cpl: 0, from)
+    return true
+  }
+
+  private func exitSystemQuickly(_ from: UInt32) -> Bool {
+    let cs = s.pointee.sysenterCS & 0xFFFC
+    guard model.features.contains(.sep), protectedMode, !v86, cs != 0, s.pointee.cpl == 0 else {
+      return false
+    }
+    setFlatSegment(SegmentRegister.cs, (cs &+ 16) | 3, attributes: 0xC0FB)
+    setFlatSegment(SegmentRegister.ss, (cs &+ 24) | 3, attributes: 0xC0F3)
+    gpr32[Register.esp] = gpr32[Register.ecx]
+    goToFlat(gpr32[Register.edx], cpl: 3, from)
+    return true
+  }
+
+  private func goToFlat(_ eip: UInt32, cpl: Int, _ from: UInt32) {
+    s.pointee.cpl = cpl
+    s.pointee.readTable = cpl == 3 ? tables.userRead : tables.supervisorRead
+    s.pointee.writeTable = cpl == 3 ? tables.userWrite : tables.supervisorWrite
+    s.pointee.eip = eip
+    recordBranch(from: from, to: eip)
   }
 
   // MARK: - CALL, JMP, RET

@@ -161,6 +161,17 @@ extension BlockCompiler {
     return false
   }
 
+  /// CMPXCHG8B: EDX:EAX and ECX:EBX are where the host's instruction has them. Of the flags only ZF changes.
+  func emitCompareExchangePair(_ i: Instruction) -> Bool {
+    guard i.hasMemory else { return emitInterpreted() }
+    let keeps = needs(~UInt16(EFLAGS.zf))
+    willWrite(1 | 1 << 2)
+    let m = emitAddress(i, 8, write: true, needing: keeps ? .all : .nothing)
+    a.rm(0x0FC7, 4, reg: 1, m)
+    defineFlags(adjustIsGarbage: keeps && adjustIsGarbage)
+    return false
+  }
+
   /// XADD.
   func emitExchangeAdd(_ i: Instruction, _ size: Int) -> Bool {
     let source = host(i.reg, size)

@@ -188,6 +188,7 @@ extension BlockCompiler {
     case .cmpxchg8: return emitCompareExchange(i, 1)
     case .cmpxchg16: return emitCompareExchange(i, 2)
     case .cmpxchg32: return emitCompareExchange(i, 4)
+    case .cmpxchg8b: return emitCompareExchangePair(i)
     case .xadd8: return emitExchangeAdd(i, 1)
     case .xadd16: return emitExchangeAdd(i, 2)
     case .xadd32: return emitExchangeAdd(i, 4)
