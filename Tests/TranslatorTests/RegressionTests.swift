@@ -95,6 +95,18 @@
       for opcode: UInt8 in [0xFA, 0xFB, 0x9C, 0x9D] { try check([0x90, 0xF0, opcode], 2) }
     }
 
+    @Test func requestsHeldBackByIFDoNotLeadOutOfCode() throws {
+      // Again: sgdt [ebx]; jmp Again, with INTR high all the time
+      let bench = try Bench(translated: true)
+      bench.load([0x0F, 0x01, 0x03, 0xEB, 0xFB])
+      bench.cpu[Register.ebx] = Bench.code + 0x1000
+      bench.cpu.setINTR(true)
+      bench.run(1000)
+      let entries = bench.cpu.statistics.codeEntries
+      bench.run(1000)
+      #expect(bench.cpu.statistics.codeEntries - entries < 5)
+    }
+
     @Test func shiftsByZeroLookAtMemory() throws {
       // shr dword [ebx],cl, shld dword [ebx],eax,cl over the end of the segment: #GP, although nothing is shifted; it ends in a triple fault.
       for bytes: [UInt8] in [
