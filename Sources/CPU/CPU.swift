@@ -291,18 +291,19 @@ public final class CPU {
   /// (unreal mode); V86 mode sets them.
   func loadRealSegment(_ index: Int, _ selector: UInt16) {
     let cache = segmentPointer(index)
+    // A far transfer in real mode makes CS writable present data-like code; what protected mode left unusable becomes usable.
+    let attributes = v86 ? 0xF3 : cache.pointee.attributes & 0xF000 | 0x93
+    let limit = v86 ? 0xFFFF : cache.pointee.limit
+    // Far calls within a segment are common: what follows from the cache stays, and so does the context of translated code.
+    if cache.pointee.selector == selector, cache.pointee.base == UInt32(selector) << 4,
+      cache.pointee.attributes == attributes, cache.pointee.limit == limit
+    {
+      return
+    }
     cache.pointee.selector = selector
     cache.pointee.base = UInt32(selector) << 4
-    if v86 {
-      cache.pointee.limit = 0xFFFF
-      cache.pointee.attributes = 0xF3
-    } else if index == SegmentRegister.cs {
-      // A far transfer in real mode makes CS writable present data-like code; the limit stays.
-      cache.pointee.attributes = (cache.pointee.attributes & 0xF000) | 0x93
-    } else {
-      // A register that protected mode left unusable becomes usable.
-      cache.pointee.attributes = (cache.pointee.attributes & 0xF000) | 0x93
-    }
+    cache.pointee.limit = limit
+    cache.pointee.attributes = attributes
     updateSegmentLimits(index)
   }
 

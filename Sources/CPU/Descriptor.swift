@@ -97,8 +97,15 @@ extension CPU {
   @inline(__always)
   func setSegment(_ index: Int, _ selector: UInt16, _ d: Descriptor) {
     let cache = segmentPointer(index)
+    let attributes = d.isSegment ? d.attributes | 1 : d.attributes
+    // Loading what is there changes nothing, nor the context of translated code.
+    if cache.pointee.selector == selector, cache.pointee.attributes == attributes,
+      cache.pointee.base == d.base, cache.pointee.limit == d.limit
+    {
+      return
+    }
     cache.pointee.selector = selector
-    cache.pointee.attributes = d.isSegment ? d.attributes | 1 : d.attributes
+    cache.pointee.attributes = attributes
     cache.pointee.base = d.base
     cache.pointee.limit = d.limit
     updateSegmentLimits(index)
