@@ -71,7 +71,7 @@ extension CPU {
     let shape = n / 3
     let size = UInt32(1) << UInt32(n % 3)
     guard shape == 1 || shape == 2 || shape == 4, !watching, s.pointee.dr7 & 0xFF == 0,
-      !alignmentChecked
+      !alignmentChecked, !fillDroppedCode
     else { return false }
     let isWrite = shape != 1
     let segment = segmentPointer(Int(i.pointee.segment))

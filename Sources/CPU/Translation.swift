@@ -1,7 +1,7 @@
 // How translated code and the interpreter work together.
 //
 // Owns: what a translator must be able to do, the contexts code is made for, entering code, and the functions through which code has
-// one instruction interpreted or a segment register loaded. Must not know: any host instruction.
+// one instruction interpreted, a segment register loaded, a table entry made. Must not know: any host instruction.
 //
 // Between translated blocks the state is: general registers in host registers, arithmetic flags in `rawFlags`, EIP implied by the
 // place, `budget` in a host register, everything else in `CPUState`. `retired` is `runEnd - budget`.

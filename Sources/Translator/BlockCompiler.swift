@@ -3,8 +3,9 @@
 // Owns: the order of things: entry, instructions, edges, and behind them the paths seldom taken; and the choice between host code and
 // the interpreter for each instruction. Must not know: how blocks are found, kept or dropped.
 //
-// An instruction without host code, and any memory access the tables do not cover, is handed to the interpreter whole, before it has
-// changed anything; so faults, devices, self-modification and counting have one implementation.
+// An instruction without host code, and any memory access for which no table entry can be made, is handed to the interpreter whole, before
+// it has changed anything; so faults, devices, self-modification and counting have one implementation. The short paths tried before it
+// (CPU/QuickTransfers.swift, CPU/QuickDevices.swift) have done nothing either where they give up.
 
 import Assembler
 import CPU

@@ -1,7 +1,7 @@
 // Control transfers in translated code.
 //
 // Owns: edges between blocks, the lookup of targets known only at run time, near jumps, calls and returns.
-// Must not know: data instructions. Far transfers are interpreted.
+// Must not know: data instructions, far transfers (BlockCompilerFar.swift).
 // Follows: Intel SDM volume 2, Jcc, JMP, CALL, RET, LOOP.
 
 import Assembler

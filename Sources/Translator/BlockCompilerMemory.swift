@@ -1,7 +1,7 @@
 // Guest memory in translated code.
 //
 // Owns: effective addresses, segment checks, the lookup in the flat tables, pushes and pops. Anything the tables do not cover leads to
-// a stub that has the whole instruction interpreted. Must not know: what is done with the operand.
+// a stub that has the entry made or else the whole instruction interpreted. Must not know: what is done with the operand.
 // Follows: Intel SDM volume 1, section 3.7.5 (offsets); volume 3, section 5.3 (limits).
 
 import Assembler

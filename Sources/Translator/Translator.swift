@@ -1,7 +1,7 @@
 // The block-caching translator: guest x86 to x86-64.
 //
 // Owns: the code buffer, the fixed thunks in it (enter, leave, look a target up, interpret one instruction, load a segment register,
-// look at a write beside code), links between blocks.
+// make a table entry, look at a write beside code), links between blocks.
 // Must not know: devices, what single instructions become (BlockCompiler*.swift).
 // Follows: DESIGN of the README, "How translated code works"; System V AMD64 ABI for the calls out.
 //
