@@ -1,8 +1,8 @@
 // Virtual time and the one event queue.
 //
 // Owns: the conversion between retired guest instructions and virtual nanoseconds, and the ordered set of pending events.
-// Must not know: the host's clock, any device. Time is a pure function of the instruction count and of the (logged) changes of
-// `instructionsPerSecond`; with equal inputs two runs see equal times.
+// Must not know: the host's clock, any device. Time is a pure function of the instruction count, of what slow accesses were charged
+// (`pass`) and of the (logged) changes of `instructionsPerSecond`; with equal inputs two runs see equal times.
 
 import State
 
@@ -70,7 +70,7 @@ public final class VirtualClock {
   /// The present virtual time in nanoseconds since power-on.
   public var now: UInt64 { nanoseconds(atInstruction: count) }
 
-  /// The virtual time at a count of retired instructions (not before the last rate change).
+  /// The virtual time at a count of retired instructions, not before the last change of rate or slow access.
   public func nanoseconds(atInstruction count: UInt64) -> UInt64 {
     let elapsed = count &- baseInstructions
     if wholeNanoseconds != 0 { return baseNanoseconds &+ elapsed &* wholeNanoseconds }
@@ -102,6 +102,19 @@ public final class VirtualClock {
     baseInstructions = count
     instructionsPerSecond = rate
     deadlineMovedEarlier()
+  }
+
+  /// Time passes without instructions: something slow was accessed. Events that are due now fire when the run loop looks next.
+  /// - Parameter nanoseconds: virtual nanoseconds.
+  @inline(__always)
+  public func pass(nanoseconds: UInt64) { baseNanoseconds &+= nanoseconds }
+
+  /// The most instructions that fit into a time, rounded up.
+  public func instructions(inNanoseconds time: UInt64) -> UInt64 {
+    let (high, low) = time.multipliedFullWidth(by: instructionsPerSecond)
+    guard high < 1_000_000_000 else { return UInt64.max }
+    let (quotient, remainder) = UInt64(1_000_000_000).dividingFullWidth((high, low))
+    return quotient &+ (remainder == 0 ? 0 : 1)
   }
 
   /// Registers an event by a name that is unique in the machine and stable across versions (it appears in saved states).

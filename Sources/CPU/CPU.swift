@@ -355,11 +355,23 @@ public final class CPU {
     }
   }
 
+  /// Time has passed in mid-instruction: the deadline comes nearer by that.
+  /// - Parameters:
+  ///   - instructions: as many as would have taken that time, rounded up.
+  ///   - stamps: by how much the TSC advances.
+  @inline(__always)
+  public func timePassed(instructions: UInt64, stamps: UInt64) {
+    s.pointee.tscBase &+= stamps
+    let deadline = s.pointee.deadline
+    setDeadline(deadline > instructions ? deadline &- instructions : 0)
+  }
+
   /// RESET#: the state that SDM table 9-1 gives. RAM and TSC-independent counters are kept, and INTR, which is an input's level.
   public func reset() {
     leaveBlock()
     let retired = s.pointee.retired
     let deadline = s.pointee.deadline
+    let scale = s.pointee.tscScale
     let intr = s.pointee.attention & Attention.intr
     let (places, noCode) = (s.pointee.places, s.pointee.noCode)
     s.pointee = CPUState(
@@ -374,7 +386,8 @@ public final class CPU {
     s.pointee.retired = retired
     s.pointee.deadline = deadline
     s.pointee.attention = intr | (debug.pending.isEmpty ? 0 : Attention.debugger)
-    s.pointee.tscOffset = 0 &- retired
+    s.pointee.tscBaseCount = retired
+    s.pointee.tscScale = scale
     gpr32[Register.edx] = model.signature
     s.pointee.cr0 = model.features.contains(.i486) ? 0x6000_0010 : 0x0000_0010
     s.pointee.eip = 0xFFF0

@@ -202,8 +202,11 @@ public struct CPUState {
   public var nmiBlocked: Bool = false
   /// PAE: the four page-directory pointers, loaded with CR3.
   public var pdpte: (UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0)
-  /// TSC minus `retired`.
-  public var tscOffset: UInt64 = 0
+  /// The TSC when `retired` was `tscBaseCount`, and what was added by time that passed without instructions since.
+  public var tscBase: UInt64 = 0
+  public var tscBaseCount: UInt64 = 0
+  /// Clocks of the processor for each retired instruction, in 1/2^32.
+  public var tscScale: UInt64 = 1 << 32
   /// SYSENTER MSRs 174h-176h.
   public var sysenterCS: UInt32 = 0
   public var sysenterESP: UInt32 = 0

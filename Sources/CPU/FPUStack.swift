@@ -121,7 +121,8 @@ extension CPU {
 
   // MARK: - Before and after an instruction
 
-  /// What a waiting instruction does first: #MF for a pending exception, or FERR# where the system takes it as IRQ 13.
+  /// What a waiting instruction does first: #MF for a pending exception; where the system takes it as IRQ 13, the instruction is held
+  /// back until that interrupt, or goes on where the system asserts IGNNE#.
   @inline(__always)
   func checkFPUPending() throws(Fault) {
     if fpu.pointee.sw & FPUStatus.es != 0 { try reportFPUPending() }
@@ -130,8 +131,8 @@ extension CPU {
   @inline(never)
   private func reportFPUPending() throws(Fault) {
     if s.pointee.cr0 & CR0.ne != 0 { throw .mf }
-    // The interrupt comes after an instruction here; the processor would hold this one back until IGNNE#.
     bus.ferr(true)
+    if !bus.ignoresNumericErrors { throw .freeze }
   }
 
   /// Notes the opcode and address of a non-control instruction, and clears C1.

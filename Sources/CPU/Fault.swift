@@ -7,7 +7,7 @@
 ///
 /// Thrown by everything that can fault; when it is thrown, the instruction has changed nothing it should not have.
 public struct Fault: Error, Equatable {
-  /// The exception vector, 0 to 31; 255 means shutdown (`Fault.shutdown`).
+  /// The exception vector, 0 to 31; 255 means shutdown (`Fault.shutdown`), 254 no exception at all (`Fault.freeze`).
   public var vector: UInt8
   /// Whether an error code is pushed.
   public var hasErrorCode: Bool
@@ -49,6 +49,8 @@ public struct Fault: Error, Equatable {
   public static var ac: Fault { Fault(vector: 17, errorCode: 0) }
   /// SIMD floating-point exception.
   public static var xm: Fault { Fault(vector: 19) }
+  /// The instruction is held back until an interrupt: an x87 error is pending, CR0.NE is clear and IGNNE# is not asserted.
+  public static var freeze: Fault { Fault(vector: 254) }
   /// The processor has shut down (triple fault).
   public static var shutdown: Fault { Fault(vector: 255) }
 }

@@ -74,6 +74,12 @@ extension CPU {
       shutDown()
       return
     }
+    if fault == .freeze {
+      // As in HLT, but the handler returns to the instruction itself. SDM volume 1, 8.7.2 and D.2.1.
+      s.pointee.halted = true
+      s.pointee.attention |= Attention.halted
+      return
+    }
     if hasCodeBreakpoints { noteInterruption(counted: 1) }
     // Traps that the faulting instruction had collected are lost with it.
     if s.pointee.pendingDebug != 0 {

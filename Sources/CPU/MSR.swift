@@ -70,8 +70,27 @@ extension CPU {
     if model.features.contains(.sse2) { msrs[0x1A0] = 1 }
   }
 
-  /// The time-stamp counter.
-  public var timeStampCounter: UInt64 { instructionCount &+ s.pointee.tscOffset }
+  /// The time-stamp counter: virtual time in clocks of the processor, whatever the rate of instructions is.
+  public var timeStampCounter: UInt64 {
+    let (high, low) = (instructionCount &- s.pointee.tscBaseCount).multipliedFullWidth(
+      by: s.pointee.tscScale)
+    return s.pointee.tscBase &+ (high << 32 | low >> 32)
+  }
+
+  /// Sets the counter as of now.
+  private func setTimeStampCounter(_ value: UInt64) {
+    s.pointee.tscBase = value
+    s.pointee.tscBaseCount = instructionCount
+  }
+
+  /// From now on so many clocks of the processor go by with each retired instruction.
+  /// - Parameters:
+  ///   - hertz: of the processor (`CPUModel.hertz`), below 2^32.
+  ///   - rate: instructions a second, at least 1,000.
+  public func setTimeStampRate(hertz: UInt64, instructionsPerSecond rate: UInt64) {
+    setTimeStampCounter(timeStampCounter)
+    s.pointee.tscScale = (hertz << 32) / rate
+  }
 
   /// RDMSR by number.
   /// - Throws: #GP(0) for an MSR the model lacks.
@@ -96,7 +115,7 @@ extension CPU {
     case MSR.timeStampCounter where model.features.contains(.tsc):
       // The P6 family writes the low half only and clears the rest.
       let new = model.features.contains(.p6) ? UInt64(low) : value
-      s.pointee.tscOffset = new &- instructionCount
+      setTimeStampCounter(new)
     case MSR.sysenterCS where model.features.contains(.sep): s.pointee.sysenterCS = low
     case MSR.sysenterESP where model.features.contains(.sep): s.pointee.sysenterESP = low
     case MSR.sysenterEIP where model.features.contains(.sep): s.pointee.sysenterEIP = low

@@ -57,7 +57,16 @@ extension CPU {
     }
     leaveBlock()
     s.pointee.place = ExecutionPlace.code
-    if before.isPresent(self) { return 0 }
+    if before.isPresent(self) {
+      // Time that has passed, or an earlier event: while the rest of the block fits, it is a smaller budget.
+      let nearer = Int64(bitPattern: before.deadline &- s.pointee.deadline)
+      if nearer == 0 { return 0 }
+      if nearer > 0, nearer <= s.pointee.budget {
+        s.pointee.budget &-= nearer
+        s.pointee.runEnd &-= UInt64(nearer)
+        return 0
+      }
+    }
     s.pointee.retired &+= 1
     return goOn(left, before, inBlock: true, leave: false)
   }

@@ -6,8 +6,8 @@
 import State
 
 extension CPU {
-  /// The version that `save` writes. 2 added the XMM registers.
-  public static var stateVersion: UInt16 { 2 }
+  /// The version that `save` writes. 2 added the XMM registers, 3 the scale of the TSC.
+  public static var stateVersion: UInt16 { 3 }
 
   /// Writes the processor's state; call between blocks.
   public func save(to w: inout StateWriter) {
@@ -41,7 +41,9 @@ extension CPU {
     w.write(p.pdpte.1)
     w.write(p.pdpte.2)
     w.write(p.pdpte.3)
-    w.write(p.tscOffset)
+    w.write(p.tscBase)
+    w.write(p.tscBaseCount)
+    w.write(p.tscScale)
     w.write(a20)
     w.write(array: testRegisters)
     let numbers = msrs.keys.sorted()
@@ -136,7 +138,14 @@ extension CPU {
     s.pointee.shutdown = try r.readBool()
     s.pointee.nmiBlocked = try r.readBool()
     s.pointee.pdpte = (try r.read(), try r.read(), try r.read(), try r.read())
-    s.pointee.tscOffset = try r.read()
+    s.pointee.tscBase = try r.read()
+    if version >= 3 {
+      s.pointee.tscBaseCount = try r.read(in: 0...s.pointee.retired)
+      s.pointee.tscScale = try r.read(in: 0...UInt64(1) << 54)
+    } else {
+      // It was the difference to the count of instructions.
+      (s.pointee.tscBaseCount, s.pointee.tscScale) = (0, 1 << 32)
+    }
     a20Mask = try r.readBool() ? 0xFFFF_FFFF : 0xFFEF_FFFF
     testRegisters = try r.readArray(count: 8)
     let count = try r.read(in: UInt32(0)...4096)

@@ -16,6 +16,8 @@ open class SystemBus {
   open func apicBaseWritten(_ value: UInt64) {}
   /// FERR#: an unmasked x87 error is pending and CR0.NE is clear (drives IRQ 13).
   open func ferr(_ asserted: Bool) {}
+  /// IGNNE#: waiting x87 instructions run although an error is pending and CR0.NE is clear. Asserted where nobody listens to FERR#.
+  open var ignoresNumericErrors: Bool { true }
   /// A special cycle after which the processor does nothing more: triple fault.
   open func shutdownCycle() {}
   /// Fast string I/O: moves `count` units of `width` bytes from a port to host memory; returns how many were moved (0: do it one by one).

@@ -619,11 +619,10 @@ struct CodeMoment {
   @inline(__always)
   func keepsCode(_ cpu: CPU) -> Bool { drops == cpu.blocks.invalidations &+ cpu.blocks.flushes }
 
-  /// Whether everything is as it was and nothing waits.
+  /// Whether everything but the deadline is as it was and nothing waits.
   @inline(__always)
   func isPresent(_ cpu: CPU) -> Bool {
-    tag == cpu.s.pointee.codeTag && keepsCode(cpu)
-      && deadline == cpu.s.pointee.deadline && !cpu.waits
+    tag == cpu.s.pointee.codeTag && keepsCode(cpu) && !cpu.waits
   }
 }
 

@@ -33,15 +33,21 @@ public struct PortAccess: Equatable, Sendable {
 
 /// Dispatches the guest's IN and OUT to devices.
 public final class PortBus {
+  /// What an access to the ISA side takes, in nanoseconds: eight clocks of 8.33 MHz and the bridge.
+  public static let isaAccessTime: UInt64 = 1_000
+
   private struct Entry {
     let device: any PortDevice
     let maxWidth: Int
+    let isSlow: Bool
   }
 
   /// What an access needs, without reference counting: `entries` keeps the devices alive.
   private struct Slot {
     let handler: Unmanaged<PortHandler>
     let maxWidth: Int
+    /// How many units of `isaAccessTime` an access of 1, 2, 4 bytes takes, in a byte each.
+    let cycles: UInt32
   }
 
   /// A device behind two virtual methods.
@@ -85,6 +91,11 @@ public final class PortBus {
     map = .allocate(capacity: 65536)
     map.initialize(repeating: 0, count: 65536)
     slots = .allocate(capacity: PortBus.maximumEntries + 1)
+    // Nobody: a cycle that nobody answers ends when it would have.
+    let nobody = PortHandler()
+    handlers.append(nobody)
+    slots.initialize(
+      to: Slot(handler: Unmanaged.passUnretained(nobody), maxWidth: 0, cycles: 0x01_01_01))
     recent = .allocate(capacity: 16)
     recent.initialize(
       repeating: PortAccess(port: 0, isWrite: false, width: 1, value: 0), count: 16)
@@ -100,17 +111,26 @@ public final class PortBus {
   ///
   /// The first port of an access decides: accesses up to `maxWidth` bytes reach its device whole, wider ones are split in
   /// halves, the lower first.
-  /// - Parameter maxWidth: The widest access the device takes: 1, 2 or 4 bytes.
-  public func register(_ device: any PortDevice, ports: ClosedRange<UInt16>, maxWidth: Int = 1) {
+  /// - Parameters:
+  ///   - maxWidth: The widest access the device takes: 1, 2 or 4 bytes.
+  ///   - isSlow: each access is a cycle of the ISA bus (`accessCycles`).
+  public func register(
+    _ device: any PortDevice, ports: ClosedRange<UInt16>, maxWidth: Int = 1, isSlow: Bool = true
+  ) {
     precondition(maxWidth == 1 || maxWidth == 2 || maxWidth == 4)
-    var index = entries.firstIndex { $0.device === device && $0.maxWidth == maxWidth }
+    var index = entries.firstIndex {
+      $0.device === device && $0.maxWidth == maxWidth && $0.isSlow == isSlow
+    }
     if index == nil {
       precondition(entries.count < PortBus.maximumEntries, "too many port devices")
-      entries.append(Entry(device: device, maxWidth: maxWidth))
+      entries.append(Entry(device: device, maxWidth: maxWidth, isSlow: isSlow))
       let handler = PortBus.handler(for: device)
       handlers.append(handler)
+      let cycles: UInt32 =
+        !isSlow ? 0 : maxWidth == 1 ? 0x04_02_01 : maxWidth == 2 ? 0x02_01_01 : 0x01_01_01
       (slots + entries.count).initialize(
-        to: Slot(handler: Unmanaged.passUnretained(handler), maxWidth: maxWidth))
+        to: Slot(
+          handler: Unmanaged.passUnretained(handler), maxWidth: maxWidth, cycles: cycles))
       index = entries.count - 1
     }
     for port in ports { map[Int(port)] = UInt8(index! + 1) }
@@ -128,6 +148,14 @@ public final class PortBus {
   public func device(at port: UInt16) -> (any PortDevice)? {
     let index = Int(map[Int(port)])
     return index == 0 ? nil : entries[index - 1].device
+  }
+
+  /// How many units of `isaAccessTime` an access of `width` bytes (1, 2 or 4) takes; 0 for devices that do not wait. The device at the
+  /// first port decides; what it takes in parts takes as many cycles.
+  @inline(__always)
+  public func accessCycles(_ port: UInt16, width: Int) -> UInt64 {
+    let cycles = slots[Int(map[Int(port)])].cycles
+    return UInt64(cycles >> UInt32((width & 6) << 2) & 0xFF)
   }
 
   /// The guest reads `width` bytes (1, 2 or 4) at `port`.

@@ -107,7 +107,7 @@ public final class Machine {
     self.ports = ports
     let pic = PIC8259Pair()
     self.pic = pic
-    let bus = MachineBus(ports: ports, pic: pic)
+    let bus = MachineBus(ports: ports, pic: pic, clock: clock)
     self.bus = bus
     let cpu = try CPU(model: configuration.cpu, memory: memory, bus: bus)
     self.cpu = cpu
@@ -121,6 +121,10 @@ public final class Machine {
     clock.instructionCount = { [unowned cpu] in cpu.instructionCount }
     clock.instructionCounter = CPU.countInstructions
     clock.instructionCounterContext = UnsafeRawPointer(cpu.s)
+    bus.cpu = Unmanaged.passUnretained(cpu)
+    bus.rateChanged(processorHertz: configuration.cpu.hertz)
+    cpu.setTimeStampRate(
+      hertz: configuration.cpu.hertz, instructionsPerSecond: configuration.instructionsPerSecond)
 
     // Requests end the instruction that makes them; the run loop carries them out.
     let inbox = RequestBox()
@@ -208,23 +212,26 @@ public final class Machine {
     ports.register(floppyController, ports: 0x3F7...0x3F7)
     for channel in channels {
       let base = channel.commandBase
-      ports.register(channel, ports: base...base, maxWidth: 4)
-      ports.register(channel, ports: base + 1...base + 7)
-      ports.register(channel, ports: channel.controlBase...channel.controlBase)
+      // Commands take their own time.
+      ports.register(channel, ports: base...base, maxWidth: 4, isSlow: false)
+      ports.register(channel, ports: base + 1...base + 7, isSlow: false)
+      ports.register(channel, ports: channel.controlBase...channel.controlBase, isSlow: false)
     }
-    ports.register(vga, ports: 0x3B0...0x3BB)
-    ports.register(vga, ports: 0x3C0...0x3DF)
-    ports.register(vga, ports: 0x46E8...0x46E8)
+    // A local bus card.
+    for range: ClosedRange<UInt16> in [0x3B0...0x3BB, 0x3C0...0x3DF, 0x46E8...0x46E8] {
+      ports.register(vga, ports: range, isSlow: false)
+    }
     ports.register(bus.coprocessor, ports: CoprocessorPort.ports)
     let resetControl = ResetControl(request: { request(.reset($0)) })
     ports.register(resetControl, ports: 0xCF9...0xCF9)
     let consoles = [DebugConsole(name: "port-e9"), DebugConsole(name: "port-402")]
-    ports.register(consoles[0], ports: 0xE9...0xE9)
-    ports.register(consoles[1], ports: 0x402...0x402)
+    // What no PC has takes no time.
+    ports.register(consoles[0], ports: 0xE9...0xE9, isSlow: false)
+    ports.register(consoles[1], ports: 0x402...0x402, isSlow: false)
     let power = PowerPort { request(.powerOff) }
-    ports.register(power, ports: PowerPort.ports)
+    ports.register(power, ports: PowerPort.ports, isSlow: false)
     let pollWatch = PollWatch(clock: clock, ports: ports, vga: vga)
-    ports.register(pollWatch, ports: PollWatch.ports)
+    ports.register(pollWatch, ports: PollWatch.ports, isSlow: false)
 
     var devices: [any Device] = [
       pic, pit, portB, cmos, dma, keyboardController, portA, typist,
@@ -234,14 +241,15 @@ public final class Machine {
     devices += [printer, floppyController, channels[0], channels[1], vga, bus.coprocessor]
     devices += [resetControl, consoles[0], consoles[1], power, pollWatch] as [any Device]
     if let files = firmware.files {
-      ports.register(files, ports: 0x510...0x510, maxWidth: 2)
-      ports.register(files, ports: 0x511...0x511)
+      ports.register(files, ports: 0x510...0x510, maxWidth: 2, isSlow: false)
+      ports.register(files, ports: 0x511...0x511, isSlow: false)
       devices.append(files)
     }
     if let kernel = configuration.kernel {
       let loader = try KernelLoader(kernel, memory: memory)
       ports.register(
-        loader, ports: KernelLoader.ports.lowerBound...KernelLoader.ports.lowerBound, maxWidth: 4)
+        loader, ports: KernelLoader.ports.lowerBound...KernelLoader.ports.lowerBound, maxWidth: 4,
+        isSlow: false)
       devices.append(loader)
     }
     if let port = configuration.exitPort {
@@ -255,12 +263,12 @@ public final class Machine {
       let top = overflow ? UInt16.max : last
       var end = port
       while end < top, ports.device(at: end + 1) == nil { end += 1 }
-      ports.register(exit, ports: port...end, maxWidth: 4)
+      ports.register(exit, ports: port...end, maxWidth: 4, isSlow: false)
       devices.append(exit)
     }
     if configuration.testDevice {
       let device = TestDevice()
-      ports.register(device, ports: TestDevice.ports, maxWidth: 4)
+      ports.register(device, ports: TestDevice.ports, maxWidth: 4, isSlow: false)
       memory.mapMMIO(
         MMIORegion(
           start: TestDevice.memoryStart, length: UInt32(TestDevice.memorySize),
@@ -398,6 +406,9 @@ public final class Machine {
       for byte in bytes { serial[port].receive(byte) }
     case .rate(let rate):
       clock.setInstructionsPerSecond(min(max(rate, 1_000), 100_000_000_000))
+      cpu.setTimeStampRate(
+        hertz: configuration.cpu.hertz, instructionsPerSecond: clock.instructionsPerSecond)
+      bus.rateChanged(processorHertz: configuration.cpu.hertz)
     case .strokes(let strokes):
       typist.type(strokes)
     case .reset(let kind):

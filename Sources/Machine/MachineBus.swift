@@ -18,10 +18,17 @@ final class MachineBus: SystemBus {
   var place: UnsafeMutablePointer<UInt8>?
   /// The local APIC, which stands between the 8259A and the processor, or nil.
   var localAPIC: LocalAPIC?
+  /// What waits while slow ports are accessed: the machine's clock and its processor.
+  private let clock: VirtualClock
+  var cpu: Unmanaged<CPU>?
+  /// How many instructions fit into `PortBus.isaAccessTime`, and by how much the TSC advances then.
+  private var cycleInstructions: UInt64 = 0
+  private var cycleStamps: UInt64 = 0
   /// The channels, once they exist.
   var channels: [IDEChannel] = []
 
-  init(ports: PortBus, pic: PIC8259Pair) {
+  init(ports: PortBus, pic: PIC8259Pair, clock: VirtualClock) {
+    self.clock = clock
     self.ports = ports
     self.pic = pic
     coprocessor = CoprocessorPort(irq: pic.irq(13))
@@ -31,12 +38,32 @@ final class MachineBus: SystemBus {
   override func portRead(_ port: UInt16, width: Int) -> UInt32 {
     place?.pointee = ExecutionPlace.devices
     defer { place?.pointee = ExecutionPlace.interpreter }
+    wait(port, width)
     return ports.read(port, width: width)
+  }
+
+  /// Lets the time of a slow access pass, before it.
+  @inline(__always)
+  private func wait(_ port: UInt16, _ width: Int) {
+    let cycles = ports.accessCycles(port, width: width)
+    if cycles == 0 { return }
+    clock.pass(nanoseconds: cycles &* PortBus.isaAccessTime)
+    cpu?._withUnsafeGuaranteedRef {
+      $0.timePassed(
+        instructions: cycles &* cycleInstructions, stamps: cycles &* cycleStamps)
+    }
+  }
+
+  /// The rate of instructions has changed, or a state was loaded: what an access takes, in instructions and in clocks of the processor.
+  func rateChanged(processorHertz: UInt64) {
+    cycleInstructions = clock.instructions(inNanoseconds: PortBus.isaAccessTime)
+    cycleStamps = processorHertz / (1_000_000_000 / PortBus.isaAccessTime)
   }
 
   override func portWrite(_ port: UInt16, _ value: UInt32, width: Int) {
     place?.pointee = ExecutionPlace.devices
     defer { place?.pointee = ExecutionPlace.interpreter }
+    wait(port, width)
     ports.write(port, value, width: width)
   }
 
@@ -45,6 +72,8 @@ final class MachineBus: SystemBus {
   override func apicBaseWritten(_ value: UInt64) { localAPIC?.setBase(value) }
 
   override func ferr(_ asserted: Bool) { coprocessor.ferr(asserted) }
+
+  override var ignoresNumericErrors: Bool { coprocessor.ignne }
 
   override func portReadBlock(
     _ port: UInt16, width: Int, into buffer: UnsafeMutableRawPointer, count: Int
@@ -82,36 +111,49 @@ final class MachineBus: SystemBus {
   }
 }
 
-/// The latch between FERR# and IRQ 13: an error sets it, a write to port F0h clears it.
+/// The latches between FERR#, IRQ 13 and IGNNE#: an error sets the request; a write to port F0h takes it away and asserts IGNNE# until the
+/// error is cleared, so that a handler can use the x87 before. SDM volume 1, D.2.1.2 (the recommended circuit).
 final class CoprocessorPort: PortDevice {
   static let ports: ClosedRange<UInt16> = 0xF0...0xF1
   let stateName = "coprocessor"
   private let irq: Signal
   private var ferrLevel = false
+  /// IGNNE#.
+  private(set) var ignne = false
+
+  let stateVersion: UInt16 = 2
 
   init(irq: Signal) { self.irq = irq }
 
   func ferr(_ asserted: Bool) {
     if asserted && !ferrLevel { irq.set(true) }
     ferrLevel = asserted
+    if !asserted { ignne = false }
   }
 
   func readPort(_ port: UInt16, width: Int) -> UInt32 { 0xFF }
-  func writePort(_ port: UInt16, _ value: UInt32, width: Int) { irq.set(false) }
+  func writePort(_ port: UInt16, _ value: UInt32, width: Int) {
+    irq.set(false)
+    if ferrLevel { ignne = true }
+  }
 
   func reset(_ kind: ResetKind) {
     ferrLevel = false
+    ignne = false
     irq.set(false)
   }
 
   func save(to writer: inout StateWriter) {
     writer.write(irq.level)
     writer.write(ferrLevel)
+    writer.write(ignne)
   }
 
   func restore(from reader: inout StateReader, version: UInt16) throws(StateError) {
     irq.restore(level: try reader.readBool())
     ferrLevel = try reader.readBool()
+    // Before, an error never held an instruction back.
+    ignne = version >= 2 ? try reader.readBool() : ferrLevel && !irq.level
   }
 }
 

@@ -167,6 +167,7 @@ extension Machine {
   private func restoreSections(_ reader: inout StateReader) throws(StateError) {
     try reader.section("clock", versions: 1...1) { (reader, _) throws(StateError) in
       try clock.restore(from: &reader)
+      bus.rateChanged(processorHertz: configuration.cpu.hertz)
     }
     try reader.section("cpu", versions: 1...CPU.stateVersion) {
       (reader, version) throws(StateError) in

@@ -181,8 +181,13 @@ extension BlockCompiler {
     }
     a.load(H.rax, StateOperand.runEnd, 8)
     a.rr(0x2B, 8, reg: H.rax, rm: H.r11)
-    a.rm(0x03, 8, reg: H.rax, StateOperand.tscOffset)
+    a.rm(0x2B, 8, reg: H.rax, StateOperand.tscBaseCount)
     a.arithmetic(5, H.rax, immediate: Int32(count - k), 8)
+    // MUL: the product is in RDX:RAX; its middle half is what is wanted (SHRD RAX, RDX, 32).
+    a.rm(0xF7, 8, reg: 4, StateOperand.tscScale)
+    a.rr(0x0FAC, 8, reg: H.rdx, rm: H.rax)
+    a.byte(32)
+    a.rm(0x03, 8, reg: H.rax, StateOperand.tscBase)
     a.move(H.rdx, H.rax, 8)
     a.rr(0xC1, 8, reg: 5, rm: H.rdx)
     a.byte(32)
