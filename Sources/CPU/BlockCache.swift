@@ -46,8 +46,10 @@ package struct Block {
   package var count: Int32
   /// Bytes covered; set out of reach when the block is dropped, so that the run loop's limit check refuses it.
   package var byteLength: Int64
-  /// Granules of its page that it covers.
+  /// Granules of its page that it depends on.
   package var granules: UInt64
+  /// Those of them that were looked at beside its own bytes when it was translated.
+  package var scanned: UInt64 = 0
   /// Second page of a block that crosses, or UInt32.max.
   package var secondPage: UInt32
   /// Next block in the same hash bucket, and in the same page.
@@ -293,6 +295,7 @@ package final class BlockCache {
       old.pointee.cost = UInt64(count)
       old.pointee.byteLength = Int64(byteLength)
       old.pointee.granules = granules
+      old.pointee.scanned = 0
       old.pointee.nextInPage = pageHeads[page]
       pageHeads[page] = old
       old.pointee.tableSites = 0
@@ -374,14 +377,20 @@ package final class BlockCache {
     }
   }
 
-  /// Drops the blocks of a page that cover any of `granules`; returns the granules still covered.
-  func invalidate(page: UInt32, granules: UInt64) -> UInt64 {
+  /// Drops the blocks of a page that depend on any of its bytes from `offset` on; returns the granules still covered.
+  func invalidate(page: UInt32, offset: UInt32, count: UInt32) -> UInt64 {
+    let granules = PhysicalMemory.granuleMask(offset: offset, count: count)
+    let (first, end) = (Int64(offset), Int64(offset) &+ Int64(count))
     var left: UInt64 = 0
     var kept: BlockPointer? = nil
     var p = pageHeads[Int(page)]
     while let block = p {
       p = block.pointee.nextInPage
-      if block.pointee.granules & granules != 0 {
+      let start = Int64(block.pointee.physical & 0xFFF)
+      if block.pointee.granules & granules != 0,
+        block.pointee.scanned & granules != 0
+          || (start < end && first < start &+ block.pointee.byteLength)
+      {
         if block.pointee.secondPage != UInt32.max { removeFromBucket(block) }
         drop(block)
       } else {
@@ -396,7 +405,8 @@ package final class BlockCache {
         if block.pointee.byteLength == BlockCache.droppedLength { return true }
         guard block.pointee.secondPage == page else { return false }
         // The tail of a crossing instruction lies in the first granule.
-        if granules & 1 == 0 {
+        let tail = Int64(block.pointee.physical & 0xFFF) &+ block.pointee.byteLength &- 0x1000
+        if first >= tail {
           left |= 1
           return false
         }

@@ -134,8 +134,8 @@ public final class CPU {
     trail = .allocate(capacity: 32)
     trail.initialize(repeating: 0, count: 32)
     s.pointee.context = UnsafeRawPointer(Unmanaged.passUnretained(self).toOpaque())
-    memory.codeWritten = { [unowned self] page, mask in
-      self.codeWritten(page: page, granules: mask)
+    memory.codeWritten = { [unowned self] page, offset, count in
+      self.codeWritten(page: page, offset: offset, count: count)
     }
     memory.directChanged = { [unowned self] in
       self.flushTLB()

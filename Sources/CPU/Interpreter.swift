@@ -401,7 +401,7 @@ extension CPU {
       remember(block, at: linear)
     } else {
       // Nothing tells of writes to a device: this block serves once.
-      _ = blocks.invalidate(page: page, granules: UInt64.max)
+      _ = blocks.invalidate(page: page, offset: 0, count: 0x1000)
       blocks.forget(block)
       block.pointee.byteLength = Int64(length)
     }
@@ -446,9 +446,12 @@ extension CPU {
     s.pointee.cr0 & CR0.pg == 0 ? page : nil
   }
 
-  /// Bytes that were decoded are being written: their blocks go, and a running block stops after the current instruction.
-  func codeWritten(page: UInt32, granules: UInt64) {
-    let left = blocks.invalidate(page: page, granules: granules)
+  /// Bytes of granules that were decoded are being changed: blocks made of them go, and a running block stops after the current
+  /// instruction. Data beside code leave it alone.
+  func codeWritten(page: UInt32, offset: UInt32, count: UInt32) {
+    let before = blocks.invalidations
+    let left = blocks.invalidate(page: page, offset: offset, count: count)
+    if blocks.invalidations == before && left != 0 { return }
     if left == 0 {
       memory.clearCode(page: page)
       if let host = memory.readPointer(page: page) {

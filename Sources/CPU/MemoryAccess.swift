@@ -143,6 +143,13 @@ extension CPU {
   {
     try checkAlignment(linear, size, access)
     let first = min(size, 0x1000 &- (linear & 0xFFF))
+    let entry = s.pointee.writeTable[Int(linear >> 12)]
+    if entry < 0 && first == size && access == userAccess {
+      // As in `writeSlow`, which follows.
+      let host = (entry & Int.max) &+ Int(linear)
+      return physicalRead(
+        UInt32(truncatingIfNeeded: host &- Int(bitPattern: memory.ram)), size)
+    }
     let a = try translate(linear, access.union(.write))
     if first == size {
       let value = physicalRead(a, size)

@@ -50,8 +50,8 @@ public final class PhysicalMemory {
   private var lastRegion: MMIORegion?
   /// ROM pages whose writes go to the RAM beneath (shadowing).
   private var writeThrough = Set<UInt32>()
-  /// Told of writes that hit decoded code: page number and granule mask. Set by the CPU.
-  var codeWritten: (UInt32, UInt64) -> Void = { _, _ in }
+  /// Told of bytes about to change in granules that hold decoded code: page number, offset, count. Set by the CPU.
+  var codeWritten: (UInt32, UInt32, UInt32) -> Void = { _, _, _ in }
   private let windowRegion: HostMemory
   /// For each RAM page how often it has lost its code, and in bit 7 whether the window shows it only for reading.
   private let windowStates: UnsafeMutablePointer<UInt8>
@@ -335,7 +335,12 @@ public final class PhysicalMemory {
     case Kind.ram:
       if kind & Kind.code != 0 {
         let mask = PhysicalMemory.granuleMask(offset: address & 0xFFF, count: width)
-        if codeGranules[Int(page)] & mask != 0 { codeWritten(page, mask) }
+        // Flags beside code are set again and again, most often to what they are.
+        if codeGranules[Int(page)] & mask != 0,
+          read(address, width: width) != value & (UInt32.max >> (32 &- 8 &* width))
+        {
+          codeWritten(page, address & 0xFFF, width)
+        }
       }
       dirty[Int(page)] = 0xFF
       store(ram + Int(address), value, width: width)
@@ -413,7 +418,11 @@ public final class PhysicalMemory {
       if isRAM(page: page) {
         if hasCode(page: page) {
           let mask = PhysicalMemory.granuleMask(offset: a & 0xFFF, count: UInt32(n))
-          if codeGranules[Int(page)] & mask != 0 { codeWritten(page, mask) }
+          let new = UnsafeRawBufferPointer(start: buffer.baseAddress! + done, count: n)
+          let old = UnsafeRawBufferPointer(start: ram + Int(a), count: n)
+          if codeGranules[Int(page)] & mask != 0, !old.elementsEqual(new) {
+            codeWritten(page, a & 0xFFF, UInt32(n))
+          }
         }
         dirty[Int(page)] = 0xFF
         (ram + Int(a)).copyMemory(from: buffer.baseAddress! + done, byteCount: n)
@@ -424,7 +433,7 @@ public final class PhysicalMemory {
 
   /// Forgets all RAM contents (power cycle).
   public func discardRAM() {
-    for page in 0..<ramSize >> 12 where hasCode(page: page) { codeWritten(page, UInt64.max) }
+    for page in 0..<ramSize >> 12 where hasCode(page: page) { codeWritten(page, 0, 0x1000) }
     dirtyRegion.base.initializeMemory(as: UInt8.self, repeating: 0xFF, count: Int(ramSize >> 12))
     ramRegion.discard()
   }

@@ -660,6 +660,7 @@ extension CPU {
           let granules = PhysicalMemory.granuleMask(
             offset: offset & 0xFFF, count: at - (offset & 0xFFF))
           block.pointee.granules |= granules
+          block.pointee.scanned |= granules
           // The page holds the block, so its writes are seen already.
           _ = memory.markCode(page: page, granules: granules)
         }

@@ -43,7 +43,7 @@ extension PhysicalMemory {
   /// - Parameter contents: 4096 bytes, or nil for zeros.
   public func setPage(_ number: Int, _ contents: UnsafeRawPointer?) {
     precondition(number >= 0 && number < pageCount)
-    if hasCode(page: UInt32(number)) { codeWritten(UInt32(number), UInt64.max) }
+    if hasCode(page: UInt32(number)) { codeWritten(UInt32(number), 0, 0x1000) }
     dirty[number] = 0xFF
     if let contents {
       (ram + number << 12).copyMemory(from: contents, byteCount: 4096)

@@ -92,7 +92,7 @@ extension Machine {
     case 0:
       try reader.section("clock", versions: 1...1) { (reader, _) throws(StateError) in
         try clock.restore(from: &reader)
-      bus.rateChanged(processorHertz: configuration.cpu.hertz)
+        bus.rateChanged(processorHertz: configuration.cpu.hertz)
       }
     case 1:
       try reader.section("cpu", versions: 1...CPU.stateVersion) {

@@ -102,6 +102,37 @@ test:
   and ax, 0x8084
   IS16 0x8084, "status after the loop"
 
+  ; ---- IRQ 13 masked: the next waiting instruction is held back, interrupts come before it
+  UNLESS BOCHS
+  OUTB 0xA1, 0xFF
+  mov al, 0x08
+  mov dx, irq0
+  call setVector
+  mov byte [count], 0
+  fninit
+  fldcw [unmasked]
+  call divide
+  fnstsw [status]
+  mov byte [reached], 1
+  OUTB 0x43, 0x30                     ; IRQ 0 after 200 clocks, and again
+  OUTB 0x40, 200
+  OUTB 0x40, 0
+  OUTB 0x21, 0xFA
+held:
+  fwait
+  mov byte [reached], 2
+  OUTB 0x21, 0xFB
+  OUTB 0xA1, 0xDF
+  mov al, [ticks]
+  IS 3, "interrupts while it is held back"
+  mov ax, [ipHeld]
+  IS16 held, "they return to the held instruction"
+  mov al, [reachedThen]
+  IS 1, "nothing after it has run"
+  mov al, [count]
+  IS 0, "IRQ 13 was masked"
+  ENDUNLESS
+
   ; ---- NE: exception 16 at the next waiting instruction, no interrupt
   mov eax, cr0
   or al, 0x20
@@ -161,6 +192,30 @@ irq13:
   OUTB 0x20, 0x20
   pop ax
   iret
+; The third time it clears the error, and the held instruction goes on.
+irq0:
+  push bp
+  mov bp, sp
+  push ax
+  mov ax, [bp + 2]
+  mov [cs:ipHeld], ax
+  mov al, [cs:reached]
+  mov [cs:reachedThen], al
+  inc byte [cs:ticks]
+  cmp byte [cs:ticks], 3
+  jae .clear
+  OUTB 0x43, 0x30
+  OUTB 0x40, 200
+  OUTB 0x40, 0
+  jmp .eoi
+.clear:
+  fnclex
+  out 0xF0, al
+.eoi:
+  OUTB 0x20, 0x20
+  pop ax
+  pop bp
+  iret
 exception16:
   push bp
   mov bp, sp
@@ -179,7 +234,11 @@ status: dw 0
 saved: dw 0
 divisor: dw 0
 ip16: dw 0
+ipHeld: dw 0
 count: db 0
 count16: db 0
 how: db 0
+ticks: db 0
+reached: db 0
+reachedThen: db 0
 %include "end.inc"

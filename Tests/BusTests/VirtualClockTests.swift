@@ -35,6 +35,30 @@ import Testing
     }
   }
 
+  @Test func timeThatPassesWithoutInstructionsMakesEventsDueEarlier() {
+    let clock = VirtualClock(instructionsPerSecond: 3_000_000)
+    var instructions: UInt64 = 100
+    clock.instructionCount = { instructions }
+    let before = clock.now
+    clock.pass(nanoseconds: 1_000)
+    #expect(clock.now == before + 1_000)
+    let time = before + 5_000
+    let n = clock.instruction(atNanoseconds: time)
+    #expect(clock.nanoseconds(atInstruction: n) >= time)
+    #expect(clock.nanoseconds(atInstruction: n - 1) < time)
+    // What has gone by is due at once.
+    let log = Log()
+    let a = clock.register("a") { log.names.append("a") }
+    clock.schedule(a, after: 500)
+    clock.pass(nanoseconds: 600)
+    #expect(clock.instruction(atNanoseconds: clock.nextDeadline) <= instructions)
+    clock.runDueEvents()
+    #expect(log.names == ["a"])
+    #expect(clock.instructions(inNanoseconds: 1_000) == 3)
+    #expect(clock.instructions(inNanoseconds: 1_001) == 4)
+    instructions += 1
+  }
+
   @Test func timeStaysContinuousWhenTheRateChanges() {
     let clock = VirtualClock(instructionsPerSecond: 1_000_000)
     var instructions: UInt64 = 0

@@ -31,6 +31,21 @@ import Testing
     #expect(device.log == ["w17.1=178", "w18.1=161"])
   }
 
+  @Test func slowPortsTakeACycleForEachPart() {
+    let bus = PortBus()
+    bus.register(Recorder(), ports: 0x10...0x13)
+    bus.register(Recorder(), ports: 0x20...0x23, maxWidth: 2)
+    bus.register(Recorder(), ports: 0x30...0x33, maxWidth: 4, isSlow: false)
+    func cycles(_ port: UInt16) -> [UInt64] {
+      [1, 2, 4].map { bus.accessCycles(port, width: $0) }
+    }
+    #expect(cycles(0x10) == [1, 2, 4])
+    #expect(cycles(0x20) == [1, 1, 2])
+    #expect(cycles(0x30) == [0, 0, 0])
+    // Nobody: one cycle that nobody answers.
+    #expect(cycles(0x40) == [1, 1, 1])
+  }
+
   @Test func aWideDeviceGetsItsWidthAtTheFirstPort() {
     let bus = PortBus()
     let device = Recorder()
