@@ -33,6 +33,20 @@ extension CPU {
     checkIOBreakpoints(port, width)
   }
 
+  /// Moves as much of a repetition as the device takes at once, at the time of its last unit.
+  /// - Parameters:
+  ///   - most: units that the guest still wants.
+  ///   - move: moves the number of units that it is given, if it can.
+  /// - Returns: how many were moved.
+  @inline(__always)
+  private func block(_ port: UInt16, _ width: UInt32, _ most: UInt32, _ move: (Int) -> Int) -> Int {
+    let n = min(Int(most), bus.portBlockRoom(port, width: Int(width)))
+    if n <= 0 { return 0 }
+    s.pointee.retired &+= UInt64(n &- 1)
+    defer { s.pointee.retired &-= UInt64(n &- 1) }
+    return move(n)
+  }
+
   func inputString(_ i: Insn) throws(Fault) {
     let width = ioWidth(i)
     let port: UInt16 = reg(8)
@@ -67,7 +81,9 @@ extension CPU {
         let (n, target) = fastRun(
           SegmentRegister.es, gpr32[Register.edi] & mask, width, budget, mask, write: true)
       {
-        let moved = bus.portReadBlock(port, width: Int(width), into: target, count: Int(n))
+        let moved = block(port, width, n) {
+          bus.portReadBlock(port, width: Int(width), into: target, count: $0)
+        }
         if moved > 0 {
           advance(Register.edi, UInt32(moved) &* width, mask)
           return (UInt32(moved), false)
@@ -104,7 +120,9 @@ extension CPU {
         let (n, source) = fastRun(
           segment, gpr32[Register.esi] & mask, width, budget, mask, write: false)
       {
-        let moved = bus.portWriteBlock(port, width: Int(width), from: source, count: Int(n))
+        let moved = block(port, width, n) {
+          bus.portWriteBlock(port, width: Int(width), from: source, count: $0)
+        }
         if moved > 0 {
           advance(Register.esi, UInt32(moved) &* width, mask)
           return (UInt32(moved), false)

@@ -70,6 +70,8 @@ extension CPU {
         let budget = UInt32(truncatingIfNeeded: min(left, most, UInt64(count)))
         let (n, ended) = try body(max(budget, 1))
         done &+= UInt64(n)
+        // What devices see of the time does not depend on where the repetition is cut.
+        s.pointee.retired &+= UInt64(n)
         count = count &- n
         advance(Register.ecx, 0 &- n, mask)
         if count == 0 || ended { break }
@@ -91,11 +93,10 @@ extension CPU {
         }
       }
     } catch {
-      s.pointee.retired &+= done
       restoreFlags()
       throw error
     }
-    s.pointee.retired &+= done &- 1
+    s.pointee.retired &-= 1
   }
 
   /// One iteration; false when REPE or REPNE ends.

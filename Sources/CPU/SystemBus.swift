@@ -20,7 +20,10 @@ open class SystemBus {
   open var ignoresNumericErrors: Bool { true }
   /// A special cycle after which the processor does nothing more: triple fault.
   open func shutdownCycle() {}
-  /// Fast string I/O: moves `count` units of `width` bytes from a port to host memory; returns how many were moved (0: do it one by one).
+  /// How many units of `width` bytes a port can move at once, up to and with the one that makes something happen; 0: none.
+  open func portBlockRoom(_ port: UInt16, width: Int) -> Int { 0 }
+  /// Fast string I/O: moves `count` units of `width` bytes, at most `portBlockRoom`, from a port to host memory; returns how many were
+  /// moved (0: do it one by one).
   open func portReadBlock(
     _ port: UInt16, width: Int, into buffer: UnsafeMutableRawPointer, count: Int
   ) -> Int { 0 }

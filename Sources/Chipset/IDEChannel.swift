@@ -118,6 +118,9 @@ public final class IDEChannel: PortDevice {
     return current.readBytes(pointer, min(words, IDEDrive.capacity) &* 2) / 2
   }
 
+  /// How many words the data port moves until the end of the DRQ block.
+  public var dataRoom: Int { current.map { max(0, $0.bytesLeft) / 2 } ?? 0 }
+
   /// Moves words from memory to the data port as REP OUTSW does.
   /// - Returns: how many words were taken: fewer than `count` at the end of the DRQ block.
   public func writeData(from pointer: UnsafeRawPointer, count words: Int) -> Int {

@@ -75,6 +75,14 @@ final class MachineBus: SystemBus {
 
   override var ignoresNumericErrors: Bool { coprocessor.ignne }
 
+  override func portBlockRoom(_ port: UInt16, width: Int) -> Int {
+    if width == 1 { return 0 }
+    for channel in channels where channel.commandBase == port {
+      return (channel.dataRoom &* 2 &+ width &- 1) / width
+    }
+    return 0
+  }
+
   override func portReadBlock(
     _ port: UInt16, width: Int, into buffer: UnsafeMutableRawPointer, count: Int
   ) -> Int {

@@ -54,12 +54,30 @@ import Testing
     #expect(again.bytes == writer.bytes)
   }
 
+  /// What versions 1 and 2 had of the TSC: its difference to the count of instructions, here 5; no base and no scale.
+  private func beforeVersion3(_ cpu: CPU) throws -> [UInt8] {
+    cpu.s.pointee.tscBase = 5
+    cpu.s.pointee.tscBaseCount = 0x1122_3344_5566_7788
+    var writer = StateWriter()
+    cpu.save(to: &writer)
+    let marker: [UInt8] = [0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11]
+    let at = try #require(writer.bytes.firstRange(of: marker)).lowerBound
+    var bytes = writer.bytes
+    bytes.removeSubrange(at..<at + 16)
+    return bytes
+  }
+
+  @Test func theTSCOfVersion2CountsInstructions() throws {
+    let other = try processor()
+    var reader = StateReader(try beforeVersion3(try filled()))
+    try other.restore(from: &reader, version: 2)
+    #expect(other.timeStampCounter == other.instructionCount + 5)
+  }
+
   /// Version 1 ended before the XMM registers, which are zero then.
   @Test func statesOfVersion1AreRead() throws {
     let cpu = try filled()
-    var writer = StateWriter()
-    cpu.save(to: &writer)
-    let old = Array(writer.bytes.dropLast(8 * 16))
+    let old = Array(try beforeVersion3(cpu).dropLast(8 * 16))
     let other = try processor()
     var reader = StateReader(old)
     try other.restore(from: &reader, version: 1)
