@@ -100,12 +100,13 @@ extension BlockCompiler {
     flagsAreInMemory()
   }
 
-  /// SHLD and SHRD; words by less than 16.
+  /// SHLD and SHRD; words by less than 16. Where OF after more than one step matters, in which processors differ, they are interpreted.
   func emitDoubleShift(_ i: Instruction) -> Bool {
     let size = i.isOperand32 ? 4 : 2
     let byCL = i.opcode & 1 != 0
     let amount = i.imm & 31
     if !byCL && (amount == 0 || amount >= 8 * size) { return emitInterpreted() }
+    if (byCL || amount != 1) && needs(UInt16(EFLAGS.of)) { return emitInterpreted() }
     let op = (i.handler == .shld ? 0x0FA4 : 0x0FAC) | (byCL ? 1 : 0)
     func operate(_ m: MemoryOperand?) {
       if let m {

@@ -19,11 +19,14 @@ extension BlockCompiler {
     switch i.handler {
     case .movRR8, .movRR16, .movRR32, .movRI8, .movRI16, .movRI32, .inc8R, .inc16R, .inc32R,
       .dec8R, .dec16R, .dec32R, .lea16, .lea32, .movzx32R8, .movzx32R16, .movsx32R8, .movsx32R16,
-      .movzx16, .movsx16, .shl32I, .shr32I, .sar32I, .shift8, .shift16, .shift32, .setcc, .cmov16,
+      .movzx16, .movsx16, .shl32I, .shr32I, .sar32I, .setcc, .cmov16,
       .cmov32, .imul16I, .imul32I, .imul16, .imul32, .not, .neg, .cwde, .cdq, .cbw16, .cwd16,
       .xchg, .nop, .cmc, .clc, .stc, .sahf, .lahf:
       return true
     case .mulDiv: return i.digit < 6
+    // Those of which some are interpreted.
+    case .shift8, .shift16, .shift32:
+      return i.opcode & 0xFE != 0xD2 || i.digit >= 4 && mask(i.rm) != 1 << 1
     case .bswap: return i.isOperand32
     case .bitTest, .bitTestImm: return true
     default: return false
@@ -494,16 +497,33 @@ extension BlockCompiler {
     let throughCarry = digit == 2 || digit == 3
     let amount = i.imm & 31
 
+    // Processors differ in OF after more than one step, and in CF after more steps than there are bits: the last step is made by itself.
+    let splits =
+      needs(UInt16(EFLAGS.of)) || !rotates && needs() && (byCL ? size < 4 : amount >= 8 * size)
     func operate(_ m: MemoryOperand?) {
-      let op = (byCL ? 0xD2 : 0xC0) | wide
-      if let m {
-        a.rm(op, size, reg: digit, m)
-      } else {
-        a.rr(op, size, reg: digit, rm: host(i.rm, size))
+      if byCL && splits {
+        // Of registers other than ECX; between the two nothing can fault.
+        a.lea(H.rcx, MemoryOperand(base: H.rcx, displacement: -1))
+        a.rr(0xD2 | wide, size, reg: digit, rm: host(i.rm, size))
+        a.lea(H.rcx, MemoryOperand(base: H.rcx, displacement: 1))
+        a.rr(0xD0 | wide, size, reg: digit, rm: host(i.rm, size))
+        return
       }
-      if !byCL { a.byte(Int(amount)) }
+      for count in splits && amount > 1 ? [amount - 1, 1] : [amount] {
+        let op = (byCL ? 0xD2 : 0xC0) | wide
+        if let m {
+          a.rm(op, size, reg: digit, m)
+        } else {
+          a.rr(op, size, reg: digit, rm: host(i.rm, size))
+        }
+        if !byCL { a.byte(Int(count)) }
+      }
     }
 
+    if byCL && splits && (rotates || i.hasMemory || mask(i.rm) == 1 << 1) {
+      _ = emitInterpreted()
+      return
+    }
     if !byCL && amount == 0 {
       // Nothing changes; a memory operand is still looked at.
       if i.hasMemory { _ = emitInterpreted() }
