@@ -158,7 +158,7 @@ extension BlockCompiler {
       a.byte(0xDF)
       a.byte(0xE0)
     case .conditionalMove:
-      useHostFlags()
+      useHostFlags(overflow: false)
       a.byte(opcode)
       a.byte(Int(i.modrm))
       notePointers(i)
