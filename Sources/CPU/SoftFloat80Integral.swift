@@ -15,11 +15,9 @@ extension SoftFloat80 {
     if let nan = nanResult(a, b) { return (nan, nil) }
     if a.isInfinity || b.isZero { return (invalid(), nil) }
     if a.isDenormal || b.isDenormal, raiseDenormal() { return (a, 0) }
-    if a.isZero { return (a, 0) }
+    // By infinity the dividend itself remains (SDM, table of FPREM): that is no underflow.
+    if a.isZero || b.isInfinity { return (a, 0) }
     let (exponentA, significandA) = a.normalized
-    if b.isInfinity {
-      return (roundPack(a.sign, exponentA, UInt128(significandA) << 64, 0), 0)
-    }
     let (exponentB, significandB) = b.normalized
     let difference = exponentA &- exponentB
     if difference < (nearest ? -1 : 0) {
@@ -84,7 +82,8 @@ extension SoftFloat80 {
       return .infinity(a.sign)
     }
     if a.isDenormal || b.isDenormal, raiseDenormal() { return a }
-    if a.isInfinity || a.isZero { return a }
+    // By zero the number itself remains (SDM, table of FSCALE): that is no underflow.
+    if a.isInfinity || a.isZero || b.isZero { return a }
     let (exponent, significand) = a.normalized
     var shift = 0
     let power = b.exponent &- 16383

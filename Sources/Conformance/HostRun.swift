@@ -43,16 +43,22 @@ import Host
     public private(set) var undefined: UInt64 = 0
     /// Cases that differ where the manuals let processors differ, by rule.
     public private(set) var byRule: [String: Int] = [:]
+    /// Cases to which rules were applied; some take several.
+    public private(set) var byRuleCases = 0
+    /// The processor that is compared with, whose rules apply.
+    public let identity: HostIdentity
     /// Cases by the vector they ended with.
     public private(set) var vectors: [UInt8: Int] = [:]
 
     /// - Parameters:
     ///   - filter: operations or opcodes, * and ?, separated by commas; empty: all.
     ///   - fpu: what carries out x87 instructions; nil: what the engine does best.
+    ///   - identity: the processor whose rules apply.
     public init(
       seed: UInt64, model: CPUModel, filter: String = "", engine: Engine = .interpreter,
-      fpu: FPUUnit? = nil
+      fpu: FPUUnit? = nil, identity: HostIdentity = .current
     ) throws(HostError) {
+      self.identity = identity
       self.seed = seed
       self.model = model
       self.engine = engine
@@ -267,14 +273,18 @@ import Host
         }
       }
       if !apart.isEmpty { return apart }
-      if !differences.isEmpty,
-        let rule = HostRules.explain(
-          test, apus, host, apusFPU, hostFPU, differences)
-      {
-        if counting { byRule[rule, default: 0] += 1 }
-        last.rule = rule
-        last.excused = differences
-        return []
+      if !differences.isEmpty {
+        let rules = HostRules.explain(
+          HostDifferences(test, apus, host, apusFPU, hostFPU, differences), on: identity)
+        if !rules.isEmpty {
+          if counting {
+            byRuleCases += 1
+            for rule in rules { byRule["\(rule.name): \(rule.what)", default: 0] += 1 }
+          }
+          last.rule = rules.map(\.what).joined(separator: "; ")
+          last.excused = differences
+          return []
+        }
       }
       return differences
     }

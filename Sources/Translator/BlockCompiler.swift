@@ -42,7 +42,7 @@ struct Stub {
   var hostFlagsAfter = false
   /// At the jump, or at the access that faults, the host's flags are the guest's.
   var hostFlagsValid = false
-  var adjustIsGarbage = false
+  var garbage = FlagGarbage.none
   /// Reached by a fault of a window access.
   var isWindowFault = false
   /// Pointers of the last x87 instruction not stored yet.
@@ -88,7 +88,7 @@ final class BlockCompiler {
   var hostFlagsValid = false
   var memoryFlagsValid = true
   var recipe: FlagRecipe?
-  var adjustIsGarbage = false
+  var garbage = FlagGarbage.none
 
   // What is known of the host's units; see BlockCompilerUnits.swift.
   var units: UInt8 = 0
@@ -120,7 +120,7 @@ final class BlockCompiler {
     hostFlagsValid = false
     memoryFlagsValid = true
     recipe = nil
-    adjustIsGarbage = false
+    garbage = .none
     units = 0
     pointers = nil
     seesErrors = block.pointee.seesFPUErrors
@@ -205,7 +205,7 @@ final class BlockCompiler {
     stub.memoryFlagsValid = memoryFlagsValid
     stub.recipe = recipe
     stub.hostFlagsValid = hostFlagsValid
-    stub.adjustIsGarbage = adjustIsGarbage
+    stub.garbage = garbage
     stub.pointers = pointers
     stubs.append(stub)
     return stubs.count - 1
@@ -316,7 +316,7 @@ final class BlockCompiler {
     units = 0
     memoryFlagsValid = true
     recipe = nil
-    adjustIsGarbage = false
+    garbage = .none
     return ends
   }
 

@@ -100,12 +100,16 @@ extension BlockCompiler {
     flagsAreInMemory()
   }
 
-  /// SHLD and SHRD; words by less than 16.
+  /// SHLD and SHRD; words by less than 16. SHRD is interpreted where OF after more than one step matters, in which
+  /// processors differ.
   func emitDoubleShift(_ i: Instruction) -> Bool {
     let size = i.isOperand32 ? 4 : 2
     let byCL = i.opcode & 1 != 0
     let amount = i.imm & 31
     if !byCL && (amount == 0 || amount >= 8 * size) { return emitInterpreted() }
+    let isRight = i.handler == .shrd
+    if isRight && (byCL || amount != 1) && needs(UInt16(EFLAGS.of)) { return emitInterpreted() }
+    let left = FlagGarbage(adjust: true, overflow: isRight ? .right : .signAndCarry)
     let op = (i.handler == .shld ? 0x0FA4 : 0x0FAC) | (byCL ? 1 : 0)
     func operate(_ m: MemoryOperand?) {
       if let m {
@@ -124,10 +128,10 @@ extension BlockCompiler {
     }
     if !byCL || !needs() {
       operate(i.hasMemory ? emitAddress(i, size, write: true) : nil)
-      defineFlags(adjustIsGarbage: true)
+      defineFlags(garbage: left)
       return false
     }
-    emitShiftByCL(i, size, operate)
+    emitShiftByCL(i, size, left, operate)
     return false
   }
 
@@ -168,7 +172,7 @@ extension BlockCompiler {
     willWrite(1 | 1 << 2)
     let m = emitAddress(i, 8, write: true, needing: keeps ? .all : .nothing)
     a.rm(0x0FC7, 4, reg: 1, m)
-    defineFlags(adjustIsGarbage: keeps && adjustIsGarbage)
+    defineFlags(garbage: keeps ? garbage : .none)
     return false
   }
 

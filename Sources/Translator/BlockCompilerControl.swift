@@ -10,8 +10,8 @@ import CPU
 extension BlockCompiler {
   /// The block goes on at an EIP known now. `isLast`: the flags are needed for nothing else here.
   func emitEdge(_ target: UInt32, isLast: Bool) {
-    let saved = (hostFlagsValid, memoryFlagsValid, recipe, adjustIsGarbage)
-    defer { (hostFlagsValid, memoryFlagsValid, recipe, adjustIsGarbage) = saved }
+    let saved = (hostFlagsValid, memoryFlagsValid, recipe, garbage)
+    defer { (hostFlagsValid, memoryFlagsValid, recipe, garbage) = saved }
     let linear = context.base &+ target
     let samePage = (linear ^ linearStart) & 0xFFFF_F000 == 0
     // Under paging an instruction at a page's end depends on the next page too.
@@ -171,7 +171,7 @@ extension BlockCompiler {
       .jnle:
       let target = relativeTarget(i)
       guard target <= context.limit else { return emitInterpreted() }
-      useHostFlags()
+      useHostFlags(for: Int(i.opcode & 15))
       var taken = Label()
       a.jump(Int(i.opcode & 15), &taken)
       emitEdge(next, isLast: true)
@@ -255,7 +255,7 @@ extension BlockCompiler {
   ) -> Bool {
     let target = relativeTarget(i)
     guard target <= context.limit else { return emitInterpreted() }
-    if condition != nil { useHostFlags() }
+    if let condition { useHostFlags(for: condition) }
     if decrements { willWrite(1 << 1) }
     var leaves = Label()
     var count = H.rcx

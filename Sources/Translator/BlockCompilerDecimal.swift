@@ -76,12 +76,12 @@ extension BlockCompiler {
       a.rr(0x09, 4, reg: H.r9, rm: H.r8)
     } else {
       // LAHF puts the flags where the index has them.
-      useHostFlags()
+      useHostFlags(overflow: false)
       a.move(H.r8, H.rax, 8)
       a.byte(0x9F)
       a.rr(0x0FB7, 4, reg: H.r9, rm: H.rax)
       a.move(H.rax, H.r8, 8)
-      let flags = adjustIsGarbage ? 0x100 : DecimalTable.indexFlags
+      let flags = garbage.adjust ? 0x100 : DecimalTable.indexFlags
       a.arithmetic(4, H.r9, immediate: Int32(flags | 0xFF))
       a.move(H.r8, H.r9)
     }

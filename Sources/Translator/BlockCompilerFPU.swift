@@ -117,6 +117,8 @@ extension BlockCompiler {
     switch form {
     case .interpreted: return emitInterpreted()
     case .transcendental where seesErrors: return emitInterpreted()
+    // FSCALE: processors differ in the underflow that a denormal number raises.
+    case .plain where seesErrors && i.opcode == 0xD9 && i.modrm == 0xFD: return emitInterpreted()
     default: break
     }
     useUnit(HostUnits.x87)
@@ -156,7 +158,7 @@ extension BlockCompiler {
       a.byte(0xDF)
       a.byte(0xE0)
     case .conditionalMove:
-      useHostFlags()
+      useHostFlags(overflow: false)
       a.byte(opcode)
       a.byte(Int(i.modrm))
       notePointers(i)

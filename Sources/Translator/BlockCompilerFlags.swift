@@ -28,16 +28,49 @@ struct FlagRecipe: Equatable {
   var registers: UInt16
 }
 
+/// What of the host's flags is not as the guest has it, because processors differ in what the manual leaves undefined.
+struct FlagGarbage: Equatable {
+  enum Overflow {
+    /// Nothing to be done: it is right.
+    case right
+    /// It is clear.
+    case clear
+    /// It tells whether SF and CF differ.
+    case signAndCarry
+  }
+  /// AF is clear.
+  var adjust = false
+  var overflow = Overflow.right
+  static let none = FlagGarbage()
+  /// The same behind an instruction that keeps AF alone.
+  var keepingAdjust: FlagGarbage { FlagGarbage(adjust: adjust) }
+}
+
 extension BlockCompiler {
-  /// LAHF and SETO into memory; leaves the host's flags unless AF must be corrected. Uses R10.
+  /// The host's flags into RAX as `rawFlags` has them; leaves the host's unless there is garbage.
+  private func emitRawFlags(_ garbage: FlagGarbage) {
+    // LAHF
+    a.byte(0x9F)
+    switch garbage.overflow {
+    case .right: a.rr(0x0F90, 1, reg: 0, rm: H.rax)
+    case .clear: a.rr(0x30, 1, reg: H.rax, rm: H.rax)
+    case .signAndCarry:
+      // mov al,ah; rol al,1; xor al,ah; and al,1
+      a.rr(0x88, 1, reg: 4, rm: H.rax)
+      a.rr(0xD0, 1, reg: 0, rm: H.rax)
+      a.rr(0x30, 1, reg: 4, rm: H.rax)
+      a.arithmetic(4, H.rax, immediate: 1, 1)
+    }
+    if garbage.adjust { a.arithmetic(4, 4, immediate: Int32(0xEF - 0x100), 1) }
+  }
+
+  /// LAHF and SETO into memory; leaves the host's flags unless some must be corrected. Uses R10.
   private func emitSave() {
     a.move(H.r10, H.rax, 8)
-    a.byte(0x9F)
-    a.rr(0x0F90, 1, reg: 0, rm: H.rax)
-    if adjustIsGarbage {
-      a.arithmetic(4, 4, immediate: Int32(0xEF - 0x100), 1)
+    emitRawFlags(garbage)
+    if garbage != .none {
       hostFlagsValid = false
-      adjustIsGarbage = false
+      garbage = .none
     }
     a.store(StateOperand.rawFlags, H.rax, 2)
     a.move(H.rax, H.r10, 8)
@@ -100,11 +133,7 @@ extension BlockCompiler {
     if stub.memoryFlagsValid { return }
     if !stub.hostFlagsValid, let recipe = stub.recipe { emitRecipe(recipe) }
     a.move(H.r10, H.rax, 8)
-    a.byte(0x9F)
-    a.rr(0x0F90, 1, reg: 0, rm: H.rax)
-    if stub.hostFlagsValid && stub.adjustIsGarbage {
-      a.arithmetic(4, 4, immediate: Int32(0xEF - 0x100), 1)
-    }
+    emitRawFlags(stub.hostFlagsValid ? stub.garbage : .none)
     a.store(StateOperand.rawFlags, H.rax, 2)
     a.move(H.rax, H.r10, 8)
   }
@@ -117,16 +146,29 @@ extension BlockCompiler {
   }
 
   /// All flags are in the host's after this. Uses R9, R10.
-  func useHostFlags() {
-    if hostFlagsValid { return }
+  /// - Parameter overflow: whether OF is looked at.
+  func useHostFlags(overflow: Bool = true) {
+    if hostFlagsValid {
+      if !overflow || garbage.overflow == .right { return }
+      saveFlags()
+      // Unless memory had them already.
+      hostFlagsValid = false
+      garbage = .none
+    }
     if !memoryFlagsValid, let recipe { emitRecipe(recipe) } else { restoreFlags(scratch: H.r10) }
     hostFlagsValid = true
+  }
+
+  /// The flags that a condition code looks at are in the host's after this. Uses R9, R10.
+  func useHostFlags(for condition: Int) {
+    // O, NO, L, NL, LE, NLE.
+    useHostFlags(overflow: condition < 2 || condition >= 12)
   }
 
   /// At least CF is in the host's after this. Uses R9, R10.
   func useCarry() {
     if hostFlagsValid { return }
-    if memoryFlagsValid { loadCarry() } else { useHostFlags() }
+    if memoryFlagsValid { loadCarry() } else { useHostFlags(overflow: false) }
   }
 
   /// CF from memory.
@@ -136,12 +178,12 @@ extension BlockCompiler {
   }
 
   /// The present instruction has left all flags, or what it leaves of them is right, in the host's.
-  func defineFlags(_ new: FlagRecipe? = nil, adjustIsGarbage garbage: Bool = false) {
+  func defineFlags(_ new: FlagRecipe? = nil, garbage: FlagGarbage = .none) {
     if needs() {
       hostFlagsValid = true
       memoryFlagsValid = false
       recipe = options.contains(.recipes) ? new : nil
-      adjustIsGarbage = garbage
+      self.garbage = garbage
     } else {
       forgetFlags()
     }
@@ -152,7 +194,7 @@ extension BlockCompiler {
     hostFlagsValid = false
     memoryFlagsValid = true
     recipe = nil
-    adjustIsGarbage = false
+    garbage = .none
   }
 
   /// The flags are in memory alone.
@@ -160,7 +202,7 @@ extension BlockCompiler {
     hostFlagsValid = false
     memoryFlagsValid = true
     recipe = nil
-    adjustIsGarbage = false
+    garbage = .none
   }
 
   /// Registers are about to change that the recipe may need. For instructions that do not replace all flags. Uses R9, R10.

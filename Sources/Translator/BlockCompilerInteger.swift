@@ -19,11 +19,14 @@ extension BlockCompiler {
     switch i.handler {
     case .movRR8, .movRR16, .movRR32, .movRI8, .movRI16, .movRI32, .inc8R, .inc16R, .inc32R,
       .dec8R, .dec16R, .dec32R, .lea16, .lea32, .movzx32R8, .movzx32R16, .movsx32R8, .movsx32R16,
-      .movzx16, .movsx16, .shl32I, .shr32I, .sar32I, .shift8, .shift16, .shift32, .setcc, .cmov16,
+      .movzx16, .movsx16, .shl32I, .shr32I, .sar32I, .setcc, .cmov16,
       .cmov32, .imul16I, .imul32I, .imul16, .imul32, .not, .neg, .cwde, .cdq, .cbw16, .cwd16,
       .xchg, .nop, .cmc, .clc, .stc, .sahf, .lahf:
       return true
     case .mulDiv: return i.digit < 6
+    // Those of which some are interpreted.
+    case .shift8, .shift16, .shift32:
+      return i.opcode & 0xFE != 0xD2 || mask(i.rm) != 1 << 1
     case .bswap: return i.isOperand32
     case .bitTest, .bitTestImm: return true
     default: return false
@@ -169,7 +172,7 @@ extension BlockCompiler {
       }
       if needs() {
         a.byte(i.handler == .clc ? 0xF8 : i.handler == .stc ? 0xF9 : 0xF5)
-        defineFlags(adjustIsGarbage: adjustIsGarbage && hostFlagsValid)
+        defineFlags(garbage: hostFlagsValid ? garbage.keepingAdjust : .none)
       }
     case .sahf:
       if needs() {
@@ -178,7 +181,7 @@ extension BlockCompiler {
         defineFlags()
       }
     case .lahf:
-      if adjustIsGarbage { saveFlags() }
+      if garbage.adjust { saveFlags() }
       useHostFlags()
       willWrite(1)
       a.byte(0x9F)
@@ -447,7 +450,7 @@ extension BlockCompiler {
 
   private func emitSet(_ i: Instruction) {
     let condition = Int(i.opcode & 15)
-    useHostFlags()
+    useHostFlags(for: condition)
     if !i.hasMemory {
       willWrite(mask(i.rm))
       a.rr(0x0F90 | condition, 1, reg: 0, rm: host(i.rm, 1))
@@ -465,13 +468,13 @@ extension BlockCompiler {
   private func emitConditionalMove(_ i: Instruction, _ size: Int) {
     let condition = Int(i.opcode & 15)
     if !i.hasMemory {
-      useHostFlags()
+      useHostFlags(for: condition)
       willWrite(mask(i.reg))
       a.rr(0x0F40 | condition, size, reg: host(i.reg), rm: host(i.rm))
       return
     }
     if keepsFlags(Int(i.segment)) {
-      useHostFlags()
+      useHostFlags(for: condition)
       willWrite(mask(i.reg))
       a.load(H.r10, emitAddress(i, size, write: false), size)
     } else {
@@ -494,16 +497,37 @@ extension BlockCompiler {
     let throughCarry = digit == 2 || digit == 3
     let amount = i.imm & 31
 
+    // Processors differ in OF after more than one step, and in CF after more steps than there are bits. Of shifts SF and CF tell OF;
+    // otherwise the last step is made by itself.
+    var after = FlagGarbage(adjust: true)
+    if digit == 4 || digit == 6 { after.overflow = .signAndCarry }
+    if digit == 7 || digit == 5 && !byCL && amount > 1 { after.overflow = .clear }
+    let beyond = !rotates && digit != 7 && needs() && (byCL ? size < 4 : amount >= 8 * size)
+    let splits = needs(UInt16(EFLAGS.of)) && (rotates || digit == 5 && byCL) || beyond
     func operate(_ m: MemoryOperand?) {
-      let op = (byCL ? 0xD2 : 0xC0) | wide
-      if let m {
-        a.rm(op, size, reg: digit, m)
-      } else {
-        a.rr(op, size, reg: digit, rm: host(i.rm, size))
+      if byCL && splits {
+        // Of registers other than ECX; between the two nothing can fault.
+        a.lea(H.rcx, MemoryOperand(base: H.rcx, displacement: -1))
+        a.rr(0xD2 | wide, size, reg: digit, rm: host(i.rm, size))
+        a.lea(H.rcx, MemoryOperand(base: H.rcx, displacement: 1))
+        a.rr(0xD0 | wide, size, reg: digit, rm: host(i.rm, size))
+        return
       }
-      if !byCL { a.byte(Int(amount)) }
+      for count in splits && amount > 1 ? [amount - 1, 1] : [amount] {
+        let op = (byCL ? 0xD2 : 0xC0) | wide
+        if let m {
+          a.rm(op, size, reg: digit, m)
+        } else {
+          a.rr(op, size, reg: digit, rm: host(i.rm, size))
+        }
+        if !byCL { a.byte(Int(count)) }
+      }
     }
 
+    if byCL && splits && (i.hasMemory || mask(i.rm) == 1 << 1) {
+      _ = emitInterpreted()
+      return
+    }
     if !byCL && amount == 0 {
       // Nothing changes; a memory operand is still looked at.
       if i.hasMemory { _ = emitInterpreted() }
@@ -518,7 +542,11 @@ extension BlockCompiler {
     if !rotates && !byCL {
       let m = i.hasMemory ? emitAddress(i, size, write: true) : nil
       operate(m)
-      defineFlags(adjustIsGarbage: true)
+      defineFlags(garbage: after)
+      return
+    }
+    if rotates && byCL && splits {
+      emitRotateByCL(i, throughCarry: throughCarry) { operate(nil) }
       return
     }
     if rotates {
@@ -531,18 +559,20 @@ extension BlockCompiler {
           i, size, write: true, needing: keeps ? .all : throughCarry ? .carry : .nothing)
         operate(m)
       } else {
-        if keeps { useHostFlags() } else if throughCarry { useCarry() }
+        if keeps { useHostFlags(overflow: false) } else if throughCarry { useCarry() }
         willWrite(mask(i.rm))
         operate(nil)
       }
-      defineFlags(adjustIsGarbage: keeps && adjustIsGarbage)
+      defineFlags(garbage: keeps ? garbage.keepingAdjust : .none)
       return
     }
-    emitShiftByCL(i, size, operate)
+    emitShiftByCL(i, size, after, operate)
   }
 
   /// A shift by CL: only a count other than 0 changes the flags.
-  func emitShiftByCL(_ i: Instruction, _ size: Int, _ operate: (MemoryOperand?) -> Void) {
+  func emitShiftByCL(
+    _ i: Instruction, _ size: Int, _ after: FlagGarbage, _ operate: (MemoryOperand?) -> Void
+  ) {
     saveFlags()
     willWrite(i.hasMemory ? 0 : mask(i.rm))
     let m = i.hasMemory ? emitAddress(i, size, write: true) : nil
@@ -563,8 +593,29 @@ extension BlockCompiler {
     hostFlagsValid = true
     memoryFlagsValid = false
     recipe = nil
-    adjustIsGarbage = true
+    garbage = after
     saveFlags()
+    a.bind(&skip)
+    flagsAreInMemory()
+  }
+
+  /// A rotation by CL whose OF is looked at: with a count other than 0 CF and OF replace those in memory.
+  private func emitRotateByCL(_ i: Instruction, throughCarry: Bool, _ operate: () -> Void) {
+    saveFlags()
+    willWrite(mask(i.rm))
+    var skip = Label()
+    a.rr(0xF6, 1, reg: 0, rm: H.rcx)
+    a.byte(0x1F)
+    a.jump(Condition.z, &skip)
+    if throughCarry { loadCarry() }
+    operate()
+    a.rr(0x0F92, 1, reg: 0, rm: H.r10)
+    a.rr(0x0F90, 1, reg: 0, rm: H.r9)
+    a.store(StateOperand.rawFlags, H.r9, 1)
+    var high = StateOperand.rawFlags
+    high.displacement += 1
+    a.arithmetic(4, high, immediate: -2, 1)
+    a.rm(0x08, 1, reg: H.r10, high)
     a.bind(&skip)
     flagsAreInMemory()
   }
@@ -687,7 +738,7 @@ extension BlockCompiler {
       let m = emitAddress(i, size, write: kind != 0, needing: keeps ? .all : .nothing)
       a.rm(0x0FBA, size, reg: 4 | kind, m)
       a.byte(Int(i.imm) & (size * 8 - 1))
-      defineFlags(adjustIsGarbage: keeps && adjustIsGarbage)
+      defineFlags(garbage: keeps ? garbage.keepingAdjust : .none)
       return false
     }
     if keeps { useHostFlags() }
@@ -698,7 +749,7 @@ extension BlockCompiler {
     } else {
       a.rr(0x0FA3 | kind << 3, size, reg: host(i.reg), rm: host(i.rm))
     }
-    defineFlags(adjustIsGarbage: keeps && adjustIsGarbage)
+    defineFlags(garbage: keeps ? garbage.keepingAdjust : .none)
     return false
   }
 }

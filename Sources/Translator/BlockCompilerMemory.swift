@@ -79,7 +79,7 @@ extension BlockCompiler {
       loadCarry()
     } else {
       restoreFlags(scratch: H.r10)
-      adjustIsGarbage = false
+      garbage = .none
     }
     return m
   }

@@ -29,7 +29,7 @@ extension BlockCompiler {
     a.rr(0x85, 4, reg: H.r10, rm: H.r10)
     if !compares || !needs() {
       a.jump(Condition.z, &done)
-    } else if memoryFlagsValid || !adjustIsGarbage {
+    } else if memoryFlagsValid || garbage == .none {
       // With nothing to compare the flags stay.
       var some = Label()
       a.jump(Condition.nz, &some)
