@@ -238,8 +238,17 @@ extension Debugger {
     let (path, place) = Debugger.firstWord(rest)
     if path.isEmpty { throw DebuggerError("a file is missing") }
     let bytes: [UInt8]
+    var notes: [String] = []
     switch what {
-    case "state": bytes = machine.saveState()
+    case "state":
+      if let changed = machine.imagesChangedByOthers.first {
+        throw DebuggerError(
+          "\(changed) while this machine used it: a state would not belong to what it holds now")
+      }
+      bytes = machine.saveState()
+      notes = machine.imagesThatAreWritten.map {
+        "\($0) is written when the run goes on; what it holds now must be there to load this state (--snapshot or a copy keeps it)"
+      }
     case "memory":
       let (start, text, _) = try leadingPlace(place)
       let length = try evaluate(text)
@@ -254,7 +263,11 @@ extension Debugger {
     do { try HostFiles.writeAtomically(Debugger.unquoted(path), bytes) } catch {
       throw DebuggerError("\(path): \(error)")
     }
-    return View(["\(bytes.count) bytes"], json: .object([("bytes", .of(bytes.count))]))
+    return View(
+      ["\(bytes.count) bytes"] + notes,
+      json: .object([
+        ("bytes", .of(bytes.count)), ("notes", .array(notes.map { .string($0) })),
+      ]))
   }
 
   /// Carries out the lines of a file.

@@ -6,7 +6,7 @@
 
 /// Why a saved state was refused.
 public struct StateError: Error, Equatable, CustomStringConvertible {
-  /// The byte offset in the archive at which reading stopped.
+  /// The byte offset in the archive at which reading stopped; below 0 where the archive is sound but does not belong here.
   public var offset: Int
   /// The section being read, or "" outside all sections.
   public var section: String
@@ -19,8 +19,12 @@ public struct StateError: Error, Equatable, CustomStringConvertible {
     self.reason = reason
   }
 
+  /// A sound state that does not belong here.
+  public init(refusal reason: String) { self.init(offset: -1, section: "", reason: reason) }
+
   public var description: String {
-    section.isEmpty
+    if offset < 0 { return reason }
+    return section.isEmpty
       ? "at offset \(offset): \(reason)" : "in section '\(section)' at offset \(offset): \(reason)"
   }
 }
