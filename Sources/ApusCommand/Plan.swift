@@ -140,7 +140,8 @@ struct Plan {
     }
     if forcesState && !options.snapshot {
       throw Failure.usage(
-        "--force needs --snapshot: a guest that is continued on another disk than its own would destroy it")
+        "--force needs --snapshot: a guest that is continued on another disk than its own would destroy it"
+      )
     }
   }
 

@@ -44,7 +44,7 @@ struct SavedMedium: Equatable {
       if drive.hasPrefix("medium-disk"), let n = Int(drive.dropFirst(11)), n < 4 {
         "hard disk \(n + 1)"
       } else {
-        "a drive '\(drive.prefix(32))'"
+        "a drive '\(StateError.printable(drive))'"
       }
     }
   }
@@ -124,7 +124,8 @@ extension MachineDisk {
       let count = try reader.read(in: 0...sectorCount)
       if count > 0 && !(original is MemoryImage) {
         throw StateError(
-          refusal: "\(name): the state was saved with --snapshot and holds \(count) sectors that the guest wrote: "
+          refusal:
+            "\(name): the state was saved with --snapshot and holds \(count) sectors that the guest wrote: "
             + "give --snapshot again (they do not go to the file)")
       }
       for _ in 0..<count {
@@ -195,12 +196,15 @@ extension Machine {
     let own = media
     for medium in saved where !own.contains(where: { $0.0 == medium.drive }) {
       throw StateError(
-        refusal: "saved with '\(Machine.printable(medium.name))' in \(SavedMedium.words(medium.drive)), where this "
+        refusal:
+          "saved with '\(StateError.printable(medium.name))' in \(SavedMedium.words(medium.drive)), where this "
           + "machine has nothing: give that image too")
     }
     for (drive, disk) in own where !saved.contains(where: { $0.drive == drive }) {
       throw StateError(
-        refusal: "saved with nothing in \(SavedMedium.words(drive)), where this machine has '\(disk.name)': leave that out")
+        refusal:
+          "saved with nothing in \(SavedMedium.words(drive)), where this machine has '\(disk.name)': leave that out"
+      )
     }
     var differences: [String] = []
     var sorted: [SavedMedium] = []
@@ -219,11 +223,12 @@ extension Machine {
     throws(StateError) -> String?
   {
     let drive = SavedMedium.words(medium.drive)
-    let name = Machine.printable(medium.name)
+    let name = StateError.printable(medium.name)
     let isSameName = medium.name == SavedMedium.baseName(disk.name)
     if medium.sectorCount != disk.sectorCount {
       throw StateError(
-        refusal: "saved with '\(name)' in \(drive), of \(medium.sectorCount) sectors; this machine has "
+        refusal:
+          "saved with '\(name)' in \(drive), of \(medium.sectorCount) sectors; this machine has "
           + "'\(disk.name)' there, of \(disk.sectorCount)")
     }
     let base = (disk.original as? SnapshotOverlay)?.base
@@ -231,7 +236,9 @@ extension Machine {
     if medium.kind == .memory {
       if disk.savedKind == .memory || base is MemoryImage { return nil }
       throw StateError(
-        refusal: "saved with '\(name)' in \(drive), which was no file; this machine has '\(disk.name)' there")
+        refusal:
+          "saved with '\(name)' in \(drive), which was no file; this machine has '\(disk.name)' there"
+      )
     }
     let found: ContentHash
     do throws(StorageError) { found = try (base ?? disk).contentHash() } catch {
@@ -240,14 +247,16 @@ extension Machine {
     if found == medium.hash { return nil }
     if disk.savedKind == .memory || base is MemoryImage {
       throw StateError(
-        refusal: "saved with '\(name)' in \(drive); this machine has '\(disk.name)' there, which is no file: "
+        refusal:
+          "saved with '\(name)' in \(drive); this machine has '\(disk.name)' there, which is no file: "
           + "give that image")
     }
     let difference =
       medium.hash.map { expected in
         "\(drive): '\(disk.name)' does not hold what "
           + (isSameName ? "it" : "'\(name)'")
-          + " held when the state was saved (hash \(found.short), not \(expected.short)): "
+          + " held when the state was saved (hash \(found.short), not \(expected.short); the guest had written "
+          + "\(medium.generation) sectors to it): "
       } ?? "\(drive): '\(name)' could not be read when the state was saved: "
     if acceptsOthers && disk.savedKind == .overlay {
       return difference + "accepted, and nothing is written to it"
@@ -259,14 +268,5 @@ extension Machine {
         + ". The guest would go on from what it remembers of the former contents and destroy these. Give the image as it was then "
         + "(save states with --snapshot, or keep a copy of the image); --force --snapshot loads the state all the same and writes "
         + "nothing")
-  }
-
-  /// Names out of files, without anything a terminal would obey.
-  static func printable(_ text: String) -> String {
-    String(
-      String.UnicodeScalarView(
-        text.unicodeScalars.prefix(80).map {
-          $0.value < 0x20 || (0x7F...0x9F).contains($0.value) ? "?" : $0
-        }))
   }
 }

@@ -129,11 +129,16 @@ extension Machine {
         throw StateError(refusal: "saved without \(key), but this machine has \(value)")
       }
       if found.1 != value {
-        throw StateError(refusal: "saved with \(key) \(found.1), but this machine has \(value)")
+        throw StateError(
+          refusal:
+            "saved with \(key) \(StateError.printable(found.1)), but this machine has \(value)")
       }
     }
     for (key, value) in saved where !own.contains(where: { $0.0 == key }) {
-      throw StateError(refusal: "saved with \(key) \(value), which this machine has not")
+      throw StateError(
+        refusal:
+          "saved with \(StateError.printable(key)) \(StateError.printable(value)), which this machine has not"
+      )
     }
     let savedMedia = try restoreMedia(&reader, acceptingOthers: acceptingOtherDisks)
     try restoreSections(&reader, savedMedia.media)

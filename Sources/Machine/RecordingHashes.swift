@@ -177,7 +177,10 @@ extension Machine {
         guard let disk else { continue }
         let access = disk.isReadOnly ? ", write-protected" : ""
         list.append(
-          ("\(kind) \(index + 1)", "\(disk.sectorCount) sectors\(access), hash \(try disk.contentHash())"))
+          (
+            "\(kind) \(index + 1)",
+            "\(disk.sectorCount) sectors\(access), hash \(try disk.contentHash())"
+          ))
       }
     }
     return list

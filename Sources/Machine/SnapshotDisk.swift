@@ -137,7 +137,8 @@ final class MachineDisk: BlockDevice {
       throw StorageError(
         path: name,
         reason: "\(change) while the machine kept its own writes back: these "
-          + "(\(layer.writtenSectors) sectors) are not written, as they belong to the former contents")
+          + "(\(layer.writtenSectors) sectors) are not written, as they belong to the former contents"
+      )
     }
     for sector in layer.writtenSectorNumbers {
       guard let contents = try contents(sector) else { continue }

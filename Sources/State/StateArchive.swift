@@ -22,6 +22,15 @@ public struct StateError: Error, Equatable, CustomStringConvertible {
   /// A sound state that does not belong here.
   public init(refusal reason: String) { self.init(offset: -1, section: "", reason: reason) }
 
+  /// Text out of a file without anything that a terminal would obey, and not too long.
+  public static func printable(_ text: String) -> String {
+    String(
+      String.UnicodeScalarView(
+        text.unicodeScalars.prefix(80).map {
+          $0.value < 0x20 || (0x7F...0x9F).contains($0.value) ? "?" : $0
+        }))
+  }
+
   public var description: String {
     if offset < 0 { return reason }
     return section.isEmpty
@@ -172,7 +181,9 @@ public struct StateReader {
     _ body: (inout StateReader, UInt16) throws(StateError) -> Void
   ) throws(StateError) {
     let found = try readString()
-    if found != name { throw error("section '\(name)' expected, '\(found)' found") }
+    if found != name {
+      throw error("section '\(name)' expected, '\(StateError.printable(found))' found")
+    }
     let outerName = sectionName
     sectionName = name
     let version = try read(UInt16.self)

@@ -61,8 +61,9 @@ public final class RawImage: BlockDevice {
     }
     if buffer.count == 0 { return }
     if let hashes {
-      for cluster in hashes.cluster(of: sector)...hashes.cluster(
-        of: sector + UInt64(buffer.count / 512) - 1)
+      for cluster in hashes.cluster(
+        of: sector)...hashes.cluster(
+          of: sector + UInt64(buffer.count / 512) - 1)
       {
         written.insert(cluster)
       }
