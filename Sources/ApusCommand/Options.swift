@@ -274,6 +274,12 @@ struct ApusOptions: ParsableCommand {
     name: .customLong("load-state"),
     help: ArgumentHelp("Continue from a saved state, given the same machine.", valueName: "file"))
   var loadState: String?
+  @Flag(
+    name: .customLong("force"),
+    help:
+      "With --load-state and --snapshot: continue even if the images hold something else than when the state was saved."
+  )
+  var force = false
 
   // MARK: Record and replay
 

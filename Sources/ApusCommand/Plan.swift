@@ -37,6 +37,8 @@ struct Plan {
   var dumpBlocks: [UInt32] = []
   var saveState: String?
   var loadState: LoadFile?
+  /// The state may be continued on other contents than its own; nothing is written to them.
+  var forcesState = false
   var record: String?
   /// The recording to be repeated, and its file's name.
   var replay: (recording: Recording, path: String)?
@@ -132,6 +134,15 @@ struct Plan {
     }
     if let path = options.loadState { loadState = try Plan.read(path, limit: 8 << 30) }
     saveState = options.saveState
+    forcesState = options.force
+    if forcesState && loadState == nil {
+      throw Failure.usage("--force goes with --load-state")
+    }
+    if forcesState && !options.snapshot {
+      throw Failure.usage(
+        "--force needs --snapshot: a guest that is continued on another disk than its own would destroy it"
+      )
+    }
   }
 
   private static func megabytes(_ text: String) throws -> Int {

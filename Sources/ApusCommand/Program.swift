@@ -79,11 +79,11 @@ final class Session: @unchecked Sendable {
     }
     if let state = plan.loadState {
       do {
-        if let lockstep {
-          try lockstep.restoreState(state.bytes)
-        } else {
-          try machine.restoreState(state.bytes)
-        }
+        let force = plan.forcesState
+        let differences =
+          try lockstep?.restoreState(state.bytes, acceptingOtherDisks: force)
+          ?? machine.restoreState(state.bytes, acceptingOtherDisks: force)
+        ApusProgram.say(differences.map { "apus: \(state.path): \($0)" })
       } catch {
         throw Failure.usage("\(state.path): \(error)")
       }
@@ -309,8 +309,15 @@ final class Session: @unchecked Sendable {
     if let path = plan.screenshot {
       attempt(path) { try HostFiles.writeAtomically(path, PNG.encode(machine.screenshot())) }
     }
+    let changed = machine.imagesChangedByOthers
+    ApusProgram.say(changed.map { "apus: \($0) while this machine used it" })
     if let path = plan.saveState {
-      attempt(path) { try HostFiles.writeAtomically(path, machine.saveState()) }
+      attempt(path) {
+        if !changed.isEmpty {
+          throw HostError("the state is not saved: it would not belong to what the images hold now")
+        }
+        try HostFiles.writeAtomically(path, machine.saveState())
+      }
     }
     return failure
   }

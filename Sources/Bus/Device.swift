@@ -24,10 +24,13 @@ public protocol Device: AnyObject {
   func restore(from reader: inout StateReader, version: UInt16) throws(StateError)
   /// Returns to the state after a reset.
   func reset(_ kind: ResetKind)
+  /// What a debugger shows of it. Looking changes nothing.
+  func inspect() -> [Field]
 }
 
 extension Device {
   public var stateVersion: UInt16 { 1 }
+  public func inspect() -> [Field] { [] }
 }
 
 /// A device in the I/O port space.

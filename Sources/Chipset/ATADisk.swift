@@ -3,6 +3,7 @@
 // Owns: the command set, addressing (CHS, LBA28, LBA48), transfers between image and PIO buffer.
 // Must not know: ports, files. After: ATA/ATAPI-6 (T13 1410D) clause 8; ATA-1 (X3.221) for the obsolete commands.
 
+import Bus
 import State
 import Storage
 
@@ -464,6 +465,14 @@ public final class ATADisk: IDEDrive {
   }
 
   // MARK: State
+
+  override func inspectCommandSet() -> [Field] {
+    [
+      .count("sectors", total), .text("transfer", "\(transfer)"),
+      .text("addressing", "\(addressing)"), .count("next sector", nextSector),
+      .count("sectors left", sectorsLeft), .count("block", blockSectors),
+    ]
+  }
 
   override func saveCommandSet(to writer: inout StateWriter) {
     writer.write(total)

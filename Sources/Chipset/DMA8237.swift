@@ -329,3 +329,40 @@ public final class DMA8237Pair: PortDevice {
     pages = try reader.readBytes(count: 16)
   }
 }
+
+extension DMA8237Pair {
+  public func inspect() -> [Field] {
+    controllers.enumerated().map { n, c in
+      var fields: [Field] = [
+        .register("command", c.command), .register("mask", c.mask),
+        .register("requests", c.requests), .register("dreq", c.dreq),
+        .register("terminal count", c.reached), .register("temporary", c.temporary),
+        .flag("high byte next", c.highByte),
+      ]
+      for (k, channel) in c.channels.enumerated() {
+        let page = pages[DMA8237Pair.pageIndex[n * 4 + k]]
+        // The second controller counts words; its page register's bit 0 is not used.
+        let address =
+          n == 0
+          ? UInt32(page) << 16 | UInt32(channel.address)
+          : UInt32(page & 0xFE) << 16 | UInt32(channel.address) << 1
+        fields.append(
+          .group(
+            "channel \(n * 4 + k)",
+            [
+              .register("physical", address), .register("page", page),
+              .register("address", channel.address), .register("count", channel.count),
+              .register("base address", channel.baseAddress),
+              .register("base count", channel.baseCount), .register("mode", channel.mode),
+              .text("kind", ["demand", "single", "block", "cascade"][Int(channel.mode >> 6)]),
+              .text(
+                "direction",
+                ["verify", "to memory", "from memory", "-"][Int(channel.mode >> 2 & 3)]),
+              .flag("auto-init", channel.autoInit), .flag("downwards", channel.decrement),
+              .flag("masked", c.mask >> UInt8(k) & 1 != 0),
+            ]))
+      }
+      return .group("controller \(n)", fields)
+    }
+  }
+}

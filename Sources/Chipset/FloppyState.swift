@@ -2,6 +2,7 @@
 //
 // Owns: the order of the fields and the checks on what comes back. Must not know: what they do.
 
+import Bus
 import State
 
 extension FloppyController {
@@ -126,5 +127,38 @@ extension FloppyController {
     t.count = Int(try reader.read(in: Int32(0)...512))
     t.bytes = try reader.readBytes(count: 512)
     return t
+  }
+}
+
+extension FloppyController {
+  public func inspect() -> [Field] {
+    let t = transfer
+    return [
+      .register("dor", dor), .count("drive", dor & 3), .flag("in reset", inReset),
+      .flag("DMA and interrupt", dor & 8 != 0), .register("motors", dor >> 4), .count("rate", rate),
+      .text("phase", "\(phase)"), .flag("IRQ 6", irq.level), .bytes("command", command),
+      .bytes("result", result), .count("result read", resultPosition),
+      .register("configuration", configuration), .flag("locked", locked),
+      .register("seek busy", seekBusy), .register("seek ended", seekEnded),
+      .bytes("cylinders", pcn),
+      .group(
+        "transfer",
+        [
+          .text("operation", "\(t.operation)"), .count("unit", t.unit), .count("c", t.c),
+          .count("h", t.h), .count("r", t.r), .count("n", t.n), .count("eot", t.eot),
+          .flag("multi-track", t.multiTrack), .flag("MFM", t.mfm),
+          .bytes("st0-2", [t.st0, t.st1, t.st2]), .count("position", t.position),
+          .count("count", t.count),
+        ]),
+    ]
+      + drives.enumerated().map { n, drive in
+        .group(
+          "drive \(n)",
+          [
+            .text("type", "\(drive.type)"), .flag("disk", drive.medium != nil),
+            .count("track", drive.track), .flag("change line", drive.changeLine),
+            .flag("write-protected", drive.isWriteProtected),
+          ])
+      }
   }
 }

@@ -284,3 +284,16 @@ public final class IDEChannel: PortDevice {
     irq.restore(level: control & 0x02 == 0 && current?.interruptPending == true)
   }
 }
+
+extension IDEChannel {
+  public func inspect() -> [Field] {
+    [
+      .register("command ports", commandBase), .register("control ports", controlBase),
+      .count("selected", selected), .register("control", control),
+      .flag("interrupt", irq.level),
+    ]
+      + drives.enumerated().map { n, drive in
+        drive.map { .group("drive \(n)", $0.inspect()) } ?? .text("drive \(n)", "none")
+      }
+  }
+}

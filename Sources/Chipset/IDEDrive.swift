@@ -4,6 +4,7 @@
 // Owns: registers, the PIO buffer, the interrupt request of one drive. Must not know: any command (`ATADisk` does), ports.
 // After: ATA/ATAPI-6 (T13 1410D), clauses 7 (registers) and 9.5 (PIO protocols).
 
+import Bus
 import State
 
 /// Status register bits.
@@ -94,6 +95,8 @@ public class IDEDrive {
   /// Settings return to their defaults: all of them at power-on and hardware reset.
   func resetSettings(hardware: Bool) {}
   func saveCommandSet(to writer: inout StateWriter) {}
+  /// What it adds to `inspect`.
+  func inspectCommandSet() -> [Field] { [] }
   func restoreCommandSet(from reader: inout StateReader) throws(StateError) {}
 
   // MARK: Resets
@@ -228,5 +231,20 @@ public class IDEDrive {
       if $0.count > 0 { buffer.copyMemory(from: $0.baseAddress!, byteCount: $0.count) }
     }
     try restoreCommandSet(from: &reader)
+  }
+}
+
+extension IDEDrive {
+  /// What a debugger shows of it.
+  final func inspect() -> [Field] {
+    let names = ["ERR", "IDX", "CORR", "DRQ", "DSC", "DF", "DRDY", "BSY"]
+    let set = (0..<8).reversed().filter { status >> UInt8($0) & 1 != 0 }.map { names[$0] }
+    return [
+      .register("status", status), .text("status bits", set.joined(separator: " ")),
+      .register("error", error), .register("features", features), .register("count", count),
+      .register("low", low), .register("mid", mid), .register("high", high),
+      .register("device", device), .text("phase", "\(phase)"), .count("position", position),
+      .count("window", windowEnd), .flag("interrupt pending", interruptPending),
+    ] + inspectCommandSet()
   }
 }

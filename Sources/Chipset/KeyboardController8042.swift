@@ -152,15 +152,18 @@ public final class KeyboardController8042: PortDevice {
 
   // MARK: Ports
 
+  /// What port 64h reads as.
+  private var status: UInt8 {
+    var status: UInt8 = 0x10
+    if outputFull { status |= outputIsAux ? 0x21 : 0x01 }
+    if input != nil { status |= 0x02 }
+    if ram[0] & 0x04 != 0 { status |= 0x04 }
+    if lastWriteWasCommand { status |= 0x08 }
+    return status
+  }
+
   public func readPort(_ port: UInt16, width: Int) -> UInt32 {
-    if port & 4 != 0 {
-      var status: UInt8 = 0x10
-      if outputFull { status |= outputIsAux ? 0x21 : 0x01 }
-      if input != nil { status |= 0x02 }
-      if ram[0] & 0x04 != 0 { status |= 0x04 }
-      if lastWriteWasCommand { status |= 0x08 }
-      return UInt32(status)
-    }
+    if port & 4 != 0 { return UInt32(status) }
     let value = output
     if outputFull {
       outputFull = false
@@ -314,5 +317,24 @@ public final class KeyboardController8042: PortDevice {
     try keyboard.restore(from: &reader)
     try mouse.restore(from: &reader)
     gate.restore(a20)
+  }
+}
+
+extension KeyboardController8042 {
+  public func inspect() -> [Field] {
+    [
+      .register("command byte", ram[0]), .register("status", status),
+      .register("output port", outputPort), .flag("A20", gate.isOpen),
+      .flag("output full", outputFull), .flag("output from mouse", outputFull && outputIsAux),
+      .register("output buffer", output),
+      .bytes("waiting answers", replies.map { UInt8(truncatingIfNeeded: $0) }),
+      .flag("input full", input != nil), .register("input buffer", input?.byte ?? 0),
+      .flag("input for mouse", input?.isAux ?? false), .register("awaits argument of", command),
+      .text("line", "\(line)"), .flag("IRQ 1", irq1.level), .flag("IRQ 12", irq12.level),
+      .flag("IRQ 1 enabled", ram[0] & 1 != 0), .flag("IRQ 12 enabled", ram[0] & 2 != 0),
+      .flag("keyboard enabled", keyboardOn), .flag("mouse enabled", mouseOn),
+      .flag("translates", ram[0] & 0x40 != 0), .bytes("RAM", ram),
+      .group("keyboard", keyboard.inspect()), .group("mouse", mouse.inspect()),
+    ]
   }
 }

@@ -109,3 +109,12 @@ public final class LPT: PortDevice {
     irq.restore(level: try reader.readBool())
   }
 }
+
+extension LPT {
+  public func inspect() -> [Field] {
+    [
+      .register("data", data), .register("control", control), .text("phase", "\(phase)"),
+      .flag("interrupt", irq.level),
+    ]
+  }
+}

@@ -364,3 +364,19 @@ public final class PS2Keyboard {
     ledsChanged?(leds)
   }
 }
+
+extension PS2Keyboard {
+  /// What a debugger shows of it.
+  func inspect() -> [Field] {
+    [
+      .count("set", set), .flag("scanning", scanning), .register("lights", leds),
+      .flag("scroll lock", leds & 1 != 0), .flag("num lock", leds & 2 != 0),
+      .flag("caps lock", leds & 4 != 0), .register("rate and delay", rate),
+      .bytes("buffer", buffer), .flag("overrun", overrun), .bytes("replies", replies),
+      .register("awaits argument of", command), .register("last sent", lastSent),
+      .text(
+        "keys down",
+        Key.allCases.filter { isDown($0) }.map { "\($0)" }.joined(separator: " ")),
+    ]
+  }
+}

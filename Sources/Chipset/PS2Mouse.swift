@@ -269,3 +269,17 @@ public final class PS2Mouse {
     doubled = try reader.readBool()
   }
 }
+
+extension PS2Mouse {
+  /// What a debugger shows of it.
+  func inspect() -> [Field] {
+    [
+      .count("id", id), .flag("reporting", reporting), .flag("remote", remote),
+      .flag("wrap", wrap), .count("scaling", doubled ? 2 : 1), .count("resolution", resolution),
+      .count("rate", rate), .count("dx", dx), .count("dy", dy), .count("wheel", dz),
+      .flag("left", buttons & 1 != 0), .flag("right", buttons & 2 != 0),
+      .flag("middle", buttons & 4 != 0), .bytes("queue", queue),
+      .register("awaits argument of", command), .register("last sent", lastSent),
+    ]
+  }
+}

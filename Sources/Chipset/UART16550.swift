@@ -449,3 +449,18 @@ public final class UART16550: PortDevice {
     irq.restore(level: try reader.readBool())
   }
 }
+
+extension UART16550 {
+  public func inspect() -> [Field] {
+    [
+      .text("model", "\(model)"), .register("ier", ier), .register("iir", identification),
+      .register("fcr", fcr), .register("lcr", lcr), .register("mcr", mcr),
+      .register("lsr errors", errors), .register("msr", msrLines | deltas),
+      .register("scratch", scratch), .count("divisor", divisor),
+      .count("baud", divisor == 0 ? 0 : 115_200 / Int(divisor)), .flag("FIFO", fifo),
+      .flag("loop", loop), .bytes("receiver", receiver.map { UInt8(truncatingIfNeeded: $0) }),
+      .bytes("transmitter", transmitter), .flag("shifting", shifting),
+      .count("waiting outside", inputCount), .flag("interrupt", irq.level),
+    ]
+  }
+}

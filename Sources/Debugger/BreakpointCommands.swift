@@ -11,7 +11,7 @@ extension Debugger {
   static var breakpointCommands: [Command] {
     [
       Command(
-        "b break lb lbreak", "[ADDRESS [if CONDITION]]", "breakpoints",
+        "b break br lb lbreak hbreak blist", "[ADDRESS [if CONDITION]]", "breakpoints",
         """
         Stop before the instruction at a linear address (or seg:off, or a symbol); alone: list.
         p:ADDRESS means physical. \(conditionHelp)
@@ -26,16 +26,27 @@ extension Debugger {
       Command("pb pbreak", "ADDRESS", "breakpoints", "Stop at a physical address.") { d, a in
         try d.addExecution("p:" + a, temporary: false)
       },
-      Command("tb tbreak", "ADDRESS", "breakpoints", "Stop once at an address.") { d, a in
+      Command("tb tbreak thbreak", "ADDRESS", "breakpoints", "Stop once at an address.") { d, a in
         try d.addExecution(a, temporary: true)
       },
       Command(
         "watch", "ADDRESS[, LENGTH] [if CONDITION]", "breakpoints",
         """
         Stop after an instruction that writes any of LENGTH bytes (default 4) at a linear address; p:ADDRESS is physical.
+        *(char*)ADDRESS and the like say the length too; watch r ADDRESS and watch w ADDRESS are Bochs' ways.
         \(conditionHelp)
         """
-      ) { d, a in try d.addWatch(a, read: false, write: true) },
+      ) { d, a in
+        let (kind, rest) = Debugger.firstWord(a)
+        if a.isEmpty { return d.breakpointList() }
+        if !rest.isEmpty, !rest.hasPrefix("if "), d.symbols.address(of: kind) == nil {
+          if kind == "r" || kind == "read" { return try d.addWatch(rest, read: true, write: false) }
+          if kind == "w" || kind == "write" {
+            return try d.addWatch(rest, read: false, write: true)
+          }
+        }
+        return try d.addWatch(a, read: false, write: true)
+      },
       Command(
         "rwatch", "ADDRESS[, LENGTH]", "breakpoints", "Stop after an instruction that reads there."
       ) { d, a in try d.addWatch(a, read: true, write: false) },
@@ -92,8 +103,12 @@ extension Debugger {
       Command("magicbp", "", "breakpoints", "Stop before xchg bx,bx.") { d, a in
         try d.addEvents(.magic, "xchg bx,bx", a)
       },
-      Command("delete del bc", "[NUMBER...]", "breakpoints", "Delete breakpoints; alone: all.") {
-        d, a in
+      Command(
+        "delete del bc bpd", "[NUMBER|FIRST-LAST...]", "breakpoints",
+        "Delete breakpoints; alone: all. delete display N: as undisplay."
+      ) { d, words in
+        let (a, isDisplay) = Debugger.withoutKind(words)
+        if isDisplay { return try d.undisplay(a) }
         if a.isEmpty {
           let count = d.breakpoints.all.count
           d.breakpoints.removeAll()
@@ -102,11 +117,11 @@ extension Debugger {
         for id in try d.numbers(a) { d.breakpoints.remove(id) }
         return View([])
       },
-      Command("enable be", "[NUMBER...]", "breakpoints", "Enable breakpoints; alone: all.") {
+      Command("enable be bpe", "[NUMBER...]", "breakpoints", "Enable breakpoints; alone: all.") {
         d, a in
         try d.setEnabled(a, true)
       },
-      Command("disable bd", "[NUMBER...]", "breakpoints", "Disable breakpoints; alone: all.") {
+      Command("disable dis bd", "[NUMBER...]", "breakpoints", "Disable breakpoints; alone: all.") {
         d, a in
         try d.setEnabled(a, false)
       },
@@ -154,15 +169,25 @@ extension Debugger {
   private func numbers(_ text: String) throws(DebuggerError) -> [Int] {
     var ids: [Int] = []
     for word in text.split(whereSeparator: { $0.isWhitespace || $0 == "," }) {
-      guard let id = Int(word), breakpoints[id] != nil else {
-        throw DebuggerError("there is no breakpoint \(word)")
-      }
-      ids.append(id)
+      let ends = word.split(separator: "-", maxSplits: 1, omittingEmptySubsequences: false)
+        .map { Int($0) }
+      guard let first = ends.first ?? nil, let last = ends.last ?? nil, first <= last,
+        last - first < 10000
+      else { throw DebuggerError("there is no breakpoint \(word)") }
+      let found = (first...last).filter { breakpoints[$0] != nil }
+      if found.isEmpty { throw DebuggerError("there is no breakpoint \(word)") }
+      ids += found
     }
     return ids
   }
 
-  private func setEnabled(_ text: String, _ on: Bool) throws(DebuggerError) -> View {
+  private func setEnabled(_ words: String, _ on: Bool) throws(DebuggerError) -> View {
+    let (text, isDisplay) = Debugger.withoutKind(words)
+    if isDisplay { return try enableDisplays(text, on) }
+    if ["once", "count", "delete"].contains(Debugger.firstWord(text).0) {
+      throw DebuggerError(
+        "a breakpoint that stops once is made by tb ADDRESS; ignore N COUNT lets some pass")
+    }
     let ids = text.isEmpty ? breakpoints.all.map(\.id) : try numbers(text)
     for id in ids { try breakpoints.change(id) { $0.isEnabled = on } }
     return View([])
@@ -212,24 +237,46 @@ extension Debugger {
 
   private func addWatch(_ arguments: String, read: Bool, write: Bool) throws(DebuggerError) -> View
   {
-    let (text, condition, words) = try splitCondition(arguments)
+    let (text, condition, conditionText) = try splitCondition(arguments)
     var parts = text.split(separator: ",", maxSplits: 1).map(String.init)
     guard !parts.isEmpty else { throw DebuggerError("an address is missing") }
     var length: UInt64 = 4
+    let hasLength = parts.count > 1
     if parts.count > 1 { length = try count(Debugger.trim(parts.removeLast())) }
+    let what = Debugger.trim(parts[0])
+    if registers.value(Habits.withoutDollar(what).lowercased()) != nil, !what.contains(":") {
+      throw DebuggerError(
+        "\(what) is a register; memory can be watched: watch *\(what) is what it points at (crbp stops at control registers)"
+      )
+    }
+    let at: (address: UInt32, physical: Bool)
+    if what.hasPrefix("*") || what.hasPrefix("{") || what.hasPrefix("-l") {
+      // gdb's way: an expression that names memory.
+      let text = what.hasPrefix("-l") ? String(what.drop { !$0.isWhitespace }) : what
+      let expression = try Expression.parse(text)
+      guard let place = expression.place else { throw DebuggerError("'\(text)' names no memory") }
+      at = (
+        UInt32(truncatingIfNeeded: try place.address.evaluate(self)), place.physical
+      )
+      if !hasLength { length = UInt64(place.size) }
+    } else {
+      at = try self.place(what)
+      if !hasLength, let size = symbols.size(of: what), (1...0x1000).contains(size) {
+        length = UInt64(size)
+      }
+    }
     guard (1...0x1000_0000).contains(length) else {
       throw DebuggerError("a length of 1 to 10000000h is wanted")
     }
-    let at = try place(Debugger.trim(parts[0]))
     let kind = read ? (write ? "access to" : "read of") : "write of"
-    let what =
+    let words =
       "\(kind) \(length) at "
       + (at.physical ? "physical \(hexDigits(at.address, 8))" : address(at.address))
     return try added(
       .watch(
         Watchpoint(
           address: at.address, length: UInt32(length), onRead: read, onWrite: write,
-          isPhysical: at.physical)), what, condition, words)
+          isPhysical: at.physical)), words, condition, conditionText)
   }
 
   /// "A", "A-B" in a range.

@@ -41,7 +41,7 @@ struct CommandTable: @unchecked Sendable {
     commands =
       Debugger.runCommands + Debugger.breakpointCommands + Debugger.memoryCommands
       + Debugger.registerCommands + Debugger.infoCommands + Debugger.reverseCommands
-      + Debugger.otherCommands
+      + Debugger.displayCommands + Debugger.otherCommands + Debugger.habitCommands
     var names: [String: Int] = [:]
     for (n, command) in commands.enumerated() {
       for name in command.names { names[name] = n }
@@ -56,13 +56,18 @@ struct CommandTable: @unchecked Sendable {
   func find(_ name: String) throws(DebuggerError) -> Command {
     let low = name.lowercased()
     if let command = self[low] { return command }
-    let matching = Set(byName.filter { $0.key.hasPrefix(low) }.map(\.value))
+    if let hint = Habits.hints[low] { throw DebuggerError("'\(name)': \(hint)") }
+    let matching = low.isEmpty ? [] : Set(byName.filter { $0.key.hasPrefix(low) }.map(\.value))
     if matching.count == 1, let n = matching.first { return commands[n] }
     if matching.count > 1 {
       let names = byName.keys.filter { $0.hasPrefix(low) }.sorted()
       throw DebuggerError("'\(name)' may be \(names.joined(separator: ", "))")
     }
-    throw DebuggerError("'\(name)' is no command (help lists them)")
+    let similar = Habits.similar(low, among: names)
+    throw DebuggerError(
+      "'\(name)' is no command ("
+        + (similar.isEmpty ? "" : "did you mean \(similar.joined(separator: " or "))? ")
+        + "help lists them)")
   }
 }
 
@@ -151,7 +156,7 @@ extension Debugger {
     let text = trim(line)
     if text.hasPrefix("?") { return ("?", trim(String(text.dropFirst()))) }
     guard
-      let end = text.firstIndex(where: { $0.isWhitespace || $0 == "/" || $0 == "=" || $0 == "[" })
+      let end = text.dropFirst().firstIndex(where: { $0.isWhitespace || "/=[*$({&".contains($0) })
     else { return (text, "") }
     return (String(text[..<end]), trim(String(text[end...])))
   }
@@ -195,7 +200,7 @@ extension Debugger {
     switch command {
     case "help": return CommandTable.shared.names.filter { $0.hasPrefix(last) }
     case "info" where words.count == 2:
-      return (Debugger.infoTopics + machine.allDevices.map(\.stateName)).filter {
+      return (InfoTopics.names + Debugger.infoTopics + machine.allDevices.map(\.stateName)).filter {
         $0.hasPrefix(last)
       }
     case "load", "save", "source", "screen": return LineEditor.files(last)
@@ -227,7 +232,10 @@ extension Debugger {
 
   /// A linear or (with "p:" or "phys") physical address.
   func place(_ text: String) throws(DebuggerError) -> (address: UInt32, physical: Bool) {
-    let (expression, physical) = Debugger.physicalPrefix(text)
+    var (expression, physical) = Debugger.physicalPrefix(text)
+    // gdb's sign of an address: break *0x7c00.
+    if expression.hasPrefix("*") { expression = String(expression.dropFirst()) }
+    if let hint = Habits.sourceLine(expression) { throw DebuggerError(hint) }
     let value = try evaluate(expression)
     guard value <= 0xFFFF_FFFF else {
       throw DebuggerError("\(hexDigits(value)) is beyond 32 bits")

@@ -1,103 +1,121 @@
 // DMA, disk, floppy and keyboard controllers in words.
 //
-// Owns: these views, made of the devices' stored properties. Must not know: how the devices work. `info device NAME` shows everything.
-// Follows: datasheets of the 8237A, 82077AA, 8042; ATA/ATAPI-6.
+// Owns: the words, made of what the devices show of themselves (`Device.inspect`). Must not know: how the devices work.
+// `info device NAME` shows everything. Follows: datasheets of the 8237A, 82077AA, 8042; ATA/ATAPI-6.
 
 import Bus
 import Machine
 
-/// Stored properties of a value by name, those of its superclasses too.
-struct StoredFields {
-  private var values: [String: Any] = [:]
+/// A device's fields by name. A name that the device does not have shows as "(no NAME)": never as a value.
+struct FieldReader {
+  let fields: [Field]
 
-  init(_ any: Any) {
-    var mirror: Mirror? = Mirror(reflecting: any)
-    while let part = mirror {
-      for child in part.children {
-        if let label = child.label, values[label] == nil { values[label] = child.value }
-      }
-      mirror = part.superclassMirror
-    }
+  func text(_ name: String) -> String {
+    fields[name].map { FieldText.text($0) } ?? "(no \(name))"
   }
 
-  /// A number or switch; 0 when there is none of this name.
+  func json(_ name: String) -> JSONValue { fields[name].map { FieldText.json($0) } ?? .null }
+
+  func isOn(_ name: String) -> Bool { fields[name] == .flag(true) }
+
   func number(_ name: String) -> UInt64 {
-    switch values[name] {
-    case let value as Bool: value ? 1 : 0
-    case let value as any BinaryInteger: UInt64(truncatingIfNeeded: value)
-    case let value as Signal: value.level ? 1 : 0
+    switch fields[name] {
+    case .register(let value, _): value
+    case .count(let value): UInt64(max(0, value))
     default: 0
     }
   }
 
-  /// A case of an enumeration, or another value in words.
-  func text(_ name: String) -> String { values[name].map { "\($0)" } ?? "" }
+  func part(_ name: String) -> FieldReader? {
+    guard case .group(let fields)? = fields[name] else { return nil }
+    return FieldReader(fields: fields)
+  }
+}
 
-  /// The fields of a part.
-  func part(_ name: String) -> StoredFields? { values[name].map { StoredFields($0) } }
-
-  /// The elements of a list; nil for those that are absent.
-  func list(_ name: String) -> [Any?] {
-    guard let value = values[name] else { return [] }
-    return Mirror(reflecting: value).children.map { child in
-      let mirror = Mirror(reflecting: child.value)
-      return mirror.displayStyle == .optional ? mirror.children.first?.value : child.value
+/// Values of devices as text and JSON.
+enum FieldText {
+  static func text(_ value: FieldValue) -> String {
+    switch value {
+    case .register(let value, let digits): hexDigits(value, digits)
+    case .flag(let on): on ? "1" : "0"
+    case .count(let value): "\(value)"
+    case .text(let text): text
+    case .bytes(let bytes): "[" + bytes.map { hexDigits($0, 2) }.joined(separator: " ") + "]"
+    case .group(let fields):
+      "{" + fields.map { "\($0.name)=\(text($0.value))" }.joined(separator: ", ") + "}"
     }
   }
 
-  func numbers(_ name: String) -> [UInt64] {
-    list(name).map { ($0 as? any BinaryInteger).map { UInt64(truncatingIfNeeded: $0) } ?? 0 }
+  static func json(_ value: FieldValue) -> JSONValue {
+    switch value {
+    case .register(let value, _): .number(value)
+    case .flag(let on): .bool(on)
+    case .count(let value): .of(value)
+    case .text(let text): .string(text)
+    case .bytes(let bytes): .array(bytes.map { .of($0) })
+    case .group(let fields): json(fields)
+    }
+  }
+
+  static func json(_ fields: [Field]) -> JSONValue {
+    .object(fields.map { ($0.name, json($0.value)) })
+  }
+
+  /// One or more lines; parts are indented.
+  static func lines(_ fields: [Field], indent: Int) -> [String] {
+    let space = String(repeating: "  ", count: indent)
+    var lines: [String] = []
+    var row = ""
+    for field in fields {
+      if case .group(let part) = field.value {
+        if !row.isEmpty { lines.append(space + row) }
+        row = ""
+        lines.append("\(space)\(field.name):")
+        lines += FieldText.lines(part, indent: indent + 1)
+        continue
+      }
+      let item = "\(field.name)=\(text(field.value))"
+      if !row.isEmpty && row.count + item.count > 90 {
+        lines.append(space + row)
+        row = ""
+      }
+      row += (row.isEmpty ? "" : ", ") + item
+    }
+    if !row.isEmpty { lines.append(space + row) }
+    return lines
   }
 }
 
 extension Debugger {
-  private func fields(_ name: String) -> StoredFields? {
-    machine.allDevices.first { $0.stateName == name }.map { StoredFields($0) }
-  }
-
-  private func bytes(_ values: [UInt64]) -> String {
-    values.map { hexDigits($0, 2) }.joined(separator: " ")
+  private func reader(_ name: String) -> FieldReader? {
+    machine.allDevices.first { $0.stateName == name }.map { FieldReader(fields: $0.inspect()) }
   }
 
   // MARK: - DMA
 
   func dmaView() -> View {
-    guard let dma = fields("dma") else { return View(["there is none"], json: .null) }
-    let pages = dma.numbers("pages")
-    let pagePorts = [7, 3, 1, 2, 15, 11, 9, 10]
+    guard let dma = reader("dma") else { return View(["there is none"], json: .null) }
     let users = ["", "", "floppy", "", "cascade", "", "", ""]
     var lines: [String] = []
     var items: [JSONValue] = []
-    for (n, controller) in dma.list("controllers").enumerated() {
-      guard let controller, n < 2 else { continue }
-      let c = StoredFields(controller)
+    for n in 0..<2 {
+      guard let c = dma.part("controller \(n)") else { continue }
       lines.append(
-        "8237A \(n): command=\(hexDigits(c.number("command"), 2)) mask=\(hexDigits(c.number("mask"), 1)) "
-          + "requests=\(hexDigits(c.number("requests"), 1)) dreq=\(hexDigits(c.number("dreq"), 1)) "
-          + "terminal count=\(hexDigits(c.number("reached"), 1))")
-      for (k, channel) in c.list("channels").enumerated() {
-        guard let channel, k < 4 else { continue }
-        let f = StoredFields(channel)
-        let number = n * 4 + k
-        let mode = f.number("mode")
-        let page = pagePorts[number] < pages.count ? pages[pagePorts[number]] : 0
-        // The second controller counts words; its page register's bit 0 is not used.
-        let address =
-          n == 0
-          ? page << 16 | f.number("address") : (page & 0xFE) << 16 | f.number("address") << 1
-        let kind = ["demand", "single", "block", "cascade"][Int(mode >> 6 & 3)]
-        let direction = ["verify", "to memory", "from memory", "-"][Int(mode >> 2 & 3)]
-        let masked = c.number("mask") >> UInt64(k) & 1 != 0
+        "8237A \(n): command=\(c.text("command")) mask=\(c.text("mask")) "
+          + "requests=\(c.text("requests")) dreq=\(c.text("dreq")) "
+          + "terminal count=\(c.text("terminal count"))")
+      for number in n * 4..<n * 4 + 4 {
+        guard let f = c.part("channel \(number)") else { continue }
         lines.append(
-          "channel \(number) \(padded(users[number], 8)) address \(hexDigits(address, 6)), "
-            + "\(hexDigits(f.number("count"), 4)) of \(hexDigits(f.number("baseCount"), 4)) left, "
-            + "\(kind), \(direction)\(mode & 0x10 != 0 ? ", auto-init" : "")"
-            + "\(mode & 0x20 != 0 ? ", downwards" : "")\(masked ? ", masked" : "")")
+          "channel \(number) \(padded(users[number], 8)) address \(hexDigits(f.number("physical"), 6)), "
+            + "\(f.text("count")) of \(f.text("base count")) left, \(f.text("kind")), \(f.text("direction"))"
+            + "\(f.isOn("auto-init") ? ", auto-init" : "")\(f.isOn("downwards") ? ", downwards" : "")"
+            + "\(f.isOn("masked") ? ", masked" : "")")
         items.append(
           .object([
-            ("channel", .of(number)), ("address", .number(address)),
-            ("count", .number(f.number("count"))), ("baseCount", .number(f.number("baseCount"))),
-            ("mode", .number(mode)), ("masked", .bool(masked)),
+            ("channel", .of(number)), ("address", f.json("physical")), ("count", f.json("count")),
+            ("baseCount", f.json("base count")), ("mode", f.json("mode")),
+            ("masked", f.json("masked")),
           ]))
       }
     }
@@ -110,37 +128,29 @@ extension Debugger {
     var lines: [String] = []
     var items: [JSONValue] = []
     for device in machine.allDevices where device.stateName.hasPrefix("ide") {
-      let channel = StoredFields(device)
+      let channel = FieldReader(fields: device.inspect())
       lines.append(
-        "\(device.stateName): ports \(hexDigits(channel.number("commandBase"), 4)), "
-          + "\(hexDigits(channel.number("controlBase"), 4)), drive \(channel.number("selected")) selected, "
-          + "control=\(hexDigits(channel.number("control"), 2)), interrupt \(channel.number("irq"))"
-      )
-      for (n, drive) in channel.list("drives").enumerated() {
-        guard let drive else {
+        "\(device.stateName): ports \(channel.text("command ports")), \(channel.text("control ports")), "
+          + "drive \(channel.text("selected")) selected, control=\(channel.text("control")), "
+          + "interrupt \(channel.text("interrupt"))")
+      for n in 0..<2 {
+        guard let f = channel.part("drive \(n)") else {
           lines.append("  drive \(n): none")
           continue
         }
-        let f = StoredFields(drive)
-        let status = f.number("status")
-        let names = ["ERR", "IDX", "CORR", "DRQ", "DSC", "DF", "DRDY", "BSY"]
-        let set = (0..<8).reversed().filter { status >> UInt64($0) & 1 != 0 }.map { names[$0] }
         lines.append(
-          "  drive \(n): status=\(hexDigits(status, 2)) (\(set.joined(separator: " "))) "
-            + "error=\(hexDigits(f.number("error"), 2)) phase \(f.text("phase"))"
-            + ", \(hexDigits(f.number("position"))) of \(hexDigits(f.number("windowEnd"))) bytes")
+          "  drive \(n): status=\(f.text("status")) (\(f.text("status bits"))) error=\(f.text("error")) "
+            + "phase \(f.text("phase")), \(f.text("position")) of \(f.text("window")) bytes")
         lines.append(
-          "    features=\(hexDigits(f.number("features"), 2)) count=\(hexDigits(f.number("count"), 2)) "
-            + "lba=\(hexDigits(f.number("high") & 0xFF, 2))\(hexDigits(f.number("mid") & 0xFF, 2))"
-            + "\(hexDigits(f.number("low") & 0xFF, 2)) device=\(hexDigits(f.number("device"), 2))")
+          "    features=\(f.text("features")) count=\(f.text("count")) lba=\(hexDigits(f.number("high") & 0xFF, 2))"
+            + "\(hexDigits(f.number("mid") & 0xFF, 2))\(hexDigits(f.number("low") & 0xFF, 2)) device=\(f.text("device"))"
+        )
         items.append(
-          .object([
-            ("channel", .string(device.stateName)), ("drive", .of(n)), ("status", .number(status)),
-            ("error", .number(f.number("error"))), ("phase", .string(f.text("phase"))),
-            ("count", .number(f.number("count"))), ("low", .number(f.number("low"))),
-            ("mid", .number(f.number("mid"))), ("high", .number(f.number("high"))),
-            ("device", .number(f.number("device"))),
-          ]))
+          .object(
+            [("channel", .string(device.stateName)), ("drive", .of(n))]
+              + ["status", "error", "phase", "count", "low", "mid", "high", "device"].map {
+                ($0, f.json($0))
+              }))
       }
     }
     if lines.isEmpty { lines = ["there is none"] }
@@ -148,37 +158,34 @@ extension Debugger {
   }
 
   func floppyView() -> View {
-    guard let fdc = fields("fdc") else { return View(["there is none"], json: .null) }
-    let dor = fdc.number("dor")
-    let motors = (0..<4).filter { dor >> UInt64(4 + $0) & 1 != 0 }.map { "\($0)" }
+    guard let fdc = reader("fdc") else { return View(["there is none"], json: .null) }
+    let motors = (0..<4).filter { fdc.number("motors") >> UInt64($0) & 1 != 0 }.map { "\($0)" }
     var lines = [
-      "82077AA: dor=\(hexDigits(dor, 2)) (drive \(dor & 3), motors \(motors.isEmpty ? "off" : motors.joined(separator: " "))"
-        + "\(dor & 8 != 0 ? ", DMA and interrupt" : "")\(dor & 4 == 0 ? ", in reset" : "")) "
-        + "rate=\(fdc.number("rate")) phase \(fdc.text("phase")), interrupt \(fdc.number("irq"))",
-      "command \(bytes(fdc.numbers("command")))",
-      "result  \(bytes(fdc.numbers("result"))), \(fdc.number("resultPosition")) read",
-      "heads at cylinders \(fdc.numbers("pcn").map { "\($0)" }.joined(separator: " "))",
+      "82077AA: dor=\(fdc.text("dor")) (drive \(fdc.text("drive")), motors "
+        + "\(motors.isEmpty ? "off" : motors.joined(separator: " "))"
+        + "\(fdc.isOn("DMA and interrupt") ? ", DMA and interrupt" : "")\(fdc.isOn("in reset") ? ", in reset" : "")) "
+        + "rate=\(fdc.text("rate")) phase \(fdc.text("phase")), interrupt \(fdc.text("IRQ 6"))",
+      "command \(fdc.text("command"))",
+      "result  \(fdc.text("result")), \(fdc.text("result read")) read",
+      "heads at cylinders \(fdc.text("cylinders"))",
     ]
     var items: [(String, JSONValue)] = [
-      ("dor", .number(dor)), ("phase", .string(fdc.text("phase"))),
-      ("command", .array(fdc.numbers("command").map { .number($0) })),
-      ("result", .array(fdc.numbers("result").map { .number($0) })),
-      ("cylinders", .array(fdc.numbers("pcn").map { .number($0) })),
+      ("dor", fdc.json("dor")), ("phase", fdc.json("phase")), ("command", fdc.json("command")),
+      ("result", fdc.json("result")), ("cylinders", fdc.json("cylinders")),
     ]
     if let t = fdc.part("transfer") {
       lines.append(
-        "last transfer: \(t.text("operation")), cylinder \(t.number("c")), head \(t.number("h")), next sector "
-          + "\(t.number("r")) to \(t.number("eot")), st0-2 \(bytes([t.number("st0"), t.number("st1"), t.number("st2")]))"
-      )
+        "last transfer: \(t.text("operation")), cylinder \(t.text("c")), head \(t.text("h")), next sector "
+          + "\(t.text("r")) to \(t.text("eot")), st0-2 \(t.text("st0-2"))")
       items.append(
-        (
-          "transfer",
-          .object([
-            ("operation", .string(t.text("operation"))), ("c", .number(t.number("c"))),
-            ("h", .number(t.number("h"))), ("r", .number(t.number("r"))),
-            ("eot", .number(t.number("eot"))),
-          ])
-        ))
+        ("transfer", .object(["operation", "c", "h", "r", "eot"].map { ($0, t.json($0)) })))
+    }
+    for n in 0..<2 {
+      guard let drive = fdc.part("drive \(n)") else { continue }
+      lines.append(
+        "drive \(n): \(drive.text("type")), \(drive.isOn("disk") ? "disk" : "no disk"), head over track "
+          + "\(drive.text("track"))\(drive.isOn("change line") ? ", change line" : "")"
+          + "\(drive.isOn("write-protected") ? ", write-protected" : "")")
     }
     return View(lines, json: .object(items))
   }
@@ -186,38 +193,40 @@ extension Debugger {
   // MARK: - Keyboard
 
   func keyboardView() -> View {
-    guard let controller = fields("i8042") else { return View(["there is none"], json: .null) }
-    let command = controller.numbers("ram").first ?? 0
-    let keyboard = StoredFields(machine.keyboardController.keyboard)
-    let mouse = StoredFields(machine.keyboardController.mouse)
-    var words: [String] = []
-    words.append(command & 1 != 0 ? "IRQ 1" : "no IRQ 1")
-    words.append(command & 2 != 0 ? "IRQ 12" : "no IRQ 12")
-    if command & 0x10 != 0 { words.append("keyboard off") }
-    if command & 0x20 != 0 { words.append("mouse off") }
-    if command & 0x40 != 0 { words.append("translation") }
-    let leds = keyboard.number("leds")
-    let lit = ["scroll", "num", "caps"].enumerated().filter { leds >> UInt64($0.offset) & 1 != 0 }
+    guard let c = reader("i8042"), let keyboard = c.part("keyboard"), let mouse = c.part("mouse")
+    else { return View(["there is none"], json: .null) }
+    let words =
+      [
+        c.isOn("IRQ 1 enabled") ? "IRQ 1" : "no IRQ 1",
+        c.isOn("IRQ 12 enabled") ? "IRQ 12" : "no IRQ 12",
+      ] + (c.isOn("keyboard enabled") ? [] : ["keyboard off"])
+      + (c.isOn("mouse enabled") ? [] : ["mouse off"])
+      + (c.isOn("translates") ? ["translation"] : [])
+    let lit = ["scroll", "num", "caps"].filter { keyboard.isOn("\($0) lock") }
+    let buffer =
+      c.isOn("output full")
+      ? "full: \(c.text("output buffer")) from the \(c.isOn("output from mouse") ? "mouse" : "keyboard")"
+      : "empty"
     let lines = [
-      "8042: command byte \(hexDigits(command, 2)) (\(words.joined(separator: ", "))), output port "
-        + hexDigits(controller.number("output"), 2),
-      "output buffer \(controller.number("outputFull") != 0 ? "full" : "empty"), IRQ 1 \(controller.number("irq1")), "
-        + "IRQ 12 \(controller.number("irq12"))",
-      "keyboard: set \(keyboard.number("set")), \(keyboard.number("scanning") != 0 ? "scanning" : "not scanning"), "
-        + "lights \(lit.isEmpty ? "off" : lit.map(\.element).joined(separator: " ")), rate \(hexDigits(keyboard.number("rate"), 2)), "
-        + "buffer [\(bytes(keyboard.numbers("buffer")))], replies [\(bytes(keyboard.numbers("replies")))]",
-      "mouse: id \(mouse.number("id")), \(mouse.number("reporting") != 0 ? "reporting" : "silent"), "
-        + "\(mouse.number("remote") != 0 ? "remote mode" : "stream mode"), rate \(mouse.number("rate")), resolution "
-        + "\(mouse.number("resolution")), queue [\(bytes(mouse.numbers("queue")))]",
+      "8042: command byte \(c.text("command byte")) (\(words.joined(separator: ", "))), status \(c.text("status")), "
+        + "output port \(c.text("output port")) (A20 \(c.isOn("A20") ? "enabled" : "masked"))",
+      "output buffer \(buffer), waiting \(c.text("waiting answers")), IRQ 1 \(c.text("IRQ 1")), IRQ 12 \(c.text("IRQ 12"))",
+      "keyboard: set \(keyboard.text("set")), \(keyboard.isOn("scanning") ? "scanning" : "not scanning"), "
+        + "lights \(lit.isEmpty ? "off" : lit.joined(separator: " ")), rate \(keyboard.text("rate and delay")), "
+        + "buffer \(keyboard.text("buffer")), replies \(keyboard.text("replies"))",
+      "mouse: id \(mouse.text("id")), \(mouse.isOn("reporting") ? "reporting" : "silent"), "
+        + "\(mouse.isOn("remote") ? "remote mode" : "stream mode"), rate \(mouse.text("rate")), resolution "
+        + "\(mouse.text("resolution")), moved \(mouse.text("dx")) \(mouse.text("dy")) \(mouse.text("wheel")), "
+        + "queue \(mouse.text("queue"))",
     ]
     return View(
       lines,
       json: .object([
-        ("commandByte", .number(command)),
-        ("outputFull", .bool(controller.number("outputFull") != 0)),
-        ("set", .number(keyboard.number("set"))), ("leds", .number(leds)),
-        ("buffer", .array(keyboard.numbers("buffer").map { .number($0) })),
-        ("mouseReporting", .bool(mouse.number("reporting") != 0)),
+        ("commandByte", c.json("command byte")), ("status", c.json("status")),
+        ("outputPort", c.json("output port")), ("outputBuffer", c.json("output buffer")),
+        ("outputFull", c.json("output full")), ("set", keyboard.json("set")),
+        ("leds", keyboard.json("lights")), ("buffer", keyboard.json("buffer")),
+        ("mouseReporting", mouse.json("reporting")), ("controller", FieldText.json(c.fields)),
       ]))
   }
 }

@@ -66,7 +66,12 @@ public final class Debugger {
   var nextCodeSegment: SegmentedPlace?
   var nextData: UInt32 = 0
   var nextDataSegment: SegmentedPlace?
+  /// How `x` showed memory last.
+  var lastExamine: (format: Character, size: Int)?
   var lastCommand = ""
+  /// Shown at every stop.
+  var displays: [DisplayItem] = []
+  var lastDisplay = 0
   var sourceDepth = 0
   /// Lines that commands of a breakpoint and files wait to run.
   var pendingLines: [String] = []
@@ -271,7 +276,9 @@ extension Debugger: ExpressionContext {
     if name.hasPrefix("$") {
       let rest = String(name.dropFirst())
       if rest.isEmpty { return UInt64(cpu.nextLinear) }
-      return variables[rest] ?? eventValues[rest] ?? registers.value(rest.lowercased())
+      // A variable never hides a register.
+      return pointerRegister(rest) ?? registers.value(rest.lowercased()) ?? variables[rest]
+        ?? eventValues[rest]
     }
     if let value = registers.value(name.lowercased()) { return value }
     if let address = symbols.address(of: name) { return UInt64(address) }

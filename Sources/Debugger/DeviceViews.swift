@@ -18,11 +18,18 @@ extension Debugger {
 
   func deviceView(_ name: String) -> View { devicesView { $0 == name } }
 
-  /// Everything that devices keep, by reflection.
+  /// Everything that devices show of themselves; of those that do not yet, what they keep, by reflection.
   func devicesView(_ wanted: (String) -> Bool) -> View {
     var lines: [String] = []
     var items: [(String, JSONValue)] = []
     for device in machine.allDevices where wanted(device.stateName) {
+      let fields = device.inspect()
+      if !fields.isEmpty {
+        lines.append("\(device.stateName):")
+        lines += FieldText.lines(fields, indent: 1)
+        items.append((device.stateName, FieldText.json(fields)))
+        continue
+      }
       lines.append("\(device.stateName):")
       let json = StateMirror.value(device, depth: 0) ?? .object([])
       StateMirror.lines(json, indent: 1, into: &lines)

@@ -6,11 +6,12 @@
 //   compare := bits (("=="|"!="|"<"|"<="|">"|">=") bits)*
 //   bits    := sum (("&"|"|"|"^"|"<<"|">>") sum)*
 //   sum     := product (("+"|"-") product)*          product := unary (("*"|"/"|"%") unary)*
-//   unary   := ("-"|"~"|"!") unary | far             far := primary [":" primary]
+//   unary   := ("-"|"~"|"!"|"*"|"&"|"{" type "}"|"(" type ")") unary | far       far := primary [":" primary]
 //   primary := number | name | "$"name | "(" or ")" | "[" ["b"|"w"|"d"|"q"] ["p:"] or "]" | "'"character"'"
 //
 // Numbers are hexadecimal; 0n10 or 10t is decimal. A word that is a register, a flag or a symbol is that; other words of hexadecimal
-// digits are numbers, which is why CF is the carry flag and 0CF the number.
+// digits are numbers, which is why CF is the carry flag and 0CF the number. As in gdb *X is memory of the size that a cast of X says (4
+// bytes without one), {int}X the same, (char)X cuts, and adding to a pointer that was cast counts elements; &X is X.
 
 /// Where an expression's names lead.
 protocol ExpressionContext: AnyObject {
@@ -31,6 +32,26 @@ indirect enum Expression: Equatable {
   case binary(String, Expression, Expression)
   case far(Expression, Expression)
   case memory(Expression, size: Int, physical: Bool)
+  case cast(Expression, CType)
+
+  /// What a pointer leads to, where a cast says so.
+  var pointee: CType? {
+    switch self {
+    case .cast(_, let type): type.pointee
+    case .binary("+", let a, let b): a.pointee ?? b.pointee
+    case .binary("-", let a, _): a.pointee
+    default: nil
+    }
+  }
+
+  /// The place in memory that it names, so that it can be written or watched.
+  var place: (address: Expression, size: Int, physical: Bool)? {
+    switch self {
+    case .memory(let address, let size, let physical): (address, size, physical)
+    case .cast(let inner, _): inner.place
+    default: nil
+    }
+  }
 
   /// Reads a whole text.
   static func parse(_ text: String) throws(DebuggerError) -> Expression {
@@ -47,7 +68,7 @@ indirect enum Expression: Equatable {
     case .name(let name):
       if let value = context.value(named: name) { return value }
       if let value = Expression.hexadecimal(name) { return value }
-      throw DebuggerError("'\(name)' is no register, symbol or number")
+      throw DebuggerError(Habits.unknownName(name))
     case .unary(let op, let a):
       let value = try a.evaluate(context)
       switch op {
@@ -71,6 +92,7 @@ indirect enum Expression: Equatable {
       }
       let value = UInt32(truncatingIfNeeded: try offset.evaluate(context))
       return UInt64((base ?? 0) &+ value)
+    case .cast(let inner, let type): return type.cut(try inner.evaluate(context))
     case .memory(let address, let size, let physical):
       let at = UInt32(truncatingIfNeeded: try address.evaluate(context))
       guard let value = context.load(at, size: size, physical: physical) else {
@@ -243,23 +265,93 @@ struct ExpressionParser {
       ExpressionParser.levels[n].contains(op)
     {
       at += 1
-      left = .binary(op, left, try level(n + 1))
+      var right = try level(n + 1)
+      if op == "+" || op == "-" {
+        // Elements of the type that a pointer leads to.
+        if let type = left.pointee {
+          if type.size > 1 && right.pointee == nil {
+            right = .binary("*", right, .number(UInt64(type.size)))
+          }
+        } else if op == "+", let type = right.pointee, type.size > 1 {
+          left = .binary("*", left, .number(UInt64(type.size)))
+        }
+      }
+      left = .binary(op, left, right)
     }
     return left
   }
 
+  private enum Prefix {
+    case op(String)
+    case cast(CType)
+    case braces(CType)
+  }
+
+  private mutating func prefix() throws(DebuggerError) -> Prefix? {
+    guard at < tokens.count, case .op(let op) = tokens[at] else { return nil }
+    switch op {
+    case "-", "~", "!", "+", "*", "&":
+      at += 1
+      return .op(op)
+    case "(":
+      guard let (type, next) = type(from: at + 1, isSure: false), next < tokens.count,
+        tokens[next] == .op(")")
+      else { return nil }
+      at = next + 1
+      return .cast(type)
+    case "{":
+      guard let (type, next) = type(from: at + 1, isSure: true), next < tokens.count,
+        tokens[next] == .op("}")
+      else { throw DebuggerError("a type stands between { }: {char}, {short}, {int}, {long long}") }
+      at = next + 1
+      return .braces(type)
+    default: return nil
+    }
+  }
+
+  /// A type's words and stars.
+  private func type(from start: Int, isSure: Bool) -> (CType, Int)? {
+    var words: [String] = []
+    var stars = 0
+    var n = start
+    while n < tokens.count, n < start + 12 {
+      if case .word(let word) = tokens[n], stars == 0 {
+        words.append(word)
+      } else if tokens[n] == .op("*") {
+        stars += 1
+      } else {
+        break
+      }
+      n += 1
+    }
+    return CType(words, stars: stars, isSure: isSure).map { ($0, n) }
+  }
+
   private mutating func unary() throws(DebuggerError) -> Expression {
-    var operators: [String] = []
-    while at < tokens.count, case .op(let op) = tokens[at], ["-", "~", "!", "+"].contains(op) {
-      if operators.count > ExpressionParser.maximumDepth {
+    var prefixes: [Prefix] = []
+    while let next = try prefix() {
+      if prefixes.count > ExpressionParser.maximumDepth {
         throw DebuggerError("the expression is nested too deeply")
       }
-      operators.append(op)
-      at += 1
+      prefixes.append(next)
     }
     var value = try far()
-    for op in operators.reversed() where op != "+" { value = .unary(op, value) }
+    for prefix in prefixes.reversed() {
+      switch prefix {
+      case .op("+"): break
+      case .op("*"): value = ExpressionParser.memory(value, value.pointee ?? .int)
+      case .op("&"): value = value.place?.address ?? value
+      case .op(let op): value = .unary(op, value)
+      case .cast(let type): value = .cast(value, type)
+      case .braces(let type): value = ExpressionParser.memory(value, type)
+      }
+    }
     return value
+  }
+
+  private static func memory(_ address: Expression, _ type: CType) -> Expression {
+    let memory = Expression.memory(address, size: type.size, physical: false)
+    return type.isSigned || type.depth > 0 ? .cast(memory, type) : memory
   }
 
   private mutating func far() throws(DebuggerError) -> Expression {

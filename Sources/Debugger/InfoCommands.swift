@@ -10,7 +10,7 @@ extension Debugger {
   static let infoTopics = [
     "b", "cpu", "cr", "dma", "events", "fdc", "fpu", "gdt", "ide", "idt", "kbd", "ldt", "memory",
     "pci", "pic", "pit", "ports", "r", "rtc", "serial", "stats", "symbols", "tab", "time", "tss",
-    "vga", "device", "devices", "branches", "reverse",
+    "vga", "device", "devices", "branches", "reverse", "display", "eflags", "frame",
   ]
 
   static var infoCommands: [Command] {
@@ -19,19 +19,20 @@ extension Debugger {
         "info i", "TOPIC", "views",
         """
         Show a part of the machine. Nothing is changed by looking.
-        b breakpoints, cpu, r registers, cr, fpu, gdt|idt|ldt [FIRST [LAST]], tss [SELECTOR], tab [START [END]] page tables,
+        b breakpoints, cpu, r registers (info r eax ebx), eflags, cr, fpu, gdt|idt|ldt [FIRST [LAST]], tss [SELECTOR], tab [START [END]] page tables,
         memory map, pic, pit, rtc, dma, kbd, ide, fdc, vga, serial, pci, ports used, events pending, time, stats, symbols, branches,
-        devices: the list; device NAME shows everything in one; reverse.
+        symbol ADDRESS, line ADDRESS, frame, display; devices: the list; device NAME shows everything in one; reverse.
         """
       ) { d, a in try d.info(a) }
     ]
   }
 
   private func info(_ arguments: String) throws -> View {
-    let (topic, rest) = Debugger.firstWord(arguments)
-    switch topic.lowercased() {
+    let (given, rest) = Debugger.firstWord(arguments)
+    let topic = try InfoTopics.find(given, machine.allDevices.map(\.stateName))
+    switch topic {
     case "": throw DebuggerError("info what? \(Debugger.infoTopics.joined(separator: " "))")
-    case "b", "break", "breakpoints", "watch": return breakpointList()
+    case "b", "breakpoints", "watchpoints": return breakpointList()
     case "cpu":
       return View(
         cpu.report().split(separator: "\n").map(String.init),
@@ -40,25 +41,34 @@ extension Debugger {
           ("instructions", .number(cpu.instructionCount)), ("registers", registersJSON()),
           ("halted", .bool(cpu.s.pointee.halted)),
         ]))
-    case "r", "registers", "all-registers":
-      return View(registerLines([]), json: registersJSON())
-    case "cr", "creg": return try CommandTable.shared.find("creg").run(self, "")
-    case "fpu", "float": return try CommandTable.shared.find("fpu").run(self, "")
-    case "gdt", "ldt": return try descriptorTable(topic.lowercased(), rest)
+    case "r", "registers", "all-registers": return try registersView(rest)
+    case "eflags":
+      return View(
+        ["eflags=\(hexDigits(cpu.eflags, 8)) \(Debugger.flagText(cpu.eflags))"],
+        json: .of(cpu.eflags))
+    case "display": return displayList()
+    case "symbol": return try symbolAt(rest)
+    case "line": return try lineView(rest)
+    case "frame", "stack": return backtrace(topic == "frame" ? 1 : 32)
+    case "program", "target": return stopView()
+    case "sse", "mmx", "msr", "dreg": return try CommandTable.shared.find(topic).run(self, "")
+    case "cr": return try CommandTable.shared.find("creg").run(self, "")
+    case "fpu": return try CommandTable.shared.find("fpu").run(self, "")
+    case "gdt", "ldt": return try descriptorTable(topic, rest)
     case "idt": return try interruptTable(rest)
     case "tss": return try taskState(rest)
-    case "tab", "tlb", "mem": return try pageTables(rest)
+    case "tab": return try pageTables(rest)
     case "memory": return memoryMap()
     case "pic": return picView()
     case "pit": return pitView()
-    case "rtc", "cmos": return rtcView()
+    case "rtc": return rtcView()
     case "dma": return dmaView()
-    case "kbd", "keyboard", "mouse": return keyboardView()
-    case "ide", "disk": return ideView()
-    case "fdc", "floppy": return floppyView()
+    case "kbd": return keyboardView()
+    case "ide": return ideView()
+    case "fdc": return floppyView()
     case "device": return devicesView { rest.isEmpty || $0 == rest }
     case "vga": return vgaView()
-    case "serial", "uart": return devicesView { $0.hasPrefix("com") }
+    case "serial": return devicesView { $0.hasPrefix("com") }
     case "pci": return pciView()
     case "ports": return portsView()
     case "events": return eventsView()
@@ -71,8 +81,7 @@ extension Debugger {
       guard let reverse else { throw DebuggerError("this run is not recorded for going back") }
       return View([reverse.status])
     default:
-      if machine.allDevices.contains(where: { $0.stateName == topic }) { return deviceView(topic) }
-      throw DebuggerError("'\(topic)' is none of \(Debugger.infoTopics.joined(separator: " "))")
+      return deviceView(topic)
     }
   }
 

@@ -11,8 +11,8 @@ extension Debugger {
         "x", "[/COUNT FORMAT SIZE] [ADDRESS]", "memory", repeats: true,
         """
         Show memory at a linear address, as in x /16bx ds:si.
-        FORMAT: x hexadecimal, d decimal, u unsigned, o octal, t binary, c characters, s string, i instructions.
-        SIZE: b 1, h 2, w 4, g 8 bytes. COUNT is decimal.
+        FORMAT: x or z hexadecimal, d decimal, u unsigned, o octal, t binary, c characters, s string, f floating point, a addresses,
+        i instructions. SIZE: b 1, h 2, w 4, g 8 bytes. COUNT is decimal. x alone goes on.
         """
       ) { d, a in try d.examine(a, physical: false) },
       Command(
@@ -39,9 +39,11 @@ extension Debugger {
         "Change memory: numbers of 1, 2, 4 (default) or 8 bytes."
       ) { d, a in try d.setMemory(a) },
       Command(
-        "u unassemble disasm", "[/COUNT] [START [END]]", "memory", repeats: true,
+        "u unassemble disasm disassemble disas list l", "[/COUNT] [START [END]]", "memory",
+        repeats: true,
         """
         Disassemble from an address (default: CS:EIP, then onward), as the code segment's size says.
+        There is no source text: list shows instructions too.
         """
       ) { d, a in try d.unassemble(a) },
       Command(
@@ -104,16 +106,23 @@ extension Debugger {
 
   // MARK: - x
 
-  private func examine(_ arguments: String, physical given: Bool) throws(DebuggerError) -> View {
+  func examine(_ arguments: String, physical given: Bool) throws(DebuggerError) -> View {
     var text = arguments
     var format: Character = "x"
     var size = 4
     var sized = false
     var n: UInt64 = 1
     var bytesWanted = false
+    if text.isEmpty, let last = lastExamine {
+      // x alone goes on as it began.
+      (format, size, sized, bytesWanted) = (last.format, last.size, true, false)
+    }
     if text.hasPrefix("/") {
       let spec = text.dropFirst().prefix { !$0.isWhitespace }
       text = Debugger.trim(String(text.dropFirst(spec.count + 1)))
+      if spec.hasPrefix("-") {
+        throw DebuggerError("memory is shown forward only: begin at a lower address")
+      }
       let digits = spec.prefix { $0.isNumber }
       if !digits.isEmpty {
         guard let value = UInt64(digits), (1...65536).contains(value) else {
@@ -123,17 +132,19 @@ extension Debugger {
       }
       for c in spec.dropFirst(digits.count) {
         switch c {
-        case "x", "d", "u", "o", "t", "c", "s", "i": format = c
+        case "x", "z", "d", "u", "o", "t", "c", "s", "i", "f", "a": format = c
         case "b": (size, sized) = (1, true)
         case "h": (size, sized) = (2, true)
         case "w": (size, sized) = (4, true)
         case "g": (size, sized) = (8, true)
-        default: throw DebuggerError("'\(c)': x d u o t c s i and b h w g are possible")
+        default: throw DebuggerError("'\(c)': x z d u o t c s i f a and b h w g are possible")
         }
       }
       bytesWanted = format == "c" || format == "s"
     }
     if bytesWanted && !sized { size = 1 }
+    if format == "f" && size < 4 { throw DebuggerError("floating point has w (4) or g (8) bytes") }
+    lastExamine = (format, size)
     var at = nextData
     var physical = given
     var segment: SegmentedPlace?
@@ -176,17 +187,7 @@ extension Debugger {
         continue
       }
       items.append(.number(value))
-      let shift = UInt64(64 - 8 * size)
-      switch format {
-      case "d": line += " \(Int64(bitPattern: value << shift) >> Int64(shift))"
-      case "u": line += " \(value)"
-      case "o": line += " " + String(value, radix: 8)
-      case "t":
-        let bits = String(value, radix: 2)
-        line += " " + String(repeating: "0", count: size * 8 - bits.count) + bits
-      case "c": line += " " + Debugger.character(UInt8(truncatingIfNeeded: value))
-      default: line += " " + hexDigits(value, size * 2)
-      }
+      line += " " + (format == "x" ? hexDigits(value, size * 2) : number(value, size, format))
     }
     if !line.isEmpty { lines.append(line) }
     nextData = start &+ UInt32(truncatingIfNeeded: n * size)
@@ -312,7 +313,9 @@ extension Debugger {
     var n = 10
     if text.hasPrefix("/") {
       let digits = text.dropFirst().prefix { !$0.isWhitespace }
-      guard let value = Int(digits), (1...65536).contains(value) else {
+      guard let value = ["r", "m", "s", "rs", "rm"].contains(digits) ? 10 : Int(digits),
+        (1...65536).contains(value)
+      else {
         throw DebuggerError("a count of 1 to 65536 is wanted")
       }
       n = value
@@ -321,7 +324,17 @@ extension Debugger {
     if text.isEmpty {
       return codeView(at: nextCode ?? cpu.nextLinear, count: n, segment: nextCodeSegment)
     }
-    let (start, rest, segment) = try leadingPlace(text)
+    if text.hasPrefix("*") { text = String(text.dropFirst()) }
+    if let hint = Habits.sourceLine(text) { throw DebuggerError(hint) }
+    var (start, rest, segment) = try leadingPlace(text)
+    // gdb: START,END and START,+LENGTH.
+    if rest.hasPrefix(",") {
+      rest = Debugger.trim(String(rest.dropFirst()))
+      if rest.hasPrefix("+") {
+        let end = UInt64(start.address) &+ (try evaluate(String(rest.dropFirst())))
+        rest = "0x" + String(min(end, 0xFFFF_FFFF), radix: 16)
+      }
+    }
     if start.physical { throw DebuggerError("u shows linear addresses (x /i too)") }
     if rest.isEmpty { return codeView(at: start.address, count: n, segment: segment) }
     // As in DEBUG, the end may be an offset in the segment that the start named.
@@ -333,8 +346,12 @@ extension Debugger {
 
   private func find(_ arguments: String) throws(DebuggerError) -> View {
     let (start, afterStart, _) = try leadingPlace(arguments)
-    let (end, list, _) = try leadingPlace(afterStart)
-    let wanted = try byteList(list)
+    // gdb separates by commas.
+    func withoutComma(_ text: String) -> String {
+      text.hasPrefix(",") ? Debugger.trim(String(text.dropFirst())) : text
+    }
+    let (end, list, _) = try leadingPlace(withoutComma(afterStart))
+    let wanted = try byteList(withoutComma(list))
     guard end.address >= start.address else { throw DebuggerError("END lies before START") }
     var found: [UInt32] = []
     var window: [UInt8?] = []

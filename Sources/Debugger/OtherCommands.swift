@@ -14,18 +14,19 @@ extension Debugger {
       Command(
         "bt backtrace where k", "[COUNT]", "views",
         """
-        The chain of procedures, by the frame pointer (BP or EBP).
+        The chain of procedures, by what the code of the innermost has done to the stack, then by the frame pointer (BP or EBP).
         A return address that no CALL precedes is marked with ?.
         """
       ) { d, a in d.backtrace(a.isEmpty ? 32 : Int(clamping: try d.count(a))) },
-      Command("stack", "[COUNT]", "views", "What is on the stack, with symbols.") { d, a in
+      Command("stack print-stack", "[COUNT]", "views", "What is on the stack, with symbols.") {
+        d, a in
         d.stackView(a.isEmpty ? 16 : Int(min(try d.count(a), 4096)))
       },
       Command("where-am-i state ?s", "", "views", "Show the stop again.") { d, _ in
         d.stopView()
       },
       Command(
-        "load", "[symbols] FILE [+OFFSET]", "files",
+        "load symbol-file file ldsym", "[symbols] FILE [+OFFSET]", "files",
         """
         Load symbols: ELF, nm or System.map, GNU ld map, NASM map or listing.
         OFFSET is added to every address. load state FILE is not possible in a running machine (use --load-state).
@@ -115,62 +116,6 @@ extension Debugger {
 
   // MARK: - Stack
 
-  private func backtrace(_ most: Int) -> View {
-    var lines: [String] = []
-    var items: [JSONValue] = []
-    let big = cpu.isCode32
-    let size = big ? 4 : 2
-    let csBase = cpu[segment: SegmentRegister.cs].base
-    let ss = cpu[segment: SegmentRegister.ss]
-    func add(_ eip: UInt32, _ frame: UInt32, _ sure: Bool) {
-      let linear = csBase &+ eip
-      let n = items.count
-      lines.append(
-        "#\(padded("\(n)", 3))\(sure ? " " : "?")\(hexDigits(eip, size * 2))"
-          + (symbols.text(linear).map { " <\($0)>" } ?? "")
-          + "  frame \(hexDigits(frame, size * 2))")
-      items.append(
-        .object([
-          ("eip", .of(eip)), ("linear", .of(linear)), ("frame", .of(frame)),
-          ("symbol", symbols.text(linear).map { .string($0) } ?? .null), ("afterCall", .bool(sure)),
-        ]))
-    }
-    let mask: UInt32 = ss.isBig ? UInt32.max : 0xFFFF
-    var frame = cpu[Register.ebp] & mask
-    add(cpu.currentEIP, frame, true)
-    while items.count < min(most, 1000) {
-      guard
-        let next = memory.number(ss.base &+ frame, size: size, physical: false),
-        let back = memory.number(
-          ss.base &+ ((frame &+ UInt32(size)) & mask), size: size, physical: false)
-      else { break }
-      let eip = UInt32(back)
-      let isCall = followsCall(csBase &+ eip)
-      if eip == 0 || (!isCall && (UInt32(next) <= frame || memory.linear(csBase &+ eip) == nil)) {
-        break
-      }
-      add(eip, UInt32(next), isCall)
-      // Frames lie ever higher; anything else is no chain.
-      if UInt32(next) <= frame || UInt32(next) &- frame > 0x10_0000 { break }
-      frame = UInt32(next)
-    }
-    return View(lines, json: .array(items))
-  }
-
-  /// Whether a CALL ends at a linear address.
-  private func followsCall(_ linear: UInt32) -> Bool {
-    for length in UInt32(2)...7 {
-      let start = linear &- length
-      let bytes = memory.code(start)
-      if let i = disassembler.instruction(bytes, big: cpu.isCode32, eip: start, syntax: .intel),
-        i.flow == .call, i.length == Int(length)
-      {
-        return true
-      }
-    }
-    return false
-  }
-
   private func stackView(_ n: Int) -> View {
     let size = cpu[segment: SegmentRegister.ss].isBig ? 4 : 2
     let csBase = cpu[segment: SegmentRegister.cs].base
@@ -238,8 +183,17 @@ extension Debugger {
     let (path, place) = Debugger.firstWord(rest)
     if path.isEmpty { throw DebuggerError("a file is missing") }
     let bytes: [UInt8]
+    var notes: [String] = []
     switch what {
-    case "state": bytes = machine.saveState()
+    case "state":
+      if let changed = machine.imagesChangedByOthers.first {
+        throw DebuggerError(
+          "\(changed) while this machine used it: a state would not belong to what it holds now")
+      }
+      bytes = machine.saveState()
+      notes = machine.imagesThatAreWritten.map {
+        "\($0) is written when the run goes on; what it holds now must be there to load this state (--snapshot or a copy keeps it)"
+      }
     case "memory":
       let (start, text, _) = try leadingPlace(place)
       let length = try evaluate(text)
@@ -254,7 +208,11 @@ extension Debugger {
     do { try HostFiles.writeAtomically(Debugger.unquoted(path), bytes) } catch {
       throw DebuggerError("\(path): \(error)")
     }
-    return View(["\(bytes.count) bytes"], json: .object([("bytes", .of(bytes.count))]))
+    return View(
+      ["\(bytes.count) bytes"] + notes,
+      json: .object([
+        ("bytes", .of(bytes.count)), ("notes", .array(notes.map { .string($0) })),
+      ]))
   }
 
   /// Carries out the lines of a file.

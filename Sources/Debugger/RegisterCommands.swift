@@ -21,7 +21,7 @@ extension Debugger {
         }
         if !rest.isEmpty { return try d.setCommand("\(name) = \(rest)") }
         guard let value = d.registers.value(name.lowercased()) else {
-          throw DebuggerError("'\(name)' is no register")
+          throw DebuggerError("'\(name)' is no register (c runs the guest)")
         }
         return View(["\(name.lowercased())=\(hexDigits(value))"], json: .number(value))
       },
@@ -50,66 +50,27 @@ extension Debugger {
             list.map { .object([("number", .of($0.number)), ("value", .number($0.value))]) }))
       },
       Command(
-        "set", "REGISTER|$NAME = VALUE", "registers",
+        "set", "REGISTER|$NAME|[var] PLACE = VALUE", "registers",
         """
-        Change a register or flag, or a variable whose name begins with $.
+        Change a register or flag, memory, or a variable whose name begins with $ ($eax is the register, with or without $).
+        PLACE: {int}0x7c00, *(char*)0x500, [w ds:si], a symbol of known size. += -= |= &= ^= work too.
         st0 to st7 take a decimal number with a point (1.5, -2e3) or 20 hexadecimal digits, xmm0 to xmm7 up to 32 digits.
         set syntax = intel|att chooses the notation of disassembly.
         """
       ) { d, a in try d.setCommand(a) },
       Command(
-        "print ? calc", "EXPRESSION", "registers",
+        "print p ? calc inspect output", "[/FORMAT] EXPRESSION", "registers",
         """
-        The value of an expression.
+        The value of an expression; with PLACE = VALUE it changes the place first.
         Numbers are hexadecimal (0n10 and 10t are decimal). Registers with their parts, flags (cf zf ...), symbols, $variables,
-        icount, pc; seg:off gives a linear address; [b|w|d|q ADDRESS] is memory, [d p:ADDRESS] physical memory.
+        icount; $pc $sp $fp are linear addresses, $ps the flags; seg:off gives a linear address; [b|w|d|q ADDRESS] is memory,
+        [d p:ADDRESS] physical memory; so are *ADDRESS, *(char*)ADDRESS and {short}ADDRESS.
         + - * / % & | ^ ~ << >> == != < <= > >= && || ! ( ). A word of hexadecimal digits that is also a register or
         a symbol is that: write 0cf for the number CF.
+        FORMAT as in gdb: x z hexadecimal, d signed, u unsigned, o octal, t binary, c character, a address, f floating point.
         """
-      ) { d, a in
-        if a.isEmpty { throw DebuggerError("an expression is missing") }
-        let value = try d.evaluate(a)
-        var line = "\(hexDigits(value))h = \(value)"
-        if value <= 0xFFFF_FFFF {
-          let signed = Int32(bitPattern: UInt32(value))
-          if signed < 0 { line += " = \(signed)" }
-          if (0x20...0x7E).contains(value) { line += " = '\(Debugger.character(UInt8(value)))'" }
-          if let name = d.symbols.text(UInt32(value)) { line += " = <\(name)>" }
-        }
-        return View([line], json: .number(value))
-      },
+      ) { d, a in try d.printCommand(a) },
     ]
-  }
-
-  private func setCommand(_ arguments: String) throws(DebuggerError) -> View {
-    guard let equals = arguments.firstIndex(of: "=") else {
-      let (name, rest) = Debugger.firstWord(arguments)
-      if rest.isEmpty { throw DebuggerError("set REGISTER = VALUE is wanted") }
-      return try setCommand("\(name) = \(rest)")
-    }
-    let name = Debugger.trim(String(arguments[..<equals]))
-    let text = Debugger.trim(String(arguments[arguments.index(after: equals)...]))
-    if name.lowercased() == "syntax" {
-      switch text.lowercased() {
-      case "intel": syntax = .intel
-      case "att", "at&t": syntax = .att
-      default: throw DebuggerError("intel or att are possible")
-      }
-      return View([])
-    }
-    if try registers.setWide(name.lowercased(), text) {
-      reverse?.wasChanged()
-      return View([])
-    }
-    let value = try evaluate(text)
-    if name.hasPrefix("$"), name.count > 1 {
-      variables[String(name.dropFirst())] = value
-    } else {
-      try registers.set(name.lowercased(), value)
-      reverse?.wasChanged()
-      nextCode = nil
-    }
-    return View([])
   }
 
   private func segmentView() -> View {

@@ -9,7 +9,7 @@ extension Debugger {
   static var reverseCommands: [Command] {
     [
       Command(
-        "rs reverse-step rsi", "[COUNT]", "reverse", repeats: true,
+        "rs reverse-step reverse-stepi rsi", "[COUNT]", "reverse", repeats: true,
         "Go back one instruction, or COUNT."
       ) {
         d, a in
@@ -23,7 +23,7 @@ extension Debugger {
         return try d.stopped(.step)
       },
       Command(
-        "rn reverse-next", "", "reverse", repeats: true,
+        "rn reverse-next reverse-nexti rni", "", "reverse", repeats: true,
         "Go back one instruction of this procedure: calls that returned count as one."
       ) { d, _ in try d.reverseNext() },
       Command(

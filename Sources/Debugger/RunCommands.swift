@@ -13,16 +13,59 @@ extension Debugger {
     if case .ended(.host) = new { isFinished = true }
     let view = stopView()
     if case .breakpoints(let hits) = new {
+      var isSilent = true
       var lines: [String] = []
       for hit in hits {
         if let b = breakpoints[hit.id] {
-          lines += b.commands
+          // As in gdb, a first command "silent" keeps the stop to itself.
+          lines += b.commands.first == "silent" ? b.commands.dropFirst() : b.commands[...]
+          if b.commands.first != "silent" { isSilent = false }
           if b.isTemporary { breakpoints.remove(hit.id) }
         }
       }
       if pendingLines.count < 1000 { pendingLines = lines + pendingLines }
+      if isSilent { return .nothing }
     }
     return view
+  }
+
+  /// Sets CS:EIP to a linear address in the present code segment.
+  func setProgramCounter(_ linear: UInt32) throws(DebuggerError) {
+    let cs = cpu[segment: SegmentRegister.cs]
+    let offset = linear &- cs.base
+    if offset > (cs.isBig ? UInt32.max : 0xFFFF) {
+      throw DebuggerError(
+        "\(hexDigits(linear, 8)) is not in the code segment (base \(hexDigits(cs.base, 8))): set cs first"
+      )
+    }
+    cpu.s.pointee.eip = offset
+    nextCode = nil
+    reverse?.wasChanged()
+  }
+
+  /// Goes on; the breakpoint that has just stopped is passed some times.
+  private func continuePassing(_ count: UInt64) throws(DebuggerError) -> View {
+    if count == 0 { throw DebuggerError("a count above 0 is wanted") }
+    if count > 1 {
+      guard case .breakpoints(let hits) = stop, let hit = hits.first, breakpoints[hit.id] != nil
+      else {
+        throw DebuggerError(
+          "no breakpoint has stopped here that could be passed; for an address write 0x or use until"
+        )
+      }
+      try breakpoints.change(hit.id) { $0.ignore = count - 1 }
+    }
+    return try stopped(run())
+  }
+
+  /// One instruction; calls as a whole, and a jump back until it is not taken any more.
+  private func stepOut(ofLoop: Bool) -> DebugStop {
+    let pc = cpu.nextLinear
+    guard let i = instruction(at: pc), i.flow == .conditional || i.flow == .jump,
+      i.farSelector == nil, let target = i.target,
+      target <= pc &- cpu[segment: SegmentRegister.cs].base
+    else { return stepOver() }
+    return runTo(pc &+ UInt32(i.length))
   }
 
   private func steps(_ arguments: String) throws(DebuggerError) -> View {
@@ -76,12 +119,14 @@ extension Debugger {
   static var runCommands: [Command] {
     [
       Command(
-        "c cont continue", "[ADDRESS]", "run",
+        "c cont continue fg", "[COUNT|ADDRESS]", "run", repeats: true,
         """
         Run until something stops the guest, or until ADDRESS.
-        Ctrl-C stops it (in a window Ctrl+Alt+D too).
+        Up to three decimal digits are a COUNT: the breakpoint that has just stopped is passed COUNT - 1 times (write 0x500 for an
+        address). Ctrl-C stops the guest (in a window Ctrl+Alt+D too).
         """
       ) { d, a in
+        if (1...3).contains(a.count), let n = UInt64(a) { return try d.continuePassing(n) }
         if !a.isEmpty { return try d.stopped(d.runTo(try d.place(a).address)) }
         if d.trace.isOn { return try d.tracedRun { _ in false } }
         return try d.stopped(d.run())
@@ -94,7 +139,7 @@ extension Debugger {
         """
       ) { d, a in try d.steps(a) },
       Command(
-        "n p next nexti proceed", "[COUNT]", "run", repeats: true,
+        "n next nexti ni proceed", "[COUNT]", "run", repeats: true,
         "Execute one instruction; calls, INTs, repetitions and LOOPs as a whole."
       ) { d, a in
         var left = a.isEmpty ? 1 : try d.count(a)
@@ -117,10 +162,31 @@ extension Debugger {
         """
       ) { d, _ in try d.stopped(d.finish()) },
       Command(
-        "until", "ADDRESS", "run", "Run until ADDRESS is reached."
+        "until advance", "[ADDRESS]", "run", repeats: true,
+        "Run until ADDRESS is reached; alone: as n, but a jump back is passed until the loop has ended."
+      ) { d, a in
+        if a.isEmpty { return try d.stopped(d.stepOut(ofLoop: true)) }
+        return try d.stopped(d.runTo(try d.place(a).address))
+      },
+      Command(
+        "jump j", "ADDRESS", "run", "Go on at ADDRESS: CS:EIP is set to it, and the guest runs."
       ) { d, a in
         if a.isEmpty { throw DebuggerError("an address is missing") }
-        return try d.stopped(d.runTo(try d.place(a).address))
+        try d.setProgramCounter(try d.place(a).address)
+        return try d.stopped(d.run())
+      },
+      Command(
+        "run starti", "", "run",
+        "Run from the start; of a machine that has run, reset and c are what is wanted."
+      ) { d, a in
+        if !a.isEmpty {
+          throw DebuggerError("arguments go on apus' own command line")
+        }
+        guard case .start = d.stop else {
+          throw DebuggerError(
+            "the machine is running already: c goes on, reset presses its reset button")
+        }
+        return try d.stopped(d.run())
       },
       Command(
         "g go", "[=START] [ADDRESS...]", "run",
@@ -130,7 +196,7 @@ extension Debugger {
         if rest.hasPrefix("=") {
           let word = rest.dropFirst().prefix { !$0.isWhitespace }
           let start = try d.place(String(word)).address
-          d.cpu.s.pointee.eip = start &- d.cpu[segment: SegmentRegister.cs].base
+          try d.setProgramCounter(start)
           rest = Debugger.trim(String(rest.dropFirst(word.count + 1)))
         }
         for word in rest.split(whereSeparator: \.isWhitespace) {

@@ -169,6 +169,11 @@ extension Debugger {
     object.append(("registers", registersJSON()))
     object.append(("changed", .array(changed.sorted().map { .string($0) })))
     object.append(("code", code.json))
+    if !displays.isEmpty {
+      let shown = displaysView()
+      lines += shown.lines
+      object.append(("displays", shown.json))
+    }
     return View(lines, json: .object(object))
   }
 

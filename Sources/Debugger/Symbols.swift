@@ -45,6 +45,12 @@ final class SymbolTable {
 
   func address(of name: String) -> UInt32? { byName[name] }
 
+  /// The bytes that a symbol covers, where its file says so.
+  func size(of name: String) -> UInt32? {
+    guard let address = byName[name] else { return nil }
+    return symbols.first { $0.address == address && $0.name == name && $0.size > 0 }?.size
+  }
+
   /// The symbol at or before an address and the distance.
   func nearest(_ address: UInt32) -> (symbol: DebugSymbol, offset: UInt32)? {
     var low = 0

@@ -146,12 +146,18 @@ public final class Lockstep {
   }
 
   /// Both continue from a saved state.
-  public func restoreState(_ bytes: [UInt8]) throws(StateError) {
-    try pair.reference.restoreState(bytes)
-    try pair.subject.restoreState(bytes)
+  /// - Returns: as `Machine.restoreState`.
+  @discardableResult
+  public func restoreState(_ bytes: [UInt8], acceptingOtherDisks: Bool = false)
+    throws(StateError) -> [String]
+  {
+    let differences = try pair.reference.restoreState(
+      bytes, acceptingOtherDisks: acceptingOtherDisks)
+    try pair.subject.restoreState(bytes, acceptingOtherDisks: acceptingOtherDisks)
     (origin, checkpoint) = (bytes, bytes)
     originAt = machine.cpu.instructionCount
     checkpointAt = originAt
+    return differences
   }
 
   /// Both repeat a recording. Call before they run.

@@ -4,7 +4,8 @@
 // A state is only ever restored into a fresh machine of the same configuration; when it is refused, that machine is thrown away.
 //
 //   "APUSSTAT", version (u32), length of the rest (u64), checksum of the rest (u64), then:
-//   fingerprint (pairs of strings), sections clock, cpu, one for each device, media; memory
+//   fingerprint (pairs of strings), media (which images: MachineMedia.swift), sections clock, cpu, one for each device, what images hold
+//   in memory; memory
 
 import Bus
 import CPU
@@ -43,7 +44,8 @@ public struct StateHash: Sendable {
 
 extension Machine {
   private static let magic = Array("APUSSTAT".utf8)
-  private static let formatVersion: UInt32 = 1
+  /// 2: which images the state belongs to, with hashes of what they hold.
+  private static let formatVersion: UInt32 = 2
   private static let pageSize = 4096
 
   /// The complete state.
@@ -55,6 +57,7 @@ extension Machine {
       body.write(key)
       body.write(value)
     }
+    saveMedia(to: &body)
     saveSections(to: &body)
     saveMemory(to: &body)
 
@@ -82,14 +85,23 @@ extension Machine {
   }
 
   /// Continues from a state. This machine must be fresh and of the same configuration, and is of no use when this throws.
-  public func restoreState(_ bytes: [UInt8]) throws(StateError) {
+  /// - Parameter acceptingOtherDisks: images may hold something else than when the state was saved, if nothing is written to them.
+  /// - Returns: what differs although it was accepted, a line each.
+  @discardableResult
+  public func restoreState(_ bytes: [UInt8], acceptingOtherDisks: Bool = false)
+    throws(StateError) -> [String]
+  {
     var reader = StateReader(bytes)
     for expected in Machine.magic {
       if try reader.read(UInt8.self) != expected { throw reader.error("not a saved state") }
     }
     let version = try reader.read(UInt32.self)
     if version != Machine.formatVersion {
-      throw reader.error("format version \(version) is not supported (1 is)")
+      throw StateError(
+        refusal: version < Machine.formatVersion
+          ? "saved by an older Apus (format version \(version)), which did not note what was on the disks; this one reads "
+            + "version \(Machine.formatVersion): save the state again"
+          : "format version \(version) is not supported (\(Machine.formatVersion) is)")
     }
     let length = try reader.read(UInt64.self)
     let checksum = try reader.read(UInt64.self)
@@ -100,32 +112,42 @@ extension Machine {
     let start = reader.offset
     bytes.withUnsafeBytes { hash.add(UnsafeRawBufferPointer(rebasing: $0[start...])) }
     if hash.value != checksum { throw reader.error("the checksum is wrong: the file is damaged") }
-    try restoreBody(&reader)
+    return try restoreBody(&reader, acceptingOtherDisks: acceptingOtherDisks)
   }
 
   /// Everything behind the header; separate so that tests reach it without a right checksum.
-  func restoreBody(_ reader: inout StateReader) throws(StateError) {
+  @discardableResult
+  func restoreBody(_ reader: inout StateReader, acceptingOtherDisks: Bool = false)
+    throws(StateError) -> [String]
+  {
     let own = fingerprint
     let count = try reader.read(in: 0...UInt32(1000))
     var saved: [(String, String)] = []
     for _ in 0..<count { saved.append((try reader.readString(), try reader.readString())) }
     for (key, value) in own {
       guard let found = saved.first(where: { $0.0 == key }) else {
-        throw reader.error("saved without \(key), but this machine has \(value)")
+        throw StateError(refusal: "saved without \(key), but this machine has \(value)")
       }
       if found.1 != value {
-        throw reader.error("saved with \(key) \(found.1), but this machine has \(value)")
+        throw StateError(
+          refusal:
+            "saved with \(key) \(StateError.printable(found.1)), but this machine has \(value)")
       }
     }
     for (key, value) in saved where !own.contains(where: { $0.0 == key }) {
-      throw reader.error("saved with \(key) \(value), which this machine has not")
+      throw StateError(
+        refusal:
+          "saved with \(StateError.printable(key)) \(StateError.printable(value)), which this machine has not"
+      )
     }
-    try restoreSections(&reader)
+    let savedMedia = try restoreMedia(&reader, acceptingOthers: acceptingOtherDisks)
+    try restoreSections(&reader, savedMedia.media)
     try restoreMemory(&reader)
     if reader.remaining != 0 { throw reader.error("\(reader.remaining) bytes too many") }
     for line in sharedLines { line.resynchronize() }
     cpu.a20 = gate.output.level
     cpu.setINTR(interruptRequest)
+    return savedMedia.differences
   }
 
   // MARK: Sections
@@ -136,12 +158,7 @@ extension Machine {
     for device in devices {
       writer.section(device.stateName, version: device.stateVersion) { device.save(to: &$0) }
     }
-    for (name, image) in media {
-      writer.section(name, version: 1) { writer in
-        if let overlay = image as? SnapshotOverlay { overlay.save(to: &writer) }
-        if let memory = image as? MemoryImage { memory.save(to: &writer) }
-      }
-    }
+    for (name, disk) in media { writer.section(name, version: 1) { disk.saveContents(to: &$0) } }
   }
 
   /// The sections of the state by name, memory apart.
@@ -155,16 +172,13 @@ extension Machine {
     add("clock") { clock.save(to: &$0) }
     add("cpu") { cpu.save(to: &$0) }
     for device in devices { add(device.stateName) { device.save(to: &$0) } }
-    for (name, image) in media {
-      add(name) { writer in
-        if let overlay = image as? SnapshotOverlay { overlay.save(to: &writer) }
-        if let memory = image as? MemoryImage { memory.save(to: &writer) }
-      }
-    }
+    for (name, disk) in media { add(name) { disk.saveContents(to: &$0) } }
     return list
   }
 
-  private func restoreSections(_ reader: inout StateReader) throws(StateError) {
+  private func restoreSections(_ reader: inout StateReader, _ saved: [SavedMedium])
+    throws(StateError)
+  {
     try reader.section("clock", versions: 1...1) { (reader, _) throws(StateError) in
       try clock.restore(from: &reader)
       bus.rateChanged(processorHertz: configuration.cpu.hertz)
@@ -183,24 +197,12 @@ extension Machine {
         try device.restore(from: &reader, version: version)
       }
     }
-    for (name, image) in media {
+    for ((name, disk), medium) in zip(media, saved) {
       try reader.section(name, versions: 1...1) { (reader, _) throws(StateError) in
-        if let overlay = image as? SnapshotOverlay { try overlay.restore(from: &reader) }
-        if let memory = image as? MemoryImage { try memory.restore(from: &reader) }
+        try disk.restoreContents(from: &reader, kind: medium.kind)
       }
+      disk.generation = medium.generation
     }
-  }
-
-  /// Drives with contents, by name.
-  private var media: [(String, any BlockDevice)] {
-    var list: [(String, any BlockDevice)] = []
-    for (index, image) in configuration.floppies.enumerated() {
-      if let image { list.append(("medium-floppy\(index)", image.device)) }
-    }
-    for (index, image) in configuration.disks.enumerated() {
-      if let image { list.append(("medium-disk\(index)", image.device)) }
-    }
-    return list
   }
 
   /// What a state depends on.
@@ -221,10 +223,6 @@ extension Machine {
     }
     if let kernel = configuration.kernel { list.append(("kernel", identity(kernel.kernel))) }
     if let port = configuration.exitPort { list.append(("exit port", hexText(UInt64(port)))) }
-    for (name, image) in media {
-      let kind = image is SnapshotOverlay || image is MemoryImage ? "in memory" : "in a file"
-      list.append((name, "\(image.sectorCount) sectors \(kind)"))
-    }
     return list
   }
 

@@ -76,7 +76,8 @@ struct RecordingHeader: Equatable, Sendable {
 
 enum RecordingFormat {
   static let magic = Array("APUSRECL".utf8)
-  static let version: UInt32 = 1
+  /// 2: images by the hash of all they hold.
+  static let version: UInt32 = 2
   static let frameHead = 12
   /// The longest payload of a frame.
   static let longestFrame = 16 << 20

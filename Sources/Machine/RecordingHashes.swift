@@ -178,35 +178,12 @@ extension Machine {
         guard let disk else { continue }
         let access = disk.isReadOnly ? ", write-protected" : ""
         list.append(
-          ("\(kind) \(index + 1)", "\(disk.sectorCount) sectors\(access), \(try contents(disk))"))
+          (
+            "\(kind) \(index + 1)",
+            "\(disk.sectorCount) sectors\(access), hash \(try disk.contentHash())"
+          ))
       }
     }
     return list
-  }
-
-  /// A hash of an image. Of very large ones only parts are read.
-  private func contents(_ disk: MachineDisk) throws(StorageError) -> String {
-    let piece: UInt64 = 2048
-    let whole: UInt64 = 1 << 20
-    let pieces = (disk.sectorCount &+ piece &- 1) / piece
-    // Every piece of the first 512 MB, then one in 64.
-    var hash = StateHash()
-    var buffer = [UInt8](repeating: 0, count: Int(piece) * 512)
-    var failure: StorageError?
-    for number in 0..<pieces {
-      let sector = number &* piece
-      if sector >= whole && number % 64 != 0 && number != pieces - 1 { continue }
-      let count = Int(min(piece, disk.sectorCount &- sector)) * 512
-      buffer.withUnsafeMutableBytes { bytes in
-        let part = UnsafeMutableRawBufferPointer(rebasing: bytes[..<count])
-        do throws(StorageError) { try disk.read(sector: sector, into: part) } catch {
-          failure = error
-          return
-        }
-        hash.add(UnsafeRawBufferPointer(part))
-      }
-      if let failure { throw failure }
-    }
-    return "hash \(String(hash.value, radix: 16))"
   }
 }

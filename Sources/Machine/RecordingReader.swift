@@ -87,7 +87,11 @@ private enum RecordingReader {
     do throws(StateError) {
       let version = try reader.read(UInt32.self)
       if version != RecordingFormat.version {
-        throw reader.error("format version \(version) is not supported (1 is)")
+        throw reader.error(
+          version < RecordingFormat.version
+            ? "recorded by an older Apus (format version \(version)), which names images by other hashes; this one reads "
+              + "version \(RecordingFormat.version): record again"
+            : "format version \(version) is not supported (\(RecordingFormat.version) is)")
       }
       var header = RecordingHeader()
       header.identity = try pairs(&reader)

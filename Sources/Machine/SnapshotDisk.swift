@@ -15,6 +15,8 @@ final class MachineDisk: BlockDevice {
   private var target: any BlockDevice
   /// Of every write so far: which sectors, which bytes.
   var writeHash: UInt64 = 0
+  /// How many sectors the guest has written to it; a saved state carries the number on.
+  var generation: UInt64 = 0
 
   /// Whether writes can be undone.
   private(set) var isTracking = false
@@ -31,6 +33,7 @@ final class MachineDisk: BlockDevice {
     original = device
     target = device
     self.name = name
+    if device is SnapshotOverlay || device.isReadOnly { mark = file?.mark() }
   }
 
   var sectorCount: UInt64 { original.sectorCount }
@@ -56,9 +59,26 @@ final class MachineDisk: BlockDevice {
     hash.add(sector)
     hash.add(buffer)
     writeHash = hash.value
+    generation &+= UInt64(buffer.count / 512)
   }
 
   func flush() throws(StorageError) { try target.flush() }
+
+  /// Of what the guest sees.
+  func clusterHashes() throws(StorageError) -> ClusterHashes { try target.clusterHashes() }
+
+  // MARK: The file below
+
+  /// The image file, if there is one.
+  private var file: RawImage? {
+    (original as? RawImage) ?? ((original as? SnapshotOverlay)?.base as? RawImage)
+  }
+
+  /// The file when the guest's view of it began to depend on nobody else writing it; nil where we write it ourselves.
+  private var mark: RawImage.Mark?
+
+  /// Why the image file is not what the guest has seen of it any more; nil: all is well, or we write it ourselves.
+  var changeByOthers: String? { mark.flatMap { mark in file.flatMap { $0.change(since: mark) } } }
 
   // MARK: Going back
 
@@ -70,6 +90,7 @@ final class MachineDisk: BlockDevice {
       let layer = SnapshotOverlay(base: original)
       self.layer = layer
       target = layer
+      mark = file?.mark()
     }
   }
 
@@ -111,6 +132,14 @@ final class MachineDisk: BlockDevice {
   /// Writes what was held back to the image, which then holds what the guest sees now. Going back further is still possible.
   func commit() throws(StorageError) {
     guard let layer, hasUncommittedWrites else { return }
+    if let change = changeByOthers {
+      // What the guest wrote belongs to what was there before.
+      throw StorageError(
+        path: name,
+        reason: "\(change) while the machine kept its own writes back: these "
+          + "(\(layer.writtenSectors) sectors) are not written, as they belong to the former contents"
+      )
+    }
     for sector in layer.writtenSectorNumbers {
       guard let contents = try contents(sector) else { continue }
       if committed[sector] == nil {
@@ -120,6 +149,7 @@ final class MachineDisk: BlockDevice {
     }
     try original.flush()
     hasUncommittedWrites = false
+    mark = file?.mark()
   }
 
   /// What the image held where `commit` has written it; such sectors stay in the layer.

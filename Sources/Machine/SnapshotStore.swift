@@ -124,6 +124,12 @@ struct DiskSector: Hashable {
   var sector: UInt64
 }
 
+/// What was written to a disk so far.
+struct DiskMark {
+  var writeHash: UInt64
+  var generation: UInt64
+}
+
 /// The machine at one instruction.
 final class Snapshot {
   let instruction: UInt64
@@ -133,7 +139,7 @@ final class Snapshot {
   let parts: [SnapshotPart]
   let translations: SavedTranslations
   let lastButtons: UInt8
-  let diskHashes: [UInt64]
+  let disks: [DiskMark]
   /// What it holds cannot be had by running: it is never left out.
   let isPinned: Bool
   /// RAM pages, ascending, and where they are kept.
@@ -143,7 +149,7 @@ final class Snapshot {
 
   fileprivate init(
     instruction: UInt64, executed: UInt64, cursor: Int, parts: [SnapshotPart],
-    translations: SavedTranslations, lastButtons: UInt8, diskHashes: [UInt64], isPinned: Bool,
+    translations: SavedTranslations, lastButtons: UInt8, disks: [DiskMark], isPinned: Bool,
     pages: [UInt32], slots: [UInt32], sectors: [DiskSector: [UInt8]?]
   ) {
     self.isPinned = isPinned
@@ -153,7 +159,7 @@ final class Snapshot {
     self.parts = parts
     self.translations = translations
     self.lastButtons = lastButtons
-    self.diskHashes = diskHashes
+    self.disks = disks
     self.pages = pages
     self.slots = slots
     self.sectors = sectors
@@ -235,7 +241,8 @@ final class SnapshotStore {
     let snapshot = Snapshot(
       instruction: instruction, executed: machine.executedInstructions, cursor: cursor,
       parts: parts, translations: cpu.saveTranslations(), lastButtons: machine.lastButtons,
-      diskHashes: machine.disks.map(\.writeHash), isPinned: isPinned, pages: pages, slots: slots,
+      disks: machine.disks.map { DiskMark(writeHash: $0.writeHash, generation: $0.generation) },
+      isPinned: isPinned, pages: pages, slots: slots,
       sectors: sectors)
     smallBytes += snapshot.smallBytes
     snapshots.insert(snapshot, at: at)
@@ -259,7 +266,10 @@ final class SnapshotStore {
     machine.afterRestore()
     machine.lastButtons = snapshot.lastButtons
     machine.idleInstructions = snapshot.instruction &- snapshot.executed
-    for (disk, hash) in zip(machine.disks, snapshot.diskHashes) { disk.writeHash = hash }
+    for (disk, mark) in zip(machine.disks, snapshot.disks) {
+      disk.writeHash = mark.writeHash
+      disk.generation = mark.generation
+    }
     machine.cpu.takeWrittenPages(.snapshots) { _ in }
     machine.cpu.restoreTranslations(snapshot.translations)
     self.base = snapshot

@@ -6,7 +6,7 @@
 
 /// Why a saved state was refused.
 public struct StateError: Error, Equatable, CustomStringConvertible {
-  /// The byte offset in the archive at which reading stopped.
+  /// The byte offset in the archive at which reading stopped; below 0 where the archive is sound but does not belong here.
   public var offset: Int
   /// The section being read, or "" outside all sections.
   public var section: String
@@ -19,8 +19,21 @@ public struct StateError: Error, Equatable, CustomStringConvertible {
     self.reason = reason
   }
 
+  /// A sound state that does not belong here.
+  public init(refusal reason: String) { self.init(offset: -1, section: "", reason: reason) }
+
+  /// Text out of a file without anything that a terminal would obey, and not too long.
+  public static func printable(_ text: String) -> String {
+    String(
+      String.UnicodeScalarView(
+        text.unicodeScalars.prefix(80).map {
+          $0.value < 0x20 || (0x7F...0x9F).contains($0.value) ? "?" : $0
+        }))
+  }
+
   public var description: String {
-    section.isEmpty
+    if offset < 0 { return reason }
+    return section.isEmpty
       ? "at offset \(offset): \(reason)" : "in section '\(section)' at offset \(offset): \(reason)"
   }
 }
@@ -168,7 +181,9 @@ public struct StateReader {
     _ body: (inout StateReader, UInt16) throws(StateError) -> Void
   ) throws(StateError) {
     let found = try readString()
-    if found != name { throw error("section '\(name)' expected, '\(found)' found") }
+    if found != name {
+      throw error("section '\(name)' expected, '\(StateError.printable(found))' found")
+    }
     let outerName = sectionName
     sectionName = name
     let version = try read(UInt16.self)

@@ -34,4 +34,6 @@ public protocol BlockDevice: AnyObject {
   func write(sector: UInt64, from buffer: UnsafeRawBufferPointer) throws(StorageError)
   /// Returns when everything written is with the host's stable storage.
   func flush() throws(StorageError)
+  /// Hashes of what it holds; whoever knows what was written since the last time reads only that again.
+  func clusterHashes() throws(StorageError) -> ClusterHashes
 }

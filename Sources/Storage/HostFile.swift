@@ -137,6 +137,59 @@ final class HostFile {
     }
   }
 
+  // MARK: The file itself
+
+  /// What tells that a file was changed.
+  struct Stamp: Equatable {
+    var device: UInt64
+    var number: UInt64
+    var size: Int64
+    var seconds: Int64
+    var nanoseconds: Int64
+
+    init(_ status: stat) {
+      device = UInt64(truncatingIfNeeded: status.st_dev)
+      number = UInt64(truncatingIfNeeded: status.st_ino)
+      size = Int64(status.st_size)
+      #if canImport(Darwin)
+        seconds = Int64(status.st_mtimespec.tv_sec)
+        nanoseconds = Int64(status.st_mtimespec.tv_nsec)
+      #else
+        seconds = Int64(status.st_mtim.tv_sec)
+        nanoseconds = Int64(status.st_mtim.tv_nsec)
+      #endif
+    }
+  }
+
+  /// The open file as it is now; nil when the host does not say.
+  func stamp() -> Stamp? {
+    var status = stat()
+    return fstat(descriptor, &status) == 0 ? Stamp(status) : nil
+  }
+
+  /// Whether its name leads to another file by now.
+  var isReplaced: Bool {
+    var status = stat()
+    guard let own = stamp() else { return false }
+    if stat(path, &status) != 0 { return errno == ENOENT }
+    let other = Stamp(status)
+    return other.device != own.device || other.number != own.number
+  }
+
+  /// Where the next bytes at or behind `offset` are that the file system keeps; before them are zeros. The file's end when there are none.
+  func nextData(from offset: UInt64) -> UInt64 {
+    if offset >= size { return UInt64.max }
+    #if canImport(Darwin)
+      let seekData: Int32 = 4
+    #else
+      let seekData: Int32 = 3
+    #endif
+    let found = lseek(descriptor, off_t(truncatingIfNeeded: offset), seekData)
+    if found >= 0 { return UInt64(found) }
+    // Anything but "no more data": a file system that does not know of holes.
+    return errno == ENXIO ? UInt64.max : offset
+  }
+
   private static func openRetrying(_ path: String, _ mode: Int32) -> Int32 {
     while true {
       let fd = open(path, mode | O_CLOEXEC | O_NONBLOCK)

@@ -15,6 +15,10 @@ public final class RawImage: BlockDevice {
   /// The file's size in bytes.
   public var fileSize: UInt64 { file.size }
   private let file: HostFile
+  /// Hashes of what the file held; clusters that were written since; the file as it was before they were read.
+  private var hashes: ClusterHashes?
+  private var written = Set<Int>()
+  private var hashedStamp: HostFile.Stamp?
 
   /// Opens a file as it is; an incomplete last sector is filled up with zeros and cannot be written.
   /// - Parameter readOnly: opens without the right to write; without it, a file that may not be written is opened read-only.
@@ -55,10 +59,67 @@ public final class RawImage: BlockDevice {
         path: path, offset: offset,
         reason: "the write would make the file longer, which is not done")
     }
-    if buffer.count > 0 { try file.write(at: offset, from: buffer) }
+    if buffer.count == 0 { return }
+    if let hashes {
+      for cluster in hashes.cluster(
+        of: sector)...hashes.cluster(
+          of: sector + UInt64(buffer.count / 512) - 1)
+      {
+        written.insert(cluster)
+      }
+    }
+    hashedStamp = nil
+    try file.write(at: offset, from: buffer)
   }
 
   public func flush() throws(StorageError) { try file.flush() }
+
+  // MARK: What it holds
+
+  /// Holes of sparse files are not read; after the first time only what was written is.
+  public func clusterHashes() throws(StorageError) -> ClusterHashes {
+    // Somebody else's writes are noticed as long as there are none of our own.
+    if let hashedStamp, hashedStamp != file.stamp() { hashes = nil }
+    let stamp = file.stamp()
+    if var known = hashes {
+      if !written.isEmpty {
+        try known.update(written.sorted(), from: self)
+        written = []
+        hashes = known
+      }
+      return known
+    }
+    var new = ClusterHashes(sectorCount: sectorCount)
+    let clusterBytes = new.sectorsPerCluster * 512
+    var data: UInt64 = 0
+    for number in 0..<new.count {
+      let start = UInt64(number) * clusterBytes
+      if data < start { data = file.nextData(from: start) }
+      if data < start + clusterBytes { try new.update(CollectionOfOne(number), from: self) }
+    }
+    hashes = new
+    written = []
+    hashedStamp = stamp
+    return new
+  }
+
+  /// What tells whether somebody else has changed the file.
+  public struct Mark {
+    fileprivate let stamp: HostFile.Stamp?
+  }
+
+  /// The file as it is now.
+  public func mark() -> Mark { Mark(stamp: file.stamp()) }
+
+  /// What has happened to the file since, if this image was not written itself; nil: nothing.
+  public func change(since mark: Mark) -> String? {
+    guard let before = mark.stamp, let now = file.stamp() else { return nil }
+    if before.size != now.size {
+      return "its size has changed from \(before.size) to \(now.size) bytes"
+    }
+    if before != now { return "it was written by another program" }
+    return file.isReplaced ? "another file has taken its name" : nil
+  }
 }
 
 /// Refuses ranges outside a device; callers check before, this keeps a mistake there from reaching memory or files.

@@ -60,6 +60,13 @@ public final class SnapshotOverlay: BlockDevice {
 
   public func flush() throws(StorageError) {}
 
+  /// Those of the image below, except for what was written.
+  public func clusterHashes() throws(StorageError) -> ClusterHashes {
+    var hashes = try base.clusterHashes()
+    try hashes.update(Set(slots.keys.map { hashes.cluster(of: $0) }), from: self)
+    return hashes
+  }
+
   /// Forgets everything written: the contents are the base's again.
   public func discard() {
     slots = [:]

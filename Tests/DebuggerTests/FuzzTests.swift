@@ -25,6 +25,9 @@ import Testing
     "$", "*", "/0", "%0", "<<", "&&", "!", "~", "count", "start+4", "[w", "[q p:0]", "'a'", "'",
     "é", "\u{1}", ",", "L", "to", "from", "regs", "r", "w", "hard", "real", "cpl", "att", "0n10",
     "10t", "1h", "#5", "+3", ".", "_", "1.5e400", "NaN", "-0.0", "0123456789abcdef0123",
+    "*0x7c00", "*(int*)0x7c00", "{char}", "{int}500", "(char)", "((short*)", "$eax=7", "$sp", "$fp",
+    "$_", "$1", "+=", "-=1", "/x", "/c", "/i", "/f", "/-3", "/2i", "main.c:10", "var", "display",
+    "1-3", "if 1", "&count", "**", "-l", "\"%d %s\\n\",", "%", "eax", "register", "reg", "b",
   ]
 
   /// Not those that write files or end the console.

@@ -1,0 +1,272 @@
+// Which images a saved state belongs to.
+//
+// Owns: what a state says of the image in each drive, the comparison when it is loaded, what images hold in memory. Must not know: any
+// controller, command lines.
+// A guest has parts of its disks in memory. Continued on a disk that holds something else, or that was written since, it would write
+// those parts over it: the disk would be destroyed. So a state goes with the contents its drives had, and with no others.
+//
+//   section "media": count (u8); for each drive: its name, the image's name, sectors (u64), where its contents are (u8: 0 in a file,
+//   1 in a file with the guest's writes in the state, 2 in the state), whether there is a hash, the hash (2 x u64), generation (u64)
+//
+// The hash is that of the contents the guest sees, for 1 that of the file below.
+
+import State
+import Storage
+
+/// What a state says of the image in a drive.
+struct SavedMedium: Equatable {
+  enum Kind: UInt8 {
+    /// The guest writes to a file.
+    case file = 0
+    /// What the guest writes stays in memory and is part of the state, as far as it differs from a file.
+    case overlay = 1
+    /// Everything is part of the state.
+    case memory = 2
+  }
+
+  /// The section's name: "medium-floppy0".
+  var drive: String
+  /// The image's file name without its folder.
+  var name: String
+  var sectorCount: UInt64
+  var kind: Kind
+  /// nil: it could not be read, or is not needed.
+  var hash: ContentHash?
+  /// How many sectors the guest had written.
+  var generation: UInt64
+
+  /// The drive in words.
+  static func words(_ drive: String) -> String {
+    switch drive {
+    case "medium-floppy0": "drive A"
+    case "medium-floppy1": "drive B"
+    default:
+      if drive.hasPrefix("medium-disk"), let n = Int(drive.dropFirst(11)), n < 4 {
+        "hard disk \(n + 1)"
+      } else {
+        "a drive '\(StateError.printable(drive))'"
+      }
+    }
+  }
+
+  static func baseName(_ path: String) -> String {
+    path.lastIndex(of: "/").map { String(path[path.index(after: $0)...]) } ?? path
+  }
+
+  func save(to writer: inout StateWriter) {
+    writer.write(drive)
+    writer.write(name)
+    writer.write(sectorCount)
+    writer.write(kind.rawValue)
+    writer.write(hash != nil)
+    writer.write(hash?.low ?? 0)
+    writer.write(hash?.high ?? 0)
+    writer.write(generation)
+  }
+
+  init(from reader: inout StateReader) throws(StateError) {
+    drive = try reader.readString()
+    name = try reader.readString()
+    sectorCount = try reader.read()
+    guard let kind = Kind(rawValue: try reader.read()) else {
+      throw reader.error("an unknown kind of image")
+    }
+    self.kind = kind
+    let isKnown = try reader.readBool()
+    let (low, high) = (try reader.read(UInt64.self), try reader.read(UInt64.self))
+    hash = isKnown ? ContentHash(low: low, high: high) : nil
+    generation = try reader.read()
+  }
+
+  init(_ drive: String, _ disk: MachineDisk) {
+    self.drive = drive
+    name = SavedMedium.baseName(disk.name)
+    sectorCount = disk.sectorCount
+    kind = disk.savedKind
+    switch kind {
+    case .file: hash = try? disk.contentHash()
+    case .overlay: hash = try? (disk.original as? SnapshotOverlay)?.base.contentHash()
+    case .memory: hash = nil
+    }
+    generation = disk.generation
+  }
+}
+
+extension MachineDisk {
+  /// Where a state has its contents.
+  var savedKind: SavedMedium.Kind {
+    original is SnapshotOverlay ? .overlay : original is MemoryImage ? .memory : .file
+  }
+
+  /// What belongs to the state.
+  func saveContents(to writer: inout StateWriter) {
+    if let overlay = original as? SnapshotOverlay { overlay.save(to: &writer) }
+    if let memory = original as? MemoryImage { memory.save(to: &writer) }
+  }
+
+  /// Reads what was saved, by an image of that kind.
+  func restoreContents(from reader: inout StateReader, kind: SavedMedium.Kind) throws(StateError) {
+    switch (kind, original) {
+    case (.file, let overlay as SnapshotOverlay): overlay.discard()
+    case (.file, _): break
+    case (.overlay, let overlay as SnapshotOverlay): try overlay.restore(from: &reader)
+    case (.memory, let memory as MemoryImage): try memory.restore(from: &reader)
+    case (.memory, let overlay as SnapshotOverlay):
+      overlay.discard()
+      let bytes = try reader.readBytes(count: Int(sectorCount) * 512)
+      for sector in 0..<sectorCount {
+        try restore(sector, bytes[Int(sector) * 512..<Int(sector + 1) * 512], reader)
+      }
+    case (.overlay, _):
+      // Nothing was written: the image alone is what the guest saw.
+      let size = try reader.read(UInt64.self)
+      if size != sectorCount { throw reader.error("a snapshot of \(size) sectors") }
+      let count = try reader.read(in: 0...sectorCount)
+      if count > 0 && !(original is MemoryImage) {
+        throw StateError(
+          refusal:
+            "\(name): the state was saved with --snapshot and holds \(count) sectors that the guest wrote: "
+            + "give --snapshot again (they do not go to the file)")
+      }
+      for _ in 0..<count {
+        let sector = try reader.read(in: 0...sectorCount - 1)
+        try restore(sector, try reader.readBytes(count: 512)[...], reader)
+      }
+    case (.memory, _): throw reader.error("the contents of an image where a file is")
+    }
+  }
+
+  private func restore(_ sector: UInt64, _ bytes: ArraySlice<UInt8>, _ reader: StateReader)
+    throws(StateError)
+  {
+    var failure: StorageError?
+    bytes.withUnsafeBytes { bytes in
+      do throws(StorageError) { try original.write(sector: sector, from: bytes) } catch {
+        failure = error
+      }
+    }
+    if let failure { throw reader.error("\(failure)") }
+  }
+}
+
+extension Machine {
+  /// Drives with contents, by the names of their sections.
+  var media: [(String, MachineDisk)] {
+    var list: [(String, MachineDisk)] = []
+    for (index, disk) in floppyDisks.enumerated() {
+      if let disk { list.append(("medium-floppy\(index)", disk)) }
+    }
+    for (index, disk) in hardDisks.enumerated() {
+      if let disk { list.append(("medium-disk\(index)", disk)) }
+    }
+    return list
+  }
+
+  /// Image files that somebody else has changed while this machine relied on them, a line each: what the guest knows of them and what
+  /// they hold do not belong together any more.
+  public var imagesChangedByOthers: [String] {
+    media.compactMap { _, disk in disk.changeByOthers.map { "\(disk.name): \($0)" } }
+  }
+
+  /// Image files that the guest's writes go to, now or when the run ends: a state of this machine belongs to what they hold at this moment.
+  public var imagesThatAreWritten: [String] {
+    media.compactMap { _, disk in
+      disk.savedKind == .file && !disk.isReadOnly ? disk.name : nil
+    }
+  }
+
+  func saveMedia(to writer: inout StateWriter) {
+    let list = media.map { SavedMedium($0, $1) }
+    writer.section("media", version: 1) { writer in
+      writer.write(UInt8(list.count))
+      for medium in list { medium.save(to: &writer) }
+    }
+  }
+
+  /// Reads which images a state belongs to, and compares.
+  /// - Returns: the drives in order, and what differs although that was accepted.
+  func restoreMedia(_ reader: inout StateReader, acceptingOthers: Bool)
+    throws(StateError) -> (media: [SavedMedium], differences: [String])
+  {
+    var saved: [SavedMedium] = []
+    try reader.section("media", versions: 1...1) { (reader, _) throws(StateError) in
+      let count = try reader.read(in: UInt8(0)...6)
+      for _ in 0..<count { saved.append(try SavedMedium(from: &reader)) }
+    }
+    let own = media
+    for medium in saved where !own.contains(where: { $0.0 == medium.drive }) {
+      throw StateError(
+        refusal:
+          "saved with '\(StateError.printable(medium.name))' in \(SavedMedium.words(medium.drive)), where this "
+          + "machine has nothing: give that image too")
+    }
+    for (drive, disk) in own where !saved.contains(where: { $0.drive == drive }) {
+      throw StateError(
+        refusal:
+          "saved with nothing in \(SavedMedium.words(drive)), where this machine has '\(disk.name)': leave that out"
+      )
+    }
+    var differences: [String] = []
+    var sorted: [SavedMedium] = []
+    for (drive, disk) in own {
+      guard let medium = saved.first(where: { $0.drive == drive }) else { continue }
+      if let difference = try compare(medium, disk, acceptingOthers) {
+        differences.append(difference)
+      }
+      sorted.append(medium)
+    }
+    if saved.count != own.count { throw reader.error("a drive appears twice") }
+    return (sorted, differences)
+  }
+
+  private func compare(_ medium: SavedMedium, _ disk: MachineDisk, _ acceptsOthers: Bool)
+    throws(StateError) -> String?
+  {
+    let drive = SavedMedium.words(medium.drive)
+    let name = StateError.printable(medium.name)
+    let isSameName = medium.name == SavedMedium.baseName(disk.name)
+    if medium.sectorCount != disk.sectorCount {
+      throw StateError(
+        refusal:
+          "saved with '\(name)' in \(drive), of \(medium.sectorCount) sectors; this machine has "
+          + "'\(disk.name)' there, of \(disk.sectorCount)")
+    }
+    let base = (disk.original as? SnapshotOverlay)?.base
+    // Contents that the state holds itself go only where contents are in memory.
+    if medium.kind == .memory {
+      if disk.savedKind == .memory || base is MemoryImage { return nil }
+      throw StateError(
+        refusal:
+          "saved with '\(name)' in \(drive), which was no file; this machine has '\(disk.name)' there"
+      )
+    }
+    let found: ContentHash
+    do throws(StorageError) { found = try (base ?? disk).contentHash() } catch {
+      throw StateError(refusal: "\(error) (the state belongs to what it held)")
+    }
+    if found == medium.hash { return nil }
+    if disk.savedKind == .memory || base is MemoryImage {
+      throw StateError(
+        refusal:
+          "saved with '\(name)' in \(drive); this machine has '\(disk.name)' there, which is no file: "
+          + "give that image")
+    }
+    let difference =
+      medium.hash.map { expected in
+        "\(drive): '\(disk.name)' does not hold what "
+          + (isSameName ? "it" : "'\(name)'")
+          + " held when the state was saved (hash \(found.short), not \(expected.short); the guest had written "
+          + "\(medium.generation) sectors to it): "
+      } ?? "\(drive): '\(name)' could not be read when the state was saved: "
+    if acceptsOthers && disk.savedKind == .overlay {
+      return difference + "accepted, and nothing is written to it"
+    }
+    throw StateError(
+      refusal: difference
+        + (isSameName
+          ? "it was written since, or is another image of that name" : "this is another image")
+        + ". The guest would go on from what it remembers of the former contents and destroy these. Give the image as it was then "
+        + "(save states with --snapshot, or keep a copy of the image); --force --snapshot loads the state all the same and writes "
+        + "nothing")
+  }
+}
