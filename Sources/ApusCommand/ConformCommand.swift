@@ -19,7 +19,7 @@ enum ConformExit {
 
   static let help = """
     Exit codes: 0 everything passed, 1 something differs, 2 nothing differs but a file could not be used, 64 bad usage or nothing \
-    to run, 74 the host refused something.
+    to run, 74 the host refused something, 130 interrupted by Ctrl-C, 143 ended by SIGTERM. An interrupted run reports what it has.
     """
 }
 
@@ -103,6 +103,7 @@ enum ConformProgram {
 
   /// Ends by the report.
   static func exit(for report: ConformanceReport, problems: Int = 0) throws {
+    try ConformInterrupt.exitIfRequested()
     if report.failed > 0 { throw ExitCode(ConformExit.failed) }
     if report.damaged + problems > 0 { throw ExitCode(ConformExit.damaged) }
   }
@@ -235,20 +236,16 @@ struct ConformSuites: ParsableCommand {
       for text in texts { ConformProgram.print(text) }
       return
     }
-    let isTerminal = HostTerminal.isTerminal(2)
+    try ConformInterrupt.watch()
+    options.isCancelled = { ConformInterrupt.isRequested }
+    var progress = ConformProgress("files")
     let report: ConformanceReport
     do {
       report = try ConformanceRun(files: selection.files, options: options).run {
         done, total, failed in
-        guard isTerminal else { return }
-        let width = 30
-        let full = total == 0 ? width : done * width / total
-        let bar =
-          String(repeating: "#", count: full) + String(repeating: ".", count: width - full)
-        let end = done == total ? "\r\u{1B}[K" : ""
-        HostFiles.print(
-          Array("\r[\(bar)] \(done)/\(total) files, \(failed) failed\(end)".utf8), toError: true)
+        progress.show(UInt64(done), of: UInt64(total), failed: failed)
       }
+      progress.clear()
     } catch { throw Failure.host(error.reason) }
     try ConformProgram.write(report, json: json, junit: junit)
     if json != "-" && junit != "-" {

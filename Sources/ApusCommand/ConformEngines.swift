@@ -40,6 +40,10 @@ struct ConformEngines: ParsableCommand {
     help: ArgumentHelp(
       "Leave out an optimisation of the translator; repeatable.", valueName: "name"))
   var translatorDisable: [String] = []
+  @Option(help: ArgumentHelp("Write a report that merge can join.", valueName: "file"))
+  var json: String?
+  @Option(help: ArgumentHelp("Write the report as JUnit XML.", valueName: "file"))
+  var junit: String?
   @Option(help: ArgumentHelp("End after so many programs that differ.", valueName: "n"))
   var show = 3
 
@@ -65,27 +69,42 @@ struct ConformEngines: ParsableCommand {
           ? Failure.usage("--filter: \(error.reason)") : Failure.host(error.reason)
       }
       let start = HostClock.nanoseconds()
-      let isTerminal = HostTerminal.isTerminal(2)
+      try ConformInterrupt.watch()
+      var progress = ConformProgress("programs")
       var failed = 0
+      var file = FileReport(suite: "engines", name: "seed \(seed)")
       var number = only ?? first
-      while number < end, failed < show {
+      let isQuiet = json == "-" || junit == "-"
+      while number < end, failed < show, !ConformInterrupt.isRequested {
         if let failure = run.run(number: number) {
           failed += 1
-          ConformProgram.print("program \(failure.number): \(failure.text)\n")
-        }
-        if isTerminal && run.cases % 500 == 0 {
-          HostFiles.print(Array("\r\(number) of \(end)\u{1B}[K".utf8), toError: true)
+          file.fail(
+            FailureRecord(
+              index: Int(clamping: failure.number), name: "program",
+              differences: failure.text.split(separator: "\n").map(String.init)))
+          progress.clear()
+          if !isQuiet { ConformProgram.print("program \(failure.number): \(failure.text)\n") }
         }
         number &+= 1
+        progress.show(run.cases, of: end &- (only ?? first), failed: failed)
       }
-      if isTerminal { HostFiles.print(Array("\r\u{1B}[K".utf8), toError: true) }
+      progress.clear()
       let seconds = Double(HostClock.nanoseconds() &- start) / 1e9
-      let ends = run.ends.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }
-      ConformProgram.print("ends: \(ends.joined(separator: ", "))")
-      ConformProgram.print(
-        "seed \(seed): \(run.cases) programs, \(run.instructions) instructions, \(failed) differ, "
-          + "\(Double(Int(seconds * 10)) / 10) s")
-      if failed > 0 { throw ExitCode(ConformExit.failed) }
+      file.passed = Int(clamping: run.cases) - failed
+      var report = ConformanceReport(model: model.name)
+      report.files = [file]
+      report.seconds = seconds
+      if ConformInterrupt.isRequested { report.interrupted = true }
+      try ConformProgram.write(report, json: json, junit: junit)
+      if !isQuiet {
+        let ends = run.ends.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }
+        ConformProgram.print("ends: \(ends.joined(separator: ", "))")
+        ConformProgram.print(
+          "seed \(seed): \(run.cases) programs, \(run.instructions) instructions, \(failed) differ, "
+            + "\(Double(Int(seconds * 10)) / 10) s")
+        if report.interrupted == true { ConformProgram.print(ConformanceReport.interruptedText) }
+      }
+      try ConformProgram.exit(for: report)
     #else
       throw Failure.host("conform engines needs an x86-64 Linux host")
     #endif

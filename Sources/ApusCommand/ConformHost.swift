@@ -15,7 +15,8 @@ struct ConformHost: ParsableCommand {
       Unprivileged instructions (integer, far transfers, x87, MMX, SSE, SSE2) run natively, one at a time, in 16-bit and 32-bit segments \
       over 64 KiB of memory, and in Apus; registers, defined flags, memory, exception vector, error code and CR2 are compared. A case \
       that differs is shrunk and shown; --only runs it again, --write-test makes a test of it that apus conform FILE runs anywhere. \
-      Where processors of different makers rightly differ, the report counts the difference by a rule.
+      The report names the processor. Where processors of different makers and families rightly differ, the manual rules in Apus, and the \
+      report counts the difference by a named rule; --rules shows them all.
       """)
 
   @Option(help: ArgumentHelp("How many cases.", valueName: "n"))
@@ -56,6 +57,10 @@ struct ConformHost: ParsableCommand {
   var shard: String?
   @Option(help: ArgumentHelp("Write a report that merge can join.", valueName: "file"))
   var json: String?
+  @Option(help: ArgumentHelp("Write the report as JUnit XML.", valueName: "file"))
+  var junit: String?
+  @Flag(help: "Show the rules by which processors differ, and which of them apply here.")
+  var rules = false
 
   mutating func run() throws {
     guard let model = CPUModel.named(cpu) else {
@@ -66,6 +71,10 @@ struct ConformHost: ParsableCommand {
     let fpu = try ConformProgram.fpu(fpu, engine)
     let part = try ConformSuites.shard(shard) ?? (1, 1)
     #if os(Linux) && arch(x86_64) && canImport(Glibc)
+      if rules {
+        showRules()
+        return
+      }
       let end = try ConformProgram.end(first: first, cases: cases, only: only)
       let run: HostRun
       do {
@@ -79,10 +88,13 @@ struct ConformHost: ParsableCommand {
       var failed = 0
       var byOperation: [String: Int] = [:]
       var file = FileReport(suite: "host", name: "seed \(seed)")
-      let isTerminal = HostTerminal.isTerminal(2)
+      let isQuiet = json == "-" || junit == "-"
+      try ConformInterrupt.watch()
+      var progress = ConformProgress("cases")
       let start = HostClock.nanoseconds()
-      var number = only ?? (first &+ UInt64(part.0 - 1))
-      while number < end {
+      let begin = only ?? (first &+ UInt64(part.0 - 1))
+      var number = begin
+      while number < end, !ConformInterrupt.isRequested {
         if let failure = run.run(number: number) {
           failed += 1
           byOperation[failure.operation, default: 0] += 1
@@ -90,26 +102,33 @@ struct ConformHost: ParsableCommand {
             FailureRecord(
               index: Int(clamping: failure.number), name: failure.operation,
               differences: failure.text.split(separator: "\n").map(String.init)))
-          if byOperation[failure.operation]! <= show {
+          if byOperation[failure.operation]! <= show && !isQuiet {
+            progress.clear()
             ConformProgram.print("case \(failure.number): \(failure.text)")
             if let writeTest, only == nil { try write(run, number, to: writeTest, failed) }
           }
         }
-        if isTerminal && run.cases % 5000 == 0 {
-          HostFiles.print(
-            Array("\r\(number) of \(end) cases, \(failed) differ\u{1B}[K".utf8), toError: true)
-        }
         number &+= UInt64(part.1)
+        if run.cases & 63 == 0 {
+          progress.show(run.cases, of: (end &- begin) / UInt64(part.1), failed: failed)
+        }
       }
       if let writeTest, let only { try write(run, only, to: writeTest, 1) }
-      if isTerminal { HostFiles.print(Array("\r\u{1B}[K".utf8), toError: true) }
+      progress.clear()
       let seconds = Double(HostClock.nanoseconds() &- start) / 1e9
       file.passed = Int(clamping: run.cases) - failed
       file.byRule = run.byRule
       var report = ConformanceReport(model: model.name)
       report.files = [file]
       report.seconds = seconds
-      try ConformProgram.write(report, json: json, junit: nil)
+      report.host = run.identity.text
+      if ConformInterrupt.isRequested { report.interrupted = true }
+      try ConformProgram.write(report, json: json, junit: junit)
+      if isQuiet {
+        try ConformProgram.exit(for: report)
+        return
+      }
+      ConformProgram.print("host: \(run.identity.text)")
       for (name, count) in byOperation.sorted(by: { $0.key < $1.key }) {
         ConformProgram.print("\(name): \(count) differ")
       }
@@ -123,13 +142,26 @@ struct ConformHost: ParsableCommand {
       ConformProgram.print(
         "seed \(seed): \(run.cases) cases, \(failed) differ, \(run.undefined) of undefined result, "
           + "\(Double(Int(seconds * 10)) / 10) s")
-      if failed > 0 { throw ExitCode(ConformExit.failed) }
+      if report.interrupted == true { ConformProgram.print(ConformanceReport.interruptedText) }
+      try ConformProgram.exit(for: report)
     #else
       throw Failure.host("conform host needs an x86-64 Linux host")
     #endif
   }
 
   #if os(Linux) && arch(x86_64) && canImport(Glibc)
+    private func showRules() {
+      let host = HostIdentity.current
+      ConformProgram.print("host: \(host.text)")
+      for rule in HostRules.all {
+        let mark =
+          rule.isCompared ? (rule.applies(to: host) ? "applies" : "not here") : "never compared"
+        ConformProgram.print(
+          "\(rule.name) (\(rule.processorText); \(mark))\n  host: \(rule.what)\n  Apus: \(rule.manual)"
+        )
+      }
+    }
+
     /// Writes a case as a test; the n-th under its own name.
     private func write(_ run: HostRun, _ number: UInt64, to path: String, _ n: Int) throws {
       var name = path

@@ -110,10 +110,14 @@ struct ConformPrograms: ParsableCommand {
     }
     var report = ConformanceReport(model: model.name)
     let start = HostClock.nanoseconds()
+    try ConformInterrupt.watch()
     for path in files {
+      if ConformInterrupt.isRequested { break }
       var file = FileReport(suite: "program", name: path)
       do {
         let problems = try runOne(path, model, engine, unit)
+        // What was cut short has neither passed nor failed.
+        if ConformInterrupt.isRequested { break }
         if problems == [Self.nothingToTest] {
           file.excluded = [Self.nothingToTest: 1]
         } else if problems.isEmpty {
@@ -132,6 +136,7 @@ struct ConformPrograms: ParsableCommand {
       report.files.append(file)
     }
     report.seconds = Double(HostClock.nanoseconds() &- start) / 1e9
+    if ConformInterrupt.isRequested { report.interrupted = true }
     try ConformProgram.write(report, json: json, junit: junit)
     if json != "-" && junit != "-" { ConformProgram.print(report.text()) }
     try ConformProgram.exit(for: report)
@@ -240,14 +245,17 @@ struct ConformPrograms: ParsableCommand {
     }
     var apart: [String] = []
     var stop = StopReason.instructionLimit
-    if let lockstep {
+    let input = machine.input
+    ConformInterrupt.with({ input.requestStop(.signal($0)) }) {
+      guard let lockstep else {
+        stop = machine.run(untilInstruction: maxInstructions)
+        return
+      }
       switch lockstep.run(untilInstruction: maxInstructions) {
       case .stopped(let reason): stop = reason
       case .differs(let difference):
         apart = difference.text.split(separator: "\n").map(String.init)
       }
-    } else {
-      stop = machine.run(untilInstruction: maxInstructions)
     }
     if let output {
       do { try HostFiles.writeAtomically(output, trace.text) } catch {

@@ -83,6 +83,10 @@ public struct ConformanceReport: Codable, Sendable, Equatable {
   public var seconds: Double = 0
   /// Sorted by suite and name.
   public var files: [FileReport] = []
+  /// The processor that Apus was compared with, where it was one.
+  public var host: String?
+  /// Whether the run was ended before it had run everything; left out where it was not.
+  public var interrupted: Bool?
 
   public init(model: String) { self.model = model }
 
@@ -100,6 +104,10 @@ public struct ConformanceReport: Codable, Sendable, Equatable {
     for report in reports {
       result.seconds += report.seconds
       if report.model != result.model { result.model = "mixed" }
+      if report.interrupted == true { result.interrupted = true }
+      if let host = report.host, result.host?.contains(host) != true {
+        result.host = result.host.map { "\($0), \(host)" } ?? host
+      }
       for file in report.files {
         let key = file.suite + "/" + file.name
         if byKey[key] == nil { byKey[key] = FileReport(suite: file.suite, name: file.name) }
@@ -174,8 +182,12 @@ public struct ConformanceReport: Codable, Sendable, Equatable {
       }
     }
     lines.append("\(passed) passed, \(failed) failed, \(excluded) excluded, \(damaged) unusable")
+    if interrupted == true { lines.append(ConformanceReport.interruptedText) }
     return lines.joined(separator: "\n")
   }
+
+  /// What a report says that does not hold everything.
+  public static let interruptedText = "interrupted: only what had run until then is counted"
 
   private static func part(_ files: [FileReport], _ model: String) -> ConformanceReport {
     var part = ConformanceReport(model: model)
@@ -198,6 +210,10 @@ public struct ConformanceReport: Codable, Sendable, Equatable {
         }.joined())
     }
     var lines = ["<?xml version=\"1.0\" encoding=\"UTF-8\"?>", "<testsuites>"]
+    if interrupted == true {
+      lines.append(
+        "  <properties><property name=\"interrupted\" value=\"true\"/></properties>")
+    }
     for suite in Set(files.map(\.suite)).sorted() {
       let own = files.filter { $0.suite == suite }
       let bad = own.count { $0.failed > 0 }

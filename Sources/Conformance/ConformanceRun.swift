@@ -11,6 +11,8 @@ public final class ConformanceRun: Sendable {
     var next = 0
     var done = 0
     var failed = 0
+    /// Threads.
+    var ended = 0
     var reports: [Int: FileReport] = [:]
   }
 
@@ -36,7 +38,7 @@ public final class ConformanceRun: Sendable {
       _ = try HostThread(stackSize: 4 << 20, detached: true) { [self] in
         let runner = FileRunner(options)
         while let index = progress.withLock({ progress -> Int? in
-          guard progress.next < files.count else { return nil }
+          guard progress.next < files.count, !options.isCancelled() else { return nil }
           progress.next += 1
           return progress.next - 1
         }) {
@@ -48,18 +50,23 @@ public final class ConformanceRun: Sendable {
           }
           finished.locked { finished.broadcast() }
         }
+        progress.withLock { $0.ended += 1 }
+        finished.locked { finished.broadcast() }
       }
     }
     while true {
-      let (done, failed) = progress.withLock { ($0.done, $0.failed) }
+      let (done, failed, ended) = progress.withLock { ($0.done, $0.failed, $0.ended) }
       watch(done, files.count, failed)
-      if done == files.count { break }
+      if ended == jobs { break }
       finished.locked {
-        if progress.withLock({ $0.done }) == done { finished.wait(nanoseconds: 200_000_000) }
+        if progress.withLock({ $0.done == done && $0.ended == ended }) {
+          finished.wait(nanoseconds: 200_000_000)
+        }
       }
     }
     var report = ConformanceReport(model: options.model?.name ?? "")
     report.files = progress.withLock { p in (0..<files.count).compactMap { p.reports[$0] } }
+    if options.isCancelled() { report.interrupted = true }
     report.seconds = Double(HostClock.nanoseconds() &- start) / 1e9
     return .merged([report])
   }

@@ -70,7 +70,11 @@
     /// Which processors it is about, in words.
     public var processorText: String { processors.text }
 
-    func applies(to host: HostIdentity) -> Bool { processors.include(host) }
+    /// Whether it explains something, and does not only tell what is left out.
+    public var isCompared: Bool { explains != nil }
+
+    /// Whether it is for this processor.
+    public func applies(to host: HostIdentity) -> Bool { processors.include(host) }
   }
 
   /// A case that differs.
@@ -149,21 +153,23 @@
       return address & 0xFFFF > 0x10000 - size
     }
 
-    /// An instruction's own image of the x87 or that of the FNSTENV behind it: where, and whether in the 32-bit form.
-    var environment: (offset: Int, isWide: Bool)? {
-      if test.tail.count > 2 { return (0x7000, test.mode != .small) }
-      let digit = modrm >> 3 & 7
-      if digit == 6, line.opcode == 0xD9 || line.opcode == 0xDD, hasMemory,
+    /// An instruction's own image of the x87 and that of the FNSTENV behind it: where, and whether in the 32-bit form.
+    private var environments: [(offset: Int, isWide: Bool)] {
+      var list: [(offset: Int, isWide: Bool)] = []
+      if test.tail.count > 2 { list.append((0x7000, test.mode != .small)) }
+      if modrm >> 3 & 7 == 6, line.opcode == 0xD9 || line.opcode == 0xDD, hasMemory,
         let at = operandOffset
       {
-        return (at, test.operand32)
+        list.append((at, test.operand32))
       }
-      return nil
+      return list
     }
     /// Differences in parts of that image, by offsets in the 32-bit and in the 16-bit form.
     func environment(wide: ClosedRange<Int>, narrow: ClosedRange<Int>) -> Set<Int> {
-      guard let image = environment else { return [] }
-      return memory { (image.isWide ? wide : narrow).contains($0 - image.offset) }
+      environments.reduce(into: []) { found, image in
+        found.formUnion(
+          memory { (image.isWide ? wide : narrow).contains($0 - image.offset) })
+      }
     }
   }
 

@@ -23,12 +23,26 @@ enum Rules286 {
     return nil
   }
 
+  /// Arithmetic flags.
+  private static let arithmetic: UInt32 = 0x8D5
+
   /// Whether a rule explains a difference.
-  static func excuse(_ difference: Difference, _ test: MOOTest, _ shape: TestShape) -> String? {
+  static func excuse(
+    _ difference: Difference, _ test: MOOTest, _ shape: TestShape, _ runner: SingleStepRunner,
+    flags: UInt32
+  ) -> String? {
+    let before = test.initial.registers.words.map { $0 ?? 0 }
     if test.exception?.vector == 13, (0x6C...0x6F).contains(shape.opcode),
       case .register(let n) = difference.place, [2, 10, 11].contains(n)
     {
       return "a string instruction that faults leaves CX, SI and DI"
+    }
+    if let rule = excuseStringWord(difference, test, shape, runner, before, flags) { return rule }
+    if let rule = excusePop(difference, test, shape, runner, before, flags) { return rule }
+    if shape.opcode == 0xD4, shape.immediate == 0, test.exception?.vector == 0,
+      keepsFlags(difference, runner, before, flags)
+    {
+      return "AAM by 0 leaves the flags"
     }
     if test.exception?.vector == 6, shape.opcode == 0xFF, [3, 5].contains(shape.digit),
       (shape.modrm ?? 0) >= 0xC0, case .memory(let at) = difference.place,
@@ -41,5 +55,72 @@ enum Rules286 {
       }
     }
     return nil
+  }
+
+  /// Whether a difference is one of FLAGS, or of FLAGS as the exception pushed it, and they are as they were before the instruction.
+  private static func keepsFlags(
+    _ difference: Difference, _ runner: SingleStepRunner, _ before: [UInt16], _ flags: UInt32
+  ) -> Bool {
+    let old = UInt32(before[13])
+    switch difference.place {
+    case .register(13): return (difference.actual ^ old) & flags & arithmetic == 0
+    case .memory(let at):
+      let pushed = UInt32(runner.word(5)) << 4 &+ UInt32(runner.word(8) &+ 4)
+      guard at &- pushed < 2 else { return false }
+      let shift = 8 * (at &- pushed)
+      return (difference.actual ^ old >> shift) & flags >> shift & arithmetic >> shift == 0
+    default: return false
+    }
+  }
+
+  /// A word operand at offset FFFF of MOVS, CMPS, STOS, LODS or SCAS: the 286 has moved SI and DI and counted before it faults. The
+  /// later processor stands before the iteration that faults; of a comparison it gives the flags back.
+  private static func excuseStringWord(
+    _ difference: Difference, _ test: MOOTest, _ shape: TestShape, _ runner: SingleStepRunner,
+    _ before: [UInt16], _ flags: UInt32
+  ) -> String? {
+    guard test.exception?.vector == 13, [0xA5, 0xA7, 0xAB, 0xAD, 0xAF].contains(shape.opcode)
+    else { return nil }
+    let readsSource = shape.opcode == 0xA5 || shape.opcode == 0xA7 || shape.opcode == 0xAD
+    let hasTarget = shape.opcode != 0xAD
+    guard readsSource && runner.word(10) == 0xFFFF || hasTarget && runner.word(11) == 0xFFFF
+    else { return nil }
+    let step: UInt32 = before[13] & 0x400 != 0 ? 0xFFFE : 2
+    let name = "a string word at offset FFFF: a fault that leaves CX, SI and DI"
+    switch difference.place {
+    case .register(10) where readsSource, .register(11) where hasTarget:
+      return (difference.expected &- difference.actual) & 0xFFFF == step ? name : nil
+    case .register(2) where shape.isRepeated:
+      return (difference.actual &- difference.expected) & 0xFFFF == 1 ? name : nil
+    default:
+      let compares = shape.opcode == 0xA7 || shape.opcode == 0xAF
+      return compares && shape.isRepeated && keepsFlags(difference, runner, before, flags)
+        ? "a repeated comparison that faults gives the flags back" : nil
+    }
+  }
+
+  /// POP to a word at offset FFFF: the 286 has moved SP before it faults, so that the exception's frame lies two bytes higher.
+  private static func excusePop(
+    _ difference: Difference, _ test: MOOTest, _ shape: TestShape, _ runner: SingleStepRunner,
+    _ before: [UInt16], _ flags: UInt32
+  ) -> String? {
+    guard shape.opcode == 0x8F, test.exception?.vector == 13, shape.operandWraps else { return nil }
+    let sp = before[8]
+    guard runner.word(8) == sp &- 6, test.final.registers.words[8] == sp &- 4 else { return nil }
+    let stack = { (offset: UInt16) in UInt32(before[5]) << 4 &+ UInt32(offset) }
+    // The frames are equal.
+    var expected: [UInt32: UInt8] = [:]
+    for (address, value) in test.initial.memory + test.final.memory { expected[address] = value }
+    for n in UInt16(0)..<6 {
+      guard let wanted = expected[stack(sp &- 4 &+ n)] else { return nil }
+      let mask: UInt32 = n < 4 ? 0xFF : flags >> (8 * UInt32(n - 4)) & (n == 4 ? 0xFF : 0x0F)
+      if UInt32(wanted ^ runner.peek(stack(sp &- 6 &+ n))) & mask != 0 { return nil }
+    }
+    let name = "POP to a word at offset FFFF: a fault that leaves SP"
+    switch difference.place {
+    case .register(8): return name
+    case .memory(let at): return (0..<8).contains { stack(sp &- 6 &+ $0) == at } ? name : nil
+    default: return nil
+    }
   }
 }
