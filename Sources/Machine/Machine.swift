@@ -217,7 +217,8 @@ public final class Machine {
     ports.register(vga, ports: 0x46E8...0x46E8)
     ports.register(bus.coprocessor, ports: CoprocessorPort.ports)
     let resetControl = ResetControl(request: { request(.reset($0)) })
-    ports.register(resetControl, ports: 0xCF9...0xCF9)
+    // Only bytes: a wider access to CF8h means the address register of PCI configuration, which this board lacks.
+    ports.register(resetControl, ports: 0xCF9...0xCF9, takesPieces: false)
     let consoles = [DebugConsole(name: "port-e9"), DebugConsole(name: "port-402")]
     ports.register(consoles[0], ports: 0xE9...0xE9)
     ports.register(consoles[1], ports: 0x402...0x402)
