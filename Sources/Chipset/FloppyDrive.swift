@@ -97,8 +97,8 @@ final class FloppyDrive {
 
   /// The sector on the image; head and sector must lie inside the format.
   func imageSector(track: Int, head: Int, sector: Int) -> Int? {
-    guard let format = medium?.format, (0..<format.cylinders).contains(track),
-      (0..<format.heads).contains(head), (1...format.sectors).contains(sector)
+    guard let format = medium?.format, sector >= 1,
+      sector <= format.recordedSectors(cylinder: track, head: head)
     else { return nil }
     return (track * format.heads + head) * format.sectors + sector - 1
   }

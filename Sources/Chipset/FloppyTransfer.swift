@@ -182,7 +182,7 @@ extension FloppyController {
   private func readableTrack() -> (drive: FloppyDrive, track: Int)? {
     guard let drive = drive(transfer.unit), let format = drive.medium?.format,
       let track = drive.mediumTrack, drive.rateCode == rate, transfer.mfm,
-      transfer.head < format.heads
+      format.recordedSectors(cylinder: track, head: transfer.head) > 0
     else { return nil }
     return (drive, track)
   }
@@ -193,7 +193,10 @@ extension FloppyController {
     }
     switch transfer.operation {
     case .readID:
-      let slot = clock.now / max(slotTime, 1) % UInt64(format.sectors)
+      // Where nothing is recorded any more the next ID is the track's first.
+      let passing = Int(clock.now / max(slotTime, 1) % UInt64(format.sectors))
+      let recorded = format.recordedSectors(cylinder: track, head: transfer.head)
+      let slot = passing < recorded ? passing : 0
       transfer.c = UInt8(truncatingIfNeeded: track)
       transfer.h = UInt8(transfer.head)
       transfer.r = UInt8(slot + 1)

@@ -40,6 +40,7 @@ public final class PortBus {
     let device: any PortDevice
     let maxWidth: Int
     let isSlow: Bool
+    let takesPieces: Bool
   }
 
   /// What an access needs, without reference counting: `entries` keeps the devices alive.
@@ -48,6 +49,7 @@ public final class PortBus {
     let maxWidth: Int
     /// How many units of `isaAccessTime` an access of 1, 2, 4 bytes takes, in a byte each.
     let cycles: UInt32
+    let takesPieces: Bool
   }
 
   /// A device behind two virtual methods.
@@ -95,7 +97,9 @@ public final class PortBus {
     let nobody = PortHandler()
     handlers.append(nobody)
     slots.initialize(
-      to: Slot(handler: Unmanaged.passUnretained(nobody), maxWidth: 0, cycles: 0x01_01_01))
+      to: Slot(
+        handler: Unmanaged.passUnretained(nobody), maxWidth: 0, cycles: 0x01_01_01,
+        takesPieces: false))
     recent = .allocate(capacity: 16)
     recent.initialize(
       repeating: PortAccess(port: 0, isWrite: false, width: 1, value: 0), count: 16)
@@ -114,23 +118,29 @@ public final class PortBus {
   /// - Parameters:
   ///   - maxWidth: The widest access the device takes: 1, 2 or 4 bytes.
   ///   - isSlow: each access is a cycle of the ISA bus (`accessCycles`).
+  ///   - takesPieces: Whether the parts of wider accesses reach the device. On the ISA side they do, as the bus controller makes
+  ///     bytes of them; a chip that decodes the size of an access (a register inside the window of a wider one) is not asked.
   public func register(
-    _ device: any PortDevice, ports: ClosedRange<UInt16>, maxWidth: Int = 1, isSlow: Bool = true
+    _ device: any PortDevice, ports: ClosedRange<UInt16>, maxWidth: Int = 1, isSlow: Bool = true,
+    takesPieces: Bool = true
   ) {
     precondition(maxWidth == 1 || maxWidth == 2 || maxWidth == 4)
     var index = entries.firstIndex {
       $0.device === device && $0.maxWidth == maxWidth && $0.isSlow == isSlow
+        && $0.takesPieces == takesPieces
     }
     if index == nil {
       precondition(entries.count < PortBus.maximumEntries, "too many port devices")
-      entries.append(Entry(device: device, maxWidth: maxWidth, isSlow: isSlow))
+      entries.append(
+        Entry(device: device, maxWidth: maxWidth, isSlow: isSlow, takesPieces: takesPieces))
       let handler = PortBus.handler(for: device)
       handlers.append(handler)
       let cycles: UInt32 =
         !isSlow ? 0 : maxWidth == 1 ? 0x04_02_01 : maxWidth == 2 ? 0x02_01_01 : 0x01_01_01
       (slots + entries.count).initialize(
         to: Slot(
-          handler: Unmanaged.passUnretained(handler), maxWidth: maxWidth, cycles: cycles))
+          handler: Unmanaged.passUnretained(handler), maxWidth: maxWidth, cycles: cycles,
+          takesPieces: takesPieces))
       index = entries.count - 1
     }
     for port in ports { map[Int(port)] = UInt8(index! + 1) }
@@ -160,7 +170,7 @@ public final class PortBus {
 
   /// The guest reads `width` bytes (1, 2 or 4) at `port`.
   public func read(_ port: UInt16, width: Int) -> UInt32 {
-    let value = readParts(port, width)
+    let value = readParts(port, width, isPiece: false)
     note(port, value, width, false)
     return value
   }
@@ -169,7 +179,7 @@ public final class PortBus {
   public func write(_ port: UInt16, _ value: UInt32, width: Int) {
     let value = value & PortBus.mask(width)
     note(port, value, width, true)
-    writeParts(port, value, width)
+    writeParts(port, value, width, isPiece: false)
   }
 
   @inline(__always) private static func mask(_ width: Int) -> UInt32 {
@@ -195,43 +205,48 @@ public final class PortBus {
     for _ in 0..<shown { note(port, value, width, isWrite) }
   }
 
-  private func readParts(_ port: UInt16, _ width: Int) -> UInt32 {
+  private func readParts(_ port: UInt16, _ width: Int, isPiece: Bool) -> UInt32 {
     let index = Int(map[Int(port)])
-    if index != 0, width <= slots[index].maxWidth {
+    if index != 0, width <= slots[index].maxWidth, !isPiece || slots[index].takesPieces {
       return slots[index].handler._withUnsafeGuaranteedRef { $0.read(port, width) }
         & PortBus.mask(width)
     }
-    if isUnclaimed(port, width) {
+    if isUnclaimed(port, width, isPiece) {
       noteUnknown(port, PortBus.mask(width), width, false)
       return PortBus.mask(width)
     }
     if width == 1 { return 0xFF }
     let half = width >> 1
-    let low = readParts(port, half)
+    let low = readParts(port, half, isPiece: true)
     let (next, beyond) = port.addingReportingOverflow(UInt16(half))
-    let high = beyond ? PortBus.mask(half) : readParts(next, half)
+    let high = beyond ? PortBus.mask(half) : readParts(next, half, isPiece: true)
     return low | high << UInt32(8 * half)
   }
 
-  private func writeParts(_ port: UInt16, _ value: UInt32, _ width: Int) {
+  private func writeParts(_ port: UInt16, _ value: UInt32, _ width: Int, isPiece: Bool) {
     let index = Int(map[Int(port)])
-    if index != 0, width <= slots[index].maxWidth {
+    if index != 0, width <= slots[index].maxWidth, !isPiece || slots[index].takesPieces {
       slots[index].handler._withUnsafeGuaranteedRef { $0.write(port, value, width) }
       return
     }
-    if isUnclaimed(port, width) {
+    if isUnclaimed(port, width, isPiece) {
       noteUnknown(port, value, width, true)
       return
     }
     if width == 1 { return }
     let half = width >> 1
-    writeParts(port, value & PortBus.mask(half), half)
+    writeParts(port, value & PortBus.mask(half), half, isPiece: true)
     let (next, beyond) = port.addingReportingOverflow(UInt16(half))
-    if !beyond { writeParts(next, value >> UInt32(8 * half), half) }
+    if !beyond { writeParts(next, value >> UInt32(8 * half), half, isPiece: true) }
   }
 
-  private func isUnclaimed(_ port: UInt16, _ width: Int) -> Bool {
-    for i in 0..<width where Int(port) + i < 65536 && map[Int(port) + i] != 0 { return false }
+  /// Whether no device is reached by an access, or by any of its parts.
+  private func isUnclaimed(_ port: UInt16, _ width: Int, _ isPiece: Bool) -> Bool {
+    for i in 0..<width where Int(port) + i < 65536 {
+      let index = Int(map[Int(port) + i])
+      if index == 0 { continue }
+      if slots[index].takesPieces || (width == 1 && !isPiece) { return false }
+    }
     return true
   }
 

@@ -223,7 +223,8 @@ public final class Machine {
     }
     ports.register(bus.coprocessor, ports: CoprocessorPort.ports)
     let resetControl = ResetControl(request: { request(.reset($0)) })
-    ports.register(resetControl, ports: 0xCF9...0xCF9)
+    // Only bytes: a wider access to CF8h means the address register of PCI configuration, which this board lacks.
+    ports.register(resetControl, ports: 0xCF9...0xCF9, takesPieces: false)
     let consoles = [DebugConsole(name: "port-e9"), DebugConsole(name: "port-402")]
     // What no PC has takes no time.
     ports.register(consoles[0], ports: 0xE9...0xE9, isSlow: false)

@@ -33,8 +33,11 @@ public struct FloppyFormat: Equatable, Sendable {
   /// The media descriptor byte of FAT.
   public var mediaDescriptor: UInt8
 
-  /// The number of sectors on the disk.
-  public var sectorCount: Int { cylinders * heads * sectors }
+  /// How many sectors are recorded when the last cylinder is not complete, otherwise nil.
+  public private(set) var incompleteCount: Int?
+
+  /// The number of sectors on the disk; less than the geometry has room for where the last cylinder is not complete.
+  public var sectorCount: Int { incompleteCount ?? cylinders * heads * sectors }
   /// The number of bytes on the disk.
   public var byteCount: Int { sectorCount * 512 }
 
@@ -81,6 +84,64 @@ public struct FloppyFormat: Equatable, Sendable {
   /// The standard format of exactly this many bytes.
   public static func ofSize(_ bytes: UInt64) -> FloppyFormat? {
     all.first { UInt64($0.byteCount) == bytes }
+  }
+
+  /// How many sectors, counted from 1, are recorded on a track: all, or fewer (also none) at the end of an incomplete disk.
+  public func recordedSectors(cylinder: Int, head: Int) -> Int {
+    guard (0..<cylinders).contains(cylinder), (0..<heads).contains(head) else { return 0 }
+    return min(max(sectorCount - (cylinder * heads + head) * sectors, 0), sectors)
+  }
+
+  /// This recording with exactly as many sectors: as many cylinders as they need, the last perhaps not complete.
+  /// - Returns: nil when no drive reaches that far, or there are none.
+  func holding(sectors count: Int) -> FloppyFormat? {
+    let perCylinder = heads * sectors
+    let needed = (count + perCylinder - 1) / perCylinder
+    guard count > 0,
+      var format = FloppyFormat.withGeometry(cylinders: needed, heads: heads, sectors: sectors)
+    else { return nil }
+    format.density = density
+    format.isFiveInch = isFiveInch
+    if count != needed * perCylinder {
+      format.incompleteCount = count
+      format.name = "\(count / 2)\(count % 2 == 0 ? "" : ".5") KB"
+    }
+    return format
+  }
+
+  /// The format of a disk with more sectors than a standard one: tracks behind the last (81 to 86 of them, 41 to 43 at 40), more
+  /// sectors a track, or some sectors too many.
+  ///
+  /// Below 1.44 MB, where systems without padding are common, only what has up to three whole cylinders or two sectors more than a
+  /// 360 KB, 720 KB or 1.2 MB disk counts.
+  /// - Returns: nil when the count is nothing like that: then it is an image cut short.
+  static func beyondStandard(sectors count: Int) -> FloppyFormat? {
+    if count <= all[6].sectorCount {
+      for format in all[3...5] {
+        let extra = count - format.sectorCount
+        let perCylinder = format.heads * format.sectors
+        if (1...2).contains(extra)
+          || (extra > 0 && extra % perCylinder == 0 && extra / perCylinder <= 3)
+        {
+          return format.holding(sectors: count)
+        }
+      }
+      return nil
+    }
+    // Whole cylinders, the fewer behind the 80th the likelier; equally many: the more usual number of sectors.
+    var best: (extra: Int, sectors: Int)?
+    for sectors in [18, 21, 20, 22, 23, 24, 19, 36] where count % (2 * sectors) == 0 {
+      let extra = count / (2 * sectors) - 80
+      if (0...6).contains(extra), best == nil || extra < best!.extra { best = (extra, sectors) }
+    }
+    if let best {
+      return withGeometry(cylinders: 80 + best.extra, heads: 2, sectors: best.sectors)
+    }
+    // Some sectors too many: the nearest standard format, as far as drives reach.
+    let nearest = all[6...].filter { $0.sectorCount < count }.min {
+      count - $0.sectorCount < count - $1.sectorCount
+    }
+    return nearest?.holding(sectors: count)
   }
 
   /// A format by its geometry: the standard one, or one that is recorded like the nearest standard format.

@@ -150,6 +150,12 @@ public enum ImageOpener {
       }
       let sector = try file.bytes(at: 0, count: 512)
       let bpb = BIOSParameterBlock(sector: sector)
+      if let bpb, let format = floppyFormat(of: bpb), UInt64(format.byteCount) == size,
+        bpb.totalSectors == UInt64(format.sectorCount), FloppyFormat.ofSize(size) != format
+      {
+        // Two geometries have this size, or none that is standard: the one in use says which.
+        return fitted(file, format, "\(size) bytes: the BPB describes \(describe(format))")
+      }
       if let format = FloppyFormat.ofSize(size) {
         var plan = Plan(.floppy(format), UInt64(format.sectorCount))
         var line = "\(size) bytes: \(describe(format))"
@@ -169,10 +175,29 @@ public enum ImageOpener {
       // F8h is a hard disk's descriptor; floppies that have it are of a standard size.
       if let bpb, bpb.media == 0xF8, !mustDecide { return nil }
       if let bpb, let format = floppyFormat(of: bpb) {
-        return fitted(
-          file, format, "\(size) bytes, but the BPB describes \(describe(format))")
+        let reason = "\(size) bytes, but the BPB describes \(describe(format))"
+        // Whole sectors behind the file system are part of the disk, if a drive could reach them.
+        if size % 512 == 0, size > UInt64(format.byteCount),
+          let longer = format.holding(sectors: Int(size / 512))
+        {
+          return fitted(
+            file, longer,
+            reason + "; with the sectors behind it: \(describe(longer))")
+        }
+        return fitted(file, format, reason)
       }
       if !mustDecide && MasterBootRecord(sector: sector) != nil { return nil }
+      if let format = FloppyFormat.beyondStandard(sectors: Int(size / 512)) {
+        let isWhole = size % 512 == 0 && format.incompleteCount == nil
+        // Whole tracks are a floppy's also without a boot sector.
+        if mustDecide || isBootSector(sector) || (isWhole && format.sectors != 36) {
+          return fitted(
+            file, format,
+            "\(size) bytes, "
+              + (isWhole ? "whole tracks" : "a little more than a standard floppy")
+              + ": taken as \(describe(format))")
+        }
+      }
       if !isBootSector(sector) && !mustDecide {
         if size % 512 == 0 && size >= 1 << 20 { return nil }
         throw StorageError(
@@ -181,8 +206,9 @@ public enum ImageOpener {
             "\(size) bytes are no floppy or disk size and there is no boot sector: not a disk image"
         )
       }
-      // Small systems are commonly assembled without padding and expect the most common format.
-      let format = FloppyFormat.all[size <= 1_474_560 ? 6 : 8]
+      // Small systems are commonly assembled without padding and expect the most common format; larger ones the next that holds them.
+      let format =
+        FloppyFormat.all[6...].first { size <= UInt64($0.byteCount) } ?? FloppyFormat.all[8]
       return fitted(
         file, format,
         "\(size) bytes, no floppy's size"
@@ -205,6 +231,7 @@ public enum ImageOpener {
     private static func describe(_ format: FloppyFormat) -> String {
       "\(format.cylinders) cylinders, \(format.heads) \(format.heads == 1 ? "head" : "heads"), "
         + "\(format.sectors) sectors: \(format.name) floppy"
+        + (format.incompleteCount == nil ? "" : ", the last cylinder not complete")
     }
 
     private static func floppyFormat(of bpb: BIOSParameterBlock) -> FloppyFormat? {

@@ -103,7 +103,7 @@ final class Board {
     bus.register(com1, ports: 0x3F8...0x3FF)
     bus.register(lpt, ports: 0x378...0x37B)
     bus.register(console, ports: 0xE9...0xE9)
-    bus.register(resetControl, ports: 0xCF9...0xCF9)
+    bus.register(resetControl, ports: 0xCF9...0xCF9, takesPieces: false)
   }
 
   func out(_ port: UInt16, _ value: UInt8) { bus.write(port, UInt32(value), width: 1) }
