@@ -67,9 +67,32 @@ public struct AttributeController: Sendable {
   var overscan: UInt8 { registers[0x11] }
   var panning: Int { Int(registers[0x13]) }
 
+  /// The color plane enable register's planes.
+  var planes: UInt8 { registers[0x12] & 0x0F }
+
+  /// A four-bit pixel of a graphics mode without the planes that are not shown. Where blinking is on, plane 3 says what blinks: a 1
+  /// becomes `phase`, a 0 becomes 1. A plane 3 that is not shown counts as 1: so mode 0Fh, whose palette differs only at 4 and 0Ch,
+  /// has the blinking colour that IBM's table promises.
+  func shown(_ pixel: UInt8, phase: Bool) -> UInt8 {
+    let value = pixel & planes
+    if !blinkEnabled { return value }
+    let blinks = (pixel | ~planes) & 8 != 0
+    return blinks && !phase ? value & 7 : value | 8
+  }
+
   /// The DAC address of a four-bit pixel.
-  func dacAddress(_ pixel: UInt8) -> UInt8 {
-    var address = registers[Int(pixel & registers[0x12] & 0x0F)]
+  func dacAddress(_ pixel: UInt8) -> UInt8 { dacAddress(shown: pixel & planes) }
+
+  /// The DAC address of an eight-bit pixel: its two nibbles go through the palette one after the other, and of each the lower four bits
+  /// go on. Neither color select nor P54S has a part in it.
+  func dacAddress(eightBit pixel: UInt8) -> UInt8 {
+    let high = registers[Int(pixel >> 4 & planes)] & 0x0F
+    return high << 4 | registers[Int(pixel & planes)] & 0x0F
+  }
+
+  /// The DAC address of a four-bit pixel that color plane enable has been applied to.
+  func dacAddress(shown pixel: UInt8) -> UInt8 {
+    var address = registers[Int(pixel & 0x0F)]
     let select = registers[0x14]
     if registers[0x10] & 0x80 != 0 { address = address & 0x0F | (select & 0x03) << 4 }
     return address | (select & 0x0C) << 4

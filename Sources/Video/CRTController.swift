@@ -60,24 +60,52 @@ public struct CRTController: Sendable {
 
   /// Character clocks in a line.
   var horizontalTotal: Int { Int(registers[0]) + 5 }
-  /// Character clocks shown in a line.
-  var horizontalDisplay: Int { Int(registers[1]) + 1 }
+  /// Character clocks for which display enable is on: all of them where the counter does not get to its end.
+  var horizontalDisplay: Int { min(Int(registers[1]) + 1, horizontalTotal) }
+  /// Character clocks by which display enable comes late.
+  var displaySkew: Int { Int(registers[3] >> 5 & 3) }
+  /// The character clocks that are black. The signal comes a character later than display enable, so that 80 columns, blanked from
+  /// 50h, have a border of one on each side, as measured on hardware.
+  var horizontalBlanking: CounterGate {
+    CounterGate(
+      start: Int(registers[2]), end: Int(registers[3] & 0x1F) | Int(registers[5] >> 2 & 0x20),
+      mask: 0x3F, total: horizontalTotal, delay: 1)
+  }
+  /// The character clocks of horizontal retrace.
+  var horizontalRetrace: CounterGate {
+    let skew = Int(registers[5] >> 5 & 3)
+    return CounterGate(
+      start: Int(registers[4]) + skew, end: (Int(registers[5] & 0x1F) + skew) & 0x1F, mask: 0x1F,
+      total: horizontalTotal)
+  }
   /// 2 when the vertical counter is clocked by every second horizontal retrace.
   var verticalFactor: Int { registers[0x17] & 0x04 != 0 ? 2 : 1 }
   /// Scan lines in a frame.
   var verticalTotal: Int { (overflow(0x06, 0x01, 0x20) + 2) * verticalFactor }
-  /// Scan lines shown.
-  var verticalDisplay: Int { (overflow(0x12, 0x02, 0x40) + 1) * verticalFactor }
+  /// Scan lines shown: all of them where the counter does not get to the display's end.
+  var verticalDisplay: Int {
+    min((overflow(0x12, 0x02, 0x40) + 1) * verticalFactor, verticalTotal)
+  }
   /// The scan line at which vertical retrace begins.
   var retraceStart: Int { overflow(0x10, 0x04, 0x80) * verticalFactor }
-  /// Scan lines of vertical retrace.
-  var retraceLength: Int {
-    let lines = (Int(registers[0x11]) - Int(registers[0x10])) & 15
-    return (lines == 0 ? 16 : lines) * verticalFactor
+  /// The scan lines of vertical retrace.
+  var verticalRetrace: CounterGate {
+    CounterGate(
+      start: overflow(0x10, 0x04, 0x80), end: Int(registers[0x11] & 0x0F), mask: 0x0F,
+      total: verticalTotal / verticalFactor
+    ).scaled(by: verticalFactor)
+  }
+  /// The scan lines that are black; the register's value is one less than the first of them.
+  var verticalBlanking: CounterGate {
+    CounterGate(
+      start: overflow(0x15, 0x08, 0) | (registers[9] & 0x20 != 0 ? 0x200 : 0),
+      end: Int(registers[0x16]), mask: 0xFF, total: verticalTotal / verticalFactor, delay: 1
+    ).scaled(by: verticalFactor)
   }
   /// The last scan line before the display continues from address 0.
   var lineCompare: Int {
-    (overflow(0x18, 0x10, 0) | (registers[9] & 0x40 != 0 ? 0x200 : 0)) * verticalFactor
+    let count = overflow(0x18, 0x10, 0) | (registers[9] & 0x40 != 0 ? 0x200 : 0)
+    return (count + 1) * verticalFactor - 1
   }
   /// Whether each row scan lasts two scan lines.
   var doubleScan: Bool { registers[9] & 0x80 != 0 }

@@ -1,11 +1,17 @@
-// What the CRT controller scans: which address, which row scan, on which line.
+// What the CRT controller scans: which characters, which address, on which line.
 //
-// Owns: the shape of the picture and the walk over its scan lines, shared by pictures and by text extraction.
-// Must not know: pixels and colours. All sizes are bounded by the registers' widths: at most 2304 by 2048.
+// Owns: the shape of the picture, what of it is blanked, what is around it. Must not know: pixels and colours.
+// All sizes are bounded by the registers' widths: at most 260 characters by 2050 lines, borders included.
+//
+// A picture is what display enable lets through, from the first to the last character and line. Where blanking falls into it, it is
+// black, as on the screen. Between display enable and blanking lies the border in the overscan colour, which is outside the picture
+// and only drawn when it is asked for.
 
 /// The scan-out parameters that the registers stand for at one moment.
 struct DisplayGeometry {
   var isGraphics: Bool
+  /// The first character clock shown: display enable's skew.
+  var firstColumn: Int
   /// Character clocks shown.
   var columns: Int
   /// Dots of a character clock in the picture: 9 or 8, 4 with eight-bit pixels.
@@ -16,6 +22,9 @@ struct DisplayGeometry {
   var repeats: Int
   /// Whether the screen shows anything.
   var blank: Bool
+  /// The columns and lines of the picture that blanking makes black.
+  var blackColumns: [Range<Int>] = []
+  var blackLines: [Range<Int>] = []
 
   var startAddress: UInt32
   var pitch: UInt32
@@ -38,13 +47,16 @@ struct DisplayGeometry {
   var width: Int { columns * cellWidth }
   var height: Int { max(1, lines / repeats) }
 
-  init(_ vga: VGA) {
-    let crtc = vga.crtc
+  init(_ vga: VGA) { self.init(vga.pictureRegisters) }
+
+  init(_ registers: PictureRegisters) {
+    let crtc = registers.crtc
     let mode = crtc.registers[0x17]
-    isGraphics = vga.graphics.isGraphics
+    isGraphics = registers.graphics.isGraphics
+    firstColumn = crtc.displaySkew
     columns = crtc.horizontalDisplay
-    let eightBit = vga.attribute.eightBitPixels && isGraphics
-    cellWidth = eightBit ? 4 : isGraphics ? 8 : vga.sequencer.dotsPerCharacter
+    let eightBit = registers.attribute.eightBitPixels && isGraphics
+    cellWidth = eightBit ? 4 : isGraphics ? 8 : registers.sequencer.dotsPerCharacter
     lines = crtc.verticalDisplay
     startAddress = crtc.startAddress
     pitch = crtc.rowPitch
@@ -53,18 +65,18 @@ struct DisplayGeometry {
     lineCompare = crtc.lineCompare
     presetRowScan = crtc.presetRowScan
     bytePanning = crtc.bytePanning
-    panningStopsAtSplit = vga.attribute.panningStopsAtSplit
-    countBy = crtc.registers[0x14] & 0x20 != 0 ? 2 : mode & 0x08 != 0 ? 1 : 0
+    panningStopsAtSplit = registers.attribute.panningStopsAtSplit
+    countBy = mode & 0x08 != 0 ? 1 : crtc.registers[0x14] & 0x20 != 0 ? 2 : 0
     doubleword = crtc.registers[0x14] & 0x40 != 0
     word = mode & 0x40 == 0
     wordBit = mode & 0x20 != 0 ? 15 : 13
     rowScan13 = mode & 0x01 == 0
     rowScan14 = mode & 0x02 == 0
     blank =
-      !vga.isEnabled || !vga.sequencer.isRunning || vga.sequencer.screenOff
-      || !vga.attribute.displayEnabled || !crtc.retraceEnabled
+      !registers.isEnabled || !registers.sequencer.isRunning || registers.sequencer.screenOff
+      || !registers.attribute.displayEnabled || !crtc.retraceEnabled
 
-    let pan = vga.attribute.panning
+    let pan = registers.attribute.panning
     if eightBit {
       panning = pan >> 1 & 3
     } else if cellWidth == 9 {
@@ -73,11 +85,17 @@ struct DisplayGeometry {
       panning = pan & 7
     }
 
-    // Lines that differ in nothing but their number are shown once, unless a split or preset falls between them.
+    blackColumns = crtc.horizontalBlanking.inside(firstColumn..<firstColumn + columns)
+    blackLines = crtc.verticalBlanking.inside(0..<lines)
+
+    // Lines that differ in nothing but their number are shown once, unless a split, a preset or blanking falls between them.
     repeats = doubleScan ? 2 : 1
     if isGraphics, !rowScan13, !rowScan14 { repeats *= maximumScanLine + 1 }
     if lines % repeats != 0 || presetRowScan != 0 && repeats > 1
       || lineCompare + 1 < lines && (lineCompare + 1) % repeats != 0
+      || blackLines.contains(where: {
+        $0.lowerBound % repeats != 0 || $0.upperBound % repeats != 0
+      })
     {
       repeats = 1
     }
@@ -86,10 +104,16 @@ struct DisplayGeometry {
   /// Whether the scan lines of a row of characters are fetched from different places, as the CGA does it.
   var fetchesByScan: Bool { rowScan13 || rowScan14 }
 
-  /// The plane address fetched for a character clock.
+  /// The address counter at a character clock.
+  @inline(__always)
+  func counter(row: UInt32, column: Int) -> UInt32 {
+    (row &+ (UInt32(truncatingIfNeeded: column) >> countBy)) & 0xFFFF
+  }
+
+  /// The plane address fetched for a character clock, counted from the left end of the line whether it is shown or not.
   @inline(__always)
   func address(row: UInt32, column: Int, rowScan: Int) -> UInt32 {
-    var a = (row &+ (UInt32(truncatingIfNeeded: column) >> countBy)) & 0xFFFF
+    var a = counter(row: row, column: column)
     if doubleword {
       a = a << 2 & 0xFFFC | a >> 14
     } else if word {
@@ -101,52 +125,35 @@ struct DisplayGeometry {
   }
 }
 
-/// The walk over a frame's scan lines.
-struct ScanWalk {
-  /// The scan line, 0 first.
-  private(set) var line = 0
-  /// The address counter at the line's left end.
-  private(set) var row: UInt32
-  /// The row scan within the character row, 0 to 31.
-  private(set) var rowScan: Int
-  /// Pixels to shift to the left on this line.
-  private(set) var panning: Int
-  private var rowStart: UInt32
-  private var bytePanning: UInt32
-  private var repeated = false
-  private let geometry: DisplayGeometry
+/// What is drawn around a picture: character clocks and scan lines in the overscan colour.
+struct DisplayBorder: Equatable {
+  var left = 0
+  var right = 0
+  var top = 0
+  var bottom = 0
 
-  init(_ geometry: DisplayGeometry) {
-    self.geometry = geometry
-    rowStart = geometry.startAddress
-    bytePanning = geometry.bytePanning
-    row = (rowStart &+ bytePanning) & 0xFFFF
-    rowScan = geometry.presetRowScan
-    panning = geometry.panning
+  init() {}
+
+  /// The border between display and blanking or retrace.
+  init(_ crtc: CRTController) {
+    (left, right) = DisplayBorder.around(
+      crtc.displaySkew..<crtc.displaySkew + crtc.horizontalDisplay, total: crtc.horizontalTotal,
+      [crtc.horizontalBlanking, crtc.horizontalRetrace])
+    (top, bottom) = DisplayBorder.around(
+      0..<crtc.verticalDisplay, total: crtc.verticalTotal,
+      [crtc.verticalBlanking, crtc.verticalRetrace])
   }
 
-  /// Moves on to the next scan line.
-  mutating func advance() {
-    if line == geometry.lineCompare {
-      rowStart = 0
-      rowScan = 0
-      repeated = false
-      if geometry.panningStopsAtSplit {
-        panning = 0
-        bytePanning = 0
-      }
-    } else if geometry.doubleScan, !repeated {
-      repeated = true
-    } else {
-      repeated = false
-      if rowScan == geometry.maximumScanLine {
-        rowScan = 0
-        rowStart = (rowStart &+ geometry.pitch) & 0xFFFF
-      } else {
-        rowScan = (rowScan + 1) & 31
-      }
-    }
-    row = (rowStart &+ bytePanning) & 0xFFFF
-    line += 1
+  /// How many counts before and behind the display are outside all gates, where what lies between belongs to the end first.
+  private static func around(
+    _ display: Range<Int>, total: Int, _ gates: [CounterGate]
+  ) -> (before: Int, behind: Int) {
+    let spare = max(0, total - display.count)
+    func open(_ count: Int) -> Bool { !gates.contains { $0.contains(count % total) } }
+    var behind = 0
+    while behind < spare, open(display.upperBound + behind) { behind += 1 }
+    var before = 0
+    while before < spare - behind, open(display.lowerBound + total - 1 - before) { before += 1 }
+    return (before, behind)
   }
 }

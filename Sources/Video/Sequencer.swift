@@ -46,6 +46,8 @@ public struct Sequencer: Sendable {
   var isRunning: Bool { registers[0] & 3 == 3 }
   /// Dots in a character clock, 8 or 9.
   var dotsPerCharacter: Int { registers[1] & 1 != 0 ? 8 : 9 }
+  /// How many character clocks the shift registers run on before they are loaded again.
+  var loadsEvery: Int { registers[1] & 0x10 != 0 ? 4 : registers[1] & 0x04 != 0 ? 2 : 1 }
   /// Whether the dot clock is divided by two.
   var halfDotClock: Bool { registers[1] & 0x08 != 0 }
   /// Whether the screen is turned off.

@@ -27,7 +27,7 @@ public enum TextScreen {
   private static func text(_ vga: VGA, _ geometry: DisplayGeometry, _ walk: ScanWalk) -> String {
     var codes: [UInt8] = []
     codes.reserveCapacity(geometry.columns)
-    for column in 0..<geometry.columns {
+    for column in geometry.firstColumn..<geometry.firstColumn + geometry.columns {
       let address = geometry.address(row: walk.row, column: column, rowScan: walk.rowScan)
       codes.append(UInt8(truncatingIfNeeded: vga.memory[VGA.cell(address)]))
     }

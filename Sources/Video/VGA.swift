@@ -77,6 +77,8 @@ public final class VGA: PortDevice {
   var readPlaneShift: UInt32 = 0
   // Derived by `updateTiming`; see VGATiming.swift.
   var timing = VGATiming()
+  /// What changed while the beam drew the last frames.
+  var raster = RasterLog()
 
   /// - Parameter clock: the machine's clock, which retrace and blinking follow.
   public init(clock: VirtualClock) {
@@ -103,13 +105,19 @@ public final class VGA: PortDevice {
       dac = VideoDAC()
       memory.update(repeating: 0, count: VGA.memorySize / 4)
     }
-    updateDerived()
+    startOver()
   }
 
   func updateDerived() {
     updateMemoryMode()
     updateTiming()
     generation &+= 1
+  }
+
+  /// The same after power-on, reset and restoring, when nothing of the frames before counts.
+  func startOver() {
+    raster = RasterLog()
+    updateDerived()
   }
 
   /// Whether the ports and memory answer.
@@ -182,7 +190,7 @@ public final class VGA: PortDevice {
     }
     if !isEnabled { return }
     switch port {
-    case 0x3C0: if attribute.write(value) { generation &+= 1 }
+    case 0x3C0: writeAttribute(value)
     case 0x3C2:
       if value != miscOutput {
         miscOutput = value
@@ -190,22 +198,41 @@ public final class VGA: PortDevice {
       }
     case 0x3C4: sequencer.index = value & 7
     case 0x3C5:
+      let old = sequencer.read()
       if sequencer.write(value) {
-        if sequencer.index == 2 { updateMemoryMode() } else { updateDerived() }
+        if sequencer.index == 2 {
+          updateMemoryMode()
+        } else {
+          updateDerived()
+          noteChange(.sequencer(sequencer.index), UInt32(old), UInt32(sequencer.read()))
+        }
       }
     case 0x3C6:
       if value != dac.mask {
+        noteChange(.mask, UInt32(dac.mask), UInt32(value))
         dac.mask = value
         generation &+= 1
       }
     case 0x3C7: dac.beginReading(value)
     case 0x3C8: dac.beginWriting(value)
-    case 0x3C9: if dac.writeData(value) { generation &+= 1 }
+    case 0x3C9:
+      let index = dac.address
+      let old = dac.component == 2 ? dac.packed(index) : 0
+      if dac.writeData(value) {
+        generation &+= 1
+        noteChange(.colour(index), old, dac.packed(index))
+      }
     case 0x3CE: graphics.index = value & 0x0F
     case 0x3CF:
+      let old = graphics.read()
       if graphics.write(value) {
         updateMemoryMode()
-        if graphics.index == 5 || graphics.index == 6 { generation &+= 1 }
+        let index = graphics.index
+        if index == 5 || index == 6 { generation &+= 1 }
+        // The other bits of these two decide about the host's accesses.
+        let seen: UInt8 = index == 5 ? 0x60 : index == 6 ? 0x01 : 0
+        let new = graphics.read()
+        if (old ^ new) & seen != 0 { noteChange(.graphics(index), UInt32(old), UInt32(new)) }
       }
     case 0x3B4, 0x3D4: if port & 0x3F0 == colourBase { crtc.index = value & 0x3F }
     case 0x3B5, 0x3D5: if port & 0x3F0 == colourBase { writeCRTC(value) }
@@ -214,11 +241,28 @@ public final class VGA: PortDevice {
     }
   }
 
+  private func writeAttribute(_ value: UInt8) {
+    let isData = attribute.expectsData
+    let old = isData ? attribute.read() : attribute.displayEnabled ? 1 : 0
+    if !attribute.write(value) { return }
+    generation &+= 1
+    if isData {
+      noteChange(.attribute(attribute.index), UInt32(old), UInt32(attribute.read()))
+    } else {
+      noteChange(.paletteSource, UInt32(old), attribute.displayEnabled ? 1 : 0)
+    }
+  }
+
   private func writeCRTC(_ value: UInt8) {
+    let index = crtc.index
+    let old = crtc.read()
     let armed = crtc.registers[0x11] & 0x10 != 0
     if !crtc.write(value) { return }
-    if crtc.index == 0x11, !armed, value & 0x10 != 0 { interruptArmed = clock.now }
+    if index == 0x11, !armed, value & 0x10 != 0 { interruptArmed = clock.now }
     updateTiming()
     generation &+= 1
+    // Cursor, start address and retrace are not followed line by line.
+    if (0x0A...0x11).contains(index) { return }
+    noteChange(.crtc(index), UInt32(old), UInt32(crtc.read()))
   }
 }

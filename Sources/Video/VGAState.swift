@@ -63,6 +63,6 @@ extension VGA {
     bytes.withUnsafeBytes {
       UnsafeMutableRawPointer(memory).copyMemory(from: $0.baseAddress!, byteCount: VGA.memorySize)
     }
-    updateDerived()
+    startOver()
   }
 }

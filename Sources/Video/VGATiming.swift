@@ -1,6 +1,6 @@
 // Where the beam is: input status registers from virtual time.
 //
-// Owns: the frame's timing as a function of the registers. Must not know: events; nothing is scheduled, the position is computed when
+// Owns: the frame's timing as a function of the registers, and when one of them changed. Must not know: events; nothing is scheduled, the position is computed when
 // it is asked for. Frames are counted from virtual time 0, so that two runs agree.
 
 import Bus
@@ -12,9 +12,12 @@ struct VGATiming {
   var lines: UInt64 = 1
   var displayLines: UInt64 = 1
   var characters: UInt64 = 1
-  var displayCharacters: UInt64 = 1
+  /// The first character clock of the display, and the first behind it.
+  var displayStart: UInt64 = 0
+  var displayEnd: UInt64 = 1
   var retraceStart: UInt64 = 0
-  var retraceLength: UInt64 = 1
+  /// The scan lines of vertical retrace.
+  var retrace = CounterGate()
 }
 
 extension VGA {
@@ -23,14 +26,35 @@ extension VGA {
     t.lines = UInt64(crtc.verticalTotal)
     t.displayLines = UInt64(crtc.verticalDisplay)
     t.characters = UInt64(crtc.horizontalTotal)
-    t.displayCharacters = UInt64(crtc.horizontalDisplay)
+    t.displayStart = UInt64(crtc.displaySkew)
+    t.displayEnd = UInt64(crtc.horizontalDisplay + crtc.displaySkew)
     t.retraceStart = UInt64(crtc.retraceStart)
-    t.retraceLength = UInt64(crtc.retraceLength)
+    t.retrace = crtc.verticalRetrace
     let clock: UInt64 = miscOutput & 0x04 == 0 ? 25_175_000 : 28_322_000
     let dots = UInt64(sequencer.dotsPerCharacter) * (sequencer.halfDotClock ? 2 : 1)
     // At most 260 characters of 18 dots in 2050 lines: no overflow, and never less than 10 characters in 2 lines.
     t.framePeriod = max(1, t.characters * dots * t.lines * 1_000_000_000 / clock)
+    // The numbers of frames mean something else from now on.
+    if t.framePeriod != timing.framePeriod { raster = RasterLog() }
     timing = t
+  }
+
+  /// Where the beam is: the frame's number, the scan line, the character clock.
+  private var beam: (frame: UInt64, line: UInt64, character: UInt64) {
+    let t = timing
+    let (frame, rest) = clock.now.quotientAndRemainder(dividingBy: t.framePeriod)
+    let (line, inLine) = (rest * t.lines).quotientAndRemainder(dividingBy: t.framePeriod)
+    return (frame, line, inLine * t.characters / t.framePeriod)
+  }
+
+  /// Remembers that a register which decides about the picture has changed, for frames that change while the beam draws them.
+  func noteChange(_ register: PictureRegister, _ old: UInt32, _ new: UInt32) {
+    let (frame, line, character) = beam
+    // What changes in a line's second half or behind it is seen from the next line on.
+    let first = Int(character < timing.displayEnd / 2 ? line : line + 1)
+    raster.note(
+      RasterChange(line: Int32(first), register: register, old: old, new: new), frame: frame,
+      isSeen: line < timing.displayLines)
   }
 
   /// The number of whole frames since virtual time 0, which blinking follows.
@@ -42,11 +66,9 @@ extension VGA {
   /// Input Status 1: bit 0 not displaying, bit 3 vertical retrace, bits 5-4 two bits of the colour that is shown.
   func inputStatus1() -> UInt8 {
     let t = timing
-    let scaled = clock.now % t.framePeriod * t.lines
-    let line = scaled / t.framePeriod
-    let character = scaled % t.framePeriod * t.characters / t.framePeriod
+    let (_, line, character) = beam
     var status: UInt8 = 0
-    if line >= t.displayLines || character >= t.displayCharacters {
+    if line >= t.displayLines || character < t.displayStart || character >= t.displayEnd {
       status |= 0x01
       // The diagnostic bits show the border here, through the multiplexer of the color plane enable register.
       let colour = attribute.overscan
@@ -57,7 +79,7 @@ extension VGA {
       default: status |= colour >> 2 & 0x30
       }
     }
-    if line >= t.retraceStart, line < t.retraceStart + t.retraceLength { status |= 0x08 }
+    if t.retrace.contains(Int(line)) { status |= 0x08 }
     return status
   }
 

@@ -53,6 +53,18 @@ public struct VideoDAC: Sendable {
     return value
   }
 
+  /// A colour as one number: red, green and blue, six bits each, red lowest.
+  func packed(_ index: UInt8) -> UInt32 {
+    let base = Int(index) * 3
+    return UInt32(colours[base]) | UInt32(colours[base + 1]) << 6 | UInt32(colours[base + 2]) << 12
+  }
+
+  mutating func setPacked(_ index: UInt8, _ value: UInt32) {
+    for i in 0..<3 {
+      colours[Int(index) * 3 + i] = UInt8(truncatingIfNeeded: value >> UInt32(6 * i)) & 0x3F
+    }
+  }
+
   /// Returns whether a colour changed.
   mutating func writeData(_ value: UInt8) -> Bool {
     latch[component] = value & 0x3F
