@@ -106,7 +106,8 @@ let package = Package(
     .testTarget(name: "HostUnitTests", dependencies: ["CPU", "Translator"]),
     .testTarget(
       name: "MachineTests",
-      dependencies: ["Machine", "CPU", "Chipset", "Storage", "Host", "State", "FirmwareImages"]),
+      dependencies: ["Machine", "CPU", "Chipset", "Storage", "Host", "State", "FirmwareImages"],
+      exclude: ["roms.txt"], plugins: ["FirmwarePlugin"]),
     .testTarget(
       name: "ApusTests", dependencies: ["ApusCommand", "Benchmark", "Machine", "Host"]),
     .testTarget(

@@ -9,25 +9,21 @@ import Host
 /// The subcommand's own entry, so that `apus IMAGE...` needs to know nothing of it.
 enum BenchProgram {
   static func main(_ arguments: [String]) -> Never {
+    HostSignals.ignorePipe()
     do {
       var command = try BenchCommand.parse(arguments)
       try command.run()
-      HostFiles.exit(0)
+      ApusProgram.finish(0)
     } catch let failure as Failure {
-      ApusProgram.say(["apus bench: \(failure.message)"])
-      HostFiles.exit(failure.exit.code)
+      ApusProgram.fail(
+        failure, command: "apus bench", json: ConformProgram.wantsJSON(arguments))
     } catch let exit as ExitCode {
-      HostFiles.exit(exit.rawValue)
+      ApusProgram.finish(exit.rawValue)
     } catch {
-      let text = BenchCommand.fullMessage(for: error)
-      if BenchCommand.exitCode(for: error).isSuccess {
-        HostFiles.print(Array((text + "\n").utf8))
-        HostFiles.exit(0)
-      }
-      let line = text.split(separator: "\n").first.map(String.init) ?? text
-      let words = line.hasPrefix("Error: ") ? String(line.dropFirst(7)) : line
-      ApusProgram.say(["apus bench: \(words) (apus bench --help tells more)"])
-      HostFiles.exit(ApusExit.usage.code)
+      ApusProgram.endParsing(
+        text: BenchCommand.fullMessage(for: error),
+        isSuccess: BenchCommand.exitCode(for: error).isSuccess, command: "apus bench",
+        json: ConformProgram.wantsJSON(arguments))
     }
   }
 }
@@ -47,7 +43,9 @@ struct BenchCommand: ParsableCommand {
       or lacks a tool.
       """)
 
-  @Argument(help: ArgumentHelp("Kernels to run. (default: start and all)", valueName: "kernel"))
+  @Argument(
+    help: ArgumentHelp("Kernels to run. (default: start and all)", valueName: "kernel"),
+    completion: .list(["start"] + Kernel.all.map(\.name)))
   var kernels: [String] = []
   @Option(help: ArgumentHelp("Runs of each; the median counts.", valueName: "n"))
   var runs = 3
@@ -74,28 +72,34 @@ struct BenchCommand: ParsableCommand {
   var against = "qemu,bochs,native"
   @Option(
     help: ArgumentHelp(
-      "Another apus to measure, too (say an older one); repeatable.", valueName: "path"))
+      "Another apus to measure, too (say an older one); repeatable.", valueName: "path"),
+    completion: .file())
   var also: [String] = []
   @Option(
     help: ArgumentHelp(
       "Also boot this Linux kernel (bzImage) from a disk, and run gzip, a shell loop, fork and exec, and a pipe there.",
-      valueName: "file"))
+      valueName: "file"), completion: .file())
   var linux: String?
   @Option(
-    help: ArgumentHelp("For --linux: an archive that holds /bin/busybox.", valueName: "file"))
+    help: ArgumentHelp("For --linux: an archive that holds /bin/busybox.", valueName: "file"),
+    completion: .file())
   var initrd: String?
   @Option(
     help: ArgumentHelp(
-      "For --linux: a static 32-bit busybox; also runs natively.", valueName: "file"))
+      "For --linux: a static 32-bit busybox; also runs natively.", valueName: "file"),
+    completion: .file())
   var busybox: String?
   @Option(help: ArgumentHelp("Seconds after which one run is given up.", valueName: "seconds"))
   var timeout = 1800.0
-  @Option(help: ArgumentHelp("Write everything as JSON; - is standard output.", valueName: "file"))
+  @Option(
+    help: ArgumentHelp("Write everything as JSON; - is standard output.", valueName: "file"),
+    completion: .file())
   var json: String?
-  @Option(help: ArgumentHelp("Draw the results.", valueName: "file"))
+  @Option(help: ArgumentHelp("Draw the results.", valueName: "file"), completion: .file())
   var svg: String?
   @Option(
-    help: ArgumentHelp("Build in this folder and leave everything there.", valueName: "folder"))
+    help: ArgumentHelp("Build in this folder and leave everything there.", valueName: "folder"),
+    completion: .directory)
   var keep: String?
 
   /// The kernels asked for.
@@ -292,6 +296,7 @@ struct BenchCommand: ParsableCommand {
       )
     }
     return .object([
+      ("schema", .string("apus-bench")), ("version", .number(1)),
       ("caption", .string(report.caption)),
       (
         "contestants",

@@ -26,27 +26,27 @@ enum ConformExit {
 /// The subcommand's own entry, so that `apus IMAGE...` needs to know nothing of it.
 enum ConformProgram {
   static func main(_ arguments: [String]) -> Never {
+    HostSignals.ignorePipe()
     do {
       var command = try ConformCommand.parseAsRoot(arguments)
       try command.run()
-      HostFiles.exit(ConformExit.passed)
+      ApusProgram.finish(ConformExit.passed)
     } catch let failure as Failure {
-      ApusProgram.say(["apus conform: \(failure.message)"])
-      HostFiles.exit(failure.exit.code)
+      ApusProgram.fail(failure, command: "apus conform", json: wantsJSON(arguments))
     } catch let exit as ExitCode {
-      HostFiles.exit(exit.rawValue)
+      ApusProgram.finish(exit.rawValue)
     } catch {
-      let text = ConformCommand.fullMessage(for: error)
-      let code = ConformCommand.exitCode(for: error)
-      if code.isSuccess {
-        HostFiles.print(Array((text + "\n").utf8))
-        HostFiles.exit(0)
-      }
-      let line = text.split(separator: "\n").first.map(String.init) ?? text
-      let words = line.hasPrefix("Error: ") ? String(line.dropFirst(7)) : line
-      ApusProgram.say(["apus conform: \(words) (apus conform --help tells more)"])
-      HostFiles.exit(ConformExit.usage)
+      ApusProgram.endParsing(
+        text: ConformCommand.fullMessage(for: error),
+        isSuccess: ConformCommand.exitCode(for: error).isSuccess, command: "apus conform",
+        json: wantsJSON(arguments))
     }
+  }
+
+  /// Whether standard output is to have JSON.
+  static func wantsJSON(_ arguments: [String]) -> Bool {
+    zip(arguments, arguments.dropFirst()).contains { $0 == "--json" && $1 == "-" }
+      || arguments.contains("--json=-")
   }
 
   /// Prints to standard output.
@@ -64,7 +64,7 @@ enum ConformProgram {
         continue
       }
       do { try HostFiles.writeAtomically(path, bytes) } catch {
-        throw Failure.host("\(path): \(error)")
+        throw Failure.host("\(path): \(error)", file: path)
       }
     }
   }
@@ -131,7 +131,7 @@ struct ConformSuites: ParsableCommand {
       (README); each plain or gzip-compressed. Beside the files are obeyed: metadata.json (masks of undefined flags), differs-on-386plus.tsv, revocation_list.txt.
       """)
 
-  @Argument(help: ArgumentHelp("Folders and files.", valueName: "suite"))
+  @Argument(help: ArgumentHelp("Folders and files.", valueName: "suite"), completion: .file())
   var suites: [String]
   @Option(
     help: ArgumentHelp(
@@ -162,9 +162,12 @@ struct ConformSuites: ParsableCommand {
       "Fills what tests do not mention (upper halves of registers) and demands that it stays.",
       valueName: "n"))
   var seed: UInt64 = 0
-  @Option(help: ArgumentHelp("Write the report as JSON; - is standard output.", valueName: "file"))
+  @Option(
+    help: ArgumentHelp("Write the report as JSON; - is standard output.", valueName: "file"),
+    completion: .file())
   var json: String?
-  @Option(help: ArgumentHelp("Write the report as JUnit XML.", valueName: "file"))
+  @Option(
+    help: ArgumentHelp("Write the report as JUnit XML.", valueName: "file"), completion: .file())
   var junit: String?
   @Option(
     help: ArgumentHelp(
@@ -173,7 +176,7 @@ struct ConformSuites: ParsableCommand {
   @Option(
     help: ArgumentHelp(
       "Tests to leave out: lines of opcode, index, hash, reason, or hash, reason, separated by tabs; repeatable.",
-      valueName: "file"))
+      valueName: "file"), completion: .file())
   var exclude: [String] = []
   @Option(help: ArgumentHelp("Failing tests shown for each opcode.", valueName: "n"))
   var show = 3
@@ -260,11 +263,13 @@ struct ConformMerge: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "merge", abstract: "Joins the JSON reports of shards.")
 
-  @Argument(help: ArgumentHelp("Reports that --json wrote.", valueName: "report"))
+  @Argument(
+    help: ArgumentHelp("Reports that --json wrote.", valueName: "report"), completion: .file())
   var reports: [String]
-  @Option(help: ArgumentHelp("Write the joined report as JSON.", valueName: "file"))
+  @Option(
+    help: ArgumentHelp("Write the joined report as JSON.", valueName: "file"), completion: .file())
   var json: String?
-  @Option(help: ArgumentHelp("Write it as JUnit XML.", valueName: "file"))
+  @Option(help: ArgumentHelp("Write it as JUnit XML.", valueName: "file"), completion: .file())
   var junit: String?
   @Option(help: ArgumentHelp("Failing tests shown for each opcode.", valueName: "n"))
   var show = 3

@@ -27,7 +27,7 @@ struct ConformPrograms: ParsableCommand {
         apus conform program realmode.flat smap.flat
       """)
 
-  @Argument(help: ArgumentHelp("ROM images and kernels.", valueName: "file"))
+  @Argument(help: ArgumentHelp("ROM images and kernels.", valueName: "file"), completion: .file())
   var files: [String]
   @Option(
     help: ArgumentHelp(
@@ -62,12 +62,14 @@ struct ConformPrograms: ParsableCommand {
       "POST codes in order, hexadecimal, separated by commas: the last ones written.",
       valueName: "codes"))
   var expectPost: String?
-  @Option(help: ArgumentHelp("The output must be the contents of this file.", valueName: "file"))
+  @Option(
+    help: ArgumentHelp("The output must be the contents of this file.", valueName: "file"),
+    completion: .file())
   var expectOutput: String?
   @Option(
     help: ArgumentHelp(
       "Registers and memory at the HLT that ends the program, as JSON (see README).",
-      valueName: "file"))
+      valueName: "file"), completion: .file())
   var expectState: String?
   @Flag(
     name: .customLong("reset-on-triple-fault"),
@@ -80,11 +82,12 @@ struct ConformPrograms: ParsableCommand {
   var append: String?
   @Option(help: ArgumentHelp("End after so many instructions.", valueName: "n"))
   var maxInstructions: UInt64 = 20_000_000_000
-  @Option(help: ArgumentHelp("Write the output to a file.", valueName: "file"))
+  @Option(help: ArgumentHelp("Write the output to a file.", valueName: "file"), completion: .file())
   var output: String?
-  @Option(help: ArgumentHelp("Write the report as JSON.", valueName: "file"))
+  @Option(help: ArgumentHelp("Write the report as JSON.", valueName: "file"), completion: .file())
   var json: String?
-  @Option(help: ArgumentHelp("Write the report as JUnit XML.", valueName: "file"))
+  @Option(
+    help: ArgumentHelp("Write the report as JUnit XML.", valueName: "file"), completion: .file())
   var junit: String?
 
   /// A kernel's exit status 77 (38 at the port) says so by a common convention.

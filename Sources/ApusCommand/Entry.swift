@@ -1,14 +1,26 @@
 // The program's entry.
 
+import Host
+
 /// The command line, apart from the executable: what links the two decides how much of the toolchain's libraries is loaded.
 public enum Apus {
+  /// What the first word may be, apart from an image.
+  static let subcommands = ["debug", "explain", "conform", "bench", "schema", "completions"]
+
   /// Runs what the command line asks for.
   public static func main() {
-    switch CommandLine.arguments.dropFirst().first {
-    case "conform": ConformProgram.main(Array(CommandLine.arguments.dropFirst(2)))
-    case "bench": BenchProgram.main(Array(CommandLine.arguments.dropFirst(2)))
-    case "debug": ApusProgram.main(Array(CommandLine.arguments.dropFirst(2)), debugging: true)
-    default: ApusProgram.main()
+    let arguments = Array(CommandLine.arguments.dropFirst())
+    let rest = Array(arguments.dropFirst())
+    switch arguments.first {
+    case "conform": ConformProgram.main(rest)
+    case "bench": BenchProgram.main(rest)
+    case "debug": ApusProgram.main(rest, debugging: true)
+    case "explain": ExplainProgram.main(rest)
+    case "schema": SchemaProgram.main(rest)
+    case "completions": CompletionProgram.main(rest)
+    default:
+      if let shell = CompletionProgram.shell(in: arguments) { CompletionProgram.main([shell]) }
+      ApusProgram.main(arguments)
     }
   }
 }

@@ -2,7 +2,8 @@
 //
 // Owns: the codes and their words. Must not know: how a run came to its end.
 
-/// The program's exit codes. A guest's own code is odd (twice its value plus one), all others are even.
+/// The program's exit codes. A guest's own code is odd (twice its value plus one), all others are even, except that of a signal, which is
+/// what shells make of it.
 enum ApusExit: Equatable {
   /// The guest ended normally, or the last expectation was met, or the window was closed.
   case success
@@ -42,27 +43,30 @@ enum ApusExit: Equatable {
     case .replayDiffers: 14
     case .usage: 64
     case .host: 74
-    case .signal(let number): (128 + number) & ~1
+    case .signal(let number): 128 + number
     }
   }
 
   static let help = """
     Exit codes:
       0    the guest ended normally (power off, or halted for good), the last
-           --expect was met, or the window was closed
+           expectation was met, or the window was closed
       odd  the guest's own: it wrote V to the --exit-port, the code is 2V+1
            (as with QEMU's isa-debug-exit)
       2    --timeout is over
       4    --max-instructions is reached
       6    triple fault
       8    something that is not implemented yet
-      10   the guest ended before the text of an --expect showed, or a
-           debugger command of a script failed
+      10   an expectation was not met: the guest ended before, or --within was
+           over; or a debugger command of a script failed
       12   the two engines of --engine lockstep differ
       14   a --replay differs from its recording
       64   bad usage, or an image or other file that cannot be used
-      74   the host refused something (memory, a port, a window, a file)
-      130  Ctrl-C (142: another signal that ends)
+      74   the host refused something (memory, a port, a window, a file), or
+           output is lost (a full disk)
+      129, 130, 141, 143
+           ended by a signal: SIGHUP, SIGINT (Ctrl-C), a closed pipe, SIGTERM
+           (128 and its number, as in shells; --json tells it from a guest's)
     """
 }
 
@@ -70,7 +74,13 @@ enum ApusExit: Equatable {
 struct Failure: Error {
   var exit: ApusExit
   var message: String
+  /// The file it is about.
+  var file: String?
 
-  static func usage(_ message: String) -> Failure { Failure(exit: .usage, message: message) }
-  static func host(_ message: String) -> Failure { Failure(exit: .host, message: message) }
+  static func usage(_ message: String, file: String? = nil) -> Failure {
+    Failure(exit: .usage, message: message, file: file)
+  }
+  static func host(_ message: String, file: String? = nil) -> Failure {
+    Failure(exit: .host, message: message, file: file)
+  }
 }

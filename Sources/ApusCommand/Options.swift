@@ -4,10 +4,11 @@
 // QEMU's short forms are names of the same options.
 
 import ArgumentParser
+import Chipset
 import Machine
 import Translator
 
-/// Text with its place among all texts of the command line.
+/// Text with its place among all texts of the command line, and the option it came with.
 struct OrderedText {
   let text: String
   let order: Int
@@ -28,52 +29,64 @@ struct ApusOptions: ParsableCommand {
     abstract: "A PC that boots legacy operating systems, in a window or headless.",
     usage: """
       apus [IMAGE ...] [options]
-      apus debug [IMAGE ...] [options]
-      apus conform ...
+      apus debug [IMAGE ...] [options]    in the debugger's console
+      apus explain IMAGE ...              what images are taken for, and why
+      apus conform ...                    the processor against test suites
+      apus bench ...                      speed, beside other emulators
+      apus schema [NAME]                  what --json prints
+      apus completions bash|zsh|fish      for the shell
       """,
     discussion: """
       Each IMAGE goes into the next free drive of its kind: floppy or hard disk, found out from its size and contents \
-      (--explain tells how). Without an image a demo disk boots.
+      (apus explain tells how). Without an image a demo disk boots.
 
-      Texts for --type may hold <enter>, <esc>, <f1>, <ctrl-alt-del>, <wait 500> and the like; --type and --expect are obeyed \
-      in the order given.
+      --type and what is to be expected are obeyed in the order given. An expectation is met by what appears after the \
+      step before it: on the text screen or from a serial port, wherever it scrolls, but never by the echo of what --type typed.
+
+      Keys for --type stand in angle brackets:
+      \(KeyScript.help)
 
       \(ApusExit.help)
       """,
     version: "apus \(ApusVersion.text)")
 
-  @Argument(help: ArgumentHelp("Disk images.", valueName: "image"))
+  @Argument(help: ArgumentHelp("Disk images.", valueName: "image"), completion: .file())
   var images: [String] = []
 
   // MARK: Drives
 
   @Option(
     name: [.customLong("floppy-a"), .customLong("fda", withSingleDash: true)],
-    help: ArgumentHelp("The image in drive A.", valueName: "file"))
+    help: ArgumentHelp("The image in drive A.", valueName: "file"), completion: .file())
   var floppyA: String?
   @Option(
     name: [.customLong("floppy-b"), .customLong("fdb", withSingleDash: true)],
-    help: ArgumentHelp("The image in drive B.", valueName: "file"))
+    help: ArgumentHelp("The image in drive B.", valueName: "file"), completion: .file())
   var floppyB: String?
   @Option(
     name: [.customLong("disk")],
-    help: ArgumentHelp("A hard disk image; up to four.", valueName: "file"))
+    help: ArgumentHelp("A hard disk image; up to four.", valueName: "file"), completion: .file())
   var disks: [String] = []
   @Option(
     name: [.customLong("hda"), .customLong("hda", withSingleDash: true)],
-    help: ArgumentHelp("The first hard disk; -hdb, -hdc, -hdd the others.", valueName: "file"))
+    help: ArgumentHelp("The first hard disk; -hdb, -hdc, -hdd the others.", valueName: "file"),
+    completion: .file())
   var hda: String?
   @Option(
-    name: [.customLong("hdb"), .customLong("hdb", withSingleDash: true)], help: .hidden)
+    name: [.customLong("hdb"), .customLong("hdb", withSingleDash: true)], help: .hidden,
+    completion: .file())
   var hdb: String?
   @Option(
-    name: [.customLong("hdc"), .customLong("hdc", withSingleDash: true)], help: .hidden)
+    name: [.customLong("hdc"), .customLong("hdc", withSingleDash: true)], help: .hidden,
+    completion: .file())
   var hdc: String?
   @Option(
-    name: [.customLong("hdd"), .customLong("hdd", withSingleDash: true)], help: .hidden)
+    name: [.customLong("hdd"), .customLong("hdd", withSingleDash: true)], help: .hidden,
+    completion: .file())
   var hdd: String?
   @Option(
-    name: [.customLong("cdrom"), .customLong("cdrom", withSingleDash: true)], help: .hidden)
+    name: [.customLong("cdrom"), .customLong("cdrom", withSingleDash: true)], help: .hidden,
+    completion: .file())
   var cdrom: String?
   @Flag(
     name: [.customLong("snapshot"), .customLong("snapshot", withSingleDash: true)],
@@ -83,7 +96,7 @@ struct ApusOptions: ParsableCommand {
     name: [.customLong("boot"), .customLong("boot", withSingleDash: true)],
     help: ArgumentHelp(
       "What to boot from: a (floppy), c (hard disk), or both in order. (default: a, then c)",
-      valueName: "a|c"))
+      valueName: "a|c"), completion: .list(["a", "c", "ac", "ca"]))
   var boot: String?
 
   // MARK: Machine
@@ -96,13 +109,15 @@ struct ApusOptions: ParsableCommand {
     name: [.customLong("cpu"), .customLong("cpu", withSingleDash: true)],
     help: ArgumentHelp(
       "386, 486, pentium, pentium-mmx, pentium2, pentium3 or pentium4. (default: pentium2)",
-      valueName: "model"))
+      valueName: "model"),
+    completion: .list(["386", "486", "pentium", "pentium-mmx", "pentium2", "pentium3", "pentium4"]))
   var cpu: String?
   @Option(
     name: .customLong("engine"),
     help: ArgumentHelp(
       "interpreter, translator, or lockstep: both, compared; the first difference ends the run and is told. (default: "
-        + "translator where the host can)", valueName: "name"))
+        + "translator where the host can)", valueName: "name"),
+    completion: .list(["translator", "interpreter", "lockstep"]))
   var engine: String?
   @Option(
     name: .customLong("translator-disable"),
@@ -114,26 +129,29 @@ struct ApusOptions: ParsableCommand {
   @Option(
     help: ArgumentHelp(
       "What carries out x87 instructions: software, or host (which only the translator can). (default: what the engine does best)",
-      valueName: "unit"))
+      valueName: "unit"), completion: .list(["software", "host"]))
   var fpu: String?
   @Option(
     name: [.customLong("bios"), .customLong("bios", withSingleDash: true)],
-    help: ArgumentHelp("Another system BIOS (64, 128 or 256 KB).", valueName: "file"))
+    help: ArgumentHelp("Another system BIOS (64, 128 or 256 KB).", valueName: "file"),
+    completion: .file())
   var bios: String?
   @Option(
     name: .customLong("rom"),
     help: ArgumentHelp(
-      "A ROM at a hexadecimal address, say ext.rom@D0000; repeatable.", valueName: "file@address"))
+      "A ROM at a hexadecimal address, say ext.rom@D0000; repeatable.", valueName: "file@address"),
+    completion: .file())
   var roms: [String] = []
   @Option(
     name: [.customLong("kernel"), .customLong("kernel", withSingleDash: true)],
-    help: ArgumentHelp("A Linux (bzImage) or multiboot 1 kernel to start.", valueName: "file"))
+    help: ArgumentHelp("A Linux (bzImage) or multiboot 1 kernel to start.", valueName: "file"),
+    completion: .file())
   var kernel: String?
   @Option(
     name: [.customLong("initrd"), .customLong("initrd", withSingleDash: true)],
     help: ArgumentHelp(
       "Linux: the initial RAM disk. Multiboot: a module with its command line; repeatable.",
-      valueName: "file"))
+      valueName: "file"), completion: .file())
   var initrd: [String] = []
   @Option(
     name: [.customLong("append"), .customLong("append", withSingleDash: true)],
@@ -153,12 +171,14 @@ struct ApusOptions: ParsableCommand {
     name: [.customLong("serial"), .customLong("serial", withSingleDash: true)],
     help: ArgumentHelp(
       "Where a serial port leads: stdio (Ctrl-A X leaves), file:PATH, pty, tcp:PORT (server), tcp:HOST:PORT, unix:PATH or "
-        + "null; the first is COM1, repeatable.", valueName: "target"))
+        + "null; the first is COM1, repeatable.", valueName: "target"),
+    completion: .list(["stdio", "file:", "pty", "tcp:", "unix:", "null"]))
   var serial: [String] = []
   @Option(
     name: .customLong("debug-console"),
     help: ArgumentHelp(
-      "What is written to port E9h (and 402h); - is standard output.", valueName: "file"))
+      "What is written to port E9h (and 402h); - is standard output.", valueName: "file"),
+    completion: .file())
   var debugConsole: String?
   @Option(
     name: .customLong("exit-port"),
@@ -177,7 +197,7 @@ struct ApusOptions: ParsableCommand {
     name: .customLong("speed"),
     help: ArgumentHelp(
       "max, realtime, or a factor of real time. (default: realtime in a window, max headless)",
-      valueName: "speed"))
+      valueName: "speed"), completion: .list(["max", "realtime"]))
   var speed: String?
   @Option(
     name: .customLong("cpu-speed"),
@@ -195,12 +215,35 @@ struct ApusOptions: ParsableCommand {
   @Option(
     name: .customLong("expect"), parsing: .unconditionalSingleValue,
     help: ArgumentHelp(
-      "Text to wait for, on the text screen or a serial port; the last one ends the run with success.",
-      valueName: "text"), transform: { OrderedText($0) })
+      "Text to wait for, on the text screen or a serial port; blanks at its end count. When the last step is an expectation, meeting it "
+        + "ends the run with success.", valueName: "text"), transform: { OrderedText($0) })
   var expect: [OrderedText] = []
   @Option(
+    name: .customLong("expect-line"), parsing: .unconditionalSingleValue,
+    help: ArgumentHelp(
+      "The same, but a line that holds nothing else (blanks around it aside).", valueName: "text"),
+    transform: { OrderedText($0) })
+  var expectLine: [OrderedText] = []
+  @Option(
+    name: .customLong("expect-regex"), parsing: .unconditionalSingleValue,
+    help: ArgumentHelp(
+      "The same, for a regular expression that matches within a line.", valueName: "re"),
+    transform: { OrderedText($0) })
+  var expectRegex: [OrderedText] = []
+  @Option(
+    name: .customLong("expect-gone"), parsing: .unconditionalSingleValue,
+    help: ArgumentHelp("Waits until a text is not on the screen.", valueName: "text"),
+    transform: { OrderedText($0) })
+  var expectGone: [OrderedText] = []
+  @Option(
+    name: .customLong("within"), parsing: .unconditionalSingleValue,
+    help: ArgumentHelp(
+      "The expectation before it must be met in this many seconds of the guest after the step before; else the run ends (exit code 10).",
+      valueName: "seconds"), transform: { OrderedText($0) })
+  var within: [OrderedText] = []
+  @Option(
     name: .customLong("timeout"),
-    help: ArgumentHelp("End after this many seconds of the host.", valueName: "seconds"))
+    help: ArgumentHelp("End after this many seconds of the host's time.", valueName: "seconds"))
   var timeout: String?
   @Option(
     name: .customLong("max-instructions"),
@@ -224,6 +267,7 @@ struct ApusOptions: ParsableCommand {
   @Option(
     name: .customLong("script"),
     help: ArgumentHelp("A file of commands for the debugger; repeatable.", valueName: "file"),
+    completion: .file(),
     transform: { OrderedText($0) })
   var scripts: [OrderedText] = []
   @Option(
@@ -246,7 +290,8 @@ struct ApusOptions: ParsableCommand {
 
   @Option(
     name: .customLong("screenshot"),
-    help: ArgumentHelp("Write the screen at the end as PNG.", valueName: "file"))
+    help: ArgumentHelp("Write the screen at the end as PNG.", valueName: "file"),
+    completion: .file())
   var screenshot: String?
   @Flag(name: .customLong("screen-text"), help: "Print the text screen at the end.")
   var screenText = false
@@ -264,15 +309,21 @@ struct ApusOptions: ParsableCommand {
       "At the end, print guest and host code of the translated block that begins at a linear address (hexadecimal); repeatable.",
       valueName: "address"))
   var dumpBlock: [String] = []
-  @Flag(name: .customLong("explain"), help: "Tell what each image was taken for and why.")
+  @Flag(
+    name: .customLong("explain"),
+    help:
+      "Tell what each image was taken for and why, then run. (apus explain tells it without running.)"
+  )
   var explain = false
   @Option(
     name: .customLong("save-state"),
-    help: ArgumentHelp("Save the machine's state at the end.", valueName: "file"))
+    help: ArgumentHelp("Save the machine's state at the end.", valueName: "file"),
+    completion: .file())
   var saveState: String?
   @Option(
     name: .customLong("load-state"),
-    help: ArgumentHelp("Continue from a saved state, given the same machine.", valueName: "file"))
+    help: ArgumentHelp("Continue from a saved state, given the same machine.", valueName: "file"),
+    completion: .file())
   var loadState: String?
   @Flag(
     name: .customLong("force"),
@@ -287,12 +338,12 @@ struct ApusOptions: ParsableCommand {
     name: .customLong("record"),
     help: ArgumentHelp(
       "Write down everything that comes from outside (keys, mouse, serial input, ...), to repeat the run.",
-      valueName: "file"))
+      valueName: "file"), completion: .file())
   var record: String?
   @Option(
     name: .customLong("replay"),
     help: ArgumentHelp(
       "Repeat a recorded run to the byte, given the same machine and images; images are not written.",
-      valueName: "file"))
+      valueName: "file"), completion: .file())
   var replay: String?
 }

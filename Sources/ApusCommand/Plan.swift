@@ -56,7 +56,15 @@ struct Plan {
   /// Lines the user should hear.
   var warnings: [String] = []
 
-  init(_ options: ApusOptions) throws {
+  /// No image was given: the demo disk boots.
+  var usesDemoDisk = false
+
+  /// - Parameters:
+  ///   - media: images without a place of their own in the order they were written, and whether they came with --disk.
+  ///   - looksOnly: nothing will run; images are opened for reading.
+  init(
+    _ options: ApusOptions, media: [(path: String, isDisk: Bool)]? = nil, looksOnly: Bool = false
+  ) throws {
     headless = options.headless || options.nographic
     json = options.json
     explain = options.explain
@@ -70,7 +78,10 @@ struct Plan {
     try readDebugger(options)
     try checkOutputs(options)
     try readKernel(options)
-    try openImages(options)
+    try openImages(
+      options,
+      media ?? options.disks.map { ($0, true) } + options.images.map { ($0, false) },
+      keepsOff: options.snapshot || options.replay != nil || looksOnly)
   }
 
   // MARK: Values
@@ -255,29 +266,14 @@ struct Plan {
     screenshot = options.screenshot
   }
 
-  private mutating func readSteps(_ options: ApusOptions) throws {
-    var steps: [(Int, ScriptStep)] = []
-    for item in options.type {
-      do {
-        steps.append((item.order, .type(try KeyScript.parse(item.text), item.text)))
-      } catch {
-        throw Failure.usage("--type '\(item.text)': \(error)")
-      }
-    }
-    for item in options.expect {
-      if item.text.isEmpty { throw Failure.usage("--expect: the text is empty") }
-      steps.append((item.order, .expect(item.text)))
-    }
-    self.steps = steps.sorted { $0.0 < $1.0 }.map(\.1)
-  }
-
   /// What a replay repeats is not to be given again: time and everything that comes from outside.
   private mutating func readRecording(_ options: ApusOptions) throws {
     record = options.record
     guard let path = options.replay else { return }
     if record != nil { throw Failure.usage("--record and --replay contradict each other") }
     if !steps.isEmpty {
-      throw Failure.usage("--replay brings its own keys; --type and --expect have no place in it")
+      throw Failure.usage(
+        "--replay brings its own keys; --type and expectations have no place in it")
     }
     if options.cpuSpeed != nil {
       throw Failure.usage("--replay brings its own CPU speed; --cpu-speed has no place in it")
@@ -299,7 +295,7 @@ struct Plan {
       explanations += recording.notes.map { "  \($0)" }
       replay = (recording, path)
     } catch let error as RecordingError {
-      throw Failure.usage("\(path): \(error)")
+      throw Failure.usage("\(path): \(error)", file: path)
     }
   }
 
@@ -382,20 +378,20 @@ struct Plan {
       where HostFiles.isSame(path, input)
         && !(option == "--save-state" && input == options.loadState)
       {
-        throw Failure.usage("\(option) \(path): would overwrite \(what)")
+        throw Failure.usage("\(option) \(path): would overwrite \(what)", file: path)
       }
       for (other, second) in outputs[..<index] where HostFiles.isSame(path, second) {
         throw Failure.usage("\(option) and \(other) both write \(path)")
       }
       if let reason = HostFiles.refusalToWrite(path) {
-        throw Failure.usage("\(option) \(path): \(reason)")
+        throw Failure.usage("\(option) \(path): \(reason)", file: path)
       }
     }
   }
 
   static func read(_ path: String, limit: Int) throws -> LoadFile {
     do { return LoadFile(path: path, bytes: try HostFiles.read(path, limit: limit)) } catch {
-      throw Failure.usage("\(path): \(error)")
+      throw Failure.usage("\(path): \(error)", file: path)
     }
   }
 
@@ -435,77 +431,5 @@ struct Plan {
     configuration.kernel = result
     configuration.bootOrder = [.floppy, .disk]
     explanations.append("\(path): \(isMultiboot ? "a multiboot 1 kernel" : "a Linux kernel")")
-  }
-
-  private mutating func openImages(_ options: ApusOptions) throws {
-    var paths: [String] = []
-    func open(_ path: String, _ kind: ImageKind) throws -> OpenedImage {
-      for other in paths where HostFiles.isSame(path, other) {
-        throw Failure.usage("\(path): is given twice")
-      }
-      paths.append(path)
-      do {
-        return try ImageOpener.open(
-          path: path, kind: kind, snapshot: options.snapshot || options.replay != nil)
-      } catch {
-        throw Failure.usage("\(error)")
-      }
-    }
-    func note(_ image: OpenedImage, _ drive: String, _ plan: inout Plan) {
-      plan.images.append(image)
-      plan.warnings += image.warnings
-      plan.explanations.append("\(image.path): \(drive)")
-      plan.explanations += image.reasons.map { "  \($0)" }
-    }
-    func floppy(_ image: OpenedImage, _ index: Int, _ plan: inout Plan) {
-      plan.configuration.floppies[index] = MachineImage(image)
-      note(image, "drive \(index == 0 ? "A" : "B")", &plan)
-    }
-    func disk(_ image: OpenedImage, _ index: Int, _ plan: inout Plan) {
-      plan.configuration.disks[index] = MachineImage(image)
-      note(image, "hard disk \(index + 1)", &plan)
-    }
-    for (index, path) in [options.floppyA, options.floppyB].enumerated() {
-      if let path { floppy(try open(path, .floppy), index, &self) }
-    }
-    for (index, path) in [options.hda, options.hdb, options.hdc, options.hdd].enumerated() {
-      if let path { disk(try open(path, .disk), index, &self) }
-    }
-    for path in options.disks {
-      guard let free = configuration.disks.firstIndex(where: { $0 == nil }) else {
-        throw Failure.usage("\(path): there are only four hard disks")
-      }
-      disk(try open(path, .disk), free, &self)
-    }
-    for path in options.images {
-      let image = try open(path, .auto)
-      if case .floppy = image.medium {
-        guard let free = configuration.floppies.firstIndex(where: { $0 == nil }) else {
-          throw Failure.usage("\(path): there are only two floppy drives")
-        }
-        floppy(image, free, &self)
-      } else {
-        guard let free = configuration.disks.firstIndex(where: { $0 == nil }) else {
-          throw Failure.usage("\(path): there are only four hard disks")
-        }
-        disk(image, free, &self)
-      }
-    }
-    let hasFloppy = configuration.floppies.contains { $0 != nil }
-    let hasDisk = configuration.disks.contains { $0 != nil }
-    if options.boot != nil, hasFloppy || hasDisk {
-      let first = configuration.bootOrder[0]
-      if first == .floppy && configuration.floppies[0] == nil {
-        throw Failure.usage("--boot a: drive A has no image")
-      }
-      if first == .disk && !hasDisk { throw Failure.usage("--boot c: there is no hard disk image") }
-    }
-    if !hasFloppy && !hasDisk && configuration.kernel == nil {
-      if options.boot?.first == "c" {
-        throw Failure.usage("--boot c: there is no hard disk image")
-      }
-      configuration.floppies[0] = DemoDisk.image
-      explanations.append("no image: the demo disk is in drive A, what is written to it is lost")
-    }
   }
 }

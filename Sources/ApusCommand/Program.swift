@@ -8,6 +8,7 @@ import Host
 import Machine
 import SDLFrontend
 import Storage
+import Synchronization
 import Video
 
 /// The program.
@@ -16,9 +17,16 @@ enum ApusProgram {
   /// - Parameter debugging: the machine starts in the debugger (`apus debug`).
   static func main(_ arguments: [String]? = nil, debugging: Bool = false) -> Never {
     HostSignals.ignorePipe()
+    let arguments = arguments ?? Array(CommandLine.arguments.dropFirst())
+    let command = debugging ? "apus debug" : "apus"
+    let json = arguments.contains("--json")
     do {
+      // Help comes before any complaint.
+      if !arguments.contains(where: { ["-h", "--help", "--version"].contains($0) }) {
+        _ = try ArgumentScan(arguments)
+      }
       let options = try ApusOptions.parse(arguments)
-      var plan = try Plan(options)
+      var plan = try Plan(options, media: try ArgumentScan(arguments).media)
       if debugging {
         plan.debugs = true
         plan.startsInDebugger = true
@@ -27,30 +35,14 @@ enum ApusProgram {
       if plan.explain { say(plan.explanations) }
       say(plan.warnings.map { "apus: \($0)" })
       let session = try Session(plan)
-      let exit = try session.run()
-      HostFiles.exit(exit.code)
+      finish(try session.run())
     } catch let failure as Failure {
-      say(["apus: \(failure.message)"])
-      HostFiles.exit(failure.exit.code)
+      fail(failure, json: json)
     } catch {
-      // The parser's own: help, version and wrong options.
-      let text = ApusOptions.fullMessage(for: error)
-      let code = ApusOptions.exitCode(for: error)
-      if code.isSuccess {
-        HostFiles.print(Array((text + "\n").utf8))
-        HostFiles.exit(0)
-      }
-      // The first line says what is wrong; the usage is for who asks.
-      let line = text.split(separator: "\n").first.map(String.init) ?? text
-      let words = line.hasPrefix("Error: ") ? String(line.dropFirst(7)) : line
-      say(["apus: \(words) (apus --help tells more)"])
-      HostFiles.exit(ApusExit.usage.code)
+      endParsing(
+        text: ApusOptions.fullMessage(for: error),
+        isSuccess: ApusOptions.exitCode(for: error).isSuccess, command: command, json: json)
     }
-  }
-
-  /// Lines for people, on standard error.
-  static func say(_ lines: [String]) {
-    for line in lines { HostFiles.print(Array((line + "\n").utf8), toError: true) }
   }
 }
 
@@ -66,9 +58,14 @@ final class Session: @unchecked Sendable {
   private var stop: StopReason?
   private var debugSession: DebugSession?
   private var gdb: GDBSession?
+  /// What could not be written while it ran.
+  private let losses = Mutex<[Failure]>([])
 
   init(_ plan: Plan) throws {
     self.plan = plan
+    if !plan.headless, let obstacle = HostDisplay.obstacle {
+      throw Failure.host("no window: \(obstacle); use --headless")
+    }
     do {
       lockstep = plan.configuration.engine == .lockstep ? try Lockstep(plan.configuration) : nil
       machine = try lockstep?.machine ?? Machine(plan.configuration)
@@ -85,7 +82,10 @@ final class Session: @unchecked Sendable {
           ?? machine.restoreState(state.bytes, acceptingOtherDisks: force)
         ApusProgram.say(differences.map { "apus: \(state.path): \($0)" })
       } catch {
-        throw Failure.usage("\(state.path): \(error)")
+        let hint =
+          plan.usesDemoDisk
+          ? " (no image is given: name those that the state was saved with)" : ""
+        throw Failure.usage("\(state.path): \(error)\(hint)", file: state.path)
       }
     }
     script = plan.steps.isEmpty ? nil : Script(plan.steps)
@@ -108,7 +108,7 @@ final class Session: @unchecked Sendable {
         } else {
           try machine.startReplay(recording)
         }
-      } catch { throw Failure.usage("\(path): \(error)") }
+      } catch { throw Failure.usage("\(path): \(error)", file: path) }
     }
     guard let path = plan.record else { return }
     for image in plan.images where image.overlay == nil && !image.device.isReadOnly {
@@ -120,7 +120,7 @@ final class Session: @unchecked Sendable {
     var notes = plan.images.map { (key: "image", value: $0.path) }
     notes.append(("command line", CommandLine.arguments.joined(separator: " ")))
     do { try machine.startRecording(to: .file(path), notes: notes) } catch {
-      throw Failure.host("\(path): \(error)")
+      throw Failure.host("\(path): \(error)", file: path)
     }
   }
 
@@ -144,10 +144,13 @@ final class Session: @unchecked Sendable {
         { input.requestStop(.signal($0)) })
       for target in plan.serial { channels.append(try CharacterChannel(target)) }
       if let path = plan.debugConsole {
-        debugConsole = try CharacterChannel(path == "-" ? .stdio : .file(path))
+        let target = path == "-" ? CharacterTarget.stdio : .file(path)
+        debugConsole = try CharacterChannel(target)
+        watch(debugConsole!, "--debug-console", target)
       }
       for (index, channel) in channels.enumerated() {
         guard let channel else { continue }
+        watch(channel, "--serial", plan.serial[index])
         if let notice = channel.notice { ApusProgram.say(["apus: \(notice)"]) }
         if channel.target.canReceive { input.addSource() }
         try channel.start(
@@ -166,6 +169,9 @@ final class Session: @unchecked Sendable {
     machine.serialOutput = { port, byte in
       script?.serialOutput(port, byte)
       if port < channels.count { channels[port]?.write(byte) }
+    }
+    machine.imageFailed = { [unowned self] failure in
+      lose(Failure.host("\(failure.reason) (the guest sees an error)", file: failure.name))
     }
     machine.debugOutput = { debugConsole?.write($0) }
     machine.flushOutput = {
@@ -189,10 +195,32 @@ final class Session: @unchecked Sendable {
     }
   }
 
+  /// Output that is lost is told at once, and the run ends with its code.
+  private func watch(_ channel: CharacterChannel, _ option: String, _ target: CharacterTarget) {
+    let input = machine.input
+    let name: String? = if case .file(let path) = target { path } else { nil }
+    channel.onFailure = { [unowned self] reason, isClosedPipe in
+      if isClosedPipe && name == nil {
+        // Nobody reads it any more: as if the signal had come.
+        input.requestStop(.signal(HostSignals.pipe))
+      } else {
+        lose(
+          Failure.host(
+            "\(option) \(name ?? "stdio"): cannot be written: \(reason)", file: name))
+      }
+    }
+  }
+
+  private func lose(_ failure: Failure) {
+    ApusProgram.say(["apus: \(failure.message)"])
+    losses.withLock { $0.append(failure) }
+  }
+
   // MARK: Running
 
   /// Runs to the end and writes what is to be written.
-  func run() throws -> ApusExit {
+  /// - Returns: the exit code.
+  func run() throws -> Int32 {
     try connect()
     var profile: RunProfile?
     if plan.stats {
@@ -213,7 +241,7 @@ final class Session: @unchecked Sendable {
       outcome.message = nil
       if debugSession.failures > 0 && outcome.exit == .success { outcome.exit = .notMet }
     }
-    let failure = writeResults()
+    writeResults()
     for channel in channels { channel?.close() }
     debugConsole?.close()
     HostTerminal.restore()
@@ -228,7 +256,7 @@ final class Session: @unchecked Sendable {
     if let text = report.text(machine) { ApusProgram.say([text]) }
     if plan.screenText && !plan.json {
       if let rows = machine.screenText {
-        HostFiles.print(Array((Session.trimmed(rows).joined(separator: "\n") + "\n").utf8))
+        ApusProgram.print(Session.trimmed(rows).joined(separator: "\n"))
       } else {
         ApusProgram.say(["apus: the screen is in a graphics mode and has no text (--screen-text)"])
       }
@@ -239,9 +267,11 @@ final class Session: @unchecked Sendable {
       let text = machine.blockText(linear: address)
       ApusProgram.say([text ?? "apus: " + machine.blockObstacle(linear: address)])
     }
-    if plan.json && !plan.debugs { HostFiles.print(Array((report.json(machine) + "\n").utf8)) }
-    if let failure { throw failure }
-    return outcome.exit
+    // What was lost matters more than how the guest ended: a result that is not there must not look like one.
+    report.failures = losses.withLock { $0 }
+    if !report.failures.isEmpty { report.outcome.exit = .host }
+    if plan.json && !plan.debugs { ApusProgram.print(report.json(machine)) }
+    return report.outcome.exit.code
   }
 
   /// Without the empty rows at the end.
@@ -290,35 +320,37 @@ final class Session: @unchecked Sendable {
     if let failure { throw failure }
   }
 
-  /// Images flushed, screenshot and state written; the first failure is told.
-  private func writeResults() -> Failure? {
-    var failure: Failure?
-    func attempt(_ what: String, _ body: () throws -> Void) {
+  /// Images flushed, screenshot and state written; failures are told.
+  private func writeResults() {
+    func attempt(_ option: String, _ path: String? = nil, _ body: () throws -> Void) {
       do { try body() } catch {
-        if failure == nil {
-          failure = Failure.host(what.isEmpty ? "\(error)" : "\(what): \(error)")
-        }
+        lose(Failure.host(path.map { "\(option) \($0): \(error)" } ?? "\(error)", file: path))
       }
     }
     // While a debugger keeps a past, writes are kept back.
     if let travel = machine.timeTravel { attempt("") { try travel.commitDisks() } }
-    for image in plan.images { attempt("") { try image.device.flush() } }
+    for image in plan.images {
+      do { try image.device.flush() } catch {
+        lose(Failure.host("\(error)", file: image.path))
+      }
+    }
     if let path = plan.record, let error = machine.recorder?.failure {
-      attempt(path) { throw error }
+      attempt("--record", path) { throw error }
     }
     if let path = plan.screenshot {
-      attempt(path) { try HostFiles.writeAtomically(path, PNG.encode(machine.screenshot())) }
+      attempt("--screenshot", path) {
+        try HostFiles.writeAtomically(path, PNG.encode(machine.screenshot()))
+      }
     }
     let changed = machine.imagesChangedByOthers
     ApusProgram.say(changed.map { "apus: \($0) while this machine used it" })
     if let path = plan.saveState {
-      attempt(path) {
+      attempt("--save-state", path) {
         if !changed.isEmpty {
           throw HostError("the state is not saved: it would not belong to what the images hold now")
         }
         try HostFiles.writeAtomically(path, machine.saveState())
       }
     }
-    return failure
   }
 }

@@ -4,6 +4,7 @@
 
 import CPU
 import Chipset
+import Host
 import Machine
 
 /// A JSON value being written.
@@ -66,8 +67,8 @@ struct Outcome {
   init(_ stop: StopReason, plan: Plan, script: Script?) {
     let waitingFor = script?.nextExpectation
     func ended(_ reason: String, _ what: String) -> (ApusExit, String, String?) {
-      guard let text = waitingFor else { return (.success, reason, nil) }
-      return (.notMet, reason, "\(what) before '\(text)' showed")
+      guard let waitingFor else { return (.success, reason, nil) }
+      return (.notMet, reason, "\(what) before \(waitingFor.missing)")
     }
     switch stop {
     case .powerOff: (exit, reason, message) = ended("power-off", "the guest turned the machine off")
@@ -76,10 +77,15 @@ struct Outcome {
       if message == nil { message = "the guest halted, and nothing is left to wake it" }
     case .guestExit(let code): (exit, reason, message) = (.guest(code), "guest-exit", nil)
     case .expectationMet: (exit, reason, message) = (.success, "expectation-met", nil)
+    case .expectationMissed:
+      (exit, reason) = (.notMet, "expectation-missed")
+      let seconds = Double(script?.missed?.limit ?? 0) / 1e9
+      message =
+        "\(seconds) s of the guest are over (--within) before \(script?.missed?.missing ?? "")"
     case .instructionLimit:
       (exit, reason) = (.instructionLimit, "instruction-limit")
       message = "\(plan.maxInstructions ?? 0) instructions are reached (--max-instructions)"
-      if let text = waitingFor { message! += " before '\(text)' showed" }
+      if let waitingFor { message! += " before \(waitingFor.missing)" }
     case .shutdown:
       (exit, reason) = (.tripleFault, "triple-fault")
       message = "triple fault: an exception could not be delivered, nor the double fault for it"
@@ -107,9 +113,10 @@ struct Outcome {
     case .host(.timeout):
       (exit, reason) = (.timeout, "timeout")
       message = "the time is over (--timeout)"
-      if let text = waitingFor { message! += " before '\(text)' showed" }
+      if let waitingFor { message! += " before \(waitingFor.missing)" }
     case .host(.signal(let number)):
-      (exit, reason, message) = (.signal(number), "signal", "ended by a signal")
+      (exit, reason) = (.signal(number), "signal")
+      message = number == HostSignals.pipe ? nil : "ended by a signal (\(number))"
     }
   }
 }
@@ -118,6 +125,8 @@ struct Outcome {
 struct RunReport {
   var outcome: Outcome
   var hostSeconds: Double
+  /// What was lost: output that could not be written, images that refused writes.
+  var failures: [Failure] = []
   /// For --stats.
   var statistics: RunStatistics?
 
@@ -152,6 +161,7 @@ struct RunReport {
   func json(_ machine: Machine) -> String {
     let instructions = machine.cpu.instructionCount
     var members: [(String, JSON)] = [
+      ("schema", .string("apus-run")), ("version", .number(1)),
       ("reason", .string(outcome.reason)),
       ("exitCode", .signed(Int(outcome.exit.code))),
       ("message", outcome.message.map { .string($0) } ?? .null),
@@ -182,6 +192,16 @@ struct RunReport {
           })
       ),
     ]
+    members.append(
+      (
+        "failures",
+        .array(
+          failures.map {
+            .object([
+              ("message", .string($0.message)), ("file", $0.file.map { .string($0) } ?? .null),
+            ])
+          })
+      ))
     if let statistics { members.append(("statistics", statistics.json)) }
     members.append(("cpu", processor(machine.cpu.snapshot())))
     return JSON.object(members).text

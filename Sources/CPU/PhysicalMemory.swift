@@ -121,6 +121,16 @@ public final class PhysicalMemory {
     mapChanged()
   }
 
+  /// Puts other functions in the place of those of a device that is mapped at the same addresses. Nothing that was derived from the map
+  /// changes, so that this never shows in the guest.
+  /// - Parameter change: says which.
+  public func exchangeMMIO(at start: UInt32, _ change: (inout MMIORegion) -> Void) {
+    guard let index = mmioRegions.firstIndex(where: { $0.start == start }) else { return }
+    change(&mmioRegions[index])
+    lastRegion = nil
+    if mmioRegions[index].isMemory { memoryRegion.pointee = mmioRegions[index] }
+  }
+
   /// Makes pages of a mapped device plain memory of the host, or gives them back to the device's functions.
   /// - Parameter bytes: where the first page is; valid until the next call.
   public func setDirect(page: UInt32, pages: UInt32, to bytes: UnsafeMutableRawPointer?) {

@@ -39,7 +39,15 @@ public enum KeyScript {
       i += 1
       if character != "<" {
         guard let keys = keys(typing: character) else {
-          throw KeyScriptError(position: start, reason: "no key types '\(character)'")
+          // All of them at once.
+          var missing: [Character] = []
+          for other in characters[start...]
+          where KeyScript.keys(typing: other) == nil && !missing.contains(other) {
+            missing.append(other)
+          }
+          let list = missing.map { "'\($0)'" }.joined(separator: ", ")
+          throw KeyScriptError(
+            position: start, reason: "no key of a US keyboard types \(list)")
         }
         strokes.append(.press(keys))
         continue
@@ -91,6 +99,15 @@ public enum KeyScript {
     held + typed.filter { !held.contains($0) }
   }
 
+  /// The names that may stand in angle brackets, the common one of each key.
+  public static let help = """
+    enter esc tab bs del ins home end pgup pgdn up down left right space
+    f1 to f12, caps num scroll pause prtsc menu win, ctrl alt shift altgr alone,
+    kp0 to kp9, kp+ kp- kp* kp/ kp. kpenter; <lt> and <gt> are < and >.
+    Before any of them, or a character: ctrl- alt- altgr- shift- win-,
+    as in <ctrl-alt-del>, <alt-f4>, <ctrl-c>. <wait 500> waits 500 ms.
+    """
+
   private static let modifiers: [(String, Key)] = [
     ("ctrl-", .leftControl), ("control-", .leftControl), ("alt-", .leftAlt),
     ("altgr-", .rightAlt), ("shift-", .leftShift), ("win-", .leftWindows),
@@ -125,6 +142,16 @@ public enum KeyScript {
     if let key = plain[character] { return [key] }
     if let key = shifted[character] { return [.leftShift, key] }
     return nil
+  }
+
+  /// The character that keys pressed together type on a US keyboard, or nil.
+  public static func character(typedBy keys: [Key]) -> Character? {
+    guard let key = keys.last else { return nil }
+    switch keys.dropLast() {
+    case []: return plain.first { $0.value == key }?.key
+    case [.leftShift], [.rightShift]: return shifted.first { $0.value == key }?.key
+    default: return nil
+    }
   }
 
   private static let rows: [(String, String, [Key])] = [

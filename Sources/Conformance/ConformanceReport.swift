@@ -75,6 +75,8 @@ public struct FileReport: Codable, Sendable, Equatable {
 
 /// The outcome of a run.
 public struct ConformanceReport: Codable, Sendable, Equatable {
+  /// The layout's name.
+  public var schema: String? = "apus-conform"
   /// The layout's version.
   public var version = 1
   /// The processor model, or "" for each suite's own.

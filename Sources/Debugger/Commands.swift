@@ -133,7 +133,7 @@ extension Debugger {
       failures += 1
       if printsJSON {
         console.write(
-          JSONValue.object([("command", .string(text)), ("error", .string("\(error)"))]).text + "\n"
+          Debugger.object([("command", .string(text)), ("error", .string("\(error)"))]).text + "\n"
         )
       } else {
         console.write("error: \(error)\n")
@@ -141,11 +141,16 @@ extension Debugger {
     }
   }
 
+  /// A line of JSON output.
+  private static func object(_ members: [(String, JSONValue)]) -> JSONValue {
+    .object(members + [("schema", .string("apus-debug")), ("version", .of(1))])
+  }
+
   /// Puts a view out.
   func show(_ view: View, command: String) {
     if printsJSON {
       console.write(
-        JSONValue.object([("command", .string(command)), ("result", view.json)]).text + "\n")
+        Debugger.object([("command", .string(command)), ("result", view.json)]).text + "\n")
     } else if !view.lines.isEmpty {
       console.write(view.lines.joined(separator: "\n") + "\n")
     }

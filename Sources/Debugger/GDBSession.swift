@@ -154,7 +154,7 @@ final class GDBMachine: GDBTarget {
       case .guestExit(let code):
         return .ended(code: UInt8(truncatingIfNeeded: code), message: "The guest has ended.")
       case .powerOff: return .ended(code: 0, message: "The guest has switched the power off.")
-      case .host, .instructionLimit, .expectationMet:
+      case .host, .instructionLimit, .expectationMet, .expectationMissed:
         return .ended(code: 0, message: "The emulator ends.")
       case .recordingEnd: return .historyEnds
       case .replayDiffers(let text): return .stuck(text)

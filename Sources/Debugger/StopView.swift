@@ -118,6 +118,7 @@ extension Debugger {
       case .halted: return "the guest halted, and nothing is left to wake it"
       case .guestExit(let code): return "the guest wrote \(code) to the exit port"
       case .expectationMet: return "the expected text showed"
+      case .expectationMissed: return "the expected text did not show in its time"
       case .shutdown: return "triple fault"
       case .unimplemented(let what): return "not implemented: \(what)"
       case .host(.user): return "the window was closed"

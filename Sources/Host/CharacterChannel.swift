@@ -45,7 +45,10 @@ public final class CharacterChannel: @unchecked Sendable {
   /// What a user wants to know of it (the name of the pseudo-terminal), or nil.
   public private(set) var notice: String?
   /// Why output was lost, once it was.
-  public private(set) var failure: String?
+  public var failure: String? { lock.locked { lost } }
+  private var lost: String?
+  /// Told once that output is being lost from now on: why, and whether it is a pipe that nobody reads any more. On the thread that sends.
+  public var onFailure: (@Sendable (String, Bool) -> Void)?
 
   private static let keptOutput = 256 << 10
   private let lock = HostCondition()
@@ -142,12 +145,27 @@ public final class CharacterChannel: @unchecked Sendable {
         }
       }
       closing = true
-      if case .file = target, output >= 0 { closeDescriptor(output) }
+      if case .file = target, output >= 0, let reason = closeFile(output), lost == nil {
+        lost = reason
+        onFailure?(reason, false)
+      }
       if isSocket, output >= 0 { shutdown(output, Int32(SHUT_RDWR)) }
       output = -1
       if let path = ownsSocketFile { unlink(path) }
     }
     if target == .stdio { HostTerminal.restore() }
+  }
+
+  /// Some file systems tell only now that they had no room.
+  private func closeFile(_ descriptor: Int32) -> String? {
+    #if canImport(Glibc)
+      let result = Glibc.close(descriptor)
+    #elseif canImport(Musl)
+      let result = Musl.close(descriptor)
+    #else
+      let result = Darwin.close(descriptor)
+    #endif
+    return result == 0 ? nil : HostSockets.lastError
   }
 
   private func closeDescriptor(_ descriptor: Int32) {
@@ -187,7 +205,11 @@ public final class CharacterChannel: @unchecked Sendable {
         break
       } else {
         // The other end is gone. A server gets its next client from the receiving thread.
-        if !isSocket { failure = HostSockets.lastError }
+        if !mayDrop {
+          let (reason, isClosed) = (HostSockets.lastError, errno == EPIPE)
+          lost = reason
+          onFailure?(reason, isClosed)
+        }
         output = -1
       }
     }

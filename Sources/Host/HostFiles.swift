@@ -2,6 +2,8 @@
 //
 // Owns: the system calls and their errors in words. Must not know: what is in the files.
 
+import Synchronization
+
 #if canImport(Glibc)
   import Glibc
 #elseif canImport(Musl)
@@ -165,10 +167,24 @@ public enum HostFiles {
           poll(&entry, 1, -1)
           continue
         }
-        if count <= 0 { return }
+        if count <= 0 {
+          if !toError {
+            _ = outputFailure.compareExchange(
+              expected: 0, desired: errno, ordering: .relaxed)
+          }
+          return
+        }
         done += count
       }
     }
+  }
+
+  private static let outputFailure = Atomic<Int32>(0)
+
+  /// Why standard output lost something of what was printed, or nil.
+  public static var outputProblem: (reason: String, isClosedPipe: Bool)? {
+    let code = outputFailure.load(ordering: .relaxed)
+    return code == 0 ? nil : (String(cString: strerror(code)), code == EPIPE)
   }
 
   /// Ends the process at once, without waiting for other threads.

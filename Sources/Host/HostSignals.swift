@@ -52,6 +52,9 @@ public enum HostSignals {
     }
   }
 
+  /// The number of the signal for a closed pipe.
+  public static let pipe: Int32 = SIGPIPE
+
   /// Makes writes to closed pipes and sockets fail instead of killing the process.
   public static func ignorePipe() { signal(SIGPIPE, SIG_IGN) }
 }

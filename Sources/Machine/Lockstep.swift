@@ -120,7 +120,11 @@ public final class Lockstep {
   public var translated: Machine { pair.subject }
   /// What types and waits for text, or nil; in place of `Machine.script`.
   public var script: Script? {
-    didSet { script?.typed = { [unowned self] in self.give(.strokes($0)) } }
+    didSet {
+      if oldValue !== script { oldValue?.detach() }
+      script?.take = { [unowned self] in self.give(.strokes($0)) }
+      script?.attach(to: machine)
+    }
   }
   /// Instructions between comparisons of the processor's state.
   public var slice: UInt64 = 250_000
@@ -190,7 +194,7 @@ public final class Lockstep {
       }
       if let script, machine.clock.now >= nextLook {
         script.advance(machine)
-        if script.isFinished && script.endsRun { return .stopped(.expectationMet) }
+        if let stop = script.ending { return .stopped(stop) }
         nextLook = (machine.clock.now / Script.interval &+ 1) &* Script.interval
       }
       let count = machine.cpu.instructionCount
@@ -204,8 +208,8 @@ public final class Lockstep {
           return .differs(LockstepSearch(self, target, difference).result())
         }
         if let script, stop == .halted || stop == .powerOff {
-          script.advance(machine)
-          if script.isFinished && script.endsRun { return .stopped(.expectationMet) }
+          script.advance(machine, types: false)
+          if let end = script.ending { return .stopped(end) }
         }
         return .stopped(stop)
       }

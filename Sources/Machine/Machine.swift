@@ -14,6 +14,14 @@ import Storage
 import Translator
 import Video
 
+/// What the host refused to do with an image.
+public struct ImageFailure: Equatable, Sendable {
+  /// The image's name.
+  public var name: String
+  /// One line with the name in it.
+  public var reason: String
+}
+
 /// A PC. It is used from one thread; other threads reach it through `input` and `frames`.
 public final class Machine {
   /// What it was made from.
@@ -44,10 +52,19 @@ public final class Machine {
   public var serialOutput: (Int, UInt8) -> Void = { _, _ in }
   /// Takes what the guest writes to port E9h or 402h.
   public var debugOutput: (UInt8) -> Void = { _ in }
+  /// Told once of each image that the host cannot read or write as the guest wants it. The guest has got an error from the drive.
+  public var imageFailed: (ImageFailure) -> Void = { _ in }
+  /// The first of such failures of each image.
+  public private(set) var imageFailures: [ImageFailure] = []
   /// Called between slices, when output that was gathered should be passed on.
   public var flushOutput: () -> Void = {}
   /// What types and waits for text on its own, or nil.
-  public var script: Script?
+  public var script: Script? {
+    didSet {
+      if oldValue !== script { oldValue?.detach() }
+      script?.attach(to: self)
+    }
+  }
   /// How the guest's time follows the host's.
   public var pacer = Pacer()
   /// Called between slices with whether the guest sleeps; a window's pictures are made there.
@@ -280,6 +297,10 @@ public final class Machine {
     floppyDisks = configuration.floppies.map { $0.map { MachineDisk($0.device, name: $0.name) } }
     hardDisks = configuration.disks.map { $0.map { MachineDisk($0.device, name: $0.name) } }
 
+    for disk in (floppyDisks + hardDisks).compactMap({ $0 }) {
+      disk.refused = { [unowned self, unowned disk] in note($0, of: disk) }
+    }
+
     // Wires.
     bus.channels = channels
     connectInterrupts()
@@ -301,6 +322,13 @@ public final class Machine {
     try insertMedia()
     loadShadow()
     cpu.a20 = gate.output.level
+  }
+
+  private func note(_ error: StorageError, of disk: MachineDisk) {
+    if isMuted || imageFailures.contains(where: { $0.name == disk.name }) { return }
+    let failure = ImageFailure(name: disk.name, reason: error.description)
+    imageFailures.append(failure)
+    imageFailed(failure)
   }
 
   /// The 8259A's INTR goes to the processor, or to LINT0 of its local APIC.

@@ -19,6 +19,8 @@ public indirect enum StopReason: Equatable, Sendable {
   case guestExit(Int)
   /// The script's last expectation was met.
   case expectationMet
+  /// One of the script's expectations was not met in its time.
+  case expectationMissed
   /// Triple fault.
   case shutdown
   /// Something the emulator does not do yet.
@@ -88,7 +90,7 @@ extension Machine {
         if let script {
           if looks && clock.now >= nextLook {
             script.advance(self)
-            if script.isFinished && script.endsRun { return .expectationMet }
+            if let stop = script.ending { return stop }
             if let stop = settle(limit) { return stop }
           }
           if !looks || clock.now >= nextLook {
@@ -208,7 +210,7 @@ extension Machine {
     requests = []
     if let script, stop == .halted || stop == .powerOff, journal?.isReplay != true {
       script.advance(self, types: false)
-      if script.isFinished && script.endsRun { return .expectationMet }
+      if let end = script.ending { return end }
     }
     return replayed(stop)
   }

@@ -116,6 +116,7 @@ public final class MachineWindow: FrontendMachine {
           title += ", \(Int(speed.rounded())) %"
           title += " at \(machine.clock.instructionsPerSecond / 1_000_000) MIPS"
         }
+        for failure in machine.imageFailures { title += ", error of \(failure.name)" }
         hasTitle = true
         lastTitle = host
         lastVirtual = virtual

@@ -233,6 +233,7 @@ extension StopReason {
     case .host(.user): (7, 0, "")
     case .host(.timeout): (8, 0, "")
     case .host(.signal(let number)): (9, Int(number), "")
+    case .expectationMissed: (11, 0, "")
     default: (10, 0, "\(self)")
     }
   }
@@ -250,6 +251,7 @@ extension StopReason {
     case 8: self = .host(.timeout)
     case 9: self = .host(.signal(Int32(truncatingIfNeeded: value)))
     case 10: self = .unimplemented(text)
+    case 11: self = .expectationMissed
     default: return nil
     }
   }

@@ -1,16 +1,23 @@
 // Automation in order: keystrokes to be typed, text to be waited for.
 //
-// Owns: the steps and how far they are, what the serial ports said. Must not know: who wrote the script.
-// It is looked at at fixed virtual times, so that a run with a script is as repeatable as one without.
+// Owns: the steps and how far they are, which of what shows is new for a step. Must not know: who wrote the script, how text is found.
+// It is looked at at fixed virtual times, and when text is about to be lost, so that a run with a script is as repeatable as one without.
+//
+// What a step waits for has to appear after the step before: after the last character of what that one was met by, or after its first
+// keystroke. Characters of the screen and of the serial ports are numbered in one sequence for that.
 
 import Chipset
+import Video
 
 /// A step of a script.
 public enum ScriptStep: Equatable, Sendable {
   /// Strokes, with the text they were written as.
   case type([KeyStroke], String)
-  /// Text that shows on the text screen or comes out of a serial port.
-  case expect(String)
+  /// Something to wait for.
+  case await(Expectation)
+
+  /// Text that shows on the text screen or comes out of a serial port; not only blanks.
+  public static func expect(_ text: String) -> ScriptStep { .await(Expectation(text: text)) }
 }
 
 /// A script and its progress.
@@ -19,98 +26,193 @@ public final class Script {
   public let steps: [ScriptStep]
   /// How many are done.
   public private(set) var done = 0
+  /// How many are done or were met while a step before them is still typing.
+  private var met = 0
   private var typing = false
-  private var serial: [[UInt8]] = []
-  private var serialChanged = true
-  private var seenGeneration: UInt64?
+  private let matchers: [Matcher?]
+  private var screen: ScreenExpectations?
+  private var serial = SerialExpectations()
+  private let typed = TypedEcho()
+  /// Numbers, where no screen is watched.
+  private var count: UInt64 = 0
+  /// What has a higher number is new for the present expectation.
+  private var mark: UInt64 = 0
+  /// The number at the look before.
+  private var settled: UInt64 = 0
+  /// When the present step began, in virtual nanoseconds; nil: it has not.
+  private var began: UInt64?
+  /// The expectation that was looked for last, and in which version of the screen.
+  private var looked = (-1, 0)
+  /// Looks at which the present expectation's text was not there.
+  private var goneLooks = 0
+  private weak var machine: Machine?
+  /// The expectation that was not met in its time.
+  public private(set) var missed: Expectation?
 
   /// How often a waiting script looks, in virtual nanoseconds.
   static let interval: UInt64 = 10_000_000
-  private static let kept = 64 << 10
   /// Keys pressed during the self-test would be lost with the keyboard's reset.
   private static let firstKey: UInt64 = 1_000_000_000
 
   /// Takes the strokes to be typed; nil: the machine's own typist.
-  var typed: (([KeyStroke]) -> Void)?
+  var take: (([KeyStroke]) -> Void)?
 
-  public init(_ steps: [ScriptStep]) { self.steps = steps }
+  public init(_ steps: [ScriptStep]) {
+    self.steps = steps
+    matchers = steps.map {
+      if case .await(let expectation) = $0 { return Matcher(expectation) }
+      return nil
+    }
+  }
+}
 
+extension Script {
   /// Whether the last step is an expectation: meeting it ends the run.
   public var endsRun: Bool {
-    if case .expect = steps.last { return true }
+    if case .await = steps.last { return true }
     return false
   }
 
   /// Whether everything was done.
   public var isFinished: Bool { done == steps.count }
 
-  /// The text waited for now, or the next to come.
-  public var nextExpectation: String? {
+  /// What is waited for now, or next.
+  public var nextExpectation: Expectation? {
     for step in steps[done...] {
-      if case .expect(let text) = step { return text }
+      if case .await(let expectation) = step { return expectation }
     }
     return nil
+  }
+
+  /// How a run ends because of the script, if it does.
+  var ending: StopReason? {
+    if missed != nil { return .expectationMissed }
+    return isFinished && endsRun ? .expectationMet : nil
+  }
+
+  private var sequence: UInt64 { screen?.watch.sequence ?? count }
+
+  private func number() -> UInt64 {
+    if let screen { return screen.watch.next() }
+    count += 1
+    return count
+  }
+
+  /// The machine whose screen is watched from now on.
+  func attach(to machine: Machine) {
+    if self.machine === machine { return }
+    detach()
+    self.machine = machine
+    typed.now = { [unowned machine] in machine.clock.now }
+    guard !isFinished, matchers.contains(where: { $0 != nil }) else { return }
+    let screen = ScreenExpectations(machine, typed: typed)
+    screen.watch.beforeLoss = { [unowned self] in look() }
+    // Serial output that came before keeps its numbers.
+    screen.watch.sequence = max(screen.watch.sequence, count)
+    self.screen = screen
+  }
+
+  /// Watches no screen any more.
+  func detach() {
+    screen?.end()
+    if let screen { count = screen.watch.sequence }
+    screen = nil
   }
 
   /// A byte came out of a serial port.
   public func serialOutput(_ port: Int, _ byte: UInt8) {
     if isFinished { return }
-    while serial.count <= port { serial.append([]) }
-    serial[port].append(byte)
-    serialChanged = true
-    if serial[port].count > 2 * Script.kept { serial[port].removeFirst(Script.kept) }
+    serial.add(port, byte, stamp: number(), typed: typed)
   }
 
   /// Goes on as far as possible.
   /// - Parameter types: false when the guest has ended and takes no more keys.
   func advance(_ machine: Machine, types: Bool = true) {
+    if missed != nil { return }
+    screen?.watch.forgetReads()
+    look(isRegular: true, isLast: !types)
     while done < steps.count {
       switch steps[done] {
       case .type(let strokes, _):
         if !typing {
-          if !types { return }
-          if machine.clock.now < Script.firstKey { return }
-          typing = true
-          if let typed { typed(strokes) } else { machine.take(.strokes(strokes)) }
+          if !types || machine.clock.now < Script.firstKey { return }
+          begin(typing: strokes)
+          if let take { take(strokes) } else { machine.take(.strokes(strokes)) }
         }
         if !machine.typist.isIdle { return }
         typing = false
-      case .expect(let text):
-        if !isMet(text, machine) { return }
-        seenGeneration = nil
+        began = nil
+      case .await(let expectation):
+        if met <= done {
+          if began == nil { began = machine.clock.now }
+          if let limit = expectation.limit, machine.clock.now &- began! >= limit {
+            missed = expectation
+          }
+          return
+        }
+        began = nil
       }
       done += 1
+      met = max(met, done)
     }
+    detach()
   }
 
-  private func isMet(_ text: String, _ machine: Machine) -> Bool {
-    if serialChanged {
-      serialChanged = false
-      let wanted = Array(text.utf8)
-      for port in serial.indices {
-        if let end = Script.find(wanted, in: serial[port]) {
-          // What came before counts for no later step.
-          serial[port].removeFirst(end)
-          serialChanged = true
-          return true
-        }
+  private func begin(typing strokes: [KeyStroke]) {
+    typing = true
+    mark = sequence
+    serial.begin(after: mark)
+    goneLooks = 0
+    met = done + 1
+    var piece: [UInt8] = []
+    for stroke in strokes {
+      if case .press(let keys) = stroke, let character = KeyScript.character(typedBy: keys),
+        let code = CodePage437.code(character)
+      {
+        piece.append(code)
+      } else if !piece.isEmpty {
+        typed.add(piece)
+        piece = []
       }
     }
-    if seenGeneration == machine.vga.frameGeneration { return false }
-    seenGeneration = machine.vga.frameGeneration
-    guard let rows = machine.screenText else { return false }
-    // Also text that runs on from one row to the next.
-    return rows.contains { $0.contains(text) } || rows.joined().contains(text)
-      || rows.joined(separator: "\n").contains(text)
+    if !piece.isEmpty { typed.add(piece) }
   }
 
-  /// The offset behind the first occurrence.
-  private static func find(_ wanted: [UInt8], in bytes: [UInt8]) -> Int? {
-    if wanted.isEmpty { return 0 }
-    if bytes.count < wanted.count { return nil }
-    for start in 0...bytes.count - wanted.count where bytes[start] == wanted[0] {
-      if bytes[start..<start + wanted.count].elementsEqual(wanted) { return start + wanted.count }
+  /// Looks whether what is waited for has appeared, and what comes after it.
+  /// - Parameters:
+  ///   - isRegular: not because text is about to be lost.
+  ///   - isLast: nothing more will come.
+  private func look(isRegular: Bool = false, isLast: Bool = false) {
+    guard met < steps.count, matchers[met] != nil, typing || met == done else { return }
+    let hasText = screen?.examine() ?? false
+    while met < steps.count, let matcher = matchers[met] {
+      let old = isRegular && !isLast ? settled : UInt64.max
+      if matcher.expectation.kind == .gone {
+        guard isRegular else { break }
+        goneLooks = screen?.isGone(matcher) ?? true ? goneLooks + 1 : 0
+        // A screen that is being drawn lacks text for a moment.
+        if goneLooks < 2 && !isLast { break }
+        meet(at: sequence)
+        continue
+      }
+      var shown: UInt64?
+      let version = screen?.version ?? 0
+      if hasText, matcher.expectation.kind == .line || looked != (met, version) {
+        shown = screen?.appeared(matcher, after: mark, settled: old)
+        looked = (met, version)
+      }
+      let sent = serial.arrived(matcher, settled: isLast ? UInt64.max : settled)
+      guard let first = [shown, sent].compactMap({ $0 }).min() else { break }
+      meet(at: first)
     }
-    return nil
+    if isRegular { settled = sequence }
+  }
+
+  private func meet(at number: UInt64) {
+    mark = number
+    met += 1
+    goneLooks = 0
+    serial.begin(after: mark)
+    typed.grow()
   }
 }

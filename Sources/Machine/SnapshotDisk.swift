@@ -13,6 +13,8 @@ final class MachineDisk: BlockDevice {
   /// What was put into the drive.
   let original: any BlockDevice
   private var target: any BlockDevice
+  /// Told of what the host refuses; the guest sees an error of the device.
+  var refused: (StorageError) -> Void = { _ in }
   /// Of every write so far: which sectors, which bytes.
   var writeHash: UInt64 = 0
   /// How many sectors the guest has written to it; a saved state carries the number on.
@@ -40,7 +42,10 @@ final class MachineDisk: BlockDevice {
   var isReadOnly: Bool { original.isReadOnly }
 
   func read(sector: UInt64, into buffer: UnsafeMutableRawBufferPointer) throws(StorageError) {
-    try target.read(sector: sector, into: buffer)
+    do { try target.read(sector: sector, into: buffer) } catch {
+      refused(error)
+      throw error
+    }
   }
 
   func write(sector: UInt64, from buffer: UnsafeRawBufferPointer) throws(StorageError) {
@@ -52,7 +57,10 @@ final class MachineDisk: BlockDevice {
         }
       }
     }
-    try target.write(sector: sector, from: buffer)
+    do { try target.write(sector: sector, from: buffer) } catch {
+      refused(error)
+      throw error
+    }
     if layer != nil { hasUncommittedWrites = true }
     var hash = StateHash()
     hash.add(writeHash)
@@ -62,7 +70,12 @@ final class MachineDisk: BlockDevice {
     generation &+= UInt64(buffer.count / 512)
   }
 
-  func flush() throws(StorageError) { try target.flush() }
+  func flush() throws(StorageError) {
+    do { try target.flush() } catch {
+      refused(error)
+      throw error
+    }
+  }
 
   /// Of what the guest sees.
   func clusterHashes() throws(StorageError) -> ClusterHashes { try target.clusterHashes() }

@@ -9,6 +9,7 @@
 
 #if SDL
   import CSDL2
+  import Host
   import Machine
   import Synchronization
   import Video
@@ -80,8 +81,9 @@
       _ = SDL_SetHint("SDL_NO_SIGNAL_HANDLERS", "1")
       _ = SDL_SetHint("SDL_VIDEO_X11_NET_WM_BYPASS_COMPOSITOR", "0")
       _ = SDL_SetHint("SDL_APP_NAME", options.title)
-      if SDL_InitSubSystem(SDL_INIT_VIDEO) != 0 {
-        throw FrontendError("no window: \(SDLFrontend.lastError)")
+      // What goes wrong is told once, in our words.
+      if HostDisplay.silently({ SDL_InitSubSystem(SDL_INIT_VIDEO) }) != 0 {
+        throw FrontendError("no window: \(SDLFrontend.lastError); use --headless")
       }
       // Without a display SDL falls back to drivers that show nothing; that is no window unless somebody asked for it.
       let driver = SDL_GetCurrentVideoDriver().map { String(cString: $0) } ?? "none"

@@ -106,7 +106,12 @@ public struct StateReader {
 
   /// An error at the current place, for values that are well-formed but make no sense.
   public func error(_ reason: String) -> StateError {
-    StateError(offset: offset, section: sectionName, reason: reason)
+    // Names come from the file.
+    let plain = reason.unicodeScalars.map {
+      $0.value < 0x20 || (0x7F..<0xA0).contains($0.value)
+        ? "\\u{\(String($0.value, radix: 16))}" : String($0)
+    }
+    return StateError(offset: offset, section: sectionName, reason: plain.joined())
   }
 
   private func need(_ count: Int) throws(StateError) {

@@ -14,4 +14,12 @@ public enum CodePage437 {
 
   /// The character a code shows as; code 0 is a space.
   public static func character(_ code: UInt8) -> Character { characters[Int(code)] }
+
+  private static let codes: [Character: UInt8] = Dictionary(
+    characters.enumerated().map { ($1, UInt8($0)) },
+    // A blank is 20h.
+    uniquingKeysWith: { max($0, $1) })
+
+  /// The code that shows as a character, or nil.
+  public static func code(_ character: Character) -> UInt8? { codes[character] }
 }

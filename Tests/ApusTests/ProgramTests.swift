@@ -68,15 +68,15 @@ final class Scratch {
 }
 
 /// `mov al, 15h / out 0F4h, al / jmp $`
-private let exits: [UInt8] = [0xB0, 0x15, 0xE6, 0xF4, 0xEB, 0xFE]
+let exits: [UInt8] = [0xB0, 0x15, 0xE6, 0xF4, 0xEB, 0xFE]
 /// `jmp $`
-private let loops: [UInt8] = [0xEB, 0xFE]
+let loops: [UInt8] = [0xEB, 0xFE]
 /// `cli / xor ax, ax / mov ds, ax / lidt [7C0Ch] / ud2` with zeros behind it.
-private let tripleFaults: [UInt8] = [
+let tripleFaults: [UInt8] = [
   0xFA, 0x31, 0xC0, 0x8E, 0xD8, 0x0F, 0x01, 0x1E, 0x0C, 0x7C, 0x0F, 0x0B,
 ]
 /// `cli / hlt`
-private let halts: [UInt8] = [0xFA, 0xF4]
+let halts: [UInt8] = [0xFA, 0xF4]
 
 @Suite(.enabled(if: Program.path != nil), .serialized) struct ProgramTests {
   @Test func everyEndHasItsCode() throws {

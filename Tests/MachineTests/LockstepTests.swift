@@ -62,7 +62,7 @@
 
     @Test func typedKeysReachBoth() throws {
       let steps: [ScriptStep] = [
-        .expect("A"), .type(try KeyScript.parse("swift"), ""), .expect("swift"),
+        .expect("A"), .type(try KeyScript.parse("swift<enter>"), ""), .expect("never"),
       ]
       try run(400_000_000, steps: steps) { $0.floppies[0] = floppy(Guest.echoKeys) }
     }

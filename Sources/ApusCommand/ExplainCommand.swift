@@ -1,0 +1,95 @@
+// `apus explain`: what images are taken for, without running anything.
+//
+// Owns: the words and the object. Must not know: how it is found out.
+
+import ArgumentParser
+import Host
+import Machine
+import Storage
+
+/// The subcommand.
+enum ExplainProgram {
+  static let help = """
+    OVERVIEW: Tells what images are taken for and why; nothing runs, nothing is written.
+
+    USAGE: apus explain IMAGE ... [options]
+
+    All options of a run are possible (apus --help), so that a whole command line can be looked at. --json prints an object.
+    Exit codes: 0, or 64 where the run would be refused.
+    """
+
+  static func main(_ arguments: [String]) -> Never {
+    HostSignals.ignorePipe()
+    let json = arguments.contains("--json")
+    do {
+      if arguments.contains(where: { ["-h", "--help"].contains($0) }) {
+        ApusProgram.print(help)
+        ApusProgram.finish(0)
+      }
+      let scan = try ArgumentScan(arguments)
+      let plan = try Plan(
+        try ApusOptions.parse(arguments), media: scan.media, looksOnly: true)
+      ApusProgram.say(plan.warnings.map { "apus: \($0)" })
+      if json {
+        ApusProgram.print(object(plan).text)
+      } else {
+        for line in plan.explanations { ApusProgram.print(ApusProgram.harmless(line)) }
+      }
+      ApusProgram.finish(0)
+    } catch let failure as Failure {
+      ApusProgram.fail(failure, command: "apus explain", json: json)
+    } catch {
+      ApusProgram.endParsing(
+        text: ApusOptions.fullMessage(for: error),
+        isSuccess: ApusOptions.exitCode(for: error).isSuccess, command: "apus explain", json: json)
+    }
+  }
+
+  /// The object of --json.
+  static func object(_ plan: Plan) -> JSON {
+    func drives(_ images: [MachineImage?], _ name: (Int) -> String) -> [JSON] {
+      images.enumerated().compactMap { index, image in
+        guard let image else { return nil }
+        let reasons = plan.images.first { $0.path == image.name }?.reasons ?? []
+        var members: [(String, JSON)] = [
+          ("file", plan.usesDemoDisk ? .null : .string(image.name)),
+          ("drive", .string(name(index))), ("sectors", .number(image.device.sectorCount)),
+          ("reasons", .array(reasons.map { .string($0) })),
+        ]
+        switch image.medium {
+        case .floppy(let format):
+          members.append(("kind", .string("floppy")))
+          members.append(
+            (
+              "geometry",
+              geometry(format.cylinders, format.heads, format.sectors)
+            ))
+        case .disk(let physical, let translated):
+          members.append(("kind", .string("disk")))
+          members.append(
+            ("geometry", geometry(physical.cylinders, physical.heads, physical.sectors)))
+          members.append(
+            (
+              "biosGeometry",
+              geometry(translated.cylinders, translated.heads, translated.sectors)
+            ))
+        }
+        return .object(members)
+      }
+    }
+    let floppies = drives(plan.configuration.floppies) { $0 == 0 ? "A" : "B" }
+    let disks = drives(plan.configuration.disks) { "disk \($0 + 1)" }
+    return .object([
+      ("schema", .string("apus-explain")), ("version", .number(1)),
+      ("drives", .array(floppies + disks)),
+      ("lines", .array(plan.explanations.map { .string($0) })),
+      ("warnings", .array(plan.warnings.map { .string($0) })),
+    ])
+  }
+
+  private static func geometry(_ cylinders: Int, _ heads: Int, _ sectors: Int) -> JSON {
+    .object([
+      ("cylinders", .signed(cylinders)), ("heads", .signed(heads)), ("sectors", .signed(sectors)),
+    ])
+  }
+}

@@ -1,0 +1,82 @@
+// Which image goes into which drive.
+//
+// Owns: opening images, the drives they go to, what contradicts the order of booting. Must not know: how an image's kind is found out.
+
+import Host
+import Machine
+import Storage
+
+extension Plan {
+  mutating func openImages(
+    _ options: ApusOptions, _ media: [(path: String, isDisk: Bool)], keepsOff: Bool
+  ) throws {
+    var paths: [String] = []
+    func open(_ path: String, _ kind: ImageKind) throws -> OpenedImage {
+      // Two drives that only read a file do not disturb each other.
+      for other in paths where !keepsOff && HostFiles.isSame(path, other) {
+        throw Failure.usage(
+          "\(path): is given twice (possible with --snapshot, which writes nothing)", file: path)
+      }
+      paths.append(path)
+      do {
+        return try ImageOpener.open(path: path, kind: kind, snapshot: keepsOff)
+      } catch {
+        let hint =
+          HostFiles.exists(path)
+          ? "" : ForeignOptions.subcommand(near: path).map { " (did you mean \($0)?)" } ?? ""
+        throw Failure.usage("\(error)\(hint)", file: path)
+      }
+    }
+    func note(_ image: OpenedImage, _ drive: String, _ plan: inout Plan) {
+      plan.images.append(image)
+      plan.warnings += image.warnings
+      plan.explanations.append("\(image.path): \(drive)")
+      plan.explanations += image.reasons.map { "  \($0)" }
+    }
+    func floppy(_ image: OpenedImage, _ index: Int, _ plan: inout Plan) {
+      plan.configuration.floppies[index] = MachineImage(image)
+      note(image, "drive \(index == 0 ? "A" : "B")", &plan)
+    }
+    func disk(_ image: OpenedImage, _ index: Int, _ plan: inout Plan) {
+      plan.configuration.disks[index] = MachineImage(image)
+      note(image, "hard disk \(index + 1)", &plan)
+    }
+    for (index, path) in [options.floppyA, options.floppyB].enumerated() {
+      if let path { floppy(try open(path, .floppy), index, &self) }
+    }
+    for (index, path) in [options.hda, options.hdb, options.hdc, options.hdd].enumerated() {
+      if let path { disk(try open(path, .disk), index, &self) }
+    }
+    for (path, isDisk) in media {
+      let image = try open(path, isDisk ? .disk : .auto)
+      if !isDisk, case .floppy = image.medium {
+        guard let free = configuration.floppies.firstIndex(where: { $0 == nil }) else {
+          throw Failure.usage("\(path): there are only two floppy drives", file: path)
+        }
+        floppy(image, free, &self)
+      } else {
+        guard let free = configuration.disks.firstIndex(where: { $0 == nil }) else {
+          throw Failure.usage("\(path): there are only four hard disks", file: path)
+        }
+        disk(image, free, &self)
+      }
+    }
+    let hasFloppy = configuration.floppies.contains { $0 != nil }
+    let hasDisk = configuration.disks.contains { $0 != nil }
+    if options.boot != nil, hasFloppy || hasDisk {
+      let first = configuration.bootOrder[0]
+      if first == .floppy && configuration.floppies[0] == nil {
+        throw Failure.usage("--boot a: drive A has no image")
+      }
+      if first == .disk && !hasDisk { throw Failure.usage("--boot c: there is no hard disk image") }
+    }
+    if !hasFloppy && !hasDisk && configuration.kernel == nil {
+      if options.boot?.first == "c" {
+        throw Failure.usage("--boot c: there is no hard disk image")
+      }
+      configuration.floppies[0] = DemoDisk.image
+      usesDemoDisk = true
+      explanations.append("no image: the demo disk is in drive A, what is written to it is lost")
+    }
+  }
+}

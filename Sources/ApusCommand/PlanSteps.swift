@@ -1,0 +1,46 @@
+// What is typed and waited for, in the order it was written.
+//
+// Owns: from the texts of the options to the steps of a script. Must not know: how a script is followed.
+
+import Chipset
+import Machine
+
+extension Plan {
+  mutating func readSteps(_ options: ApusOptions) throws {
+    var steps: [(Int, ScriptStep)] = []
+    for item in options.type {
+      do {
+        steps.append((item.order, .type(try KeyScript.parse(item.text), item.text)))
+      } catch {
+        throw Failure.usage("--type '\(item.text)': \(error)")
+      }
+    }
+    let kinds: [(Expectation.Kind, String, [OrderedText])] = [
+      (.text, "--expect", options.expect), (.line, "--expect-line", options.expectLine),
+      (.regex, "--expect-regex", options.expectRegex),
+      (.gone, "--expect-gone", options.expectGone),
+    ]
+    for (kind, name, items) in kinds {
+      for item in items {
+        do { steps.append((item.order, .await(try Expectation(kind, item.text)))) } catch {
+          throw Failure.usage("\(name) '\(item.text)': \(error)")
+        }
+      }
+    }
+    for item in options.within {
+      guard let seconds = Double(item.text), seconds > 0, seconds <= 1e9 else {
+        throw Failure.usage("--within \(item.text): a number of seconds above 0 is wanted")
+      }
+      guard
+        let index = steps.indices.filter({ steps[$0].0 < item.order }).max(by: {
+          steps[$0].0 < steps[$1].0
+        }), case .await(var expectation) = steps[index].1, expectation.limit == nil
+      else {
+        throw Failure.usage("--within \(item.text): belongs behind an expectation, one for each")
+      }
+      expectation.limit = UInt64(seconds * 1e9)
+      steps[index].1 = .await(expectation)
+    }
+    self.steps = steps.sorted { $0.0 < $1.0 }.map(\.1)
+  }
+}

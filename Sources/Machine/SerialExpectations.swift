@@ -1,0 +1,138 @@
+// Expectations of the serial ports: what has arrived since.
+//
+// Owns: what each port sent lately, with numbers, and which of it is an echo. Must not know: steps, the screen.
+
+/// Looks for expectations in what serial ports send.
+struct SerialExpectations {
+  fileprivate struct Port {
+    var bytes: [UInt8] = []
+    /// The number of each byte's arrival.
+    var stamps: [UInt64] = []
+    /// Which bytes are the echo of what was typed.
+    var echoes: [Bool] = []
+    /// How many bytes were dropped at the front.
+    var dropped = 0
+    /// Nothing before this offset can be part of a match of the present expectation.
+    var searched = 0
+    var filter = EchoFilter()
+    var changed = true
+  }
+  private var ports: [Port] = []
+  private static let kept = 64 << 10
+
+  /// A byte came out of a port.
+  mutating func add(_ port: Int, _ byte: UInt8, stamp: UInt64, typed: TypedEcho) {
+    while ports.count <= port { ports.append(Port()) }
+    // A line ends with a line feed, whatever comes before it.
+    if byte == 0x0A, ports[port].bytes.last == 0x0D {
+      ports[port].bytes.removeLast()
+      ports[port].stamps.removeLast()
+      ports[port].echoes.removeLast()
+      ports[port].searched = min(ports[port].searched, ports[port].bytes.count)
+    }
+    let dropped = ports[port].dropped
+    let place = dropped + ports[port].bytes.count
+    ports[port].bytes.append(byte)
+    ports[port].stamps.append(stamp)
+    ports[port].echoes.append(false)
+    ports[port].changed = true
+    if !typed.isEmpty {
+      var restored: [Int] = []
+      let isEcho = ports[port].filter.take(place, byte, stamp: stamp, of: typed) { place, _ in
+        restored.append(place)
+      }
+      for place in restored where place >= dropped && place - dropped < ports[port].echoes.count {
+        ports[port].echoes[place - dropped] = false
+      }
+      if isEcho { ports[port].echoes[ports[port].echoes.count - 1] = true }
+    }
+    if ports[port].bytes.count > 2 * SerialExpectations.kept {
+      let count = SerialExpectations.kept
+      ports[port].bytes.removeFirst(count)
+      ports[port].stamps.removeFirst(count)
+      ports[port].echoes.removeFirst(count)
+      ports[port].dropped += count
+      ports[port].searched = max(0, ports[port].searched - count)
+    }
+  }
+
+  /// Another expectation is looked for, in what arrived after `mark`.
+  mutating func begin(after mark: UInt64) {
+    for n in ports.indices {
+      ports[n].searched =
+        ports[n].stamps.lastIndex { $0 <= mark }.map { $0 + 1 } ?? 0
+      ports[n].changed = true
+    }
+  }
+
+  /// The number of the last byte of what has arrived, or nil.
+  /// - Parameter settled: an unfinished line counts as one only when nothing has come after this number.
+  mutating func arrived(_ matcher: Matcher, settled: UInt64) -> UInt64? {
+    var earliest: UInt64?
+    for n in ports.indices {
+      // A line may become one by staying as it is.
+      if !ports[n].changed, matcher.expectation.kind != .line { continue }
+      ports[n].changed = false
+      if let stamp = ports[n].find(matcher, settled: settled) {
+        earliest = min(earliest ?? UInt64.max, stamp)
+        ports[n].changed = true
+      }
+    }
+    return earliest
+  }
+}
+
+extension SerialExpectations.Port {
+  /// Something that is no blank and no echo.
+  private func hasNews(_ range: Range<Int>) -> Bool {
+    range.contains { bytes[$0] > 0x20 && !echoes[$0] }
+  }
+
+  fileprivate mutating func find(_ matcher: Matcher, settled: UInt64) -> UInt64? {
+    switch matcher.expectation.kind {
+    case .text: return findText(matcher.bytes)
+    case .line, .regex: return findLine(matcher, settled: settled)
+    case .gone: return nil
+    }
+  }
+
+  private mutating func findText(_ wanted: [UInt8]) -> UInt64? {
+    guard bytes.count - searched >= wanted.count else { return nil }
+    for start in searched...bytes.count - wanted.count where bytes[start] == wanted[0] {
+      let range = start..<start + wanted.count
+      if bytes[range].elementsEqual(wanted), hasNews(range) { return stamps[range.upperBound - 1] }
+    }
+    searched = bytes.count - wanted.count + 1
+    return nil
+  }
+
+  private mutating func findLine(_ matcher: Matcher, settled: UInt64) -> UInt64? {
+    while searched < bytes.count {
+      let end = bytes[searched...].firstIndex(of: 0x0A)
+      let range = searched..<(end ?? bytes.count)
+      if let regex = matcher.regex {
+        let line = String(decoding: bytes[range], as: UTF8.self)
+        for match in line.matches(of: regex) where !match.range.isEmpty {
+          let from =
+            range.lowerBound + line.utf8.distance(from: line.startIndex, to: match.range.lowerBound)
+          let to =
+            range.lowerBound + line.utf8.distance(from: line.startIndex, to: match.range.upperBound)
+          let place = min(from, range.upperBound)..<min(to, range.upperBound)
+          if hasNews(place), let last = place.last { return stamps[last] }
+        }
+      } else {
+        var content = range
+        while let last = content.last, bytes[last] == 0x20 { content = content.dropLast() }
+        while let first = content.first, bytes[first] == 0x20 { content = content.dropFirst() }
+        if bytes[content].elementsEqual(matcher.bytes), hasNews(content),
+          end != nil || stamps[bytes.count - 1] <= settled
+        {
+          return stamps[range.last ?? range.lowerBound]
+        }
+      }
+      guard let end else { break }
+      searched = end + 1
+    }
+    return nil
+  }
+}
