@@ -172,6 +172,17 @@
           && (c.hostFPU.sw & 0x80 != 0 || c.host.vector == 16 || c.host.eip != c.apus.eip))
     },
     HostRule(
+      "store-partly-beyond", .any,
+      "A store of 10 bytes of which some are out of reach: the others are already written or not",
+      manual: "SDM volume 3, 6.6: what faults can be run again; here it has changed nothing"
+    ) { c in
+      let isStore = [0xDB, 0xDF].contains(c.line.opcode) && [6, 7].contains(c.modrm >> 3 & 7)
+      guard c.op == "fpu", isStore, c.hasMemory, c.apusFaults, c.apus.vector == c.host.vector,
+        let at = c.operandOffset
+      else { return [] }
+      return c.memory { (0..<10).contains($0 - at) }
+    },
+    HostRule(
       "compare-c1", .any, "FCOMI and its like: C1 is cleared or left alone",
       manual: "SDM, FCOMI: cleared for a stack underflow, else not affected or 0 by edition"
     ) { c in

@@ -55,8 +55,10 @@
       "CMPS with both operands out of reach: CR2 tells of the one at EDI",
       manual: "SDM, CMPS: the first operand is that at ESI; the order of accesses is not defined"
     ) { c in
-      c.op == "cmps" && c.apus.vector == 14 && c.host.vector == 14
-        && (c.host.cr2 ^ c.linear(c.test.state.registers[7])) < 0x1000 ? c.named("CR2") : []
+      guard c.op == "cmps", c.bothFault else { return [] }
+      if c.apus.vector != c.host.vector { return c.all(if: c.set.isSubset(of: ["vector", "CR2"])) }
+      return c.apus.vector == 14 && (c.host.cr2 ^ c.linear(c.test.state.registers[7])) < 0x1000
+        ? c.named("CR2") : []
     },
     HostRule(
       "lock-verr", .amd([]),
