@@ -89,6 +89,15 @@
           && c.names[0].hasPrefix("E") && c.names[0] != "EFLAGS" && c.names[0] != "EIP")
     },
     HostRule(
+      "bound-partly-beyond", .any,
+      "BOUND whose upper limit is out of reach: the lower one alone may decide",
+      manual: "not defined in which order they are read; here both before they are compared"
+    ) { c in
+      c.all(
+        if: c.op == "bound" && c.set == ["vector"] && c.host.vector == 5
+          && HostDifferences.memoryFaults.contains(c.apus.vector))
+    },
+    HostRule(
       "popa-fault", .any, "POPA that faults: registers already loaded or not",
       manual: "SDM volume 3, 6.6: what faults can be run again; here it has changed nothing"
     ) { c in
