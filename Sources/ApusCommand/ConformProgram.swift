@@ -249,7 +249,8 @@ struct ConformPrograms: ParsableCommand {
     var apart: [String] = []
     var stop = StopReason.instructionLimit
     let input = machine.input
-    ConformInterrupt.with({ input.requestStop(.signal($0)) }) {
+    let end: @Sendable (Int32) -> Void = { input.requestStop(.signal($0)) }
+    ConformInterrupt.with(end) {
       guard let lockstep else {
         stop = machine.run(untilInstruction: maxInstructions)
         return

@@ -16,7 +16,7 @@ extension SoftFloat80 {
     if a.isInfinity || b.isZero { return (invalid(), nil) }
     if a.isDenormal || b.isDenormal, raiseDenormal() { return (a, 0) }
     // By infinity the dividend itself remains (SDM, table of FPREM): that is no underflow.
-    if a.isZero || b.isInfinity { return (a, 0) }
+    if a.isZero || b.isInfinity { return (SoftFloat80.unchanged(a), 0) }
     let (exponentA, significandA) = a.normalized
     let (exponentB, significandB) = b.normalized
     let difference = exponentA &- exponentB
@@ -66,6 +66,12 @@ extension SoftFloat80 {
     return (normalizeRoundPack(sign, exponent, rest << 63, 0), conditions)
   }
 
+  /// A result that is the operand itself; a pseudo-denormal becomes the normal number that it is.
+  private static func unchanged(_ a: Float80Bits) -> Float80Bits {
+    a.exponent == 0 && a.significand >> 63 != 0
+      ? Float80Bits(signExponent: a.sign | 1, significand: a.significand) : a
+  }
+
   // MARK: - Scaling
 
   /// a * 2^trunc(b).
@@ -83,7 +89,7 @@ extension SoftFloat80 {
     }
     if a.isDenormal || b.isDenormal, raiseDenormal() { return a }
     // By zero the number itself remains (SDM, table of FSCALE): that is no underflow.
-    if a.isInfinity || a.isZero || b.isZero { return a }
+    if a.isInfinity || a.isZero || b.isZero { return SoftFloat80.unchanged(a) }
     let (exponent, significand) = a.normalized
     var shift = 0
     let power = b.exponent &- 16383

@@ -55,8 +55,10 @@
       "CMPS with both operands out of reach: CR2 tells of the one at EDI",
       manual: "SDM, CMPS: the first operand is that at ESI; the order of accesses is not defined"
     ) { c in
-      c.op == "cmps" && c.apus.vector == 14 && c.host.vector == 14
-        && (c.host.cr2 ^ c.linear(c.test.state.registers[7])) < 0x1000 ? c.named("CR2") : []
+      guard c.op == "cmps", c.bothFault else { return [] }
+      if c.apus.vector != c.host.vector { return c.all(if: c.set.isSubset(of: ["vector", "CR2"])) }
+      return c.apus.vector == 14 && (c.host.cr2 ^ c.linear(c.test.state.registers[7])) < 0x1000
+        ? c.named("CR2") : []
     },
     HostRule(
       "lock-verr", .amd([]),
@@ -85,6 +87,15 @@
       c.all(
         if: c.op == "lsl" && c.host.vector == 1 && c.apus.vector == 1 && c.list.count == 1
           && c.names[0].hasPrefix("E") && c.names[0] != "EFLAGS" && c.names[0] != "EIP")
+    },
+    HostRule(
+      "bound-partly-beyond", .any,
+      "BOUND whose upper limit is out of reach: the lower one alone may decide",
+      manual: "not defined in which order they are read; here both before they are compared"
+    ) { c in
+      c.all(
+        if: c.op == "bound" && c.set == ["vector"] && c.host.vector == 5
+          && HostDifferences.memoryFaults.contains(c.apus.vector))
     },
     HostRule(
       "popa-fault", .any, "POPA that faults: registers already loaded or not",

@@ -18,7 +18,14 @@ import Host
 
   /// Runs random instructions on both processors.
   public final class HostRun {
-    private let native: HostProcessor
+    /// nil where cases run in Apus alone, for their digest.
+    private let native: HostProcessor?
+    /// The host's region of memory.
+    private let nativeMemory: UnsafeMutableRawPointer
+    /// Changes what the host did: a difference for tests of what is made of one.
+    var alter: ((HostCase, inout HostProcessor.State) -> Void)?
+    /// A hash of what Apus made of all cases, as far as the manuals define it.
+    public private(set) var digest: UInt64 = 0xCBF2_9CE4_8422_2325
     private let guest: HostGuest
     /// In lockstep the one with translated code; `guest` interprets then.
     private let twin: HostGuest?
@@ -54,16 +61,24 @@ import Host
     ///   - filter: operations or opcodes, * and ?, separated by commas; empty: all.
     ///   - fpu: what carries out x87 instructions; nil: what the engine does best.
     ///   - identity: the processor whose rules apply.
+    ///   - usesHost: false: Apus is compared with itself, and only the digest tells something.
     public init(
       seed: UInt64, model: CPUModel, filter: String = "", engine: Engine = .interpreter,
-      fpu: FPUUnit? = nil, identity: HostIdentity = .current
+      fpu: FPUUnit? = nil, identity: HostIdentity = .current, usesHost: Bool = true
     ) throws(HostError) {
       self.identity = identity
       self.seed = seed
       self.model = model
       self.engine = engine
       disassembler = Disassembler(model: model)
-      native = try HostProcessor()
+      if usesHost {
+        let host = try HostProcessor()
+        native = host
+        nativeMemory = host.memory
+      } else {
+        native = nil
+        nativeMemory = .allocate(byteCount: HostProcessor.size, alignment: 4096)
+      }
       guest = try HostGuest(model: model)
       try engine.parts[0].equip(guest.cpu, fpu: fpu)
       var twin: HostGuest?
@@ -91,6 +106,7 @@ import Host
 
     deinit {
       pattern.deallocate()
+      if native == nil { nativeMemory.deallocate() }
       blank.deallocate()
     }
 
@@ -114,7 +130,7 @@ import Host
 
     /// Puts 64 KiB into both regions.
     private func cover(with bytes: UnsafeMutableRawPointer) {
-      memcpy(native.memory, bytes, HostProcessor.size)
+      memcpy(nativeMemory, bytes, HostProcessor.size)
       let all = Array(UnsafeRawBufferPointer(start: bytes, count: HostProcessor.size))
       for guest in guests { guest.setCode(0, all) }
     }
@@ -185,19 +201,21 @@ import Host
       let offset =
         Int(test.mode == .flat ? test.state.eip &- HostProcessor.base : test.state.eip) & 0xFFFF
       for (at, bytes) in test.memory {
-        (native.memory + at).copyMemory(from: bytes, byteCount: bytes.count)
+        (nativeMemory + at).copyMemory(from: bytes, byteCount: bytes.count)
         for guest in guests { guest.setCode(at, bytes) }
       }
       let code = test.bytes + test.tail
-      (native.memory + offset).copyMemory(from: code, byteCount: code.count)
+      (nativeMemory + offset).copyMemory(from: code, byteCount: code.count)
       for guest in guests { guest.setCode(offset, code) }
-      test.fpu.store(extended: native.before)
+      if let native { test.fpu.store(extended: native.before) }
       let repeats =
         test.prefixes.contains(0xF2) || test.prefixes.contains(0xF3) ? HostRun.repeats : 0
       let line = OpcodeTable.shared.entries[test.entry]
       let isRepeat = line.isRepeatable
-      let host = native.run(test.mode, test.state, repeats: isRepeat ? repeats : 0)
-      let hostFPU = FPUState(frame: native.after)
+      var host =
+        native?.run(test.mode, test.state, repeats: isRepeat ? repeats : 0)
+        ?? HostProcessor.State()
+      var hostFPU = native.map { FPUState(frame: $0.after) } ?? FPUState()
       var apusFPU = test.fpu
       // Single-stepped code is always interpreted: for another engine the instruction runs on to the HLT behind it where it can.
       let runsOn =
@@ -212,6 +230,11 @@ import Host
         apus.vector = 1
         apus.eflags &= ~EFLAGS.rf
       }
+      if native == nil {
+        (host, hostFPU) = (apus, apusFPU)
+        memcpy(nativeMemory, guest.region, HostProcessor.size)
+      }
+      alter?(test, &host)
       last = HostOutcome(test: test, state: host, fpu: hostFPU)
       var apart: [String] = []
       if let twin {
@@ -253,7 +276,7 @@ import Host
         differences += HostRun.differences(apusFPU, hostFPU)
       }
       for page in stride(from: 0, to: HostProcessor.size, by: 4096) {
-        let (a, b) = (guest.region + page, native.memory + page)
+        let (a, b) = (guest.region + page, nativeMemory + page)
         if !skip && memcmp(a, b, 4096) != 0 {
           for n in 0..<4096 {
             let (x, y) = (
@@ -272,6 +295,7 @@ import Host
           guest.setCode(page, Array(UnsafeRawBufferPointer(start: p, count: 4096)))
         }
       }
+      if counting && native == nil { addToDigest(test, apus, apusFPU) }
       if !apart.isEmpty { return apart }
       if !differences.isEmpty {
         let rules = HostRules.explain(
@@ -287,6 +311,36 @@ import Host
         }
       }
       return differences
+    }
+
+    /// Adds what Apus made of a case, with what it wrote (in `last`).
+    private func addToDigest(
+      _ test: HostCase, _ state: HostProcessor.State, _ fpu: FPUState
+    ) {
+      func add(_ value: UInt64) { digest = (digest ^ value) &* 0x100_0000_01B3 &+ digest >> 29 }
+      add(UInt64(state.vector))
+      if test.isUndefined && state.vector == 1 { return }
+      if state.vector == 14 { add(UInt64(state.cr2)) }
+      add(UInt64(state.errorCode))
+      add(UInt64(state.eip))
+      for value in state.registers { add(UInt64(value)) }
+      for value in [state.cs, state.ss, state.ds, state.es, state.fs, state.gs] {
+        add(UInt64(value < 4 ? 0 : value))
+      }
+      add(UInt64(state.eflags & test.flagsMask(state.vector)))
+      add(UInt64(fpu.cw) | UInt64(fpu.statusWord) << 16 | UInt64(fpu.empty) << 32)
+      add(UInt64(fpu.mxcsr) | UInt64(fpu.fop) << 32)
+      add(UInt64(fpu.fip) | UInt64(fpu.fdp) << 32)
+      for n in 0..<8 {
+        add(fpu[physical: n].significand)
+        add(UInt64(fpu[physical: n].signExponent))
+        add(fpu[xmm: n].low)
+        add(fpu[xmm: n].high)
+      }
+      for (offset, bytes) in last.written {
+        add(UInt64(offset))
+        for byte in bytes { add(UInt64(byte)) }
+      }
     }
 
     /// The same difference with as little as possible: registers zero, flags clear, no prefixes, displacements and immediates zero.

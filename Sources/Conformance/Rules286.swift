@@ -68,7 +68,7 @@ enum Rules286 {
       let pushed = UInt32(runner.word(5)) << 4 &+ UInt32(runner.word(8) &+ 4)
       guard at &- pushed < 2 else { return false }
       let shift = 8 * (at &- pushed)
-      return (difference.actual ^ old >> shift) & flags >> shift & arithmetic >> shift == 0
+      return (difference.actual ^ old >> shift) & flags >> shift & arithmetic >> shift & 0xFF == 0
     default: return false
     }
   }
@@ -91,7 +91,10 @@ enum Rules286 {
     case .register(10) where readsSource, .register(11) where hasTarget:
       return (difference.expected &- difference.actual) & 0xFFFF == step ? name : nil
     case .register(2) where shape.isRepeated:
-      return (difference.actual &- difference.expected) & 0xFFFF == 1 ? name : nil
+      // Those that store have counted the next iteration, too.
+      let ahead = (difference.actual &- difference.expected) & 0xFFFF
+      let stores = shape.opcode == 0xA5 || shape.opcode == 0xAB
+      return ahead == 1 || stores && ahead == 2 ? name : nil
     default:
       let compares = shape.opcode == 0xA7 || shape.opcode == 0xAF
       return compares && shape.isRepeated && keepsFlags(difference, runner, before, flags)

@@ -116,7 +116,7 @@ struct EngineTests {
     #expect(runner.run(file.tests[0]).isEmpty)
     #expect(
       runner.engineDifferences(file.tests[0]) == [
-        "the engines differ after the first instruction:", "[0x00500]: 0x00, translated 0x07",
+        "the engines differ after 2 instructions:", "[0x00500]: 0x00, translated 0x07",
       ])
     runner.cleanUp(file.tests[0])
     // Once only.

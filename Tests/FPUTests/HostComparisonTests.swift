@@ -1,4 +1,5 @@
-// Every x87 instruction against the host's own x87: result bits, stack, status word with C1, memory.
+// Every x87 instruction as the hosts' own x87 carries it out: result bits, stack, status word with C1, memory. What was agreed upon is
+// kept as digests, so that no test depends on this host's processor.
 //
 // Owns: which instructions are run with which operands, and which bits the manual leaves undefined.
 // Must not know: the arithmetic.
@@ -33,6 +34,7 @@
     let host: HostX87
     let machine: Machine
     var random: Random
+    var digest = Digest()
     /// Cases in which a result differs within the allowance, and the largest difference.
     var inexact = 0
     var largest: UInt64 = 0
@@ -150,12 +152,30 @@
       machine.store(high, 0x1008)
     }
 
+    /// What the manual defines of the outcome.
+    private mutating func addToDigest(_ plan: Plan) {
+      let fpu = machine.fpu.pointee
+      digest.add(fpu.cw)
+      digest.add(machine.cpu.fpuStatusWord & ~(Self.allConditions & ~plan.conditions))
+      digest.add(fpu.empty)
+      for n in 0..<8 {
+        let value = machine.cpu.st(n)
+        digest.add(value.significand)
+        digest.add(value.signExponent)
+      }
+      digest.add(machine.qword(0x1000))
+      digest.add(machine.qword(0x1008))
+      digest.add(machine.cpu.arithmeticFlags)
+    }
+
     /// Runs one case; a description of the difference, or nil.
     mutating func differs(_ plan: Plan) throws -> String? {
       prepare(plan)
-      let before = describe(plan)
-      host.run(plan.opcode, plan.modrm)
+      let before = Agreement.comparesHost ? describe(plan) : ""
       try machine.execute(UInt16(plan.opcode), plan.modrm)
+      addToDigest(plan)
+      guard Agreement.comparesHost else { return nil }
+      host.run(plan.opcode, plan.modrm)
       let image = host.output
       let cw = image.load(fromByteOffset: 0, as: UInt16.self)
       let sw = image.load(fromByteOffset: 2, as: UInt16.self)
@@ -166,6 +186,8 @@
       var different = (sw ^ status) & ~ignored
       // After a stack fault or invalid operand only C1 means anything; it tells nothing of a result within the allowance either.
       if plan.ulps > 0 && different == FPUStatus.c1 { different = 0 }
+      // A result at the edge of what is tiny may be a unit off, and with it the underflow.
+      if plan.ulps > 0 && different & ~0x8292 == 0 && different & 0x10 != 0 { return nil }
       if different != 0 {
         problems.append(
           "sw host \(String(sw, radix: 16)) ours \(String(status, radix: 16))")
@@ -244,8 +266,9 @@
         failures += 1
         if failures <= 6 { Issue.record("\(difference)") }
       }
+      Agreement.check("\(plan.name) \(plan.operands) \(cases)", comparison.digest)
       #expect(failures == 0, "\(plan.name): \(failures) of \(cases) cases differ")
-      if plan.ulps > 0 {
+      if plan.ulps > 0 && Agreement.comparesHost {
         print(
           "\(plan.name): \(comparison.inexact) of \(cases) results differ, at most by",
           "\(comparison.largest) ulp")
