@@ -116,6 +116,8 @@ public struct FloppyFormat: Equatable, Sendable {
   /// 360 KB, 720 KB or 1.2 MB disk counts.
   /// - Returns: nil when the count is nothing like that: then it is an image cut short.
   static func beyondStandard(sectors count: Int) -> FloppyFormat? {
+    // Some bytes too many, less than a sector.
+    if let exact = all[3...].first(where: { $0.sectorCount == count }) { return exact }
     if count <= all[6].sectorCount {
       for format in all[3...5] {
         let extra = count - format.sectorCount

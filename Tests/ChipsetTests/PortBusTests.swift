@@ -56,6 +56,28 @@ import Testing
     #expect(bus.read(0x1F0, width: 2) == 0xEFF0)
   }
 
+  @Test func partsOfWiderAccessesReachADeviceOnlyIfItTakesThem() {
+    let bus = PortBus()
+    let device = Recorder()
+    bus.register(device, ports: 0xCF9...0xCF9, takesPieces: false)
+    bus.write(0xCF8, 0x8000_0400, width: 4)
+    bus.write(0xCF8, 0x0604, width: 2)
+    bus.write(0xCF9, 0x0604, width: 2)
+    bus.write(0xCF7, 0xFFFF_FFFF, width: 4)
+    #expect(bus.read(0xCF8, width: 4) == 0xFFFF_FFFF)
+    #expect(device.log.isEmpty)
+    #expect(bus.unknownPorts.first { $0.port == 0xCF8 && $0.isWrite }?.count == 2)
+    bus.write(0xCF9, 6, width: 1)
+    #expect(bus.read(0xCF9, width: 1) == 0xF9)
+    #expect(device.log == ["w3321.1=6", "r3321.1"])
+    // A device beside it still gets its part.
+    let neighbour = Recorder()
+    bus.register(neighbour, ports: 0xCFA...0xCFA)
+    bus.write(0xCF8, 0x0033_0000, width: 4)
+    #expect(neighbour.log == ["w3322.1=51"])
+    #expect(device.log.count == 2)
+  }
+
   @Test func unknownPortsFloatHighAndAreCounted() {
     let bus = PortBus()
     #expect(bus.read(0x1234, width: 4) == 0xFFFF_FFFF)

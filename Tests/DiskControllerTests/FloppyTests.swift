@@ -1,9 +1,9 @@
 import Bus
 import State
-import Storage
 import Testing
 
 @testable import Chipset
+@testable import Storage
 
 /// A DMA channel with a buffer and a count.
 final class FakeFloppyDMA: FloppyDMA {
@@ -276,6 +276,31 @@ func transferCommand(
     // A masked DMA channel: overrun.
     bench.dma.program(count: 0)
     #expect(Array(bench.command(transferCommand(0x46))[0...2]) == [0x40, 0x10, 0x00])
+  }
+
+  /// A disk of 80 cylinders and two sectors more: these are there, and nothing else on their track or the other side.
+  @Test func anIncompleteLastCylinderEndsWhereItIsRecorded() throws {
+    let bench = FloppyBench()
+    let format = try #require(FloppyFormat.all[6].holding(sectors: 2882))
+    bench.insert(0, MemoryImage(bytes: [], sectorCount: 2882), format)
+    #expect(bench.fdc.medium(in: 0) != nil)
+    _ = bench.seek([0x0F, 0, 80])
+    bench.dma.program(count: 512)
+    #expect(bench.command(transferCommand(0xE6, c: 80, h: 0, r: 2))[0] & 0xC0 == 0)
+    bench.dma.program(count: 512)
+    var result = bench.command(transferCommand(0xE6, c: 80, h: 0, r: 3))
+    #expect(result[0] & 0xC0 == 0x40 && result[1] == 0x04)
+    bench.dma.program(count: 512)
+    result = bench.command(transferCommand(0xC5, c: 80, h: 0, r: 3))
+    #expect(result[0] & 0xC0 == 0x40 && result[1] == 0x04)
+    // Under the other head not even an address mark.
+    result = bench.command([0x4A, 4])
+    #expect(result[0] & 0xC0 == 0x40 && result[1] == 0x01)
+    for _ in 0..<20 {
+      bench.run(1_234_567)
+      result = bench.command([0x4A, 0])
+      #expect(result[0] & 0xC0 == 0 && (1...2).contains(result[5]) && result[3] == 80)
+    }
   }
 
   @Test func writeDataReachesTheImage() {

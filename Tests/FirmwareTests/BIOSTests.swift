@@ -3,6 +3,7 @@
 // and where they are from stand at the top of each program.
 
 import FirmwareImages
+import Foundation
 import Machine
 import Storage
 import Testing
@@ -13,16 +14,19 @@ import Testing
     var text: String
     var reason: StopReason
     var instructions: UInt64
+    /// What is lit on the keyboard.
+    var lamps: UInt8
   }
 
   private func run(
-    _ name: String, disks: [DiskGeometry] = [], limit: UInt64 = 5_000_000_000
+    _ name: String, floppy: MachineImage? = nil, disks: [DiskGeometry] = [],
+    limit: UInt64 = 5_000_000_000
   ) throws -> Outcome {
     let assembled = try #require(TestROMs.bios[name])
     var configuration = MachineConfiguration()
     configuration.memoryMegabytes = 32
     configuration.exitPort = 0xF4
-    configuration.floppies[0] = MachineImage(floppy: assembled(), name: name)
+    configuration.floppies[0] = floppy ?? MachineImage(floppy: assembled(), name: name)
     for (index, geometry) in disks.enumerated() {
       let sectors = geometry.cylinders * geometry.heads * geometry.sectors
       configuration.disks[index] = MachineImage(
@@ -38,15 +42,66 @@ import Testing
     let reason = machine.run(untilInstruction: limit)
     return Outcome(
       text: String(decoding: gathered.bytes, as: UTF8.self), reason: reason,
-      instructions: machine.cpu.instructionCount)
+      instructions: machine.cpu.instructionCount, lamps: machine.keyboardController.keyboard.leds)
   }
 
   @Test(arguments: [
-    "data_area", "keyboard", "floppy", "system", "clock", "mouse", "serial", "video_text",
-    "video_graphics",
+    "data_area", "keyboard", "floppy", "floppy_tracks", "flags", "v86", "config_port", "system",
+    "clock", "mouse", "serial", "video_text", "video_graphics",
   ])
   func servicesBehaveAsDocumented(name: String) throws {
     let outcome = try run(name)
+    #expect(outcome.text == "PASS\n", "\(outcome.reason)")
+  }
+
+  @Test(arguments: ["flags", "v86"])
+  func theSameWithADisk(name: String) throws {
+    let outcome = try run(name, disks: [DiskGeometry(cylinders: 80, heads: 16, sectors: 63)])
+    #expect(outcome.text == "PASS\n", "\(outcome.reason)")
+  }
+
+  /// From the shift state to the keyboard: Num Lock and Caps Lock.
+  @Test func lampsAreLitInOneExchange() throws {
+    let outcome = try run("keyboard_lamps")
+    #expect(outcome.text == "PASS\n", "\(outcome.reason)")
+    #expect(outcome.lamps == 0x06)
+  }
+
+  /// From a file of some size to what INT 13h reads: more tracks, more sectors a track, and last tracks that are not complete.
+  @Test(arguments: [
+    (1_474_560, 18), (1_492_992, 18), (1_511_424, 18), (1_529_856, 18), (1_475_072, 18),
+    (1_475_584, 18), (1_484_800, 18), (1_638_400, 20), (1_720_320, 21), (1_763_328, 21),
+    (1_884_160, 23), (2_949_120, 36), (737_280, 9), (755_712, 9), (1_228_800, 15), (1_259_520, 15),
+    (368_640, 9),
+  ])
+  func floppiesOfAnySizeAreReadToTheirEnd(size: Int, sectors: Int) throws {
+    let assembled = try #require(TestROMs.bios["floppy_size"])
+    var bytes = Array(assembled().prefix(size))
+    bytes += [UInt8](repeating: 0, count: size - bytes.count)
+    let mark = Array("GEOMETRY".utf8)
+    let at = try #require(
+      (512..<4096).first { Array(bytes[$0..<$0 + mark.count]) == mark })
+    let used = try #require(
+      (at / 512..<100).first { bytes[$0 * 512..<$0 * 512 + 512].allSatisfy { $0 == 0 } })
+    let total = size / 512
+    let perCylinder = 2 * sectors
+    func put(_ value: Int, at place: Int) {
+      bytes[place] = UInt8(value & 0xFF)
+      bytes[place + 1] = UInt8(value >> 8)
+    }
+    // The last cylinder that follows a whole one.
+    let whole = (total - 1) / perCylinder * perCylinder
+    for (index, value) in [sectors, 2, total, whole].enumerated() {
+      put(value, at: at + mark.count + 2 * index)
+    }
+    for sector in used..<total { put(sector, at: sector * 512) }
+
+    let path = FileManager.default.temporaryDirectory
+      .appendingPathComponent("apus-floppy-\(UUID().uuidString)").path
+    defer { try? FileManager.default.removeItem(atPath: path) }
+    #expect(FileManager.default.createFile(atPath: path, contents: Data(bytes)))
+    let image = try ImageOpener.open(path: path, snapshot: true)
+    let outcome = try run("floppy_size", floppy: MachineImage(image))
     #expect(outcome.text == "PASS\n", "\(outcome.reason)")
   }
 

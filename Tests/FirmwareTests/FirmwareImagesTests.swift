@@ -37,7 +37,8 @@ import Testing
   }
 
   @Test(arguments: [
-    "data_area", "keyboard", "floppy", "disk", "system", "clock", "mouse", "serial", "video_text",
+    "data_area", "keyboard", "keyboard_lamps", "floppy", "floppy_tracks", "floppy_size", "disk",
+    "flags", "v86", "config_port", "system", "clock", "mouse", "serial", "video_text",
     "video_graphics",
   ])
   func biosTestsAreBootable(name: String) throws {
