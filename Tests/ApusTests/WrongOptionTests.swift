@@ -80,6 +80,13 @@ private func complaint(_ arguments: String...) -> String? {
     }
   }
 
+  @Test func theParsersSuggestionsAreHeldToTheSame() {
+    func words(_ text: String) -> String { ApusProgram.withoutFarSuggestion(text) }
+    #expect(words("Unknown option '--x'. Did you mean '--svg'?") == "Unknown option '--x'")
+    let close = "Unknown option '--shrad'. Did you mean '--shard'?"
+    #expect(words(close) == close)
+  }
+
   @Test func valuesAreNoOptions() throws {
     let scan = try ArgumentScan([
       "--type", "-net", "a.img", "--disk", "b.img", "--append", "--x", "--", "-c.img",
