@@ -44,8 +44,7 @@ struct BenchCommand: ParsableCommand {
       """)
 
   @Argument(
-    help: ArgumentHelp("Kernels to run. (default: start and all)", valueName: "kernel"),
-    completion: .list(["start"] + Kernel.all.map(\.name)))
+    help: ArgumentHelp("Kernels to run. (default: start and all)", valueName: "kernel"))
   var kernels: [String] = []
   @Option(help: ArgumentHelp("Runs of each; the median counts.", valueName: "n"))
   var runs = 3
@@ -72,34 +71,29 @@ struct BenchCommand: ParsableCommand {
   var against = "qemu,bochs,native"
   @Option(
     help: ArgumentHelp(
-      "Another apus to measure, too (say an older one); repeatable.", valueName: "path"),
-    completion: .file())
+      "Another apus to measure, too (say an older one); repeatable.", valueName: "path"))
   var also: [String] = []
   @Option(
     help: ArgumentHelp(
       "Also boot this Linux kernel (bzImage) from a disk, and run gzip, a shell loop, fork and exec, and a pipe there.",
-      valueName: "file"), completion: .file())
+      valueName: "file"))
   var linux: String?
   @Option(
-    help: ArgumentHelp("For --linux: an archive that holds /bin/busybox.", valueName: "file"),
-    completion: .file())
+    help: ArgumentHelp("For --linux: an archive that holds /bin/busybox.", valueName: "file"))
   var initrd: String?
   @Option(
     help: ArgumentHelp(
-      "For --linux: a static 32-bit busybox; also runs natively.", valueName: "file"),
-    completion: .file())
+      "For --linux: a static 32-bit busybox; also runs natively.", valueName: "file"))
   var busybox: String?
   @Option(help: ArgumentHelp("Seconds after which one run is given up.", valueName: "seconds"))
   var timeout = 1800.0
   @Option(
-    help: ArgumentHelp("Write everything as JSON; - is standard output.", valueName: "file"),
-    completion: .file())
+    help: ArgumentHelp("Write everything as JSON; - is standard output.", valueName: "file"))
   var json: String?
-  @Option(help: ArgumentHelp("Draw the results.", valueName: "file"), completion: .file())
+  @Option(help: ArgumentHelp("Draw the results.", valueName: "file"))
   var svg: String?
   @Option(
-    help: ArgumentHelp("Build in this folder and leave everything there.", valueName: "folder"),
-    completion: .directory)
+    help: ArgumentHelp("Build in this folder and leave everything there.", valueName: "folder"))
   var keep: String?
 
   /// The kernels asked for.

@@ -1,49 +1,13 @@
-// Completions for shells, and the subcommands as one tree for them.
+// Completions for shells.
 //
-// Owns: the tree that completion scripts are made of. Must not know: what subcommands do.
+// Owns: what may stand at a place of a command line, and the few lines that make a shell ask for it. Must not know: what options do.
+//
+// The scripts ask the program itself (`apus completions --for WORD...`), so that they know what it knows. The answer's first line says whether
+// names of files are possible, too; the others are words.
 
 import ArgumentParser
+import Benchmark
 import Host
-
-/// Everything that can be completed. It is never run.
-private struct CompletionTree: ParsableCommand {
-  static let configuration = CommandConfiguration(
-    commandName: "apus", abstract: "A PC that boots legacy operating systems.",
-    subcommands: [Debug.self, Explain.self, Conform.self, Bench.self, Schema.self, Shells.self])
-  @OptionGroup var options: ApusOptions
-
-  struct Debug: ParsableCommand {
-    static let configuration = CommandConfiguration(
-      commandName: "debug", abstract: "Start in the debugger's console.")
-    @OptionGroup var options: ApusOptions
-  }
-  struct Explain: ParsableCommand {
-    static let configuration = CommandConfiguration(
-      commandName: "explain", abstract: "What images are taken for, and why.")
-    @OptionGroup var options: ApusOptions
-  }
-  struct Conform: ParsableCommand {
-    static let configuration = CommandConfiguration(
-      commandName: "conform", abstract: "The processor against test suites.",
-      subcommands: ConformCommand.configuration.subcommands)
-    @OptionGroup var options: ConformSuites
-  }
-  struct Bench: ParsableCommand {
-    static let configuration = CommandConfiguration(
-      commandName: "bench", abstract: "Speed, beside other emulators.")
-    @OptionGroup var options: BenchCommand
-  }
-  struct Schema: ParsableCommand {
-    static let configuration = CommandConfiguration(
-      commandName: "schema", abstract: "What --json prints.")
-    @Argument(completion: .list(Schemas.all.map(\.name))) var name: String?
-  }
-  struct Shells: ParsableCommand {
-    static let configuration = CommandConfiguration(
-      commandName: "completions", abstract: "Completions for a shell.")
-    @Argument(completion: .list(CompletionProgram.shells)) var shell: String
-  }
-}
 
 /// `apus completions SHELL`.
 enum CompletionProgram {
@@ -51,6 +15,11 @@ enum CompletionProgram {
 
   static func main(_ arguments: [String]) -> Never {
     HostSignals.ignorePipe()
+    if arguments.first == "--for" {
+      let answer = answer(Array(arguments.dropFirst()))
+      ApusProgram.print(([answer.files ? "files" : "words"] + answer.words).joined(separator: "\n"))
+      ApusProgram.finish(0)
+    }
     if arguments.contains(where: { ["-h", "--help"].contains($0) }) {
       ApusProgram.print(
         "USAGE: apus completions bash|zsh|fish    (.ci/setup --install installs them)")
@@ -64,12 +33,6 @@ enum CompletionProgram {
     ApusProgram.finish(0)
   }
 
-  /// The script of a shell, or nil.
-  static func script(_ shell: String) -> String? {
-    guard let shell = CompletionShell(rawValue: shell) else { return nil }
-    return CompletionTree.completionScript(for: shell)
-  }
-
   /// The shell of `--generate-completion-script SHELL`, as other programs have it.
   static func shell(in arguments: [String]) -> String? {
     let name = "--generate-completion-script"
@@ -77,5 +40,130 @@ enum CompletionProgram {
       return index + 1 < arguments.count ? arguments[index + 1] : ""
     }
     return arguments.first { $0.hasPrefix(name + "=") }.map { String($0.dropFirst(name.count + 1)) }
+  }
+
+  // MARK: Answers
+
+  private static let conform = ["run", "merge", "host", "program", "engines"]
+  /// Values that have names.
+  private static let values: [String: [String]] = [
+    "--cpu": ["386", "486", "pentium", "pentium-mmx", "pentium2", "pentium3", "pentium4"],
+    "--engine": ["translator", "interpreter", "lockstep"], "--fpu": ["software", "host"],
+    "--boot": ["a", "c", "ac", "ca"], "--speed": ["max", "realtime"], "--cpu-speed": ["auto"],
+    "--serial": ["stdio", "pty", "null", "file:", "tcp:", "unix:"], "--gdb": ["tcp:", "unix:"],
+    "--against": ["qemu", "bochs", "native", "none"],
+  ]
+  private static let fileValues: Set<String> = ["file", "folder", "path", "file@address"]
+
+  /// What may stand in place of the last of `words`, which follow the program's name.
+  static func answer(_ words: [String]) -> (words: [String], files: Bool) {
+    let current = words.last ?? ""
+    var before = Array(words.dropLast())
+    var context = ""
+    var first: [String] = []
+    var help = ""
+    if let word = before.first, Apus.subcommands.contains(word) {
+      context = word
+      before.removeFirst()
+    }
+    switch context {
+    case "conform":
+      let part = before.first.flatMap { conform.contains($0) ? $0 : nil }
+      if part == nil && before.isEmpty { first = conform }
+      switch part {
+      case "merge": help = ConformMerge.helpMessage()
+      case "host": help = ConformHost.helpMessage()
+      case "program": help = ConformPrograms.helpMessage()
+      case "engines": help = ConformEngines.helpMessage()
+      default: help = ConformSuites.helpMessage()
+      }
+    case "bench":
+      help = BenchCommand.helpMessage()
+      first = ["start"] + Kernel.all.map(\.name)
+    case "schema": return (matching(Schemas.all.map(\.name), current), false)
+    case "completions": return (matching(shells, current), false)
+    default:
+      help = ApusOptions.helpMessage(includeHidden: true)
+      if context.isEmpty && before.isEmpty { first = Apus.subcommands }
+    }
+    let options = options(in: help)
+    if let last = before.last, let value = options[last] ?? nil {
+      let name = last.hasPrefix("--") ? last : "-" + last
+      return (matching(values[name] ?? [], current), fileValues.contains(value))
+    }
+    if current.hasPrefix("-") { return (matching(options.keys.sorted(), current), false) }
+    return (matching(first, current), context != "bench")
+  }
+
+  private static func matching(_ words: [String], _ start: String) -> [String] {
+    words.filter { $0.hasPrefix(start) }
+  }
+
+  /// The options of a help text with the names of their values; nil: they have none.
+  static func options(in help: String) -> [String: String?] {
+    var found: [String: String?] = [:]
+    for line in help.split(separator: "\n") where line.hasPrefix("  -") {
+      var names: [String] = []
+      var value: String?
+      for word in line.split(separator: " ") {
+        if word.hasPrefix("-") {
+          // `--a/--no-a` are two.
+          names += word.split(separator: "/").map { String($0.prefix { $0 != "," }) }
+          if !word.hasSuffix(",") { continue }
+        } else {
+          if word.hasPrefix("<") { value = String(word.dropFirst().prefix { $0 != ">" }) }
+          break
+        }
+      }
+      for name in names { found.updateValue(value, forKey: name) }
+    }
+    return found
+  }
+
+  // MARK: Scripts
+
+  /// The script of a shell, or nil.
+  static func script(_ shell: String) -> String? {
+    switch shell {
+    case "bash":
+      """
+      _apus() {
+        local IFS=$'\\n' answer
+        answer=($(apus completions --for "${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null))
+        COMPREPLY=("${answer[@]:1}")
+        if [ "${answer[0]}" = files ]; then
+          compopt -o filenames 2>/dev/null
+          COMPREPLY+=($(compgen -f -- "$2"))
+        elif [ "${#COMPREPLY[@]}" = 1 ]; then
+          case ${COMPREPLY[0]} in *:) compopt -o nospace 2>/dev/null ;; esac
+        fi
+      }
+      complete -F _apus apus
+      """
+    case "zsh":
+      """
+      #compdef apus
+      _apus() {
+        local -a answer
+        answer=("${(@f)$(apus completions --for "${(@Q)words[2,CURRENT]}" 2>/dev/null)}")
+        (( ${#answer} > 1 )) && compadd -- "${(@)answer[2,-1]}"
+        [[ ${answer[1]} = files ]] && _files
+      }
+      if [ "$funcstack[1]" = "_apus" ]; then _apus "$@"; else compdef _apus apus; fi
+      """
+    case "fish":
+      """
+      function __apus_complete
+          set -l words (commandline -opc) (commandline -ct)
+          set -l answer (apus completions --for $words[2..-1] 2>/dev/null)
+          printf '%s\\n' $answer[2..-1]
+          if test "$answer[1]" = files
+              __fish_complete_path (commandline -ct)
+          end
+      end
+      complete -c apus -f -a '(__apus_complete)'
+      """
+    default: nil
+    }
   }
 }

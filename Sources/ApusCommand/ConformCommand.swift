@@ -131,7 +131,7 @@ struct ConformSuites: ParsableCommand {
       (README); each plain or gzip-compressed. Beside the files are obeyed: metadata.json (masks of undefined flags), differs-on-386plus.tsv, revocation_list.txt.
       """)
 
-  @Argument(help: ArgumentHelp("Folders and files.", valueName: "suite"), completion: .file())
+  @Argument(help: ArgumentHelp("Folders and files.", valueName: "suite"))
   var suites: [String]
   @Option(
     help: ArgumentHelp(
@@ -163,11 +163,10 @@ struct ConformSuites: ParsableCommand {
       valueName: "n"))
   var seed: UInt64 = 0
   @Option(
-    help: ArgumentHelp("Write the report as JSON; - is standard output.", valueName: "file"),
-    completion: .file())
+    help: ArgumentHelp("Write the report as JSON; - is standard output.", valueName: "file"))
   var json: String?
   @Option(
-    help: ArgumentHelp("Write the report as JUnit XML.", valueName: "file"), completion: .file())
+    help: ArgumentHelp("Write the report as JUnit XML.", valueName: "file"))
   var junit: String?
   @Option(
     help: ArgumentHelp(
@@ -176,7 +175,7 @@ struct ConformSuites: ParsableCommand {
   @Option(
     help: ArgumentHelp(
       "Tests to leave out: lines of opcode, index, hash, reason, or hash, reason, separated by tabs; repeatable.",
-      valueName: "file"), completion: .file())
+      valueName: "file"))
   var exclude: [String] = []
   @Option(help: ArgumentHelp("Failing tests shown for each opcode.", valueName: "n"))
   var show = 3
@@ -264,12 +263,12 @@ struct ConformMerge: ParsableCommand {
     commandName: "merge", abstract: "Joins the JSON reports of shards.")
 
   @Argument(
-    help: ArgumentHelp("Reports that --json wrote.", valueName: "report"), completion: .file())
+    help: ArgumentHelp("Reports that --json wrote.", valueName: "report"))
   var reports: [String]
   @Option(
-    help: ArgumentHelp("Write the joined report as JSON.", valueName: "file"), completion: .file())
+    help: ArgumentHelp("Write the joined report as JSON.", valueName: "file"))
   var json: String?
-  @Option(help: ArgumentHelp("Write it as JUnit XML.", valueName: "file"), completion: .file())
+  @Option(help: ArgumentHelp("Write it as JUnit XML.", valueName: "file"))
   var junit: String?
   @Option(help: ArgumentHelp("Failing tests shown for each opcode.", valueName: "n"))
   var show = 3

@@ -49,15 +49,14 @@ struct ConformHost: ParsableCommand {
   @Option(
     help: ArgumentHelp(
       "Write the first case that differs (with --only: that case) as a test in JSON; further ones to FILE-2 and so on.",
-      valueName: "file"), completion: .file())
+      valueName: "file"))
   var writeTest: String?
   @Option(help: ArgumentHelp("Cases shown for each operation.", valueName: "n"))
   var show = 2
   @Option(help: ArgumentHelp("Every N-th case, from the K-th on.", valueName: "k/n"))
   var shard: String?
   @Option(
-    help: ArgumentHelp("Write a report that merge can join.", valueName: "file"),
-    completion: .file())
+    help: ArgumentHelp("Write a report that merge can join.", valueName: "file"))
   var json: String?
   @Option(help: ArgumentHelp("Write the report as JUnit XML.", valueName: "file"))
   var junit: String?

@@ -27,7 +27,7 @@ struct ConformPrograms: ParsableCommand {
         apus conform program realmode.flat smap.flat
       """)
 
-  @Argument(help: ArgumentHelp("ROM images and kernels.", valueName: "file"), completion: .file())
+  @Argument(help: ArgumentHelp("ROM images and kernels.", valueName: "file"))
   var files: [String]
   @Option(
     help: ArgumentHelp(
@@ -63,13 +63,12 @@ struct ConformPrograms: ParsableCommand {
       valueName: "codes"))
   var expectPost: String?
   @Option(
-    help: ArgumentHelp("The output must be the contents of this file.", valueName: "file"),
-    completion: .file())
+    help: ArgumentHelp("The output must be the contents of this file.", valueName: "file"))
   var expectOutput: String?
   @Option(
     help: ArgumentHelp(
       "Registers and memory at the HLT that ends the program, as JSON (see README).",
-      valueName: "file"), completion: .file())
+      valueName: "file"))
   var expectState: String?
   @Flag(
     name: .customLong("reset-on-triple-fault"),
@@ -82,12 +81,12 @@ struct ConformPrograms: ParsableCommand {
   var append: String?
   @Option(help: ArgumentHelp("End after so many instructions.", valueName: "n"))
   var maxInstructions: UInt64 = 20_000_000_000
-  @Option(help: ArgumentHelp("Write the output to a file.", valueName: "file"), completion: .file())
+  @Option(help: ArgumentHelp("Write the output to a file.", valueName: "file"))
   var output: String?
-  @Option(help: ArgumentHelp("Write the report as JSON.", valueName: "file"), completion: .file())
+  @Option(help: ArgumentHelp("Write the report as JSON.", valueName: "file"))
   var json: String?
   @Option(
-    help: ArgumentHelp("Write the report as JUnit XML.", valueName: "file"), completion: .file())
+    help: ArgumentHelp("Write the report as JUnit XML.", valueName: "file"))
   var junit: String?
 
   /// A kernel's exit status 77 (38 at the port) says so by a common convention.

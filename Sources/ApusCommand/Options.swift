@@ -50,7 +50,7 @@ struct ApusOptions: ParsableCommand {
       """,
     version: "apus \(ApusVersion.text)")
 
-  @Argument(help: ArgumentHelp("Disk images.", valueName: "image"), completion: .file())
+  @Argument(help: ArgumentHelp("Disk images.", valueName: "image"))
   var images: [String] = []
 
   // MARK: Drives
@@ -59,37 +59,31 @@ struct ApusOptions: ParsableCommand {
     name: [.customLong("floppy-a"), .customLong("fda", withSingleDash: true)],
     help: ArgumentHelp(
       "The image in drive A; given again, a disk to be put in later (Ctrl+Alt+N in the window).",
-      valueName: "file"), completion: .file())
+      valueName: "file"))
   var floppyA: [String] = []
   @Option(
     name: [.customLong("floppy-b"), .customLong("fdb", withSingleDash: true)],
-    help: ArgumentHelp("The image in drive B; given again, as with A.", valueName: "file"),
-    completion: .file())
+    help: ArgumentHelp("The image in drive B; given again, as with A.", valueName: "file"))
   var floppyB: [String] = []
   @Option(
     name: [.customLong("disk")],
-    help: ArgumentHelp("A hard disk image; up to four.", valueName: "file"), completion: .file())
+    help: ArgumentHelp("A hard disk image; up to four.", valueName: "file"))
   var disks: [String] = []
   @Option(
     name: [.customLong("hda"), .customLong("hda", withSingleDash: true)],
-    help: ArgumentHelp("The first hard disk; -hdb, -hdc, -hdd the others.", valueName: "file"),
-    completion: .file())
+    help: ArgumentHelp("The first hard disk; -hdb, -hdc, -hdd the others.", valueName: "file"))
   var hda: String?
   @Option(
-    name: [.customLong("hdb"), .customLong("hdb", withSingleDash: true)], help: .hidden,
-    completion: .file())
+    name: [.customLong("hdb"), .customLong("hdb", withSingleDash: true)], help: .hidden)
   var hdb: String?
   @Option(
-    name: [.customLong("hdc"), .customLong("hdc", withSingleDash: true)], help: .hidden,
-    completion: .file())
+    name: [.customLong("hdc"), .customLong("hdc", withSingleDash: true)], help: .hidden)
   var hdc: String?
   @Option(
-    name: [.customLong("hdd"), .customLong("hdd", withSingleDash: true)], help: .hidden,
-    completion: .file())
+    name: [.customLong("hdd"), .customLong("hdd", withSingleDash: true)], help: .hidden)
   var hdd: String?
   @Option(
-    name: [.customLong("cdrom"), .customLong("cdrom", withSingleDash: true)], help: .hidden,
-    completion: .file())
+    name: [.customLong("cdrom"), .customLong("cdrom", withSingleDash: true)], help: .hidden)
   var cdrom: String?
   @Flag(
     name: [.customLong("snapshot"), .customLong("snapshot", withSingleDash: true)],
@@ -99,7 +93,7 @@ struct ApusOptions: ParsableCommand {
     name: [.customLong("boot"), .customLong("boot", withSingleDash: true)],
     help: ArgumentHelp(
       "What to boot from: a (floppy), c (hard disk), or both in order. (default: a, then c)",
-      valueName: "a|c"), completion: .list(["a", "c", "ac", "ca"]))
+      valueName: "a|c"))
   var boot: String?
 
   // MARK: Machine
@@ -112,15 +106,13 @@ struct ApusOptions: ParsableCommand {
     name: [.customLong("cpu"), .customLong("cpu", withSingleDash: true)],
     help: ArgumentHelp(
       "386, 486, pentium, pentium-mmx, pentium2, pentium3 or pentium4. (default: pentium2)",
-      valueName: "model"),
-    completion: .list(["386", "486", "pentium", "pentium-mmx", "pentium2", "pentium3", "pentium4"]))
+      valueName: "model"))
   var cpu: String?
   @Option(
     name: .customLong("engine"),
     help: ArgumentHelp(
       "interpreter, translator, or lockstep: both, compared; the first difference ends the run and is told. (default: "
-        + "translator where the host can)", valueName: "name"),
-    completion: .list(["translator", "interpreter", "lockstep"]))
+        + "translator where the host can)", valueName: "name"))
   var engine: String?
   @Option(
     name: .customLong("translator-disable"),
@@ -132,29 +124,26 @@ struct ApusOptions: ParsableCommand {
   @Option(
     help: ArgumentHelp(
       "What carries out x87 instructions: software, or host (which only the translator can). (default: what the engine does best)",
-      valueName: "unit"), completion: .list(["software", "host"]))
+      valueName: "unit"))
   var fpu: String?
   @Option(
     name: [.customLong("bios"), .customLong("bios", withSingleDash: true)],
-    help: ArgumentHelp("Another system BIOS (64, 128 or 256 KB).", valueName: "file"),
-    completion: .file())
+    help: ArgumentHelp("Another system BIOS (64, 128 or 256 KB).", valueName: "file"))
   var bios: String?
   @Option(
     name: .customLong("rom"),
     help: ArgumentHelp(
-      "A ROM at a hexadecimal address, say ext.rom@D0000; repeatable.", valueName: "file@address"),
-    completion: .file())
+      "A ROM at a hexadecimal address, say ext.rom@D0000; repeatable.", valueName: "file@address"))
   var roms: [String] = []
   @Option(
     name: [.customLong("kernel"), .customLong("kernel", withSingleDash: true)],
-    help: ArgumentHelp("A Linux (bzImage) or multiboot 1 kernel to start.", valueName: "file"),
-    completion: .file())
+    help: ArgumentHelp("A Linux (bzImage) or multiboot 1 kernel to start.", valueName: "file"))
   var kernel: String?
   @Option(
     name: [.customLong("initrd"), .customLong("initrd", withSingleDash: true)],
     help: ArgumentHelp(
       "Linux: the initial RAM disk. Multiboot: a module with its command line; repeatable.",
-      valueName: "file"), completion: .file())
+      valueName: "file"))
   var initrd: [String] = []
   @Option(
     name: [.customLong("append"), .customLong("append", withSingleDash: true)],
@@ -174,14 +163,12 @@ struct ApusOptions: ParsableCommand {
     name: [.customLong("serial"), .customLong("serial", withSingleDash: true)],
     help: ArgumentHelp(
       "Where a serial port leads: stdio (Ctrl-A X leaves), file:PATH, pty, tcp:PORT (server), tcp:HOST:PORT, unix:PATH or "
-        + "null; the first is COM1, repeatable.", valueName: "target"),
-    completion: .list(["stdio", "file:", "pty", "tcp:", "unix:", "null"]))
+        + "null; the first is COM1, repeatable.", valueName: "target"))
   var serial: [String] = []
   @Option(
     name: .customLong("debug-console"),
     help: ArgumentHelp(
-      "What is written to port E9h (and 402h); - is standard output.", valueName: "file"),
-    completion: .file())
+      "What is written to port E9h (and 402h); - is standard output.", valueName: "file"))
   var debugConsole: String?
   @Option(
     name: .customLong("exit-port"),
@@ -206,7 +193,7 @@ struct ApusOptions: ParsableCommand {
     name: .customLong("speed"),
     help: ArgumentHelp(
       "max, realtime, or a factor of real time. (default: realtime in a window, max headless)",
-      valueName: "speed"), completion: .list(["max", "realtime"]))
+      valueName: "speed"))
   var speed: String?
   @Option(
     name: .customLong("cpu-speed"),
@@ -276,7 +263,6 @@ struct ApusOptions: ParsableCommand {
   @Option(
     name: .customLong("script"),
     help: ArgumentHelp("A file of commands for the debugger; repeatable.", valueName: "file"),
-    completion: .file(),
     transform: { OrderedText($0) })
   var scripts: [OrderedText] = []
   @Option(
@@ -299,8 +285,7 @@ struct ApusOptions: ParsableCommand {
 
   @Option(
     name: .customLong("screenshot"),
-    help: ArgumentHelp("Write the screen at the end as PNG.", valueName: "file"),
-    completion: .file())
+    help: ArgumentHelp("Write the screen at the end as PNG.", valueName: "file"))
   var screenshot: String?
   @Flag(name: .customLong("screen-text"), help: "Print the text screen at the end.")
   var screenText = false
@@ -326,13 +311,11 @@ struct ApusOptions: ParsableCommand {
   var explain = false
   @Option(
     name: .customLong("save-state"),
-    help: ArgumentHelp("Save the machine's state at the end.", valueName: "file"),
-    completion: .file())
+    help: ArgumentHelp("Save the machine's state at the end.", valueName: "file"))
   var saveState: String?
   @Option(
     name: .customLong("load-state"),
-    help: ArgumentHelp("Continue from a saved state, given the same machine.", valueName: "file"),
-    completion: .file())
+    help: ArgumentHelp("Continue from a saved state, given the same machine.", valueName: "file"))
   var loadState: String?
   @Flag(
     name: .customLong("force"),
@@ -347,12 +330,12 @@ struct ApusOptions: ParsableCommand {
     name: .customLong("record"),
     help: ArgumentHelp(
       "Write down everything that comes from outside (keys, mouse, serial input, ...), to repeat the run.",
-      valueName: "file"), completion: .file())
+      valueName: "file"))
   var record: String?
   @Option(
     name: .customLong("replay"),
     help: ArgumentHelp(
       "Repeat a recorded run to the byte, given the same machine and images; images are not written.",
-      valueName: "file"), completion: .file())
+      valueName: "file"))
   var replay: String?
 }

@@ -67,7 +67,20 @@ extension ApusProgram {
     // The first line says what is wrong; the usage is for who asks.
     let line = text.split(separator: "\n").first.map(String.init) ?? text
     let words = line.hasPrefix("Error: ") ? String(line.dropFirst(7)) : line
-    fail(.usage("\(words) (\(command) --help tells more)"), command: command, json: json)
+    fail(
+      .usage("\(withoutFarSuggestion(words)) (\(command) --help tells more)"), command: command,
+      json: json)
+  }
+
+  /// The parser suggests the nearest option, however far it is.
+  static func withoutFarSuggestion(_ words: String) -> String {
+    let parts = words.split(separator: "'", omittingEmptySubsequences: false)
+    guard parts.count == 5, parts[2].contains("Did you mean") else { return words }
+    let (typed, near) = (parts[1].drop { $0 == "-" }, parts[3].drop { $0 == "-" })
+    let isClose =
+      typed.count >= 4
+      && ForeignOptions.distance(Array(typed), Array(near)) <= (typed.count < 6 ? 1 : 2)
+    return isClose ? words : "\(parts[0])'\(parts[1])'"
   }
 }
 

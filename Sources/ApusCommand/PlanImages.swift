@@ -19,7 +19,10 @@ extension Plan {
       }
       paths.append(path)
       do {
-        return try ImageOpener.open(path: path, kind: kind, snapshot: keepsOff)
+        var image = try ImageOpener.open(path: path, kind: kind, snapshot: keepsOff)
+        // Only looked at: how it is opened for that is nobody's business.
+        if keepsOff, !options.snapshot, options.replay == nil { image.reasons.removeLast() }
+        return image
       } catch {
         let hint =
           HostFiles.exists(path)

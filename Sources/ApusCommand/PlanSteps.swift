@@ -15,14 +15,14 @@ extension Plan {
         throw Failure.usage("--type '\(item.text)': \(error)")
       }
     }
-    let kinds: [(Expectation.Kind, String, [OrderedText])] = [
+    let kinds: [(Awaited.Kind, String, [OrderedText])] = [
       (.text, "--expect", options.expect), (.line, "--expect-line", options.expectLine),
       (.regex, "--expect-regex", options.expectRegex),
       (.gone, "--expect-gone", options.expectGone),
     ]
     for (kind, name, items) in kinds {
       for item in items {
-        do { steps.append((item.order, .await(try Expectation(kind, item.text)))) } catch {
+        do { steps.append((item.order, .await(try Awaited(kind, item.text)))) } catch {
           throw Failure.usage("\(name) '\(item.text)': \(error)")
         }
       }

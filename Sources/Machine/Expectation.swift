@@ -5,7 +5,7 @@
 import Video
 
 /// Something to be waited for.
-public struct Expectation: Equatable, Sendable, CustomStringConvertible {
+public struct Awaited: Equatable, Sendable, CustomStringConvertible {
   /// How the text is meant.
   public enum Kind: String, Sendable, CaseIterable {
     /// It appears anywhere.
@@ -68,14 +68,14 @@ public struct Expectation: Equatable, Sendable, CustomStringConvertible {
 
 /// An expectation prepared for being looked for.
 struct Matcher {
-  let expectation: Expectation
+  let expectation: Awaited
   /// The text line by line in the screen's codes; nil where the screen has no such character.
   let codes: [[UInt8]]?
   /// The text as it goes over a serial line.
   let bytes: [UInt8]
   let regex: Regex<AnyRegexOutput>?
 
-  init(_ expectation: Expectation) {
+  init(_ expectation: Awaited) {
     self.expectation = expectation
     let text =
       expectation.kind == .line ? Matcher.trimmed(expectation.text) : expectation.text

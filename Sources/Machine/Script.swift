@@ -14,10 +14,10 @@ public enum ScriptStep: Equatable, Sendable {
   /// Strokes, with the text they were written as.
   case type([KeyStroke], String)
   /// Something to wait for.
-  case await(Expectation)
+  case await(Awaited)
 
   /// Text that shows on the text screen or comes out of a serial port; not only blanks.
-  public static func expect(_ text: String) -> ScriptStep { .await(Expectation(text: text)) }
+  public static func expect(_ text: String) -> ScriptStep { .await(Awaited(text: text)) }
 }
 
 /// A script and its progress.
@@ -47,7 +47,7 @@ public final class Script {
   private var goneLooks = 0
   private weak var machine: Machine?
   /// The expectation that was not met in its time.
-  public private(set) var missed: Expectation?
+  public private(set) var missed: Awaited?
 
   /// How often a waiting script looks, in virtual nanoseconds.
   static let interval: UInt64 = 10_000_000
@@ -77,7 +77,7 @@ extension Script {
   public var isFinished: Bool { done == steps.count }
 
   /// What is waited for now, or next.
-  public var nextExpectation: Expectation? {
+  public var nextExpectation: Awaited? {
     for step in steps[done...] {
       if case .await(let expectation) = step { return expectation }
     }

@@ -89,7 +89,8 @@
       let driver = SDL_GetCurrentVideoDriver().map { String(cString: $0) } ?? "none"
       if SDL_GetHint("SDL_VIDEODRIVER") == nil, ["dummy", "offscreen", "evdev"].contains(driver) {
         SDL_QuitSubSystem(SDL_INIT_VIDEO)
-        throw FrontendError("no window: there is no display (DISPLAY is not set); use --headless")
+        throw FrontendError(
+          "no window: \(HostDisplay.obstacle ?? "the display cannot be opened"); use --headless")
       }
       SDL_EnableScreenSaver()
       // Keys are wanted as keys: an input method must not see them first.

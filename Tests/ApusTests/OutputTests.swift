@@ -19,7 +19,7 @@ private func shell(_ command: String) throws -> Finished {
   process.executableURL = URL(fileURLWithPath: "/bin/sh")
   process.arguments = ["-c", command]
   var environment = ProcessInfo.processInfo.environment
-  environment["APUS"] = try #require(Program.path)
+  environment["APUS"] = Program.path
   environment["DISPLAY"] = nil
   environment["WAYLAND_DISPLAY"] = nil
   process.environment = environment

@@ -80,6 +80,13 @@ private func complaint(_ arguments: String...) -> String? {
     }
   }
 
+  @Test func theParsersSuggestionsAreHeldToTheSame() {
+    func words(_ text: String) -> String { ApusProgram.withoutFarSuggestion(text) }
+    #expect(words("Unknown option '--x'. Did you mean '--svg'?") == "Unknown option '--x'")
+    let close = "Unknown option '--shrad'. Did you mean '--shard'?"
+    #expect(words(close) == close)
+  }
+
   @Test func valuesAreNoOptions() throws {
     let scan = try ArgumentScan([
       "--type", "-net", "a.img", "--disk", "b.img", "--append", "--x", "--", "-c.img",
@@ -159,15 +166,30 @@ private func complaint(_ arguments: String...) -> String? {
     }
   }
 
-  @Test func completionsKnowEverything() throws {
-    for shell in CompletionProgram.shells {
-      let script = try #require(CompletionProgram.script(shell))
-      for name in Apus.subcommands + ["merge", "engines", "host", "program"] {
-        #expect(script.contains(name), "\(shell): \(name)")
-      }
-      for option in ["expect-gone", "load-state", "shard", "against"] {
-        #expect(script.contains(option), "\(shell): \(option)")
-      }
+  @Test func completionsKnowCommandsOptionsValuesAndWhereFilesGo() {
+    func answer(_ words: String...) -> [String] {
+      let answer = CompletionProgram.answer(words)
+      return answer.words + (answer.files ? ["<files>"] : [])
     }
+    #expect(answer("con") == ["conform", "<files>"])
+    #expect(answer("") == Apus.subcommands + ["<files>"])
+    #expect(answer("x.img", "--expect-") == ["--expect-gone", "--expect-line", "--expect-regex"])
+    #expect(answer("debug", "--load-state", "") == ["<files>"])
+    #expect(answer("-fda", "") == ["<files>"])
+    #expect(answer("--engine", "l") == ["lockstep"])
+    #expect(answer("-cpu", "pentium-") == ["pentium-mmx"])
+    #expect(answer("--type", "") == [])
+    #expect(answer("conform", "m") == ["merge", "<files>"])
+    #expect(answer("conform", "--sha") == ["--shard"])
+    #expect(answer("conform", "host", "--see") == ["--seed"])
+    #expect(answer("conform", "vectors", "--junit", "") == ["<files>"])
+    #expect(answer("bench", "int") == ["intmix"])
+    #expect(answer("bench", "--agai") == ["--against"])
+    #expect(answer("schema", "r") == ["run"])
+    #expect(answer("completions", "") == CompletionProgram.shells)
+    for shell in CompletionProgram.shells {
+      #expect(CompletionProgram.script(shell)?.contains("apus completions --for") == true)
+    }
+    #expect(CompletionProgram.script("csh") == nil)
   }
 }

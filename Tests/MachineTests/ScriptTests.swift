@@ -18,9 +18,9 @@ enum ScriptROMs {}
 
   private func type(_ text: String) throws -> ScriptStep { .type(try KeyScript.parse(text), text) }
   private func expect(
-    _ kind: Expectation.Kind, _ text: String, within seconds: Double? = nil
+    _ kind: Awaited.Kind, _ text: String, within seconds: Double? = nil
   ) throws -> ScriptStep {
-    .await(try Expectation(kind, text, limit: seconds.map { UInt64($0 * 1e9) }))
+    .await(try Awaited(kind, text, limit: seconds.map { UInt64($0 * 1e9) }))
   }
 
   /// Boots the shell. Ten seconds of the guest are a long time for all that is tested here.
@@ -195,9 +195,9 @@ enum ScriptROMs {}
 
   @Test func whatCanNeverBeMetIsRefused() {
     for (kind, text) in [
-      (Expectation.Kind.text, ""), (.text, "  "), (.line, "a\nb"), (.regex, "(a"), (.gone, ""),
+      (Awaited.Kind.text, ""), (.text, "  "), (.line, "a\nb"), (.regex, "(a"), (.gone, ""),
     ] {
-      #expect(throws: Expectation.Problem.self) { try Expectation(kind, text) }
+      #expect(throws: Awaited.Problem.self) { try Awaited(kind, text) }
     }
   }
 
