@@ -193,7 +193,10 @@ extension Debugger {
     let expression = try Expression.parse(text)
     let value = try expression.evaluate(self)
     if let format {
-      let line = number(value, size(of: expression, value), format)
+      var line = number(value, size(of: expression, value), format)
+      // Only memory is shown with all its bits.
+      if format == "t" { line = String(line.drop { $0 == "0" }) }
+      if line.isEmpty { line = "0" }
       return View([line], json: .object([("value", .number(value)), ("text", .string(line))]))
     }
     var line = "\(hexDigits(value))h = \(value)"

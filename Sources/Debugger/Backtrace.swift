@@ -183,7 +183,10 @@ struct StackWalker {
   }
 
   private func byFramePointer(_ level: StackLevel) -> StackLevel? {
-    guard let next = slot(level.bp), let back = slot(level.bp &+ size) else { return nil }
+    // A frame lies on the stack, not below it.
+    guard level.bp >= level.sp, let next = slot(level.bp), let back = slot(level.bp &+ size) else {
+      return nil
+    }
     let place = level.bp &+ size
     if let call = call(before: level.csBase &+ back, level.csBase), !call.isFar {
       return returning(

@@ -50,17 +50,22 @@ extension Debugger {
     // x and u go on where they were.
     let kept = (nextCode, nextCodeSegment, nextData, lastExamine)
     defer { (nextCode, nextCodeSegment, nextData, lastExamine) = kept }
-    let isMemory = item.format.contains { "isbhwg".contains($0) || $0.isNumber }
-    return isMemory
+    return isMemory(item)
       ? try examine(item.format + " " + item.expression, physical: false)
       : try printCommand(
         item.format.isEmpty ? item.expression : item.format + " " + item.expression)
   }
 
+  /// Whether memory is shown, as by x.
+  private func isMemory(_ item: DisplayItem) -> Bool {
+    item.format.contains { "isbhwg".contains($0) || $0.isNumber }
+  }
+
   private func labelled(_ item: DisplayItem, _ view: View) -> View {
     let head = "\(item.id): \(item.format.isEmpty ? "" : "\(item.format) ")\(item.expression)"
     let lines =
-      view.lines.count == 1 ? ["\(head) = \(view.lines[0])"] : ["\(head)"] + view.lines
+      !isMemory(item) && view.lines.count == 1
+      ? ["\(head) = \(view.lines[0])"] : ["\(head)"] + view.lines
     return View(
       lines,
       json: .object([

@@ -19,7 +19,7 @@ enum Habits {
     let list: [(String, String)] = [
       ("f frame up down select-frame", frames),
       ("thread threads", "there is one processor"),
-      ("k kill", "the guest ends with the program: quit ends both, reset presses the reset button"),
+      ("kill", "the guest ends with the program: quit ends both, reset presses the reset button"),
       (
         "call",
         "the guest's procedures are not called from here: print shows values, jump goes on elsewhere"

@@ -1,6 +1,7 @@
 // An image in a drive as the machine holds it: passes everything through, and can undo what was written since a time.
 //
-// Owns: which sectors were written, what they held before, a running hash of all writes. Must not know: controllers, files.
+// Owns: which sectors were written, what they held before, a running hash of all writes, whether somebody else has changed the image
+// file meanwhile. Must not know: controllers, how files are read.
 // While writes are kept undoable an image file is not written: its sectors gather in memory until `commit`.
 
 import State

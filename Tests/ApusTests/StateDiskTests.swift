@@ -51,9 +51,9 @@ struct StateDiskTests {
     let forced = try run(90_000_000, b, "--snapshot", "--force", "--load-state", state)
     #expect(forced.code == 4, "\(forced.error)")
     #expect(forced.error.contains("accepted"))
-    let unsafe = try run(90_000_000, b, "--force", "--load-state", state)
-    #expect(unsafe.code == 64)
-    #expect(unsafe.error.contains("--force needs --snapshot"))
+    let writable = try run(90_000_000, b, "--force", "--load-state", state)
+    #expect(writable.code == 64)
+    #expect(writable.error.contains("--force needs --snapshot"))
     #expect(try run(1000, b, "--force", "--snapshot").error.contains("--load-state"))
     #expect(try contents(a) == beforeA)
     #expect(try contents(b) == beforeB)
@@ -94,5 +94,55 @@ struct StateDiskTests {
     #expect(result.code == 0, "\(result.error)")
     #expect(result.output.contains("a.img is written when the run goes on"))
     #expect(try run(70_000_000, image, "--load-state", state).code == 4)
+  }
+
+  @Test func aRecordingIsNotRepeatedOnAnotherDisk() throws {
+    let scratch = try Scratch()
+    let image = try scratch.floppy("a.img", StateDiskTests.writes)
+    let recording = scratch.path("run.rec")
+    #expect(try run(60_000_000, image, "--snapshot", "--record", recording).code == 4)
+    #expect(try run(60_000_000, image, "--replay", recording).code != 64)
+    var bytes = [UInt8](try contents(image))
+    bytes[1_400_000] ^= 0x80
+    try Data(bytes).write(to: URL(fileURLWithPath: image))
+    let refused = try run(60_000_000, image, "--replay", recording)
+    #expect(refused.code == 64)
+    #expect(refused.error.contains("recorded with floppy 1"))
+  }
+
+  /// A debugger that keeps a past writes the image when it ends: not where somebody else has written it meanwhile.
+  @Test func anImageThatOthersWroteIsNotOverwritten() throws {
+    let scratch = try Scratch()
+    let image = try scratch.floppy("a.img", StateDiskTests.writes)
+    let process = Process()
+    process.executableURL = URL(fileURLWithPath: try #require(Program.path))
+    process.arguments = ["debug", "--headless", image, "--save-state", scratch.path("state")]
+    let (output, error, input) = (Pipe(), Pipe(), Pipe())
+    process.standardOutput = output
+    process.standardError = error
+    process.standardInput = input
+    try process.run()
+    input.fileHandleForWriting.write(Data("icount 60000000\necho done\n".utf8))
+    var text = ""
+    while !text.contains("done") {
+      let data = output.fileHandleForReading.availableData
+      if data.isEmpty { break }
+      text += String(decoding: data, as: UTF8.self)
+    }
+    let handle = try #require(FileHandle(forWritingAtPath: image))
+    try handle.seek(toOffset: 200_000)
+    try handle.write(contentsOf: Data([0x77]))
+    try handle.close()
+    try FileManager.default.setAttributes(
+      [.modificationDate: Date(timeIntervalSince1970: 1_000_000)], ofItemAtPath: image)
+    let before = try contents(image)
+    input.fileHandleForWriting.write(Data("quit\n".utf8))
+    try input.fileHandleForWriting.close()
+    let messages = error.fileHandleForReading.readDataToEndOfFile()
+    process.waitUntilExit()
+    #expect(process.terminationStatus == 74)
+    #expect(String(decoding: messages, as: UTF8.self).contains("written by another program"))
+    #expect(try contents(image) == before)
+    #expect(!FileManager.default.fileExists(atPath: scratch.path("state")))
   }
 }
