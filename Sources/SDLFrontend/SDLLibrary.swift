@@ -78,9 +78,6 @@
   let SDL_GetDisplayUsableBounds:
     @convention(c) @Sendable (Int32, UnsafeMutablePointer<SDL_Rect>?) -> Int32 =
       load("SDL_GetDisplayUsableBounds")
-  let SDL_GetModState: @convention(c) @Sendable () -> SDL_Keymod = load("SDL_GetModState")
-  let SDL_SetClipboardText: @convention(c) @Sendable (UnsafePointer<CChar>?) -> Int32 =
-    load("SDL_SetClipboardText")
   let SDL_GetError: @convention(c) @Sendable () -> UnsafePointer<CChar>? = load("SDL_GetError")
   let SDL_GetHint: @convention(c) @Sendable (UnsafePointer<CChar>?) -> UnsafePointer<CChar>? =
     load("SDL_GetHint")
