@@ -17,8 +17,7 @@ struct ArgumentScan {
   /// Options without a value. Every other known option has one.
   static let flags: Set<String> = [
     "--snapshot", "-snapshot", "--headless", "--nographic", "-nographic",
-    "--reset-on-triple-fault", "--stop-on-triple-fault", "--debug", "-s", "-S", "--screen-text",
-    "--json", "--stats",
+    "--reset-on-triple-fault", "--debug", "-s", "-S", "--screen-text", "--json", "--stats",
     "--explain", "--help", "-h", "--version",
   ]
   /// Options with a value.

@@ -57,14 +57,12 @@ struct ApusOptions: ParsableCommand {
 
   @Option(
     name: [.customLong("floppy-a"), .customLong("fda", withSingleDash: true)],
-    help: ArgumentHelp(
-      "The image in drive A; given again, a disk to be put in later (Ctrl+Alt+N in the window).",
-      valueName: "file"))
-  var floppyA: [String] = []
+    help: ArgumentHelp("The image in drive A.", valueName: "file"))
+  var floppyA: String?
   @Option(
     name: [.customLong("floppy-b"), .customLong("fdb", withSingleDash: true)],
-    help: ArgumentHelp("The image in drive B; given again, as with A.", valueName: "file"))
-  var floppyB: [String] = []
+    help: ArgumentHelp("The image in drive B.", valueName: "file"))
+  var floppyB: String?
   @Option(
     name: [.customLong("disk")],
     help: ArgumentHelp("A hard disk image; up to four.", valueName: "file"))
@@ -178,14 +176,8 @@ struct ApusOptions: ParsableCommand {
   var exitPort: String?
   @Flag(
     name: .customLong("reset-on-triple-fault"),
-    help:
-      "A triple fault resets the machine, as PCs do (in a window: always), instead of ending the run with a report."
-  )
+    help: "A triple fault resets the machine, as PCs do, instead of ending the run with a report.")
   var resetOnTripleFault = false
-  @Flag(
-    name: .customLong("stop-on-triple-fault"),
-    help: "A triple fault ends the run with a report, in a window too.")
-  var stopOnTripleFault = false
 
   // MARK: Time
 

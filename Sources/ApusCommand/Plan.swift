@@ -58,10 +58,6 @@ struct Plan {
 
   /// No image was given: the demo disk boots.
   var usesDemoDisk = false
-  /// The disks that can be put into A and B one after another.
-  var floppyLists: [[String]] = [[], []]
-  /// Image files are not written.
-  var keepsOff = false
 
   /// - Parameters:
   ///   - media: images without a place of their own in the order they were written, and whether they came with --disk.
@@ -140,14 +136,7 @@ struct Plan {
       let file = try Plan.read(String(text[..<at]), limit: 16 << 20)
       configuration.roms.append(MachineROM(file: file, address: address))
     }
-    if options.resetOnTripleFault && options.stopOnTripleFault {
-      throw Failure.usage(
-        "--reset-on-triple-fault and --stop-on-triple-fault contradict each other")
-    }
-    // Systems of the time reboot that way; who works without a window wants to know.
-    configuration.resetsOnTripleFault =
-      options.resetOnTripleFault
-      || !(headless || options.stopOnTripleFault || options.debug || options.gdb != nil)
+    configuration.resetsOnTripleFault = options.resetOnTripleFault
     if let text = options.exitPort {
       guard let port = Plan.hexadecimal(Substring(text), UInt16.self) else {
         throw Failure.usage("--exit-port \(text): a port is 0 to ffff, in hexadecimal")
@@ -296,7 +285,6 @@ struct Plan {
         configuration.instructionsPerSecond = recording.instructionsPerSecond
       }
       adaptsRate = false
-      configuration.resetsOnTripleFault = recording.resetsOnTripleFault
       if recording.cutAt != nil {
         warnings.append(
           "\(path): the recording was cut off; it is repeated up to its last event, at instruction "
@@ -370,8 +358,9 @@ struct Plan {
   private func checkOutputs(_ options: ApusOptions) throws {
     var inputs: [(String, String)] = options.images.map { ("an image", $0) }
     inputs += options.disks.map { ("an image", $0) }
-    inputs += (options.floppyA + options.floppyB).map { ("an image", $0) }
-    for path in [options.hda, options.hdb, options.hdc, options.hdd] {
+    for path in [
+      options.floppyA, options.floppyB, options.hda, options.hdb, options.hdc, options.hdd,
+    ] {
       if let path { inputs.append(("an image", path)) }
     }
     for path in [options.bios, options.kernel, options.loadState, options.replay] {

@@ -44,14 +44,9 @@ extension Plan {
       plan.configuration.disks[index] = MachineImage(image)
       note(image, "hard disk \(index + 1)", &plan)
     }
-    for (index, list) in [options.floppyA, options.floppyB].enumerated() {
-      if let path = list.first { floppy(try open(path, .floppy), index, &self) }
-      for path in list.dropFirst() where !HostFiles.exists(path) {
-        throw Failure.usage("\(path): there is no such file", file: path)
-      }
-      floppyLists[index] = list
+    for (index, path) in [options.floppyA, options.floppyB].enumerated() {
+      if let path { floppy(try open(path, .floppy), index, &self) }
     }
-    self.keepsOff = keepsOff
     for (index, path) in [options.hda, options.hdb, options.hdc, options.hdd].enumerated() {
       if let path { disk(try open(path, .disk), index, &self) }
     }
@@ -68,10 +63,6 @@ extension Plan {
         }
         disk(image, free, &self)
       }
-    }
-    for index in 0..<2 where floppyLists[index].isEmpty {
-      // What found its place by itself can be taken out and put in again.
-      if let image = configuration.floppies[index] { floppyLists[index] = [image.name] }
     }
     let hasFloppy = configuration.floppies.contains { $0 != nil }
     let hasDisk = configuration.disks.contains { $0 != nil }

@@ -30,10 +30,6 @@ enum ApusProgram {
       if debugging {
         plan.debugs = true
         plan.startsInDebugger = true
-        // Who debugs wants to see it.
-        if !options.resetOnTripleFault && plan.replay == nil {
-          plan.configuration.resetsOnTripleFault = false
-        }
       }
       try plan.checkDebugger()
       if plan.explain { say(plan.explanations) }
@@ -64,12 +60,9 @@ final class Session: @unchecked Sendable {
   private var gdb: GDBSession?
   /// What could not be written while it ran.
   private let losses = Mutex<[Failure]>([])
-  /// The images in the drives.
-  private let floppies: FloppyChanges
 
   init(_ plan: Plan) throws {
     self.plan = plan
-    floppies = FloppyChanges(plan.images, keepsOff: plan.keepsOff)
     if !plan.headless, let obstacle = HostDisplay.obstacle {
       throw Failure.host("no window: \(obstacle); use --headless")
     }
@@ -102,11 +95,6 @@ final class Session: @unchecked Sendable {
     } else {
       machine.script = script
     }
-    if lockstep == nil {
-      machine.openFloppy = { [floppies] in try floppies.open($0) }
-      machine.floppyIsOut = { [floppies] in floppies.close($0) }
-    }
-    machine.notice = { ApusProgram.say(["apus: \($0)"]) }
     machine.pacer.speed = plan.speed
     machine.pacer.adaptsRate = plan.adaptsRate
     try startRecordingOrReplay()
@@ -310,8 +298,7 @@ final class Session: @unchecked Sendable {
 
   /// The machine on a thread of its own, the window on this one.
   private func runInWindow() throws {
-    let window = MachineWindow.attach(
-      to: machine, floppies: FloppyQueue(plan.floppyLists))
+    let window = MachineWindow.attach(to: machine)
     var failure: Failure?
     MainActor.assumeIsolated {
       do {
@@ -342,7 +329,7 @@ final class Session: @unchecked Sendable {
     }
     // While a debugger keeps a past, writes are kept back.
     if let travel = machine.timeTravel { attempt("") { try travel.commitDisks() } }
-    for image in floppies.open {
+    for image in plan.images {
       do { try image.device.flush() } catch {
         lose(Failure.host("\(error)", file: image.path))
       }

@@ -135,19 +135,6 @@ public final class FloppyController: PortDevice {
   /// Puts a disk into a drive, or takes it out with nil. The guest sees the change line.
   /// - Throws: when the disk does not fit the drive.
   public func insert(drive index: Int, medium: FloppyMedium?) throws(StorageError) {
-    try check(drive: index, medium: medium)
-    guard let drive = drive(index) else { return }
-    drive.medium = medium
-    drive.changed = true
-    drive.deletedMarks = []
-  }
-
-  /// The disk that was in a drive when the state was saved that is about to be restored.
-  public func restore(drive index: Int, medium: FloppyMedium?) { drive(index)?.medium = medium }
-
-  /// Whether a disk can be put into a drive.
-  /// - Throws: the reason why not.
-  public func check(drive index: Int, medium: FloppyMedium?) throws(StorageError) {
     guard let drive = drive(index) else {
       throw StorageError(path: "floppy", reason: "there is no drive \(index)")
     }
@@ -165,6 +152,9 @@ public final class FloppyController: PortDevice {
           reason: "the image is shorter than a \(format.name) disk")
       }
     }
+    drive.medium = medium
+    drive.changed = true
+    drive.deletedMarks = []
   }
 
   func drive(_ unit: Int) -> FloppyDrive? { unit >= 0 && unit < drives.count ? drives[unit] : nil }

@@ -11,8 +11,6 @@ public enum KeyStroke: Equatable, Sendable {
   case press([Key])
   /// Nothing for a number of virtual milliseconds.
   case wait(milliseconds: Int)
-  /// A character by its code, typed on the keypad with Alt held, as PCs take those that no key types.
-  case code(UInt8)
 }
 
 /// A place in a script that means nothing.
@@ -236,13 +234,6 @@ public final class Typist: Device {
       case .press(let keys):
         actions += keys.map { UInt32($0.rawValue) << 1 | 1 }
         actions += keys.reversed().map { UInt32($0.rawValue) << 1 }
-      case .code(let code):
-        actions.append(UInt32(Key.leftAlt.rawValue) << 1 | 1)
-        for digit in [code / 100, code / 10 % 10, code % 10] {
-          let key = UInt32(Key.keypad0.rawValue + digit) << 1
-          actions += [key | 1, key]
-        }
-        actions.append(UInt32(Key.leftAlt.rawValue) << 1)
       case .wait(let milliseconds):
         actions.append(0x8000_0000 | UInt32(min(max(milliseconds, 0), 0x7FFF_FFFF)))
       }

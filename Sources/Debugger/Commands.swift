@@ -41,8 +41,7 @@ struct CommandTable: @unchecked Sendable {
     commands =
       Debugger.runCommands + Debugger.breakpointCommands + Debugger.memoryCommands
       + Debugger.registerCommands + Debugger.infoCommands + Debugger.reverseCommands
-      + Debugger.displayCommands + Debugger.otherCommands + Debugger.floppyCommands
-      + Debugger.habitCommands
+      + Debugger.displayCommands + Debugger.otherCommands + Debugger.habitCommands
     var names: [String: Int] = [:]
     for (n, command) in commands.enumerated() {
       for name in command.names { names[name] = n }

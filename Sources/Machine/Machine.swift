@@ -25,7 +25,7 @@ public struct ImageFailure: Equatable, Sendable {
 /// A PC. It is used from one thread; other threads reach it through `input` and `frames`.
 public final class Machine {
   /// What it was made from.
-  public internal(set) var configuration: MachineConfiguration
+  public let configuration: MachineConfiguration
   public let clock: VirtualClock
   public let memory: PhysicalMemory
   public let cpu: CPU
@@ -84,25 +84,8 @@ public final class Machine {
   private let shadow: [(address: UInt32, bytes: [UInt8])]
   var lastButtons: UInt8 = 0
   /// The images in the drives, each behind what can undo its writes.
-  var floppyDisks: [MachineDisk?]
+  let floppyDisks: [MachineDisk?]
   let hardDisks: [MachineDisk?]
-  /// Those in the drives, and those that were while going back in time has been switched on; an image keeps its place.
-  var disks: [MachineDisk] = []
-  /// Floppies that were opened and are in no drive, by path.
-  var shelf: [String: ShelvedFloppy] = [:]
-  /// Of everything written to floppies that are out.
-  var ejectedWrites: UInt64 = 0
-  /// Opens the image of a floppy that is to be put in, or nil where disks stay as they are.
-  public var openFloppy: ((String) throws -> MachineImage)?
-  /// Told of an image that is in no drive any more and may be closed.
-  public var floppyIsOut: ((String) -> Void)?
-  /// Told in one line what the user ought to know and the guest does not show.
-  public var notice: ((String) -> Void)?
-  /// Triple faults in a row, and when the last one was, in virtual nanoseconds.
-  var tripleFaults: UInt32 = 0
-  var lastTripleFault: UInt64 = 0
-  /// Why a replay cannot go on.
-  var replayProblem: String?
   /// What was or will be taken from outside when: of a replay, or of a run whose past can be gone back to.
   var journal: Journal?
   /// Writes the run down.
@@ -314,8 +297,7 @@ public final class Machine {
     floppyDisks = configuration.floppies.map { $0.map { MachineDisk($0.device, name: $0.name) } }
     hardDisks = configuration.disks.map { $0.map { MachineDisk($0.device, name: $0.name) } }
 
-    disks = (floppyDisks + hardDisks).compactMap { $0 }
-    for disk in disks {
+    for disk in (floppyDisks + hardDisks).compactMap({ $0 }) {
       disk.refused = { [unowned self, unowned disk] in note($0, of: disk) }
     }
 
@@ -342,7 +324,7 @@ public final class Machine {
     cpu.a20 = gate.output.level
   }
 
-  func note(_ error: StorageError, of disk: MachineDisk) {
+  private func note(_ error: StorageError, of disk: MachineDisk) {
     if isMuted || imageFailures.contains(where: { $0.name == disk.name }) { return }
     let failure = ImageFailure(name: disk.name, reason: error.description)
     imageFailures.append(failure)
@@ -421,13 +403,6 @@ public final class Machine {
 
   /// Takes input: from here on it is part of the run.
   func take(_ event: MachineInput) {
-    var event = event
-    if case .floppy(let change) = event {
-      do throws(FloppyChangeError) { event = .floppy(try checked(change)) } catch {
-        notice?(error.reason)
-        return
-      }
-    }
     let count = cpu.instructionCount
     if configuration.recordsInput {
       inputLog.append(LoggedInput(instruction: count, input: event))
@@ -446,33 +421,15 @@ public final class Machine {
       let limit = -4096...4096
       func clamp(_ value: Int) -> Int { min(max(value, limit.lowerBound), limit.upperBound) }
       if dx != 0 || dy != 0 || wheel != 0 {
-        // Screens count downwards and wheels away from the user; PS/2 mice count upwards and towards the user.
-        keyboardController.mouse.move(dx: clamp(dx), dy: -clamp(dy), dz: -clamp(wheel))
+        keyboardController.mouse.move(dx: clamp(dx), dy: clamp(dy), dz: clamp(wheel))
       }
-      for (bit, button) in [
-        (UInt8(1), MouseButton.left), (2, .right), (4, .middle), (8, .back), (16, .forward),
-      ] where (buttons ^ lastButtons) & bit != 0 {
+      for (bit, button) in [(UInt8(1), MouseButton.left), (2, .right), (4, .middle)]
+      where (buttons ^ lastButtons) & bit != 0 {
         keyboardController.mouse.button(button, down: buttons & bit != 0)
       }
       lastButtons = buttons
-    case .floppy(let change):
-      do throws(FloppyChangeError) {
-        try apply(change)
-        if !isMuted {
-          notice?(
-            change.path.map { "\(change.driveName): \($0)" } ?? "\(change.driveName) is empty")
-        }
-      } catch {
-        replayProblem = error.reason
-        notice?(error.reason)
-      }
     case .text(let text):
-      let (strokes, leftOut) = KeyScript.strokes(typing: text)
-      typist.type(strokes)
-      if !leftOut.isEmpty, !isMuted {
-        notice?(
-          "not typed, as no PC has them: \(leftOut.map { String($0) }.joined(separator: " "))")
-      }
+      typist.type(KeyScript.strokes(typing: text))
     case .serial(let port, let bytes):
       guard serial.indices.contains(port) else { return }
       for byte in bytes { serial[port].receive(byte) }
@@ -502,21 +459,12 @@ public final class Machine {
 }
 
 extension KeyScript {
-  /// The strokes that type plain text, in which nothing has a special meaning: keys, or codes on the keypad for what code page 437 has
-  /// besides.
-  /// - Returns: the strokes, and which characters are in neither.
-  static func strokes(typing text: String) -> (strokes: [KeyStroke], leftOut: [Character]) {
-    var strokes: [KeyStroke] = []
-    var leftOut: [Character] = []
-    for character in text {
-      if let keys = keys(typing: character == "\r\n" || character == "\r" ? "\n" : character) {
-        strokes.append(.press(keys))
-      } else if let code = CodePage437.code(character), code >= 0x80 {
-        strokes.append(.code(code))
-      } else if !leftOut.contains(character) {
-        leftOut.append(character)
+  /// The strokes that type plain text: what no key types is left out, and nothing has a special meaning.
+  static func strokes(typing text: String) -> [KeyStroke] {
+    text.compactMap { character in
+      keys(typing: character == "\r\n" || character == "\r" ? "\n" : character).map {
+        KeyStroke.press($0)
       }
     }
-    return (strokes, leftOut)
   }
 }

@@ -11,8 +11,7 @@ import Synchronization
 public enum MachineInput: Equatable, Sendable {
   /// A key by its USB HID usage on the keyboard page.
   case key(usage: UInt16, down: Bool)
-  /// Movement since the last one: to the right, downwards, wheel clicks away from the user; buttons held: bit 0 left, 1 right, 2 middle,
-  /// 3 back, 4 forward.
+  /// Movement since the last one; buttons held: bit 0 left, 1 right, 2 middle.
   case mouse(dx: Int, dy: Int, wheel: Int, buttons: UInt8)
   /// Text to be typed.
   case text(String)
@@ -24,8 +23,6 @@ public enum MachineInput: Equatable, Sendable {
   case strokes([KeyStroke])
   /// The reset button, or a reset of the processor alone.
   case reset(ResetRequest)
-  /// Another disk in a floppy drive, or none.
-  case floppy(FloppyChange)
 }
 
 /// Input with the number of instructions that were retired when it was taken.
@@ -56,7 +53,6 @@ public final class InputQueue: @unchecked Sendable {
   private var sources = 0
   private let pending = Atomic<Bool>(false)
   private let blocked = Atomic<Bool>(false)
-  private let paused = Atomic<Bool>(false)
 
   /// Serial bytes that may wait; who brings more has to wait itself.
   private static let serialLimit = 64 << 10
@@ -91,29 +87,6 @@ public final class InputQueue: @unchecked Sendable {
       pending.store(true, ordering: .releasing)
     }
     condition.broadcast()
-  }
-
-  /// Stops the machine's time, or lets it go on.
-  /// - Returns: whether it stands now.
-  public func togglePause() -> Bool {
-    let isPaused = condition.locked {
-      let new = !paused.load(ordering: .relaxed)
-      paused.store(new, ordering: .relaxed)
-      pending.store(true, ordering: .releasing)
-      return new
-    }
-    condition.broadcast()
-    return isPaused
-  }
-
-  /// Whether the machine's time stands.
-  public var isPaused: Bool { paused.load(ordering: .relaxed) }
-
-  /// Waits while the machine's time stands and nobody wants it to stop; at most for a time in host nanoseconds.
-  func waitPaused(nanoseconds: UInt64) {
-    condition.locked {
-      if isPaused && stop == nil && !breaks { condition.wait(nanoseconds: nanoseconds) }
-    }
   }
 
   /// Asks the machine to stop for a debugger, once.

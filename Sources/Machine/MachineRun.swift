@@ -71,10 +71,6 @@ extension Machine {
     }
     while true {
       if takesInput, input.hasPending, let stop = input.stopReason { return .host(stop) }
-      if takesInput, input.isPaused, !isMuted {
-        standStill()
-        continue
-      }
       if let stop = settle(limit) { return stop }
       // Where something from the journal happens or it ends.
       var bound = limit
@@ -117,7 +113,7 @@ extension Machine {
       sliceEnd = end
       updateDeadline()
       let adapts = pacer.adaptsRate && !replays
-      let before = adapts ? HostClock.threadNanoseconds() : 0
+      let before = adapts ? HostClock.nanoseconds() : 0
       cpu.s.pointee.place = ExecutionPlace.interpreter
       let exit = cpu.run()
       cpu.s.pointee.place = ExecutionPlace.devices
@@ -125,8 +121,8 @@ extension Machine {
       if adapts && exit != .halted {
         let ran = cpu.instructionCount &- count
         if let rate = pacer.ran(
-          instructions: ran, nanoseconds: HostClock.threadNanoseconds() &- before,
-          virtual: clock.now &- now, rate: clock.instructionsPerSecond)
+          instructions: ran, nanoseconds: HostClock.nanoseconds() &- before,
+          rate: clock.instructionsPerSecond)
         {
           input.post(.rate(rate))
         }
@@ -139,8 +135,7 @@ extension Machine {
         // Programs for the 286 leave protected mode by a triple fault; the shutdown byte tells the BIOS where to go on.
         if cmos[0x0F] != 0 {
           reset(.processor)
-        } else if configuration.resetsOnTripleFault, !isTripleFaultLoop() {
-          if !isMuted { notice?("the guest was reset by a triple fault") }
+        } else if configuration.resetsOnTripleFault {
           reset(.system)
         } else {
           return ended(.shutdown, limit: limit)
@@ -150,28 +145,6 @@ extension Machine {
       }
       if !isMuted { pace(&lastFlush) }
     }
-  }
-
-  /// Whether the guest does nothing any more but fault and be reset.
-  private func isTripleFaultLoop() -> Bool {
-    let now = clock.now
-    tripleFaults = now &- lastTripleFault < Machine.tripleFaultLoopTime ? tripleFaults &+ 1 : 1
-    lastTripleFault = now
-    return tripleFaults > Machine.tripleFaultLoop
-  }
-
-  /// So many triple faults in a row, each within such a virtual time of the one before, lead nowhere.
-  private static let tripleFaultLoop: UInt32 = 20
-  private static let tripleFaultLoopTime: UInt64 = 5_000_000_000
-
-  /// The user has stopped time. What waits outside goes on waiting.
-  private func standStill() {
-    cpu.s.pointee.place = ExecutionPlace.idle
-    flushOutput()
-    betweenSlices?()
-    recorder?.flush()
-    input.waitPaused(nanoseconds: 100_000_000)
-    pacer.restart()
   }
 
   /// How many bytes a serial port can take now.
@@ -205,10 +178,6 @@ extension Machine {
       case .input(let input, _):
         journal.advance()
         apply(input)
-        if let problem = replayProblem {
-          replayProblem = nil
-          return .replayDiffers(problem)
-        }
         if let stop = settle(limit) { return stop }
       case .checkpoint: journal.advance()
       case .change:

@@ -14,8 +14,6 @@ public final class MachineWindow: FrontendMachine {
     var running = true
     var mouse = false
     var title = ""
-    var notices: [String] = []
-    var text: String?
   }
 
   public let frames = FrameMailbox()
@@ -24,13 +22,7 @@ public final class MachineWindow: FrontendMachine {
   private let status = Mutex(Status())
   private let hasDebugger = Atomic<Bool>(false)
 
-  /// The disks that can be put in by a key.
-  private let floppies: FloppyQueue
-
-  init(input: InputQueue, floppies: FloppyQueue) {
-    self.input = input
-    self.floppies = floppies
-  }
+  init(input: InputQueue) { self.input = input }
 
   public func post(keyUsage: UInt16, down: Bool) {
     input.post(.key(usage: keyUsage, down: down))
@@ -50,42 +42,8 @@ public final class MachineWindow: FrontendMachine {
 
   public func requestStop() { input.requestStop(.user) }
 
-  public func breakIntoDebugger() -> Bool {
-    guard hasDebugger.load(ordering: .relaxed) else { return false }
-    input.requestBreak()
-    return true
-  }
-
-  public func togglePause() -> Bool { input.togglePause() }
-
-  public func reset() { input.post(.reset(.system)) }
-
-  public func insertFloppy(_ path: String, drive: Int) {
-    floppies.insert(path, drive)
-    input.post(.floppy(FloppyChange(drive: drive, path: path)))
-  }
-
-  public func nextFloppy(drive: Int) -> Bool {
-    guard let path = floppies.next(drive) else { return false }
-    input.post(.floppy(FloppyChange(drive: drive, path: path)))
-    return true
-  }
-
-  public func ejectFloppy(drive: Int) {
-    floppies.eject(drive)
-    input.post(.floppy(FloppyChange(drive: drive, path: nil)))
-  }
-
-  public func screenText() -> String? { status.withLock { $0.text } }
-
-  public func takeNotice() -> String? {
-    status.withLock { $0.notices.isEmpty ? nil : $0.notices.removeFirst() }
-  }
-
-  /// Tells the user something; the latest few are kept.
-  public func tell(_ notice: String) {
-    status.withLock { $0.notices = ($0.notices + [notice]).suffix(4) }
-    frames.wake()
+  public func breakIntoDebugger() {
+    if hasDebugger.load(ordering: .relaxed) { input.requestBreak() }
   }
 
   /// Whether a debugger takes over when the window asks for it.
@@ -102,16 +60,8 @@ public final class MachineWindow: FrontendMachine {
   }
 
   /// Connects a machine: from now on it shows itself here. Call on the machine's thread before it runs.
-  /// - Parameter floppies: the disks that a key puts in one after another.
-  public static func attach(to machine: Machine, floppies: FloppyQueue = FloppyQueue())
-    -> MachineWindow
-  {
-    let window = MachineWindow(input: machine.input, floppies: floppies)
-    let told = machine.notice
-    machine.notice = { [weak window] notice in
-      told?(notice)
-      window?.tell(notice)
-    }
+  public static func attach(to machine: Machine) -> MachineWindow {
+    let window = MachineWindow(input: machine.input)
     machine.input.addSource()
     machine.pit.recordSpeaker(true)
     machine.keyboardController.mouse.reportingChanged = { [weak window] on in
@@ -153,10 +103,6 @@ public final class MachineWindow: FrontendMachine {
           lastFrame = host
           renderer.render(machine.vga, into: &frame)
           window.frames.publish(&frame)
-          let text = machine.screenText?.map { row in
-            String(row.reversed().drop { $0 == " " }.reversed())
-          }.joined(separator: "\n")
-          window.status.withLock { $0.text = text }
         } else {
           waits = true
         }

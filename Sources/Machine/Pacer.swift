@@ -26,7 +26,6 @@ public struct Pacer {
 
   private var busyInstructions: UInt64 = 0
   private var busyNanoseconds: UInt64 = 0
-  private var busyVirtual: UInt64 = 0
   private var changes = 0
 
   /// More than this behind the host is forgotten: a guest that was too slow does not race to catch up.
@@ -57,30 +56,21 @@ public struct Pacer {
     return due > elapsed ? UInt64(min(due - elapsed, 1e18)) : 0
   }
 
-  /// The guest ran this much.
-  /// - Parameters:
-  ///   - nanoseconds: processor time of the thread, so that a busy host does not count as a slow one.
-  ///   - virtual: how much time went by for the guest.
+  /// The guest ran this much in this time of the host.
   /// - Returns: a new rate, when the present one is far from what the host can do.
-  mutating func ran(instructions: UInt64, nanoseconds: UInt64, virtual: UInt64, rate: UInt64)
-    -> UInt64?
-  {
+  mutating func ran(instructions: UInt64, nanoseconds: UInt64, rate: UInt64) -> UInt64? {
     guard adaptsRate else { return nil }
     busyInstructions &+= instructions
     busyNanoseconds &+= nanoseconds
-    busyVirtual &+= virtual
     // The first measure comes early, so that a window does not start slowly.
     guard busyNanoseconds > (changes == 0 ? 20_000_000 : 150_000_000) else { return nil }
     let able = Double(busyInstructions) * 1e9 / Double(busyNanoseconds)
-    let load = Double(busyNanoseconds) / Double(max(busyVirtual, 1))
     busyInstructions = 0
     busyNanoseconds = 0
-    busyVirtual = 0
     changes += 1
     // A little below what is possible, and in round numbers, so that the rate rests.
     let wanted = max(5e6, (able * 0.85 / 5e6).rounded(.down) * 5e6)
     let ratio = wanted / Double(rate)
-    // A guest that waits at its ports executes little, and the host keeps up with it easily: no reason to become slower.
-    return ratio > 1.15 || (ratio < 0.95 && load > 0.9) ? UInt64(min(wanted, 1e11)) : nil
+    return ratio > 1.15 || ratio < 0.95 ? UInt64(min(wanted, 1e11)) : nil
   }
 }

@@ -82,8 +82,6 @@ enum RecordingFormat {
   /// The longest payload of a frame.
   static let longestFrame = 16 << 20
   static let lastInstruction: UInt64 = 1 << 62
-  /// Of a pause between keystrokes, in milliseconds.
-  static let longestWait: UInt64 = 3_600_000
 
   enum Kind {
     static let keyUp: UInt8 = 1
@@ -94,7 +92,6 @@ enum RecordingFormat {
     static let rate: UInt8 = 6
     static let strokes: UInt8 = 7
     static let reset: UInt8 = 8
-    static let floppy: UInt8 = 9
     static let checkpoint: UInt8 = 64
     static let end: UInt8 = 65
   }
@@ -199,28 +196,15 @@ enum RecordingFormat {
       for stroke in strokes {
         switch stroke {
         case .press(let keys): append(keys.map(\.rawValue), to: &bytes)
-        case .code(let code):
-          // No keys, then more than the longest time.
-          append(0, to: &bytes)
-          append(longestWait + 1 + UInt64(code), to: &bytes)
         case .wait(let milliseconds):
           // No keys, then the time.
           append(0, to: &bytes)
-          append(min(UInt64(max(0, milliseconds)), longestWait), to: &bytes)
+          append(UInt64(max(0, milliseconds)), to: &bytes)
         }
       }
     case .reset(let kind):
       bytes.append(Kind.reset)
       bytes.append(kind == .processor ? 0 : 1)
-    case .floppy(let change):
-      bytes.append(Kind.floppy)
-      // 0, 1: out; 2, 3: in; 6, 7: in and write-protected.
-      let flags = UInt8(change.drive & 1) | (change.path == nil ? 0 : 2)
-      bytes.append(flags | (change.isReadOnly ? 4 : 0))
-      if let path = change.path {
-        append(path.utf8, to: &bytes)
-        append(change.contents.utf8, to: &bytes)
-      }
     }
   }
 

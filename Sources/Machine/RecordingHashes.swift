@@ -119,8 +119,7 @@ extension Machine {
     if let memoryHash { memoryHash.update(cpu) } else { memoryHash = MemoryHash(cpu) }
     checkpoint.memory = memoryHash?.value ?? 0
     var writes = StateHash()
-    writes.add(ejectedWrites)
-    for disk in floppyDisks + hardDisks { if let disk { writes.add(disk.writeHash) } }
+    for disk in disks { writes.add(disk.writeHash) }
     checkpoint.diskWrites = writes.value
     checkpoint.cs = cpu[segment: SegmentRegister.cs].selector
     checkpoint.eip = cpu.currentEIP
@@ -136,6 +135,9 @@ extension Machine {
     let value = hash.value ^ hash.value >> 32
     return UInt16(truncatingIfNeeded: value ^ value >> 16)
   }
+
+  /// The images in the drives.
+  var disks: [MachineDisk] { (floppyDisks + hardDisks).compactMap { $0 } }
 
   /// Instructions that were executed; the count without the time the processor slept.
   var executedInstructions: UInt64 { cpu.instructionCount &- idleInstructions }

@@ -30,10 +30,6 @@ public struct Recording: Sendable {
     return nil
   }
   /// What was written down for people, a line each.
-  /// Whether a triple fault reset the machine.
-  public var resetsOnTripleFault: Bool {
-    header.identity.contains { $0.key == "reset on triple fault" && $0.value == "yes" }
-  }
   public var notes: [String] { header.notes.map { "\($0.key): \($0.value)" } }
 
   /// Reads a recording.
@@ -268,16 +264,6 @@ private struct RecordingCursor {
     case RecordingFormat.Kind.rate: return .rate(try number())
     case RecordingFormat.Kind.strokes: return .strokes(try strokes())
     case RecordingFormat.Kind.reset: return .reset(try byte() == 0 ? .processor : .system)
-    case RecordingFormat.Kind.floppy:
-      let flags = try byte()
-      if flags & ~7 != 0 { throw error("no change of floppies is \(flags)") }
-      var change = FloppyChange(drive: Int(flags & 1), path: nil)
-      change.isReadOnly = flags & 4 != 0
-      if flags & 2 != 0 {
-        change.path = try text()
-        change.contents = try text()
-      }
-      return .floppy(change)
     default: throw error("no event is known by \(kind)")
     }
   }
@@ -287,12 +273,7 @@ private struct RecordingCursor {
     for _ in 0..<(try number(atMost: UInt64(end))) {
       let codes = try data()
       if codes.isEmpty {
-        let time = try number(atMost: RecordingFormat.longestWait + 256)
-        if UInt64(time) > RecordingFormat.longestWait {
-          strokes.append(.code(UInt8(UInt64(time) - RecordingFormat.longestWait - 1)))
-        } else {
-          strokes.append(.wait(milliseconds: Int(time)))
-        }
+        strokes.append(.wait(milliseconds: try number(atMost: 3_600_000)))
         continue
       }
       var keys: [Key] = []

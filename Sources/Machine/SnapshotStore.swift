@@ -7,7 +7,6 @@
 // out gives what its successor lacks to that.
 
 import CPU
-import Chipset
 import State
 
 /// Pages of 4 KiB in slabs, reused.
@@ -140,9 +139,6 @@ final class Snapshot {
   let parts: [SnapshotPart]
   let translations: SavedTranslations
   let lastButtons: UInt8
-  /// Which disk is in which floppy drive.
-  let floppies: [FloppyMedium?]
-  let ejectedWrites: UInt64
   let disks: [DiskMark]
   /// What it holds cannot be had by running: it is never left out.
   let isPinned: Bool
@@ -153,8 +149,7 @@ final class Snapshot {
 
   fileprivate init(
     instruction: UInt64, executed: UInt64, cursor: Int, parts: [SnapshotPart],
-    translations: SavedTranslations, lastButtons: UInt8, floppies: [FloppyMedium?],
-    ejectedWrites: UInt64, disks: [DiskMark], isPinned: Bool,
+    translations: SavedTranslations, lastButtons: UInt8, disks: [DiskMark], isPinned: Bool,
     pages: [UInt32], slots: [UInt32], sectors: [DiskSector: [UInt8]?]
   ) {
     self.isPinned = isPinned
@@ -164,8 +159,6 @@ final class Snapshot {
     self.parts = parts
     self.translations = translations
     self.lastButtons = lastButtons
-    self.floppies = floppies
-    self.ejectedWrites = ejectedWrites
     self.disks = disks
     self.pages = pages
     self.slots = slots
@@ -248,7 +241,6 @@ final class SnapshotStore {
     let snapshot = Snapshot(
       instruction: instruction, executed: machine.executedInstructions, cursor: cursor,
       parts: parts, translations: cpu.saveTranslations(), lastButtons: machine.lastButtons,
-      floppies: machine.presentFloppies, ejectedWrites: machine.ejectedWrites,
       disks: machine.disks.map { DiskMark(writeHash: $0.writeHash, generation: $0.generation) },
       isPinned: isPinned, pages: pages, slots: slots,
       sectors: sectors)
@@ -268,8 +260,6 @@ final class SnapshotStore {
     let snapshot = snapshots[index]
     restoreMemory(index, from)
     restoreDisks(index, from)
-    machine.putBackFloppies(snapshot.floppies)
-    machine.ejectedWrites = snapshot.ejectedWrites
     for (index, part) in snapshot.parts.enumerated() {
       try machine.restorePart(index, part.bytes)
     }

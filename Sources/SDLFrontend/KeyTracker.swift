@@ -2,6 +2,19 @@
 //
 // Owns: the set of pressed keys and the decision which of them are the window's own. Must not know: SDL, the guest's keyboard.
 
+/// What a key combination does to the window instead of reaching the guest.
+enum HostCommand: Equatable {
+  case fullScreen
+  case grab
+  case screenshot
+  case integerScaling
+  case paste
+  /// Delete for the guest, for hosts that keep Ctrl+Alt+Del to themselves.
+  case sendDelete
+  /// Into the debugger.
+  case debugger
+}
+
 /// Follows the keyboard. Usages are those of USB HID, keyboard page.
 struct KeyTracker {
   private(set) var pressed: Set<UInt16> = []
@@ -25,7 +38,18 @@ struct KeyTracker {
     }
     if isRepeat || pressed.contains(usage) { return .ignore }
     if leftAlt, !control, usage == 0x28 { return .command(.fullScreen) }
-    if leftAlt, control, let command = Shortcut.command(of: usage) { return .command(command) }
+    if leftAlt, control {
+      switch usage {
+      case 0x09: return .command(.fullScreen)  // F
+      case 0x0A: return .command(.grab)  // G
+      case 0x0C: return .command(.integerScaling)  // I
+      case 0x16: return .command(.screenshot)  // S
+      case 0x19: return .command(.paste)  // V
+      case 0x07, 0x45: return .command(.debugger)  // D, F12
+      case 0x4D: return .command(.sendDelete)  // End
+      default: break
+      }
+    }
     pressed.insert(usage)
     return .post(usage, down: true)
   }

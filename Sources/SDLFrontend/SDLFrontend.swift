@@ -1,7 +1,11 @@
 // The window: screen, keyboard, mouse and sound of a machine through SDL 2.
 //
 // Owns: the window, its events and the loop of the main thread. Must not know: what a machine is beyond `FrontendMachine`.
-// The keys that are the window's own are in Shortcuts.swift.
+//
+//   Alt+Enter, Ctrl+Alt+F  full screen          Ctrl+Alt+S    screenshot
+//   Ctrl+Alt+G             grab, release        Ctrl+Alt+V    paste the clipboard as keystrokes
+//   Ctrl+Alt+I             whole multiples      Ctrl+Alt+End  Ctrl+Alt+Del for the guest
+//   Ctrl+Alt+D             the debugger, if there is one (also F12, which X servers may keep for themselves)
 
 #if SDL
   import CSDL2
@@ -48,18 +52,14 @@
     private var needsRedraw = true
     /// A picture was taken over and is not shown yet.
     private var hasPicture = false
-    private var helpIsDrawn = false
     private var lastPresent: UInt64 = 0
     private var lastTitle = ""
     private var lastTitleTime: UInt64 = 0
     private var closed = false
     private let wake: WakeUp
     private var stopAsked: UInt64?
-    /// Shown in place of the guest's picture.
-    private(set) var showsHelp = false
-    private(set) var isPaused = false
-    /// Something to be read in the title for a while.
-    private(set) var notice: (text: String, until: UInt64)?
+    /// The last screenshot's file, for the title.
+    private var notice: (text: String, until: UInt64)?
 
     /// How long to wait when nothing happens: the title changes and the machine may have ended.
     private static let restMilliseconds: UInt64 = 200
@@ -168,15 +168,8 @@
         repeat { handle(event) } while SDL_PollEvent(&event) != 0
       }
       flushMouse()
-      if let told = machine.takeNotice() { tell(told) }
       present()
       updateTitle(force: false)
-    }
-
-    /// Shows a line in the title for some seconds.
-    private func tell(_ text: String) {
-      notice = (text, SDL_GetTicks64() + 5000)
-      updateTitle(force: true)
     }
 
     /// Closes the window and stops the sound. The front end cannot be used afterwards.
@@ -221,12 +214,6 @@
           motion.wheel += Int(event.wheel.y)
           mouseChanged = true
         }
-      case SDL_DROPFILE:
-        guard let file = event.drop.file else { return }
-        let path = String(cString: file)
-        SDL_free(file)
-        let shift = SDL_GetModState().rawValue & (KMOD_LSHIFT.rawValue | KMOD_RSHIFT.rawValue)
-        machine.insertFloppy(path, drive: shift != 0 ? 1 : 0)
       case SDL_RENDER_TARGETS_RESET, SDL_RENDER_DEVICE_RESET:
         screen.forgetTextures()
         needsRedraw = true
@@ -249,11 +236,6 @@
     }
 
     private func handleKey(_ usage: UInt16, down: Bool, isRepeat: Bool) {
-      if showsHelp, down, !isRepeat, !(0xE0...0xE7).contains(usage) {
-        // The key that closes the page means nothing else.
-        showHelp(false)
-        return
-      }
       switch keys.key(usage, down: down, isRepeat: isRepeat) {
       case .ignore: break
       case .post(let usage, let down): machine.post(keyUsage: usage, down: down)
@@ -276,42 +258,11 @@
         // The modifiers of the combination must not mix with the text.
         releaseKeys()
         machine.paste(string)
-      case .copy:
-        if let text = machine.screenText() {
-          tell(SDL_SetClipboardText(text) == 0 ? "copied" : "not copied: \(SDLFrontend.lastError)")
-        } else {
-          tell("this screen is a picture, not text (Ctrl+Alt+S saves it)")
-        }
-      case .help: showHelp(!showsHelp)
-      case .pause:
-        isPaused = machine.togglePause()
-        updateTitle(force: true)
-      case .reset:
-        machine.reset()
-        tell("reset")
-      case .nextFloppy:
-        if !machine.nextFloppy(drive: 0) {
-          tell("no other disk is known: drop an image on the window, or give --floppy-a twice")
-        }
-      case .ejectFloppy: machine.ejectFloppy(drive: 0)
-      case .debugger:
-        if !machine.breakIntoDebugger() {
-          tell("no debugger: Apus was not started from a terminal")
-        }
+      case .debugger: machine.breakIntoDebugger()
       case .sendDelete:
         machine.post(keyUsage: 0x4C, down: true)
         machine.post(keyUsage: 0x4C, down: false)
       }
-    }
-
-    private func showHelp(_ on: Bool) {
-      if on == showsHelp { return }
-      showsHelp = on
-      // What is still held when the page comes must not stay down in the guest.
-      if on { releaseKeys() }
-      shownSequence = nil
-      helpIsDrawn = false
-      needsRedraw = true
     }
 
     private func releaseKeys() {
@@ -329,8 +280,6 @@
       case 1: bit = 1
       case 2: bit = 4
       case 3: bit = 2
-      case 4: bit = 8
-      case 5: bit = 16
       default: return
       }
       // Motion up to now belongs to the old buttons.
@@ -371,15 +320,7 @@
     private func present() {
       let now = SDL_GetTicks64()
       if now &- lastPresent < SDLFrontend.frameMilliseconds { return }
-      if showsHelp {
-        if !helpIsDrawn {
-          screen.upload(HelpPage.frame())
-          helpIsDrawn = true
-          hasPicture = true
-        }
-        // What the guest shows meanwhile is not waited for.
-        shownSequence = machine.frames.sequence
-      } else if machine.frames.sequence != shownSequence {
+      if machine.frames.sequence != shownSequence {
         shownSequence = machine.frames.withLatest { frame, sequence in
           screen.upload(frame)
           return sequence
@@ -403,9 +344,8 @@
       } else if grabbed {
         parts.append("Ctrl+Alt+G releases")
       } else {
-        parts.append(machine.hasMouse ? "a click grabs the mouse" : "Ctrl+Alt+H: keys")
+        parts.append(machine.hasMouse ? "click or Ctrl+Alt+G grabs" : "Alt+Enter full screen")
       }
-      if isPaused { parts.insert("paused (Ctrl+Alt+P)", at: 1) }
       let title = parts.filter { !$0.isEmpty }.joined(separator: " - ")
       if title == lastTitle { return }
       lastTitle = title
@@ -414,6 +354,7 @@
 
     private func takeScreenshot() {
       let file = PNG.encode(machine.frames.latest())
+      let now = SDL_GetTicks64()
       // A name that is free; "x" makes creating it exclusive.
       for number in 1...9999 {
         let path = "\(options.screenshotDirectory)/apus-\(number).png"
@@ -421,12 +362,14 @@
           guard let output = SDL_RWFromFile(path, "wb") else { break }
           let written = SDL_RWwrite(output, file, 1, file.count)
           let ok = SDL_RWclose(output) == 0 && written == file.count
-          tell(ok ? "saved \(path)" : "no screenshot: \(SDLFrontend.lastError)")
+          notice = (ok ? "saved \(path)" : "no screenshot: \(SDLFrontend.lastError)", now + 4000)
+          updateTitle(force: true)
           return
         }
         _ = SDL_RWclose(stream)
       }
-      tell("no screenshot: \(SDLFrontend.lastError)")
+      notice = ("no screenshot: \(SDLFrontend.lastError)", now + 4000)
+      updateTitle(force: true)
     }
 
     /// What the window shows, for tests.
