@@ -20,6 +20,9 @@ enum DebugCommand: Equatable {
 struct Plan {
   var configuration = MachineConfiguration()
   var images: [OpenedImage] = []
+  /// All disks that were named for drives A and B, as they were written.
+  var floppyLists: [[String]] = [[], []]
+  var mouseSpeed = 1.0
   var headless = false
   var speed = Speed.max
   var adaptsRate = false
@@ -123,7 +126,29 @@ struct Plan {
       let file = try Plan.read(String(text[..<at]), limit: 16 << 20)
       configuration.roms.append(MachineROM(file: file, address: address))
     }
-    configuration.resetsOnTripleFault = options.resetOnTripleFault
+    configuration.resetsOnTripleFault = !headless
+    switch options.onTripleFault {
+    case nil: if options.resetOnTripleFault { configuration.resetsOnTripleFault = true }
+    case "reset": configuration.resetsOnTripleFault = true
+    case "stop" where !options.resetOnTripleFault: configuration.resetsOnTripleFault = false
+    case "stop":
+      throw Failure.usage("--on-triple-fault stop and --reset-on-triple-fault contradict each other")
+    case let text?:
+      throw Failure.usage("--on-triple-fault is reset or stop, not '\(text)'")
+    }
+    if let text = options.codePage {
+      guard let page = TypedText.CodePage(rawValue: text) else {
+        throw Failure.usage("--code-page is 437 or 850, not '\(text)'")
+      }
+      configuration.codePage = page
+    }
+    if let text = options.mouseSpeed {
+      guard let factor = Double(text), factor >= 0.1, factor <= 10 else {
+        throw Failure.usage("--mouse-speed \(text): a factor of 0.1 to 10 is wanted")
+      }
+      mouseSpeed = factor
+    }
+    configuration.keepsWritesInMemory = options.snapshot || options.replay != nil
     if let text = options.exitPort {
       guard let port = Plan.hexadecimal(Substring(text), UInt16.self) else {
         throw Failure.usage("--exit-port \(text): a port is 0 to ffff, in hexadecimal")
@@ -278,6 +303,9 @@ struct Plan {
         configuration.instructionsPerSecond = recording.instructionsPerSecond
       }
       adaptsRate = false
+      if options.onTripleFault == nil && !options.resetOnTripleFault {
+        configuration.resetsOnTripleFault = recording.resetsOnTripleFault
+      }
       if recording.cutAt != nil {
         warnings.append(
           "\(path): the recording was cut off; it is repeated up to its last event, at instruction "
@@ -350,12 +378,11 @@ struct Plan {
   /// Output files must be possible and must not be input.
   private func checkOutputs(_ options: ApusOptions) throws {
     var inputs: [(String, String)] = options.images.map { ("an image", $0) }
-    inputs += options.disks.map { ("an image", $0) }
-    for path in [
-      options.floppyA, options.floppyB, options.hda, options.hdb, options.hdc, options.hdd,
-    ] {
+    inputs += (options.disks + options.floppyA + options.floppyB).map { ("an image", $0) }
+    for path in [options.hda, options.hdb, options.hdc, options.hdd] {
       if let path { inputs.append(("an image", path)) }
     }
+    inputs = inputs.map { ($0.0, FloppyChoice.parts(of: $0.1).path) }
     for path in [options.bios, options.kernel, options.loadState, options.replay] {
       if let path { inputs.append(("input", path)) }
     }
@@ -428,14 +455,16 @@ struct Plan {
 
   private mutating func openImages(_ options: ApusOptions) throws {
     var paths: [String] = []
-    func open(_ path: String, _ kind: ImageKind) throws -> OpenedImage {
+    func open(_ text: String, _ kind: ImageKind) throws -> OpenedImage {
+      let (path, isProtected) = FloppyChoice.parts(of: text)
       for other in paths where HostFiles.isSame(path, other) {
         throw Failure.usage("\(path): is given twice")
       }
       paths.append(path)
       do {
         return try ImageOpener.open(
-          path: path, kind: kind, snapshot: options.snapshot || options.replay != nil)
+          path: path, kind: kind, readOnly: isProtected,
+          snapshot: options.snapshot || options.replay != nil)
       } catch {
         throw Failure.usage("\(error)")
       }
@@ -454,8 +483,28 @@ struct Plan {
       plan.configuration.disks[index] = MachineImage(image)
       note(image, "hard disk \(index + 1)", &plan)
     }
-    for (index, path) in [options.floppyA, options.floppyB].enumerated() {
-      if let path { floppy(try open(path, .floppy), index, &self) }
+    floppyLists = [options.floppyA, options.floppyB]
+    for (index, list) in floppyLists.enumerated() {
+      guard let first = list.first else { continue }
+      let image = try open(first, .floppy)
+      floppy(image, index, &self)
+      // The others are looked at now, so that none is refused in the middle of an installation.
+      for text in list.dropFirst() {
+        let (path, _) = FloppyChoice.parts(of: text)
+        if paths.contains(where: { HostFiles.isSame($0, path) }) && !HostFiles.isSame(path, image.path) {
+          throw Failure.usage("\(path): is given twice")
+        }
+        let other: OpenedImage
+        do {
+          other = try ImageOpener.open(
+            path: path, kind: .floppy, readOnly: true, snapshot: HostFiles.isSame(path, image.path))
+        } catch { throw Failure.usage("\(error)") }
+        guard case .floppy(let format) = image.medium, case .floppy(let wanted) = other.medium,
+          FloppyDriveType.suited(to: format).accepts(wanted)
+        else {
+          throw Failure.usage("\(path): does not fit into the drive that \(first) wants")
+        }
+      }
     }
     for (index, path) in [options.hda, options.hdb, options.hdc, options.hdd].enumerated() {
       if let path { disk(try open(path, .disk), index, &self) }

@@ -272,7 +272,13 @@ final class Session: @unchecked Sendable {
     var failure: Failure?
     MainActor.assumeIsolated {
       do {
-        let frontend = try SDLFrontend(machine: window)
+        var choices = FrontendOptions()
+        choices.mouseSpeed = plan.mouseSpeed
+        if let name = plan.images.first?.path.split(separator: "/").last {
+          choices.title = "Apus: \(name)"
+        }
+        let frontend = try SDLFrontend(machine: window, options: choices)
+        for (drive, list) in plan.floppyLists.enumerated() { window.setDisks(drive, list) }
         let limit = plan.maxInstructions ?? UInt64.max
         window.setDebugger(debugSession != nil)
         let thread = try HostThread(stackSize: 8 << 20) { [self] in
@@ -303,6 +309,7 @@ final class Session: @unchecked Sendable {
     // While a debugger keeps a past, writes are kept back.
     if let travel = machine.timeTravel { attempt("") { try travel.commitDisks() } }
     for image in plan.images { attempt("") { try image.device.flush() } }
+    attempt("") { try machine.flushDisks() }
     if let path = plan.record, let error = machine.recorder?.failure {
       attempt(path) { throw error }
     }

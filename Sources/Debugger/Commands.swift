@@ -41,7 +41,7 @@ struct CommandTable: @unchecked Sendable {
     commands =
       Debugger.runCommands + Debugger.breakpointCommands + Debugger.memoryCommands
       + Debugger.registerCommands + Debugger.infoCommands + Debugger.reverseCommands
-      + Debugger.otherCommands
+      + Debugger.mediaCommands + Debugger.otherCommands
     var names: [String: Int] = [:]
     for (n, command) in commands.enumerated() {
       for name in command.names { names[name] = n }

@@ -193,8 +193,8 @@ extension Machine {
   /// Drives with contents, by name.
   private var media: [(String, any BlockDevice)] {
     var list: [(String, any BlockDevice)] = []
-    for (index, image) in configuration.floppies.enumerated() {
-      if let image { list.append(("medium-floppy\(index)", image.device)) }
+    for (index, disk) in floppyDisks.enumerated() {
+      if let disk { list.append(("medium-floppy\(index)", disk.original)) }
     }
     for (index, image) in configuration.disks.enumerated() {
       if let image { list.append(("medium-disk\(index)", image.device)) }

@@ -13,6 +13,8 @@ final class MachineDisk: BlockDevice {
   /// What was put into the drive.
   let original: any BlockDevice
   private var target: any BlockDevice
+  /// What it is when it goes into a floppy drive.
+  let format: FloppyFormat?
   /// Of every write so far: which sectors, which bytes.
   var writeHash: UInt64 = 0
 
@@ -27,10 +29,11 @@ final class MachineDisk: BlockDevice {
   /// Whether the layer holds what the file does not.
   private(set) var hasUncommittedWrites = false
 
-  init(_ device: any BlockDevice, name: String) {
-    original = device
-    target = device
-    self.name = name
+  init(_ image: MachineImage) {
+    original = image.device
+    target = image.device
+    name = image.name
+    if case .floppy(let format) = image.medium { self.format = format } else { format = nil }
   }
 
   var sectorCount: UInt64 { original.sectorCount }

@@ -134,6 +134,8 @@ final class Snapshot {
   let translations: SavedTranslations
   let lastButtons: UInt8
   let diskHashes: [UInt64]
+  /// Which disk of the shelf is in which floppy drive, and the hash of what was written to those taken out.
+  let media: (floppies: [Int?], ejectedWrites: UInt64)
   /// What it holds cannot be had by running: it is never left out.
   let isPinned: Bool
   /// RAM pages, ascending, and where they are kept.
@@ -143,8 +145,8 @@ final class Snapshot {
 
   fileprivate init(
     instruction: UInt64, executed: UInt64, cursor: Int, parts: [SnapshotPart],
-    translations: SavedTranslations, lastButtons: UInt8, diskHashes: [UInt64], isPinned: Bool,
-    pages: [UInt32], slots: [UInt32], sectors: [DiskSector: [UInt8]?]
+    translations: SavedTranslations, lastButtons: UInt8, diskHashes: [UInt64],
+    media: (floppies: [Int?], ejectedWrites: UInt64), isPinned: Bool, pages: [UInt32], slots: [UInt32], sectors: [DiskSector: [UInt8]?]
   ) {
     self.isPinned = isPinned
     self.instruction = instruction
@@ -154,6 +156,7 @@ final class Snapshot {
     self.translations = translations
     self.lastButtons = lastButtons
     self.diskHashes = diskHashes
+    self.media = media
     self.pages = pages
     self.slots = slots
     self.sectors = sectors
@@ -235,8 +238,8 @@ final class SnapshotStore {
     let snapshot = Snapshot(
       instruction: instruction, executed: machine.executedInstructions, cursor: cursor,
       parts: parts, translations: cpu.saveTranslations(), lastButtons: machine.lastButtons,
-      diskHashes: machine.disks.map(\.writeHash), isPinned: isPinned, pages: pages, slots: slots,
-      sectors: sectors)
+      diskHashes: machine.disks.map(\.writeHash), media: machine.mediaPlaces,
+      isPinned: isPinned, pages: pages, slots: slots, sectors: sectors)
     smallBytes += snapshot.smallBytes
     snapshots.insert(snapshot, at: at)
     base = snapshot
@@ -253,13 +256,17 @@ final class SnapshotStore {
     let snapshot = snapshots[index]
     restoreMemory(index, from)
     restoreDisks(index, from)
+    machine.mediaPlaces = snapshot.media
     for (index, part) in snapshot.parts.enumerated() {
       try machine.restorePart(index, part.bytes)
     }
     machine.afterRestore()
     machine.lastButtons = snapshot.lastButtons
     machine.idleInstructions = snapshot.instruction &- snapshot.executed
-    for (disk, hash) in zip(machine.disks, snapshot.diskHashes) { disk.writeHash = hash }
+    // Disks that were put in later have not been written yet.
+    for (index, disk) in machine.disks.enumerated() {
+      disk.writeHash = index < snapshot.diskHashes.count ? snapshot.diskHashes[index] : 0
+    }
     machine.cpu.takeWrittenPages(.snapshots) { _ in }
     machine.cpu.restoreTranslations(snapshot.translations)
     self.base = snapshot

@@ -34,4 +34,10 @@ public protocol BlockDevice: AnyObject {
   func write(sector: UInt64, from buffer: UnsafeRawBufferPointer) throws(StorageError)
   /// Returns when everything written is with the host's stable storage.
   func flush() throws(StorageError)
+  /// Lets go of the file: others may use it; nothing can be read or written any more.
+  func close()
+}
+
+extension BlockDevice {
+  public func close() {}
 }

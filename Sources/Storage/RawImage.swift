@@ -59,6 +59,7 @@ public final class RawImage: BlockDevice {
   }
 
   public func flush() throws(StorageError) { try file.flush() }
+  public func close() { file.close() }
 }
 
 /// Refuses ranges outside a device; callers check before, this keeps a mistake there from reaching memory or files.

@@ -59,6 +59,7 @@ public final class SnapshotOverlay: BlockDevice {
   }
 
   public func flush() throws(StorageError) {}
+  public func close() { base.close() }
 
   /// Forgets everything written: the contents are the base's again.
   public func discard() {
