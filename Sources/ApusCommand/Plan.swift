@@ -132,7 +132,8 @@ struct Plan {
     case "reset": configuration.resetsOnTripleFault = true
     case "stop" where !options.resetOnTripleFault: configuration.resetsOnTripleFault = false
     case "stop":
-      throw Failure.usage("--on-triple-fault stop and --reset-on-triple-fault contradict each other")
+      throw Failure.usage(
+        "--on-triple-fault stop and --reset-on-triple-fault contradict each other")
     case let text?:
       throw Failure.usage("--on-triple-fault is reset or stop, not '\(text)'")
     }
@@ -491,7 +492,9 @@ struct Plan {
       // The others are looked at now, so that none is refused in the middle of an installation.
       for text in list.dropFirst() {
         let (path, _) = FloppyChoice.parts(of: text)
-        if paths.contains(where: { HostFiles.isSame($0, path) }) && !HostFiles.isSame(path, image.path) {
+        if paths.contains(where: { HostFiles.isSame($0, path) })
+          && !HostFiles.isSame(path, image.path)
+        {
           throw Failure.usage("\(path): is given twice")
         }
         let other: OpenedImage

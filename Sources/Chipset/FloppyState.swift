@@ -64,7 +64,9 @@ extension FloppyController {
       let sectors = try reader.read(UInt32.self)
       let present = drive.medium.map { UInt32($0.format.sectorCount) } ?? 0
       // A drive without a disk is of the type that its disk wanted when the machine was made.
-      if let saved = FloppyDriveType(rawValue: type), drive.medium.map({ saved.accepts($0.format) }) ?? true {
+      if let saved = FloppyDriveType(rawValue: type),
+        drive.medium.map({ saved.accepts($0.format) }) ?? true
+      {
         drive.type = saved
       }
       if type != drive.type.rawValue || sectors != present {

@@ -51,7 +51,8 @@ extension Debugger {
       let name = index == 0 ? "A" : "B"
       if drive.type == .none { return "\(name): no drive" }
       guard let disk = drive.disk else { return "\(name): no disk" }
-      return "\(name): \(disk) (\(drive.format ?? "?")\(drive.isProtected ? ", write-protected" : ""))"
+      return
+        "\(name): \(disk) (\(drive.format ?? "?")\(drive.isProtected ? ", write-protected" : ""))"
     }
     return View(
       lines,

@@ -221,7 +221,9 @@ extension Machine {
   /// Which disk of the shelf is in which floppy drive.
   var mediaPlaces: (floppies: [Int?], ejectedWrites: UInt64) {
     get {
-      let places = floppyDisks.map { disk in disk.flatMap { disk in shelf.firstIndex { $0 === disk } } }
+      let places = floppyDisks.map { disk in
+        disk.flatMap { disk in shelf.firstIndex { $0 === disk } }
+      }
       return (places, ejectedWrites)
     }
     set {

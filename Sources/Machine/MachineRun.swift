@@ -115,7 +115,7 @@ extension Machine {
       updateDeadline()
       let adapts = pacer.adaptsRate && !replays
       // The processor's time, not the clock's: what other programs do says nothing of what this guest could.
-      let before = adapts ? HostClock.threadNanoseconds() : 0
+      let before = adapts ? pacer.processorTime() : 0
       cpu.s.pointee.place = ExecutionPlace.interpreter
       let exit = cpu.run()
       cpu.s.pointee.place = ExecutionPlace.devices
@@ -123,7 +123,7 @@ extension Machine {
       if adapts && exit != .halted {
         let ran = cpu.instructionCount &- count
         if let rate = pacer.ran(
-          instructions: ran, nanoseconds: HostClock.threadNanoseconds() &- before,
+          instructions: ran, nanoseconds: pacer.processorTime() &- before,
           rate: clock.instructionsPerSecond)
         {
           input.post(.rate(rate))
@@ -151,7 +151,7 @@ extension Machine {
   }
 
   /// So many resets by triple fault, each so soon (in virtual nanoseconds) after the one before, are a loop that nobody wants.
-  private static let mostTripleFaults = 8
+  private static let mostTripleFaults = 16
   private static let tripleFaultTime: UInt64 = 10_000_000_000
 
   /// Notes a triple fault.

@@ -58,7 +58,8 @@ public struct Shortcut: Sendable {
     Shortcut(.alt, 0x28, .fullScreen, "Alt+Enter", "full screen (Ctrl+Alt+F too)"),
     Shortcut(.controlAlt, 0x09, .fullScreen, "Ctrl+Alt+F", ""),
     Shortcut(.controlAlt, 0x0C, .integerScaling, "Ctrl+Alt+I", "pixels at whole multiples only"),
-    Shortcut(.controlAlt, 0x11, .nextDisk(drive: 0), "Ctrl+Alt+N", "next disk in A; with Shift in B"),
+    Shortcut(
+      .controlAlt, 0x11, .nextDisk(drive: 0), "Ctrl+Alt+N", "next disk in A; with Shift in B"),
     Shortcut(.controlAltShift, 0x11, .nextDisk(drive: 1), "Ctrl+Alt+Shift+N", ""),
     Shortcut(.controlAlt, 0x08, .eject(drive: 0), "Ctrl+Alt+E", "eject A; with Shift B"),
     Shortcut(.controlAltShift, 0x08, .eject(drive: 1), "Ctrl+Alt+Shift+E", ""),
