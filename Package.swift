@@ -73,7 +73,7 @@ let package = Package(
     .target(
       name: "SDLFrontend",
       dependencies: [
-        "Machine", "Video", "Host",
+        "Machine", "Video", "Host", "FirmwareImages",
         .target(name: "CSDL2", condition: .when(traits: ["SDL"])),
       ]),
     // Console, breakpoints, symbols, views.

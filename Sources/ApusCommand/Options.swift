@@ -6,6 +6,7 @@
 import ArgumentParser
 import Chipset
 import Machine
+import SDLFrontend
 import Translator
 
 /// Text with its place among all texts of the command line, and the option it came with.
@@ -46,6 +47,9 @@ struct ApusOptions: ParsableCommand {
       Keys for --type stand in angle brackets:
       \(KeyScript.help)
 
+      Keys of the window:
+      \(Shortcut.text)
+
       \(ApusExit.help)
       """,
     version: "apus \(ApusVersion.text)")
@@ -57,12 +61,14 @@ struct ApusOptions: ParsableCommand {
 
   @Option(
     name: [.customLong("floppy-a"), .customLong("fda", withSingleDash: true)],
-    help: ArgumentHelp("The image in drive A.", valueName: "file"))
-  var floppyA: String?
+    help: ArgumentHelp(
+      "The image in drive A; FILE:ro is write-protected. Given again: further disks, which Ctrl+Alt+N puts in one after the other.",
+      valueName: "file"))
+  var floppyA: [String] = []
   @Option(
     name: [.customLong("floppy-b"), .customLong("fdb", withSingleDash: true)],
-    help: ArgumentHelp("The image in drive B.", valueName: "file"))
-  var floppyB: String?
+    help: ArgumentHelp("The same for drive B.", valueName: "file"))
+  var floppyB: [String] = []
   @Option(
     name: [.customLong("disk")],
     help: ArgumentHelp("A hard disk image; up to four.", valueName: "file"))
@@ -174,10 +180,26 @@ struct ApusOptions: ParsableCommand {
       "A port (hexadecimal, say f4) by which the guest ends the run with its own exit code.",
       valueName: "port"))
   var exitPort: String?
+  @Option(
+    name: .customLong("on-triple-fault"),
+    help: ArgumentHelp(
+      "reset: as PCs do, but a machine that does nothing else is stopped; or stop: end with a report. (default: reset in a window, stop "
+        + "headless)", valueName: "what"))
+  var onTripleFault: String?
   @Flag(
-    name: .customLong("reset-on-triple-fault"),
-    help: "A triple fault resets the machine, as PCs do, instead of ending the run with a report.")
+    name: .customLong("reset-on-triple-fault"), help: "The same as --on-triple-fault reset.")
   var resetOnTripleFault = false
+  @Option(
+    name: .customLong("mouse-speed"),
+    help: ArgumentHelp(
+      "How fast the guest's mouse moves, 0.1 to 10. (default: 1)", valueName: "factor"))
+  var mouseSpeed: String?
+  @Option(
+    name: .customLong("code-page"),
+    help: ArgumentHelp(
+      "437 or 850: what the guest's characters beyond ASCII are, for pasting. (default: 437)",
+      valueName: "number"))
+  var codePage: String?
 
   // MARK: Time
 

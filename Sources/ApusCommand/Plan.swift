@@ -20,6 +20,9 @@ enum DebugCommand: Equatable {
 struct Plan {
   var configuration = MachineConfiguration()
   var images: [OpenedImage] = []
+  /// All disks that were named for drives A and B, as they were written.
+  var floppyLists: [[String]] = [[], []]
+  var mouseSpeed = 1.0
   var headless = false
   var speed = Speed.max
   var adaptsRate = false
@@ -136,7 +139,30 @@ struct Plan {
       let file = try Plan.read(String(text[..<at]), limit: 16 << 20)
       configuration.roms.append(MachineROM(file: file, address: address))
     }
-    configuration.resetsOnTripleFault = options.resetOnTripleFault
+    configuration.resetsOnTripleFault = !headless
+    switch options.onTripleFault {
+    case nil: if options.resetOnTripleFault { configuration.resetsOnTripleFault = true }
+    case "reset": configuration.resetsOnTripleFault = true
+    case "stop" where !options.resetOnTripleFault: configuration.resetsOnTripleFault = false
+    case "stop":
+      throw Failure.usage(
+        "--on-triple-fault stop and --reset-on-triple-fault contradict each other")
+    case let text?:
+      throw Failure.usage("--on-triple-fault is reset or stop, not '\(text)'")
+    }
+    if let text = options.codePage {
+      guard let page = TypedText.CodePage(rawValue: text) else {
+        throw Failure.usage("--code-page is 437 or 850, not '\(text)'")
+      }
+      configuration.codePage = page
+    }
+    if let text = options.mouseSpeed {
+      guard let factor = Double(text), factor >= 0.1, factor <= 10 else {
+        throw Failure.usage("--mouse-speed \(text): a factor of 0.1 to 10 is wanted")
+      }
+      mouseSpeed = factor
+    }
+    configuration.keepsWritesInMemory = options.snapshot || options.replay != nil
     if let text = options.exitPort {
       guard let port = Plan.hexadecimal(Substring(text), UInt16.self) else {
         throw Failure.usage("--exit-port \(text): a port is 0 to ffff, in hexadecimal")
@@ -285,6 +311,9 @@ struct Plan {
         configuration.instructionsPerSecond = recording.instructionsPerSecond
       }
       adaptsRate = false
+      if options.onTripleFault == nil && !options.resetOnTripleFault {
+        configuration.resetsOnTripleFault = recording.resetsOnTripleFault
+      }
       if recording.cutAt != nil {
         warnings.append(
           "\(path): the recording was cut off; it is repeated up to its last event, at instruction "
@@ -357,12 +386,11 @@ struct Plan {
   /// Output files must be possible and must not be input.
   private func checkOutputs(_ options: ApusOptions) throws {
     var inputs: [(String, String)] = options.images.map { ("an image", $0) }
-    inputs += options.disks.map { ("an image", $0) }
-    for path in [
-      options.floppyA, options.floppyB, options.hda, options.hdb, options.hdc, options.hdd,
-    ] {
+    inputs += (options.disks + options.floppyA + options.floppyB).map { ("an image", $0) }
+    for path in [options.hda, options.hdb, options.hdc, options.hdd] {
       if let path { inputs.append(("an image", path)) }
     }
+    inputs = inputs.map { ($0.0, FloppyChoice.parts(of: $0.1).path) }
     for path in [options.bios, options.kernel, options.loadState, options.replay] {
       if let path { inputs.append(("input", path)) }
     }

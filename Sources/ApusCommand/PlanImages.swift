@@ -11,7 +11,8 @@ extension Plan {
     _ options: ApusOptions, _ media: [(path: String, isDisk: Bool)], keepsOff: Bool
   ) throws {
     var paths: [String] = []
-    func open(_ path: String, _ kind: ImageKind) throws -> OpenedImage {
+    func open(_ text: String, _ kind: ImageKind) throws -> OpenedImage {
+      let (path, isProtected) = FloppyChoice.parts(of: text)
       // Two drives that only read a file do not disturb each other.
       for other in paths where !keepsOff && HostFiles.isSame(path, other) {
         throw Failure.usage(

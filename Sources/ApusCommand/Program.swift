@@ -302,7 +302,13 @@ final class Session: @unchecked Sendable {
     var failure: Failure?
     MainActor.assumeIsolated {
       do {
-        let frontend = try SDLFrontend(machine: window)
+        var choices = FrontendOptions()
+        choices.mouseSpeed = plan.mouseSpeed
+        if let name = plan.images.first?.path.split(separator: "/").last {
+          choices.title = "Apus: \(name)"
+        }
+        let frontend = try SDLFrontend(machine: window, options: choices)
+        for (drive, list) in plan.floppyLists.enumerated() { window.setDisks(drive, list) }
         let limit = plan.maxInstructions ?? UInt64.max
         window.setDebugger(debugSession != nil)
         let thread = try HostThread(stackSize: 8 << 20) { [self] in
@@ -334,6 +340,7 @@ final class Session: @unchecked Sendable {
         lose(Failure.host("\(error)", file: image.path))
       }
     }
+    attempt("") { try machine.flushDisks() }
     if let path = plan.record, let error = machine.recorder?.failure {
       attempt("--record", path) { throw error }
     }

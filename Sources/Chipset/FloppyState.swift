@@ -64,6 +64,12 @@ extension FloppyController {
       let type = try reader.read(UInt8.self)
       let sectors = try reader.read(UInt32.self)
       let present = drive.medium.map { UInt32($0.format.sectorCount) } ?? 0
+      // A drive without a disk is of the type that its disk wanted when the machine was made.
+      if let saved = FloppyDriveType(rawValue: type),
+        drive.medium.map({ saved.accepts($0.format) }) ?? true
+      {
+        drive.type = saved
+      }
       if type != drive.type.rawValue || sectors != present {
         throw reader.error(
           "floppy drive \(index) of the state is of type \(type) with a disk of \(sectors) sectors, "

@@ -9,6 +9,8 @@ import State
 public enum KeyStroke: Equatable, Sendable {
   /// Keys pressed in this order and released in the opposite one.
   case press([Key])
+  /// Keys pressed and released one after the other while another is held.
+  case tap([Key], holding: Key)
   /// Nothing for a number of virtual milliseconds.
   case wait(milliseconds: Int)
 }
@@ -234,6 +236,10 @@ public final class Typist: Device {
       case .press(let keys):
         actions += keys.map { UInt32($0.rawValue) << 1 | 1 }
         actions += keys.reversed().map { UInt32($0.rawValue) << 1 }
+      case .tap(let keys, let held):
+        actions.append(UInt32(held.rawValue) << 1 | 1)
+        for key in keys { actions += [UInt32(key.rawValue) << 1 | 1, UInt32(key.rawValue) << 1] }
+        actions.append(UInt32(held.rawValue) << 1)
       case .wait(let milliseconds):
         actions.append(0x8000_0000 | UInt32(min(max(milliseconds, 0), 0x7FFF_FFFF)))
       }

@@ -14,6 +14,8 @@ import State
 /// The controller with its keyboard and mouse.
 public final class KeyboardController8042: PortDevice {
   public let stateName = "i8042"
+  /// 2: the mouse's changes of buttons in order, its horizontal wheel.
+  public var stateVersion: UInt16 { 2 }
 
   /// The ports to register: 60h and 64h.
   public static let ports: [ClosedRange<UInt16>] = [0x60...0x60, 0x64...0x64]
@@ -315,7 +317,7 @@ public final class KeyboardController8042: PortDevice {
     irq1.restore(level: try reader.readBool())
     irq12.restore(level: try reader.readBool())
     try keyboard.restore(from: &reader)
-    try mouse.restore(from: &reader)
+    try mouse.restore(from: &reader, version: version)
     gate.restore(a20)
   }
 }

@@ -4,7 +4,11 @@
 // host's pointer.
 //
 //   E6/E7 scaling  E8 resolution  E9 status  EA stream  EB read data  EC leave / EE enter wrap  F0 remote  F2 identify  F3 sample rate
-//   F4 enable  F5 disable  F6 defaults  FE resend  FF reset      Rates 200, 100, 80 select the wheel (ID 3); 200, 200, 80 five buttons (ID 4)
+//   F4 enable  F5 disable  F6 defaults  FE resend  FF reset      Rates 200, 100, 80 select the wheel (ID 3); 200, 200, 80 five buttons (ID 4);
+//   with ID 4, 200, 80, 40 lets packets tell of the horizontal wheel (IntelliMouse Explorer 4.0)
+//
+// Nothing that happened is lost: what is more than a packet holds follows in the next ones, and every change of the buttons has a packet
+// of its own, in order with the movement around it, however shortly a button was held.
 
 import Bus
 import State
@@ -30,9 +34,17 @@ public final class PS2Mouse {
   private var sampleEvent: EventID!
   private var selfTestEvent: EventID!
   private var queue: [UInt8] = []
-  private var dx: Int32 = 0
-  private var dy: Int32 = 0
-  private var dz: Int32 = 0
+  /// Movement under one state of the buttons.
+  private struct Step {
+    var dx: Int32 = 0
+    var dy: Int32 = 0
+    var dz: Int32 = 0
+    var dw: Int32 = 0
+    var buttons: UInt8
+  }
+  /// What is not reported yet, oldest first.
+  private var steps: [Step] = []
+  /// The buttons held now.
   private var buttons: UInt8 = 0
   private var reportedButtons: UInt8 = 0
   /// Whether the guest enabled reporting.
@@ -43,6 +55,8 @@ public final class PS2Mouse {
   private var resolution: UInt8 = 2
   private var rate: UInt8 = 100
   private var id: UInt8 = 0
+  /// Packets tell of the horizontal wheel.
+  private var tellsHorizontal = false
   private var knock: [UInt8] = [0, 0, 0]
   private var command: UInt8 = 0
   private var lastSent: UInt8 = 0
@@ -59,37 +73,65 @@ public final class PS2Mouse {
 
   // MARK: Host side
 
-  /// The pointer moved by counts: `dx` to the right, `dy` upwards, `dz` wheel clicks towards the user.
-  public func move(dx: Int, dy: Int, dz: Int = 0) {
-    func add(_ sum: Int32, _ delta: Int, _ limit: Int) -> Int32 {
-      let bounded = max(-limit, min(limit, delta))
-      return Int32(max(-limit, min(limit, Int(sum) + bounded)))
+  private static let mostMovement: Int32 = 32767
+  private static let mostWheel: Int32 = 1024
+  private static let mostSteps = 64
+
+  /// The pointer moved by counts: `dx` to the right, `dy` upwards; `dz` wheel clicks towards the user, `dw` to the right.
+  public func move(dx: Int, dy: Int, dz: Int = 0, dw: Int = 0) {
+    func add(_ sum: inout Int32, _ delta: Int, _ limit: Int32) {
+      let bounded = min(max(delta, -Int(limit)), Int(limit))
+      sum = min(max(sum + Int32(bounded), -limit), limit)
     }
-    self.dx = add(self.dx, dx, 4096)
-    self.dy = add(self.dy, dy, 4096)
-    self.dz = add(self.dz, dz, 64)
+    if steps.isEmpty { steps.append(Step(buttons: buttons)) }
+    let last = steps.count - 1
+    add(&steps[last].dx, dx, PS2Mouse.mostMovement)
+    add(&steps[last].dy, dy, PS2Mouse.mostMovement)
+    add(&steps[last].dz, dz, PS2Mouse.mostWheel)
+    add(&steps[last].dw, dw, PS2Mouse.mostWheel)
     wake()
   }
 
   /// A button went down or up.
   public func button(_ button: MouseButton, down: Bool) {
     let bit = UInt8(1) << button.rawValue
-    if down { buttons |= bit } else { buttons &= ~bit }
+    let held = down ? buttons | bit : buttons & ~bit
+    if held == buttons { return }
+    buttons = held
+    if steps.count < PS2Mouse.mostSteps {
+      steps.append(Step(buttons: held))
+    } else {
+      steps[steps.count - 1].buttons = held
+    }
     wake()
   }
 
-  private var hasNews: Bool {
-    dx != 0 || dy != 0 || (id != 0 && dz != 0) || buttons != reportedButtons
+  /// Whether there is anything that the guest's protocol has words for. What it has none for is dropped.
+  private func hasNews() -> Bool {
+    while let first = steps.first {
+      if id == 0 { steps[0].dz = 0 }
+      if !tellsHorizontal { steps[0].dw = 0 }
+      let visible: UInt8 = id == 4 ? 0x1F : 0x07
+      if first.dx != 0 || first.dy != 0 || steps[0].dz != 0 || steps[0].dw != 0
+        || (first.buttons ^ reportedButtons) & visible != 0
+      {
+        return true
+      }
+      steps.removeFirst()
+    }
+    return false
   }
 
   /// Sends a packet now, or at the next sampling point.
   private func wake() {
-    guard reporting, !remote, !wrap, hasNews, clock.deadline(of: sampleEvent) == nil else { return }
+    guard reporting, !remote, !wrap, clock.deadline(of: sampleEvent) == nil, hasNews() else {
+      return
+    }
     sample()
   }
 
   private func sample() {
-    guard reporting, !remote, !wrap, hasNews else { return }
+    guard reporting, !remote, !wrap, hasNews() else { return }
     // A packet is only made when the last one is gone; movement adds up meanwhile.
     if queue.isEmpty && command == 0 {
       queue = packet(scaled: doubled)
@@ -99,8 +141,9 @@ public final class PS2Mouse {
   }
 
   private func packet(scaled: Bool) -> [UInt8] {
-    func take(_ sum: inout Int32) -> Int32 {
-      let part = max(-255, min(255, sum))
+    var step = hasNews() ? steps[0] : Step(buttons: buttons)
+    func take(_ sum: inout Int32, _ range: ClosedRange<Int32>) -> Int32 {
+      let part = min(max(sum, range.lowerBound), range.upperBound)
       sum -= part
       return part
     }
@@ -111,23 +154,27 @@ public final class PS2Mouse {
       let result = size < 6 ? steps[Int(size)] : size * 2
       return n < 0 ? -result : result
     }
-    let x = double(take(&dx))
-    let y = double(take(&dy))
-    var first: UInt8 = 0x08 | buttons & 7
+    // The packet has nine bits for each axis; doubled counts must fit too.
+    let reach: ClosedRange<Int32> = scaled ? -127...127 : -255...255
+    let x = double(take(&step.dx, reach))
+    let y = double(take(&step.dy, reach))
+    var first: UInt8 = 0x08 | step.buttons & 7
     if x < 0 { first |= 0x10 }
     if y < 0 { first |= 0x20 }
-    if x < -256 || x > 255 { first |= 0x40 }
-    if y < -256 || y > 255 { first |= 0x80 }
     var bytes = [first, UInt8(truncatingIfNeeded: x), UInt8(truncatingIfNeeded: y)]
-    if id != 0 {
-      let z = max(id == 4 ? -8 : -127, min(id == 4 ? 7 : 127, dz))
-      dz -= z
-      let low = UInt8(truncatingIfNeeded: z)
-      bytes.append(id == 4 ? low & 15 | (buttons & 0x18) << 1 : low)
+    if id == 4 && step.dw != 0 {
+      // Six bits, to the left positive; such a packet tells of nothing else but the first three buttons.
+      let w = take(&step.dw, -31...31)
+      bytes.append(0x40 | UInt8(truncatingIfNeeded: -w) & 0x3F)
+      reportedButtons = reportedButtons & 0x18 | step.buttons & 7
+    } else if id != 0 {
+      let z = UInt8(truncatingIfNeeded: take(&step.dz, -8...7))
+      bytes.append(id == 4 ? z & 15 | (step.buttons & 0x18) << 1 : z)
+      reportedButtons = step.buttons
     } else {
-      dz = 0
+      reportedButtons = step.buttons
     }
-    reportedButtons = buttons
+    if !steps.isEmpty { steps[0] = step }
     return bytes
   }
 
@@ -193,6 +240,7 @@ public final class PS2Mouse {
     } else {
       rate = max(byte, 1)
       knock = [knock[1], knock[2], byte]
+      if knock == [200, 80, 40] && id == 4 { tellsHorizontal = true }
       if knock == [200, 100, 80] { id = 3 }
       if knock == [200, 200, 80] && id != 0 { id = 4 }
     }
@@ -206,9 +254,7 @@ public final class PS2Mouse {
   }
 
   private func clearMovement() {
-    dx = 0
-    dy = 0
-    dz = 0
+    steps = []
     reportedButtons = buttons
   }
 
@@ -230,6 +276,7 @@ public final class PS2Mouse {
     setDefaults()
     queue = []
     id = 0
+    tellsHorizontal = false
     knock = [0, 0, 0]
     lastSent = 0
   }
@@ -238,21 +285,38 @@ public final class PS2Mouse {
 
   func save(to writer: inout StateWriter) {
     writer.write(bytes: queue)
-    for value in [dx, dy, dz] { writer.write(value) }
+    writer.write(UInt8(steps.count))
+    for step in steps {
+      for value in [step.dx, step.dy, step.dz, step.dw] { writer.write(value) }
+      writer.write(step.buttons)
+    }
     for byte in [buttons, reportedButtons, resolution, rate, id, command, lastSent] {
       writer.write(byte)
     }
     writer.write(bytes: knock)
-    for flag in [reporting, remote, wrap, doubled] { writer.write(flag) }
+    for flag in [reporting, remote, wrap, doubled, tellsHorizontal] { writer.write(flag) }
   }
 
-  func restore(from reader: inout StateReader) throws(StateError) {
+  /// - Parameter version: 1: one sum of movement, no horizontal wheel.
+  func restore(from reader: inout StateReader, version: UInt16) throws(StateError) {
     queue = try reader.readBytes()
     if queue.count > 16 { throw reader.error("a mouse queue too long") }
-    dx = try reader.read(in: -4096...4096)
-    dy = try reader.read(in: -4096...4096)
-    dz = try reader.read(in: -64...64)
+    let (movement, wheel) = (PS2Mouse.mostMovement, PS2Mouse.mostWheel)
+    steps = []
+    let count = version == 1 ? 1 : Int(try reader.read(in: 0...UInt8(PS2Mouse.mostSteps)))
+    for _ in 0..<count {
+      var step = Step(buttons: 0)
+      step.dx = try reader.read(in: -movement...movement)
+      step.dy = try reader.read(in: -movement...movement)
+      step.dz = try reader.read(in: -wheel...wheel)
+      if version > 1 {
+        step.dw = try reader.read(in: -wheel...wheel)
+        step.buttons = try reader.read(in: 0...0x1F)
+      }
+      steps.append(step)
+    }
     buttons = try reader.read(in: 0...0x1F)
+    if version == 1 { steps[0].buttons = buttons }
     reportedButtons = try reader.read(in: 0...0x1F)
     resolution = try reader.read(in: 0...3)
     rate = try reader.read(in: 1...255)
@@ -267,6 +331,7 @@ public final class PS2Mouse {
     remote = try reader.readBool()
     wrap = try reader.readBool()
     doubled = try reader.readBool()
+    tellsHorizontal = version > 1 ? try reader.readBool() : false
   }
 }
 

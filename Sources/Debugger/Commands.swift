@@ -41,7 +41,8 @@ struct CommandTable: @unchecked Sendable {
     commands =
       Debugger.runCommands + Debugger.breakpointCommands + Debugger.memoryCommands
       + Debugger.registerCommands + Debugger.infoCommands + Debugger.reverseCommands
-      + Debugger.displayCommands + Debugger.otherCommands + Debugger.habitCommands
+      + Debugger.displayCommands + Debugger.mediaCommands + Debugger.otherCommands
+      + Debugger.habitCommands
     var names: [String: Int] = [:]
     for (n, command) in commands.enumerated() {
       for name in command.names { names[name] = n }

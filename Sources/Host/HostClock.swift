@@ -27,6 +27,13 @@ public enum HostClock {
     return Int64(now) &+ Int64(parts.tm_gmtoff)
   }
 
+  /// Processor time that the calling thread used so far, in nanoseconds.
+  public static func threadNanoseconds() -> UInt64 {
+    var time = timespec()
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
+    return UInt64(time.tv_sec) &* 1_000_000_000 &+ UInt64(time.tv_nsec)
+  }
+
   /// Processor time that this process used so far, in nanoseconds.
   public static func processNanoseconds() -> UInt64 {
     var time = timespec()

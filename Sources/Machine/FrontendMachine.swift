@@ -4,6 +4,36 @@
 
 import Video
 
+/// Something a user asks for that is no key of the guest's.
+public enum FrontendRequest: Equatable, Sendable {
+  /// Stop for the debugger, if there is one.
+  case debugger
+  /// Hold the machine still, or let it go on.
+  case pause(Bool)
+  /// The reset button.
+  case reset
+  /// The whole state into a file.
+  case saveState(directory: String)
+  /// The text of the screen, which comes back as a message.
+  case copyText
+  /// An image file into a floppy drive (0: A).
+  case insert(drive: Int, path: String)
+  /// The next of the disks that were named for a drive.
+  case nextDisk(drive: Int)
+  /// The disk out of a drive.
+  case eject(drive: Int)
+  /// The disks that `nextDisk` takes turns with from now on.
+  case disks(drive: Int, paths: [String])
+}
+
+/// What a machine tells its front end.
+public enum FrontendMessage: Equatable, Sendable {
+  /// A line for the user.
+  case notice(String)
+  /// A text for the clipboard.
+  case copied(String)
+}
+
 /// A running machine as a front end sees it. Every member may be called from any thread.
 public protocol FrontendMachine: AnyObject, Sendable {
   /// Where the machine puts finished pictures (at most about 60 a second, and only when something changed).
@@ -16,12 +46,19 @@ public protocol FrontendMachine: AnyObject, Sendable {
   /// Whether the guest has a mouse to be moved.
   var hasMouse: Bool { get }
 
-  /// The mouse moved (right and down are positive) or its wheel or buttons did.
-  /// - Parameter buttons: those held now: bit 0 left, 1 right, 2 middle.
-  func postMouse(dx: Int, dy: Int, wheel: Int, buttons: UInt8)
+  /// The mouse moved (right and down are positive), or its wheel (away from the user) or horizontal wheel (right) or buttons did: as windows
+  /// count.
+  /// - Parameter buttons: those held now: bit 0 left, 1 right, 2 middle, 3 back, 4 forward.
+  func postMouse(dx: Int, dy: Int, wheel: Int, horizontal: Int, buttons: UInt8)
 
   /// Text to be entered as keystrokes.
   func paste(_ text: String)
+
+  /// Asks for something; what comes of it is told by messages.
+  func request(_ request: FrontendRequest)
+
+  /// The next message, or nil. After each the mailbox of pictures wakes the front end.
+  func takeMessage() -> FrontendMessage?
 
   /// What the window's title says of the machine: what runs, how fast.
   var titleStatus: String { get }
@@ -32,18 +69,16 @@ public protocol FrontendMachine: AnyObject, Sendable {
   /// Asks the machine to flush and end; `isRunning` becomes false soon after.
   func requestStop()
 
-  /// Asks the machine to stop for its debugger, if it has one.
-  func breakIntoDebugger()
-
   /// Fills a buffer with the next samples of the speaker, mono, signed 16 bit. Called by the sound thread: must not wait.
   func speakerSamples(into buffer: UnsafeMutableBufferPointer<Int16>, rate: Int)
 }
 
 extension FrontendMachine {
   public var hasMouse: Bool { false }
-  public func postMouse(dx: Int, dy: Int, wheel: Int, buttons: UInt8) {}
+  public func postMouse(dx: Int, dy: Int, wheel: Int, horizontal: Int, buttons: UInt8) {}
   public func paste(_ text: String) {}
-  public func breakIntoDebugger() {}
+  public func request(_ request: FrontendRequest) {}
+  public func takeMessage() -> FrontendMessage? { nil }
   public func speakerSamples(into buffer: UnsafeMutableBufferPointer<Int16>, rate: Int) {
     buffer.update(repeating: 0)
   }

@@ -33,6 +33,7 @@ struct LockstepPair {
     if let threshold { subject.cpu.translationThreshold = threshold }
     for machine in [reference, subject] {
       machine.takesInput = false
+      machine.closesEjectedDisks = false
       if blockLimit > 0 { machine.cpu.blockLimit = blockLimit }
       if let state { try machine.restoreState(state) }
     }
@@ -44,6 +45,7 @@ struct LockstepPair {
   {
     var own = configuration
     own.engine = engine
+    own.keepsWritesInMemory = true
     func layer(_ image: MachineImage?) -> MachineImage? {
       guard var image else { return nil }
       image.device = SnapshotOverlay(base: image.device, isReadOnly: image.device.isReadOnly)
@@ -188,6 +190,7 @@ public final class Lockstep {
     var nextLook: UInt64 = 0
     var slices = 0
     while true {
+      if input.hasPending { _ = input.attend(machine) }
       if let stop = input.stopReason { return .stopped(.host(stop)) }
       if input.hasPending || input.hasBlocked {
         for event in input.take(room: machine.roomForInput) where !isReplay { give(event) }

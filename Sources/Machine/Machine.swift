@@ -84,8 +84,22 @@ public final class Machine {
   private let shadow: [(address: UInt32, bytes: [UInt8])]
   var lastButtons: UInt8 = 0
   /// The images in the drives, each behind what can undo its writes.
-  let floppyDisks: [MachineDisk?]
+  var floppyDisks: [MachineDisk?]
   let hardDisks: [MachineDisk?]
+  /// All of these, and those taken out that may be needed again, in the order they came.
+  var shelf: [MachineDisk] = []
+  /// Of what was written to disks that were taken out.
+  var ejectedWrites: UInt64 = 0
+  /// Files of disks that were taken out are free for others; no where two machines share them.
+  var closesEjectedDisks = true
+  /// The disk that is being put in, opened but not in the drive yet.
+  var preparedDisk: MachineDisk?
+  /// Why a recorded change of disks cannot be repeated.
+  var mediaFailure: String?
+  /// Told what the user should hear of while the machine runs, in one line.
+  public var notice: (String) -> Void = { _ in }
+  /// Where triple faults have reset the machine, in retired instructions.
+  var tripleFaults: [UInt64] = []
   /// What was or will be taken from outside when: of a replay, or of a run whose past can be gone back to.
   var journal: Journal?
   /// Writes the run down.
@@ -294,8 +308,9 @@ public final class Machine {
       devices.append(device)
     }
     self.devices = devices
-    floppyDisks = configuration.floppies.map { $0.map { MachineDisk($0.device, name: $0.name) } }
-    hardDisks = configuration.disks.map { $0.map { MachineDisk($0.device, name: $0.name) } }
+    floppyDisks = configuration.floppies.map { $0.map { MachineDisk($0) } }
+    hardDisks = configuration.disks.map { $0.map { MachineDisk($0) } }
+    shelf = (floppyDisks + hardDisks).compactMap { $0 }
 
     for disk in (floppyDisks + hardDisks).compactMap({ $0 }) {
       disk.refused = { [unowned self, unowned disk] in note($0, of: disk) }
@@ -402,7 +417,8 @@ public final class Machine {
   // MARK: Input
 
   /// Takes input: from here on it is part of the run.
-  func take(_ event: MachineInput) {
+  func take(_ offered: MachineInput) {
+    guard let event = settled(offered) else { return }
     let count = cpu.instructionCount
     if configuration.recordsInput {
       inputLog.append(LoggedInput(instruction: count, input: event))
@@ -410,6 +426,37 @@ public final class Machine {
     journal?.add(event, at: count)
     recorder?.add(event, at: count, check: processorCheck)
     apply(event)
+    if let failure = mediaFailure {
+      mediaFailure = nil
+      notice(failure)
+    }
+  }
+
+  /// What an input means here and now, so that what is written down says everything; nil: nothing happens, and the user is told.
+  private func settled(_ event: MachineInput) -> MachineInput? {
+    switch event {
+    case .text(let text):
+      let typed = TypedText(
+        text, codes: takesAltCodes ? configuration.codePage : nil,
+        capsLock: keyboardController.keyboard.leds & 4 != 0)
+      if let line = typed.complaint { notice(line) }
+      return typed.strokes.isEmpty ? nil : .strokes(typed.strokes)
+    case .floppy(let drive, let choice):
+      do {
+        let settled = try prepareFloppy(drive, choice)
+        notice(floppyNotice(drive, settled))
+        return .floppy(drive: drive, disk: settled)
+      } catch {
+        notice("\(error)")
+        return nil
+      }
+    default: return event
+    }
+  }
+
+  /// Whether Alt and digits of the keypad type characters: the BIOS, or what stands in for it, sees the keys.
+  private var takesAltCodes: Bool {
+    cpu.s.pointee.cr0 & CR0.pe == 0 || cpu.s.pointee.eflags & EFLAGS.vm != 0
   }
 
   /// Lets the guest have what came from outside, now or in the run that is repeated.
@@ -417,14 +464,16 @@ public final class Machine {
     switch event {
     case .key(let usage, let down):
       if let key = KeyUsage.key(usage) { keyboardController.keyboard.key(key, down: down) }
-    case .mouse(let dx, let dy, let wheel, let buttons):
-      let limit = -4096...4096
+    case .mouse(let dx, let dy, let wheel, let horizontal, let buttons):
+      let limit = -32767...32767
       func clamp(_ value: Int) -> Int { min(max(value, limit.lowerBound), limit.upperBound) }
-      if dx != 0 || dy != 0 || wheel != 0 {
-        keyboardController.mouse.move(dx: clamp(dx), dy: clamp(dy), dz: clamp(wheel))
+      if dx != 0 || dy != 0 || wheel != 0 || horizontal != 0 {
+        keyboardController.mouse.move(
+          dx: clamp(dx), dy: clamp(dy), dz: clamp(wheel), dw: clamp(horizontal))
       }
-      for (bit, button) in [(UInt8(1), MouseButton.left), (2, .right), (4, .middle)]
-      where (buttons ^ lastButtons) & bit != 0 {
+      for button in MouseButton.allCases
+      where (buttons ^ lastButtons) & 1 << button.rawValue != 0 {
+        let bit = UInt8(1) << button.rawValue
         keyboardController.mouse.button(button, down: buttons & bit != 0)
       }
       lastButtons = buttons
@@ -442,6 +491,8 @@ public final class Machine {
       typist.type(strokes)
     case .reset(let kind):
       reset(kind)
+    case .floppy(let drive, let choice):
+      do { try putFloppy(drive, choice) } catch { mediaFailure = "\(error)" }
     }
   }
 

@@ -86,6 +86,10 @@ public struct MachineConfiguration {
   public var kernel: KernelConfiguration?
   /// A triple fault resets the machine, as PCs do, instead of ending the run with a report.
   public var resetsOnTripleFault = false
+  /// Writes to disks that are put in later go nowhere.
+  public var keepsWritesInMemory = false
+  /// What the codes of characters mean that are typed with Alt and the keypad.
+  public var codePage = TypedText.CodePage.cp437
   /// Whether input is kept with the instruction it was taken at.
   public var recordsInput = false
 

@@ -11,8 +11,9 @@ import Synchronization
 public enum MachineInput: Equatable, Sendable {
   /// A key by its USB HID usage on the keyboard page.
   case key(usage: UInt16, down: Bool)
-  /// Movement since the last one; buttons held: bit 0 left, 1 right, 2 middle.
-  case mouse(dx: Int, dy: Int, wheel: Int, buttons: UInt8)
+  /// Movement since the last one as the mouse counts it: `dx` to the right, `dy` upwards, `wheel` towards the user, `horizontal` to the
+  /// right; buttons held: bit 0 left, 1 right, 2 middle, 3 back, 4 forward.
+  case mouse(dx: Int, dy: Int, wheel: Int, horizontal: Int = 0, buttons: UInt8)
   /// Text to be typed.
   case text(String)
   /// Bytes that arrived for a serial port, counted from 0.
@@ -23,6 +24,18 @@ public enum MachineInput: Equatable, Sendable {
   case strokes([KeyStroke])
   /// The reset button, or a reset of the processor alone.
   case reset(ResetRequest)
+  /// A disk is put into a floppy drive (0: A), or taken out of it.
+  case floppy(drive: Int, disk: FloppyChoice?)
+}
+
+extension MachineInput {
+  /// What a window tells of its pointer. Windows count down as positive and the wheel away from the user, a PS/2 mouse up and towards the
+  /// user: this is the one place where that is turned round.
+  static func pointer(
+    right: Int, down: Int, wheelAway: Int, wheelRight: Int, buttons: UInt8
+  ) -> MachineInput {
+    .mouse(dx: right, dy: -down, wheel: -wheelAway, horizontal: wheelRight, buttons: buttons)
+  }
 }
 
 /// Input with the number of instructions that were retired when it was taken.
@@ -53,6 +66,8 @@ public final class InputQueue: @unchecked Sendable {
   private var sources = 0
   private let pending = Atomic<Bool>(false)
   private let blocked = Atomic<Bool>(false)
+  private var tasks: [@Sendable (Machine) -> Void] = []
+  private var isPaused = false
 
   /// Serial bytes that may wait; who brings more has to wait itself.
   private static let serialLimit = 64 << 10
@@ -66,12 +81,13 @@ public final class InputQueue: @unchecked Sendable {
         while serialBytes > InputQueue.serialLimit, stop == nil { condition.wait() }
         serialBytes += bytes.count
       }
-      if case .mouse(let dx, let dy, let wheel, let buttons) = input,
-        case .mouse(let x, let y, let z, buttons) = events.last
+      if case .mouse(let dx, let dy, let wheel, let horizontal, let buttons) = input,
+        case .mouse(let x, let y, let z, let w, buttons) = events.last
       {
         // Movement that still waits is one movement.
         events[events.count - 1] = .mouse(
-          dx: x &+ dx, dy: y &+ dy, wheel: z &+ wheel, buttons: buttons)
+          dx: x &+ dx, dy: y &+ dy, wheel: z &+ wheel, horizontal: w &+ horizontal,
+          buttons: buttons)
       } else {
         events.append(input)
       }
@@ -93,6 +109,24 @@ public final class InputQueue: @unchecked Sendable {
   public func requestBreak() {
     condition.locked {
       breaks = true
+      pending.store(true, ordering: .releasing)
+    }
+    condition.broadcast()
+  }
+
+  /// Has something done on the machine's thread between two instructions. It must not change the guest.
+  func requestTask(_ task: @escaping @Sendable (Machine) -> Void) {
+    condition.locked {
+      tasks.append(task)
+      pending.store(true, ordering: .releasing)
+    }
+    condition.broadcast()
+  }
+
+  /// Holds the machine still, its time too, or lets it go on.
+  public func setPaused(_ paused: Bool) {
+    condition.locked {
+      isPaused = paused
       pending.store(true, ordering: .releasing)
     }
     condition.broadcast()
@@ -135,6 +169,31 @@ public final class InputQueue: @unchecked Sendable {
         return .debugger
       }
       return stop
+    }
+  }
+
+  /// Does what was asked for between two instructions and stays here while the machine is held still.
+  /// - Returns: whether it was.
+  func attend(_ machine: Machine) -> Bool {
+    var wasPaused = false
+    while true {
+      let (todo, waits) = condition.locked { () -> ([@Sendable (Machine) -> Void], Bool) in
+        defer { tasks = [] }
+        return (tasks, isPaused && stop == nil && !breaks)
+      }
+      for task in todo { task(machine) }
+      if !waits { return wasPaused }
+      if !wasPaused {
+        wasPaused = true
+        machine.flushOutput()
+        machine.betweenSlices?()
+        machine.recorder?.flush()
+      }
+      condition.locked {
+        if tasks.isEmpty && isPaused && stop == nil && !breaks {
+          condition.wait(nanoseconds: 200_000_000)
+        }
+      }
     }
   }
 

@@ -70,7 +70,10 @@ extension Machine {
       if let journal { journal.frontier = max(journal.frontier, cpu.instructionCount) }
     }
     while true {
-      if takesInput, input.hasPending, let stop = input.stopReason { return .host(stop) }
+      if takesInput, input.hasPending {
+        if input.attend(self) { pacer.restart() }
+        if let stop = input.stopReason { return .host(stop) }
+      }
       if let stop = settle(limit) { return stop }
       // Where something from the journal happens or it ends.
       var bound = limit
@@ -113,7 +116,8 @@ extension Machine {
       sliceEnd = end
       updateDeadline()
       let adapts = pacer.adaptsRate && !replays
-      let before = adapts ? HostClock.nanoseconds() : 0
+      // The processor's time, not the clock's: what other programs do says nothing of what this guest could.
+      let before = adapts ? pacer.processorTime() : 0
       cpu.s.pointee.place = ExecutionPlace.interpreter
       let exit = cpu.run()
       cpu.s.pointee.place = ExecutionPlace.devices
@@ -121,7 +125,7 @@ extension Machine {
       if adapts && exit != .halted {
         let ran = cpu.instructionCount &- count
         if let rate = pacer.ran(
-          instructions: ran, nanoseconds: HostClock.nanoseconds() &- before,
+          instructions: ran, nanoseconds: pacer.processorTime() &- before,
           rate: clock.instructionsPerSecond)
         {
           input.post(.rate(rate))
@@ -135,7 +139,8 @@ extension Machine {
         // Programs for the 286 leave protected mode by a triple fault; the shutdown byte tells the BIOS where to go on.
         if cmos[0x0F] != 0 {
           reset(.processor)
-        } else if configuration.resetsOnTripleFault {
+        } else if configuration.resetsOnTripleFault, countTripleFault() {
+          if !isMuted { notice("triple fault: the machine was reset") }
           reset(.system)
         } else {
           return ended(.shutdown, limit: limit)
@@ -145,6 +150,25 @@ extension Machine {
       }
       if !isMuted { pace(&lastFlush) }
     }
+  }
+
+  /// So many resets by triple fault, each so soon (in virtual nanoseconds) after the one before, are a loop that nobody wants.
+  private static let mostTripleFaults = 16
+  private static let tripleFaultTime: UInt64 = 10_000_000_000
+
+  /// Notes a triple fault.
+  /// - Returns: no when the machine does nothing else any more.
+  private func countTripleFault() -> Bool {
+    let now = cpu.instructionCount
+    // Going back in time leads through here again.
+    tripleFaults.removeAll { $0 >= now }
+    if let last = tripleFaults.last,
+      clock.now &- clock.nanoseconds(atInstruction: last) > Machine.tripleFaultTime
+    {
+      tripleFaults = []
+    }
+    tripleFaults.append(now)
+    return tripleFaults.count < Machine.mostTripleFaults
   }
 
   /// How many bytes a serial port can take now.
@@ -178,6 +202,10 @@ extension Machine {
       case .input(let input, _):
         journal.advance()
         apply(input)
+        if let failure = mediaFailure {
+          mediaFailure = nil
+          return .replayDiffers("at instruction \(entry.instruction): \(failure)")
+        }
         if let stop = settle(limit) { return stop }
       case .checkpoint: journal.advance()
       case .change:

@@ -14,6 +14,10 @@ public final class MachineWindow: FrontendMachine {
     var running = true
     var mouse = false
     var title = ""
+    var messages: [FrontendMessage] = []
+    /// The disks for each floppy drive, and which of them comes next.
+    var disks: [[String]] = [[], []]
+    var next = [0, 0]
   }
 
   public let frames = FrameMailbox()
@@ -30,8 +34,9 @@ public final class MachineWindow: FrontendMachine {
 
   public var hasMouse: Bool { status.withLock { $0.mouse } }
 
-  public func postMouse(dx: Int, dy: Int, wheel: Int, buttons: UInt8) {
-    input.post(.mouse(dx: dx, dy: dy, wheel: wheel, buttons: buttons))
+  public func postMouse(dx: Int, dy: Int, wheel: Int, horizontal: Int, buttons: UInt8) {
+    input.post(
+      .pointer(right: dx, down: dy, wheelAway: wheel, wheelRight: horizontal, buttons: buttons))
   }
 
   public func paste(_ text: String) { input.post(.text(text)) }
@@ -42,8 +47,90 @@ public final class MachineWindow: FrontendMachine {
 
   public func requestStop() { input.requestStop(.user) }
 
-  public func breakIntoDebugger() {
-    if hasDebugger.load(ordering: .relaxed) { input.requestBreak() }
+  // MARK: Requests and messages
+
+  public func request(_ request: FrontendRequest) {
+    switch request {
+    case .debugger:
+      if hasDebugger.load(ordering: .relaxed) {
+        send(.notice("the debugger has the terminal; c goes on"))
+        input.requestBreak()
+      } else {
+        send(.notice("no debugger here: start apus in a terminal for it"))
+      }
+    case .pause(let paused): input.setPaused(paused)
+    case .reset: input.post(.reset(.system))
+    case .saveState(let directory):
+      input.requestTask { [weak self] in self?.save($0, in: directory) }
+    case .copyText:
+      input.requestTask { [weak self] machine in
+        guard let rows = machine.screenText else {
+          self?.send(.notice("the screen shows graphics: there is no text to copy"))
+          return
+        }
+        let last = rows.lastIndex { !$0.isEmpty } ?? -1
+        self?.send(.copied(rows[...last].joined(separator: "\n")))
+      }
+    case .insert(let drive, let path):
+      input.post(.floppy(drive: drive, disk: FloppyChoice(path: path)))
+    case .eject(let drive): input.post(.floppy(drive: drive, disk: nil))
+    case .disks(let drive, let paths): setDisks(drive, paths)
+    case .nextDisk(let drive):
+      guard let path = nextDisk(drive) else {
+        let name = Machine.floppyName(drive)
+        let option = "--floppy-\(name.lowercased())"
+        send(.notice("there is no other disk for \(name) (give \(option) several times)"))
+        return
+      }
+      let (file, isProtected) = FloppyChoice.parts(of: path)
+      input.post(.floppy(drive: drive, disk: FloppyChoice(path: file, isProtected: isProtected)))
+    }
+  }
+
+  /// Names the disks for a drive; the first one is in it or goes into it now.
+  public func setDisks(_ drive: Int, _ paths: [String]) {
+    status.withLock { status in
+      guard status.disks.indices.contains(drive) else { return }
+      status.disks[drive] = paths
+      status.next[drive] = 1
+    }
+  }
+
+  private func nextDisk(_ drive: Int) -> String? {
+    status.withLock { status in
+      guard status.disks.indices.contains(drive), status.disks[drive].count > 1 else { return nil }
+      let index = status.next[drive] % status.disks[drive].count
+      status.next[drive] = index + 1
+      return status.disks[drive][index]
+    }
+  }
+
+  public func takeMessage() -> FrontendMessage? {
+    status.withLock { $0.messages.isEmpty ? nil : $0.messages.removeFirst() }
+  }
+
+  private func send(_ message: FrontendMessage) {
+    status.withLock {
+      // Who does not look gets the latest.
+      if $0.messages.count >= 16 { $0.messages.removeFirst() }
+      $0.messages.append(message)
+    }
+    frames.wake()
+  }
+
+  private func save(_ machine: Machine, in directory: String) {
+    let bytes = machine.saveState()
+    for number in 1...9999 {
+      let path = "\(directory)/apus-\(number).state"
+      if HostFiles.exists(path) { continue }
+      do {
+        try HostFiles.writeAtomically(path, bytes)
+        send(.notice("saved \(path)"))
+      } catch {
+        send(.notice("not saved: \(path): \(error)"))
+      }
+      return
+    }
   }
 
   /// Whether a debugger takes over when the window asks for it.
@@ -68,6 +155,7 @@ public final class MachineWindow: FrontendMachine {
       window?.status.withLock { $0.mouse = on }
     }
     window.status.withLock { $0.mouse = machine.keyboardController.mouse.reporting }
+    machine.notice = { [weak window] in window?.send(.notice($0)) }
     let painter = Painter()
     machine.betweenSlices = { [unowned machine] in painter.update(window, machine) }
     painter.update(window, machine)
@@ -110,10 +198,10 @@ public final class MachineWindow: FrontendMachine {
       machine.isFollowed = waits || virtual &- lastSound < Painter.soundTime
       if !hasTitle || host &- lastTitle >= Painter.titleTime {
         let seconds = Double(host &- lastTitle) / 1e9
-        var title = machine.configuration.cpu.name
+        var title = ""
         if hasTitle {
           let speed = Double(virtual &- lastVirtual) / 1e7 / seconds
-          title += ", \(Int(speed.rounded())) %"
+          title = "\(Int(speed.rounded())) %"
           title += " at \(machine.clock.instructionsPerSecond / 1_000_000) MIPS"
         }
         for failure in machine.imageFailures { title += ", error of \(failure.name)" }

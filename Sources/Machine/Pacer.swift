@@ -20,6 +20,9 @@ public struct Pacer {
   /// Whether the number of instructions per virtual second follows what the host can do.
   public var adaptsRate = false
 
+  /// The processor time of the thread that runs the machine, in nanoseconds.
+  var processorTime: () -> UInt64 = { HostClock.threadNanoseconds() }
+
   private var baseVirtual: UInt64 = 0
   private var baseHost: UInt64 = 0
   private var isStarted = false
@@ -56,7 +59,8 @@ public struct Pacer {
     return due > elapsed ? UInt64(min(due - elapsed, 1e18)) : 0
   }
 
-  /// The guest ran this much in this time of the host.
+  /// The guest ran this much in this time of the host's processor. Time in which other programs ran does not count: a busy host makes
+  /// the guest late, not slow, and it has its whole speed again when the host is free.
   /// - Returns: a new rate, when the present one is far from what the host can do.
   mutating func ran(instructions: UInt64, nanoseconds: UInt64, rate: UInt64) -> UInt64? {
     guard adaptsRate else { return nil }

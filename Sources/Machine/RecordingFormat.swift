@@ -92,9 +92,16 @@ enum RecordingFormat {
     static let rate: UInt8 = 6
     static let strokes: UInt8 = 7
     static let reset: UInt8 = 8
+    /// A movement with the horizontal wheel.
+    static let wideMouse: UInt8 = 9
+    static let eject: UInt8 = 10
+    static let insert: UInt8 = 11
     static let checkpoint: UInt8 = 64
     static let end: UInt8 = 65
   }
+
+  /// Stands in place of a key before one that is held while others are tapped.
+  static let tapMark: UInt8 = 0xFF
 
   /// A frame around a payload.
   static func frame(_ payload: [UInt8], number: UInt64) -> [UInt8] {
@@ -176,9 +183,10 @@ enum RecordingFormat {
     case .key(let usage, let down):
       bytes.append(down ? Kind.keyDown : Kind.keyUp)
       append(UInt64(usage), to: &bytes)
-    case .mouse(let dx, let dy, let wheel, let buttons):
-      bytes.append(Kind.mouse)
+    case .mouse(let dx, let dy, let wheel, let horizontal, let buttons):
+      bytes.append(horizontal == 0 ? Kind.mouse : Kind.wideMouse)
       for value in [dx, dy, wheel] { append(signed: value, to: &bytes) }
+      if horizontal != 0 { append(signed: horizontal, to: &bytes) }
       bytes.append(buttons)
     case .text(let text):
       bytes.append(Kind.text)
@@ -196,6 +204,8 @@ enum RecordingFormat {
       for stroke in strokes {
         switch stroke {
         case .press(let keys): append(keys.map(\.rawValue), to: &bytes)
+        case .tap(let keys, let held):
+          append([tapMark, held.rawValue] + keys.map(\.rawValue), to: &bytes)
         case .wait(let milliseconds):
           // No keys, then the time.
           append(0, to: &bytes)
@@ -205,6 +215,13 @@ enum RecordingFormat {
     case .reset(let kind):
       bytes.append(Kind.reset)
       bytes.append(kind == .processor ? 0 : 1)
+    case .floppy(let drive, let choice):
+      bytes.append(choice == nil ? Kind.eject : Kind.insert)
+      bytes.append(UInt8(truncatingIfNeeded: drive))
+      guard let choice else { return }
+      append(choice.path.utf8, to: &bytes)
+      bytes.append(choice.isProtected ? 1 : 0)
+      append(choice.identity.utf8, to: &bytes)
     }
   }
 

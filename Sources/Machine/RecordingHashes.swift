@@ -119,7 +119,8 @@ extension Machine {
     if let memoryHash { memoryHash.update(cpu) } else { memoryHash = MemoryHash(cpu) }
     checkpoint.memory = memoryHash?.value ?? 0
     var writes = StateHash()
-    for disk in disks { writes.add(disk.writeHash) }
+    for disk in disksInDrives { writes.add(disk.writeHash) }
+    if ejectedWrites != 0 { writes.add(ejectedWrites) }
     checkpoint.diskWrites = writes.value
     checkpoint.cs = cpu[segment: SegmentRegister.cs].selector
     checkpoint.eip = cpu.currentEIP
@@ -136,8 +137,10 @@ extension Machine {
     return UInt16(truncatingIfNeeded: value ^ value >> 16)
   }
 
-  /// The images in the drives.
-  var disks: [MachineDisk] { (floppyDisks + hardDisks).compactMap { $0 } }
+  /// The images in the drives, and those taken out that may be needed again.
+  var disks: [MachineDisk] { shelf }
+
+  private var disksInDrives: [MachineDisk] { (floppyDisks + hardDisks).compactMap { $0 } }
 
   /// Instructions that were executed; the count without the time the processor slept.
   var executedInstructions: UInt64 { cpu.instructionCount &- idleInstructions }
@@ -176,14 +179,15 @@ extension Machine {
     for (kind, images) in [("floppy", floppyDisks), ("disk", hardDisks)] {
       for (index, disk) in images.enumerated() {
         guard let disk else { continue }
-        let access = disk.isReadOnly ? ", write-protected" : ""
-        list.append(
-          (
-            "\(kind) \(index + 1)",
-            "\(disk.sectorCount) sectors\(access), hash \(try disk.contentHash())"
-          ))
+        list.append(("\(kind) \(index + 1)", try diskIdentity(disk)))
       }
     }
     return list
+  }
+
+  /// What an image is, in words that are equal for equal ones.
+  func diskIdentity(_ disk: MachineDisk) throws(StorageError) -> String {
+    let access = disk.isReadOnly ? ", write-protected" : ""
+    return "\(disk.sectorCount) sectors\(access), hash \(try disk.contentHash())"
   }
 }

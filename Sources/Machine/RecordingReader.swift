@@ -32,6 +32,23 @@ public struct Recording: Sendable {
   /// What was written down for people, a line each.
   public var notes: [String] { header.notes.map { "\($0.key): \($0.value)" } }
 
+  /// Whether a triple fault reset the machine.
+  public var resetsOnTripleFault: Bool {
+    header.identity.contains { $0.key == "reset on triple fault" && $0.value == "yes" }
+  }
+  /// The disks that are put in on the way, each only the first time.
+  var insertedDisks: [FloppyChoice] {
+    var found: [FloppyChoice] = []
+    for entry in entries {
+      if case .input(.floppy(_, let choice?), _) = entry.event,
+        !found.contains(where: { $0.path == choice.path })
+      {
+        found.append(choice)
+      }
+    }
+    return found
+  }
+
   /// Reads a recording.
   /// - Throws: one line with the offset.
   public init(_ bytes: [UInt8]) throws(RecordingError) {
@@ -257,6 +274,17 @@ private struct RecordingCursor {
     case RecordingFormat.Kind.mouse:
       let (dx, dy, wheel) = (try signed(), try signed(), try signed())
       return .mouse(dx: dx, dy: dy, wheel: wheel, buttons: try byte())
+    case RecordingFormat.Kind.wideMouse:
+      let (dx, dy, wheel, horizontal) = (try signed(), try signed(), try signed(), try signed())
+      return .mouse(dx: dx, dy: dy, wheel: wheel, horizontal: horizontal, buttons: try byte())
+    case RecordingFormat.Kind.eject: return .floppy(drive: try drive(), disk: nil)
+    case RecordingFormat.Kind.insert:
+      let drive = try drive()
+      let path = try text()
+      let isProtected = try byte() != 0
+      return .floppy(
+        drive: drive,
+        disk: FloppyChoice(path: path, isProtected: isProtected, identity: try text()))
     case RecordingFormat.Kind.text: return .text(try text())
     case RecordingFormat.Kind.serial:
       let port = try number(atMost: 3)
@@ -268,6 +296,12 @@ private struct RecordingCursor {
     }
   }
 
+  private mutating func drive() throws(RecordingError) -> Int {
+    let drive = try byte()
+    if drive > 1 { throw error("there is no floppy drive \(drive)") }
+    return Int(drive)
+  }
+
   private mutating func strokes() throws(RecordingError) -> [KeyStroke] {
     var strokes: [KeyStroke] = []
     for _ in 0..<(try number(atMost: UInt64(end))) {
@@ -277,11 +311,13 @@ private struct RecordingCursor {
         continue
       }
       var keys: [Key] = []
-      for code in codes {
+      let isTap = codes[0] == RecordingFormat.tapMark
+      for code in codes.dropFirst(isTap ? 1 : 0) {
         guard let key = Key(rawValue: code) else { throw error("no key is known by \(code)") }
         keys.append(key)
       }
-      strokes.append(.press(keys))
+      if isTap && keys.isEmpty { throw error("no key is held") }
+      strokes.append(isTap ? .tap(Array(keys.dropFirst()), holding: keys[0]) : .press(keys))
     }
     return strokes
   }

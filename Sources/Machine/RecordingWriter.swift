@@ -156,6 +156,7 @@ extension Machine {
           ? "the machine is not the same at power-on as it was in the recording"
           : "recorded from another saved state")
     }
+    try checkInsertedDisks(recording)
     journal = Journal(recording)
   }
 

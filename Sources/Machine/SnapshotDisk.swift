@@ -14,6 +14,8 @@ final class MachineDisk: BlockDevice {
   /// What was put into the drive.
   let original: any BlockDevice
   private var target: any BlockDevice
+  /// What it is when it goes into a floppy drive.
+  let format: FloppyFormat?
   /// Told of what the host refuses; the guest sees an error of the device.
   var refused: (StorageError) -> Void = { _ in }
   /// Of every write so far: which sectors, which bytes.
@@ -32,11 +34,12 @@ final class MachineDisk: BlockDevice {
   /// Whether the layer holds what the file does not.
   private(set) var hasUncommittedWrites = false
 
-  init(_ device: any BlockDevice, name: String) {
-    original = device
-    target = device
-    self.name = name
-    if device is SnapshotOverlay || device.isReadOnly { mark = file?.mark() }
+  init(_ image: MachineImage) {
+    original = image.device
+    target = image.device
+    name = image.name
+    if case .floppy(let format) = image.medium { self.format = format } else { format = nil }
+    if original is SnapshotOverlay || original.isReadOnly { mark = file?.mark() }
   }
 
   var sectorCount: UInt64 { original.sectorCount }

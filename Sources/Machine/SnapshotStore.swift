@@ -140,6 +140,8 @@ final class Snapshot {
   let translations: SavedTranslations
   let lastButtons: UInt8
   let disks: [DiskMark]
+  /// Which disk of the shelf is in which floppy drive, and the hash of what was written to those taken out.
+  let media: (floppies: [Int?], ejectedWrites: UInt64)
   /// What it holds cannot be had by running: it is never left out.
   let isPinned: Bool
   /// RAM pages, ascending, and where they are kept.
@@ -149,8 +151,9 @@ final class Snapshot {
 
   fileprivate init(
     instruction: UInt64, executed: UInt64, cursor: Int, parts: [SnapshotPart],
-    translations: SavedTranslations, lastButtons: UInt8, disks: [DiskMark], isPinned: Bool,
-    pages: [UInt32], slots: [UInt32], sectors: [DiskSector: [UInt8]?]
+    translations: SavedTranslations, lastButtons: UInt8, disks: [DiskMark],
+    media: (floppies: [Int?], ejectedWrites: UInt64), isPinned: Bool, pages: [UInt32],
+    slots: [UInt32], sectors: [DiskSector: [UInt8]?]
   ) {
     self.isPinned = isPinned
     self.instruction = instruction
@@ -160,6 +163,7 @@ final class Snapshot {
     self.translations = translations
     self.lastButtons = lastButtons
     self.disks = disks
+    self.media = media
     self.pages = pages
     self.slots = slots
     self.sectors = sectors
@@ -242,8 +246,7 @@ final class SnapshotStore {
       instruction: instruction, executed: machine.executedInstructions, cursor: cursor,
       parts: parts, translations: cpu.saveTranslations(), lastButtons: machine.lastButtons,
       disks: machine.disks.map { DiskMark(writeHash: $0.writeHash, generation: $0.generation) },
-      isPinned: isPinned, pages: pages, slots: slots,
-      sectors: sectors)
+      media: machine.mediaPlaces, isPinned: isPinned, pages: pages, slots: slots, sectors: sectors)
     smallBytes += snapshot.smallBytes
     snapshots.insert(snapshot, at: at)
     base = snapshot
@@ -260,15 +263,18 @@ final class SnapshotStore {
     let snapshot = snapshots[index]
     restoreMemory(index, from)
     restoreDisks(index, from)
+    machine.mediaPlaces = snapshot.media
     for (index, part) in snapshot.parts.enumerated() {
       try machine.restorePart(index, part.bytes)
     }
     machine.afterRestore()
     machine.lastButtons = snapshot.lastButtons
     machine.idleInstructions = snapshot.instruction &- snapshot.executed
-    for (disk, mark) in zip(machine.disks, snapshot.disks) {
-      disk.writeHash = mark.writeHash
-      disk.generation = mark.generation
+    // Disks that were put in later have not been written yet.
+    for (index, disk) in machine.disks.enumerated() {
+      let mark = index < snapshot.disks.count ? snapshot.disks[index] : nil
+      disk.writeHash = mark?.writeHash ?? 0
+      disk.generation = mark?.generation ?? 0
     }
     machine.cpu.takeWrittenPages(.snapshots) { _ in }
     machine.cpu.restoreTranslations(snapshot.translations)

@@ -11,7 +11,9 @@ public struct FrontendOptions: Sendable {
   public var integerScaling = false
   public var fullScreen = false
   public var sound = true
-  /// Where the screenshot key puts its files.
+  /// Counts of the guest's mouse for each pixel that the pointer moves.
+  public var mouseSpeed = 1.0
+  /// Where the keys for screenshots and states put their files.
   public var screenshotDirectory = "."
   /// The first words of the title.
   public var title = "Apus"

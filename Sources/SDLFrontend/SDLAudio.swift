@@ -81,6 +81,8 @@
       SDL_PauseAudioDevice(device, 0)
     }
 
+    var isMuted = false { didSet { SDL_PauseAudioDevice(device, isMuted ? 1 : 0) } }
+
     func close() {
       // Returns when the callback is not running and will not run again.
       SDL_CloseAudioDevice(device)

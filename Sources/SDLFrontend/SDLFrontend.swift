@@ -1,11 +1,7 @@
 // The window: screen, keyboard, mouse and sound of a machine through SDL 2.
 //
-// Owns: the window, its events and the loop of the main thread. Must not know: what a machine is beyond `FrontendMachine`.
-//
-//   Alt+Enter, Ctrl+Alt+F  full screen          Ctrl+Alt+S    screenshot
-//   Ctrl+Alt+G             grab, release        Ctrl+Alt+V    paste the clipboard as keystrokes
-//   Ctrl+Alt+I             whole multiples      Ctrl+Alt+End  Ctrl+Alt+Del for the guest
-//   Ctrl+Alt+D             the debugger, if there is one (also F12, which X servers may keep for themselves)
+// Owns: the window, the loop of the main thread, pictures, messages and help over them, the title. Events and what the window's own keys do
+// are in SDLFrontendEvents.swift, the table of those keys in Shortcuts.swift. Must not know: what a machine is beyond `FrontendMachine`.
 
 #if SDL
   import CSDL2
@@ -36,20 +32,22 @@
     /// Whether this build has a window at all.
     public nonisolated static let isAvailable = true
 
-    private let machine: any FrontendMachine
-    private var options: FrontendOptions
-    private let window: OpaquePointer
-    private let screen: any WindowScreen
-    private var audio: SDLAudio?
-    private var keys = KeyTracker()
-    private(set) var grabbed = false
-    private(set) var fullScreen = false
-    private var buttons: UInt8 = 0
-    private var motion = (dx: 0, dy: 0, wheel: 0)
-    private var mouseChanged = false
-    private var shownSequence: UInt64?
+    let machine: any FrontendMachine
+    var options: FrontendOptions
+    let window: OpaquePointer
+    let screen: any WindowScreen
+    var audio: SDLAudio?
+    var keys = KeyTracker()
+    var grabbed = false
+    var fullScreen = false
+    var buttons: UInt8 = 0
+    /// The host's pointer is hidden and only its movement counts.
+    var isRelative = false
+    var motion = PointerMotion()
+    var mouseChanged = false
+    var shownSequence: UInt64?
     /// The window's whole area has to be drawn.
-    private var needsRedraw = true
+    var needsRedraw = true
     /// A picture was taken over and is not shown yet.
     private var hasPicture = false
     private var lastPresent: UInt64 = 0
@@ -58,8 +56,24 @@
     private var closed = false
     private let wake: WakeUp
     private var stopAsked: UInt64?
-    /// The last screenshot's file, for the title.
-    private var notice: (text: String, until: UInt64)?
+    /// What the user should know for some seconds.
+    var notice: (text: String, until: UInt64)?
+    var helpIsOpen = false { didSet { keys.isCovered = helpIsOpen } }
+    var paused = false
+    /// When the reset button was pressed once.
+    var resetAsked: UInt64?
+    /// Num Lock and Caps Lock of the host when the window lost the focus.
+    var locks: UInt32?
+    /// The files that are being dropped.
+    var dropped: [String]?
+    /// The words that the shown picture has over it.
+    private var shownWords = Words()
+
+    /// The window's own words.
+    private struct Words: Equatable {
+      var help = false
+      var message = ""
+    }
 
     /// How long to wait when nothing happens: the title changes and the machine may have ended.
     private static let restMilliseconds: UInt64 = 200
@@ -149,7 +163,7 @@
       close()
     }
 
-    private func askToStop() {
+    func askToStop() {
       if stopAsked == nil { stopAsked = SDL_GetTicks64() }
       machine.requestStop()
     }
@@ -160,13 +174,16 @@
       let sincePresent = SDL_GetTicks64() &- lastPresent
       let frame = SDLFrontend.frameMilliseconds
       wake.rearm()
-      let waits = needsRedraw || machine.frames.sequence != shownSequence
+      let waits =
+        needsRedraw || machine.frames.sequence != shownSequence || words != shownWords
       let wait =
         waits ? (sincePresent < frame ? frame - sincePresent : 0) : SDLFrontend.restMilliseconds
       var event = SDL_Event()
       if SDL_WaitEventTimeout(&event, Int32(wait)) != 0 {
         repeat { handle(event) } while SDL_PollEvent(&event) != 0
       }
+      takeMessages()
+      followMouse()
       flushMouse()
       present()
       updateTitle(force: false)
@@ -185,146 +202,34 @@
       SDL_QuitSubSystem(SDL_INIT_VIDEO)
     }
 
-    // MARK: Events
-
-    private func handle(_ event: SDL_Event) {
-      switch SDL_EventType(rawValue: event.type) {
-      case SDL_QUIT: askToStop()
-      case SDL_KEYDOWN, SDL_KEYUP:
-        let key = event.key
-        handleKey(
-          UInt16(truncatingIfNeeded: key.keysym.scancode.rawValue),
-          down: event.type == SDL_KEYDOWN.rawValue, isRepeat: key.repeat != 0)
-      case SDL_WINDOWEVENT: handleWindow(event.window)
-      case SDL_MOUSEMOTION:
-        if grabbed {
-          motion.dx += Int(event.motion.xrel)
-          motion.dy += Int(event.motion.yrel)
-          mouseChanged = true
-        }
-      case SDL_MOUSEBUTTONDOWN:
-        if grabbed {
-          setButton(event.button.button, down: true)
-        } else if machine.hasMouse, event.button.button == 1 {
-          setGrab(true)
-        }
-      case SDL_MOUSEBUTTONUP: if grabbed { setButton(event.button.button, down: false) }
-      case SDL_MOUSEWHEEL:
-        if grabbed {
-          motion.wheel += Int(event.wheel.y)
-          mouseChanged = true
-        }
-      case SDL_RENDER_TARGETS_RESET, SDL_RENDER_DEVICE_RESET:
-        screen.forgetTextures()
-        needsRedraw = true
-        shownSequence = nil
-      default: break
-      }
-    }
-
-    private func handleWindow(_ event: SDL_WindowEvent) {
-      switch SDL_WindowEventID(rawValue: UInt32(event.event)) {
-      case SDL_WINDOWEVENT_FOCUS_LOST:
-        releaseKeys()
-        if grabbed { setGrab(false) }
-      case SDL_WINDOWEVENT_CLOSE: askToStop()
-      case SDL_WINDOWEVENT_EXPOSED, SDL_WINDOWEVENT_SIZE_CHANGED, SDL_WINDOWEVENT_RESTORED,
-        SDL_WINDOWEVENT_SHOWN:
-        needsRedraw = true
-      default: break
-      }
-    }
-
-    private func handleKey(_ usage: UInt16, down: Bool, isRepeat: Bool) {
-      switch keys.key(usage, down: down, isRepeat: isRepeat) {
-      case .ignore: break
-      case .post(let usage, let down): machine.post(keyUsage: usage, down: down)
-      case .command(let command): perform(command)
-      }
-    }
-
-    private func perform(_ command: HostCommand) {
-      switch command {
-      case .fullScreen: toggleFullScreen()
-      case .grab: setGrab(!grabbed)
-      case .integerScaling:
-        screen.integerScaling.toggle()
-        needsRedraw = true
-      case .screenshot: takeScreenshot()
-      case .paste:
-        guard let text = SDL_GetClipboardText() else { return }
-        let string = String(cString: text)
-        SDL_free(text)
-        // The modifiers of the combination must not mix with the text.
-        releaseKeys()
-        machine.paste(string)
-      case .debugger: machine.breakIntoDebugger()
-      case .sendDelete:
-        machine.post(keyUsage: 0x4C, down: true)
-        machine.post(keyUsage: 0x4C, down: false)
-      }
-    }
-
-    private func releaseKeys() {
-      for usage in keys.releaseAll() { machine.post(keyUsage: usage, down: false) }
-      if buttons != 0 {
-        buttons = 0
-        mouseChanged = true
-        flushMouse()
-      }
-    }
-
-    private func setButton(_ button: UInt8, down: Bool) {
-      let bit: UInt8
-      switch button {
-      case 1: bit = 1
-      case 2: bit = 4
-      case 3: bit = 2
-      default: return
-      }
-      // Motion up to now belongs to the old buttons.
-      flushMouse()
-      buttons = down ? buttons | bit : buttons & ~bit
-      mouseChanged = true
-      flushMouse()
-    }
-
-    private func flushMouse() {
-      if !mouseChanged { return }
-      mouseChanged = false
-      machine.postMouse(dx: motion.dx, dy: motion.dy, wheel: motion.wheel, buttons: buttons)
-      motion = (0, 0, 0)
-    }
-
     // MARK: Window
 
-    private func setGrab(_ on: Bool) {
-      if on == grabbed { return }
-      grabbed = on
-      if machine.hasMouse { _ = SDL_SetRelativeMouseMode(on ? SDL_TRUE : SDL_FALSE) }
-      SDL_SetWindowKeyboardGrab(window, on ? SDL_TRUE : SDL_FALSE)
-      if !on, buttons != 0 {
-        buttons = 0
-        mouseChanged = true
-      }
-      updateTitle(force: true)
-    }
-
-    private func toggleFullScreen() {
+    func toggleFullScreen() {
       let flags = fullScreen ? 0 : SDL_WINDOW_FULLSCREEN_DESKTOP.rawValue
       if SDL_SetWindowFullscreen(window, flags) == 0 { fullScreen.toggle() }
       _ = SDL_ShowCursor(fullScreen ? 0 : 1)
+      if fullScreen { tell("Alt+Enter leaves full screen") }
       needsRedraw = true
     }
 
     private func present() {
       let now = SDL_GetTicks64()
       if now &- lastPresent < SDLFrontend.frameMilliseconds { return }
-      if machine.frames.sequence != shownSequence {
-        shownSequence = machine.frames.withLatest { frame, sequence in
-          screen.upload(frame)
-          return sequence
+      let words = words
+      if machine.frames.sequence != shownSequence || words != shownWords {
+        if words == Words() {
+          shownSequence = machine.frames.withLatest { frame, sequence in
+            screen.upload(frame)
+            return sequence
+          }
+        } else {
+          shownSequence = machine.frames.sequence
+          screen.upload(
+            Overlay.compose(
+              machine.frames.latest(), panel: words.help ? Overlay.help(title: options.title) : [],
+              message: words.message))
         }
+        shownWords = words
         hasPicture = true
       }
       if !needsRedraw && !hasPicture { return }
@@ -334,17 +239,45 @@
       lastPresent = now
     }
 
-    private func updateTitle(force: Bool) {
+    private var words: Words {
+      var words = Words(help: helpIsOpen)
+      if let notice, SDL_GetTicks64() < notice.until {
+        words.message = notice.text
+      } else if paused {
+        words.message = "paused: Ctrl+Alt+P goes on"
+      }
+      return words
+    }
+
+    /// Shows the user a line for some seconds.
+    func tell(_ text: String, milliseconds: UInt64 = 4000) {
+      notice = (text, SDL_GetTicks64() + milliseconds)
+      updateTitle(force: true)
+    }
+
+    private func takeMessages() {
+      while let message = machine.takeMessage() {
+        switch message {
+        case .notice(let text): tell(text)
+        case .copied(let text):
+          tell(
+            SDL_SetClipboardText(text) == 0
+              ? "the screen's text is in the clipboard" : "not copied: \(SDLFrontend.lastError)")
+        }
+      }
+    }
+
+    func updateTitle(force: Bool) {
       let now = SDL_GetTicks64()
       if !force, now &- lastTitleTime < 500 { return }
       lastTitleTime = now
-      var parts = [options.title, machine.titleStatus]
+      var parts = [options.title, paused ? "paused" : machine.titleStatus]
       if let notice, now < notice.until {
         parts.append(notice.text)
       } else if grabbed {
-        parts.append("Ctrl+Alt+G releases")
+        parts.append("Ctrl+Alt+G frees the mouse")
       } else {
-        parts.append(machine.hasMouse ? "click or Ctrl+Alt+G grabs" : "Alt+Enter full screen")
+        parts.append((machine.hasMouse ? "click for the mouse, " : "") + "Ctrl+Alt+H help")
       }
       let title = parts.filter { !$0.isEmpty }.joined(separator: " - ")
       if title == lastTitle { return }
@@ -352,24 +285,21 @@
       SDL_SetWindowTitle(window, title)
     }
 
-    private func takeScreenshot() {
+    func takeScreenshot() {
       let file = PNG.encode(machine.frames.latest())
-      let now = SDL_GetTicks64()
-      // A name that is free; "x" makes creating it exclusive.
+      // A name that is free.
       for number in 1...9999 {
         let path = "\(options.screenshotDirectory)/apus-\(number).png"
         guard let stream = SDL_RWFromFile(path, "rb") else {
           guard let output = SDL_RWFromFile(path, "wb") else { break }
           let written = SDL_RWwrite(output, file, 1, file.count)
           let ok = SDL_RWclose(output) == 0 && written == file.count
-          notice = (ok ? "saved \(path)" : "no screenshot: \(SDLFrontend.lastError)", now + 4000)
-          updateTitle(force: true)
+          tell(ok ? "saved \(path)" : "no screenshot: \(SDLFrontend.lastError)")
           return
         }
         _ = SDL_RWclose(stream)
       }
-      notice = ("no screenshot: \(SDLFrontend.lastError)", now + 4000)
-      updateTitle(force: true)
+      tell("no screenshot: \(SDLFrontend.lastError)")
     }
 
     /// What the window shows, for tests.

@@ -81,6 +81,7 @@
   let SDL_GetError: @convention(c) @Sendable () -> UnsafePointer<CChar>? = load("SDL_GetError")
   let SDL_GetHint: @convention(c) @Sendable (UnsafePointer<CChar>?) -> UnsafePointer<CChar>? =
     load("SDL_GetHint")
+  let SDL_GetModState: @convention(c) @Sendable () -> SDL_Keymod = load("SDL_GetModState")
   let SDL_GetRendererOutputSize:
     @convention(c) @Sendable (
       OpaquePointer?, UnsafeMutablePointer<Int32>?, UnsafeMutablePointer<Int32>?
@@ -125,6 +126,8 @@
     @convention(c) @Sendable (
       OpaquePointer?, UnsafePointer<SDL_Rect>?, UInt32, UnsafeMutableRawPointer?, Int32
     ) -> Int32 = load("SDL_RenderReadPixels")
+  let SDL_SetClipboardText: @convention(c) @Sendable (UnsafePointer<CChar>?) -> Int32 =
+    load("SDL_SetClipboardText")
   let SDL_SetHint:
     @convention(c) @Sendable (UnsafePointer<CChar>?, UnsafePointer<CChar>?) -> SDL_bool =
       load("SDL_SetHint")

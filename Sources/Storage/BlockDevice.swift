@@ -36,4 +36,10 @@ public protocol BlockDevice: AnyObject {
   func flush() throws(StorageError)
   /// Hashes of what it holds; whoever knows what was written since the last time reads only that again.
   func clusterHashes() throws(StorageError) -> ClusterHashes
+  /// Lets go of the file: others may use it; nothing can be read or written any more.
+  func close()
+}
+
+extension BlockDevice {
+  public func close() {}
 }

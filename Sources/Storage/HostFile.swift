@@ -11,6 +11,9 @@
   import Darwin
 #endif
 
+/// The system's, which a method of the same name hides.
+private func closeDescriptor(_ descriptor: Int32) { _ = close(descriptor) }
+
 /// An open, locked regular file of a size that is fixed while it is open.
 final class HostFile {
   let path: String
@@ -20,7 +23,8 @@ final class HostFile {
   let isWritable: Bool
   /// Why it is not writable although that was wished, or nil.
   let writeRefusal: String?
-  private let descriptor: Int32
+  /// -1: it was let go of.
+  private var descriptor: Int32
 
   /// Opens and locks a file: exclusively for writing, shared for reading.
   ///
@@ -50,14 +54,14 @@ final class HostFile {
     var opened = stat()
     if fstat(fd, &opened) != 0 {
       let code = errno
-      close(fd)
+      closeDescriptor(fd)
       throw HostFile.openError(path, code)
     }
     do {
       try HostFile.checkKind(path, opened.st_mode)
       try HostFile.lock(fd, path, exclusive: opensForWriting)
     } catch {
-      close(fd)
+      closeDescriptor(fd)
       throw error
     }
     self.path = path
@@ -67,7 +71,13 @@ final class HostFile {
     descriptor = fd
   }
 
-  deinit { close(descriptor) }
+  deinit { close() }
+
+  /// Lets go of the file and its lock.
+  func close() {
+    if descriptor >= 0 { closeDescriptor(descriptor) }
+    descriptor = -1
+  }
 
   /// The file will not be written after all: others may open it for reading.
   func shareLock() { _ = flock(descriptor, LOCK_SH | LOCK_NB) }
@@ -126,7 +136,7 @@ final class HostFile {
 
   /// Returns when everything written is with the host's stable storage.
   func flush() throws(StorageError) {
-    guard isWritable else { return }
+    guard isWritable, descriptor >= 0 else { return }
     #if canImport(Darwin)
       let result = fcntl(descriptor, F_FULLFSYNC) == -1 ? fsync(descriptor) : 0
     #else

@@ -120,6 +120,7 @@ public final class RawImage: BlockDevice {
     if before != now { return "it was written by another program" }
     return file.isReplaced ? "another file has taken its name" : nil
   }
+  public func close() { file.close() }
 }
 
 /// Refuses ranges outside a device; callers check before, this keeps a mistake there from reaching memory or files.

@@ -59,6 +59,7 @@ public final class SnapshotOverlay: BlockDevice {
   }
 
   public func flush() throws(StorageError) {}
+  public func close() { base.close() }
 
   /// Those of the image below, except for what was written.
   public func clusterHashes() throws(StorageError) -> ClusterHashes {

@@ -56,6 +56,20 @@ private func refusal(_ arguments: String...) -> String? {
     #expect(texts == ["text A:", "type dir<enter>", "type -x", "text --free"])
   }
 
+  @Test func aTripleFaultResetsInAWindowUnlessToldOtherwise() throws {
+    #expect(try parsed().configuration.resetsOnTripleFault)
+    #expect(try !parsed("--on-triple-fault", "stop").configuration.resetsOnTripleFault)
+    #expect(try !parsed("--headless").configuration.resetsOnTripleFault)
+    for option in [["--on-triple-fault", "reset"], ["--reset-on-triple-fault"]] {
+      let plan = try Plan(try ApusOptions.parse(["--headless"] + option))
+      #expect(plan.configuration.resetsOnTripleFault)
+    }
+    #expect(refusal("--on-triple-fault", "ignore") != nil)
+    #expect(refusal("--on-triple-fault", "stop", "--reset-on-triple-fault") != nil)
+    #expect(refusal("--code-page", "1252") != nil)
+    #expect(refusal("--mouse-speed", "0") != nil)
+  }
+
   @Test func serialTargetsAreRead() throws {
     #expect(try CharacterTarget("tcp:4444") == .tcpServer(port: 4444))
     #expect(try CharacterTarget("tcp::4444,server,nowait") == .tcpServer(port: 4444))

@@ -22,6 +22,8 @@
       var stops = 0
       var samples = 0
       var pasted = ""
+      var requests: [FrontendRequest] = []
+      var messages: [FrontendMessage] = []
     }
     let frames = FrameMailbox()
     let seen = Mutex(Seen())
@@ -30,8 +32,12 @@
     func post(keyUsage: UInt16, down: Bool) {
       seen.withLock { $0.keys.append((down ? "+" : "-") + String(keyUsage, radix: 16)) }
     }
-    func postMouse(dx: Int, dy: Int, wheel: Int, buttons: UInt8) {
+    func postMouse(dx: Int, dy: Int, wheel: Int, horizontal: Int, buttons: UInt8) {
       seen.withLock { $0.mouse.append("\(dx),\(dy),\(wheel),\(buttons)") }
+    }
+    func request(_ request: FrontendRequest) { seen.withLock { $0.requests.append(request) } }
+    func takeMessage() -> FrontendMessage? {
+      seen.withLock { $0.messages.isEmpty ? nil : $0.messages.removeFirst() }
     }
     func paste(_ text: String) { seen.withLock { $0.pasted += text } }
     var titleStatus: String { "33 MHz" }
@@ -173,6 +179,67 @@
       frontend.step()
       #expect(!frontend.grabbed)
       #expect(machine.mouse.last == "0,0,0,0")
+    }
+
+    @Test func resetWantsToBePressedTwice() throws {
+      let machine = FakeMachine()
+      let frontend = try open(machine)
+      defer { frontend.close() }
+      for count in 1...2 {
+        for usage in [0xE0, 0xE2, 0x15] as [UInt32] { key(usage, down: true) }
+        for usage in [0x15, 0xE2, 0xE0] as [UInt32] { key(usage, down: false) }
+        frontend.step()
+        #expect(machine.seen.withLock { $0.requests } == (count == 1 ? [] : [.reset]))
+      }
+    }
+
+    @Test func pausingIsAskedForAndShown() throws {
+      let machine = FakeMachine()
+      let frontend = try open(machine)
+      defer { frontend.close() }
+      for paused in [true, false] {
+        for usage in [0xE0, 0xE2, 0x13] as [UInt32] { key(usage, down: true) }
+        for usage in [0x13, 0xE2, 0xE0] as [UInt32] { key(usage, down: false) }
+        frontend.step()
+        #expect(frontend.paused == paused)
+        #expect(machine.seen.withLock { $0.requests.last } == .pause(paused))
+      }
+    }
+
+    @Test func aMessageIsShownOverThePicture() throws {
+      let machine = FakeMachine()
+      let frontend = try open(machine)
+      defer { frontend.close() }
+      var frame = Frame(width: 640, height: 480)
+      for i in frame.pixels.indices { frame.pixels[i] = 0xFFFF_FFFF }
+      machine.frames.publish(&frame)
+      for _ in 0..<3 { frontend.step() }
+      func dark() throws -> Int {
+        let shown = try #require(frontend.capture())
+        let row = shown.height * 465 / 480
+        return (0..<shown.width).filter { shown[$0, row] != 0xFFFFFF }.count
+      }
+      #expect(try dark() == 0)
+      machine.seen.withLock { $0.messages.append(.notice("A: second.img")) }
+      for _ in 0..<3 { frontend.step() }
+      #expect(try dark() > 50)
+      #expect(frontend.notice?.text == "A: second.img")
+    }
+
+    @Test func severalFilesDroppedTogetherTakeTurns() throws {
+      let machine = FakeMachine()
+      let frontend = try open(machine)
+      defer { frontend.close() }
+      push(SDL_DROPBEGIN)
+      for name in ["a.img", "b.img"] {
+        push(SDL_DROPFILE) { $0.drop.file = CSDL2.SDL_strdup(name) }
+      }
+      push(SDL_DROPCOMPLETE)
+      frontend.step()
+      #expect(
+        machine.seen.withLock { $0.requests } == [
+          .disks(drive: 0, paths: ["a.img", "b.img"]), .insert(drive: 0, path: "a.img"),
+        ])
     }
 
     @Test func closingTheWindowEndsTheLoop() throws {

@@ -248,6 +248,8 @@ final class Window {
     return result
   }
 
+  func title() throws -> String { try display.xdotool("getwindowname", id) }
+
   func picture() throws -> Picture? {
     let place = try geometry()
     guard let x = place["X"], let y = place["Y"], let w = place["WIDTH"], let h = place["HEIGHT"]

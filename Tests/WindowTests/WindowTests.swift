@@ -23,6 +23,17 @@ private let poll: [UInt8] = [
   0xB4, 0x01, 0xCD, 0x16, 0x74, 0xFA, 0x31, 0xC0, 0xCD, 0x16, 0xB0, 0x01, 0xE6, 0xF4, 0xEB, 0xFE,
 ]
 
+/// An empty interrupt table, then UD2.
+private let tripleFault: [UInt8] = [
+  0xFA, 0x31, 0xC0, 0x8E, 0xD8, 0x0F, 0x01, 0x1E, 0x0C, 0x7C, 0x0F, 0x0B, 0, 0, 0, 0, 0, 0,
+]
+/// The same, but the second time it echoes keys as `echo` does from 7C20h on.
+private let tripleFaultOnce: [UInt8] =
+  [
+    0xFA, 0x31, 0xC0, 0x8E, 0xD8, 0x81, 0x3E, 0x00, 0x90, 0x34, 0x12, 0x74, 0x13, 0xC7, 0x06, 0x00,
+    0x90, 0x34, 0x12, 0x0F, 0x01, 0x1E, 0x1A, 0x7C, 0x0F, 0x0B, 0, 0, 0, 0, 0, 0,
+  ] + [0xFB] + echo
+
 /// A 1.44 MB floppy that boots `code`.
 private func floppy(_ code: [UInt8]) -> [UInt8] {
   var image = code + [UInt8](repeating: 0, count: 1_474_560 - code.count)
@@ -104,6 +115,59 @@ private func expected(_ text: String) throws -> Picture {
     #expect(window.end() == 3)
     let errors = window.errors.fileHandleForReading.availableData
     #expect(errors.isEmpty, "\(String(decoding: errors, as: UTF8.self))")
+  }
+
+  @Test func aTripleFaultResetsTheMachineInAWindowAndALoopEnds() throws {
+    let display = try Display()
+    let once = try Scratch(tripleFaultOnce)
+    let window = try Window(display, [once.image, "--exit-port", "f4", "--snapshot"])
+    #expect(try eventually { try window.title().contains("triple fault") })
+    try display.xdotool("key", "Return")
+    #expect(window.end() == 3)
+
+    let loop = try Scratch(tripleFault)
+    let second = try Window(display, [loop.image, "--snapshot"])
+    #expect(second.end() == 6)
+    let errors = second.errors.fileHandleForReading.availableData
+    #expect(String(decoding: errors, as: UTF8.self).contains("triple fault"))
+  }
+
+  @Test func helpCoversTheGuestAndPauseHoldsIt() throws {
+    let scratch = try Scratch(echo)
+    let display = try Display()
+    let window = try Window(display, [scratch.image, "--exit-port", "f4", "--snapshot"])
+    let guest = try expected("")
+    func waitFor(_ wanted: Picture, below limit: Double = 0.02) throws -> Bool {
+      var scaled: Picture?
+      return try eventually {
+        guard let picture = try window.picture() else { return false }
+        if scaled?.width != picture.width {
+          scaled = wanted.scaled(to: picture.width, picture.height)
+        }
+        return scaled!.difference(picture) < limit
+      }
+    }
+    #expect(try waitFor(guest))
+    try display.xdotool("key", "ctrl+alt+h")
+    let covered = try eventually {
+      guard let picture = try window.picture() else { return false }
+      return guest.scaled(to: picture.width, picture.height).difference(picture) > 1
+    }
+    #expect(covered)
+    // The first key only closes it.
+    try display.xdotool("key", "x")
+    #expect(try waitFor(guest))
+    try display.xdotool("key", "y")
+    #expect(try waitFor(try expected("y")))
+
+    try display.xdotool("key", "ctrl+alt+p")
+    #expect(try eventually { try window.title().contains("paused") })
+    try display.xdotool("key", "z")
+    try display.xdotool("key", "ctrl+alt+p")
+    #expect(try eventually { try !window.title().contains("paused") })
+    #expect(try waitFor(try expected("yz")))
+    try display.xdotool("key", "Return")
+    #expect(window.end() == 3)
   }
 
   #if os(Linux)

@@ -1,0 +1,240 @@
+// Disks that are changed while the machine runs.
+//
+// Owns: opening and checking an image before it goes into a drive, which disk is where, what is kept of disks that were taken out.
+// Must not know: controllers' registers, who asked.
+//
+// A change is input like a key: it is logged with the file's name and a hash of what the disk holds, so that a replay puts in the same disk
+// or says why it cannot. What the guest wrote is flushed when the disk goes out, and the file is free for others then; disks whose writes
+// stay in memory, or may have to be undone, are kept for when they come back.
+
+import Chipset
+import Host
+import State
+import Storage
+
+/// A disk to be put into a floppy drive.
+public struct FloppyChoice: Equatable, Sendable {
+  /// The image file.
+  public var path: String
+  /// The disk's tab is closed: it cannot be written.
+  public var isProtected: Bool
+  /// What the disk held when it was put in; empty until then.
+  var identity: String
+
+  public init(path: String, isProtected: Bool = false) {
+    self.init(path: path, isProtected: isProtected, identity: "")
+  }
+
+  /// An image as users write it: `:ro` behind the name means write-protected, unless a file has that very name.
+  public static func parts(of text: String) -> (path: String, isProtected: Bool) {
+    guard text.hasSuffix(":ro"), text.utf8.count > 3, !HostFiles.exists(text) else {
+      return (text, false)
+    }
+    return (String(text.dropLast(3)), true)
+  }
+
+  init(path: String, isProtected: Bool, identity: String) {
+    self.path = path
+    self.isProtected = isProtected
+    self.identity = identity
+  }
+}
+
+/// Why a disk was not changed, in one line.
+public struct MediaError: Error, Equatable, CustomStringConvertible {
+  public var description: String
+}
+
+/// What a floppy drive is and holds.
+public struct FloppyDriveStatus: Equatable, Sendable {
+  public var type: FloppyDriveType
+  /// The image's name; nil: no disk.
+  public var disk: String?
+  public var format: String?
+  public var isProtected = false
+}
+
+extension Machine {
+  /// The floppy drives, A first.
+  public var floppyDrives: [FloppyDriveStatus] {
+    floppyDisks.enumerated().map { index, disk in
+      FloppyDriveStatus(
+        type: floppyController.driveType(index), disk: disk?.name, format: disk?.format?.name,
+        isProtected: disk?.isReadOnly ?? false)
+    }
+  }
+
+  /// Puts a disk into a floppy drive (0: A), or takes it out with nil, for who holds the machine still; others post
+  /// `MachineInput.floppy`. It is input: it is logged, and in the past the run goes another way from here on.
+  /// - Throws: why nothing was changed.
+  public func changeFloppy(drive: Int, to choice: FloppyChoice?) throws(MediaError) {
+    let settled = try prepareFloppy(drive, choice)
+    act(.floppy(drive: drive, disk: settled))
+  }
+
+  /// The name of a drive.
+  static func floppyName(_ drive: Int) -> String { drive == 0 ? "A" : "B" }
+
+  func floppyNotice(_ drive: Int, _ choice: FloppyChoice?) -> String {
+    let name = Machine.floppyName(drive)
+    guard let choice else { return "\(name): ejected" }
+    let file = choice.path.split(separator: "/").last.map(String.init) ?? choice.path
+    return "\(name): \(file)" + (choice.isProtected ? " (write-protected)" : "")
+  }
+
+  // MARK: Changing
+
+  /// Finds out whether a change is possible and leaves its disk in `preparedDisk`. The guest notices nothing.
+  /// - Returns: the choice with all that is to be written down of it.
+  func prepareFloppy(_ drive: Int, _ choice: FloppyChoice?) throws(MediaError) -> FloppyChoice? {
+    let name = Machine.floppyName(drive)
+    guard floppyDisks.indices.contains(drive), floppyController.driveType(drive) != .none else {
+      throw MediaError(description: "there is no floppy drive \(name)")
+    }
+    guard let choice else {
+      if floppyDisks[drive] == nil {
+        throw MediaError(description: "there is no disk in drive \(name)")
+      }
+      return nil
+    }
+    if let prepared = preparedDisk, choice.identity != "", prepared.name == choice.path {
+      return choice
+    }
+    do throws(StorageError) {
+      let disk = try opened(choice, for: drive)
+      guard let format = disk.format else {
+        throw StorageError(path: choice.path, reason: "is a hard disk image")
+      }
+      if !floppyController.driveType(drive).accepts(format) {
+        throw StorageError(
+          path: choice.path, reason: "a \(format.name) disk does not fit into drive \(name)")
+      }
+      let settled = FloppyChoice(
+        path: choice.path, isProtected: disk.isReadOnly, identity: try diskIdentity(disk))
+      if choice.identity != "" && settled.identity != choice.identity {
+        throw StorageError(
+          path: choice.path,
+          reason: "was \(choice.identity) when it was put in, but is \(settled.identity) now")
+      }
+      preparedDisk = disk
+      return settled
+    } catch {
+      throw MediaError(description: "\(error)")
+    }
+  }
+
+  private func opened(_ choice: FloppyChoice, for drive: Int) throws(StorageError) -> MachineDisk {
+    for (index, other) in floppyDisks.enumerated() where index != drive {
+      if let other, HostFiles.isSame(other.name, choice.path) {
+        throw StorageError(
+          path: choice.path, reason: "is in drive \(Machine.floppyName(index)) already")
+      }
+    }
+    for other in hardDisks.compactMap({ $0 }) where HostFiles.isSame(other.name, choice.path) {
+      throw StorageError(path: choice.path, reason: "is a hard disk of this machine")
+    }
+    // What was written to it may be in memory only.
+    if let known = shelf.first(where: {
+      HostFiles.isSame($0.name, choice.path) && staysOpen($0)
+        && ($0.isReadOnly || !choice.isProtected)
+    }) {
+      return known
+    }
+    if let present = floppyDisks[drive], HostFiles.isSame(present.name, choice.path) {
+      // The same name once more, perhaps another file by now: the old one has to be let go first.
+      take(.floppy(drive: drive, disk: nil))
+    }
+    let image = try ImageOpener.open(
+      path: choice.path, kind: .floppy, readOnly: choice.isProtected,
+      snapshot: configuration.keepsWritesInMemory || journal?.isReplay == true)
+    return MachineDisk(MachineImage(image))
+  }
+
+  /// Whether a disk is kept when it is taken out.
+  private func staysOpen(_ disk: MachineDisk) -> Bool {
+    if timeTravel != nil || disk.original is MemoryImage { return true }
+    return ((disk.original as? SnapshotOverlay)?.writtenSectors ?? 0) > 0
+  }
+
+  /// Carries a change out: of the user now, or of a recording, or of the past.
+  func putFloppy(_ drive: Int, _ choice: FloppyChoice?) throws(MediaError) {
+    let settled = try prepareFloppy(drive, choice)
+    let disk = settled == nil ? nil : preparedDisk
+    preparedDisk = nil
+    do throws(StorageError) {
+      let old = floppyDisks[drive]
+      var failure: StorageError?
+      if let old, old !== disk {
+        do throws(StorageError) { try old.flush() } catch { failure = error }
+        var hash = StateHash()
+        hash.add(ejectedWrites)
+        hash.add(old.writeHash)
+        ejectedWrites = hash.value
+        if !staysOpen(old) {
+          shelf.removeAll { $0 === old }
+          if closesEjectedDisks { old.original.close() }
+        }
+      }
+      try floppyController.insert(drive: drive, medium: disk.flatMap(Machine.medium))
+      floppyDisks[drive] = disk
+      if let disk, old !== disk {
+        disk.writeHash = 0
+        if !shelf.contains(where: { $0 === disk }) { shelf.append(disk) }
+        if timeTravel != nil { disk.startTracking() }
+      }
+      // The disk is out all the same; what could not be kept must be heard of.
+      if let failure, !isMuted { notice("\(failure)") }
+    } catch {
+      throw MediaError(description: "\(error)")
+    }
+  }
+
+  private static func medium(_ disk: MachineDisk) -> FloppyMedium? {
+    disk.format.map { FloppyMedium(image: disk, format: $0) }
+  }
+
+  /// Returns when everything that was written to disks is with the host's stable storage.
+  public func flushDisks() throws(StorageError) {
+    for disk in disks { try disk.original.flush() }
+  }
+
+  // MARK: Replay and the past
+
+  /// Refuses a recording whose disks are not what they were, before anything runs.
+  func checkInsertedDisks(_ recording: Recording) throws(RecordingError) {
+    for choice in recording.insertedDisks
+    where !shelf.contains(where: { HostFiles.isSame($0.name, choice.path) }) {
+      do throws(StorageError) {
+        let image = try ImageOpener.open(
+          path: choice.path, kind: .floppy, readOnly: choice.isProtected, snapshot: true)
+        let found = try diskIdentity(MachineDisk(MachineImage(image)))
+        if found != choice.identity {
+          throw StorageError(
+            path: choice.path, reason: "was \(choice.identity) when recorded, but is \(found) now")
+        }
+      } catch {
+        throw RecordingError(reason: "a disk that was put in: \(error)")
+      }
+    }
+  }
+
+  /// Which disk of the shelf is in which floppy drive.
+  var mediaPlaces: (floppies: [Int?], ejectedWrites: UInt64) {
+    get {
+      let places = floppyDisks.map { disk in
+        disk.flatMap { disk in shelf.firstIndex { $0 === disk } }
+      }
+      return (places, ejectedWrites)
+    }
+    set {
+      ejectedWrites = newValue.ejectedWrites
+      for (drive, place) in newValue.floppies.enumerated() {
+        let disk = place.map { shelf[$0] }
+        if floppyDisks[drive] === disk { continue }
+        floppyDisks[drive] = disk
+        // The change line and the rest come with the controller's state; the disk fitted before.
+        try? floppyController.insert(drive: drive, medium: disk.flatMap(Machine.medium))
+      }
+    }
+  }
+}
