@@ -2,6 +2,7 @@
 //
 // Owns: opening images, the drives they go to, what contradicts the order of booting. Must not know: how an image's kind is found out.
 
+import Chipset
 import Host
 import Machine
 import Storage
@@ -20,7 +21,8 @@ extension Plan {
       }
       paths.append(path)
       do {
-        var image = try ImageOpener.open(path: path, kind: kind, snapshot: keepsOff)
+        var image = try ImageOpener.open(
+          path: path, kind: kind, readOnly: isProtected, snapshot: keepsOff)
         // Only looked at: how it is opened for that is nobody's business.
         if keepsOff, !options.snapshot, options.replay == nil { image.reasons.removeLast() }
         return image
@@ -45,8 +47,12 @@ extension Plan {
       plan.configuration.disks[index] = MachineImage(image)
       note(image, "hard disk \(index + 1)", &plan)
     }
-    for (index, path) in [options.floppyA, options.floppyB].enumerated() {
-      if let path { floppy(try open(path, .floppy), index, &self) }
+    floppyLists = [options.floppyA, options.floppyB]
+    for (index, list) in floppyLists.enumerated() {
+      guard let first = list.first else { continue }
+      let image = try open(first, .floppy)
+      floppy(image, index, &self)
+      try checkFurther(Array(list.dropFirst()), after: image, first)
     }
     for (index, path) in [options.hda, options.hdb, options.hdc, options.hdd].enumerated() {
       if let path { disk(try open(path, .disk), index, &self) }
@@ -81,6 +87,24 @@ extension Plan {
       configuration.floppies[0] = DemoDisk.image
       usesDemoDisk = true
       explanations.append("no image: the demo disk is in drive A, what is written to it is lost")
+    }
+  }
+
+  /// Disks to be put in later are looked at now, so that none is refused in the middle of an installation.
+  private func checkFurther(_ list: [String], after image: OpenedImage, _ first: String) throws {
+    for text in list {
+      let (path, _) = FloppyChoice.parts(of: text)
+      let other: OpenedImage
+      do {
+        other = try ImageOpener.open(
+          path: path, kind: .floppy, readOnly: true, snapshot: HostFiles.isSame(path, image.path))
+      } catch { throw Failure.usage("\(error)", file: path) }
+      guard case .floppy(let format) = image.medium, case .floppy(let wanted) = other.medium,
+        FloppyDriveType.suited(to: format).accepts(wanted)
+      else {
+        throw Failure.usage(
+          "\(path): does not fit into the drive that \(first) wants", file: path)
+      }
     }
   }
 }

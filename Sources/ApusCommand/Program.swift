@@ -30,6 +30,10 @@ enum ApusProgram {
       if debugging {
         plan.debugs = true
         plan.startsInDebugger = true
+        // Who debugs wants to see it.
+        if options.onTripleFault == nil && !options.resetOnTripleFault && plan.replay == nil {
+          plan.configuration.resetsOnTripleFault = false
+        }
       }
       try plan.checkDebugger()
       if plan.explain { say(plan.explanations) }
@@ -95,6 +99,7 @@ final class Session: @unchecked Sendable {
     } else {
       machine.script = script
     }
+    machine.notice = { ApusProgram.say(["apus: \($0)"]) }
     machine.pacer.speed = plan.speed
     machine.pacer.adaptsRate = plan.adaptsRate
     try startRecordingOrReplay()

@@ -341,7 +341,8 @@ extension PS2Mouse {
     [
       .count("id", id), .flag("reporting", reporting), .flag("remote", remote),
       .flag("wrap", wrap), .count("scaling", doubled ? 2 : 1), .count("resolution", resolution),
-      .count("rate", rate), .count("dx", dx), .count("dy", dy), .count("wheel", dz),
+      .count("rate", rate), .count("dx", steps.reduce(0) { $0 + $1.dx }),
+      .count("dy", steps.reduce(0) { $0 + $1.dy }), .count("wheel", steps.reduce(0) { $0 + $1.dz }),
       .flag("left", buttons & 1 != 0), .flag("right", buttons & 2 != 0),
       .flag("middle", buttons & 4 != 0), .bytes("queue", queue),
       .register("awaits argument of", command), .register("last sent", lastSent),

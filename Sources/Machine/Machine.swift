@@ -339,7 +339,7 @@ public final class Machine {
     cpu.a20 = gate.output.level
   }
 
-  private func note(_ error: StorageError, of disk: MachineDisk) {
+  func note(_ error: StorageError, of disk: MachineDisk) {
     if isMuted || imageFailures.contains(where: { $0.name == disk.name }) { return }
     let failure = ImageFailure(name: disk.name, reason: error.description)
     imageFailures.append(failure)

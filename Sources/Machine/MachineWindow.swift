@@ -155,7 +155,11 @@ public final class MachineWindow: FrontendMachine {
       window?.status.withLock { $0.mouse = on }
     }
     window.status.withLock { $0.mouse = machine.keyboardController.mouse.reporting }
-    machine.notice = { [weak window] in window?.send(.notice($0)) }
+    let told = machine.notice
+    machine.notice = { [weak window] notice in
+      told(notice)
+      window?.send(.notice(notice))
+    }
     let painter = Painter()
     machine.betweenSlices = { [unowned machine] in painter.update(window, machine) }
     painter.update(window, machine)

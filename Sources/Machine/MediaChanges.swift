@@ -147,7 +147,9 @@ extension Machine {
     let image = try ImageOpener.open(
       path: choice.path, kind: .floppy, readOnly: choice.isProtected,
       snapshot: configuration.keepsWritesInMemory || journal?.isReplay == true)
-    return MachineDisk(MachineImage(image))
+    let disk = MachineDisk(MachineImage(image))
+    disk.refused = { [unowned self, unowned disk] in note($0, of: disk) }
+    return disk
   }
 
   /// Whether a disk is kept when it is taken out.
