@@ -39,7 +39,7 @@ enum Habits {
       ),
       ("record", "the past is kept already: rs, rn, rc, goto (--history)"),
       ("shell make", "the console starts no programs of the host"),
-      ("dump append restore", "save memory FILE START LENGTH writes memory to a file"),
+      ("append restore", "save memory FILE START LENGTH writes memory to a file"),
       (
         "instrument trace-reg trace-mem",
         "trace on [FILE] [regs] writes what is executed; watch stops at memory"

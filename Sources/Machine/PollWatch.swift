@@ -18,7 +18,8 @@ final class PollWatch: PortDevice {
   let stateName = "poll-watch"
 
   private let clock: VirtualClock
-  private let ports: PortBus
+  /// It is one of its devices itself: a strong reference would keep both, and every image, for ever.
+  private unowned let ports: PortBus
   private let vga: VGA
 
   /// Retired instructions at the last question.

@@ -47,24 +47,29 @@ private let writesForEver = bytes(
     var other = Guest.floppy(writesForEver)
     other[900_000] = 1
     let b = try folder.image("b.img", other)
-    let source = try machine(a, snapshot: true)
-    _ = source.run(untilInstruction: 60_000_000)
-    let state = source.saveState()
-    _ = source.run(untilInstruction: 90_000_000)
-
-    let same = try machine(a, snapshot: true)
-    try same.restoreState(state)
-    #expect(same.saveState() == state)
-    _ = same.run(untilInstruction: 90_000_000)
-    #expect(same.stateHash() == source.stateHash())
+    // Each goes before the next: an image that is open cannot be opened for writing.
+    var state: [UInt8] = []
+    do {
+      let source = try machine(a, snapshot: true)
+      _ = source.run(untilInstruction: 60_000_000)
+      state = source.saveState()
+      _ = source.run(untilInstruction: 90_000_000)
+      let same = try machine(a, snapshot: true)
+      try same.restoreState(state)
+      #expect(same.saveState() == state)
+      _ = same.run(untilInstruction: 90_000_000)
+      #expect(same.stateHash() == source.stateHash())
+    }
 
     let text = refusal(try machine(b, snapshot: true), state)
     for part in ["drive A", "b.img", "a.img", "another image", "--force --snapshot"] {
       #expect(text.contains(part), "\(part) in \(text)")
     }
-    let forced = try machine(b, snapshot: true)
-    #expect(try forced.restoreState(state, acceptingOtherDisks: true).count == 1)
-    _ = forced.run(untilInstruction: 70_000_000)
+    do {
+      let forced = try machine(b, snapshot: true)
+      #expect(try forced.restoreState(state, acceptingOtherDisks: true).count == 1)
+      _ = forced.run(untilInstruction: 70_000_000)
+    }
     #expect(try [UInt8](Data(contentsOf: URL(fileURLWithPath: b))) == other)
     // What the guest wrote is in the state and must not get lost.
     #expect(refusal(try machine(a, snapshot: false), state).contains("--snapshot again"))
