@@ -1,5 +1,6 @@
 // Scripts: what counts as new, on the screen and on serial ports, in a guest that echoes, scrolls, clears and draws (TestROMs/script).
 
+import CPU
 import Chipset
 import Machine
 import Testing
@@ -29,8 +30,8 @@ enum ScriptROMs {}
     configuration.memoryMegabytes = 2
     configuration.exitPort = 0xF4
     if let engine { configuration.engine = engine }
-    configuration.floppies[0] = MachineImage(
-      floppy: try #require(ScriptROMs.all["shell"])(), name: "shell")
+    let shell = try #require(ScriptROMs.all["shell"])
+    configuration.floppies[0] = MachineImage(floppy: shell(), name: "shell")
     let machine = try Machine(configuration)
     let script = Script(steps)
     machine.script = script
