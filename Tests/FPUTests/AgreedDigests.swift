@@ -111,16 +111,16 @@ let agreedDigests = """
   fnstsw_any_10000 dc4c0b7a524dd328
   fpatan_any_40000 baa9ab19dfeefdf5
   fpatan_moderate_40000 41c553406a603abc
-  fprem1_any_100000 515f5893c94d5d47
-  fprem1_remainder_50000 5920a4075aa19e5e
-  fprem_any_100000 e85aedb40ec7ba3f
-  fprem_remainder_50000 19b0413184719113
+  fprem1_any_100000 875039a47afb5d3a
+  fprem1_remainder_50000 33f68c297ddd7a8e
+  fprem_any_100000 eeb9f2b6ec0ca440
+  fprem_remainder_50000 743e4ed0c3d06112
   fptan_any_40000 7dbb4376679232ae
   fptan_moderate_40000 a87b45f14b15a8f5
   frndint_any_100000 31d708502a910cc6
   frndint_remainder_50000 3ce4bf6b1951e324
-  fscale_any_100000 189697c8195fe435
-  fscale_moderate_50000 ede0192a4862e794
+  fscale_any_100000 8b310d0d479b39c7
+  fscale_moderate_50000 a5866d03e65dc486
   fsin_any_40000 fcad852a394f1257
   fsin_moderate_40000 321160e3ba18fd98
   fsincos_any_40000 1de6ef5cdc262e6e

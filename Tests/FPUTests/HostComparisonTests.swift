@@ -201,7 +201,7 @@
         let ours = machine.cpu.st(n)
         if ours == theirs { continue }
         let distance = Self.distance(ours, theirs)
-        if distance <= plan.ulps {
+        if plan.ulps > 0 && distance <= plan.ulps {
           inexact += 1
           largest = max(largest, distance)
           continue
