@@ -29,8 +29,8 @@ enum ScriptROMs {}
     configuration.memoryMegabytes = 2
     configuration.exitPort = 0xF4
     if let engine { configuration.engine = engine }
-    configuration.floppies[0] = MachineImage(
-      floppy: try #require(ScriptROMs.all["shell"])(), name: "shell")
+    let shell = try #require(ScriptROMs.all["shell"])
+    configuration.floppies[0] = MachineImage(floppy: shell(), name: "shell")
     let machine = try Machine(configuration)
     let script = Script(steps)
     machine.script = script
