@@ -1,5 +1,6 @@
 // Scripts: what counts as new, on the screen and on serial ports, in a guest that echoes, scrolls, clears and draws (TestROMs/script).
 
+import CPU
 import Chipset
 import Machine
 import Testing
