@@ -146,7 +146,8 @@ final class Snapshot {
   fileprivate init(
     instruction: UInt64, executed: UInt64, cursor: Int, parts: [SnapshotPart],
     translations: SavedTranslations, lastButtons: UInt8, diskHashes: [UInt64],
-    media: (floppies: [Int?], ejectedWrites: UInt64), isPinned: Bool, pages: [UInt32], slots: [UInt32], sectors: [DiskSector: [UInt8]?]
+    media: (floppies: [Int?], ejectedWrites: UInt64), isPinned: Bool, pages: [UInt32],
+    slots: [UInt32], sectors: [DiskSector: [UInt8]?]
   ) {
     self.isPinned = isPinned
     self.instruction = instruction
