@@ -95,7 +95,11 @@ public final class PS2Mouse {
   /// A button went down or up.
   public func button(_ button: MouseButton, down: Bool) {
     let bit = UInt8(1) << button.rawValue
-    let held = down ? buttons | bit : buttons & ~bit
+    hold(down ? buttons | bit : buttons & ~bit)
+  }
+
+  /// These buttons and no others are held from now on, each the bit of its number.
+  public func hold(_ held: UInt8) {
     if held == buttons { return }
     buttons = held
     if steps.count < PS2Mouse.mostSteps {

@@ -471,11 +471,7 @@ public final class Machine {
         keyboardController.mouse.move(
           dx: clamp(dx), dy: clamp(dy), dz: clamp(wheel), dw: clamp(horizontal))
       }
-      for button in MouseButton.allCases
-      where (buttons ^ lastButtons) & 1 << button.rawValue != 0 {
-        let bit = UInt8(1) << button.rawValue
-        keyboardController.mouse.button(button, down: buttons & bit != 0)
-      }
+      keyboardController.mouse.hold(buttons & 0x1F)
       lastButtons = buttons
     case .text(let text):
       typist.type(KeyScript.strokes(typing: text))

@@ -82,9 +82,10 @@ public final class InputQueue: @unchecked Sendable {
         serialBytes += bytes.count
       }
       if case .mouse(let dx, let dy, let wheel, let horizontal, let buttons) = input,
-        case .mouse(let x, let y, let z, let w, buttons) = events.last
+        case .mouse(let x, let y, let z, let w, buttons) = events.last,
+        x != 0 || y != 0 || z != 0 || w != 0
       {
-        // Movement that still waits is one movement.
+        // Movement that still waits is one movement; what follows a change of the buttons is not before it.
         events[events.count - 1] = .mouse(
           dx: x &+ dx, dy: y &+ dy, wheel: z &+ wheel, horizontal: w &+ horizontal,
           buttons: buttons)

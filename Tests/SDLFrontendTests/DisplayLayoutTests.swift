@@ -61,6 +61,7 @@ import Testing
     #expect(keys.key(0x28, down: true, isRepeat: false) == .post(0x28, down: true))
     #expect(keys.releaseAll() == [0x28, 0xE0, 0xE2])
     #expect(keys.key(0xE0, down: false, isRepeat: false) == .ignore)
+    keys.forgetHeld()
     // AltGr is not Alt.
     _ = keys.key(0xE6, down: true, isRepeat: false)
     #expect(keys.key(0x28, down: true, isRepeat: false) == .post(0x28, down: true))
