@@ -1,10 +1,10 @@
 ; A small shell for what waits for text: a prompt, typed lines that are echoed, and commands that show text in different ways.
-; A line's first letter is the command:
+; The echo goes to the screen and through COM1. A line's first letter is the command:
 ;   v  a while later "ver is 1.0"            n  nothing but the next prompt
 ;   c  clears the screen                     m  fifty lines as fast as the BIOS scrolls, "needle" in the middle
 ;   d  the screen moved up by one row, drawn anew from a buffer in RAM (as programs do that never read video memory)
 ;   b  "Busy", which is overwritten with blanks half a second later
-;   s  "over COM1" and a prompt "# " through COM1; what was typed is echoed there before
+;   s  "over COM1" and a prompt "# " through COM1
 ;   k  as many rows as the screen has, then a row drawn over and over ("50 %", "51 %", ...)
 ;   p  asks for "Password: " and reads a line without echo, then says "in as guest"
 ;   q  ends through port F4h
@@ -71,7 +71,7 @@ sends:
 .done:
   ret
 
-; Reads a line to `line`; BL: 0 no echo.
+; Reads a line to `line`; BL: 0 no echo. The echo goes through COM1, too.
 read:
   mov di, line
 .key:
@@ -83,6 +83,7 @@ read:
   test bl, bl
   jz .key
   call put
+  call send
   jmp .key
 .end:
   mov byte [di], 0
@@ -216,8 +217,6 @@ wait_busy:
   mov si, blanks
   jmp print
 over:
-  mov si, line
-  call sends
   mov si, serial
   jmp sends
 percent:
