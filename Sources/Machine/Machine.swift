@@ -82,7 +82,6 @@ public final class Machine {
   private let dmaMemory: MachineDMAMemory
   private let floppyDMA: MachineFloppyDMA
   private let shadow: [(address: UInt32, bytes: [UInt8])]
-  var lastButtons: UInt8 = 0
   /// The images in the drives, each behind what can undo its writes.
   var floppyDisks: [MachineDisk?]
   let hardDisks: [MachineDisk?]
@@ -472,7 +471,6 @@ public final class Machine {
           dx: clamp(dx), dy: clamp(dy), dz: clamp(wheel), dw: clamp(horizontal))
       }
       keyboardController.mouse.hold(buttons & 0x1F)
-      lastButtons = buttons
     case .text(let text):
       typist.type(KeyScript.strokes(typing: text))
     case .serial(let port, let bytes):

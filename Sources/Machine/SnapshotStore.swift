@@ -138,7 +138,6 @@ final class Snapshot {
   let cursor: Int
   let parts: [SnapshotPart]
   let translations: SavedTranslations
-  let lastButtons: UInt8
   let disks: [DiskMark]
   /// Which disk of the shelf is in which floppy drive, and the hash of what was written to those taken out.
   let media: (floppies: [Int?], ejectedWrites: UInt64)
@@ -151,7 +150,7 @@ final class Snapshot {
 
   fileprivate init(
     instruction: UInt64, executed: UInt64, cursor: Int, parts: [SnapshotPart],
-    translations: SavedTranslations, lastButtons: UInt8, disks: [DiskMark],
+    translations: SavedTranslations, disks: [DiskMark],
     media: (floppies: [Int?], ejectedWrites: UInt64), isPinned: Bool, pages: [UInt32],
     slots: [UInt32], sectors: [DiskSector: [UInt8]?]
   ) {
@@ -161,7 +160,6 @@ final class Snapshot {
     self.cursor = cursor
     self.parts = parts
     self.translations = translations
-    self.lastButtons = lastButtons
     self.disks = disks
     self.media = media
     self.pages = pages
@@ -244,7 +242,7 @@ final class SnapshotStore {
     }
     let snapshot = Snapshot(
       instruction: instruction, executed: machine.executedInstructions, cursor: cursor,
-      parts: parts, translations: cpu.saveTranslations(), lastButtons: machine.lastButtons,
+      parts: parts, translations: cpu.saveTranslations(),
       disks: machine.disks.map { DiskMark(writeHash: $0.writeHash, generation: $0.generation) },
       media: machine.mediaPlaces, isPinned: isPinned, pages: pages, slots: slots, sectors: sectors)
     smallBytes += snapshot.smallBytes
@@ -268,7 +266,6 @@ final class SnapshotStore {
       try machine.restorePart(index, part.bytes)
     }
     machine.afterRestore()
-    machine.lastButtons = snapshot.lastButtons
     machine.idleInstructions = snapshot.instruction &- snapshot.executed
     // Disks that were put in later have not been written yet.
     for (index, disk) in machine.disks.enumerated() {
