@@ -3,7 +3,8 @@
 // Owns: the judgement, from guest-visible things only, so that it is the same in every run. Must not know: the host's time, the BIOS.
 //
 // DOS programs ask for keys again and again (INT 16h/01h) instead of halting, and would keep the host busy. The own BIOS reads this port
-// whenever it has to answer "no key"; where it reads 01h it halts until the next interrupt, as POWER.EXE and its like did on portable PCs.
+// whenever it has to answer "no key", right after the interrupt mask; where it reads 01h it halts until the next interrupt, as POWER.EXE
+// and its like did on portable PCs.
 //
 //   8902h read: 01h when the guest only waits, else 00h. A machine without the port reads FFh.
 
@@ -43,9 +44,9 @@ final class PollWatch: PortDevice {
   func readPort(_ port: UInt16, width: Int) -> UInt32 {
     let now = clock.instructionCount()
     let (access, generation) = (ports.accessCount, vga.frameGeneration)
-    // The one access is the last question itself.
+    // The two accesses are the BIOS's look at the interrupt mask and the question itself.
     let idle =
-      now &- lastInstruction <= PollWatch.nearby && access &- lastAccess == 1
+      now &- lastInstruction <= PollWatch.nearby && access &- lastAccess == 2
       && generation == lastGeneration && !vga.isDirect
     streak = idle ? min(streak + 1, PollWatch.patience) : 0
     (lastInstruction, lastAccess, lastGeneration) = (now, access, generation)

@@ -118,7 +118,7 @@ struct WindowTests {
     program.terminate()
     program.waitUntilExit()
     #expect(program.terminationReason == .exit)
-    #expect(program.terminationStatus == 142)
+    #expect(program.terminationStatus == 143)
     #expect(FileManager.default.fileExists(atPath: picture))
   }
 
@@ -127,8 +127,7 @@ struct WindowTests {
     let image = try scratch.floppy("echo.img", echo)
     let program = try start(
       [
-        image, "--exit-port", "f4", "--type", "swift bird", "--expect", "swift bird", "--type",
-        "<enter>", "--timeout", "120",
+        image, "--exit-port", "f4", "--type", "swift bird<enter>", "--timeout", "120",
       ], environment: ["SDL_VIDEODRIVER": "dummy"])
     program.waitUntilExit()
     #expect(program.terminationStatus == 3)

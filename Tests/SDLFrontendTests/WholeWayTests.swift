@@ -215,9 +215,10 @@
       whole.move(1000, 600)
       whole.frontend.step()
       var (x, y) = (0, 0)
-      for _ in 0..<4 {
-        let packet = whole.hear(4)
-        try #require(packet.count == 4)
+      let bytes = whole.hear(16)
+      try #require(bytes.count == 16)
+      for n in 0..<4 {
+        let packet = bytes[4 * n..<4 * n + 4].map { $0 }
         #expect(packet[0] & 0xC0 == 0, "overflow")
         x += Int(packet[1]) - (packet[0] & 0x10 != 0 ? 256 : 0)
         y += Int(packet[2]) - (packet[0] & 0x20 != 0 ? 256 : 0)
