@@ -90,6 +90,22 @@ private final class Told {
     #expect(told.notices == ["A: second.img", "A: ejected", "A: third.img"])
   }
 
+  @Test func theDiskThatTheBIOSAsksForBoots() throws {
+    let scratch = try Scratch()
+    let told = try Told(tellDisk) {
+      $0.floppies[0] = MachineImage(
+        floppy: [UInt8](repeating: 0, count: 1_474_560), name: "no boot sector")
+    }
+    func asks() -> Bool {
+      (told.machine.screenText ?? []).contains { $0.contains("Insert a disk and press a key") }
+    }
+    for _ in 0..<600 where !asks() { told.run(10_000_000) }
+    #expect(asks())
+    told.put(try scratch.file("second.img", mark: 0x32, tellDisk))
+    told.machine.input.post(.text(" "))
+    #expect(told.waits(for: "2"))
+  }
+
   @Test func writesAreInTheFileWhenTheDiskIsOutAndTheFileIsFree() throws {
     let scratch = try Scratch()
     let path = try scratch.file("second.img", mark: 0x32)
