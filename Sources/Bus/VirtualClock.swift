@@ -109,7 +109,7 @@ public final class VirtualClock {
   @inline(__always)
   public func pass(nanoseconds: UInt64) { baseNanoseconds &+= nanoseconds }
 
-  /// The most instructions that fit into a time, rounded up.
+  /// How many instructions take a time in virtual nanoseconds, rounded up.
   public func instructions(inNanoseconds time: UInt64) -> UInt64 {
     let (high, low) = time.multipliedFullWidth(by: instructionsPerSecond)
     guard high < 1_000_000_000 else { return UInt64.max }

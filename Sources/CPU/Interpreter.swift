@@ -447,7 +447,7 @@ extension CPU {
   }
 
   /// Bytes of granules that were decoded are being changed: blocks made of them go, and a running block stops after the current
-  /// instruction. Data beside code leave it alone.
+  /// instruction. Writes to data beside code drop nothing.
   func codeWritten(page: UInt32, offset: UInt32, count: UInt32) {
     let before = blocks.invalidations
     let left = blocks.invalidate(page: page, offset: offset, count: count)

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Gathers the guests that tests boot, from the Debian packages of this machine, into a folder:
 #
-#   Tests/Guests/gather.sh FOLDER && APUS_GUESTS=FOLDER swift test -c release -Xswiftc -enable-testing
+#   Tests/Guests/gather.sh FOLDER && APUS_GUESTS=FOLDER swift test -c release -Xswiftc -enable-testing --scratch-path .build/tests
 #
 # Needs: apt-get, dpkg-deb, cpio, gzip, mtools, dosfstools, syslinux, fdisk (sfdisk); works offline afterwards.
 # A guest that cannot be had is named and left out; the tests say what they skip. FreeDOS is in no package: put a bootable
