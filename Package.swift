@@ -67,7 +67,7 @@ let package = Package(
         "CPU", "Translator", "Chipset", "Video", "Storage", "Bus", "State", "Host",
         "FirmwareImages",
       ],
-      cSettings: gnu),
+      cSettings: gnu, swiftSettings: fast),
     .systemLibrary(
       name: "CSDL2", pkgConfig: sdl2PkgConfig, providers: [.apt(["libsdl2-dev"]), .brew(["sdl2"])]),
     .target(

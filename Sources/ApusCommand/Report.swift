@@ -169,6 +169,10 @@ struct RunReport {
       ("virtualSeconds", .real(Double(machine.clock.now) / 1e9)),
       ("hostSeconds", .real(hostSeconds)),
       ("stateHash", .string(String(machine.stateHash(), radix: 16))),
+      (
+        "parts",
+        .object(machine.partHashes().map { ($0.name, .string(String($0.hash, radix: 16))) })
+      ),
       ("screen", machine.screenText.map { .array($0.map { .string($0) }) } ?? .null),
       ("postCodes", .array(machine.postCodes.history.map { .number(UInt64($0)) })),
       (

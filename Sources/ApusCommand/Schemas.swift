@@ -46,7 +46,7 @@ enum Schemas {
     "run", "The report of a run",
     """
       "required": ["schema", "version", "reason", "exitCode", "message", "instructions", "virtualSeconds", "hostSeconds",
-        "stateHash", "screen", "postCodes", "unknownPorts", "portAccesses", "failures", "cpu"],
+        "stateHash", "parts", "screen", "postCodes", "unknownPorts", "portAccesses", "failures", "cpu"],
       "properties": {
     \(head("run"))
         "reason": { "enum": ["power-off", "halted", "guest-exit", "expectation-met", "expectation-missed", "instruction-limit",
@@ -58,6 +58,8 @@ enum Schemas {
         "virtualSeconds": { "type": "number" },
         "hostSeconds": { "type": "number" },
         "stateHash": { "type": "string", "description": "hexadecimal; equal for equal states" },
+        "parts": { "type": "object", "additionalProperties": { "type": "string" },
+          "description": "the same for each part of the machine: clock, cpu, memory, every device" },
         "screen": { "type": ["array", "null"], "items": { "type": "string" }, "description": "null in graphics modes" },
         "postCodes": { "type": "array", "items": { "$ref": "#/$defs/byte" } },
         "unknownPorts": { "type": "array", "items": {

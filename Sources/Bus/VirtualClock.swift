@@ -24,14 +24,14 @@ public final class VirtualClock {
   public static let never = UInt64.max
 
   private var events: [Event] = []
-  private var baseInstructions: UInt64 = 0
-  private var baseNanoseconds: UInt64 = 0
+  @usableFromInline var baseInstructions: UInt64 = 0
+  @usableFromInline var baseNanoseconds: UInt64 = 0
   /// How many instructions make a virtual second.
   public private(set) var instructionsPerSecond: UInt64 {
     didSet { wholeNanoseconds = VirtualClock.wholeNanoseconds(instructionsPerSecond) }
   }
   /// Nanoseconds of an instruction where that is a whole number, otherwise 0.
-  private var wholeNanoseconds: UInt64
+  @usableFromInline var wholeNanoseconds: UInt64
 
   /// The earliest deadline of all pending events in virtual nanoseconds, or `never`.
   public private(set) var nextDeadline = VirtualClock.never
@@ -45,8 +45,8 @@ public final class VirtualClock {
   /// The context of `instructionCounter`.
   public var instructionCounterContext: UnsafeRawPointer?
 
-  @inline(__always)
-  private var count: UInt64 {
+  @inlinable @inline(__always)
+  var count: UInt64 {
     if let instructionCounter, let instructionCounterContext {
       return instructionCounter(instructionCounterContext)
     }
@@ -68,7 +68,13 @@ public final class VirtualClock {
   }
 
   /// The present virtual time in nanoseconds since power-on.
-  public var now: UInt64 { nanoseconds(atInstruction: count) }
+  @inlinable
+  public var now: UInt64 {
+    if wholeNanoseconds != 0 {
+      return baseNanoseconds &+ (count &- baseInstructions) &* wholeNanoseconds
+    }
+    return nanoseconds(atInstruction: count)
+  }
 
   /// The virtual time at a count of retired instructions, not before the last change of rate or slow access.
   public func nanoseconds(atInstruction count: UInt64) -> UInt64 {
@@ -106,7 +112,7 @@ public final class VirtualClock {
 
   /// Time passes without instructions: something slow was accessed. Events that are due now fire when the run loop looks next.
   /// - Parameter nanoseconds: virtual nanoseconds.
-  @inline(__always)
+  @inlinable @inline(__always)
   public func pass(nanoseconds: UInt64) { baseNanoseconds &+= nanoseconds }
 
   /// How many instructions take a time in virtual nanoseconds, rounded up.

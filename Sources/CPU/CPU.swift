@@ -363,7 +363,13 @@ public final class CPU {
   public func timePassed(instructions: UInt64, stamps: UInt64) {
     s.pointee.tscBase &+= stamps
     let deadline = s.pointee.deadline
-    setDeadline(deadline > instructions ? deadline &- instructions : 0)
+    let nearer = deadline > instructions ? deadline &- instructions : 0
+    // Mostly it is not near: a block has at most so many instructions.
+    if nearer > s.pointee.retired &+ UInt64(BlockCache.maximumCount) {
+      s.pointee.deadline = nearer
+    } else {
+      setDeadline(nearer)
+    }
   }
 
   /// RESET#: the state that SDM table 9-1 gives. RAM and TSC-independent counters are kept, and INTR, which is an input's level.

@@ -1,7 +1,7 @@
 // The 8254 interval timer of a PC/AT and port 61h (Intel 8254 data sheet, 231164-005; IBM AT Technical Reference).
 //
-// Owns: three counters clocked at 1,193,182 Hz of virtual time, IRQ 0, the speaker's gate and data bits. Counters are computed when
-// somebody looks; only the edges of counter 0 are events. Must not know: sound hardware, the interrupt controller.
+// Owns: three counters clocked at 1,193,182 Hz of virtual time, IRQ 0, the speaker's gate and data bits. Each counter is computed when
+// somebody looks at it; only the edges of counter 0 are events. Must not know: sound hardware, the interrupt controller.
 //
 //   40h-42h  read and write counters 0-2
 //   43h      write: control word (SC RW M BCD), counter latch (RW = 0), read-back (SC = 3)
@@ -13,6 +13,8 @@ import State
 /// The interval timer.
 public final class PIT8254: PortDevice {
   public let stateName = "pit"
+  /// 2: each counter with the time that it was computed for.
+  public let stateVersion: UInt16 = 2
 
   /// The frequency of CLK in hertz.
   public static let frequency: UInt64 = 1_193_182
@@ -35,10 +37,10 @@ public final class PIT8254: PortDevice {
 
   /// The counters as they are at the present time; nothing changes.
   public var counterViews: [CounterView] {
-    let pulses = max(tick, PIT8254.tick(at: clock.now)) - tick
-    return counters.map { counter in
-      var now = counter
-      now.advance(pulses)
+    let tick = PIT8254.tick(at: clock.now)
+    return (0..<PIT8254.count).map { n in
+      var now = counters[n]
+      now.count(to: tick)
       return now.view
     }
   }
@@ -46,9 +48,9 @@ public final class PIT8254: PortDevice {
   private let clock: VirtualClock
   private let irq: Signal
   private var edge: EventID!
-  private var counters = [PITCounter(), PITCounter(), PITCounter()]
-  /// The CLK pulse up to which the counters have counted.
-  private var tick: UInt64 = 0
+  private static let count = 3
+  /// Behind a pointer, as programs that wait look at them with every other instruction.
+  private let counters: UnsafeMutablePointer<PITCounter>
   private var speakerData = false
 
   /// - Parameter irq: OUT of counter 0 (IRQ 0 of the interrupt controller).
@@ -56,10 +58,14 @@ public final class PIT8254: PortDevice {
     self.clock = clock
     self.irq = irq
     speaker = PCSpeaker()
+    counters = .allocate(capacity: PIT8254.count)
+    counters.initialize(repeating: PITCounter(), count: PIT8254.count)
     edge = clock.register("pit.out0") { [unowned self] in settle() }
     start()
     irq.restore(level: counters[0].out)
   }
+
+  deinit { counters.deallocate() }
 
   /// How many CLK pulses there were before a virtual time.
   static func tick(at nanoseconds: UInt64) -> UInt64 {
@@ -76,8 +82,8 @@ public final class PIT8254: PortDevice {
   }
 
   private func start() {
-    tick = PIT8254.tick(at: clock.now)
-    counters = [PITCounter(), PITCounter(), PITCounter()]
+    counters.update(
+      repeating: PITCounter(tick: PIT8254.tick(at: clock.now)), count: PIT8254.count)
     // The refresh counter as every firmware leaves it; port 61h shows it toggling also when a kernel was loaded without firmware.
     counters[1].writeControl(0x14)
     counters[1].write(18)
@@ -93,29 +99,29 @@ public final class PIT8254: PortDevice {
 
   // MARK: Time
 
-  /// Counts up to the present time. Every edge of counter 0 reaches IRQ 0, even when several fall into one instruction.
-  private func sync() {
+  /// Counter `n` at the present time.
+  @inline(__always)
+  private func synced(_ n: Int) -> UnsafeMutablePointer<PITCounter> {
+    if n == 0 { syncInterrupt() } else { counters[n].count(to: PIT8254.tick(at: clock.now)) }
+    return counters + n
+  }
+
+  /// Counts counter 0 up to the present time. Every edge of it reaches IRQ 0, even when several fall into one instruction.
+  private func syncInterrupt() {
     let now = PIT8254.tick(at: clock.now)
-    guard now > tick else { return }
-    var left = now - tick
-    tick = now
-    counters[1].advance(left)
-    counters[2].advance(left)
     // A tampered state may lie far in the past: after some edges the rest is taken in one step.
     for _ in 0..<64 {
-      guard let next = counters[0].pulsesToChange, next <= left else { break }
-      counters[0].advance(next)
-      left -= next
+      guard let next = counters[0].pulsesToChange, counters[0].tick &+ next <= now else { break }
+      counters[0].count(to: counters[0].tick &+ next)
       irq.set(counters[0].out)
     }
-    counters[0].advance(left)
+    counters[0].count(to: now)
     irq.set(counters[0].out)
   }
 
-  /// Brings everything up to date and makes the next edge of counter 0 that matters an event.
+  /// Brings counter 0 up to date and makes the next edge of counter 0 that matters an event.
   private func settle() {
-    sync()
-    irq.set(counters[0].out)
+    syncInterrupt()
     guard var next = counters[0].pulsesToChange else {
       clock.cancel(edge)
       return
@@ -123,10 +129,10 @@ public final class PIT8254: PortDevice {
     // The one-pulse gap of mode 2 is made up for at its end; only its rising edge is worth an event.
     if counters[0].mode == 2 && counters[0].out {
       var after = counters[0]
-      after.advance(next)
+      after.count(to: after.tick &+ next)
       next += after.pulsesToChange ?? 1
     }
-    let (at, overflow) = tick.addingReportingOverflow(next)
+    let (at, overflow) = counters[0].tick.addingReportingOverflow(next)
     clock.schedule(edge, at: overflow ? VirtualClock.never : PIT8254.time(of: at))
   }
 
@@ -134,36 +140,39 @@ public final class PIT8254: PortDevice {
 
   public func readPort(_ port: UInt16, width: Int) -> UInt32 {
     let n = Int(port & 3)
-    if n == 3 { return 0xFF }
-    sync()
-    return UInt32(counters[n].read())
+    return n == 3 ? 0xFF : UInt32(synced(n).pointee.read())
   }
 
   public func writePort(_ port: UInt16, _ value: UInt32, width: Int) {
     let byte = UInt8(truncatingIfNeeded: value)
-    sync()
     let n = Int(port & 3)
-    if n < 3 {
-      counters[n].write(byte)
-      if n == 2 { describeSpeaker() }
-    } else {
+    if n == 3 {
       writeControl(byte)
+    } else {
+      synced(n).pointee.write(byte)
+      changed(n)
     }
-    settle()
+  }
+
+  /// Counter `n` was written.
+  private func changed(_ n: Int) {
+    if n == 0 { settle() }
+    if n == 2 { describeSpeaker() }
   }
 
   private func writeControl(_ byte: UInt8) {
     let n = Int(byte >> 6)
     if n == 3 {
       for i in 0..<3 where byte & (2 << UInt8(i)) != 0 {
-        if byte & 0x20 == 0 { counters[i].latchCount() }
-        if byte & 0x10 == 0 { counters[i].latchStatus() }
+        let counter = synced(i)
+        if byte & 0x20 == 0 { counter.pointee.latchCount() }
+        if byte & 0x10 == 0 { counter.pointee.latchStatus() }
       }
     } else if byte & 0x30 == 0 {
-      counters[n].latchCount()
+      synced(n).pointee.latchCount()
     } else {
-      counters[n].writeControl(byte)
-      if n == 2 { describeSpeaker() }
+      synced(n).pointee.writeControl(byte)
+      changed(n)
     }
   }
 
@@ -171,15 +180,16 @@ public final class PIT8254: PortDevice {
 
   /// OUT of counter 2 and the refresh toggle, at the present time.
   func systemPortBits() -> (out2: Bool, refresh: Bool) {
-    sync()
+    let tick = PIT8254.tick(at: clock.now)
+    counters[1].count(to: tick)
+    counters[2].count(to: tick)
     return (counters[2].out, counters[1].cycleParity)
   }
 
   /// Bits 0 and 1 of port 61h.
   func setSpeaker(gate: Bool, data: Bool) {
-    sync()
     if gate == counters[2].gate && data == speakerData { return }
-    counters[2].setGate(gate)
+    synced(2).pointee.setGate(gate)
     speakerData = data
     describeSpeaker()
   }
@@ -188,9 +198,8 @@ public final class PIT8254: PortDevice {
     guard speaker.isRecording else { return }
     // A copy, so that describing never counts: after a restore the counters may be behind.
     let now = clock.now
-    let nowTick = max(tick, PIT8254.tick(at: now))
     var counter = counters[2]
-    counter.advance(nowTick - tick)
+    counter.count(to: PIT8254.tick(at: now))
     let wave = counter.waveform
     guard speakerData else {
       speaker.replace(from: now, with: [PCSpeaker.Change(time: now, shape: .level(false))])
@@ -198,7 +207,7 @@ public final class PIT8254: PortDevice {
     }
     var changes = [PCSpeaker.Change(time: now, shape: .level(wave.level))]
     if let first = wave.firstChange {
-      let time = PIT8254.time(of: nowTick &+ first)
+      let time = PIT8254.time(of: counter.tick &+ first)
       if wave.low > 0 {
         changes.append(
           PCSpeaker.Change(
@@ -215,25 +224,23 @@ public final class PIT8254: PortDevice {
   /// Starts or stops the recording of what the speaker does. The guest cannot see it.
   public func recordSpeaker(_ on: Bool) {
     speaker.isRecording = on
-    if on {
-      sync()
-      describeSpeaker()
-    }
+    if on { describeSpeaker() }
   }
 
   // MARK: State
 
   public func save(to writer: inout StateWriter) {
-    // Saved as it was last computed: counting up to now would show edges to the interrupt controller before their events.
-    writer.write(tick)
-    for counter in counters { counter.save(to: &writer) }
+    // Saved as last computed: counting up to now would show edges to the interrupt controller before their events.
+    for n in 0..<PIT8254.count { counters[n].save(to: &writer) }
     writer.write(speakerData)
     writer.write(irq.level)
   }
 
   public func restore(from reader: inout StateReader, version: UInt16) throws(StateError) {
-    tick = try reader.read()
-    for i in 0..<3 { try counters[i].restore(from: &reader) }
+    // Once they all counted at the same time.
+    var tick: UInt64?
+    if version < 2 { tick = try reader.read() }
+    for n in 0..<PIT8254.count { try counters[n].restore(from: &reader, tick: tick) }
     speakerData = try reader.readBool()
     irq.restore(level: try reader.readBool())
     describeSpeaker()

@@ -36,8 +36,12 @@ struct PITCounter: Equatable {
   private var outputLatch: UInt16 = 0
   private var statusLatched = false
   private var statusLatch: UInt8 = 0
+  /// The CLK pulse up to which it has counted.
+  private(set) var tick: UInt64 = 0
   /// Changes with every rising edge of OUT of the periodic modes (the refresh toggle of a PC).
   private(set) var cycleParity = false
+
+  init(tick: UInt64 = 0) { self.tick = tick }
 
   /// The mode, 0 to 5 (6 and 7 are 2 and 3).
   var mode: UInt8 {
@@ -220,6 +224,21 @@ struct PITCounter: Equatable {
       control: control, mode: mode, count: count, reload: countRegister, gate: gate, out: out)
   }
 
+  /// Counts up to the CLK pulse `now`; does nothing where that lies behind.
+  @inline(__always)
+  mutating func count(to now: UInt64) {
+    if now <= tick { return }
+    let pulses = now &- tick
+    tick = now
+    // The refresh counter of a PC is looked at whenever a program waits by port 61h.
+    if control & 0x0E == 0x04, counting, gate, !loadPending, pulses < UInt64(ce) {
+      ce &-= UInt32(truncatingIfNeeded: pulses)
+      out = ce != 1
+      return
+    }
+    advance(pulses)
+  }
+
   /// Counts `pulses` CLK pulses; takes the same time however many there are.
   mutating func advance(_ pulses: UInt64) {
     var d = pulses
@@ -334,6 +353,7 @@ struct PITCounter: Equatable {
   // MARK: State
 
   func save(to writer: inout StateWriter) {
+    writer.write(tick)
     writer.write(control)
     writer.write(countRegister)
     writer.write(ce)
@@ -346,7 +366,9 @@ struct PITCounter: Equatable {
     ] { writer.write(flag) }
   }
 
-  mutating func restore(from reader: inout StateReader) throws(StateError) {
+  /// - Parameter tick: the time that all were computed for, in states of version 1, else nil.
+  mutating func restore(from reader: inout StateReader, tick: UInt64?) throws(StateError) {
+    if let tick { self.tick = tick } else { self.tick = try reader.read() }
     control = try reader.read(in: 0...0x3F)
     countRegister = try reader.read()
     ce = try reader.read(in: 0...modulus)

@@ -44,16 +44,17 @@ public final class PortBus {
   }
 
   /// What an access needs, without reference counting: `entries` keeps the devices alive.
-  private struct Slot {
-    let handler: Unmanaged<PortHandler>
-    let maxWidth: Int
+  @usableFromInline
+  struct Slot {
+    fileprivate let handler: Unmanaged<PortHandler>
+    fileprivate let maxWidth: Int
     /// How many units of `isaAccessTime` an access of 1, 2, 4 bytes takes, in a byte each.
-    let cycles: UInt32
-    let takesPieces: Bool
+    @usableFromInline let cycles: UInt32
+    fileprivate let takesPieces: Bool
   }
 
   /// A device behind two virtual methods.
-  private class PortHandler {
+  fileprivate class PortHandler {
     func read(_ port: UInt16, _ width: Int) -> UInt32 { UInt32.max }
     func write(_ port: UInt16, _ value: UInt32, _ width: Int) {}
   }
@@ -77,8 +78,8 @@ public final class PortBus {
   /// Keeps what `slots` refers to.
   private var handlers: [PortHandler] = []
   /// The entries again, for `map` to index; 0 stands for "nobody", so entry n is at n + 1.
-  private let slots: UnsafeMutablePointer<Slot>
-  private let map: UnsafeMutablePointer<UInt8>
+  @usableFromInline let slots: UnsafeMutablePointer<Slot>
+  @usableFromInline let map: UnsafeMutablePointer<UInt8>
   private let recent: UnsafeMutablePointer<PortAccess>
   private var recentCount: UInt64 = 0
   private var unknown: [UInt32: UnknownPort] = [:]
@@ -162,24 +163,55 @@ public final class PortBus {
 
   /// How many units of `isaAccessTime` an access of `width` bytes (1, 2 or 4) takes; 0 for devices that do not wait. The device at the
   /// first port decides; what it takes in parts takes as many cycles.
-  @inline(__always)
   public func accessCycles(_ port: UInt16, width: Int) -> UInt64 {
-    let cycles = slots[Int(map[Int(port)])].cycles
-    return UInt64(cycles >> UInt32((width & 6) << 2) & 0xFF)
+    entry(port).cycles(width)
   }
 
+  /// What answers at a port, found once for the questions of one access. Good until something is registered.
+  public struct Answer {
+    @usableFromInline let slot: UnsafeMutablePointer<Slot>
+    @usableFromInline init(slot: UnsafeMutablePointer<Slot>) { self.slot = slot }
+
+    /// `accessCycles`.
+    @inlinable @inline(__always)
+    public func cycles(_ width: Int) -> UInt64 {
+      UInt64(slot.pointee.cycles >> UInt32((width & 6) << 2) & 0xFF)
+    }
+  }
+
+  /// What answers at a port.
+  @inlinable @inline(__always)
+  public func entry(_ port: UInt16) -> Answer { Answer(slot: slots + Int(map[Int(port)])) }
+
   /// The guest reads `width` bytes (1, 2 or 4) at `port`.
-  public func read(_ port: UInt16, width: Int) -> UInt32 {
-    let value = readParts(port, width, isPiece: false)
+  public func read(_ port: UInt16, width: Int) -> UInt32 { read(port, width, entry(port)) }
+
+  /// The guest reads at a port whose `entry` is known.
+  public func read(_ port: UInt16, _ width: Int, _ entry: Answer) -> UInt32 {
+    let slot = entry.slot
+    let value =
+      width <= slot.pointee.maxWidth
+      ? slot.pointee.handler._withUnsafeGuaranteedRef { $0.read(port, width) } & PortBus.mask(width)
+      : readParts(port, width, isPiece: false)
     note(port, value, width, false)
     return value
   }
 
   /// The guest writes the low `width` bytes (1, 2 or 4) of `value` at `port`.
   public func write(_ port: UInt16, _ value: UInt32, width: Int) {
+    write(port, value, width, entry(port))
+  }
+
+  /// The guest writes at a port whose `entry` is known.
+  public func write(_ port: UInt16, _ value: UInt32, _ width: Int, _ entry: Answer) {
     let value = value & PortBus.mask(width)
     note(port, value, width, true)
-    writeParts(port, value, width, isPiece: false)
+    let slot = entry.slot
+    if width <= slot.pointee.maxWidth {
+      slot.pointee.handler._withUnsafeGuaranteedRef { $0.write(port, value, width) }
+    } else {
+      writeParts(port, value, width, isPiece: false)
+    }
   }
 
   @inline(__always) private static func mask(_ width: Int) -> UInt32 {

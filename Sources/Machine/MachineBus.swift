@@ -38,14 +38,14 @@ final class MachineBus: SystemBus {
   override func portRead(_ port: UInt16, width: Int) -> UInt32 {
     place?.pointee = ExecutionPlace.devices
     defer { place?.pointee = ExecutionPlace.interpreter }
-    wait(port, width)
-    return ports.read(port, width: width)
+    let entry = ports.entry(port)
+    wait(entry.cycles(width))
+    return ports.read(port, width, entry)
   }
 
   /// Lets the time of a slow access pass, before it.
   @inline(__always)
-  private func wait(_ port: UInt16, _ width: Int) {
-    let cycles = ports.accessCycles(port, width: width)
+  private func wait(_ cycles: UInt64) {
     if cycles == 0 { return }
     clock.pass(nanoseconds: cycles &* PortBus.isaAccessTime)
     cpu?._withUnsafeGuaranteedRef {
@@ -63,8 +63,9 @@ final class MachineBus: SystemBus {
   override func portWrite(_ port: UInt16, _ value: UInt32, width: Int) {
     place?.pointee = ExecutionPlace.devices
     defer { place?.pointee = ExecutionPlace.interpreter }
-    wait(port, width)
-    ports.write(port, value, width: width)
+    let entry = ports.entry(port)
+    wait(entry.cycles(width))
+    ports.write(port, value, width, entry)
   }
 
   override func acknowledgeInterrupt() -> UInt8 { localAPIC?.acknowledge() ?? pic.acknowledge() }

@@ -84,6 +84,22 @@ extension Machine {
     return hash.value
   }
 
+  /// Like `stateHash`, for each part: clock, processor, every device, what images hold in memory, RAM, by the names of saved states.
+  public func partHashes() -> [(name: String, hash: UInt64)] {
+    var parts = sectionBytes().map { (name, bytes) in
+      var hash = StateHash()
+      bytes.withUnsafeBytes { hash.add($0) }
+      return (name: name, hash: hash.value)
+    }
+    var hash = StateHash()
+    forEachUsedPage { page, bytes in
+      hash.add(UInt64(page))
+      hash.add(bytes)
+    }
+    parts.append((name: "memory", hash: hash.value))
+    return parts
+  }
+
   /// Continues from a state. This machine must be fresh and of the same configuration, and is of no use when this throws.
   /// - Parameter acceptingOtherDisks: images may hold something else than when the state was saved, if nothing is written to them.
   /// - Returns: what differs although it was accepted, a line each.
