@@ -5,7 +5,10 @@
 #
 #   --hash         in place of lockstep: each engine alone, the translator twice, and a state saved half-way under one engine and
 #                  continued under the other; all five must end with the same hash of the machine's state
-#   --max N        instructions of each guest at most (default 4000000000; --hash 1000000000)
+#   --keep FILE    in place of lockstep: writes to FILE how each guest ended, with the hash of each part of the machine
+#   --check FILE   runs the same and compares with FILE: what a change of the program's inside must leave as it was. A guest that
+#                  is not here is named and left out
+#   --max N        instructions of each guest at most (default 4000000000; --hash 1000000000; --keep, --check 300000000)
 #   --seconds N    seconds for each guest at most (default 600)
 #   --only TEXT    only guests whose name contains it
 #   --apus FILE    the program (default: the release build of this package)
@@ -19,11 +22,13 @@
 # Known ones are also typed at. Exit code 0: no difference. Guests may end as they like, they are not judged.
 set -u
 cd "$(dirname "$0")/../.."
-mode=lockstep max= seconds=600 only= apus= options=()
+mode=lockstep kept= max= seconds=600 only= apus= options=()
 folders=()
 while [ $# -gt 0 ]; do
   case "$1" in
     --hash) mode=hash; shift ;;
+    --keep) mode=keep; kept=$2; shift 2 ;;
+    --check) mode=check; kept=$2; shift 2 ;;
     --max) max=$2; shift 2 ;;
     --seconds) seconds=$2; shift 2 ;;
     --only) only=$2; shift 2 ;;
@@ -35,7 +40,12 @@ while [ $# -gt 0 ]; do
 done
 if [ -z "$apus" ]; then apus=$(swift build -c release --show-bin-path)/apus; fi
 [ -x "$apus" ] || { echo "no $apus: swift build -c release --product apus"; exit 74; }
-if [ -z "$max" ]; then [ $mode = hash ] && max=1000000000 || max=4000000000; fi
+case "$mode" in
+  hash) max=${max:-1000000000} ;;
+  keep) max=${max:-300000000}; : > "$kept" || exit 74 ;;
+  check) max=${max:-300000000}; [ -r "$kept" ] || { echo "no $kept"; exit 74; } ;;
+  *) max=${max:-4000000000} ;;
+esac
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 failed=0 count=0
@@ -47,6 +57,9 @@ try() {
   case "$name" in *"$only"*) ;; *) return ;; esac
   count=$((count + 1))
   start=$(date +%s)
+  # The same on every machine: without the folder.
+  key=$name
+  case "$name" in /*) key=$(basename "$name") ;; esac
   "$mode" "$@"
   code=$?
   if grep -q "^exit code 64" "$work/words"; then
@@ -115,13 +128,44 @@ hash() {
   cp "$work/a" "$work/words"
 }
 
+# parts OPTIONS...: one run; a line "name: reason, exit code, instructions, hash of the state, of its parts" into $work/words.
+parts() {
+  timeout $((seconds + 60)) "$apus" --headless --snapshot "${options[@]}" "$@" \
+    --max-instructions "${limit:-$max}" --timeout "$seconds" --json > "$work/out" 2> "$work/err" < /dev/null
+  local code=$?
+  if ! grep -q stateHash "$work/out"; then
+    echo "exit code $code: $(tail -1 "$work/err")" > "$work/words"
+    return 1
+  fi
+  echo "$key: $(field reason "$work/out") $code $(field instructions "$work/out") $(field stateHash "$work/out")" \
+    "$(sed -n 's/.*"parts":{\([^}]*\)}.*/\1/p' "$work/out" | tr -d '"' | tr , ' ')" > "$work/words"
+}
+
+keep() {
+  parts "$@" || return 1
+  cat "$work/words" >> "$kept"
+  echo "kept" > "$work/words"
+}
+
+check() {
+  local line
+  parts "$@" || return 1
+  line=$(grep -F "$key: " "$kept" | head -1)
+  if [ -z "$line" ]; then echo "not in $kept" > "$work/words"; return; fi
+  if [ "$line" = "$(cat "$work/words")" ]; then echo "as kept" > "$work/words"; return; fi
+  # What differs, word by word.
+  diff <(echo "$line" | tr ' ' '\n') <(tr ' ' '\n' < "$work/words") | grep '^[<>]' > "$work/differs"
+  mv "$work/differs" "$work/words"
+  return 1
+}
+
 kernel() {
   local file=$1 folder
   folder=$(dirname "$file")
   case "$(basename "$file")" in
     vmlinuz*)
       [ -f "$folder/initramfs.gz" ] || return
-      if [ $mode = hash ]; then
+      if [ $mode != lockstep ]; then
         try "$file" --kernel "$file" --initrd "$folder/initramfs.gz" --append console=ttyS0
       else
         # Most of it is idle.
@@ -138,9 +182,9 @@ image() {
   local file=$1
   case "$(basename "$file")" in
     freedos.img)
-      [ $mode = hash ] || try "$file (typed at)" "$file" --expect 'A:\>' --type 'dir<enter>ver<enter>mem<enter>' --expect 'free' ;;
+      [ $mode != lockstep ] || try "$file (typed at)" "$file" --expect 'A:\>' --type 'dir<enter>ver<enter>mem<enter>' --expect 'free' ;;
     grub-rescue-floppy.img)
-      [ $mode = hash ] || try "$file (typed at)" "$file" --expect 'GNU GRUB' --type c --expect 'grub>' --type 'ls<enter>lsmmap<enter>' --expect ')' ;;
+      [ $mode != lockstep ] || try "$file (typed at)" "$file" --expect 'GNU GRUB' --type c --expect 'grub>' --type 'ls<enter>lsmmap<enter>' --expect ')' ;;
   esac
   try "$file" "$file" --exit-port f4
 }
@@ -175,9 +219,8 @@ if [ ${#folders[@]} -eq 0 ]; then
       limit=300000000 try "$source on a $model" --bios "$rom" --cpu $model --exit-port f4 "${speed[@]}"
     done
   done
-  for source in TestROMs/bios/*.asm; do
-    case "$source" in */harness* | */footer*) continue ;; esac
-    nasm -f bin -i TestROMs/bios/ -o "$work/boot.img" "$source" 2> /dev/null || continue
+  for source in TestROMs/bios/*.asm TestROMs/video/*.asm TestROMs/script/*.asm; do
+    nasm -f bin -i "$(dirname "$source")/" -o "$work/boot.img" "$source" 2> /dev/null || continue
     truncate -s 1474560 "$work/boot.img"
     try "$source" "$work/boot.img" --exit-port f4
   done
