@@ -1,7 +1,7 @@
 // swift-tools-version: 6.1
 import PackageDescription
 
-// Modules point one way; see Sources/apus/Documentation.docc/Architecture for the picture.
+// Modules point one way; Sources/apus/Documentation.docc/Inside/Architecture.md has the picture.
 let gnu: [CSetting] = [.define("_GNU_SOURCE")]
 
 // Checks of exclusive access at run time cost a quarter of the time where translated code calls the interpreter or a device.
