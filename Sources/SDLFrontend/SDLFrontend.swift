@@ -11,19 +11,29 @@
   import Video
 
   /// Ends the main thread's wait from another thread.
+  ///
+  /// Under X11 an event that is pushed while the main thread waits is a message to the window over a connection of its own, which nothing
+  /// orders with the main thread's: one that is still on its way when the window is destroyed ends the process with an X error.
   private final class WakeUp: Sendable {
     private let type = SDL_RegisterEvents(1)
     /// Whether a signal now would be the first since the last look.
     private let armed = Atomic<Bool>(false)
+    private let isOver = Mutex(false)
 
     func rearm() { armed.store(true, ordering: .sequentiallyConsistent) }
 
     func signal() {
       guard armed.exchange(false, ordering: .sequentiallyConsistent) else { return }
-      var event = SDL_Event()
-      event.type = type
-      _ = SDL_PushEvent(&event)
+      isOver.withLock { isOver in
+        if isOver { return }
+        var event = SDL_Event()
+        event.type = type
+        _ = SDL_PushEvent(&event)
+      }
     }
+
+    /// Nothing is pushed any more when this returns.
+    func end() { isOver.withLock { $0 = true } }
   }
 
   /// The window of a machine. Everything happens on the main thread, the machine runs on another.
@@ -194,12 +204,29 @@
       if closed { return }
       closed = true
       machine.frames.onPublish(nil)
+      wake.end()
       releaseKeys()
       audio?.close()
       audio = nil
+      SDL_HideWindow(window)
+      awaitMessages()
       screen.close()
       SDL_DestroyWindow(window)
       SDL_QuitSubSystem(SDL_INIT_VIDEO)
+    }
+
+    /// Waits until the display has nothing more on its way to the window. Each of these questions waits for the server's answer, and a
+    /// server takes turns with its connections: after some, what came before on another has been carried out.
+    private func awaitMessages() {
+      var bounds = SDL_Rect()
+      var event = SDL_Event()
+      for _ in 0..<8 {
+        _ = SDL_GetDisplayUsableBounds(0, &bounds)
+        SDL_Delay(1)
+        while SDL_PollEvent(&event) != 0 {
+          if event.type == SDL_DROPFILE.rawValue { SDL_free(event.drop.file) }
+        }
+      }
     }
 
     // MARK: Window

@@ -64,6 +64,7 @@
   let SDL_CreateWindow:
     @convention(c) @Sendable (UnsafePointer<CChar>?, Int32, Int32, Int32, Int32, UInt32) ->
       OpaquePointer? = load("SDL_CreateWindow")
+  let SDL_Delay: @convention(c) @Sendable (UInt32) -> Void = load("SDL_Delay")
   let SDL_DestroyRenderer: @convention(c) @Sendable (OpaquePointer?) -> Void = load(
     "SDL_DestroyRenderer")
   let SDL_DestroyTexture: @convention(c) @Sendable (OpaquePointer?) -> Void = load(
@@ -90,6 +91,7 @@
   let SDL_GetWindowSurface:
     @convention(c) @Sendable (OpaquePointer?) -> UnsafeMutablePointer<SDL_Surface>? =
       load("SDL_GetWindowSurface")
+  let SDL_HideWindow: @convention(c) @Sendable (OpaquePointer?) -> Void = load("SDL_HideWindow")
   let SDL_InitSubSystem: @convention(c) @Sendable (UInt32) -> Int32 = load("SDL_InitSubSystem")
   let SDL_LockSurface: @convention(c) @Sendable (UnsafeMutablePointer<SDL_Surface>?) -> Int32 =
     load("SDL_LockSurface")
