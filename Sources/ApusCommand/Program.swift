@@ -85,6 +85,8 @@ final class Session: @unchecked Sendable {
           try lockstep?.restoreState(state.bytes, acceptingOtherDisks: force)
           ?? machine.restoreState(state.bytes, acceptingOtherDisks: force)
         ApusProgram.say(differences.map { "apus: \(state.path): \($0)" })
+        // A recording knows what was held and when it was let go.
+        if plan.replay == nil { machine.releaseHeldInput() }
       } catch {
         let hint =
           plan.usesDemoDisk

@@ -190,10 +190,13 @@ public final class Lockstep {
     var nextLook: UInt64 = 0
     var slices = 0
     while true {
-      if input.hasPending { _ = input.attend(machine) }
-      if let stop = input.stopReason { return .stopped(.host(stop)) }
+      let isAsked = input.hasPending
       if input.hasPending || input.hasBlocked {
         for event in input.take(room: machine.roomForInput) where !isReplay { give(event) }
+      }
+      if isAsked, !input.hasReadyInput {
+        _ = input.attend(machine)
+        if let stop = input.stopReason { return .stopped(.host(stop)) }
       }
       if let script, machine.clock.now >= nextLook {
         script.advance(machine)

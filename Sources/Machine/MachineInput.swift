@@ -97,7 +97,7 @@ public final class InputQueue: @unchecked Sendable {
     condition.broadcast()
   }
 
-  /// Asks the machine to end; the first reason counts.
+  /// Asks the machine to end, after the input that was left before; the first reason counts.
   public func requestStop(_ reason: HostStop) {
     condition.locked {
       if stop == nil { stop = reason }
@@ -115,7 +115,8 @@ public final class InputQueue: @unchecked Sendable {
     condition.broadcast()
   }
 
-  /// Has something done on the machine's thread between two instructions. It must not change the guest.
+  /// Has something done on the machine's thread between two instructions, after the input that was left before. It must not change the
+  /// guest.
   func requestTask(_ task: @escaping @Sendable (Machine) -> Void) {
     condition.locked {
       tasks.append(task)
@@ -158,6 +159,11 @@ public final class InputQueue: @unchecked Sendable {
 
   /// Whether bytes wait for a serial port that had no room for them.
   @inline(__always) var hasBlocked: Bool { blocked.load(ordering: .relaxed) }
+
+  /// Whether there is input that the machine could take at once.
+  var hasReadyInput: Bool {
+    condition.locked { events.contains { if case .serial = $0 { false } else { true } } }
+  }
 
   /// Whether input can still come.
   var canReceive: Bool { condition.locked { sources > 0 || !events.isEmpty } }
@@ -220,7 +226,9 @@ public final class InputQueue: @unchecked Sendable {
         }
       }
       events = kept
-      pending.store(stop != nil, ordering: .relaxed)
+      // What is not input stays to be looked at.
+      pending.store(
+        stop != nil || breaks || isPaused || !tasks.isEmpty, ordering: .relaxed)
       self.blocked.store(!kept.isEmpty, ordering: .relaxed)
       return taken
     }

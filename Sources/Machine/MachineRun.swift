@@ -70,10 +70,8 @@ extension Machine {
       if let journal { journal.frontier = max(journal.frontier, cpu.instructionCount) }
     }
     while true {
-      if takesInput, input.hasPending {
-        if input.attend(self) { pacer.restart() }
-        if let stop = input.stopReason { return .host(stop) }
-      }
+      // What is asked for comes after the input that was left before: a key that was let go is up in the state that is saved.
+      let isAsked = takesInput && input.hasPending
       if let stop = settle(limit) { return stop }
       // Where something from the journal happens or it ends.
       var bound = limit
@@ -88,8 +86,11 @@ extension Machine {
         looks = false
         nextLook = VirtualClock.never
         if !isMuted && input.hasPending { _ = input.take { _ in Int.max } }
+        if isAsked, let stop = attend() { return stop }
       } else {
         if let stop = takeInput(limit) { return stop }
+        // What came in the meantime has its turn first.
+        if isAsked, !input.hasReadyInput, let stop = attend() { return stop }
         if let script {
           if looks && clock.now >= nextLook {
             script.advance(self)
@@ -182,6 +183,12 @@ extension Machine {
   private func settle(_ limit: UInt64) -> StopReason? {
     clock.runDueEvents()
     return carryOutRequests().map { ended($0, limit: limit) }
+  }
+
+  /// Does what the host asked for, and stays here while the machine is held still.
+  private func attend() -> StopReason? {
+    if input.attend(self) { pacer.restart() }
+    return input.stopReason.map { .host($0) }
   }
 
   /// Lets in what waits outside.

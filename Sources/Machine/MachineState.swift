@@ -131,6 +131,20 @@ extension Machine {
     return try restoreBody(&reader, acceptingOtherDisks: acceptingOtherDisks)
   }
 
+  /// After `restoreState` in a run that users follow: lets go of keys and buttons that were held when the state was saved and that nobody
+  /// holds now. It is input like any other, so that recordings have it. What a script was typing goes on by itself.
+  public func releaseHeldInput() {
+    guard typist.isIdle else { return }
+    let keyboard = keyboardController.keyboard
+    // Modifiers come last, as fingers do it.
+    for usage in UInt16(0x04)...0xE7 {
+      if let key = KeyUsage.key(usage), keyboard.isDown(key) {
+        input.post(.key(usage: usage, down: false))
+      }
+    }
+    input.post(.mouse(dx: 0, dy: 0, wheel: 0, buttons: 0))
+  }
+
   /// Everything behind the header; separate so that tests reach it without a right checksum.
   @discardableResult
   func restoreBody(_ reader: inout StateReader, acceptingOtherDisks: Bool = false)

@@ -26,7 +26,7 @@ struct KeyTracker {
   /// - Parameter isRepeat: the host's typematic, which the guest's keyboard has itself.
   mutating func key(_ usage: UInt16, down: Bool, isRepeat: Bool) -> Outcome {
     // 04h-A4h and the modifiers are keys; beyond them there are only media keys of other usage pages.
-    let isModifier = (0xE0...0xE7).contains(usage)
+    let isModifier = KeyTracker.isModifier(usage)
     guard (0x04...0xA4).contains(usage) || isModifier else { return .ignore }
     if isModifier { if down { held.insert(usage) } else { held.remove(usage) } }
     if !down {
@@ -50,6 +50,23 @@ struct KeyTracker {
     pressed = []
     return keys
   }
+
+  /// The modifiers that the guest has down, which belong to what the window does now; the guest is to be told that they are up.
+  mutating func releaseModifiers() -> [UInt16] {
+    let modifiers = pressed.filter(KeyTracker.isModifier).sorted()
+    pressed.subtract(modifiers)
+    return modifiers
+  }
+
+  /// The modifiers that are still held when the guest gets another key: it is told of them again before.
+  mutating func returnModifiers(before usage: UInt16) -> [UInt16] {
+    if KeyTracker.isModifier(usage) { return [] }
+    let missing = held.subtracting(pressed).sorted()
+    pressed.formUnion(missing)
+    return missing
+  }
+
+  private static func isModifier(_ usage: UInt16) -> Bool { (0xE0...0xE7).contains(usage) }
 
   /// The host's keys are unknown from here on.
   mutating func forgetHeld() { held = [] }

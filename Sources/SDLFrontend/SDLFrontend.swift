@@ -174,7 +174,11 @@
     }
 
     func askToStop() {
-      if stopAsked == nil { stopAsked = SDL_GetTicks64() }
+      if stopAsked == nil {
+        stopAsked = SDL_GetTicks64()
+        // Alt, of Alt+F4, would be down in the state that is saved now.
+        releaseKeys()
+      }
       machine.requestStop()
     }
 

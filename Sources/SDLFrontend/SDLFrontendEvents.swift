@@ -103,16 +103,23 @@
     private func handleKey(_ usage: UInt16, down: Bool, isRepeat: Bool) {
       switch keys.key(usage, down: down, isRepeat: isRepeat) {
       case .ignore: break
-      case .post(let usage, let down): machine.post(keyUsage: usage, down: down)
+      case .post(let usage, let down):
+        if down {
+          for modifier in keys.returnModifiers(before: usage) {
+            machine.post(keyUsage: modifier, down: true)
+          }
+        }
+        machine.post(keyUsage: usage, down: down)
       case .command(let command): perform(command)
       case .dismiss: helpIsOpen = false
       }
     }
 
     private func perform(_ command: HostCommand) {
+      // The guest must not keep the modifiers of what is not its own: they would be down in a state, and after a pause.
+      for usage in keys.releaseModifiers() { machine.post(keyUsage: usage, down: false) }
       switch command {
       case .help:
-        // The guest must not keep what opens it.
         releaseKeys()
         helpIsOpen.toggle()
       case .fullScreen: toggleFullScreen()
@@ -144,8 +151,9 @@
         releaseKeys()
         machine.request(.debugger)
       case .sendDelete:
-        machine.post(keyUsage: 0x4C, down: true)
-        machine.post(keyUsage: 0x4C, down: false)
+        let combination: [UInt16] = [0xE0, 0xE2, 0x4C]
+        for usage in combination { machine.post(keyUsage: usage, down: true) }
+        for usage in combination.reversed() { machine.post(keyUsage: usage, down: false) }
       }
     }
 
@@ -157,7 +165,7 @@
         tell("paste: the clipboard has no text")
         return
       }
-      // The modifiers of the combination must not mix with the text.
+      // Keys that are held must not mix with the text.
       releaseKeys()
       machine.paste(string)
     }

@@ -313,6 +313,101 @@
       #expect(whole.hear(2) == [0x30, 0xB0])
     }
 
+    /// The modifiers of a shortcut are the window's: up before it is carried out, down again with the guest's next key if still held.
+    @Test func noShortcutLeavesItsModifiersDown() throws {
+      for shortcut in Shortcut.all where shortcut.command != .sendDelete {
+        if case .debugger = shortcut.command { continue }
+        let whole = try Whole(Guest.keys)
+        defer { whole.close() }
+        _ = whole.hear(1)
+        var held: [UInt32] = [0xE2]
+        if shortcut.modifiers != .alt { held.insert(0xE0, at: 0) }
+        if shortcut.modifiers == .controlAltShift { held.append(0xE1) }
+        for usage in held { whole.key(usage, true) }
+        whole.frontend.options.screenshotDirectory = "/dev/null"
+        whole.key(UInt32(shortcut.usage), true)
+        whole.frontend.step()
+        if whole.frontend.paused { whole.window.request(.pause(false)) }
+        whole.run(20_000_000)
+        let keyboard = whole.machine.keyboardController.keyboard
+        for key in [Key.leftAlt, .leftControl, .leftShift] {
+          #expect(!keyboard.isDown(key), "\(shortcut.keys): \(key)")
+        }
+      }
+    }
+
+    @Test func modifiersThatAreStillHeldComeBackWithTheNextKey() throws {
+      let whole = try Whole(Guest.keys)
+      defer { whole.close() }
+      _ = whole.hear(1)
+      whole.key(0xE0, true)
+      whole.key(0xE2, true)
+      whole.key(0x0C, true)
+      whole.key(0x0C, false)
+      whole.frontend.step()
+      // Ctrl, Alt, and both up.
+      #expect(whole.hear(4) == [0x1D, 0x38, 0x9D, 0xB8])
+      whole.key(0x4C, true)
+      whole.key(0x4C, false)
+      whole.frontend.step()
+      #expect(whole.hear(6) == [0x1D, 0x38, 0xE0, 0x53, 0xE0, 0xD3])
+    }
+
+    /// From the keys of the window to a state, and on in another machine: what is typed there is what the guest reads.
+    @Test func aStateOfTheWindowTypesAfterLoading() throws {
+      let scratch = try Scratch()
+      let whole = try Whole(Guest.echo)
+      defer { whole.close() }
+      whole.run(200_000_000)
+      whole.frontend.options.screenshotDirectory = scratch.folder.path
+      // The keys go up only after the state was written.
+      for usage in [0xE0, 0xE2, 0x1A] as [UInt32] {
+        whole.key(usage, true)
+        whole.frontend.step()
+      }
+      whole.run(20_000_000)
+      let bytes = Array(try Data(contentsOf: scratch.folder.appendingPathComponent("apus-1.state")))
+      let next = try Whole(Guest.echo)
+      defer { next.close() }
+      _ = try next.machine.restoreState(bytes)
+      for key in [Key.leftAlt, .leftControl] {
+        #expect(!next.machine.keyboardController.keyboard.isDown(key))
+      }
+      for usage in [0x0B, 0x0C] as [UInt32] {
+        next.key(usage, true)
+        next.frontend.step()
+        next.run(20_000_000)
+        next.key(usage, false)
+        next.frontend.step()
+        next.run(20_000_000)
+      }
+      #expect(next.machine.screenText?.contains { $0.hasPrefix("hi") } == true)
+    }
+
+    /// States of the past, or of a moment in which keys were held.
+    @Test func keysThatNobodyHoldsAreLetGoAfterLoading() throws {
+      let whole = try Whole(Guest.echo)
+      defer { whole.close() }
+      whole.run(200_000_000)
+      for usage in [0xE0, 0xE2] as [UInt32] { whole.key(usage, true) }
+      whole.frontend.step()
+      whole.run(20_000_000)
+      let bytes = whole.machine.saveState()
+      let next = try Whole(Guest.echo)
+      defer { next.close() }
+      _ = try next.machine.restoreState(bytes)
+      let keyboard = next.machine.keyboardController.keyboard
+      #expect(keyboard.isDown(.leftAlt) && keyboard.isDown(.leftControl))
+      next.machine.releaseHeldInput()
+      next.run(20_000_000)
+      #expect(!keyboard.isDown(.leftAlt) && !keyboard.isDown(.leftControl))
+      next.key(0x0B, true)
+      next.key(0x0B, false)
+      next.frontend.step()
+      next.run(20_000_000)
+      #expect(next.machine.screenText?.contains { $0.hasPrefix("h") } == true)
+    }
+
     @Test func locksSwitchedElsewhereAreSwitchedForTheGuest() throws {
       let whole = try Whole(Guest.keys)
       defer { whole.close() }
