@@ -206,14 +206,15 @@ struct ApusOptions: ParsableCommand {
   @Option(
     name: .customLong("speed"),
     help: ArgumentHelp(
-      "max, realtime, or a factor of real time. (default: realtime in a window, max headless)",
+      "max, realtime, or a factor of real time. (default: realtime in a window, and when a person types at the serial port in a terminal; "
+        + "max when headless otherwise: scripts, limits, pipes)",
       valueName: "speed"))
   var speed: String?
   @Option(
     name: .customLong("cpu-speed"),
     help: ArgumentHelp(
-      "Millions of instructions per virtual second, or auto: what the host can do in real time. (default: auto in a window, "
-        + "100 headless)", valueName: "auto|N"))
+      "Millions of instructions per virtual second, or auto: what the host can do in real time. (default: auto in a window "
+        + "or for a person at a terminal, 100 headless)", valueName: "auto|N"))
   var cpuSpeed: String?
 
   // MARK: Automation

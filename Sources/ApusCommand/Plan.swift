@@ -26,6 +26,8 @@ struct Plan {
   var headless = false
   var speed = Speed.max
   var adaptsRate = false
+  /// Somebody sits at a terminal that is the guest's, and no script, limit or debugger drives the run.
+  var isInteractive = false
   var serial: [CharacterTarget] = []
   var steps: [ScriptStep] = []
   var timeout: Double?
@@ -65,14 +67,25 @@ struct Plan {
   /// - Parameters:
   ///   - media: images without a place of their own in the order they were written, and whether they came with --disk.
   ///   - looksOnly: nothing will run; images are opened for reading.
+  ///   - hasTerminal: standard input is a terminal.
+  ///   - debugging: the machine starts in the debugger.
   init(
-    _ options: ApusOptions, media: [(path: String, isDisk: Bool)]? = nil, looksOnly: Bool = false
+    _ options: ApusOptions, media: [(path: String, isDisk: Bool)]? = nil, looksOnly: Bool = false,
+    hasTerminal: Bool = HostTerminal.isInteractive, debugging: Bool = false
   ) throws {
     headless = options.headless || options.nographic
     json = options.json
     explain = options.explain
     stats = options.stats
     screenText = options.screenText
+    let isDriven =
+      debugging || options.debug || options.gdb != nil || options.gdbDefault
+      || options.timeout != nil || options.maxInstructions != nil || options.replay != nil
+      || !options.type.isEmpty || !options.expect.isEmpty || !options.expectLine.isEmpty
+      || !options.expectRegex.isEmpty || !options.expectGone.isEmpty
+    isInteractive =
+      headless && hasTerminal && !isDriven
+      && (options.serial.contains("stdio") || options.nographic && options.serial.isEmpty)
     try readMachine(options)
     try readTime(options)
     try readOutside(options)
@@ -224,7 +237,7 @@ struct Plan {
   }
 
   private mutating func readTime(_ options: ApusOptions) throws {
-    speed = headless ? .max : .factor(1)
+    speed = headless && !isInteractive ? .max : .factor(1)
     switch options.speed {
     case nil: break
     case "max": speed = .max
@@ -235,7 +248,7 @@ struct Plan {
       }
       speed = .factor(factor)
     }
-    adaptsRate = !headless && speed == .factor(1)
+    adaptsRate = (!headless || isInteractive) && speed == .factor(1)
     switch options.cpuSpeed {
     case nil: break
     case "auto":

@@ -26,7 +26,8 @@ enum ApusProgram {
         _ = try ArgumentScan(arguments)
       }
       let options = try ApusOptions.parse(arguments)
-      var plan = try Plan(options, media: try ArgumentScan(arguments).media)
+      var plan = try Plan(
+        options, media: try ArgumentScan(arguments).media, debugging: debugging)
       if debugging {
         plan.debugs = true
         plan.startsInDebugger = true

@@ -284,8 +284,10 @@ extension Machine {
     if replays {
       // Whether anything can still come is known.
     } else if !canWake {
-      // Only a reset by the user could go on from here.
-      if !input.canReceive || pacer.speed == .max { return ended(.halted, limit: limit) }
+      // Only a reset by the user could go on from here, whose button is the window's.
+      if !input.canReceive || pacer.speed == .max || betweenSlices == nil {
+        return ended(.halted, limit: limit)
+      }
     } else if clock.nextDeadline == VirtualClock.never && nextLook == VirtualClock.never {
       if !input.canReceive {
         if limit == UInt64.max { return .halted }

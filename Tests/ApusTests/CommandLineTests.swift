@@ -34,6 +34,25 @@ private func refusal(_ arguments: String...) -> String? {
     #expect(window.speed == .factor(1) && window.adaptsRate)
   }
 
+  @Test func aPersonAtATerminalHasRealTime() throws {
+    func plan(_ arguments: String..., terminal: Bool = true) throws -> Plan {
+      try Plan(try ApusOptions.parse(arguments), hasTerminal: terminal)
+    }
+    for person in [try plan("--nographic"), try plan("--headless", "--serial", "stdio")] {
+      #expect(person.speed == .factor(1) && person.adaptsRate)
+    }
+    #expect(try plan("--nographic", terminal: false).speed == .max)
+    #expect(try plan("--headless").speed == .max)
+    #expect(try plan("--nographic", "--serial", "null").speed == .max)
+    #expect(try plan("--nographic", "--speed", "max").speed == .max)
+    #expect(try plan("--nographic", "--timeout", "5").speed == .max)
+    #expect(try plan("--nographic", "--max-instructions", "5").speed == .max)
+    #expect(try plan("--nographic", "--expect", "login:").speed == .max)
+    #expect(try plan("--nographic", "--type", "x").speed == .max)
+    let fixed = try plan("--nographic", "--cpu-speed", "25")
+    #expect(fixed.speed == .factor(1) && !fixed.adaptsRate)
+  }
+
   @Test func shortFormsOfQEMUMeanTheSame() throws {
     let plan = try parsed("-m", "32", "-cpu", "486", "-nographic", "-serial", "null", "-snapshot")
     #expect(plan.configuration.memoryMegabytes == 32)
