@@ -249,7 +249,8 @@ struct ApusOptions: ParsableCommand {
   @Option(
     name: .customLong("within"), parsing: .unconditionalSingleValue,
     help: ArgumentHelp(
-      "The expectation before it must be met in this many seconds of the guest after the step before; else the run ends (exit code 10).",
+      "The expectation before it must be met in this many seconds of the guest after the step before; else the run ends (exit code 10). "
+        + "(default: \(Plan.expectationSeconds) headless, unless --timeout or --max-instructions limits the run)",
       valueName: "seconds"), transform: { OrderedText($0) })
   var within: [OrderedText] = []
   @Option(

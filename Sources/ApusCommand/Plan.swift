@@ -28,8 +28,12 @@ struct Plan {
   var adaptsRate = false
   /// Somebody sits at a terminal that is the guest's, and no script, limit or debugger drives the run.
   var isInteractive = false
+  /// A debugger or gdb may hold the guest as long as it likes.
+  var isDebugged = false
   var serial: [CharacterTarget] = []
   var steps: [ScriptStep] = []
+  /// Expectations have a limit that nobody gave.
+  var limitsByDefault = false
   var timeout: Double?
   var maxInstructions: UInt64?
   var debugConsole: String?
@@ -78,9 +82,9 @@ struct Plan {
     explain = options.explain
     stats = options.stats
     screenText = options.screenText
+    isDebugged = debugging || options.debug || options.gdb != nil || options.gdbDefault
     let isDriven =
-      debugging || options.debug || options.gdb != nil || options.gdbDefault
-      || options.timeout != nil || options.maxInstructions != nil || options.replay != nil
+      isDebugged || options.timeout != nil || options.maxInstructions != nil || options.replay != nil
       || !options.type.isEmpty || !options.expect.isEmpty || !options.expectLine.isEmpty
       || !options.expectRegex.isEmpty || !options.expectGone.isEmpty
     isInteractive =

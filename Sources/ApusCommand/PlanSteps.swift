@@ -6,6 +6,20 @@ import Chipset
 import Machine
 
 extension Plan {
+  /// Seconds of the guest for an expectation of a headless run that nothing else limits: a guest that waits for keys never ends by itself,
+  /// and who started the run would wait for ever.
+  static let expectationSeconds: UInt64 = 600
+
+  private mutating func limitSteps(_ options: ApusOptions) {
+    guard headless, timeout == nil, maxInstructions == nil, !isDebugged else { return }
+    for index in steps.indices {
+      guard case .await(var expectation) = steps[index], expectation.limit == nil else { continue }
+      expectation.limit = Plan.expectationSeconds * 1_000_000_000
+      steps[index] = .await(expectation)
+      limitsByDefault = true
+    }
+  }
+
   mutating func readSteps(_ options: ApusOptions) throws {
     var steps: [(Int, ScriptStep)] = []
     for item in options.type {
@@ -42,5 +56,6 @@ extension Plan {
       steps[index].1 = .await(expectation)
     }
     self.steps = steps.sorted { $0.0 < $1.0 }.map(\.1)
+    limitSteps(options)
   }
 }

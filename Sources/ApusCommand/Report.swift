@@ -79,9 +79,13 @@ struct Outcome {
     case .expectationMet: (exit, reason, message) = (.success, "expectation-met", nil)
     case .expectationMissed:
       (exit, reason) = (.notMet, "expectation-missed")
-      let seconds = Double(script?.missed?.limit ?? 0) / 1e9
+      let limit = script?.missed?.limit ?? 0
+      let isDefault =
+        plan.limitsByDefault && limit == Plan.expectationSeconds * 1_000_000_000
       message =
-        "\(seconds) s of the guest are over (--within) before \(script?.missed?.missing ?? "")"
+        "\(Double(limit) / 1e9) s of the guest are over "
+        + (isDefault ? "(where no limit is given; --within gives one)" : "(--within)")
+        + " before \(script?.missed?.missing ?? "")"
     case .instructionLimit:
       (exit, reason) = (.instructionLimit, "instruction-limit")
       message = "\(plan.maxInstructions ?? 0) instructions are reached (--max-instructions)"

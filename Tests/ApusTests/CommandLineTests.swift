@@ -34,6 +34,21 @@ private func refusal(_ arguments: String...) -> String? {
     #expect(window.speed == .factor(1) && window.adaptsRate)
   }
 
+  @Test func headlessExpectationsEndSomeTime() throws {
+    func limits(_ arguments: String...) throws -> [UInt64?] {
+      try Plan(try ApusOptions.parse(arguments)).steps.map {
+        if case .await(let expectation) = $0 { expectation.limit } else { nil }
+      }
+    }
+    #expect(
+      try limits("--headless", "--expect", "a", "--within", "5", "--expect", "b")
+        == [5_000_000_000, 600_000_000_000])
+    #expect(try limits("--headless", "--expect", "a", "--timeout", "5") == [nil])
+    #expect(try limits("--headless", "--expect", "a", "--max-instructions", "5") == [nil])
+    #expect(try limits("--headless", "--debug", "--expect", "a") == [nil])
+    #expect(try limits("--expect", "a") == [nil])
+  }
+
   @Test func aPersonAtATerminalHasRealTime() throws {
     func plan(_ arguments: String..., terminal: Bool = true) throws -> Plan {
       try Plan(try ApusOptions.parse(arguments), hasTerminal: terminal)
