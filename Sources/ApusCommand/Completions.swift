@@ -80,13 +80,16 @@ enum CompletionProgram {
     case "bench":
       help = BenchCommand.helpMessage()
       first = ["start"] + Kernel.all.map(\.name)
-    case "schema": return (matching(Schemas.all.map(\.name), current), false)
+    case "schema":
+      let names = Schemas.all.map(\.name)
+      return (matching(current.isEmpty ? names : names + names.map { "apus-" + $0 }, current), false)
     case "completions": return (matching(shells, current), false)
     default:
       help = ApusOptions.helpMessage(includeHidden: true)
       if context.isEmpty && before.isEmpty { first = Apus.subcommands }
     }
-    let options = options(in: help)
+    // What only says that it is not there yet is no help.
+    let options = options(in: help).filter { !["--cdrom", "-cdrom"].contains($0.key) }
     if let last = before.last, let value = options[last] ?? nil {
       let name = last.hasPrefix("--") ? last : "-" + last
       return (matching(values[name] ?? [], current), fileValues.contains(value))

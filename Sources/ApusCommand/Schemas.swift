@@ -23,6 +23,11 @@ enum Schemas {
     Document(name: "bench", summary: "apus bench --json FILE", text: bench),
   ]
 
+  /// A schema by its name, or by what `schema` says in its objects.
+  static func named(_ name: String) -> Document? {
+    all.first { name == $0.name || name == "apus-" + $0.name }
+  }
+
   private static func document(_ name: String, _ title: String, _ rest: String) -> String {
     """
     {
@@ -214,8 +219,7 @@ enum SchemaProgram {
       }
       ApusProgram.finish(0)
     }
-    guard arguments.count == 1, let schema = Schemas.all.first(where: { $0.name == arguments[0] })
-    else {
+    guard arguments.count == 1, let schema = Schemas.named(arguments[0]) else {
       let names = Schemas.all.map(\.name).joined(separator: ", ")
       ApusProgram.fail(
         .usage("\(arguments.joined(separator: " ")): there are \(names)"), command: "apus schema",

@@ -11,7 +11,9 @@ extension Debugger {
     stop = new
     if case .ended(let reason) = new { ending = reason } else { ending = nil }
     if case .ended(.host) = new { isFinished = true }
-    let view = stopView()
+    var view = stopView()
+    // Who ended it knows; there is nothing to be looked at.
+    if case .ended(.host(.user)) = new { view.lines = [] }
     if case .breakpoints(let hits) = new {
       var isSilent = true
       var lines: [String] = []

@@ -121,7 +121,7 @@ extension Debugger {
       case .expectationMissed: return "the expected text did not show in its time"
       case .shutdown: return "triple fault"
       case .unimplemented(let what): return "not implemented: \(what)"
-      case .host(.user): return "the window was closed"
+      case .host(.user): return "the user ended the run"
       case .host(.timeout): return "the time is over"
       case .host(.signal(let number)): return "signal \(number)"
       case .host(.debugger): return "interrupted"
