@@ -67,6 +67,8 @@ final class DebugSession: @unchecked Sendable {
   private let machine: Machine
   private let debugger: Debugger
   private let control = Atomic<Int>(Control.idle)
+  /// Told whether the console has control, on the machine's thread. Set before the machine runs.
+  var consoleHasControl: (Bool) -> Void = { _ in }
   /// The terminal, if a serial port has it too.
   let shared: SharedTerminal?
 
@@ -94,6 +96,7 @@ final class DebugSession: @unchecked Sendable {
     debugger.runningChanged = { [unowned self] in
       control.store($0 ? Control.guest : Control.console, ordering: .relaxed)
       shared?.give(toConsole: !$0)
+      consoleHasControl(!$0)
     }
   }
 
@@ -124,6 +127,7 @@ final class DebugSession: @unchecked Sendable {
     wasUsed = true
     control.store(Control.console, ordering: .relaxed)
     shared?.give(toConsole: true)
+    consoleHasControl(true)
     if plan.historyMegabytes > 0 { debugger.keepHistory(megabytes: plan.historyMegabytes) }
   }
 

@@ -57,6 +57,8 @@ struct Plan {
   var debugCommands: [DebugCommand] = []
   /// Where gdb is served, and whether the machine waits for it.
   var gdb: CharacterTarget?
+  /// The same as it was written.
+  var gdbPlace = ""
   var waitsForGDB = false
   /// Memory for the past that the debugger can go back to; 0: none.
   var historyMegabytes = 256
@@ -356,7 +358,7 @@ struct Plan {
     if let text = options.gdb ?? (options.gdbDefault ? "tcp:1234" : nil) {
       let target = (try? CharacterTarget(text)) ?? .null
       switch target {
-      case .tcpServer, .unix: gdb = target
+      case .tcpServer, .unix: (gdb, gdbPlace) = (target, text)
       default: throw Failure.usage("--gdb \(text): tcp:PORT or unix:PATH is wanted")
       }
     }

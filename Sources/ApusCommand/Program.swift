@@ -142,6 +142,9 @@ final class Session: @unchecked Sendable {
         if plan.historyMegabytes > 0 { session.keepHistory(megabytes: plan.historyMegabytes) }
         session.instructionLimit = plan.maxInstructions ?? UInt64.max
         gdb = session
+        ApusProgram.say([
+          "apus: \(plan.waitsForGDB ? "waiting" : "listening") for gdb at \(plan.gdbPlace)"
+        ])
       }
       let session = debugSession
       var quit: (@Sendable () -> Void)?
@@ -312,9 +315,8 @@ final class Session: @unchecked Sendable {
       do {
         var choices = FrontendOptions()
         choices.mouseSpeed = plan.mouseSpeed
-        if let name = plan.images.first?.path.split(separator: "/").last {
-          choices.title = "Apus: \(name)"
-        }
+        nameSubject(window)
+        followDebugger(window)
         let frontend = try SDLFrontend(machine: window, options: choices)
         for (drive, list) in plan.floppyLists.enumerated() { window.setDisks(drive, list) }
         let limit = plan.maxInstructions ?? UInt64.max
@@ -332,6 +334,28 @@ final class Session: @unchecked Sendable {
       }
     }
     if let failure { throw failure }
+  }
+
+  /// Says what the title names: the first image, else the kernel.
+  private func nameSubject(_ window: MachineWindow) {
+    func last(_ path: String) -> String { String(path.split(separator: "/").last ?? "") }
+    let first = plan.images.first?.path
+    let drive = plan.configuration.floppies.firstIndex { $0 != nil && $0?.name == first }
+    if first == nil, let kernel = plan.configuration.kernel {
+      window.setSubject(last(kernel.kernel.path))
+    } else {
+      // Without an image the demo disk is in A.
+      window.setSubject(first.map(last) ?? "demo disk", drive: first == nil ? 0 : drive)
+    }
+  }
+
+  /// The title says when a debugger has the machine.
+  private func followDebugger(_ window: MachineWindow) {
+    debugSession?.consoleHasControl = {
+      window.setStanding($0 ? "stopped: the debugger has the terminal" : nil)
+    }
+    gdb?.runningChanged = { window.setStanding($0 ? nil : "stopped by gdb") }
+    if plan.waitsForGDB { window.setStanding("waiting for gdb at \(plan.gdbPlace)") }
   }
 
   /// Images flushed, screenshot and state written; failures are told.

@@ -30,6 +30,12 @@ public final class GDBSession {
     set { debugger.instructionLimit = newValue }
   }
 
+  /// Told whether the machine runs, on its thread.
+  public var runningChanged: (Bool) -> Void {
+    get { debugger.runningChanged }
+    set { debugger.runningChanged = newValue }
+  }
+
   /// Serves until the machine or the client ends it.
   /// - Parameter stopped: the machine waits for a client.
   public func run(stopped: Bool) -> StopReason {

@@ -63,6 +63,9 @@ public protocol FrontendMachine: AnyObject, Sendable {
   /// What the window's title says of the machine: what runs, how fast.
   var titleStatus: String { get }
 
+  /// The name of what runs: a disk's, a kernel's; nil: nothing that has one. It changes with the disk.
+  var subject: String? { get }
+
   /// Whether the machine still runs. The front end ends when it does not.
   var isRunning: Bool { get }
 
@@ -74,6 +77,7 @@ public protocol FrontendMachine: AnyObject, Sendable {
 }
 
 extension FrontendMachine {
+  public var subject: String? { nil }
   public var hasMouse: Bool { false }
   public func postMouse(dx: Int, dy: Int, wheel: Int, horizontal: Int, buttons: UInt8) {}
   public func paste(_ text: String) {}

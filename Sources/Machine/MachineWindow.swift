@@ -14,6 +14,11 @@ public final class MachineWindow: FrontendMachine {
     var running = true
     var mouse = false
     var title = ""
+    /// What the machine stands for, in place of its speed.
+    var standing: String?
+    /// What runs, and the floppy drive whose disk that is.
+    var subject: String?
+    var subjectDrive: Int?
     var messages: [FrontendMessage] = []
     /// The disks for each floppy drive, and which of them comes next.
     var disks: [[String]] = [[], []]
@@ -41,7 +46,23 @@ public final class MachineWindow: FrontendMachine {
 
   public func paste(_ text: String) { input.post(.text(text)) }
 
-  public var titleStatus: String { status.withLock { $0.title } }
+  public var titleStatus: String { status.withLock { $0.standing ?? $0.title } }
+
+  public var subject: String? { status.withLock { $0.subject } }
+
+  /// Says what runs.
+  /// - Parameters:
+  ///   - name: a file's name; nil: nothing that has one.
+  ///   - drive: the floppy drive (0: A) whose disk it is; the title follows it when the disk is changed.
+  public func setSubject(_ name: String?, drive: Int? = nil) {
+    status.withLock { ($0.subject, $0.subjectDrive) = (name, drive) }
+  }
+
+  /// Says that the machine stands, and why; nil: it runs.
+  public func setStanding(_ reason: String?) {
+    status.withLock { $0.standing = reason }
+    frames.wake()
+  }
 
   public var isRunning: Bool { status.withLock { $0.running } }
 
@@ -212,7 +233,13 @@ public final class MachineWindow: FrontendMachine {
         hasTitle = true
         lastTitle = host
         lastVirtual = virtual
-        window.status.withLock { $0.title = title }
+        window.status.withLock {
+          $0.title = title
+          if let drive = $0.subjectDrive {
+            let disk = machine.floppyDrives[drive].disk
+            $0.subject = disk.map { String($0.split(separator: "/").last ?? "") }
+          }
+        }
       }
     }
   }

@@ -302,7 +302,8 @@
       let now = SDL_GetTicks64()
       if !force, now &- lastTitleTime < 500 { return }
       lastTitleTime = now
-      var parts = [options.title, paused ? "paused" : machine.titleStatus]
+      let name = machine.subject.map { "\(options.title): \($0)" } ?? options.title
+      var parts = [name, paused ? "paused" : machine.titleStatus]
       if let notice, now < notice.until {
         parts.append(notice.text)
       } else if grabbed {
