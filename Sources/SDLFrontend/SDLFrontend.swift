@@ -50,6 +50,8 @@
     var keys = KeyTracker()
     var grabbed = false
     var fullScreen = false
+    /// Where the window was before it was made as large as the display.
+    var placeBefore: SDL_Rect?
     var buttons: UInt8 = 0
     /// The host's pointer is hidden and only its movement counts.
     var isRelative = false
@@ -234,14 +236,6 @@
     }
 
     // MARK: Window
-
-    func toggleFullScreen() {
-      let flags = fullScreen ? 0 : SDL_WINDOW_FULLSCREEN_DESKTOP.rawValue
-      if SDL_SetWindowFullscreen(window, flags) == 0 { fullScreen.toggle() }
-      _ = SDL_ShowCursor(fullScreen ? 0 : 1)
-      if fullScreen { tell("Alt+Enter leaves full screen") }
-      needsRedraw = true
-    }
 
     private func present() {
       let now = SDL_GetTicks64()

@@ -76,6 +76,9 @@
     load("SDL_GetClipboardText")
   let SDL_GetCurrentVideoDriver: @convention(c) @Sendable () -> UnsafePointer<CChar>? =
     load("SDL_GetCurrentVideoDriver")
+  let SDL_GetDisplayBounds:
+    @convention(c) @Sendable (Int32, UnsafeMutablePointer<SDL_Rect>?) -> Int32 =
+      load("SDL_GetDisplayBounds")
   let SDL_GetDisplayUsableBounds:
     @convention(c) @Sendable (Int32, UnsafeMutablePointer<SDL_Rect>?) -> Int32 =
       load("SDL_GetDisplayUsableBounds")
@@ -88,6 +91,16 @@
       OpaquePointer?, UnsafeMutablePointer<Int32>?, UnsafeMutablePointer<Int32>?
     ) -> Int32 = load("SDL_GetRendererOutputSize")
   let SDL_GetTicks64: @convention(c) @Sendable () -> UInt64 = load("SDL_GetTicks64")
+  let SDL_GetWindowDisplayIndex: @convention(c) @Sendable (OpaquePointer?) -> Int32 = load(
+    "SDL_GetWindowDisplayIndex")
+  let SDL_GetWindowPosition:
+    @convention(c) @Sendable (
+      OpaquePointer?, UnsafeMutablePointer<Int32>?, UnsafeMutablePointer<Int32>?
+    ) -> Void = load("SDL_GetWindowPosition")
+  let SDL_GetWindowSize:
+    @convention(c) @Sendable (
+      OpaquePointer?, UnsafeMutablePointer<Int32>?, UnsafeMutablePointer<Int32>?
+    ) -> Void = load("SDL_GetWindowSize")
   let SDL_GetWindowSurface:
     @convention(c) @Sendable (OpaquePointer?) -> UnsafeMutablePointer<SDL_Surface>? =
       load("SDL_GetWindowSurface")
@@ -143,12 +156,18 @@
     load("SDL_SetRenderTarget")
   let SDL_SetTextureScaleMode: @convention(c) @Sendable (OpaquePointer?, SDL_ScaleMode) -> Int32 =
     load("SDL_SetTextureScaleMode")
+  let SDL_SetWindowBordered: @convention(c) @Sendable (OpaquePointer?, SDL_bool) -> Void = load(
+    "SDL_SetWindowBordered")
   let SDL_SetWindowFullscreen: @convention(c) @Sendable (OpaquePointer?, UInt32) -> Int32 =
     load("SDL_SetWindowFullscreen")
   let SDL_SetWindowKeyboardGrab: @convention(c) @Sendable (OpaquePointer?, SDL_bool) -> Void =
     load("SDL_SetWindowKeyboardGrab")
   let SDL_SetWindowMinimumSize: @convention(c) @Sendable (OpaquePointer?, Int32, Int32) -> Void =
     load("SDL_SetWindowMinimumSize")
+  let SDL_SetWindowPosition: @convention(c) @Sendable (OpaquePointer?, Int32, Int32) -> Void = load(
+    "SDL_SetWindowPosition")
+  let SDL_SetWindowSize: @convention(c) @Sendable (OpaquePointer?, Int32, Int32) -> Void = load(
+    "SDL_SetWindowSize")
   let SDL_SetWindowTitle: @convention(c) @Sendable (OpaquePointer?, UnsafePointer<CChar>?) -> Void =
     load("SDL_SetWindowTitle")
   let SDL_ShowCursor: @convention(c) @Sendable (Int32) -> Int32 = load("SDL_ShowCursor")
