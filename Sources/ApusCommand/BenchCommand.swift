@@ -182,7 +182,7 @@ struct BenchCommand: ParsableCommand {
         progress("looking for \(name)")
         switch try find(name, tools) {
         case let found?: contestants.append(found)
-        case nil: ApusProgram.say(["apus bench: without \(name), which does not run here"])
+        case nil: ApusProgram.say(["apus bench: without \(name): \(Contestant.missing(name))"])
         }
       }
       var run = BenchmarkRun(tools: tools, contestants: contestants, kernels: selection)

@@ -15,7 +15,7 @@ enum ExplainProgram {
     USAGE: apus explain IMAGE ... [options]
 
     All options of a run are possible (apus --help), so that a whole command line can be looked at. --json prints an object.
-    Exit codes: 0, or 64 where the run would be refused.
+    Exit codes: 0, or 64 where the run would be refused; all images are looked at all the same.
     """
 
   static func main(_ arguments: [String]) -> Never {
@@ -29,13 +29,16 @@ enum ExplainProgram {
       let scan = try ArgumentScan(arguments)
       let plan = try Plan(
         try ApusOptions.parse(arguments), media: scan.media, looksOnly: true)
+      // One that is wrong is an error as everywhere.
+      if plan.images.isEmpty, plan.failures.count == 1 { throw plan.failures[0] }
       ApusProgram.say(plan.warnings.map { "apus: \($0)" })
       if json {
         ApusProgram.print(object(plan).text)
       } else {
         for line in plan.explanations { ApusProgram.print(ApusProgram.harmless(line)) }
       }
-      ApusProgram.finish(0)
+      ApusProgram.say(plan.failures.map { "apus explain: \($0.message)" })
+      ApusProgram.finish(plan.failures.first?.exit.code ?? 0)
     } catch let failure as Failure {
       ApusProgram.fail(failure, command: "apus explain", json: json)
     } catch {
@@ -84,6 +87,15 @@ enum ExplainProgram {
       ("drives", .array(floppies + disks)),
       ("lines", .array(plan.explanations.map { .string($0) })),
       ("warnings", .array(plan.warnings.map { .string($0) })),
+      (
+        "failures",
+        .array(
+          plan.failures.map {
+            .object([
+              ("message", .string($0.message)), ("file", $0.file.map { .string($0) } ?? .null),
+            ])
+          })
+      ),
     ])
   }
 

@@ -67,6 +67,9 @@ struct Plan {
   /// Lines the user should hear.
   var warnings: [String] = []
 
+  /// What is wrong with images, where they are only looked at.
+  var failures: [Failure] = []
+
   /// No image was given: the demo disk boots.
   var usesDemoDisk = false
 
@@ -103,7 +106,7 @@ struct Plan {
     try openImages(
       options,
       media ?? options.disks.map { ($0, true) } + options.images.map { ($0, false) },
-      keepsOff: options.snapshot || options.replay != nil || looksOnly)
+      keepsOff: options.snapshot || options.replay != nil || looksOnly, looksOnly: looksOnly)
   }
 
   // MARK: Values

@@ -9,7 +9,8 @@ import Storage
 
 extension Plan {
   mutating func openImages(
-    _ options: ApusOptions, _ media: [(path: String, isDisk: Bool)], keepsOff: Bool
+    _ options: ApusOptions, _ media: [(path: String, isDisk: Bool)], keepsOff: Bool,
+    looksOnly: Bool
   ) throws {
     var paths: [String] = []
     func open(_ text: String, _ kind: ImageKind) throws -> OpenedImage {
@@ -47,30 +48,43 @@ extension Plan {
       plan.configuration.disks[index] = MachineImage(image)
       note(image, "hard disk \(index + 1)", &plan)
     }
+    /// Who only looks wants to hear of all that is wrong.
+    func attempt(_ plan: inout Plan, _ body: (inout Plan) throws -> Void) throws {
+      do { try body(&plan) } catch let failure as Failure where looksOnly {
+        plan.failures.append(failure)
+      }
+    }
     floppyLists = [options.floppyA, options.floppyB]
     for (index, list) in floppyLists.enumerated() {
       guard let first = list.first else { continue }
-      let image = try open(first, .floppy)
-      floppy(image, index, &self)
-      try checkFurther(Array(list.dropFirst()), after: image, first)
-    }
-    for (index, path) in [options.hda, options.hdb, options.hdc, options.hdd].enumerated() {
-      if let path { disk(try open(path, .disk), index, &self) }
-    }
-    for (path, isDisk) in media {
-      let image = try open(path, isDisk ? .disk : .auto)
-      if !isDisk, case .floppy = image.medium {
-        guard let free = configuration.floppies.firstIndex(where: { $0 == nil }) else {
-          throw Failure.usage("\(path): there are only two floppy drives", file: path)
-        }
-        floppy(image, free, &self)
-      } else {
-        guard let free = configuration.disks.firstIndex(where: { $0 == nil }) else {
-          throw Failure.usage("\(path): there are only four hard disks", file: path)
-        }
-        disk(image, free, &self)
+      try attempt(&self) { plan in
+        let image = try open(first, .floppy)
+        floppy(image, index, &plan)
+        try plan.checkFurther(Array(list.dropFirst()), after: image, first)
       }
     }
+    for (index, path) in [options.hda, options.hdb, options.hdc, options.hdd].enumerated() {
+      guard let path else { continue }
+      try attempt(&self) { disk(try open(path, .disk), index, &$0) }
+    }
+    for (path, isDisk) in media {
+      try attempt(&self) { plan in
+        let image = try open(path, isDisk ? .disk : .auto)
+        if !isDisk { plan.warnings += Plan.kernelHint(image) }
+        if !isDisk, case .floppy = image.medium {
+          guard let free = plan.configuration.floppies.firstIndex(where: { $0 == nil }) else {
+            throw Failure.usage("\(path): there are only two floppy drives", file: path)
+          }
+          floppy(image, free, &plan)
+        } else {
+          guard let free = plan.configuration.disks.firstIndex(where: { $0 == nil }) else {
+            throw Failure.usage("\(path): there are only four hard disks", file: path)
+          }
+          disk(image, free, &plan)
+        }
+      }
+    }
+    if !failures.isEmpty { return }
     let hasFloppy = configuration.floppies.contains { $0 != nil }
     let hasDisk = configuration.disks.contains { $0 != nil }
     if options.boot != nil, hasFloppy || hasDisk {
@@ -88,6 +102,20 @@ extension Plan {
       usesDemoDisk = true
       explanations.append("no image: the demo disk is in drive A, what is written to it is lost")
     }
+  }
+
+  /// What to say of a file that is no disk but a kernel: it boots, if at all, only to say that it cannot be booted so.
+  private static func kernelHint(_ image: OpenedImage) -> [String] {
+    let count = Int(min(image.device.sectorCount, 16)) * 512
+    var bytes = [UInt8](repeating: 0, count: count)
+    do { try bytes.withUnsafeMutableBytes { try image.device.read(sector: 0, into: $0) } } catch {
+      return []
+    }
+    guard let isMultiboot = KernelConfiguration.isMultiboot(LoadFile(path: image.path, bytes: bytes))
+    else { return [] }
+    // Boot loaders on disks may hold such a header, too.
+    if isMultiboot, !bytes.starts(with: [0x7F, 0x45, 0x4C, 0x46]) { return [] }
+    return ["\(image.path): is a \(isMultiboot ? "multiboot" : "Linux") kernel: use --kernel"]
   }
 
   /// Disks to be put in later are looked at now, so that none is refused in the middle of an installation.

@@ -139,7 +139,10 @@ enum Schemas {
             "biosGeometry": { "$ref": "#/$defs/geometry" },
             "reasons": { "type": "array", "items": { "type": "string" } } } } },
         "lines": { "type": "array", "items": { "type": "string" }, "description": "the same for people" },
-        "warnings": { "type": "array", "items": { "type": "string" } }
+        "warnings": { "type": "array", "items": { "type": "string" } },
+        "failures": { "type": "array", "description": "images that a run would refuse; the exit code is 64 then",
+          "items": { "type": "object", "required": ["message", "file"],
+            "properties": { "message": { "type": "string" }, "file": { "type": ["string", "null"] } } } }
       },
       "$defs": { "geometry": { "type": "object", "required": ["cylinders", "heads", "sectors"],
         "properties": { "cylinders": { "type": "integer" }, "heads": { "type": "integer" },

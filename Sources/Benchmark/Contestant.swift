@@ -52,6 +52,26 @@ public struct Contestant: Sendable {
     return Contestant(name: "qemu", version: firstLine(result.output), kind: .qemu(path))
   }
 
+  /// What someone who was asked for and does not run lacks, in words.
+  public static func missing(_ name: String) -> String {
+    switch name {
+    case "qemu": return "qemu-system-i386 is not installed"
+    case "bochs":
+      guard let path = HostProcess.find("bochs") else { return "bochs is not installed" }
+      if BochsSetup.candidates(path).isEmpty {
+        return "bochs's BIOS images are not installed (BIOS-bochs-latest and VGABIOS-lgpl-latest in "
+          + "/usr/share/bochs, or where BXSHARE says: packages bochsbios and vgabios)"
+      }
+      return "bochs does not run without a display (its display library nogui or rfb is wanted)"
+    default:
+      #if os(Linux) && arch(x86_64)
+        return "this host does not run 32-bit programs"
+      #else
+        return "only x86-64 Linux runs the kernels natively"
+      #endif
+    }
+  }
+
   /// Bochs, when it is installed and runs `image` without a display.
   public static func bochs(trying image: String, folder: String) -> Contestant? {
     guard let path = HostProcess.find("bochs") else { return nil }

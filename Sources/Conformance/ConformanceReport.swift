@@ -167,8 +167,10 @@ public struct ConformanceReport: Codable, Sendable, Equatable {
         if file.failed > shown && shown > 0 { lines.append("  ... \(file.failed - shown) more") }
       }
       let part = ConformanceReport.part(own, model)
+      // Under a single file's own name: the folder may have others.
+      let name = own.count == 1 ? "\(suite) \(own[0].name)" : suite
       lines.append(
-        "\(suite): \(part.passed) passed (\(part.byRule) of them by rule), \(part.failed) failed, "
+        "\(name): \(part.passed) passed (\(part.byRule) of them by rule), \(part.failed) failed, "
           + "\(part.excluded) excluded, \(part.damaged) files unusable")
       var rules: [String: Int] = [:]
       var reasons: [String: Int] = [:]
