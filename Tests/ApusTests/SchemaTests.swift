@@ -106,6 +106,42 @@ import Testing
     #expect(result.output.split(separator: "\n").count >= 2)
   }
 
+  @Test func explainTellsOfEveryImageAlsoBehindABadOne() throws {
+    let scratch = try Scratch()
+    let short = try scratch.file("short.img", [1, 2, 3])
+    let good = try scratch.file("good.img", [UInt8](repeating: 0, count: 1_474_560))
+    let missing = scratch.path("missing.img")
+    let result = try Program.run(["explain", short, good, missing])
+    #expect(result.code == 64)
+    #expect(result.output.contains("\(good): drive A"))
+    #expect(result.error.contains(short) && result.error.contains(missing))
+    let object = try check(
+      try Program.run(["explain", "--json", short, good, missing]).output, "explain")
+    #expect((object["failures"] as? [[String: Any]])?.count == 2)
+  }
+
+  /// Linux boot protocol: 55AAh at 1FEh, "HdrS" at 202h. Multiboot 1: magic, flags and checksum in the first 8192 bytes.
+  @Test func aKernelGivenAsAnImageIsRecognised() throws {
+    let scratch = try Scratch()
+    var linux = [UInt8](repeating: 0, count: 3 << 20)
+    linux[0x1FE] = 0x55
+    linux[0x1FF] = 0xAA
+    linux.replaceSubrange(0x202..<0x206, with: Array("HdrS".utf8))
+    var multiboot = [UInt8](repeating: 0, count: 3 << 20)
+    multiboot.replaceSubrange(0..<4, with: [0x7F, 0x45, 0x4C, 0x46])
+    multiboot.replaceSubrange(
+      0x1000..<0x100C, with: [0x02, 0xB0, 0xAD, 0x1B, 0, 0, 0, 0, 0xFE, 0x4F, 0x52, 0xE4])
+    for (name, bytes, words) in [
+      ("bzImage", linux, "is a Linux kernel: use --kernel"),
+      ("kernel.elf", multiboot, "is a multiboot kernel: use --kernel"),
+    ] {
+      let path = try scratch.file(name, bytes)
+      let result = try Program.run(["explain", path])
+      #expect(result.code == 0 && result.error.contains("\(path): \(words)"), "\(result.error)")
+      #expect(try !Program.run(["explain", "--disk", path]).error.contains("--kernel"))
+    }
+  }
+
   @Test func conformanceReports() throws {
     let scratch = try Scratch()
     let test = try scratch.file(
@@ -125,6 +161,7 @@ import Testing
     for document in Schemas.all {
       #expect(list.contains("  \(document.name) "))
       #expect(try schema(document.name)["$id"] as? String == "apus-\(document.name)-1")
+      #expect(Schemas.named("apus-" + document.name)?.text == document.text)
     }
     #expect(try Program.run(["schema", "nonsense"]).code == 64)
   }

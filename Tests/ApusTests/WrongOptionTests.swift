@@ -186,6 +186,11 @@ private func complaint(_ arguments: String...) -> String? {
     #expect(answer("bench", "int") == ["intmix"])
     #expect(answer("bench", "--agai") == ["--against"])
     #expect(answer("schema", "r") == ["run"])
+    #expect(answer("schema", "apus-r") == ["apus-run"])
+    #expect(answer("schema", "") == Schemas.all.map(\.name))
+    // It is only there to say that it is not there yet.
+    #expect(answer("--cd") == [])
+    #expect(answer("-cd") == [])
     #expect(answer("completions", "") == CompletionProgram.shells)
     for shell in CompletionProgram.shells {
       #expect(CompletionProgram.script(shell)?.contains("apus completions --for") == true)
