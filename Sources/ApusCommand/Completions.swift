@@ -82,7 +82,9 @@ enum CompletionProgram {
       first = ["start"] + Kernel.all.map(\.name)
     case "schema":
       let names = Schemas.all.map(\.name)
-      return (matching(current.isEmpty ? names : names + names.map { "apus-" + $0 }, current), false)
+      return (
+        matching(current.isEmpty ? names : names + names.map { "apus-" + $0 }, current), false
+      )
     case "completions": return (matching(shells, current), false)
     default:
       help = ApusOptions.helpMessage(includeHidden: true)

@@ -89,7 +89,8 @@ struct Plan {
     screenText = options.screenText
     isDebugged = debugging || options.debug || options.gdb != nil || options.gdbDefault
     let isDriven =
-      isDebugged || options.timeout != nil || options.maxInstructions != nil || options.replay != nil
+      isDebugged || options.timeout != nil || options.maxInstructions != nil
+      || options.replay != nil
       || !options.type.isEmpty || !options.expect.isEmpty || !options.expectLine.isEmpty
       || !options.expectRegex.isEmpty || !options.expectGone.isEmpty
     isInteractive =

@@ -111,7 +111,8 @@ extension Plan {
     do { try bytes.withUnsafeMutableBytes { try image.device.read(sector: 0, into: $0) } } catch {
       return []
     }
-    guard let isMultiboot = KernelConfiguration.isMultiboot(LoadFile(path: image.path, bytes: bytes))
+    guard
+      let isMultiboot = KernelConfiguration.isMultiboot(LoadFile(path: image.path, bytes: bytes))
     else { return [] }
     // Boot loaders on disks may hold such a header, too.
     if isMultiboot, !bytes.starts(with: [0x7F, 0x45, 0x4C, 0x46]) { return [] }

@@ -59,7 +59,8 @@ public struct Contestant: Sendable {
     case "bochs":
       guard let path = HostProcess.find("bochs") else { return "bochs is not installed" }
       if BochsSetup.candidates(path).isEmpty {
-        return "bochs's BIOS images are not installed (BIOS-bochs-latest and VGABIOS-lgpl-latest in "
+        return
+          "bochs's BIOS images are not installed (BIOS-bochs-latest and VGABIOS-lgpl-latest in "
           + "/usr/share/bochs, or where BXSHARE says: packages bochsbios and vgabios)"
       }
       return "bochs does not run without a display (its display library nogui or rfb is wanted)"
