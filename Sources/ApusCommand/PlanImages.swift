@@ -116,6 +116,10 @@ extension Plan {
     else { return [] }
     // Boot loaders on disks may hold such a header, too.
     if isMultiboot, !bytes.starts(with: [0x7F, 0x45, 0x4C, 0x46]) { return [] }
+    // Some boot from a floppy, too (Memtest86+).
+    if !isMultiboot, case .floppy = image.medium {
+      return ["\(image.path): is also a Linux kernel: if it does not boot so, use --kernel"]
+    }
     return ["\(image.path): is a \(isMultiboot ? "multiboot" : "Linux") kernel: use --kernel"]
   }
 
