@@ -132,6 +132,48 @@ private func expected(_ text: String) throws -> Picture {
     #expect(String(decoding: errors, as: UTF8.self).contains("triple fault"))
   }
 
+  /// Nobody there does what SDL asks of a window manager.
+  @Test func fullScreenWithoutAWindowManagerIsTheWholeDisplay() throws {
+    let scratch = try Scratch(echo)
+    let display = try Display()
+    let window = try Window(display, [scratch.image, "--exit-port", "f4", "--snapshot"])
+    let before = try window.geometry()
+    try display.xdotool("key", "alt+Return")
+    #expect(
+      try eventually {
+        let place = try window.geometry()
+        return place["X"] == 0 && place["Y"] == 0 && place["WIDTH"] == 1280
+          && place["HEIGHT"] == 1024
+      })
+    #expect(try eventually { try window.title().contains("leaves full screen") })
+    try display.xdotool("key", "alt+Return")
+    #expect(try eventually { try window.geometry() == before })
+    #expect(try eventually { try !window.title().contains("leaves full screen") })
+  }
+
+  /// The guest draws and the window waits for it in the moment in which it goes.
+  @Test(.enabled(if: Tools.find("openbox") != nil))
+  func closingTheWindowAlwaysEndsWell() throws {
+    let scratch = try Scratch(echo)
+    let display = try Display()
+    let manager = Process()
+    manager.executableURL = URL(fileURLWithPath: try #require(Tools.find("openbox")))
+    manager.environment = display.environment
+    manager.standardError = FileHandle.nullDevice
+    try manager.run()
+    defer { kill(manager.processIdentifier, SIGKILL) }
+    for _ in 0..<12 {
+      let window = try Window(display, [scratch.image, "--snapshot"])
+      // The manager has to know the window first.
+      let closed = try eventually {
+        try display.xdotool("key", "alt+F4")
+        return eventually(1) { !window.process.isRunning }
+      }
+      #expect(closed && window.process.terminationStatus == 0)
+      #expect(window.errors.fileHandleForReading.availableData.isEmpty)
+    }
+  }
+
   @Test func helpCoversTheGuestAndPauseHoldsIt() throws {
     let scratch = try Scratch(echo)
     let display = try Display()
@@ -199,48 +241,6 @@ private func expected(_ text: String) throws -> Picture {
 }
 
 @Suite(.enabled(if: Tools.hasWindow)) struct DummyDriverTests {
-  /// Nobody there does what SDL asks of a window manager.
-  @Test func fullScreenWithoutAWindowManagerIsTheWholeDisplay() throws {
-    let scratch = try Scratch(echo)
-    let display = try Display()
-    let window = try Window(display, [scratch.image, "--exit-port", "f4", "--snapshot"])
-    let before = try window.geometry()
-    try display.xdotool("key", "alt+Return")
-    #expect(
-      try eventually {
-        let place = try window.geometry()
-        return place["X"] == 0 && place["Y"] == 0 && place["WIDTH"] == 1280
-          && place["HEIGHT"] == 1024
-      })
-    #expect(try eventually { try window.title().contains("leaves full screen") })
-    try display.xdotool("key", "alt+Return")
-    #expect(try eventually { try window.geometry() == before })
-    #expect(try eventually { try !window.title().contains("leaves full screen") })
-  }
-
-  /// The guest draws and the window waits for it in the moment in which it goes.
-  @Test(.enabled(if: Tools.find("openbox") != nil))
-  func closingTheWindowAlwaysEndsWell() throws {
-    let scratch = try Scratch(echo)
-    let display = try Display()
-    let manager = Process()
-    manager.executableURL = URL(fileURLWithPath: try #require(Tools.find("openbox")))
-    manager.environment = display.environment
-    manager.standardError = FileHandle.nullDevice
-    try manager.run()
-    defer { kill(manager.processIdentifier, SIGKILL) }
-    for _ in 0..<12 {
-      let window = try Window(display, [scratch.image, "--snapshot"])
-      // The manager has to know the window first.
-      let closed = try eventually {
-        try display.xdotool("key", "alt+F4")
-        return eventually(1) { !window.process.isRunning }
-      }
-      #expect(closed && window.process.terminationStatus == 0)
-      #expect(window.errors.fileHandleForReading.availableData.isEmpty)
-    }
-  }
-
   @Test func theSamePictureWithoutADisplay() throws {
     let scratch = try Scratch(echo)
     func run(_ name: String, _ more: [String]) throws -> Data {
