@@ -45,7 +45,7 @@ let package = Package(
     // What devices are built on: virtual time, event queue, port devices, signals.
     .target(name: "Bus", dependencies: ["State"], swiftSettings: fast),
     .target(
-      name: "CPU", dependencies: ["Host", "State"], cSettings: gnu, swiftSettings: fast),
+      name: "CPU", dependencies: ["Bus", "Host", "State"], cSettings: gnu, swiftSettings: fast),
     // x86-64 code: the emitter, and the translator that uses it.
     .target(name: "Assembler"),
     .target(
@@ -84,14 +84,14 @@ let package = Package(
     .target(
       name: "ApusCommand",
       dependencies: [
-        "Machine", "Debugger", "SDLFrontend", "Host", "CPU", "Chipset", "Storage", "Video",
+        "Bus", "Machine", "Debugger", "SDLFrontend", "Host", "CPU", "Chipset", "Storage", "Video",
         "FirmwareImages", "Conformance", "Translator", "Benchmark",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
     .executableTarget(
       name: "apus", dependencies: ["ApusCommand"], linkerSettings: selfContained),
     .target(
-      name: "Conformance", dependencies: ["CPU", "Host", "CZlib", "Translator", "State"],
+      name: "Conformance", dependencies: ["Bus", "CPU", "Host", "CZlib", "Translator", "State"],
       cSettings: gnu),
     // Kernels and workloads for all emulators, and what they took (apus bench).
     .target(

@@ -289,24 +289,15 @@ extension VGA {
 
   // MARK: Memory-mapped access from the CPU
 
-  /// An opaque pointer to this VGA for `mmioRead` and `mmioWrite`; valid while the VGA lives.
-  public var mmioContext: UnsafeMutableRawPointer { Unmanaged.passUnretained(self).toOpaque() }
-
-  /// Reads `width` bytes at a physical address in A0000-BFFFF.
-  public static let mmioRead:
-    @convention(c) @Sendable (UnsafeMutableRawPointer, UInt32, UInt32) -> UInt32 = {
-      context, address, width in
-      Unmanaged<VGA>.fromOpaque(context)._withUnsafeGuaranteedRef {
-        $0.readMemory(address &- 0xA0000, width: width)
-      }
+  /// The memory at A0000-BFFFF as the bus has it.
+  public final class Aperture: Registers {
+    private unowned(unsafe) let vga: VGA
+    init(_ vga: VGA) { self.vga = vga }
+    public func read(at offset: UInt32, width: Int) -> UInt32 {
+      vga.readMemory(offset, width: UInt32(truncatingIfNeeded: width))
     }
-
-  /// Writes at a physical address in A0000-BFFFF: (context, address, value, width).
-  public static let mmioWrite:
-    @convention(c) @Sendable (UnsafeMutableRawPointer, UInt32, UInt32, UInt32) -> Void = {
-      context, address, value, width in
-      Unmanaged<VGA>.fromOpaque(context)._withUnsafeGuaranteedRef {
-        $0.writeMemory(address &- 0xA0000, value, width: width)
-      }
+    public func write(at offset: UInt32, _ value: UInt32, width: Int) {
+      vga.writeMemory(offset, value, width: UInt32(truncatingIfNeeded: width))
     }
+  }
 }
