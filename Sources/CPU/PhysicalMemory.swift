@@ -52,7 +52,7 @@ public final class PhysicalMemory {
   private(set) var deviceAccesses: UInt64 = 0
   /// The one of `regions` that was accessed last.
   private var lastRegion: DeviceRegion?
-  private let nobody = RegisterFile(NoRegisters())
+  private let nobody = RegisterFile()
   private var exchanged: [MappingID: RegisterFile] = [:]
   /// Pages below 1 MiB that are shadow RAM to reads.
   private var shadowed = Set<UInt32>()
@@ -511,12 +511,12 @@ extension PhysicalMemory: MemoryMap {
   /// Maps a device's registers; whole pages.
   @discardableResult
   public func map(
-    _ registers: some Registers, at address: PhysicalAddress, count: UInt64,
+    _ file: RegisterFile, at address: PhysicalAddress, count: UInt64,
     isMemory: Bool = false, priority: Int = 0
   ) -> MappingID {
     precondition(address.value & 0xFFF == 0 && count & 0xFFF == 0 && count > 0)
     return space.map(
-      .registers(.of(registers), isMemory: isMemory),
+      .registers(file, isMemory: isMemory),
       at: address...PhysicalAddress(address.value + count - 1), priority: priority)
   }
 

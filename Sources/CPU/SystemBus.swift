@@ -66,9 +66,3 @@ struct DeviceRegion {
     file._withUnsafeGuaranteedRef { $0.write(address &- start, value, Int(width)) }
   }
 }
-
-/// Where nothing is.
-final class NoRegisters: Registers {
-  func read(at offset: UInt32, width: Int) -> UInt32 { UInt32.max }
-  func write(at offset: UInt32, _ value: UInt32, width: Int) {}
-}

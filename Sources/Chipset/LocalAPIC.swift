@@ -555,7 +555,8 @@ extension LocalAPIC {
   ) { board, values in
     let apic = LocalAPIC(clock: board.clock, isP6: values.flag("p6"))
     _ = board.memory.map(
-      apic, at: PhysicalAddress(UInt64(baseAddress)), count: 0x1000, isMemory: false, priority: 0)
+      .of(apic), at: PhysicalAddress(UInt64(baseAddress)), count: 0x1000, isMemory: false,
+      priority: 0)
     try board.add(apic)
   }
 }

@@ -74,7 +74,7 @@ public final class TestDevice: Device, Registers {
     try board.claim(
       device, at: ports, PortTraits(maxWidth: 4, isSlow: false), owner: device.stateName)
     _ = board.memory.map(
-      device.memory, at: PhysicalAddress(UInt64(memoryStart)), count: UInt64(memorySize),
+      .of(device.memory), at: PhysicalAddress(UInt64(memoryStart)), count: UInt64(memorySize),
       isMemory: false, priority: 0)
     try board.add(device)
   }

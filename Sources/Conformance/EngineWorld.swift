@@ -140,7 +140,7 @@
         self.memory = memory
         self.isMemory = isMemory
         mapping = memory.map(
-          Device(self), at: PhysicalAddress(UInt64(EngineBus.deviceStart)),
+          .of(Device(self)), at: PhysicalAddress(UInt64(EngineBus.deviceStart)),
           count: UInt64(EngineBus.deviceSize), isMemory: isMemory)
       }
 

@@ -167,15 +167,18 @@ public final class TextWatch {
   // MARK: Between processor and VGA
 
   /// In place of the VGA's memory.
-  public final class Aperture: Registers {
-    private unowned(unsafe) let watch: TextWatch
-    init(_ watch: TextWatch) { self.watch = watch }
-    public func read(at offset: UInt32, width: Int) -> UInt32 {
-      watch.read(offset, UInt32(truncatingIfNeeded: width))
+  public final class Aperture: RegisterFile {
+    /// Without reference counting; it belongs to it.
+    private let watch: Unmanaged<TextWatch>
+    init(_ watch: TextWatch) { self.watch = .passUnretained(watch) }
+    public override func read(_ offset: UInt32, _ width: Int) -> UInt32 {
+      watch._withUnsafeGuaranteedRef { $0.read(offset, UInt32(truncatingIfNeeded: width)) }
     }
-    public func write(at offset: UInt32, _ value: UInt32, width: Int) {
-      watch.write(offset, value, UInt32(truncatingIfNeeded: width))
+    public override func write(_ offset: UInt32, _ value: UInt32, _ width: Int) {
+      watch._withUnsafeGuaranteedRef {
+        $0.write(offset, value, UInt32(truncatingIfNeeded: width))
+      }
     }
   }
-  public private(set) lazy var registers = RegisterFile.of(Aperture(self))
+  public private(set) lazy var registers = Aperture(self)
 }

@@ -290,14 +290,19 @@ extension VGA {
   // MARK: Memory-mapped access from the CPU
 
   /// The memory at A0000-BFFFF as the bus has it.
-  public final class Aperture: Registers {
-    private unowned(unsafe) let vga: VGA
-    init(_ vga: VGA) { self.vga = vga }
-    public func read(at offset: UInt32, width: Int) -> UInt32 {
-      vga.readMemory(offset, width: UInt32(truncatingIfNeeded: width))
+  public final class Aperture: RegisterFile {
+    /// Without reference counting; it belongs to it.
+    private let vga: Unmanaged<VGA>
+    init(_ vga: VGA) { self.vga = .passUnretained(vga) }
+    public override func read(_ offset: UInt32, _ width: Int) -> UInt32 {
+      vga._withUnsafeGuaranteedRef {
+        $0.readMemory(offset, width: UInt32(truncatingIfNeeded: width))
+      }
     }
-    public func write(at offset: UInt32, _ value: UInt32, width: Int) {
-      vga.writeMemory(offset, value, width: UInt32(truncatingIfNeeded: width))
+    public override func write(_ offset: UInt32, _ value: UInt32, _ width: Int) {
+      vga._withUnsafeGuaranteedRef {
+        $0.writeMemory(offset, value, width: UInt32(truncatingIfNeeded: width))
+      }
     }
   }
 }

@@ -36,8 +36,7 @@ public protocol MemoryMap: AnyObject {
   ///   - isMemory: accesses depend on no time and reach nothing outside of the device.
   ///   - priority: who is seen where mappings overlap.
   func map(
-    _ registers: some Registers, at address: PhysicalAddress, count: UInt64, isMemory: Bool,
-    priority: Int
+    _ file: RegisterFile, at address: PhysicalAddress, count: UInt64, isMemory: Bool, priority: Int
   ) -> MappingID
   /// Takes a mapping away.
   func unmap(_ id: MappingID)
@@ -57,7 +56,12 @@ public final class Board {
   /// What was added to the description, as text: part of what recordings and states must agree in.
   public private(set) var additions: [(name: String, options: String)] = []
   private var lines: [Line] = []
-  private var offers: [ObjectIdentifier: Any] = [:]
+  private var offers: [ObjectIdentifier: AnyObject] = [:]
+
+  private final class Offer<T> {
+    let value: T
+    init(_ value: T) { self.value = value }
+  }
 
   public init(
     clock: VirtualClock, ports: PortSpace, memory: any MemoryMap,
@@ -77,13 +81,15 @@ public final class Board {
   }
 
   /// The first device of a type, or nil.
-  public func first<D: Device>(_ type: D.Type) -> D? {
-    for device in devices { if let device = device as? D { return device } }
-    return nil
-  }
+  public func first<D: Device>(_ type: D.Type) -> D? { all(type).first }
 
-  /// All devices of a type, in order.
-  public func all<D: Device>(_ type: D.Type) -> [D] { devices.compactMap { $0 as? D } }
+  /// All devices of exactly a type, in order.
+  public func all<D: Device>(_ type: D.Type) -> [D] {
+    devices.compactMap { device in
+      // A dynamic cast out of an existential costs a microsecond.
+      Swift.type(of: device) == type ? unsafeDowncast(device, to: D.self) : nil
+    }
+  }
 
   /// The device of a type that something else cannot do without.
   public func need<D: Device>(_ type: D.Type, for user: String) throws(BoardError) -> D {
@@ -98,11 +104,13 @@ public final class Board {
 
   /// Offers something to the devices that come later: a DMA controller, the A20 gate, the images for drives.
   public func offer<T>(_ value: T, as type: T.Type = T.self) {
-    offers[ObjectIdentifier(type)] = value
+    offers[ObjectIdentifier(type)] = Offer(value)
   }
 
   /// What was offered of a type, or nil.
-  public func offered<T>(_ type: T.Type) -> T? { offers[ObjectIdentifier(type)] as? T }
+  public func offered<T>(_ type: T.Type) -> T? {
+    offers[ObjectIdentifier(type)].map { unsafeDowncast($0, to: Offer<T>.self).value }
+  }
 
   /// What was offered of a type.
   public func need<T>(offer type: T.Type, for user: String) throws(BoardError) -> T {
@@ -142,7 +150,7 @@ public final class Board {
   // MARK: Ports
 
   /// Gives ports to a device, which may not be another's.
-  @inlinable @discardableResult
+  @discardableResult
   public func claim(
     _ registers: some Registers, at ports: ClosedRange<UInt16>, offset: UInt32 = 0,
     _ traits: PortTraits = .isa, owner: String

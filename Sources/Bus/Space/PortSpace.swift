@@ -93,15 +93,10 @@ public final class PortSpace {
   private static let capacity = 256
   private var slotOf: [MappingID: UInt8] = [:]
   private var freeSlots: [UInt8] = (1...255).reversed()
-  private let nobody = RegisterFile(Nobody())
+  private let nobody = RegisterFile()
   private let recent: UnsafeMutablePointer<PortAccess>
   private var recentCount: UInt64 = 0
   private var unknown: [UInt32: UnknownPort] = [:]
-
-  private final class Nobody: Registers {
-    func read(at offset: UInt32, width: Int) -> UInt32 { UInt32.max }
-    func write(at offset: UInt32, _ value: UInt32, width: Int) {}
-  }
 
   /// How many accesses the guest has made. Not part of the state: only differences mean something.
   public var accessCount: UInt64 { recentCount }
@@ -134,7 +129,7 @@ public final class PortSpace {
   /// - Parameters:
   ///   - offset: of the first port, in the registers.
   ///   - owner: for messages.
-  @inlinable @discardableResult
+  @discardableResult
   public func map(
     _ registers: some Registers, at ports: ClosedRange<UInt16>, offset: UInt32 = 0,
     _ traits: PortTraits = .isa, owner: String = "", priority: Int = 0
@@ -306,7 +301,7 @@ public final class PortSpace {
   public func blockRoom(_ port: UInt16, width: Int) -> Int {
     guard let slot = whole(port, width, false) else { return 0 }
     return slot.pointee.file._withUnsafeGuaranteedRef {
-      $0.registers.blockRoom(at: slot.pointee.offset(port), width: width)
+      $0.blockRoom(slot.pointee.offset(port), width)
     }
   }
 
@@ -316,8 +311,7 @@ public final class PortSpace {
   ) -> Int {
     guard let slot = whole(port, width, false) else { return 0 }
     let moved = slot.pointee.file._withUnsafeGuaranteedRef {
-      $0.registers.readBlock(
-        at: slot.pointee.offset(port), width: width, into: buffer, count: count)
+      $0.readBlock(slot.pointee.offset(port), width, into: buffer, count)
     }
     noteBlock(port, width: width, isWrite: false, count: moved)
     return moved
@@ -329,8 +323,7 @@ public final class PortSpace {
   ) -> Int {
     guard let slot = whole(port, width, false) else { return 0 }
     let moved = slot.pointee.file._withUnsafeGuaranteedRef {
-      $0.registers.writeBlock(
-        at: slot.pointee.offset(port), width: width, from: buffer, count: count)
+      $0.writeBlock(slot.pointee.offset(port), width, from: buffer, count)
     }
     noteBlock(port, width: width, isWrite: true, count: moved)
     return moved
