@@ -106,12 +106,15 @@ let package = Package(
     .testTarget(name: "HostUnitTests", dependencies: ["CPU", "Translator"]),
     .testTarget(
       name: "MachineTests",
-      dependencies: ["Machine", "CPU", "Chipset", "Storage", "Host", "State", "FirmwareImages"],
+      dependencies: [
+        "Bus", "Machine", "CPU", "Chipset", "Storage", "Host", "State", "FirmwareImages",
+      ],
       exclude: ["roms.txt"], plugins: ["FirmwarePlugin"]),
     .testTarget(
       name: "ApusTests", dependencies: ["ApusCommand", "Benchmark", "Machine", "Host"]),
     .testTarget(
-      name: "CPUTests", dependencies: ["CPU", "Host", "State", "Translator"], exclude: ["roms.txt"],
+      name: "CPUTests", dependencies: ["Bus", "CPU", "Host", "State", "Translator"],
+      exclude: ["roms.txt"],
       plugins: ["FirmwarePlugin"]),
     .testTarget(
       name: "DeviceROMTests",

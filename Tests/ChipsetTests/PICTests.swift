@@ -244,9 +244,9 @@ import Testing
   @Test func aSharedLineIsHighWhileAnyDriverIs() {
     let board = Board()
     board.initialisePICs()
-    let line = SharedLine(board.pic.irq(5))
-    let a = line.input()
-    let b = line.input()
+    let line = Line(board.pic.irq(5))
+    let a = line.driver()
+    let b = line.driver()
     a.set(true)
     b.set(true)
     a.set(false)
