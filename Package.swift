@@ -1,7 +1,7 @@
 // swift-tools-version: 6.1
 import PackageDescription
 
-// Modules point one way; see "How it works" in README.md for the picture.
+// Modules point one way; Sources/apus/Documentation.docc/Inside/Architecture.md has the picture.
 let gnu: [CSetting] = [.define("_GNU_SOURCE")]
 
 // Checks of exclusive access at run time cost a quarter of the time where translated code calls the interpreter or a device.
@@ -35,7 +35,9 @@ let package = Package(
     .default(enabledTraits: ["SDL"]),
   ],
   dependencies: [
-    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0")
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
+    // Only for `swift package generate-documentation`.
+    .package(url: "https://github.com/swiftlang/swift-docc-plugin", from: "1.4.0"),
   ],
   targets: [
     // What differs between hosts.

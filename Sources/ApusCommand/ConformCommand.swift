@@ -128,7 +128,7 @@ struct ConformSuites: ParsableCommand {
     discussion: """
       Each SUITE is a folder, looked through to any depth, or a file: SingleStepTests in MOO or JSON for 8086, 8088, 80286 and \
       80386, TestFloat vectors named OPERATION.ROUNDING.PRECISION.txt, and tests in JSON with images and expected registers \
-      (README); each plain or gzip-compressed. Beside the files are obeyed: metadata.json (masks of undefined flags), differs-on-386plus.tsv, revocation_list.txt.
+      (see the documentation); each plain or gzip-compressed. Beside the files are obeyed: metadata.json (masks of undefined flags), differs-on-386plus.tsv, revocation_list.txt.
       """)
 
   @Argument(help: ArgumentHelp("Folders and files.", valueName: "suite"))

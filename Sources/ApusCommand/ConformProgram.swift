@@ -67,7 +67,7 @@ struct ConformPrograms: ParsableCommand {
   var expectOutput: String?
   @Option(
     help: ArgumentHelp(
-      "Registers and memory at the HLT that ends the program, as JSON (see README).",
+      "Registers and memory at the HLT that ends the program, as JSON (see the documentation).",
       valueName: "file"))
   var expectState: String?
   @Flag(

@@ -3,7 +3,7 @@
 // Owns: the code buffer, the fixed thunks in it (enter, leave, look a target up, interpret one instruction, load a segment register,
 // make a table entry, look at a write beside code), links between blocks.
 // Must not know: devices, what single instructions become (BlockCompiler*.swift).
-// Follows: DESIGN of the README, "How translated code works"; System V AMD64 ABI for the calls out.
+// Follows: Sources/apus/Documentation.docc/Inside/TheTranslator.md; System V AMD64 ABI for the calls out.
 //
 // Registers in translated code: EAX ECX EDX EBX EBP ESI EDI in the registers of the same number, upper halves zero; ESP in R12;
 // R15 CPUState; R14, R13 read and write table; R11 instructions left; R8 to R10 scratch.

@@ -37,10 +37,11 @@ import Video
     }
   }
 
-  @Test func theReadmeNamesThemAll() throws {
+  @Test func thePageOfTheWindowNamesThemAll() throws {
     let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
       .deletingLastPathComponent().deletingLastPathComponent()
-    let text = try String(contentsOf: root.appendingPathComponent("README.md"), encoding: .utf8)
+    let page = "Sources/apus/Documentation.docc/Using/TheWindow.md"
+    let text = try String(contentsOf: root.appendingPathComponent(page), encoding: .utf8)
     for line in Shortcut.lines { #expect(text.contains(line.keys), "\(line.keys)") }
   }
 
