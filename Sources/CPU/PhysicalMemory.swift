@@ -58,24 +58,21 @@ public final class PhysicalMemory {
   private var shadowed = Set<UInt32>()
   /// ROM pages whose writes go to the RAM beneath (shadowing).
   private var writeThrough = Set<UInt32>()
-  /// Told of bytes about to change in granules that hold decoded code: page number, offset, count. Set by the CPU.
-  var codeWritten: (UInt32, UInt32, UInt32) -> Void = { _, _, _ in }
+  /// The processors that run from it; each takes itself away before it goes.
+  private(set) var processors: [Unmanaged<CPU>] = []
   private let windowRegion: HostMemory
   /// For each RAM page how often it has lost its code, and in bit 7 whether the window shows it only for reading.
   private let windowStates: UnsafeMutablePointer<UInt8>
   /// Changing what the window lets be written is a system call: a page that got and lost code this often stays as it is.
   private static let windowPatience: UInt8 = 4
   private static let windowReadOnly: UInt8 = 0x80
-  /// Told of what bus masters write, before they do, while a debugger watches memory.
-  var busMasterWrite: ((UInt32, UnsafeRawBufferPointer) -> Void)?
+  /// Told of what bus masters write, before they do, while a debugger watches memory for a processor.
+  private var busMasterWatches:
+    [(cpu: Unmanaged<CPU>, body: (UInt32, UnsafeRawBufferPointer) -> Void)] = []
   /// Runs of pages that the window shows only for reading.
   private var windowRuns = 0
   private var directStart: UInt32 = 0
   private var directBytes: UnsafeMutableRawPointer?
-  /// Told when `setDirect` has changed where data are. Set by the CPU.
-  var directChanged: () -> Void = {}
-  /// Told when the map changed, so that translations are dropped. Set by the CPU.
-  var mapChanged: () -> Void = {}
 
   /// - Parameter ramSize: bytes, a multiple of 64 KiB, from 1 MiB to 3072 MiB.
   /// - Throws: `HostError` when the host cannot map it.
@@ -102,6 +99,74 @@ public final class PhysicalMemory {
   }
 
   deinit { memoryRegion.deallocate() }
+
+  // MARK: - Processors
+
+  /// A processor runs from this memory from now on.
+  func attach(_ cpu: CPU) { processors.append(Unmanaged.passUnretained(cpu)) }
+
+  /// The last that a processor does here: what it held of the code of pages goes.
+  func detach(_ cpu: CPU) {
+    processors.removeAll { $0.toOpaque() == Unmanaged.passUnretained(cpu).toOpaque() }
+    watchBusMasters(for: cpu, nil)
+  }
+
+  /// Has a processor's debugger told of what bus masters write, before they do; nil: no longer.
+  func watchBusMasters(
+    for cpu: CPU, _ body: ((UInt32, UnsafeRawBufferPointer) -> Void)?
+  ) {
+    let cpu = Unmanaged.passUnretained(cpu)
+    busMasterWatches.removeAll { $0.cpu.toOpaque() == cpu.toOpaque() }
+    if let body { busMasterWatches.append((cpu, body)) }
+  }
+
+  @inline(__always)
+  func forEachProcessor(_ body: (CPU) -> Void) {
+    for cpu in processors { cpu._withUnsafeGuaranteedRef(body) }
+  }
+
+  /// Bytes of granules that were decoded are about to change: every processor's blocks made of them go.
+  func codeWritten(_ page: UInt32, _ offset: UInt32, _ count: UInt32) {
+    var left: UInt64 = 0
+    var dropped = false
+    forEachProcessor { cpu in
+      let before = cpu.blocks.invalidations
+      left |= cpu.blocks.invalidate(page: page, offset: offset, count: count)
+      if cpu.blocks.invalidations != before { dropped = true }
+    }
+    // Writes to data beside code drop nothing.
+    if !dropped && left != 0 { return }
+    keepCode(page, granules: left)
+    forEachProcessor { $0.stopAfterCurrent() }
+  }
+
+  /// A processor has dropped all code of a page.
+  func codeDropped(_ page: UInt32, by cpu: CPU) {
+    var left: UInt64 = 0
+    if processors.count > 1 {
+      forEachProcessor { if $0 !== cpu { left |= $0.blocks.granules(inPage: page) } }
+    }
+    keepCode(page, granules: left, written: false)
+  }
+
+  /// Of a page's granules only these hold code any more.
+  private func keepCode(_ page: UInt32, granules: UInt64, written: Bool = true) {
+    if granules != 0 {
+      codeGranules[Int(page)] = granules
+      return
+    }
+    clearCode(page: page, written: written)
+    if readPointer(page: page) != nil { forEachProcessor { $0.unprotectWrites(page: page) } }
+  }
+
+  private func directChanged() {
+    forEachProcessor {
+      $0.flushTLB()
+      $0.stopAfterCurrent()
+    }
+  }
+
+  private func mapChanged() { forEachProcessor { $0.memoryMapChanged() } }
 
   // MARK: - The map
 
@@ -472,7 +537,7 @@ public final class PhysicalMemory {
 
   /// Copies into RAM as a bus master; anything but RAM ignores it. Decoded code that is overwritten is dropped.
   public func copyIn(_ address: UInt32, from buffer: UnsafeRawBufferPointer) {
-    busMasterWrite?(address, buffer)
+    for watch in busMasterWatches { watch.body(address, buffer) }
     poke(address, from: buffer)
   }
 
