@@ -1,5 +1,6 @@
 // Expectations from the 8259A data sheet.
 
+import Bus
 import Testing
 
 @testable import Chipset
