@@ -139,7 +139,7 @@ public final class CPU {
   }
 
   deinit {
-    if memory.processors.count > 1 { dropAllCode() }
+    if memory.processorCount > 1 { dropAllCode() }
     memory.detach(self)
     idle.deallocate()
     trail.deallocate()

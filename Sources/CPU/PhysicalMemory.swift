@@ -59,7 +59,11 @@ public final class PhysicalMemory {
   /// ROM pages whose writes go to the RAM beneath (shadowing).
   private var writeThrough = Set<UInt32>()
   /// The processors that run from it; each takes itself away before it goes.
-  private(set) var processors: [Unmanaged<CPU>] = []
+  private let processors = UnsafeMutablePointer<Unmanaged<CPU>>.allocate(
+    capacity: PhysicalMemory.mostProcessors)
+  private(set) var processorCount = 0
+  /// How many can run from one memory.
+  public static let mostProcessors = 64
   private let windowRegion: HostMemory
   /// For each RAM page how often it has lost its code, and in bit 7 whether the window shows it only for reading.
   private let windowStates: UnsafeMutablePointer<UInt8>
@@ -98,16 +102,28 @@ public final class PhysicalMemory {
     if ramSize > 0x100000 { space.map(.ram, at: 0x100000...PhysicalAddress(UInt64(ramSize) - 1)) }
   }
 
-  deinit { memoryRegion.deallocate() }
+  deinit {
+    memoryRegion.deallocate()
+    processors.deallocate()
+  }
 
   // MARK: - Processors
 
   /// A processor runs from this memory from now on.
-  func attach(_ cpu: CPU) { processors.append(Unmanaged.passUnretained(cpu)) }
+  func attach(_ cpu: CPU) {
+    precondition(processorCount < PhysicalMemory.mostProcessors, "too many processors")
+    (processors + processorCount).initialize(to: Unmanaged.passUnretained(cpu))
+    processorCount += 1
+  }
 
-  /// The last that a processor does here: what it held of the code of pages goes.
+  /// The last that a processor does here.
   func detach(_ cpu: CPU) {
-    processors.removeAll { $0.toOpaque() == Unmanaged.passUnretained(cpu).toOpaque() }
+    let own = Unmanaged.passUnretained(cpu).toOpaque()
+    for n in 0..<processorCount where processors[n].toOpaque() == own {
+      processorCount -= 1
+      for k in n..<processorCount { processors[k] = processors[k + 1] }
+      break
+    }
     watchBusMasters(for: cpu, nil)
   }
 
@@ -122,7 +138,7 @@ public final class PhysicalMemory {
 
   @inline(__always)
   func forEachProcessor(_ body: (CPU) -> Void) {
-    for cpu in processors { cpu._withUnsafeGuaranteedRef(body) }
+    for n in 0..<processorCount { processors[n]._withUnsafeGuaranteedRef(body) }
   }
 
   /// Bytes of granules that were decoded are about to change: every processor's blocks made of them go.
@@ -143,7 +159,7 @@ public final class PhysicalMemory {
   /// A processor has dropped all code of a page.
   func codeDropped(_ page: UInt32, by cpu: CPU) {
     var left: UInt64 = 0
-    if processors.count > 1 {
+    if processorCount > 1 {
       forEachProcessor { if $0 !== cpu { left |= $0.blocks.granules(inPage: page) } }
     }
     keepCode(page, granules: left, written: false)
