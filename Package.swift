@@ -47,7 +47,7 @@ let package = Package(
     // What devices are built on: virtual time, event queue, port devices, signals.
     .target(name: "Bus", dependencies: ["State"], swiftSettings: fast),
     .target(
-      name: "CPU", dependencies: ["Host", "State"], cSettings: gnu, swiftSettings: fast),
+      name: "CPU", dependencies: ["Bus", "Host", "State"], cSettings: gnu, swiftSettings: fast),
     // x86-64 code: the emitter, and the translator that uses it.
     .target(name: "Assembler"),
     .target(
@@ -86,14 +86,14 @@ let package = Package(
     .target(
       name: "ApusCommand",
       dependencies: [
-        "Machine", "Debugger", "SDLFrontend", "Host", "CPU", "Chipset", "Storage", "Video",
+        "Bus", "Machine", "Debugger", "SDLFrontend", "Host", "CPU", "Chipset", "Storage", "Video",
         "FirmwareImages", "Conformance", "Translator", "Benchmark",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
     .executableTarget(
       name: "apus", dependencies: ["ApusCommand"], linkerSettings: selfContained),
     .target(
-      name: "Conformance", dependencies: ["CPU", "Host", "CZlib", "Translator", "State"],
+      name: "Conformance", dependencies: ["Bus", "CPU", "Host", "CZlib", "Translator", "State"],
       cSettings: gnu),
     // Kernels and workloads for all emulators, and what they took (apus bench).
     .target(
@@ -108,12 +108,15 @@ let package = Package(
     .testTarget(name: "HostUnitTests", dependencies: ["CPU", "Translator"]),
     .testTarget(
       name: "MachineTests",
-      dependencies: ["Machine", "CPU", "Chipset", "Storage", "Host", "State", "FirmwareImages"],
+      dependencies: [
+        "Bus", "Machine", "CPU", "Chipset", "Storage", "Host", "State", "FirmwareImages",
+      ],
       exclude: ["roms.txt"], plugins: ["FirmwarePlugin"]),
     .testTarget(
       name: "ApusTests", dependencies: ["ApusCommand", "Benchmark", "Machine", "Host"]),
     .testTarget(
-      name: "CPUTests", dependencies: ["CPU", "Host", "State", "Translator"], exclude: ["roms.txt"],
+      name: "CPUTests", dependencies: ["Bus", "CPU", "Host", "State", "Translator"],
+      exclude: ["roms.txt"],
       plugins: ["FirmwarePlugin"]),
     .testTarget(
       name: "DeviceROMTests",

@@ -216,12 +216,12 @@ struct ConformPrograms: ParsableCommand {
     func register(
       _ name: String, _ option: String, _ port: UInt16, _ sink: @escaping (UInt8) -> Void
     ) throws {
-      if let taken = machine.ports.device(at: port), !(taken is DebugConsole) {
-        throw Failure.usage(
-          "\(option): port \(hexText(Int(port)))h belongs to '\(taken.stateName)'")
+      if let owner = machine.ports.owner(of: port), !owner.hasPrefix("port-") {
+        throw Failure.usage("\(option): port \(hexText(Int(port)))h belongs to '\(owner)'")
       }
-      machine.ports.register(DebugConsole(name: name, sink: sink), ports: port...port)
-      lockstep?.translated.ports.register(DebugConsole(name: name) { _ in }, ports: port...port)
+      machine.ports.map(DebugConsole(name: name, sink: sink), at: port...port, owner: name)
+      lockstep?.translated.ports.map(
+        DebugConsole(name: name) { _ in }, at: port...port, owner: name)
     }
     machine.pacer.speed = .max
     let trace = Trace()

@@ -5,7 +5,9 @@ import Host
 /// The command line, apart from the executable: what links the two decides how much of the toolchain's libraries is loaded.
 public enum Apus {
   /// What the first word may be, apart from an image.
-  static let subcommands = ["debug", "explain", "conform", "bench", "schema", "completions"]
+  static let subcommands = [
+    "debug", "explain", "devices", "conform", "bench", "schema", "completions",
+  ]
 
   /// Runs what the command line asks for.
   public static func main() {
@@ -16,6 +18,7 @@ public enum Apus {
     case "bench": BenchProgram.main(rest)
     case "debug": ApusProgram.main(rest, debugging: true)
     case "explain": ExplainProgram.main(rest)
+    case "devices": DevicesProgram.main(rest)
     case "schema": SchemaProgram.main(rest)
     case "completions": CompletionProgram.main(rest)
     default:

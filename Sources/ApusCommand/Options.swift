@@ -4,6 +4,7 @@
 // QEMU's short forms are names of the same options.
 
 import ArgumentParser
+import Bus
 import Chipset
 import Machine
 import SDLFrontend
@@ -32,6 +33,7 @@ struct ApusOptions: ParsableCommand {
       apus [IMAGE ...] [options]
       apus debug [IMAGE ...] [options]    in the debugger's console
       apus explain IMAGE ...              what images are taken for, and why
+      apus devices [DEVICE]               what a machine can have, and the options of each
       apus conform ...                    the processor against test suites
       apus bench ...                      speed, beside other emulators
       apus schema [NAME]                  what --json prints
@@ -174,6 +176,18 @@ struct ApusOptions: ParsableCommand {
     help: ArgumentHelp(
       "What is written to port E9h (and 402h); - is standard output.", valueName: "file"))
   var debugConsole: String?
+  @Option(
+    name: .customLong("board"),
+    help: ArgumentHelp(
+      "What the machine is built on: \(BoardDescription.boards.keys.sorted().joined(separator: ", ")). (default: isa)",
+      valueName: "name"))
+  var board: String?
+  @Option(
+    name: .customLong("device"),
+    help: ArgumentHelp(
+      "Another device, say uart,port=3E8,irq=5; apus devices lists them. Repeatable.",
+      valueName: "name[,option=value...]"))
+  var devices: [String] = []
   @Option(
     name: .customLong("exit-port"),
     help: ArgumentHelp(

@@ -3,6 +3,7 @@
 // Owns: the meaning of values and combinations, reading input files, refusing files that would be overwritten although they are input.
 // Must not know: how a machine runs.
 
+import Bus
 import CPU
 import Chipset
 import Host
@@ -186,6 +187,14 @@ struct Plan {
       mouseSpeed = factor
     }
     configuration.keepsWritesInMemory = options.snapshot || options.replay != nil
+    if let board = options.board {
+      guard BoardDescription.boards[board] != nil else {
+        let known = BoardDescription.boards.keys.sorted().joined(separator: ", ")
+        throw Failure.usage("--board \(board): there is no such board (there are: \(known))")
+      }
+      configuration.board = board
+    }
+    configuration.parts = options.devices
     if let text = options.exitPort {
       guard let port = Plan.hexadecimal(Substring(text), UInt16.self) else {
         throw Failure.usage("--exit-port \(text): a port is 0 to ffff, in hexadecimal")

@@ -18,6 +18,7 @@ enum Schemas {
     Document(name: "run", summary: "apus --json, at the end of a run", text: run),
     Document(name: "error", summary: "any command's --json when it could not begin", text: error),
     Document(name: "explain", summary: "apus explain --json", text: explain),
+    Document(name: "devices", summary: "apus devices --json", text: devices),
     Document(name: "debug", summary: "apus debug --json, a line for each command", text: debug),
     Document(name: "conform", summary: "apus conform ... --json FILE", text: conform),
     Document(name: "bench", summary: "apus bench --json FILE", text: bench),
@@ -120,6 +121,25 @@ enum Schemas {
         "exitCode": { "enum": [64, 74] }
       },
       "additionalProperties": false
+    """)
+
+  static let devices = document(
+    "devices", "What a machine can have",
+    """
+      "required": ["schema", "version", "devices"],
+      "properties": {
+    \(head("devices"))
+        "devices": { "type": "array", "items": {
+          "type": "object", "required": ["name", "summary", "several", "options", "boards"],
+          "properties": {
+            "name": { "type": "string" }, "summary": { "type": "string" }, "several": { "type": "boolean" },
+            "options": { "type": "array", "items": {
+              "type": "object", "required": ["name", "help", "values", "default"],
+              "properties": { "name": { "type": "string" }, "help": { "type": "string" },
+                "values": { "type": "string" }, "default": { "type": "string" } } } },
+            "boards": { "type": "object", "additionalProperties": { "type": "integer", "minimum": 0 },
+              "description": "how many of it each board has at most" } } } }
+      }
     """)
 
   static let explain = document(

@@ -66,6 +66,8 @@ package struct Block {
   package var seesFPUErrors = false
   /// How often it was interpreted since it was decoded; begins below zero where code is written again and again.
   var heat: UInt32 = 0
+  /// How often in a row it was written again before it had run more than twice.
+  var coldWrites: UInt8 = 0
   /// Records there is room for, and how often the block was decoded anew in its place.
   var capacity: Int32 = 0
   var rebirths: UInt32 = 0
@@ -148,6 +150,8 @@ package final class BlockCache {
   private let pageHeads: UnsafeMutablePointer<BlockPointer?>
   private let arena: UnsafeMutablePointer<Instruction>
   private let blockArena: UnsafeMutablePointer<Block>
+  /// See `fleeting`.
+  private let fleetingBlock: BlockPointer
   private let versions: UnsafeMutablePointer<CodeVersion>
   private static let arenaVersions = 1 << 13
   /// Bytes of the instructions of blocks that were decoded anew.
@@ -167,8 +171,8 @@ package final class BlockCache {
     let sizes = [
       BlockCache.lookasideSize * MemoryLayout<Entry>.stride, BlockCache.pageLookasideSize * 8,
       BlockCache.pageLookasideSize * 4, BlockCache.buckets * 8, (1 << 20) * 8,
-      BlockCache.arenaRecords * MemoryLayout<Instruction>.stride,
-      BlockCache.arenaBlocks * MemoryLayout<Block>.stride,
+      (BlockCache.arenaRecords + 2) * MemoryLayout<Instruction>.stride,
+      (BlockCache.arenaBlocks + 1) * MemoryLayout<Block>.stride,
       BlockCache.arenaVersions * CodeVersion.others * MemoryLayout<CodeVersion>.stride,
       BlockCache.arenaBytes,
     ]
@@ -180,13 +184,23 @@ package final class BlockCache {
     pagePhysical = all[2].base.bindMemory(to: UInt32.self, capacity: BlockCache.pageLookasideSize)
     bucketHeads = all[3].base.bindMemory(to: BlockPointer?.self, capacity: BlockCache.buckets)
     pageHeads = all[4].base.bindMemory(to: BlockPointer?.self, capacity: 1 << 20)
-    arena = all[5].base.bindMemory(to: Instruction.self, capacity: BlockCache.arenaRecords)
+    arena = all[5].base.bindMemory(to: Instruction.self, capacity: BlockCache.arenaRecords + 2)
     versions = all[7].base.bindMemory(
       to: CodeVersion.self, capacity: BlockCache.arenaVersions * CodeVersion.others)
     byteArena = all[8].base.bindMemory(to: UInt8.self, capacity: BlockCache.arenaBytes)
     precondition(MemoryLayout<Block>.offset(of: \Block.next) == 16)
     precondition(MemoryLayout<Block>.offset(of: \Block.branch) == 32)
-    blockArena = all[6].base.bindMemory(to: Block.self, capacity: BlockCache.arenaBlocks)
+    blockArena = all[6].base.bindMemory(to: Block.self, capacity: BlockCache.arenaBlocks + 1)
+    // Behind the others, with room for its record and the one that ends it.
+    fleetingBlock = blockArena + BlockCache.arenaBlocks
+    let records = arena + BlockCache.arenaRecords
+    fleetingBlock.initialize(
+      to: Block(
+        records: records, cost: UInt64.max,
+        next: BlockLink(tag: BlockLink.noTag, block: fleetingBlock),
+        branch: BlockLink(tag: BlockLink.noTag, block: fleetingBlock), flatness: 0, big: false,
+        physical: 0, count: 0, byteLength: BlockCache.droppedLength, granules: 0,
+        secondPage: UInt32.max, nextInBucket: nil, nextInPage: nil))
   }
 
   @inline(__always)
@@ -302,7 +316,7 @@ package final class BlockCache {
       old.pointee.seesFPUErrors = false
       keepBytes(old, bytes, byteLength)
       old.pointee.rebirths &+= 1
-      old.pointee.heat = 0 &- min(old.pointee.rebirths, 64) &* rebirthPatience
+      old.pointee.heat = firstHeat(old)
       // There may be links to it from contexts that allow no more than its old forms did.
       old.pointee.flatness &= flatness
       HandlerForms.end(old.pointee.records, count: count)
@@ -419,7 +433,53 @@ package final class BlockCache {
     return left
   }
 
+  /// The heat with which a block begins that was decoded anew so many times.
+  private func firstHeat(_ block: BlockPointer) -> UInt32 {
+    0 &- min(block.pointee.rebirths, 64) &* rebirthPatience
+  }
+
+  /// Whether the code at an address is written anew for nearly each run, as a call through bytes on the stack is (`int86` of C
+  /// libraries), so that keeping it costs more than decoding it: all around it, writes would have to be looked at. Looked into again
+  /// from time to time.
+  func isFleeting(physical: UInt32, big: Bool) -> Bool {
+    var candidate = bucketHeads[bucket(physical)]
+    while let block = candidate {
+      candidate = block.pointee.nextInBucket
+      guard
+        block.pointee.physical == physical && block.pointee.big == big
+          && block.pointee.byteLength == BlockCache.droppedLength
+      else { continue }
+      guard block.pointee.coldWrites >= BlockCache.coldPatience, block.pointee.count <= 2 else {
+        return false
+      }
+      block.pointee.heat &+= 1
+      if block.pointee.heat & 1023 != 0 { return true }
+      block.pointee.coldWrites = BlockCache.coldPatience / 2
+      return false
+    }
+    return false
+  }
+  private static let coldPatience: UInt8 = 16
+
+  /// A block of one instruction, decoded at `nextRecords`, that serves once: it is in no list, and nothing leads to it.
+  func fleeting(physical: UInt32, big: Bool, byteLength: Int, flatness: UInt8) -> BlockPointer {
+    let block = fleetingBlock
+    let records = block.pointee.records
+    records.update(from: nextRecords, count: 1)
+    HandlerForms.end(records, count: 1)
+    block.pointee = Block(
+      records: records, cost: UInt64.max, next: BlockLink(tag: BlockLink.noTag, block: block),
+      branch: BlockLink(tag: BlockLink.noTag, block: block), flatness: flatness, big: big,
+      physical: physical, count: 1, byteLength: Int64(byteLength), granules: 0,
+      secondPage: UInt32.max, nextInBucket: nil, nextInPage: nil)
+    decodedBlocks += 1
+    return block
+  }
+
   private func drop(_ block: BlockPointer) {
+    let runs = block.pointee.heat &- firstHeat(block)
+    block.pointee.coldWrites =
+      runs <= 2 && block.pointee.code == nil ? min(block.pointee.coldWrites, 254) + 1 : 0
     block.pointee.byteLength = BlockCache.droppedLength
     block.pointee.cost = UInt64.max
     invalidations += 1
@@ -495,6 +555,23 @@ package final class BlockCache {
     CodeVersion(
       code: block.pointee.code, context: block.pointee.codeContext, eip: block.pointee.codeEIP,
       number: block.pointee.codeNumber)
+  }
+
+  /// The granules of a page that blocks depend on.
+  func granules(inPage page: UInt32) -> UInt64 {
+    var all: UInt64 = 0
+    var p = pageHeads[Int(page & 0xFFFFF)]
+    while let block = p {
+      all |= block.pointee.granules
+      p = block.pointee.nextInPage
+    }
+    for block in crossing
+    where block.pointee.secondPage == page
+      && block.pointee.byteLength != BlockCache.droppedLength
+    {
+      all |= 1
+    }
+    return all
   }
 
   /// Where blocks of a page begin, and whether each has host code.

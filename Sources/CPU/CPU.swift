@@ -134,18 +134,13 @@ public final class CPU {
     trail = .allocate(capacity: 32)
     trail.initialize(repeating: 0, count: 32)
     s.pointee.context = UnsafeRawPointer(Unmanaged.passUnretained(self).toOpaque())
-    memory.codeWritten = { [unowned self] page, offset, count in
-      self.codeWritten(page: page, offset: offset, count: count)
-    }
-    memory.directChanged = { [unowned self] in
-      self.flushTLB()
-      self.stopAfterCurrent()
-    }
-    memory.mapChanged = { [unowned self] in self.memoryMapChanged() }
+    memory.attach(self)
     reset()
   }
 
   deinit {
+    if memory.processorCount > 1 { dropAllCode() }
+    memory.detach(self)
     idle.deallocate()
     trail.deallocate()
     slowCounts.deallocate()

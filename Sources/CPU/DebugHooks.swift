@@ -219,8 +219,8 @@ extension CPU {
         debug.held = [:]
         // Watched pages move out of the tables or back: what the guest's translations are stays.
         restoreTranslations(translations)
-        memory.busMasterWrite =
-          watching ? { [unowned self] in noteBusMaster($0, $1) } : nil
+        memory.watchBusMasters(
+          for: self, watching ? { [unowned self] in noteBusMaster($0, $1) } : nil)
       }
     }
   }

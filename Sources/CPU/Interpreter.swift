@@ -320,6 +320,17 @@ extension CPU {
     var at = 0
     var count = 0
     let physical = page << 12 | offset
+    if enterCode != nil, blocks.isFleeting(physical: physical, big: cs.isBig) {
+      let result = decoder.decode(
+        UnsafePointer(code + Int(offset)), count: room, big: cs.isBig, into: &records[0])
+      if result != .needMore {
+        HandlerForms.reset(records)
+        let length = Int(records[0].length)
+        records[0].nextOffset = UInt16(length)
+        return blocks.fleeting(
+          physical: physical, big: cs.isBig, byteLength: length, flatness: flatness)
+      }
+    }
     let former = blocks.formerRecords(physical: physical, big: cs.isBig)
     while count < blockLimit && at < room {
       let bytes = UnsafePointer(code + Int(offset) + at)
@@ -435,46 +446,32 @@ extension CPU {
       updateCodeTag()
     }
     if first, let host = memory.readPointer(page: page) {
-      tables.protectWrites(
-        to: Int(bitPattern: host), physical: page, only: onlyLinearPage(page))
+      memory.forEachProcessor {
+        $0.tables.protectWrites(
+          to: Int(bitPattern: host), physical: page, only: $0.onlyLinearPage(page))
+      }
     }
   }
 
   /// Without paging, the linear page that entries to a physical one are at (with A20 masked, the one above it too).
   @inline(__always)
-  private func onlyLinearPage(_ page: UInt32) -> UInt32? {
+  func onlyLinearPage(_ page: UInt32) -> UInt32? {
     s.pointee.cr0 & CR0.pg == 0 ? page : nil
   }
 
-  /// Bytes of granules that were decoded are being changed: blocks made of them go, and a running block stops after the current
-  /// instruction. Writes to data beside code drop nothing.
-  func codeWritten(page: UInt32, offset: UInt32, count: UInt32) {
-    let before = blocks.invalidations
-    let left = blocks.invalidate(page: page, offset: offset, count: count)
-    if blocks.invalidations == before && left != 0 { return }
-    if left == 0 {
-      memory.clearCode(page: page)
-      if let host = memory.readPointer(page: page) {
-        tables.unprotectWrites(
-          to: Int(bitPattern: host), physical: page, only: onlyLinearPage(page))
-      }
-    } else {
-      memory.codeGranules[Int(page)] = left
+  /// A page holds no code any more: its write entries take the fast path again.
+  func unprotectWrites(page: UInt32) {
+    if let host = memory.readPointer(page: page) {
+      tables.unprotectWrites(
+        to: Int(bitPattern: host), physical: page, only: onlyLinearPage(page))
     }
-    stopAfterCurrent()
   }
 
   /// Drops all decoded code. A running block may finish its current instruction: its records stay until the next block is decoded.
   package func dropAllCode() {
     translator?.reset()
     linkRequest = -1
-    blocks.removeAll { page in
-      self.memory.clearCode(page: page, written: false)
-      if let host = self.memory.readPointer(page: page) {
-        self.tables.unprotectWrites(
-          to: Int(bitPattern: host), physical: page, only: self.onlyLinearPage(page))
-      }
-    }
+    blocks.removeAll { self.memory.codeDropped($0, by: self) }
     codeEpochChanged()
   }
 

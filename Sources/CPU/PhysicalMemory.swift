@@ -1,9 +1,11 @@
 // The physical address space: RAM, ROM, shadow RAM, memory-mapped devices, and which RAM holds decoded code.
+// What is where is an `AddressSpace`; the tables here are what of it is seen.
 //
 // Owns: host memory behind each guest page and the slow path for everything that is not plain RAM.
 // Must not know: linear addresses, any device.
 // Follows: the PC/AT memory map (RAM below 640 KiB, adapters at A0000-FFFFF, RAM from 1 MiB, ROM alias below 4 GiB).
 
+import Bus
 import Host
 
 /// Physical memory of up to 3 GiB with 4 KiB granularity.
@@ -40,34 +42,41 @@ public final class PhysicalMemory {
   private let dirtyRegion: HostMemory
   /// One byte for each RAM page, FFh from the first write on. Who keeps track of writes owns a bit and clears it, see `WriteTracking`.
   let dirty: UnsafeMutablePointer<UInt8>
-  private var romRegions: [(firstPage: UInt32, pages: UInt32, memory: HostMemory)] = []
-  private(set) var mmioRegions: [MMIORegion] = []
-  /// The one of them that is no more than memory (`MMIORegion.isMemory`), or one of no length.
-  private let memoryRegion = UnsafeMutablePointer<MMIORegion>.allocate(capacity: 1)
+  /// What answers at physical addresses. RAM and ROM have the priorities 0 and 1.
+  public let space = AddressSpace<PhysicalAddress, MemoryTarget>()
+  /// The devices among it, for the slow path.
+  private(set) var regions: [DeviceRegion] = []
+  /// The one of them that is no more than memory (`DeviceRegion.isMemory`), or one of no length.
+  private let memoryRegion = UnsafeMutablePointer<DeviceRegion>.allocate(capacity: 1)
   /// Reads and writes of devices' memory, for statistics.
   private(set) var deviceAccesses: UInt64 = 0
-  /// The one of `mmioRegions` that was accessed last.
-  private var lastRegion: MMIORegion?
+  /// The one of `regions` that was accessed last.
+  private var lastRegion: DeviceRegion?
+  private let nobody = RegisterFile()
+  private var exchanged: [MappingID: RegisterFile] = [:]
+  /// Pages below 1 MiB that are shadow RAM to reads.
+  private var shadowed = Set<UInt32>()
   /// ROM pages whose writes go to the RAM beneath (shadowing).
   private var writeThrough = Set<UInt32>()
-  /// Told of bytes about to change in granules that hold decoded code: page number, offset, count. Set by the CPU.
-  var codeWritten: (UInt32, UInt32, UInt32) -> Void = { _, _, _ in }
+  /// The processors that run from it; each takes itself away before it goes.
+  private let processors = UnsafeMutablePointer<Unmanaged<CPU>>.allocate(
+    capacity: PhysicalMemory.mostProcessors)
+  private(set) var processorCount = 0
+  /// How many can run from one memory.
+  public static let mostProcessors = 64
   private let windowRegion: HostMemory
   /// For each RAM page how often it has lost its code, and in bit 7 whether the window shows it only for reading.
   private let windowStates: UnsafeMutablePointer<UInt8>
   /// Changing what the window lets be written is a system call: a page that got and lost code this often stays as it is.
   private static let windowPatience: UInt8 = 4
   private static let windowReadOnly: UInt8 = 0x80
-  /// Told of what bus masters write, before they do, while a debugger watches memory.
-  var busMasterWrite: ((UInt32, UnsafeRawBufferPointer) -> Void)?
+  /// Told of what bus masters write, before they do, while a debugger watches memory for a processor.
+  private var busMasterWatches:
+    [(cpu: Unmanaged<CPU>, body: (UInt32, UnsafeRawBufferPointer) -> Void)] = []
   /// Runs of pages that the window shows only for reading.
   private var windowRuns = 0
   private var directStart: UInt32 = 0
   private var directBytes: UnsafeMutableRawPointer?
-  /// Told when `setDirect` has changed where data are. Set by the CPU.
-  var directChanged: () -> Void = {}
-  /// Told when the map changed, so that translations are dropped. Set by the CPU.
-  var mapChanged: () -> Void = {}
 
   /// - Parameter ramSize: bytes, a multiple of 64 KiB, from 1 MiB to 3072 MiB.
   /// - Throws: `HostError` when the host cannot map it.
@@ -84,15 +93,96 @@ public final class PhysicalMemory {
     dirty = dirtyRegion.base.bindMemory(to: UInt8.self, capacity: Int(ramSize >> 12))
     windowRegion = try HostMemory(count: Int(ramSize >> 12))
     windowStates = windowRegion.base.bindMemory(to: UInt8.self, capacity: Int(ramSize >> 12))
-    for page in 0..<Int(ramSize >> 12) where !(0xA0..<0x100).contains(page) {
-      kinds[page] = Kind.ram
-    }
     memoryRegion.initialize(
-      to: MMIORegion(
-        start: 0, length: 0, context: ram, read: { _, _, _ in 0 }, write: { _, _, _, _ in }))
+      to: DeviceRegion(
+        start: 0, length: 0, file: Unmanaged.passUnretained(nobody), isMemory: false))
+    space.changed = { [unowned self] in renew($0) }
+    // The 384 KiB below 1 MiB are shadow RAM.
+    space.map(.ram, at: 0...PhysicalAddress(UInt64(min(ramSize, 0xA0000)) - 1))
+    if ramSize > 0x100000 { space.map(.ram, at: 0x100000...PhysicalAddress(UInt64(ramSize) - 1)) }
   }
 
-  deinit { memoryRegion.deallocate() }
+  deinit {
+    memoryRegion.deallocate()
+    processors.deallocate()
+  }
+
+  // MARK: - Processors
+
+  /// A processor runs from this memory from now on.
+  func attach(_ cpu: CPU) {
+    precondition(processorCount < PhysicalMemory.mostProcessors, "too many processors")
+    (processors + processorCount).initialize(to: Unmanaged.passUnretained(cpu))
+    processorCount += 1
+  }
+
+  /// The last that a processor does here.
+  func detach(_ cpu: CPU) {
+    let own = Unmanaged.passUnretained(cpu).toOpaque()
+    for n in 0..<processorCount where processors[n].toOpaque() == own {
+      processorCount -= 1
+      for k in n..<processorCount { processors[k] = processors[k + 1] }
+      break
+    }
+    watchBusMasters(for: cpu, nil)
+  }
+
+  /// Has a processor's debugger told of what bus masters write, before they do; nil: no longer.
+  func watchBusMasters(
+    for cpu: CPU, _ body: ((UInt32, UnsafeRawBufferPointer) -> Void)?
+  ) {
+    let cpu = Unmanaged.passUnretained(cpu)
+    busMasterWatches.removeAll { $0.cpu.toOpaque() == cpu.toOpaque() }
+    if let body { busMasterWatches.append((cpu, body)) }
+  }
+
+  @inline(__always)
+  func forEachProcessor(_ body: (CPU) -> Void) {
+    for n in 0..<processorCount { processors[n]._withUnsafeGuaranteedRef(body) }
+  }
+
+  /// Bytes of granules that were decoded are about to change: every processor's blocks made of them go.
+  func codeWritten(_ page: UInt32, _ offset: UInt32, _ count: UInt32) {
+    var left: UInt64 = 0
+    var dropped = false
+    forEachProcessor { cpu in
+      let before = cpu.blocks.invalidations
+      left |= cpu.blocks.invalidate(page: page, offset: offset, count: count)
+      if cpu.blocks.invalidations != before { dropped = true }
+    }
+    // Writes to data beside code drop nothing.
+    if !dropped && left != 0 { return }
+    keepCode(page, granules: left)
+    forEachProcessor { $0.stopAfterCurrent() }
+  }
+
+  /// A processor has dropped all code of a page.
+  func codeDropped(_ page: UInt32, by cpu: CPU) {
+    var left: UInt64 = 0
+    if processorCount > 1 {
+      forEachProcessor { if $0 !== cpu { left |= $0.blocks.granules(inPage: page) } }
+    }
+    keepCode(page, granules: left, written: false)
+  }
+
+  /// Of a page's granules only these hold code any more.
+  private func keepCode(_ page: UInt32, granules: UInt64, written: Bool = true) {
+    if granules != 0 {
+      codeGranules[Int(page)] = granules
+      return
+    }
+    clearCode(page: page, written: written)
+    if readPointer(page: page) != nil { forEachProcessor { $0.unprotectWrites(page: page) } }
+  }
+
+  private func directChanged() {
+    forEachProcessor {
+      $0.flushTLB()
+      $0.stopAfterCurrent()
+    }
+  }
+
+  private func mapChanged() { forEachProcessor { $0.memoryMapChanged() } }
 
   // MARK: - The map
 
@@ -105,30 +195,82 @@ public final class PhysicalMemory {
     let memory = try HostMemory(count: Int(pages) << 12)
     memory.base.initializeMemory(as: UInt8.self, repeating: 0xFF, count: Int(pages) << 12)
     bytes.withUnsafeBytes { memory.base.copyMemory(from: $0.baseAddress!, byteCount: $0.count) }
-    romRegions.append((address >> 12, pages, memory))
-    for page in 0..<pages { kinds[Int(address >> 12 + page)] = Kind.rom }
+    let first = UInt64(address)
+    space.map(
+      .rom(memory),
+      at: PhysicalAddress(first)...PhysicalAddress(first + UInt64(pages) << 12 - 1), priority: 1)
+  }
+
+  /// Something else may be seen at some addresses: the tables follow.
+  private func renew(_ range: ClosedRange<PhysicalAddress>) {
+    space.forEachPiece(of: range) { piece, mapping in
+      guard let first = UInt32(exactly: piece.lowerBound.value >> 12), first < 1 << 20 else {
+        return
+      }
+      let last = UInt32(min(piece.upperBound.value >> 12, (1 << 20) - 1))
+      for page in first...last { setKind(page, kind(page, mapping)) }
+    }
+    listRegions()
     mapChanged()
   }
 
-  /// Maps a device.
-  public func mapMMIO(_ region: MMIORegion) {
-    precondition(region.start & 0xFFF == 0 && region.length & 0xFFF == 0 && region.length > 0)
-    mmioRegions.removeAll { $0.start == region.start }
-    mmioRegions.append(region)
+  /// The devices that are seen, the uppermost first.
+  private func listRegions() {
+    let ordered = space.mappings.enumerated().filter { $0.element.isEnabled }.sorted {
+      ($0.element.priority, $0.offset) > ($1.element.priority, $1.offset)
+    }
+    regions = ordered.compactMap { _, mapping in
+      guard case .registers(let file, let isMemory) = mapping.target,
+        mapping.addresses.upperBound.value < 1 << 32
+      else { return nil }
+      let first = mapping.addresses.lowerBound.value
+      return DeviceRegion(
+        start: UInt32(first), length: UInt32(mapping.addresses.upperBound.value - first + 1),
+        file: Unmanaged.passUnretained(exchanged[mapping.id] ?? file), isMemory: isMemory)
+    }
+    memoryRegion.pointee =
+      regions.first { $0.isMemory }
+      ?? DeviceRegion(
+        start: 0, length: 0, file: Unmanaged.passUnretained(nobody), isMemory: false)
     lastRegion = nil
-    if region.isMemory { memoryRegion.pointee = region }
-    for page in 0..<region.length >> 12 { kinds[Int(region.start >> 12 + page)] = Kind.mmio }
-    mapChanged()
   }
 
-  /// Puts other functions in the place of those of a device that is mapped at the same addresses. Nothing that was derived from the map
-  /// changes, so that this never shows in the guest.
-  /// - Parameter change: says which.
-  public func exchangeMMIO(at start: UInt32, _ change: (inout MMIORegion) -> Void) {
-    guard let index = mmioRegions.firstIndex(where: { $0.start == start }) else { return }
-    change(&mmioRegions[index])
-    lastRegion = nil
-    if mmioRegions[index].isMemory { memoryRegion.pointee = mmioRegions[index] }
+  private func kind(_ page: UInt32, _ mapping: AddressSpace<PhysicalAddress, MemoryTarget>.Mapping?)
+    -> UInt8
+  {
+    if shadowed.contains(page) { return Kind.ram }
+    switch mapping?.target {
+    case nil: return Kind.unmapped
+    case .ram: return Kind.ram
+    case .rom: return Kind.rom
+    case .registers: return Kind.mmio
+    }
+  }
+
+  private func setKind(_ page: UInt32, _ kind: UInt8) {
+    let old = kinds[Int(page)]
+    kinds[Int(page)] = kind | old & Kind.code
+    guard let window, isInWindow(page), (old & Kind.mask == Kind.ram) != (kind == Kind.ram) else {
+      return
+    }
+    if kind == Kind.ram {
+      _ = window.show(ramRegion, offset: Int(page) << 12, at: Int(page) << 12)
+    } else {
+      if windowStates[Int(page)] & PhysicalMemory.windowReadOnly != 0 {
+        windowRuns += readOnlyNeighbours(page) - 1
+      }
+      windowGuard?.release(Int(page))
+      windowStates[Int(page)] = 0
+      window.hide(at: Int(page) << 12)
+    }
+  }
+
+  /// Puts other registers in the place of those that are mapped under an id. Nothing that was derived from the map changes, so that
+  /// this never shows in the guest.
+  /// - Parameter file: nil: the mapping's own again.
+  public func exchangeRegisters(_ id: MappingID, _ file: RegisterFile?) {
+    exchanged[id] = file
+    listRegions()
   }
 
   /// Makes pages of a mapped device plain memory of the host, or gives them back to the device's functions.
@@ -146,16 +288,10 @@ public final class PhysicalMemory {
   /// Makes the pages of a range below 1 MiB plain RAM (shadow RAM), ROM again, or ROM whose writes reach the RAM beneath.
   public func setShadow(_ range: ClosedRange<UInt32>, readRAM: Bool, writeRAM: Bool) {
     for page in range.lowerBound >> 12...range.upperBound >> 12 where page < ramSize >> 12 {
-      let isROM = romRegions.contains { page >= $0.firstPage && page < $0.firstPage + $0.pages }
-      let code = kinds[Int(page)] & Kind.code
-      if readRAM || !isROM {
-        kinds[Int(page)] = (readRAM ? Kind.ram : Kind.unmapped) | code
-      } else {
-        kinds[Int(page)] = Kind.rom | code
-      }
+      if readRAM { shadowed.insert(page) } else { shadowed.remove(page) }
       if writeRAM && !readRAM { writeThrough.insert(page) } else { writeThrough.remove(page) }
     }
-    mapChanged()
+    renew(PhysicalAddress(UInt64(range.lowerBound))...PhysicalAddress(UInt64(range.upperBound)))
   }
 
   // MARK: - Host pointers
@@ -165,11 +301,10 @@ public final class PhysicalMemory {
     switch kinds[Int(page & 0xFFFFF)] & Kind.mask {
     case Kind.ram: return ram + Int(page) << 12
     case Kind.rom:
-      for region in romRegions.reversed()
-      where page >= region.firstPage && page < region.firstPage + region.pages {
-        return region.memory.base + Int(page - region.firstPage) << 12
-      }
-      return nil
+      guard let mapping = space.seen(at: PhysicalAddress(UInt64(page) << 12)),
+        case .rom(let memory) = mapping.target
+      else { return nil }
+      return memory.base + Int(UInt64(page) << 12 - mapping.addresses.lowerBound.value)
     default: return nil
     }
   }
@@ -247,8 +382,12 @@ public final class PhysicalMemory {
       let count = Int(ramSize) - 0x100000
       guard new.map(ramRegion, offset: 0x100000, at: 0x100000, count: count) else { return nil }
     }
-    for page in 0..<ramSize >> 12 where hasCode(page: page) && isInWindow(page) {
-      if !protect(new, page) { return nil }
+    for page in 0..<ramSize >> 12 where isInWindow(page) {
+      if !isRAM(page: page) {
+        new.hide(at: Int(page) << 12)
+      } else if hasCode(page: page) && !protect(new, page) {
+        return nil
+      }
     }
     window = new
     return new.base
@@ -303,7 +442,7 @@ public final class PhysicalMemory {
     let page = address >> 12
     let kind = kinds[Int(page)] & Kind.mask
     if kind == Kind.mmio {
-      if let region = region(at: address) { return region.read(region.context, address, width) }
+      if let region = region(at: address) { return region.read(address, width) }
     } else if let host = dataPointer(page: page) {
       let p = host + Int(address & 0xFFF)
       switch width {
@@ -317,10 +456,10 @@ public final class PhysicalMemory {
 
   /// The device at an address.
   @inline(__always)
-  private func region(at address: UInt32) -> MMIORegion? {
+  private func region(at address: UInt32) -> DeviceRegion? {
     deviceAccesses &+= 1
     if let lastRegion, address &- lastRegion.start < lastRegion.length { return lastRegion }
-    for region in mmioRegions where address &- region.start < region.length {
+    for region in regions where address &- region.start < region.length {
       lastRegion = region
       return region
     }
@@ -329,7 +468,7 @@ public final class PhysicalMemory {
 
   /// The device at an address when it is no more than memory and keeps its bytes to itself; counts an access.
   @inline(__always)
-  func deviceMemory(at address: UInt32) -> UnsafePointer<MMIORegion>? {
+  func deviceMemory(at address: UInt32) -> UnsafePointer<DeviceRegion>? {
     guard kinds[Int(address >> 12)] & Kind.mask == Kind.mmio,
       address &- memoryRegion.pointee.start < memoryRegion.pointee.length
     else { return nil }
@@ -360,7 +499,7 @@ public final class PhysicalMemory {
         store(ram + Int(address), value, width: width)
       }
     case Kind.mmio:
-      if let region = region(at: address) { region.write(region.context, address, value, width) }
+      if let region = region(at: address) { region.write(address, value, width) }
     case Kind.direct:
       if let host = dataPointer(page: page) {
         store(host + Int(address & 0xFFF), value, width: width)
@@ -414,7 +553,7 @@ public final class PhysicalMemory {
 
   /// Copies into RAM as a bus master; anything but RAM ignores it. Decoded code that is overwritten is dropped.
   public func copyIn(_ address: UInt32, from buffer: UnsafeRawBufferPointer) {
-    busMasterWrite?(address, buffer)
+    for watch in busMasterWatches { watch.body(address, buffer) }
     poke(address, from: buffer)
   }
 
@@ -447,6 +586,23 @@ public final class PhysicalMemory {
     dirtyRegion.base.initializeMemory(as: UInt8.self, repeating: 0xFF, count: Int(ramSize >> 12))
     ramRegion.discard()
   }
+}
+
+extension PhysicalMemory: MemoryMap {
+  /// Maps a device's registers; whole pages.
+  @discardableResult
+  public func map(
+    _ file: RegisterFile, at address: PhysicalAddress, count: UInt64,
+    isMemory: Bool = false, priority: Int = 0
+  ) -> MappingID {
+    precondition(address.value & 0xFFF == 0 && count & 0xFFF == 0 && count > 0)
+    return space.map(
+      .registers(file, isMemory: isMemory),
+      at: address...PhysicalAddress(address.value + count - 1), priority: priority)
+  }
+
+  public func unmap(_ id: MappingID) { space.unmap(id) }
+  public func move(_ id: MappingID, to address: PhysicalAddress) { space.move(id, to: address) }
 }
 
 /// A number as 0x-prefixed hexadecimal, for messages.

@@ -101,11 +101,10 @@ extension CPU {
         : size == 1
           ? UInt32(reg(i.pointee.reg) as UInt8)
           : size == 2 ? UInt32(reg(i.pointee.reg) as UInt16) : reg(i.pointee.reg)
-      region.pointee.write(
-        region.pointee.context, physical, value & (UInt32.max >> (32 &- 8 &* size)), size)
+      region.pointee.write(physical, value & (UInt32.max >> (32 &- 8 &* size)), size)
       return true
     }
-    let value = region.pointee.read(region.pointee.context, physical, size)
+    let value = region.pointee.read(physical, size)
     switch size {
     case 1: setReg(i.pointee.reg, UInt8(truncatingIfNeeded: value))
     case 2: setReg(i.pointee.reg, UInt16(truncatingIfNeeded: value))
@@ -127,6 +126,6 @@ extension CPU {
     guard size == 1 || size == 2 || size == 4, let physical = deviceAddress(linear, userAccess),
       let region = memory.deviceMemory(at: physical)
     else { return nil }
-    return region.pointee.read(region.pointee.context, physical, size)
+    return region.pointee.read(physical, size)
   }
 }

@@ -2,6 +2,9 @@
 //
 // Owns: the interface, as a class to be overridden (a virtual call costs a nanosecond, an existential fourteen). Must not know: any device.
 
+import Bus
+import Host
+
 /// The processor's pins: I/O cycles, interrupt acknowledge, FERR#.
 open class SystemBus {
   public init() {}
@@ -33,33 +36,33 @@ open class SystemBus {
   ) -> Int { 0 }
 }
 
-/// A memory-mapped device region. C function pointers, because video memory is hot.
-public struct MMIORegion {
-  /// First physical address; page-aligned.
-  public var start: UInt32
-  /// Length in bytes; whole pages.
-  public var length: UInt32
-  /// Handed to the functions.
-  public var context: UnsafeMutableRawPointer
-  /// Reads 1, 2 or 4 bytes at a physical address (never across the region's end).
-  public var read: @convention(c) (UnsafeMutableRawPointer, UInt32, UInt32) -> UInt32
-  /// Writes 1, 2 or 4 bytes (context, address, value, width).
-  public var write: @convention(c) (UnsafeMutableRawPointer, UInt32, UInt32, UInt32) -> Void
-  /// Accesses do not depend on the time and reach nothing outside of the device: translated code may call these functions directly.
-  /// At most one region of a machine.
-  public var isMemory = false
+/// What can be at physical addresses.
+public enum MemoryTarget {
+  /// RAM; its offset is its address.
+  case ram
+  /// Bytes that cannot be written.
+  case rom(HostMemory)
+  /// A device. `isMemory`: accesses do not depend on the time and reach nothing outside of it, so that translated code may call it
+  /// directly; at most one of a machine.
+  case registers(RegisterFile, isMemory: Bool)
+}
 
-  public init(
-    start: UInt32, length: UInt32, context: UnsafeMutableRawPointer,
-    read: @escaping @convention(c) (UnsafeMutableRawPointer, UInt32, UInt32) -> UInt32,
-    write: @escaping @convention(c) (UnsafeMutableRawPointer, UInt32, UInt32, UInt32) -> Void,
-    isMemory: Bool = false
-  ) {
-    self.start = start
-    self.length = length
-    self.context = context
-    self.read = read
-    self.write = write
-    self.isMemory = isMemory
+/// A device in the memory map as the slow path wants it. Reference counts are not touched: `PhysicalMemory.space` keeps it alive.
+struct DeviceRegion {
+  /// First physical address; page-aligned.
+  var start: UInt32
+  /// Length in bytes; whole pages.
+  var length: UInt32
+  var file: Unmanaged<RegisterFile>
+  var isMemory: Bool
+
+  /// Reads 1, 2 or 4 bytes at a physical address (never across the region's end).
+  @inline(__always)
+  func read(_ address: UInt32, _ width: UInt32) -> UInt32 {
+    file._withUnsafeGuaranteedRef { $0.read(address &- start, Int(width)) }
+  }
+  @inline(__always)
+  func write(_ address: UInt32, _ value: UInt32, _ width: UInt32) {
+    file._withUnsafeGuaranteedRef { $0.write(address &- start, value, Int(width)) }
   }
 }

@@ -81,10 +81,12 @@ extension CPU {
         body(page)
       }
     }
-    tracksWrites = true
     memory.guardWindow()
-    contextChanged()
-    watchFirstWrites()
+    memory.forEachProcessor { cpu in
+      cpu.tracksWrites = true
+      cpu.contextChanged()
+      cpu.watchFirstWrites()
+    }
   }
 
   /// Sends the next write of every entry through the slow path, which marks the page.

@@ -27,7 +27,7 @@ public final class A20Gate {
 }
 
 /// Port 92h: fast A20 and fast reset.
-public final class SystemPortA: PortDevice {
+public final class SystemPortA: Device, Registers {
   public let stateName = "port92"
   private let gate: A20Gate
   private let request: (ResetRequest) -> Void
@@ -39,11 +39,11 @@ public final class SystemPortA: PortDevice {
     self.request = request
   }
 
-  public func readPort(_ port: UInt16, width: Int) -> UInt32 {
+  public func read(at offset: UInt32, width: Int) -> UInt32 {
     UInt32(value & ~2 | (gate.isOpen ? 2 : 0))
   }
 
-  public func writePort(_ port: UInt16, _ newValue: UInt32, width: Int) {
+  public func write(at offset: UInt32, _ newValue: UInt32, width: Int) {
     let old = value
     value = UInt8(truncatingIfNeeded: newValue)
     gate.set(value & 2 != 0)
@@ -65,4 +65,17 @@ public final class SystemPortA: PortDevice {
     value = try reader.read()
     gate.restore(value & 2 != 0)
   }
+}
+
+extension SystemPortA {
+  public static let part = PartType("port92", "system control port A: fast A20 and reset") {
+    board, _ in
+    let port = SystemPortA(
+      gate: try board.need(offer: A20Gate.self, for: "port92"),
+      request: { [request = board.request] in request(.reset($0)) })
+    try board.claim(port, at: 0x92...0x92, owner: port.stateName)
+    try board.add(port)
+  }
+
+  public func inspect() -> [Field] { [.register("stored", value), .flag("a20", gate.isOpen)] }
 }

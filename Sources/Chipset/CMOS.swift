@@ -12,10 +12,11 @@ import Bus
 import State
 
 /// The battery-backed clock and memory.
-public final class CMOS: PortDevice {
+public final class CMOS: Device, Registers {
   public let stateName = "cmos"
 
   /// The ports to register.
+  /// Offsets: 0 the index, 1 the data.
   public static let ports: ClosedRange<UInt16> = 0x70...0x71
 
   /// High while NMI is masked (bit 7 of port 70h).
@@ -271,9 +272,9 @@ public final class CMOS: PortDevice {
 
   // MARK: Ports
 
-  public func readPort(_ port: UInt16, width: Int) -> UInt32 {
+  public func read(at offset: UInt32, width: Int) -> UInt32 {
     // The index register cannot be read.
-    if port & 1 == 0 { return 0xFF }
+    if offset == 0 { return 0xFF }
     let n = Int(index)
     if n > 0x0D && n != Register.century { return UInt32(bytes[n]) }
     sync()
@@ -288,9 +289,9 @@ public final class CMOS: PortDevice {
     }
   }
 
-  public func writePort(_ port: UInt16, _ value: UInt32, width: Int) {
+  public func write(at offset: UInt32, _ value: UInt32, width: Int) {
     let byte = UInt8(truncatingIfNeeded: value)
-    if port & 1 == 0 {
+    if offset == 0 {
       index = byte & 0x7F
       nmiMask.set(byte & 0x80 != 0)
       return
@@ -348,5 +349,32 @@ public final class CMOS: PortDevice {
     tick = try reader.read(in: 0...(1 << 50))
     irq.restore(level: try reader.readBool())
     nmiMask.restore(level: try reader.readBool())
+  }
+}
+
+extension CMOS {
+  public static let part = PartType("cmos", "MC146818 clock with 128 bytes of memory") { board, _ in
+    let cmos = CMOS(
+      clock: board.clock, irq: try board.interrupt(8, for: "cmos"),
+      initialTime: board.offered(PowerOnTime.self)?.seconds ?? 0)
+    try board.claim(cmos, at: ports, owner: cmos.stateName)
+    try board.add(cmos)
+  }
+}
+
+/// What the clock shows at power-on, in seconds since 1970-01-01 00:00; offered to boards.
+public struct PowerOnTime: Sendable {
+  public var seconds: Int64
+  public init(seconds: Int64) { self.seconds = seconds }
+}
+
+extension CMOS {
+  public func inspect() -> [Field] {
+    [
+      .register("index", index), .register("a", bytes[Register.a]),
+      .register("b", bytes[Register.b]), .register("c", bytes[Register.c]),
+      .register("d", bytes[Register.d]), .flag("nmi masked", nmiMask.level),
+      .flag("irq", irq.level), .bytes("bytes", Array(bytes)),
+    ]
   }
 }

@@ -147,11 +147,14 @@ private struct DMAController {
 }
 
 /// Eight DMA channels: 0-3 move bytes, 5-7 move words, 4 cascades the first controller.
-public final class DMA8237Pair: PortDevice {
+public final class DMA8237Pair: Device, Registers {
   public let stateName = "dma"
 
   /// The ports to register: 00h-0Fh, 80h-8Fh, C0h-DFh.
-  public static let ports: [ClosedRange<UInt16>] = [0x00...0x0F, 0x80...0x8F, 0xC0...0xDF]
+  /// Offsets: 00-0F the first controller, 10-1F the page registers, 20-3F the second controller.
+  public static let ports: [(ClosedRange<UInt16>, offset: UInt32)] = [
+    (0x00...0x0F, 0x00), (0x80...0x8F, 0x10), (0xC0...0xDF, 0x20),
+  ]
 
   /// Told of each byte written to port 80h (POST codes). Guests write there for delays: no reference counting.
   private var postCodes: Unmanaged<PostCodes>?
@@ -298,23 +301,23 @@ public final class DMA8237Pair: PortDevice {
 
   // MARK: Ports
 
-  public func readPort(_ port: UInt16, width: Int) -> UInt32 {
-    switch port {
-    case 0x00...0x0F: return UInt32(controllers[0].read(UInt8(port)))
-    case 0x80...0x8F: return UInt32(pages[Int(port & 15)])
-    case 0xC0...0xDF: return UInt32(controllers[1].read(UInt8(port >> 1 & 15)))
+  public func read(at offset: UInt32, width: Int) -> UInt32 {
+    switch offset {
+    case 0x00...0x0F: return UInt32(controllers[0].read(UInt8(offset)))
+    case 0x10...0x1F: return UInt32(pages[Int(offset & 15)])
+    case 0x20...0x3F: return UInt32(controllers[1].read(UInt8(offset >> 1 & 15)))
     default: return 0xFF
     }
   }
 
-  public func writePort(_ port: UInt16, _ value: UInt32, width: Int) {
+  public func write(at offset: UInt32, _ value: UInt32, width: Int) {
     let byte = UInt8(truncatingIfNeeded: value)
-    switch port {
-    case 0x00...0x0F: controllers[0].write(UInt8(port), byte)
-    case 0x80...0x8F:
-      pages[Int(port & 15)] = byte
-      if port == 0x80 { postCodes?._withUnsafeGuaranteedRef { $0.write(byte) } }
-    case 0xC0...0xDF: controllers[1].write(UInt8(port >> 1 & 15), byte)
+    switch offset {
+    case 0x00...0x0F: controllers[0].write(UInt8(offset), byte)
+    case 0x10...0x1F:
+      pages[Int(offset & 15)] = byte
+      if offset == 0x10 { postCodes?._withUnsafeGuaranteedRef { $0.write(byte) } }
+    case 0x20...0x3F: controllers[1].write(UInt8(offset >> 1 & 15), byte)
     default: break
     }
   }
@@ -364,5 +367,18 @@ extension DMA8237Pair {
       }
       return .group("controller \(n)", fields)
     }
+  }
+}
+
+extension DMA8237Pair {
+  public static let part = PartType("dma", "two 8237A DMA controllers with page registers") {
+    board, _ in
+    let dma = DMA8237Pair(memory: try board.need(offer: (any DMAMemory).self, for: "dma"))
+    for (ports, offset) in ports {
+      try board.claim(dma, at: ports, offset: offset, owner: dma.stateName)
+    }
+    if let codes = board.offered(PostCodes.self) { dma.connect(codes) }
+    board.offer(dma)
+    try board.add(dma)
   }
 }

@@ -7,7 +7,7 @@ import Bus
 import State
 
 /// A port whose written bytes go to a sink; reading it gives the low byte of its own number, by which guests find it.
-public final class DebugConsole: PortDevice {
+public final class DebugConsole: Device, Registers {
   public let stateName: String
   /// Takes each byte written.
   public var sink: ((UInt8) -> Void)?
@@ -21,9 +21,9 @@ public final class DebugConsole: PortDevice {
   }
 
   /// E9h whatever the port (402h is probed for the same value).
-  public func readPort(_ port: UInt16, width: Int) -> UInt32 { 0xE9 }
+  public func read(at offset: UInt32, width: Int) -> UInt32 { 0xE9 }
 
-  public func writePort(_ port: UInt16, _ value: UInt32, width: Int) {
+  public func write(at offset: UInt32, _ value: UInt32, width: Int) {
     count &+= 1
     sink?(UInt8(truncatingIfNeeded: value))
   }
@@ -80,15 +80,15 @@ public final class PostCodes: Device {
 }
 
 /// A port by which the guest ends the run: writing v asks for the exit code (v << 1) | 1, as QEMU's isa-debug-exit does.
-public final class DebugExit: PortDevice {
+public final class DebugExit: Device, Registers {
   public let stateName = "debug-exit"
   /// Told of the exit code, 1 to 255 (only the low seven bits of the value count).
   public var exit: (Int) -> Void
 
   public init(exit: @escaping (Int) -> Void) { self.exit = exit }
 
-  public func readPort(_ port: UInt16, width: Int) -> UInt32 { 0 }
-  public func writePort(_ port: UInt16, _ value: UInt32, width: Int) {
+  public func read(at offset: UInt32, width: Int) -> UInt32 { 0 }
+  public func write(at offset: UInt32, _ value: UInt32, width: Int) {
     exit(Int(value & 0x7F) << 1 | 1)
   }
   public func reset(_ kind: ResetKind) {}
@@ -96,16 +96,8 @@ public final class DebugExit: PortDevice {
   public func restore(from reader: inout StateReader, version: UInt16) throws(StateError) {}
 }
 
-/// How far a reset asked for by the guest reaches.
-public enum ResetRequest: Equatable, Sendable {
-  /// INIT of the processor only (fast reset of 286 programs, 8042 pulse, port 92h, CF9h soft).
-  case processor
-  /// The whole system (CF9h hard).
-  case system
-}
-
 /// Port CF9h, the reset control register (82371SB): bit 1 chooses a hard reset, bit 2 going high triggers it.
-public final class ResetControl: PortDevice {
+public final class ResetControl: Device, Registers {
   public let stateName = "reset-control"
   /// Asked to reset.
   public var request: (ResetRequest) -> Void
@@ -113,9 +105,9 @@ public final class ResetControl: PortDevice {
 
   public init(request: @escaping (ResetRequest) -> Void) { self.request = request }
 
-  public func readPort(_ port: UInt16, width: Int) -> UInt32 { UInt32(value) }
+  public func read(at offset: UInt32, width: Int) -> UInt32 { UInt32(value) }
 
-  public func writePort(_ port: UInt16, _ newValue: UInt32, width: Int) {
+  public func write(at offset: UInt32, _ newValue: UInt32, width: Int) {
     let old = value
     value = UInt8(truncatingIfNeeded: newValue) & 0x0E
     if value & 0x04 != 0 && old & 0x04 == 0 {
@@ -128,4 +120,58 @@ public final class ResetControl: PortDevice {
   public func restore(from reader: inout StateReader, version: UInt16) throws(StateError) {
     value = try reader.read(UInt8.self) & 0x0E
   }
+}
+
+extension DebugConsole {
+  public static let part = PartType(
+    "debug-console", "a port whose written bytes go to --debug-console", isMultiple: true,
+    options: [PartOption("port", .port, "E9", "its port")]
+  ) { board, values in
+    let console = DebugConsole(name: values.identity(on: board))
+    let port = values.port("port")
+    // What no PC has takes no time.
+    try board.claim(console, at: port...port, .quick, owner: console.stateName)
+    try board.add(console)
+  }
+
+  public func inspect() -> [Field] { [.count("bytes", count)] }
+}
+
+extension DebugExit {
+  public static let part = PartType(
+    "debug-exit", "a port by which the guest ends the run",
+    options: [PartOption("port", .port, "F4", "its first port; the next three too, where free")]
+  ) { board, values in
+    let port = values.port("port")
+    if let owner = board.ports.owner(of: port) {
+      throw BoardError("port \(Port(port)) belongs to '\(owner)' and cannot be the exit port")
+    }
+    let exit = DebugExit { [request = board.request] in request(.exit($0)) }
+    let (last, overflow) = port.addingReportingOverflow(3)
+    let top = overflow ? UInt16.max : last
+    var end = port
+    while end < top, board.ports.owner(of: end + 1) == nil { end += 1 }
+    try board.claim(
+      exit, at: port...end, PortTraits(maxWidth: 4, isSlow: false), owner: exit.stateName)
+    try board.add(exit)
+  }
+
+  public func inspect() -> [Field] { [] }
+}
+
+extension ResetControl {
+  /// Only bytes: a wider access to CF8h means the address register of PCI configuration.
+  public static let part = PartType("reset-control", "port CF9h, the reset control register") {
+    board, _ in
+    let control = ResetControl(request: { [request = board.request] in request(.reset($0)) })
+    try board.claim(
+      control, at: 0xCF9...0xCF9, PortTraits(takesPieces: false), owner: control.stateName)
+    try board.add(control)
+  }
+
+  public func inspect() -> [Field] { [.register("value", value)] }
+}
+
+extension PostCodes {
+  public func inspect() -> [Field] { [.bytes("codes", history)] }
 }

@@ -41,7 +41,7 @@ public struct FloppyTiming: Sendable {
 }
 
 /// An 82077AA with two drives.
-public final class FloppyController: PortDevice {
+public final class FloppyController: Device, Registers {
   enum Phase: UInt8 {
     case command, execution, result
   }
@@ -173,22 +173,22 @@ public final class FloppyController: PortDevice {
 
   // MARK: Ports
 
-  public func readPort(_ port: UInt16, width: Int) -> UInt32 {
+  public func read(at offset: UInt32, width: Int) -> UInt32 {
     var value: UInt32 = 0
     for i in 0..<min(max(width, 1), 4) {
-      value |= UInt32(readRegister((port &- basePort) &+ UInt16(i))) << UInt32(8 * i)
+      value |= UInt32(readRegister(offset &+ UInt32(i))) << UInt32(8 * i)
     }
     return value
   }
 
-  public func writePort(_ port: UInt16, _ value: UInt32, width: Int) {
+  public func write(at offset: UInt32, _ value: UInt32, width: Int) {
     for i in 0..<min(max(width, 1), 4) {
       writeRegister(
-        (port &- basePort) &+ UInt16(i), UInt8(truncatingIfNeeded: value >> UInt32(8 * i)))
+        offset &+ UInt32(i), UInt8(truncatingIfNeeded: value >> UInt32(8 * i)))
     }
   }
 
-  private func readRegister(_ register: UInt16) -> UInt8 {
+  private func readRegister(_ register: UInt32) -> UInt8 {
     switch register {
     case 0: return statusA
     case 1:
@@ -207,7 +207,7 @@ public final class FloppyController: PortDevice {
     }
   }
 
-  private func writeRegister(_ register: UInt16, _ value: UInt8) {
+  private func writeRegister(_ register: UInt32, _ value: UInt8) {
     switch register {
     case 2: writeDOR(value)
     case 3: tdr = value & 0x03
@@ -370,5 +370,25 @@ public final class FloppyController: PortDevice {
     command = []
     result = bytes
     resultPosition = 0
+  }
+}
+
+/// What is in the floppy drives at power-on; offered to boards. Drive types follow from it.
+public struct FloppyDriveTypes: Sendable {
+  public var types: [FloppyDriveType]
+  public init(types: [FloppyDriveType]) { self.types = types }
+}
+
+extension FloppyController {
+  /// Offsets: the ports from 3F0h on; 6 is not its own.
+  public static let part = PartType("fdc", "82077AA floppy controller with two drives") {
+    board, _ in
+    let controller = FloppyController(
+      clock: board.clock, irq: try board.interrupt(6, for: "fdc"),
+      dma: try board.need(offer: (any FloppyDMA).self, for: "fdc"),
+      drives: board.offered(FloppyDriveTypes.self)?.types ?? [.threeInch1440, .none])
+    try board.claim(controller, at: 0x3F0...0x3F5, owner: controller.stateName)
+    try board.claim(controller, at: 0x3F7...0x3F7, offset: 7, owner: controller.stateName)
+    try board.add(controller)
   }
 }

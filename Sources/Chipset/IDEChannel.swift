@@ -19,7 +19,7 @@ import Bus
 import State
 
 /// An IDE channel with up to two drives.
-public final class IDEChannel: PortDevice {
+public final class IDEChannel: Device, Registers {
   public let stateName: String
   /// The first port of the command block; eight ports.
   public let commandBase: UInt16
@@ -36,6 +36,9 @@ public final class IDEChannel: PortDevice {
   private var selected = 0
   /// The drive that is selected, kept at hand for the data port.
   private var current: IDEDrive?
+
+  /// The offset of alternate status and device control; the command block is at 0 to 7.
+  static let controlOffset: UInt32 = 8
 
   /// How long a drive takes to come back from a reset, in virtual nanoseconds.
   static let resetTime: UInt64 = 500_000
@@ -88,27 +91,58 @@ public final class IDEChannel: PortDevice {
 
   // MARK: Ports
 
-  public func readPort(_ port: UInt16, width: Int) -> UInt32 {
-    let offset = port &- commandBase
+  public func read(at offset: UInt32, width: Int) -> UInt32 {
     if offset == 0 {
       guard let current else { return floating(width) }
       return current.readData(width: width)
     }
     var value: UInt32 = 0
     for i in 0..<min(max(width, 1), 4) {
-      value |= UInt32(readByte(port &+ UInt16(i))) << UInt32(8 * i)
+      value |= UInt32(readByte(offset &+ UInt32(i))) << UInt32(8 * i)
     }
     return value
   }
 
-  public func writePort(_ port: UInt16, _ value: UInt32, width: Int) {
-    if port == commandBase {
+  public func write(at offset: UInt32, _ value: UInt32, width: Int) {
+    if offset == 0 {
       current?.writeData(value, width: width)
       return
     }
     for i in 0..<min(max(width, 1), 4) {
-      writeByte(port &+ UInt16(i), UInt8(truncatingIfNeeded: value >> UInt32(8 * i)))
+      writeByte(offset &+ UInt32(i), UInt8(truncatingIfNeeded: value >> UInt32(8 * i)))
     }
+  }
+
+  // MARK: Blocks
+
+  public func blockRoom(at offset: UInt32, width: Int) -> Int {
+    offset == 0 && width > 1 ? (dataRoom &* 2 &+ width &- 1) / width : 0
+  }
+
+  public func readBlock(
+    at offset: UInt32, width: Int, into buffer: UnsafeMutableRawPointer, count: Int
+  ) -> Int {
+    guard offset == 0, width > 1 else { return 0 }
+    let words = readData(into: buffer, count: count &* (width / 2))
+    if width == 2 { return words }
+    if words & 1 != 0 {
+      // A dword at the end of a block is two words of which the second is beyond it.
+      let word = read(at: 0, width: 2)
+      (buffer + words * 2).storeBytes(of: UInt16(truncatingIfNeeded: word), as: UInt16.self)
+    }
+    return (words + 1) / 2
+  }
+
+  public func writeBlock(at offset: UInt32, width: Int, from buffer: UnsafeRawPointer, count: Int)
+    -> Int
+  {
+    guard offset == 0, width > 1 else { return 0 }
+    let words = writeData(from: buffer, count: count &* (width / 2))
+    if width == 2 { return words }
+    if words & 1 != 0 {
+      write(at: 0, UInt32((buffer + words * 2).loadUnaligned(as: UInt16.self)), width: 2)
+    }
+    return (words + 1) / 2
   }
 
   /// Moves words from the data port to memory as REP INSW does (REP INSD: two words each).
@@ -134,9 +168,8 @@ public final class IDEChannel: PortDevice {
 
   private static let floatingByte: UInt8 = 0x7F
 
-  private func readByte(_ port: UInt16) -> UInt8 {
-    if port == controlBase { return readStatus(clearsInterrupt: false) }
-    let register = port &- commandBase
+  private func readByte(_ register: UInt32) -> UInt8 {
+    if register == IDEChannel.controlOffset { return readStatus(clearsInterrupt: false) }
     if register == 7 { return readStatus(clearsInterrupt: true) }
     guard register < 7 else { return 0xFF }
     // Device 0 answers for an absent device 1.
@@ -165,9 +198,8 @@ public final class IDEChannel: PortDevice {
     return status
   }
 
-  private func writeByte(_ port: UInt16, _ value: UInt8) {
-    if port == controlBase { return writeControl(value) }
-    let register = port &- commandBase
+  private func writeByte(_ register: UInt32, _ value: UInt8) {
+    if register == IDEChannel.controlOffset { return writeControl(value) }
     guard register < 8 else { return }
     control &= 0x7F
     switch register {
@@ -295,5 +327,33 @@ extension IDEChannel {
       + drives.enumerated().map { n, drive in
         drive.map { .group("drive \(n)", $0.inspect()) } ?? .text("drive \(n)", "none")
       }
+  }
+}
+
+extension IDEChannel {
+  /// Offsets: 0 to 7 the command block, 8 the control port. Commands take their own time.
+  public static let part = PartType(
+    "ide", "IDE channel for two drives", isMultiple: true,
+    options: [
+      PartOption("port", .port, "1E8", "the first port of the command block"),
+      PartOption("control", .port, "3EE", "the port of the control block"),
+      PartOption("irq", .interrupt, "11", "its interrupt request"),
+    ]
+  ) { board, values in
+    let name = values.identity(on: board)
+    let channel = IDEChannel(
+      clock: board.clock, irq: try board.interrupt(values.number("irq"), for: name), name: name,
+      commandBase: values.port("port"), controlBase: values.port("control"))
+    let base = channel.commandBase
+    guard base <= 0xFFF8 else {
+      throw BoardError("\(name): eight ports do not fit at \(Port(base))")
+    }
+    try board.claim(
+      channel, at: base...base, PortTraits(maxWidth: 4, isSlow: false), owner: name)
+    try board.claim(channel, at: base + 1...base + 7, offset: 1, .quick, owner: name)
+    try board.claim(
+      channel, at: channel.controlBase...channel.controlBase, offset: controlOffset, .quick,
+      owner: name)
+    try board.add(channel)
   }
 }

@@ -140,25 +140,20 @@ public final class IOAPIC: Device {
 
   // MARK: - Memory mapping
 
-  /// The device as the memory map wants it.
-  public var mmioContext: UnsafeMutableRawPointer { Unmanaged.passUnretained(self).toOpaque() }
-
-  /// Reads 1, 2 or 4 bytes at a physical address.
-  public static let mmioRead: @convention(c) (UnsafeMutableRawPointer, UInt32, UInt32) -> UInt32 = {
-    context, address, width in
-    let value = Unmanaged<IOAPIC>.fromOpaque(context)._withUnsafeGuaranteedRef {
-      $0.read(address & 0xFFC)
-    }
-    return value >> (8 &* (address & 3)) & (UInt32.max >> (32 &- 8 &* min(max(width, 1), 4)))
+  public func read(at offset: UInt32, width: Int) -> UInt32 {
+    read(offset & 0xFFC) >> (8 &* (offset & 3)) & (UInt32.max >> UInt32(32 &- 8 &* width))
   }
 
-  /// Writes at a physical address: 32 bits, or a byte to IOREGSEL.
-  public static let mmioWrite:
-    @convention(c) (UnsafeMutableRawPointer, UInt32, UInt32, UInt32) -> Void = {
-      context, address, value, width in
-      if width != 4 && address & 0xFFF != 0 { return }
-      Unmanaged<IOAPIC>.fromOpaque(context)._withUnsafeGuaranteedRef {
-        $0.write(address & 0xFFF, value)
-      }
-    }
+  /// Writes: 32 bits, or a byte to IOREGSEL.
+  public func write(at offset: UInt32, _ value: UInt32, width: Int) {
+    if width != 4 && offset != 0 { return }
+    write(offset & 0xFFF, value)
+  }
+}
+
+extension IOAPIC: Registers {
+  public func inspect() -> [Field] {
+    [.register("select", select), .register("id", id), .register("lines", lines)]
+      + table.enumerated().map { n, entry in .register("input \(n)", entry) }
+  }
 }

@@ -224,6 +224,8 @@ public final class Typist: Device {
   /// Whether everything was typed.
   public var isIdle: Bool { next == actions.count }
 
+  private var remaining: Int { actions.count - next }
+
   /// Types `strokes` after what is still to be typed.
   public func type(_ strokes: [KeyStroke]) {
     let wasIdle = isIdle
@@ -290,5 +292,18 @@ public final class Typist: Device {
     actions = try reader.readArray()
     held = version >= 2 ? try reader.read() : 0
     next = 0
+  }
+}
+
+extension Typist {
+  /// Types by the keyboard of the `i8042` that came before.
+  public static let part = PartType("typist", "types what the user pastes or a script says") {
+    board, _ in
+    let controller = try board.need(KeyboardController8042.self, for: "typist")
+    try board.add(Typist(clock: board.clock, keyboard: controller.keyboard))
+  }
+
+  public func inspect() -> [Field] {
+    [.count("strokes to come", remaining), .count("held", held)]
   }
 }

@@ -12,13 +12,24 @@ import Bus
 import State
 
 /// The controller with its keyboard and mouse.
-public final class KeyboardController8042: PortDevice {
+public final class KeyboardController8042: Device, Registers {
   public let stateName = "i8042"
   /// 2: the mouse's changes of buttons in order, its horizontal wheel.
   public var stateVersion: UInt16 { 2 }
 
-  /// The ports to register: 60h and 64h.
-  public static let ports: [ClosedRange<UInt16>] = [0x60...0x60, 0x64...0x64]
+  /// Offsets: 0 the data, 1 status and commands.
+  public static let part = PartType(
+    "i8042", "keyboard and mouse controller with an AT keyboard and a PS/2 mouse"
+  ) { board, _ in
+    let controller = KeyboardController8042(
+      clock: board.clock, irq1: try board.interrupt(1, for: "i8042"),
+      irq12: try board.interrupt(12, for: "i8042"),
+      gate: try board.need(offer: A20Gate.self, for: "i8042"),
+      request: { [request = board.request] in request(.reset($0)) })
+    try board.claim(controller, at: 0x60...0x60, owner: controller.stateName)
+    try board.claim(controller, at: 0x64...0x64, offset: 1, owner: controller.stateName)
+    try board.add(controller)
+  }
 
   /// The keyboard; the host presses its keys.
   public let keyboard: PS2Keyboard
@@ -164,8 +175,8 @@ public final class KeyboardController8042: PortDevice {
     return status
   }
 
-  public func readPort(_ port: UInt16, width: Int) -> UInt32 {
-    if port & 4 != 0 { return UInt32(status) }
+  public func read(at offset: UInt32, width: Int) -> UInt32 {
+    if offset != 0 { return UInt32(status) }
     let value = output
     if outputFull {
       outputFull = false
@@ -179,9 +190,9 @@ public final class KeyboardController8042: PortDevice {
     return UInt32(value)
   }
 
-  public func writePort(_ port: UInt16, _ value: UInt32, width: Int) {
+  public func write(at offset: UInt32, _ value: UInt32, width: Int) {
     let byte = UInt8(truncatingIfNeeded: value)
-    if port & 4 != 0 {
+    if offset != 0 {
       lastWriteWasCommand = true
       execute(byte)
     } else {

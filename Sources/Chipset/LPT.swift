@@ -9,7 +9,7 @@ import Bus
 import State
 
 /// A parallel port.
-public final class LPT: PortDevice {
+public final class LPT: Device, Registers {
   public let stateName: String
   /// Takes each printed byte. Without one the port has no printer: unselected, busy.
   public var sink: ((UInt8) -> Void)?
@@ -50,8 +50,8 @@ public final class LPT: PortDevice {
 
   private func updateIRQ() { irq.set(phase == .acknowledging && control & 0x10 != 0) }
 
-  public func readPort(_ port: UInt16, width: Int) -> UInt32 {
-    switch port & 3 {
+  public func read(at offset: UInt32, width: Int) -> UInt32 {
+    switch offset {
     case 0: return UInt32(control & 0x20 != 0 ? 0xFF : data)
     case 1:
       // Open inputs read high; BUSY is inverted.
@@ -66,9 +66,9 @@ public final class LPT: PortDevice {
     }
   }
 
-  public func writePort(_ port: UInt16, _ value: UInt32, width: Int) {
+  public func write(at offset: UInt32, _ value: UInt32, width: Int) {
     let byte = UInt8(truncatingIfNeeded: value)
-    switch port & 3 {
+    switch offset {
     case 0: data = byte
     case 2:
       let old = control
@@ -116,5 +116,26 @@ extension LPT {
       .register("data", data), .register("control", control), .text("phase", "\(phase)"),
       .flag("interrupt", irq.level),
     ]
+  }
+}
+
+extension LPT {
+  /// Offsets: 0 data, 1 status, 2 control.
+  public static let part = PartType(
+    "lpt", "parallel port", isMultiple: true,
+    options: [
+      PartOption("port", .port, "278", "the first of its three ports"),
+      PartOption("irq", .interrupt, "5", "its interrupt request"),
+    ]
+  ) { board, values in
+    let name = values.identity(on: board)
+    let printer = LPT(
+      name: name, clock: board.clock, irq: try board.interrupt(values.number("irq"), for: name))
+    let base = values.port("port")
+    guard base <= 0xFFFD else {
+      throw BoardError("\(name): three ports do not fit at \(Port(base))")
+    }
+    try board.claim(printer, at: base...base + 2, owner: name)
+    try board.add(printer)
   }
 }

@@ -536,26 +536,48 @@ public final class LocalAPIC: Device {
 
 // MARK: - Memory mapping
 
-extension LocalAPIC {
-  /// The device as the memory map wants it.
-  public var mmioContext: UnsafeMutableRawPointer { Unmanaged.passUnretained(self).toOpaque() }
-
-  /// Reads 1, 2 or 4 bytes at a physical address.
-  public static let mmioRead: @convention(c) (UnsafeMutableRawPointer, UInt32, UInt32) -> UInt32 = {
-    context, address, width in
-    let value = Unmanaged<LocalAPIC>.fromOpaque(context)._withUnsafeGuaranteedRef {
-      $0.read(address & 0xFFC)
-    }
-    return value >> (8 &* (address & 3)) & (UInt32.max >> (32 &- 8 &* min(max(width, 1), 4)))
+extension LocalAPIC: Registers {
+  public func read(at offset: UInt32, width: Int) -> UInt32 {
+    read(offset & 0xFFC) >> (8 &* (offset & 3)) & (UInt32.max >> UInt32(32 &- 8 &* width))
   }
 
-  /// Writes at a physical address; only aligned 32-bit writes reach a register.
-  public static let mmioWrite:
-    @convention(c) (UnsafeMutableRawPointer, UInt32, UInt32, UInt32) -> Void = {
-      context, address, value, width in
-      if width != 4 { return }
-      Unmanaged<LocalAPIC>.fromOpaque(context)._withUnsafeGuaranteedRef {
-        $0.write(address & 0xFFF, value)
-      }
+  /// Writes: only aligned 32-bit writes reach a register.
+  public func write(at offset: UInt32, _ value: UInt32, width: Int) {
+    if width != 4 { return }
+    write(offset & 0xFFF, value)
+  }
+}
+
+extension LocalAPIC {
+  public static let part = PartType(
+    "local-apic", "the local APIC of a Pentium and its successors",
+    options: [PartOption("p6", .flag, "no", "as in the Pentium Pro and later")]
+  ) { board, values in
+    let apic = LocalAPIC(clock: board.clock, isP6: values.flag("p6"))
+    _ = board.memory.map(
+      .of(apic), at: PhysicalAddress(UInt64(baseAddress)), count: 0x1000, isMemory: false,
+      priority: 0)
+    try board.add(apic)
+  }
+}
+
+extension LocalAPIC {
+  public func inspect() -> [Field] {
+    func set(_ name: String, _ vectors: VectorSet) -> Field {
+      .text(
+        name,
+        vectors.words.reversed().map { String($0, radix: 16, uppercase: true) }.joined(
+          separator: "."))
     }
+    return [
+      .flag("enabled", globallyEnabled), .flag("at its base", atBase), .register("id", id),
+      .register("tpr", tpr), .register("ldr", ldr), .register("dfr", dfr), .register("svr", svr),
+      .register("esr", esr), .register("icr low", icrLow), .register("icr high", icrHigh),
+      .register("lvt timer", lvtTimer), .register("lvt performance", lvtPerformance),
+      .register("lvt lint0", lvtLINT[0]), .register("lvt lint1", lvtLINT[1]),
+      .register("lvt error", lvtError), .register("divide", divide),
+      .register("initial count", initialCount), .register("current count", currentCount),
+      set("isr", isr), set("tmr", tmr), set("irr", irr), .flag("output", output.level),
+    ]
+  }
 }

@@ -212,7 +212,7 @@ struct PIC8259 {
 }
 
 /// The master and slave 8259A of a PC/AT with their edge/level registers.
-public final class PIC8259Pair: PortDevice {
+public final class PIC8259Pair: Device, Registers {
   public let stateName = "pic"
 
   /// INTR to the CPU. It follows the priority logic: it falls again when the request is masked or goes away.
@@ -231,8 +231,17 @@ public final class PIC8259Pair: PortDevice {
     }
   }
 
-  /// The ports to register: 20h-21h, A0h-A1h, 4D0h-4D1h.
-  public static let ports: [ClosedRange<UInt16>] = [0x20...0x21, 0xA0...0xA1, 0x4D0...0x4D1]
+  /// Offsets: 0-1 the master, 2-3 the slave, 4-5 ELCR.
+  public static let part = PartType("pic", "two 8259A interrupt controllers") { board, _ in
+    let pic = PIC8259Pair()
+    for (ports, offset): (ClosedRange<UInt16>, UInt32) in [
+      (0x20...0x21, 0), (0xA0...0xA1, 2), (0x4D0...0x4D1, 4),
+    ] {
+      try board.claim(pic, at: ports, offset: offset, owner: pic.stateName)
+    }
+    board.connectInterrupts((0..<16).map { pic.irq($0) })
+    try board.add(pic)
+  }
 
   /// The request line IRQ 0-15. IRQ 2 is taken by the cascade; as on an AT, asking for it gives IRQ 9.
   ///
@@ -271,31 +280,31 @@ public final class PIC8259Pair: PortDevice {
     return vector
   }
 
-  public func readPort(_ port: UInt16, width: Int) -> UInt32 {
+  public func read(at offset: UInt32, width: Int) -> UInt32 {
     let value: UInt8
-    switch port {
-    case 0x20, 0x21: value = master.read(odd: port & 1 != 0)
-    case 0xA0, 0xA1:
+    switch offset {
+    case 0, 1: value = master.read(odd: offset != 0)
+    case 2, 3:
       let polled = slave.poll
-      value = slave.read(odd: port & 1 != 0)
+      value = slave.read(odd: offset & 1 != 0)
       if polled { master.setLine(2, false) }
-    case 0x4D0: return UInt32(master.elcr)
-    case 0x4D1: return UInt32(slave.elcr)
+    case 4: return UInt32(master.elcr)
+    case 5: return UInt32(slave.elcr)
     default: return 0xFF
     }
     update()
     return UInt32(value)
   }
 
-  public func writePort(_ port: UInt16, _ value: UInt32, width: Int) {
+  public func write(at offset: UInt32, _ value: UInt32, width: Int) {
     let byte = UInt8(truncatingIfNeeded: value)
-    switch port {
-    case 0x20: master.write(even: byte)
-    case 0x21: master.write(odd: byte)
-    case 0xA0: slave.write(even: byte)
-    case 0xA1: slave.write(odd: byte)
-    case 0x4D0: master.elcr = byte & 0xF8
-    case 0x4D1: slave.elcr = byte & 0xDE
+    switch offset {
+    case 0: master.write(even: byte)
+    case 1: master.write(odd: byte)
+    case 2: slave.write(even: byte)
+    case 3: slave.write(odd: byte)
+    case 4: master.elcr = byte & 0xF8
+    case 5: slave.elcr = byte & 0xDE
     default: break
     }
     update()
@@ -329,24 +338,19 @@ public final class PIC8259Pair: PortDevice {
   }
 }
 
-/// Several drivers on one interrupt line (COM1 and COM3 share IRQ 4): the line is high while any driver is.
-///
-/// It keeps no state. After a restore of the drivers call `resynchronize()`.
-public final class SharedLine {
-  private let target: Signal
-  private var drivers: [Signal] = []
-
-  /// - Parameter target: The line that is driven; nobody else may drive it.
-  public init(_ target: Signal) { self.target = target }
-
-  /// A new signal for one driver.
-  public func input() -> Signal {
-    let signal = Signal()
-    drivers.append(signal)
-    signal.connect { [unowned self] _ in target.set(drivers.contains { $0.level }) }
-    return signal
+extension PIC8259Pair {
+  public func inspect() -> [Field] {
+    [("master", master), ("slave", slave)].map { name, chip in
+      .group(
+        name,
+        [
+          .register("irr", chip.irr), .register("isr", chip.isr), .register("imr", chip.imr),
+          .register("vectors", chip.base), .register("icw1", chip.icw1),
+          .register("icw3", chip.icw3), .register("icw4", chip.icw4), .flag("ready", chip.ready),
+          .register("lines", chip.lines), .register("elcr", chip.elcr),
+          .count("lowest priority", chip.lowest), .flag("special mask", chip.specialMask),
+          .flag("reads isr", chip.readISR), .flag("polled", chip.poll),
+        ])
+    } + [.flag("intr", output.level)]
   }
-
-  /// Takes over the restored levels of the drivers without telling the listener.
-  public func resynchronize() { target.restore(level: drivers.contains { $0.level }) }
 }

@@ -11,16 +11,13 @@ import Bus
 import State
 
 /// The interval timer.
-public final class PIT8254: PortDevice {
+public final class PIT8254: Device, Registers {
   public let stateName = "pit"
   /// 2: each counter with the time that it was computed for.
   public let stateVersion: UInt16 = 2
 
   /// The frequency of CLK in hertz.
   public static let frequency: UInt64 = 1_193_182
-
-  /// The port to register besides `SystemPortB`'s: 40h-43h.
-  public static let ports: ClosedRange<UInt16> = 0x40...0x43
 
   /// The speaker at counter 2.
   public let speaker: PCSpeaker
@@ -138,14 +135,14 @@ public final class PIT8254: PortDevice {
 
   // MARK: Ports
 
-  public func readPort(_ port: UInt16, width: Int) -> UInt32 {
-    let n = Int(port & 3)
+  public func read(at offset: UInt32, width: Int) -> UInt32 {
+    let n = Int(offset & 3)
     return n == 3 ? 0xFF : UInt32(synced(n).pointee.read())
   }
 
-  public func writePort(_ port: UInt16, _ value: UInt32, width: Int) {
+  public func write(at offset: UInt32, _ value: UInt32, width: Int) {
     let byte = UInt8(truncatingIfNeeded: value)
-    let n = Int(port & 3)
+    let n = Int(offset & 3)
     if n == 3 {
       writeControl(byte)
     } else {
@@ -248,19 +245,19 @@ public final class PIT8254: PortDevice {
 }
 
 /// Port 61h of a PC/AT.
-public final class SystemPortB: PortDevice {
+public final class SystemPortB: Device, Registers {
   public let stateName = "port61"
   private let pit: PIT8254
   private var bits: UInt8 = 0
 
   public init(pit: PIT8254) { self.pit = pit }
 
-  public func readPort(_ port: UInt16, width: Int) -> UInt32 {
+  public func read(at offset: UInt32, width: Int) -> UInt32 {
     let (out2, refresh) = pit.systemPortBits()
     return UInt32(bits | (refresh ? 0x10 : 0) | (out2 ? 0x20 : 0))
   }
 
-  public func writePort(_ port: UInt16, _ value: UInt32, width: Int) {
+  public func write(at offset: UInt32, _ value: UInt32, width: Int) {
     bits = UInt8(truncatingIfNeeded: value) & 0x0F
     pit.setSpeaker(gate: bits & 1 != 0, data: bits & 2 != 0)
   }
@@ -274,4 +271,36 @@ public final class SystemPortB: PortDevice {
   public func restore(from reader: inout StateReader, version: UInt16) throws(StateError) {
     bits = try reader.read(in: 0...15)
   }
+}
+
+extension PIT8254 {
+  /// Offsets: the counters, and the control word.
+  public static let part = PartType("pit", "8254 timer") { board, _ in
+    let pit = PIT8254(clock: board.clock, irq: try board.interrupt(0, for: "pit"))
+    try board.claim(pit, at: 0x40...0x43, owner: pit.stateName)
+    try board.add(pit)
+  }
+
+  public func inspect() -> [Field] {
+    counterViews.enumerated().map { n, counter in
+      .group(
+        "counter \(n)",
+        [
+          .register("control", counter.control), .count("mode", counter.mode),
+          .register("count", counter.count), .register("reload", counter.reload),
+          .flag("gate", counter.gate), .flag("out", counter.out),
+        ])
+    }
+  }
+}
+
+extension SystemPortB {
+  public static let part = PartType("port61", "system control port B: speaker, NMI masks, timer") {
+    board, _ in
+    let port = SystemPortB(pit: try board.need(PIT8254.self, for: "port61"))
+    try board.claim(port, at: 0x61...0x61, owner: port.stateName)
+    try board.add(port)
+  }
+
+  public func inspect() -> [Field] { [.register("stored", bits)] }
 }

@@ -7,7 +7,7 @@ import Bus
 import State
 
 /// A device for test kernels.
-public final class TestDevice: PortDevice {
+public final class TestDevice: Device, Registers {
   public let stateName = "test-device"
   /// Where its memory is.
   public static let memoryStart: UInt32 = 0xFF00_0000
@@ -18,14 +18,14 @@ public final class TestDevice: PortDevice {
 
   public init() {}
 
-  public func readPort(_ port: UInt16, width: Int) -> UInt32 {
+  public func read(at offset: UInt32, width: Int) -> UInt32 {
     // Pages need no flushing.
-    port & 0x0C == 4 ? 0 : value >> UInt32(8 * (port & 3))
+    offset & 0x0C == 4 ? 0 : value >> UInt32(8 * (offset & 3))
   }
 
-  public func writePort(_ port: UInt16, _ new: UInt32, width: Int) {
-    if port & 0x0C == 4 { return }
-    let shift = UInt32(8 * (port & 3))
+  public func write(at offset: UInt32, _ new: UInt32, width: Int) {
+    if offset & 0x0C == 4 { return }
+    let shift = UInt32(8 * (offset & 3))
     let mask = (UInt32.max >> UInt32(32 - 8 * min(max(width, 1), 4))) << shift
     value = value & ~mask | new << shift & mask
   }
@@ -46,29 +46,40 @@ public final class TestDevice: PortDevice {
 
   // MARK: - Memory
 
-  /// For `MMIORegion`.
-  public var mmioContext: UnsafeMutableRawPointer { Unmanaged.passUnretained(self).toOpaque() }
+  /// The 64 KiB of memory.
+  public final class Memory: Registers {
+    private unowned let device: TestDevice
+    init(_ device: TestDevice) { self.device = device }
 
-  /// Reads 1, 2 or 4 bytes at a physical address.
-  public static let mmioRead: @convention(c) (UnsafeMutableRawPointer, UInt32, UInt32) -> UInt32 = {
-    context, address, width in
-    Unmanaged<TestDevice>.fromOpaque(context)._withUnsafeGuaranteedRef { device in
+    public func read(at offset: UInt32, width: Int) -> UInt32 {
       var value: UInt32 = 0
-      for n in 0..<min(width, 4) {
-        value |= UInt32(device.bytes[Int((address &+ n) & 0xFFFF)]) << (8 &* n)
+      for n in 0..<UInt32(width) {
+        value |= UInt32(device.bytes[Int((offset &+ n) & 0xFFFF)]) << (8 &* n)
       }
       return value
     }
-  }
 
-  /// Writes at a physical address.
-  public static let mmioWrite:
-    @convention(c) (UnsafeMutableRawPointer, UInt32, UInt32, UInt32) -> Void = {
-      context, address, value, width in
-      Unmanaged<TestDevice>.fromOpaque(context)._withUnsafeGuaranteedRef { device in
-        for n in 0..<min(width, 4) {
-          device.bytes[Int((address &+ n) & 0xFFFF)] = UInt8(truncatingIfNeeded: value >> (8 &* n))
-        }
+    public func write(at offset: UInt32, _ value: UInt32, width: Int) {
+      for n in 0..<UInt32(width) {
+        device.bytes[Int((offset &+ n) & 0xFFFF)] = UInt8(truncatingIfNeeded: value >> (8 &* n))
       }
     }
+  }
+  private lazy var memory = Memory(self)
+
+  public static let part = PartType(
+    "test-device", "the device that kvm-unit-tests expect: memory and ports that remember"
+  ) { board, _ in
+    let device = TestDevice()
+    try board.claim(
+      device, at: ports, PortTraits(maxWidth: 4, isSlow: false), owner: device.stateName)
+    _ = board.memory.map(
+      .of(device.memory), at: PhysicalAddress(UInt64(memoryStart)), count: UInt64(memorySize),
+      isMemory: false, priority: 0)
+    try board.add(device)
+  }
+}
+
+extension TestDevice {
+  public func inspect() -> [Field] { [.register("value", value)] }
 }

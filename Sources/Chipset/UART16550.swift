@@ -12,7 +12,7 @@ import Bus
 import State
 
 /// A serial port.
-public final class UART16550: PortDevice {
+public final class UART16550: Device, Registers {
   /// Which chip it is.
   public enum Model: UInt8, Sendable {
     /// No scratch register, no FIFOs.
@@ -93,7 +93,7 @@ public final class UART16550: PortDevice {
 
   /// - Parameters:
   ///   - name: Unique in the machine, such as "com1".
-  ///   - irq: IRQ 4 or 3; use `SharedLine` for two ports on one line.
+  ///   - irq: IRQ 4 or 3; a driver of a `Line` where two ports share one.
   public init(name: String, clock: VirtualClock, irq: Signal, model: Model = .i16550A) {
     stateName = name
     self.clock = clock
@@ -283,10 +283,10 @@ public final class UART16550: PortDevice {
 
   // MARK: Ports
 
-  public func readPort(_ port: UInt16, width: Int) -> UInt32 {
+  public func read(at offset: UInt32, width: Int) -> UInt32 {
     let dlab = lcr & 0x80 != 0
     var value: UInt8
-    switch port & 7 {
+    switch offset {
     case 0:
       if dlab { return UInt32(divisor & 0xFF) }
       value = readData()
@@ -311,10 +311,10 @@ public final class UART16550: PortDevice {
     return UInt32(value)
   }
 
-  public func writePort(_ port: UInt16, _ newValue: UInt32, width: Int) {
+  public func write(at offset: UInt32, _ newValue: UInt32, width: Int) {
     let value = UInt8(truncatingIfNeeded: newValue)
     let dlab = lcr & 0x80 != 0
-    switch port & 7 {
+    switch offset {
     case 0:
       if dlab {
         divisor = divisor & 0xFF00 | UInt16(value)
@@ -462,5 +462,26 @@ extension UART16550 {
       .bytes("transmitter", transmitter), .flag("shifting", shifting),
       .count("waiting outside", inputCount), .flag("interrupt", irq.level),
     ]
+  }
+}
+
+extension UART16550 {
+  /// Offsets: the eight registers.
+  public static let part = PartType(
+    "uart", "16550A serial port", isMultiple: true,
+    options: [
+      PartOption("port", .port, "3E8", "the first of its eight ports"),
+      PartOption("irq", .interrupt, "4", "its interrupt request"),
+    ]
+  ) { board, values in
+    let name = values.identity(on: board)
+    let uart = UART16550(
+      name: name, clock: board.clock, irq: try board.interrupt(values.number("irq"), for: name))
+    let base = values.port("port")
+    guard base <= 0xFFF8 else {
+      throw BoardError("\(name): eight ports do not fit at \(Port(base))")
+    }
+    try board.claim(uart, at: base...base + 7, owner: name)
+    try board.add(uart)
   }
 }

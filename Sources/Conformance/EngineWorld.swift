@@ -9,6 +9,7 @@
 // Under paging all addresses from 4 MiB on lead to the data again and again, so that hardly any address faults that is not meant to.
 
 #if os(Linux) && arch(x86_64) && canImport(Glibc)
+  import Bus
   import CPU
   import Glibc
   import Host
@@ -110,7 +111,7 @@
 
     /// Devices: ports answer by their number, the interrupt controller by the vector it was given. Port 92h masks A20; port 3CEh makes
     /// the memory at A0000h plain memory or a device.
-    private final class Bus: SystemBus {
+    private final class EngineBus: SystemBus {
       static let deviceStart: UInt32 = 0xA0000
       static let deviceSize = 0x10000
       var vector: UInt8 = 0x20
@@ -120,7 +121,7 @@
       /// The device does not look at the time.
       private var isMemory = false
       let bytes: UnsafeMutableRawPointer = .allocate(
-        byteCount: Bus.deviceSize, alignment: 4096)
+        byteCount: EngineBus.deviceSize, alignment: 4096)
       private var isDirect = false
 
       deinit { bytes.deallocate() }
@@ -129,43 +130,48 @@
         if direct == isDirect { return }
         isDirect = direct
         memory?.setDirect(
-          page: Bus.deviceStart >> 12, pages: UInt32(Bus.deviceSize >> 12), to: direct ? bytes : nil
+          page: EngineBus.deviceStart >> 12, pages: UInt32(EngineBus.deviceSize >> 12),
+          to: direct ? bytes : nil
         )
       }
 
       func map(_ memory: PhysicalMemory, isMemory: Bool) {
+        if let mapping { self.memory?.unmap(mapping) }
         self.memory = memory
         self.isMemory = isMemory
-        memory.mapMMIO(
-          MMIORegion(
-            start: Bus.deviceStart, length: UInt32(Bus.deviceSize),
-            context: Unmanaged.passUnretained(self).toOpaque(),
-            read: { context, address, width in
-              Unmanaged<Bus>.fromOpaque(context)._withUnsafeGuaranteedRef {
-                $0.note(address, 0)
-                var value: UInt32 = 0
-                for n in 0..<width {
-                  let at = Int(address &+ n &- Bus.deviceStart) & (Bus.deviceSize - 1)
-                  value |= UInt32($0.bytes.load(fromByteOffset: at, as: UInt8.self)) << (8 * n)
-                }
-                return value
-              }
-            },
-            write: { context, address, value, width in
-              Unmanaged<Bus>.fromOpaque(context)._withUnsafeGuaranteedRef {
-                $0.note(address, value)
-                for n in 0..<width {
-                  let at = Int(address &+ n &- Bus.deviceStart) & (Bus.deviceSize - 1)
-                  $0.bytes.storeBytes(
-                    of: UInt8(truncatingIfNeeded: value >> (8 * n)), toByteOffset: at,
-                    as: UInt8.self)
-                }
-              }
-            }, isMemory: isMemory))
+        mapping = memory.map(
+          .of(Device(self)), at: PhysicalAddress(UInt64(EngineBus.deviceStart)),
+          count: UInt64(EngineBus.deviceSize), isMemory: isMemory)
+      }
+
+      private var mapping: MappingID?
+
+      private final class Device: Registers {
+        private unowned let bus: EngineBus
+        init(_ bus: EngineBus) { self.bus = bus }
+
+        func read(at offset: UInt32, width: Int) -> UInt32 {
+          bus.note(EngineBus.deviceStart &+ offset, 0)
+          var value: UInt32 = 0
+          for n in 0..<UInt32(width) {
+            let at = Int(offset &+ n) & (EngineBus.deviceSize - 1)
+            value |= UInt32(bus.bytes.load(fromByteOffset: at, as: UInt8.self)) << (8 * n)
+          }
+          return value
+        }
+
+        func write(at offset: UInt32, _ value: UInt32, width: Int) {
+          bus.note(EngineBus.deviceStart &+ offset, value)
+          for n in 0..<UInt32(width) {
+            let at = Int(offset &+ n) & (EngineBus.deviceSize - 1)
+            bus.bytes.storeBytes(
+              of: UInt8(truncatingIfNeeded: value >> (8 * n)), toByteOffset: at, as: UInt8.self)
+          }
+        }
       }
 
       /// What was accessed, and at which instruction.
-      private func note(_ address: UInt32, _ value: UInt32) {
+      fileprivate func note(_ address: UInt32, _ value: UInt32) {
         log =
           (log ^ UInt64(address) << 32 ^ UInt64(value)
             ^ (isMemory ? 0 : cpu?.instructionCount ?? 0) << 12) &* 0x100_0000_01B3
@@ -192,7 +198,7 @@
 
     let cpu: CPU
     let memory: PhysicalMemory
-    private let bus = Bus()
+    private let bus = EngineBus()
     /// What devices were told and when; part of what is compared.
     var portLog: UInt64 { bus.log }
     /// The memory of the device, of 64 KiB.
@@ -294,7 +300,7 @@
     func load(_ test: EngineCase) {
       bus.setDirect(false)
       memory.restore(pattern, EngineWorld.ramUsed)
-      bus.bytes.copyMemory(from: pattern + 0x10000, byteCount: Bus.deviceSize)
+      bus.bytes.copyMemory(from: pattern + 0x10000, byteCount: EngineBus.deviceSize)
       bus.log = 0
       let pae = test.world == .pae && model.features.contains(.pae)
       for (index, kind) in test.holes {
@@ -324,8 +330,9 @@
     /// Changes a byte of the program from outside.
     func poke(_ offset: Int, _ value: UInt8) {
       let at = home &+ UInt32(truncatingIfNeeded: offset)
-      if Int(at &- Bus.deviceStart) < Bus.deviceSize {
-        bus.bytes.storeBytes(of: value, toByteOffset: Int(at &- Bus.deviceStart), as: UInt8.self)
+      if Int(at &- EngineBus.deviceStart) < EngineBus.deviceSize {
+        bus.bytes.storeBytes(
+          of: value, toByteOffset: Int(at &- EngineBus.deviceStart), as: UInt8.self)
       } else if at < EngineWorld.ramSize {
         withUnsafeBytes(of: value) { memory.copyIn(at, from: $0) }
       }

@@ -18,22 +18,15 @@ extension Debugger {
 
   func deviceView(_ name: String) -> View { devicesView { $0 == name } }
 
-  /// Everything that devices show of themselves; of those that do not yet, what they keep, by reflection.
+  /// Everything that devices show of themselves.
   func devicesView(_ wanted: (String) -> Bool) -> View {
     var lines: [String] = []
     var items: [(String, JSONValue)] = []
     for device in machine.allDevices where wanted(device.stateName) {
       let fields = device.inspect()
-      if !fields.isEmpty {
-        lines.append("\(device.stateName):")
-        lines += FieldText.lines(fields, indent: 1)
-        items.append((device.stateName, FieldText.json(fields)))
-        continue
-      }
       lines.append("\(device.stateName):")
-      let json = StateMirror.value(device, depth: 0) ?? .object([])
-      StateMirror.lines(json, indent: 1, into: &lines)
-      items.append((device.stateName, json))
+      lines += FieldText.lines(fields, indent: 1)
+      items.append((device.stateName, FieldText.json(fields)))
     }
     if lines.isEmpty { lines = ["there is none"] }
     return View(lines, json: .object(items))
@@ -134,120 +127,5 @@ extension Debugger {
       items.append((name, .array(values.map { .of($0) })))
     }
     return View(lines, json: .object(items))
-  }
-}
-
-/// Values of stored properties, as far as they are numbers, switches, texts, lists and records.
-enum StateMirror {
-  private static let maximumDepth = 4
-  private static let maximumList = 64
-
-  /// nil for what is no state: closures, references to other parts, wires.
-  static func value(_ any: Any, depth: Int) -> JSONValue? {
-    switch any {
-    case let value as Bool: return .bool(value)
-    case let value as any BinaryInteger: return .of(value)
-    case let value as String: return .string(value)
-    case let signal as Signal: return .bool(signal.level)
-    case let value as [UInt8]:
-      return .array(value.prefix(maximumList).map { .of($0) })
-    default: break
-    }
-    if depth > maximumDepth || any is VirtualClock || any is EventID
-      || any is any BinaryFloatingPoint
-    {
-      return nil
-    }
-    let mirror = Mirror(reflecting: any)
-    switch mirror.displayStyle {
-    case .optional: return mirror.children.first.flatMap { value($0.value, depth: depth) } ?? .null
-    case .enum:
-      guard let child = mirror.children.first else { return .string("\(any)") }
-      return value(child.value, depth: depth + 1).map { .object([(child.label ?? "value", $0)]) }
-        ?? .string(child.label ?? "")
-    case .collection, .set:
-      let items = mirror.children.prefix(maximumList).compactMap {
-        value($0.value, depth: depth + 1)
-      }
-      return items.isEmpty && !mirror.children.isEmpty ? nil : .array(items)
-    case .struct, .tuple, .class:
-      // Other devices are shown by their own names.
-      if mirror.displayStyle == .class && depth > 1 { return nil }
-      if depth > 0 && any is any Device { return nil }
-      var pairs: [(String, JSONValue)] = []
-      for child in mirror.children {
-        // The name stands above; what is called when something happens is no state.
-        if child.label == "stateName" || "\(type(of: child.value))".contains("->") { continue }
-        guard let label = child.label, let json = value(child.value, depth: depth + 1) else {
-          continue
-        }
-        pairs.append((label.hasPrefix(".") ? String(label.dropFirst()) : label, json))
-      }
-      return pairs.isEmpty ? nil : .object(pairs)
-    default: return nil
-    }
-  }
-
-  /// A value as indented lines; numbers in hexadecimal.
-  static func lines(_ json: JSONValue, indent: Int, into lines: inout [String]) {
-    let space = String(repeating: "  ", count: indent)
-    guard case .object(let pairs) = json else {
-      lines.append(space + short(json))
-      return
-    }
-    var row = ""
-    func flush() {
-      if !row.isEmpty { lines.append(space + row) }
-      row = ""
-    }
-    for (name, value) in pairs {
-      if isShort(value) {
-        let text = "\(name)=\(short(value))"
-        if row.count + text.count > 90 { flush() }
-        row += (row.isEmpty ? "" : " ") + text
-      } else {
-        flush()
-        lines.append("\(space)\(name):")
-        if case .array(let items) = value {
-          for (n, item) in items.enumerated() {
-            if isShort(item) {
-              lines.append("\(space)  \(n): \(short(item))")
-            } else {
-              lines.append("\(space)  \(n):")
-              StateMirror.lines(item, indent: indent + 2, into: &lines)
-            }
-          }
-        } else {
-          StateMirror.lines(value, indent: indent + 1, into: &lines)
-        }
-      }
-    }
-    flush()
-  }
-
-  private static func isShort(_ value: JSONValue) -> Bool {
-    switch value {
-    case .object: return false
-    case .array(let items):
-      return items.allSatisfy {
-        switch $0 {
-        case .object, .array: false
-        default: true
-        }
-      }
-    default: return true
-    }
-  }
-
-  private static func short(_ value: JSONValue) -> String {
-    switch value {
-    case .number(let n): return hexDigits(n)
-    case .signed(let n): return String(n)
-    case .bool(let b): return b ? "1" : "0"
-    case .string(let s): return s
-    case .null: return "-"
-    case .array(let items): return "[" + items.map { short($0) }.joined(separator: " ") + "]"
-    case .object: return value.text
-    }
   }
 }

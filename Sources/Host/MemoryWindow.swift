@@ -11,6 +11,8 @@
     /// Where guest address 0 is.
     public let base: UnsafeMutableRawPointer
     private static let size = (1 << 32) + 0x10000
+    /// Pages in what is shown that are taken away for a time.
+    private var hidden: Set<Int> = []
 
     /// Whether this host lets programs set the base of GS.
     public static let isSupported: Bool = {
@@ -60,10 +62,31 @@
         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0)
     }
 
-    /// Lets a shown page be written, or only read.
+    /// Takes one page of what is shown away: something else of the guest's is seen there. Accesses fault.
+    public func hide(at address: Int) {
+      unmap(at: address, count: 4096)
+      hidden.insert(address)
+    }
+
+    /// Shows a hidden page again, to be read and written.
+    /// - Returns: false when the host refuses.
+    public func show(_ memory: HostMemory, offset: Int, at address: Int) -> Bool {
+      hidden.remove(address)
+      return map(memory, offset: offset, at: address, count: 4096)
+    }
+
+    /// Lets shown pages be written, or only read; hidden ones stay hidden.
     /// - Returns: false when the host refuses, as it does when a process has too many mappings.
     public func setWritable(_ writable: Bool, at address: Int, count: Int = 4096) -> Bool {
-      mprotect(base + address, count, writable ? PROT_READ | PROT_WRITE : PROT_READ) == 0
+      let access = writable ? PROT_READ | PROT_WRITE : PROT_READ
+      if hidden.isEmpty { return mprotect(base + address, count, access) == 0 }
+      var start = address
+      for stop in hidden.sorted() where stop >= address && stop < address + count {
+        if stop > start, mprotect(base + start, stop - start, access) != 0 { return false }
+        start = stop + 4096
+      }
+      let end = address + count
+      return start >= end || mprotect(base + start, end - start, access) == 0
     }
   }
 #else
@@ -76,6 +99,8 @@
       false
     }
     public func unmap(at address: Int, count: Int) {}
+    public func hide(at address: Int) {}
+    public func show(_ memory: HostMemory, offset: Int, at address: Int) -> Bool { false }
     public func setWritable(_ writable: Bool, at address: Int, count: Int = 4096) -> Bool { false }
   }
 #endif

@@ -133,13 +133,13 @@ enum FirmwareSetup {
 /// A small part of the configuration interface that SeaBIOS looks for: a selector and a byte-wise data port.
 ///
 ///   510h  write (16 bits): item          511h  read: the item's next byte
-final class FirmwareConfigurationPort: PortDevice {
-  static let ports: ClosedRange<UInt16> = 0x510...0x511
+final class FirmwareConfigurationPort: Device, Registers {
   let stateName = "fw-cfg"
   private var items: [UInt16: [UInt8]] = [:]
   private var files: [(name: String, item: UInt16, size: Int)] = []
   private var selected: UInt16 = 0
-  private var offset: UInt32 = 0
+  /// The next byte of the item.
+  private var next: UInt32 = 0
 
   init(_ configuration: MachineConfiguration) {
     items[0x00] = Array("QEMU".utf8)
@@ -173,31 +173,47 @@ final class FirmwareConfigurationPort: PortDevice {
     items[0x19] = bytes
   }
 
-  func readPort(_ port: UInt16, width: Int) -> UInt32 {
-    if port != 0x511 { return 0xFFFF }
+  func read(at offset: UInt32, width: Int) -> UInt32 {
+    if offset != 1 { return 0xFFFF }
     let item = items[selected] ?? []
-    if Int(offset) >= item.count { return 0 }
-    offset &+= 1
-    return UInt32(item[Int(offset) - 1])
+    if Int(next) >= item.count { return 0 }
+    next &+= 1
+    return UInt32(item[Int(next) - 1])
   }
 
-  func writePort(_ port: UInt16, _ value: UInt32, width: Int) {
-    if port == 0x510 && width == 2 {
+  func write(at offset: UInt32, _ value: UInt32, width: Int) {
+    if offset == 0 && width == 2 {
       selected = UInt16(truncatingIfNeeded: value)
-      offset = 0
+      next = 0
     }
   }
 
   func reset(_ kind: ResetKind) {
     selected = 0
-    offset = 0
+    next = 0
   }
   func save(to writer: inout StateWriter) {
     writer.write(selected)
-    writer.write(offset)
+    writer.write(next)
   }
   func restore(from reader: inout StateReader, version: UInt16) throws(StateError) {
     selected = try reader.read()
-    offset = try reader.read()
+    next = try reader.read()
   }
+}
+
+extension FirmwareConfigurationPort {
+  /// Offsets: 0 the selector, 1 the data.
+  static let part = PartType(
+    "fw-cfg", "ports 510h and 511h, where another BIOS asks for the configuration"
+  ) {
+    board, _ in
+    let port = try board.need(offer: FirmwareConfigurationPort.self, for: "fw-cfg")
+    try board.claim(
+      port, at: 0x510...0x510, PortTraits(maxWidth: 2, isSlow: false), owner: port.stateName)
+    try board.claim(port, at: 0x511...0x511, offset: 1, .quick, owner: port.stateName)
+    try board.add(port)
+  }
+
+  func inspect() -> [Field] { [.register("item", selected), .count("offset", next)] }
 }

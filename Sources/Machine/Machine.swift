@@ -1,9 +1,7 @@
 // A PC put together.
 //
-// Owns: the parts and how they are wired, resets. Must not know: windows, command lines, the host's clock.
-// Follows: IBM PC/AT Technical Reference (interrupt and port assignments), PS/2 Technical Reference (IRQ 12, port 92h).
-//
-//   IRQ 0 timer, 1 keyboard, 3 COM2/COM4, 4 COM1/COM3, 6 floppy, 7 LPT1, 8 clock, 12 mouse, 13 coprocessor, 14 and 15 IDE
+// Owns: processor, memory and a board with the parts its description names, media, resets. Must not know: windows, command lines, the
+// host's clock. What is on a board and how it is wired say Board/Boards.swift and the devices themselves.
 
 import Bus
 import CPU
@@ -29,7 +27,7 @@ public final class Machine {
   public let clock: VirtualClock
   public let memory: PhysicalMemory
   public let cpu: CPU
-  public let ports: PortBus
+  public let ports: PortSpace
   public let pic: PIC8259Pair
   /// Present from the Pentium on.
   public let localAPIC: LocalAPIC?
@@ -75,8 +73,10 @@ public final class Machine {
   /// Whether `run` looks into `input` and takes what waits there.
   var takesInput = true
 
-  let devices: [any Device]
-  let sharedLines: [SharedLine]
+  /// The parts.
+  public let board: Board
+  /// The parts, in the order of saved states.
+  var devices: [any Device] { board.devices }
   let gate: A20Gate
   let bus: MachineBus
   private let dmaMemory: MachineDMAMemory
@@ -112,13 +112,8 @@ public final class Machine {
   /// How much of the instruction count is idle time.
   var idleInstructions: UInt64 = 0
 
-  /// What a device asked of the run loop while an instruction was under way.
-  enum Request: Equatable {
-    case reset(ResetRequest)
-    case powerOff
-    case exit(Int)
-  }
-  var requests: [Request] = []
+  /// What devices asked of the run loop while an instruction was under way.
+  var requests: [BoardRequest] = []
 
   /// The end of the slice that runs now, in retired instructions.
   var sliceEnd: UInt64 = 0
@@ -133,11 +128,9 @@ public final class Machine {
     let clock = VirtualClock(instructionsPerSecond: configuration.instructionsPerSecond)
     self.clock = clock
     memory = try PhysicalMemory(ramSize: UInt32(configuration.memoryMegabytes) << 20)
-    let ports = PortBus()
+    let ports = PortSpace()
     self.ports = ports
-    let pic = PIC8259Pair()
-    self.pic = pic
-    let bus = MachineBus(ports: ports, pic: pic, clock: clock)
+    let bus = MachineBus(ports: ports, clock: clock)
     self.bus = bus
     let cpu = try CPU(model: configuration.cpu, memory: memory, bus: bus)
     self.cpu = cpu
@@ -158,25 +151,46 @@ public final class Machine {
 
     // Requests end the instruction that makes them; the run loop carries them out.
     let inbox = RequestBox()
-    let request: (Request) -> Void = { [unowned cpu] request in
+    let board = Board(clock: clock, ports: ports, memory: memory) { [unowned cpu] request in
       inbox.machine?.requests.append(request)
       cpu.requestStop()
     }
-
+    self.board = board
     let gate = A20Gate()
     self.gate = gate
-    localAPIC =
-      configuration.cpu.features.contains(.apic)
-      ? LocalAPIC(clock: clock, isP6: configuration.cpu.features.contains(.p6)) : nil
-    pit = PIT8254(clock: clock, irq: pic.irq(0))
-    cmos = CMOS(clock: clock, irq: pic.irq(8), initialTime: configuration.initialTime)
+    let floppyTypes = configuration.floppies.enumerated().map { index, image in
+      guard let image, case .floppy(let format) = image.medium else {
+        return index == 0 ? FloppyDriveType.threeInch1440 : .none
+      }
+      return FloppyDriveType.suited(to: format)
+    }
     dmaMemory = MachineDMAMemory(memory)
-    let dma = DMA8237Pair(memory: dmaMemory)
-    floppyDMA = MachineFloppyDMA(dma)
-    keyboardController = KeyboardController8042(
-      clock: clock, irq1: pic.irq(1), irq12: pic.irq(12), gate: gate,
-      request: { request(.reset($0)) })
-    typist = Typist(clock: clock, keyboard: keyboardController.keyboard)
+    board.offer(gate)
+    board.offer(dmaMemory, as: (any DMAMemory).self)
+    board.offer(postCodes)
+    board.offer(PowerOnTime(seconds: configuration.initialTime))
+    board.offer(FloppyDriveTypes(types: floppyTypes))
+    floppyDMA = MachineFloppyDMA(board)
+    board.offer(floppyDMA, as: (any FloppyDMA).self)
+    let firmware = try FirmwareSetup.map(configuration, memory: memory)
+    shadow = firmware.shadow
+    if let files = firmware.files { board.offer(files) }
+    if let kernel = configuration.kernel { board.offer(try KernelLoader(kernel, memory: memory)) }
+
+    try configuration.build(board)
+    let pic = try board.need(PIC8259Pair.self, for: "a PC")
+    self.pic = pic
+    localAPIC = board.first(LocalAPIC.self)
+    pit = try board.need(PIT8254.self, for: "a PC")
+    cmos = try board.need(CMOS.self, for: "a PC")
+    keyboardController = try board.need(KeyboardController8042.self, for: "a PC")
+    typist = try board.need(Typist.self, for: "a PC")
+    serial = board.all(UART16550.self)
+    printer = try board.need(LPT.self, for: "a PC")
+    floppyController = try board.need(FloppyController.self, for: "a PC")
+    channels = board.all(IDEChannel.self)
+    vga = try board.need(VGA.self, for: "a PC")
+    CMOSContents.fill(cmos, configuration: configuration, floppyTypes: floppyTypes)
     typist.guestIsFull = { [unowned cpu, unowned memory] in
       // The BIOS keyboard buffer means something only where the BIOS may be running; see the BIOS data area, 40:1Ah and 40:80h.
       if cpu.s.pointee.cr0 & CR0.pe != 0 && cpu.s.pointee.eflags & EFLAGS.vm == 0 { return false }
@@ -186,127 +200,6 @@ public final class Machine {
       guard start < end, head >= start, head < end, tail >= start, tail < end else { return false }
       return (tail + 2 == end ? start : tail + 2) == head
     }
-
-    let lines = [SharedLine(pic.irq(4)), SharedLine(pic.irq(3))]
-    sharedLines = lines
-    serial = (0..<min(max(configuration.serialPorts, 1), 4)).map {
-      UART16550(name: "com\($0 + 1)", clock: clock, irq: lines[$0 & 1].input())
-    }
-    printer = LPT(name: "lpt1", clock: clock, irq: pic.irq(7))
-
-    let floppyTypes = configuration.floppies.enumerated().map { index, image in
-      guard let image, case .floppy(let format) = image.medium else {
-        return index == 0 ? FloppyDriveType.threeInch1440 : .none
-      }
-      return FloppyDriveType.suited(to: format)
-    }
-    floppyController = FloppyController(
-      clock: clock, irq: pic.irq(6), dma: floppyDMA, drives: floppyTypes)
-    channels = [
-      IDEChannel(clock: clock, irq: pic.irq(14), name: "ide0"),
-      IDEChannel(
-        clock: clock, irq: pic.irq(15), name: "ide1", commandBase: 0x170, controlBase: 0x376),
-    ]
-    vga = VGA(clock: clock)
-
-    // Firmware.
-    let firmware = try FirmwareSetup.map(configuration, memory: memory)
-    shadow = firmware.shadow
-    memory.mapMMIO(
-      MMIORegion(
-        start: 0xA0000, length: 0x20000, context: vga.mmioContext, read: VGA.mmioRead,
-        write: VGA.mmioWrite, isMemory: true))
-    if let localAPIC {
-      memory.mapMMIO(
-        MMIORegion(
-          start: LocalAPIC.baseAddress, length: 0x1000, context: localAPIC.mmioContext,
-          read: LocalAPIC.mmioRead, write: LocalAPIC.mmioWrite))
-    }
-    CMOSContents.fill(cmos, configuration: configuration, floppyTypes: floppyTypes)
-
-    // Ports.
-    for range in PIC8259Pair.ports { ports.register(pic, ports: range) }
-    ports.register(pit, ports: PIT8254.ports)
-    let portB = SystemPortB(pit: pit)
-    ports.register(portB, ports: 0x61...0x61)
-    ports.register(cmos, ports: CMOS.ports)
-    for range in DMA8237Pair.ports { ports.register(dma, ports: range) }
-    for range in KeyboardController8042.ports { ports.register(keyboardController, ports: range) }
-    let portA = SystemPortA(gate: gate, request: { request(.reset($0)) })
-    ports.register(portA, ports: 0x92...0x92)
-    for (uart, base) in zip(serial, [UInt16(0x3F8), 0x2F8, 0x3E8, 0x2E8]) {
-      ports.register(uart, ports: base...base + 7)
-    }
-    ports.register(printer, ports: 0x378...0x37A)
-    ports.register(floppyController, ports: 0x3F0...0x3F5)
-    ports.register(floppyController, ports: 0x3F7...0x3F7)
-    for channel in channels {
-      let base = channel.commandBase
-      // Commands take their own time.
-      ports.register(channel, ports: base...base, maxWidth: 4, isSlow: false)
-      ports.register(channel, ports: base + 1...base + 7, isSlow: false)
-      ports.register(channel, ports: channel.controlBase...channel.controlBase, isSlow: false)
-    }
-    // A local bus card.
-    for range: ClosedRange<UInt16> in [0x3B0...0x3BB, 0x3C0...0x3DF, 0x46E8...0x46E8] {
-      ports.register(vga, ports: range, isSlow: false)
-    }
-    ports.register(bus.coprocessor, ports: CoprocessorPort.ports)
-    let resetControl = ResetControl(request: { request(.reset($0)) })
-    // Only bytes: a wider access to CF8h means the address register of PCI configuration, which this board lacks.
-    ports.register(resetControl, ports: 0xCF9...0xCF9, takesPieces: false)
-    let consoles = [DebugConsole(name: "port-e9"), DebugConsole(name: "port-402")]
-    // What no PC has takes no time.
-    ports.register(consoles[0], ports: 0xE9...0xE9, isSlow: false)
-    ports.register(consoles[1], ports: 0x402...0x402, isSlow: false)
-    let power = PowerPort { request(.powerOff) }
-    ports.register(power, ports: PowerPort.ports, isSlow: false)
-    let pollWatch = PollWatch(clock: clock, ports: ports, vga: vga)
-    ports.register(pollWatch, ports: PollWatch.ports, isSlow: false)
-
-    var devices: [any Device] = [
-      pic, pit, portB, cmos, dma, keyboardController, portA, typist,
-    ]
-    if let localAPIC { devices.append(localAPIC) }
-    devices += serial as [any Device]
-    devices += [printer, floppyController, channels[0], channels[1], vga, bus.coprocessor]
-    devices += [resetControl, consoles[0], consoles[1], power, pollWatch] as [any Device]
-    if let files = firmware.files {
-      ports.register(files, ports: 0x510...0x510, maxWidth: 2, isSlow: false)
-      ports.register(files, ports: 0x511...0x511, isSlow: false)
-      devices.append(files)
-    }
-    if let kernel = configuration.kernel {
-      let loader = try KernelLoader(kernel, memory: memory)
-      ports.register(
-        loader, ports: KernelLoader.ports.lowerBound...KernelLoader.ports.lowerBound, maxWidth: 4,
-        isSlow: false)
-      devices.append(loader)
-    }
-    if let port = configuration.exitPort {
-      if let taken = ports.device(at: port) {
-        throw ConfigurationError(
-          "port \(hexText(UInt64(port))) belongs to '\(taken.stateName)' and cannot be the exit port"
-        )
-      }
-      let exit = DebugExit { request(.exit($0)) }
-      let (last, overflow) = port.addingReportingOverflow(3)
-      let top = overflow ? UInt16.max : last
-      var end = port
-      while end < top, ports.device(at: end + 1) == nil { end += 1 }
-      ports.register(exit, ports: port...end, maxWidth: 4, isSlow: false)
-      devices.append(exit)
-    }
-    if configuration.testDevice {
-      let device = TestDevice()
-      ports.register(device, ports: TestDevice.ports, maxWidth: 4, isSlow: false)
-      memory.mapMMIO(
-        MMIORegion(
-          start: TestDevice.memoryStart, length: UInt32(TestDevice.memorySize),
-          context: device.mmioContext, read: TestDevice.mmioRead, write: TestDevice.mmioWrite))
-      devices.append(device)
-    }
-    self.devices = devices
     floppyDisks = configuration.floppies.map { $0.map { MachineDisk($0) } }
     hardDisks = configuration.disks.map { $0.map { MachineDisk($0) } }
     shelf = (floppyDisks + hardDisks).compactMap { $0 }
@@ -316,10 +209,10 @@ public final class Machine {
     }
 
     // Wires.
-    bus.channels = channels
+    bus.pic = pic
+    bus.coprocessor = board.first(CoprocessorPort.self)
     connectInterrupts()
     gate.output.connect { [unowned cpu] in cpu.a20 = $0 }
-    dma.connect(postCodes)
     inbox.machine = self
     vga.directChanged = { [unowned self] direct in
       self.memory.setDirect(page: 0xA0, pages: 16, to: direct ? self.vga.linearMemory : nil)
@@ -330,9 +223,10 @@ public final class Machine {
         if !self.isMuted { self.serialOutput(index, $0) }
       }
     }
-    for console in consoles {
+    for console in board.all(DebugConsole.self) {
       console.sink = { [unowned self] in if !self.isMuted { self.debugOutput($0) } }
     }
+    board.resynchronizeLines()
     try insertMedia()
     loadShadow()
     cpu.a20 = gate.output.level

@@ -82,6 +82,10 @@ public struct MachineConfiguration {
   public var exitPort: UInt16?
   /// Whether there is the device that kvm-unit-tests expect.
   public var testDevice = false
+  /// What the machine is built on, a name of `BoardDescription.boards`.
+  public var board = "isa"
+  /// Parts besides those of the board, each as `PartCatalogue.add` reads it.
+  public var parts: [String] = []
   /// A kernel to be started in place of a boot sector.
   public var kernel: KernelConfiguration?
   /// A triple fault resets the machine, as PCs do, instead of ending the run with a report.

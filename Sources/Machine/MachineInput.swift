@@ -3,6 +3,7 @@
 // Owns: the kinds of input, the queue between threads, the log of what was taken when. Must not know: devices.
 // Together with the configuration and the images the log determines a run: nothing else from outside may influence a guest.
 
+import Bus
 import Chipset
 import Host
 import Synchronization

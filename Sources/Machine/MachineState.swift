@@ -174,7 +174,7 @@ extension Machine {
     try restoreSections(&reader, savedMedia.media)
     try restoreMemory(&reader)
     if reader.remaining != 0 { throw reader.error("\(reader.remaining) bytes too many") }
-    for line in sharedLines { line.resynchronize() }
+    board.resynchronizeLines()
     cpu.a20 = gate.output.level
     cpu.setINTR(interruptRequest)
     return savedMedia.differences
@@ -253,6 +253,13 @@ extension Machine {
     }
     if let kernel = configuration.kernel { list.append(("kernel", identity(kernel.kernel))) }
     if let port = configuration.exitPort { list.append(("exit port", hexText(UInt64(port)))) }
+    for (n, addition) in board.additions.enumerated() {
+      list.append(
+        (
+          "device \(n + 1)",
+          addition.options.isEmpty ? addition.name : "\(addition.name),\(addition.options)"
+        ))
+    }
     return list
   }
 

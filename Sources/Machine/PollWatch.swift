@@ -14,13 +14,12 @@ import State
 import Video
 
 /// Port 8902h.
-final class PollWatch: PortDevice {
-  static let ports: ClosedRange<UInt16> = 0x8902...0x8902
+final class PollWatch: Device, Registers {
   let stateName = "poll-watch"
 
   private let clock: VirtualClock
   /// It is one of its devices itself: a strong reference would keep both, and every image, for ever.
-  private unowned let ports: PortBus
+  private unowned let ports: PortSpace
   private let vga: VGA
 
   /// Retired instructions at the last question.
@@ -35,13 +34,13 @@ final class PollWatch: PortDevice {
   private static let nearby: UInt64 = 3_000
   private static let patience: UInt32 = 32
 
-  init(clock: VirtualClock, ports: PortBus, vga: VGA) {
+  init(clock: VirtualClock, ports: PortSpace, vga: VGA) {
     self.clock = clock
     self.ports = ports
     self.vga = vga
   }
 
-  func readPort(_ port: UInt16, width: Int) -> UInt32 {
+  func read(at offset: UInt32, width: Int) -> UInt32 {
     let now = clock.instructionCount()
     let (access, generation) = (ports.accessCount, vga.frameGeneration)
     // The two accesses are the BIOS's look at the interrupt mask and the question itself.
@@ -53,7 +52,7 @@ final class PollWatch: PortDevice {
     return streak >= PollWatch.patience ? 1 : 0
   }
 
-  func writePort(_ port: UInt16, _ value: UInt32, width: Int) {}
+  func write(at offset: UInt32, _ value: UInt32, width: Int) {}
 
   func reset(_ kind: ResetKind) { streak = 0 }
 
@@ -70,5 +69,21 @@ final class PollWatch: PortDevice {
     lastAccess = ports.accessCount &- (try reader.read(UInt64.self))
     lastGeneration = try reader.readBool() ? vga.frameGeneration : vga.frameGeneration &- 1
     streak = try reader.read(in: 0...PollWatch.patience)
+  }
+}
+
+extension PollWatch {
+  static let part = PartType(
+    "poll-watch", "port 8902h, which tells the BIOS of guests that only wait"
+  ) {
+    board, _ in
+    let watch = PollWatch(
+      clock: board.clock, ports: board.ports, vga: try board.need(VGA.self, for: "poll-watch"))
+    try board.claim(watch, at: 0x8902...0x8902, .quick, owner: watch.stateName)
+    try board.add(watch)
+  }
+
+  func inspect() -> [Field] {
+    [.count("questions in a row", streak), .count("last at instruction", lastInstruction)]
   }
 }

@@ -2,6 +2,7 @@
 //
 // Owns: the checks. Must not know: how a machine runs, files.
 
+import Bus
 import Chipset
 import State
 

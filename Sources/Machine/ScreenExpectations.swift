@@ -37,25 +37,15 @@ final class ScreenExpectations {
         if watch.stamp($0) == 0 { watch.setStamp($0, $1) }
       }
     }
-    exchange(watch.mmioContext, TextWatch.mmioRead, TextWatch.mmioWrite)
+    exchange(watch.registers)
     if let cells = TextScreen.cells(of: vga) { watch.update(cells) }
   }
 
   /// Follows no longer. Not from within a write.
-  func end() { exchange(machine.vga.mmioContext, VGA.mmioRead, VGA.mmioWrite) }
+  func end() { exchange(nil) }
 
-  private func exchange(
-    _ context: UnsafeMutableRawPointer,
-    _ read: @escaping @convention(c) @Sendable (UnsafeMutableRawPointer, UInt32, UInt32) -> UInt32,
-    _ write:
-      @escaping @convention(c) @Sendable (UnsafeMutableRawPointer, UInt32, UInt32, UInt32) ->
-      Void
-  ) {
-    machine.memory.exchangeMMIO(at: 0xA0000) {
-      $0.context = context
-      $0.read = read
-      $0.write = write
-    }
+  private func exchange(_ file: RegisterFile?) {
+    if let mapping = machine.vga.mapping { machine.memory.exchangeRegisters(mapping, file) }
   }
 
   /// Brings the numbers up to date.

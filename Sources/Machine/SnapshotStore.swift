@@ -420,7 +420,7 @@ extension Machine {
   /// What follows from parts that were put back.
   func afterRestore() {
     requests = []
-    for line in sharedLines { line.resynchronize() }
+    board.resynchronizeLines()
     cpu.a20 = gate.output.level
     cpu.setINTR(interruptRequest)
   }

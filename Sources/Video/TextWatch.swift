@@ -102,7 +102,7 @@ public final class TextWatch {
     }
   }
 
-  private func read(_ offset: UInt32, _ width: UInt32) -> UInt32 {
+  fileprivate func read(_ offset: UInt32, _ width: UInt32) -> UInt32 {
     let value = vga.readMemory(offset, width: width)
     let local = offset &- vga.windowStart
     if vga.readPath == .planes, vga.readAddressing == .chainedOddEven, local < vga.windowSize,
@@ -117,7 +117,7 @@ public final class TextWatch {
     return value
   }
 
-  private func write(_ offset: UInt32, _ value: UInt32, _ width: UInt32) {
+  fileprivate func write(_ offset: UInt32, _ value: UInt32, _ width: UInt32) {
     let local = offset &- vga.windowStart
     if vga.writePath == .text, local < vga.windowSize, !isMuted() {
       for n in 0..<width where (local &+ n) & 1 == 0 {
@@ -166,24 +166,19 @@ public final class TextWatch {
 
   // MARK: Between processor and VGA
 
-  /// For the functions below.
-  public var mmioContext: UnsafeMutableRawPointer { Unmanaged.passUnretained(self).toOpaque() }
-
-  /// In place of `VGA.mmioRead`.
-  public static let mmioRead:
-    @convention(c) @Sendable (UnsafeMutableRawPointer, UInt32, UInt32) -> UInt32 = {
-      context, address, width in
-      Unmanaged<TextWatch>.fromOpaque(context)._withUnsafeGuaranteedRef {
-        $0.read(address &- 0xA0000, width)
+  /// In place of the VGA's memory.
+  public final class Aperture: RegisterFile {
+    /// Without reference counting; it belongs to it.
+    private let watch: Unmanaged<TextWatch>
+    init(_ watch: TextWatch) { self.watch = .passUnretained(watch) }
+    public override func read(_ offset: UInt32, _ width: Int) -> UInt32 {
+      watch._withUnsafeGuaranteedRef { $0.read(offset, UInt32(truncatingIfNeeded: width)) }
+    }
+    public override func write(_ offset: UInt32, _ value: UInt32, _ width: Int) {
+      watch._withUnsafeGuaranteedRef {
+        $0.write(offset, value, UInt32(truncatingIfNeeded: width))
       }
     }
-
-  /// In place of `VGA.mmioWrite`.
-  public static let mmioWrite:
-    @convention(c) @Sendable (UnsafeMutableRawPointer, UInt32, UInt32, UInt32) -> Void = {
-      context, address, value, width in
-      Unmanaged<TextWatch>.fromOpaque(context)._withUnsafeGuaranteedRef {
-        $0.write(address &- 0xA0000, value, width)
-      }
-    }
+  }
+  public private(set) lazy var registers = Aperture(self)
 }

@@ -16,7 +16,7 @@ import State
 ///
 /// Register it for ports 3B0-3DF (and 46E8, if the machine has it there); accesses of more than a byte are taken apart here.
 /// Memory at A0000-BFFFF goes through `readMemory`/`writeMemory` or their C forms `mmioRead`/`mmioWrite`.
-public final class VGA: PortDevice {
+public final class VGA: Device, Registers {
   public let stateName = "vga"
 
   /// Bytes of plane memory.
@@ -80,6 +80,10 @@ public final class VGA: PortDevice {
   /// What changed while the beam drew the last frames.
   var raster = RasterLog()
 
+  /// The memory as the bus has it, and where, once it is on a board.
+  public private(set) lazy var aperture = Aperture(self)
+  public internal(set) var mapping: MappingID?
+
   /// - Parameter clock: the machine's clock, which retrace and blinking follow.
   public init(clock: VirtualClock) {
     self.clock = clock
@@ -125,18 +129,23 @@ public final class VGA: PortDevice {
 
   // MARK: Ports
 
-  public func readPort(_ port: UInt16, width: Int) -> UInt32 {
+  public func read(at offset: UInt32, width: Int) -> UInt32 {
     var value: UInt32 = 0
     for i in 0..<min(max(width, 1), 4) {
-      value |= UInt32(readByte(port &+ UInt16(i))) << UInt32(8 * i)
+      value |= UInt32(readByte(VGA.port(offset) &+ UInt16(i))) << UInt32(8 * i)
     }
     return value
   }
 
-  public func writePort(_ port: UInt16, _ value: UInt32, width: Int) {
+  public func write(at offset: UInt32, _ value: UInt32, width: Int) {
     for i in 0..<min(max(width, 1), 4) {
-      writeByte(port &+ UInt16(i), UInt8(truncatingIfNeeded: value >> UInt32(8 * i)))
+      writeByte(VGA.port(offset) &+ UInt16(i), UInt8(truncatingIfNeeded: value >> UInt32(8 * i)))
     }
+  }
+
+  /// Offsets count from 3B0h; 30h is the enable register of adapters, 46E8h.
+  private static func port(_ offset: UInt32) -> UInt16 {
+    offset == 0x30 ? 0x46E8 : 0x3B0 &+ UInt16(truncatingIfNeeded: offset)
   }
 
   /// 3D0h or 3B0h: where the CRT controller and the status register answer now.

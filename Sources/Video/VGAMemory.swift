@@ -289,24 +289,20 @@ extension VGA {
 
   // MARK: Memory-mapped access from the CPU
 
-  /// An opaque pointer to this VGA for `mmioRead` and `mmioWrite`; valid while the VGA lives.
-  public var mmioContext: UnsafeMutableRawPointer { Unmanaged.passUnretained(self).toOpaque() }
-
-  /// Reads `width` bytes at a physical address in A0000-BFFFF.
-  public static let mmioRead:
-    @convention(c) @Sendable (UnsafeMutableRawPointer, UInt32, UInt32) -> UInt32 = {
-      context, address, width in
-      Unmanaged<VGA>.fromOpaque(context)._withUnsafeGuaranteedRef {
-        $0.readMemory(address &- 0xA0000, width: width)
+  /// The memory at A0000-BFFFF as the bus has it.
+  public final class Aperture: RegisterFile {
+    /// Without reference counting; it belongs to it.
+    private let vga: Unmanaged<VGA>
+    init(_ vga: VGA) { self.vga = .passUnretained(vga) }
+    public override func read(_ offset: UInt32, _ width: Int) -> UInt32 {
+      vga._withUnsafeGuaranteedRef {
+        $0.readMemory(offset, width: UInt32(truncatingIfNeeded: width))
       }
     }
-
-  /// Writes at a physical address in A0000-BFFFF: (context, address, value, width).
-  public static let mmioWrite:
-    @convention(c) @Sendable (UnsafeMutableRawPointer, UInt32, UInt32, UInt32) -> Void = {
-      context, address, value, width in
-      Unmanaged<VGA>.fromOpaque(context)._withUnsafeGuaranteedRef {
-        $0.writeMemory(address &- 0xA0000, value, width: width)
+    public override func write(_ offset: UInt32, _ value: UInt32, _ width: Int) {
+      vga._withUnsafeGuaranteedRef {
+        $0.writeMemory(offset, value, width: UInt32(truncatingIfNeeded: width))
       }
     }
+  }
 }

@@ -7,7 +7,7 @@ extension VGA {
   public func peek(_ address: UInt32) -> UInt8 {
     let saved = latch
     defer { latch = saved }
-    return UInt8(truncatingIfNeeded: VGA.mmioRead(mmioContext, address, 1))
+    return UInt8(truncatingIfNeeded: readMemory(address &- 0xA0000, width: 1))
   }
 
   /// The registers by group: Miscellaneous Output, then sequencer, CRTC, graphics and attribute controller.

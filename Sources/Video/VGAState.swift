@@ -66,3 +66,25 @@ extension VGA {
     startOver()
   }
 }
+
+extension VGA {
+  /// On a local bus. Offsets: ports from 3B0h on, 30h is 46E8h.
+  public static let part = PartType("vga", "VGA with 256 KB") { board, _ in
+    let vga = VGA(clock: board.clock)
+    for (ports, offset): (ClosedRange<UInt16>, UInt32) in [
+      (0x3B0...0x3BB, 0x00), (0x3C0...0x3DF, 0x10), (0x46E8...0x46E8, 0x30),
+    ] {
+      try board.claim(vga, at: ports, offset: offset, .quick, owner: vga.stateName)
+    }
+    vga.mapping = board.memory.map(
+      vga.aperture, at: 0xA0000, count: 0x20000, isMemory: true, priority: 0)
+    try board.add(vga)
+  }
+
+  public func inspect() -> [Field] {
+    registerViews.map { .bytes($0.name, $0.values) } + [
+      .register("dac mask", dac.mask), .register("feature control", featureControl),
+      .flag("answers", isEnabled), .flag("memory is linear", isDirect),
+    ]
+  }
+}

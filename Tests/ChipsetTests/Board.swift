@@ -43,7 +43,7 @@ final class TestMemory: DMAMemory {
 /// All devices of the module on one bus.
 final class Board {
   let time = TestClock()
-  let bus = PortBus()
+  let bus = PortSpace()
   let memory = TestMemory()
   let pic = PIC8259Pair()
   let pit: PIT8254
@@ -93,17 +93,20 @@ final class Board {
     ]
     let post = self.post
     dma.connect(post)
-    for ports in PIC8259Pair.ports { bus.register(pic, ports: ports) }
-    bus.register(pit, ports: PIT8254.ports)
-    bus.register(portB, ports: 0x61...0x61)
-    bus.register(cmos, ports: CMOS.ports)
-    for ports in DMA8237Pair.ports { bus.register(dma, ports: ports) }
-    for ports in KeyboardController8042.ports { bus.register(keyboardController, ports: ports) }
-    bus.register(portA, ports: 0x92...0x92)
-    bus.register(com1, ports: 0x3F8...0x3FF)
-    bus.register(lpt, ports: 0x378...0x37B)
-    bus.register(console, ports: 0xE9...0xE9)
-    bus.register(resetControl, ports: 0xCF9...0xCF9, takesPieces: false)
+    for (ports, offset): (ClosedRange<UInt16>, UInt32) in [
+      (0x20...0x21, 0), (0xA0...0xA1, 2), (0x4D0...0x4D1, 4),
+    ] { bus.map(pic, at: ports, offset: offset) }
+    bus.map(pit, at: 0x40...0x43)
+    bus.map(portB, at: 0x61...0x61)
+    bus.map(cmos, at: CMOS.ports)
+    for (ports, offset) in DMA8237Pair.ports { bus.map(dma, at: ports, offset: offset) }
+    bus.map(keyboardController, at: 0x60...0x60)
+    bus.map(keyboardController, at: 0x64...0x64, offset: 1)
+    bus.map(portA, at: 0x92...0x92)
+    bus.map(com1, at: 0x3F8...0x3FF)
+    bus.map(lpt, at: 0x378...0x37B)
+    bus.map(console, at: 0xE9...0xE9)
+    bus.map(resetControl, at: 0xCF9...0xCF9, PortTraits(takesPieces: false))
   }
 
   func out(_ port: UInt16, _ value: UInt8) { bus.write(port, UInt32(value), width: 1) }

@@ -1,5 +1,6 @@
 // Expectations from the IBM PS/2 Technical Reference (controller, keyboard, mouse).
 
+import Bus
 import Testing
 
 @testable import Chipset

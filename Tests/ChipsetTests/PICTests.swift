@@ -1,5 +1,6 @@
 // Expectations from the 8259A data sheet.
 
+import Bus
 import Testing
 
 @testable import Chipset
@@ -244,9 +245,9 @@ import Testing
   @Test func aSharedLineIsHighWhileAnyDriverIs() {
     let board = Board()
     board.initialisePICs()
-    let line = SharedLine(board.pic.irq(5))
-    let a = line.input()
-    let b = line.input()
+    let line = Line(board.pic.irq(5))
+    let a = line.driver()
+    let b = line.driver()
     a.set(true)
     b.set(true)
     a.set(false)

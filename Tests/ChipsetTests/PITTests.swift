@@ -322,8 +322,8 @@ import Testing
     var rises = 0
     irq.connect { if $0 { rises += 1 } }
     let pit = PIT8254(clock: coarse, irq: irq)
-    pit.writePort(0x43, 0x14, width: 1)
-    pit.writePort(0x40, 250, width: 1)
+    pit.write(at: 3, 0x14, width: 1)
+    pit.write(at: 0, 250, width: 1)
     let before = rises
     for _ in 0..<2_000 {
       instructions += 1

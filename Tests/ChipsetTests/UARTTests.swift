@@ -189,10 +189,10 @@ import Testing
   @Test func olderChips() {
     let time = TestClock()
     let old = UART16550(name: "old", clock: time.clock, irq: .init(), model: .i8250)
-    old.writePort(0x3FF, 0x55, width: 1)
-    #expect(old.readPort(0x3FF, width: 1) == 0xFF)
-    old.writePort(0x3FA, 0xC1, width: 1)
-    #expect(old.readPort(0x3FA, width: 1) == 0x01)
+    old.write(at: 7, 0x55, width: 1)
+    #expect(old.read(at: 7, width: 1) == 0xFF)
+    old.write(at: 2, 0xC1, width: 1)
+    #expect(old.read(at: 2, width: 1) == 0x01)
   }
 }
 
@@ -219,13 +219,13 @@ import Testing
   @Test func debugConsoleAndExitPort() {
     var text: [UInt8] = []
     let console = DebugConsole { text.append($0) }
-    #expect(console.readPort(0xE9, width: 1) == 0xE9)
-    console.writePort(0xE9, 0x41, width: 1)
+    #expect(console.read(at: 0, width: 1) == 0xE9)
+    console.write(at: 0, 0x41, width: 1)
     #expect(text == [0x41])
     var codes: [Int] = []
     let exit = DebugExit { codes.append($0) }
-    exit.writePort(0xF4, 0x00, width: 1)
-    exit.writePort(0xF4, 0x10, width: 1)
+    exit.write(at: 0, 0x00, width: 1)
+    exit.write(at: 0, 0x10, width: 1)
     #expect(codes == [1, 33])
   }
 }

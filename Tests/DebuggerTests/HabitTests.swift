@@ -287,8 +287,8 @@ import Testing
   @Test func theOutputPortIsNotTheOutputBuffer() throws {
     let c = try atStart()
     let port = c.machine.keyboardController
-    for (number, value) in [(0x64, 0xD2), (0x60, 0x9C)] as [(UInt16, UInt32)] {
-      port.writePort(number, value, width: 1)
+    for (offset, value) in [(1, 0xD2), (0, 0x9C)] as [(UInt32, UInt32)] {
+      port.write(at: offset, value, width: 1)
     }
     let text = c.run("info kbd")
     #expect(text.contains("full: 9c from the keyboard"))

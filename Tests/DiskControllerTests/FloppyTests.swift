@@ -80,9 +80,9 @@ final class FloppyBench {
   }
 
   func out(_ register: UInt16, _ value: UInt8) {
-    fdc.writePort(0x3F0 + register, UInt32(value), width: 1)
+    fdc.write(at: UInt32(register), UInt32(value), width: 1)
   }
-  func inb(_ register: UInt16) -> UInt8 { UInt8(fdc.readPort(0x3F0 + register, width: 1)) }
+  func inb(_ register: UInt16) -> UInt8 { UInt8(fdc.read(at: UInt32(register), width: 1)) }
 
   /// Writes a command, waits for its end and returns its result bytes.
   @discardableResult func command(_ bytes: [UInt8]) -> [UInt8] {

@@ -42,13 +42,13 @@ final class IDEBench {
   }
 
   func out(_ register: UInt16, _ value: UInt8) {
-    channel.writePort(0x1F0 + register, UInt32(value), width: 1)
+    channel.write(at: UInt32(register), UInt32(value), width: 1)
   }
   func inb(_ register: UInt16) -> UInt8 {
-    UInt8(channel.readPort(0x1F0 + register, width: 1))
+    UInt8(channel.read(at: UInt32(register), width: 1))
   }
-  var alternate: UInt8 { UInt8(channel.readPort(0x3F6, width: 1)) }
-  func control(_ value: UInt8) { channel.writePort(0x3F6, UInt32(value), width: 1) }
+  var alternate: UInt8 { UInt8(channel.read(at: 8, width: 1)) }
+  func control(_ value: UInt8) { channel.write(at: 8, UInt32(value), width: 1) }
 
   /// Waits until BSY is clear; returns the status (which clears the interrupt).
   @discardableResult func wait() -> UInt8 {
@@ -79,12 +79,12 @@ final class IDEBench {
   }
 
   func words(_ count: Int) -> [UInt16] {
-    (0..<count).map { _ in UInt16(channel.readPort(0x1F0, width: 2)) }
+    (0..<count).map { _ in UInt16(channel.read(at: 0, width: 2)) }
   }
 
   func put(_ bytes: [UInt8]) {
     for i in stride(from: 0, to: bytes.count, by: 2) {
-      channel.writePort(0x1F0, UInt32(bytes[i]) | UInt32(bytes[i + 1]) << 8, width: 2)
+      channel.write(at: 0, UInt32(bytes[i]) | UInt32(bytes[i + 1]) << 8, width: 2)
     }
   }
 
@@ -353,7 +353,7 @@ final class FailingImage: BlockDevice {
     let none = IDEBench()
     // DD7 is pulled down: nobody waits for BSY.
     #expect(none.inb(7) == 0x7F && none.inb(3) == 0x7F && none.alternate == 0x7F)
-    #expect(none.channel.readPort(0x1F0, width: 2) == 0xFF7F)
+    #expect(none.channel.read(at: 0, width: 2) == 0xFF7F)
     none.out(7, 0xEC)
     let bench = IDEBench(numbered(100))
     bench.out(6, 0xB0)
@@ -408,8 +408,8 @@ final class FailingImage: BlockDevice {
     #expect(bench.wait() == 0x50)
     bench.out(7, 0xE4)
     #expect(bench.wait() == 0x58)
-    #expect(bench.channel.readPort(0x1F0, width: 4) == 0x0302_0100)
-    #expect(bench.channel.readPort(0x1F0, width: 1) == 0x04)
+    #expect(bench.channel.read(at: 0, width: 4) == 0x0302_0100)
+    #expect(bench.channel.read(at: 0, width: 1) == 0x04)
     // PIO modes are accepted, DMA modes are not.
     for (mode, status) in [(UInt8(0x0C), UInt8(0x50)), (0x22, 0x51), (0x45, 0x51)] {
       bench.out(1, 3)
@@ -449,10 +449,10 @@ final class FailingImage: BlockDevice {
       case 0: bench.out(7, commands[Int(value) % commands.count])
       case 1: bench.out(7, UInt8(value & 0xFF) == 0xE6 ? 0 : UInt8(value & 0xFF))
       case 2:
-        bench.channel.writePort(
-          0x1F0 + UInt16(value % 8), random(), width: 1 << Int((value >> 8) % 3))
+        bench.channel.write(
+          at: UInt32(value % 8), random(), width: 1 << Int((value >> 8) % 3))
       case 3:
-        _ = bench.channel.readPort(0x1F0 + UInt16(value % 8), width: 1 << Int((value >> 8) % 3))
+        _ = bench.channel.read(at: UInt32(value % 8), width: 1 << Int((value >> 8) % 3))
       case 4, 5: bench.run(UInt64(value % 200_000))
       case 6:
         _ = buffer.withUnsafeMutableBytes {

@@ -80,8 +80,10 @@ final class TestVGA {
     if let mode { set(mode) }
   }
 
-  func out(_ port: UInt16, _ value: UInt8) { vga.writePort(port, UInt32(value), width: 1) }
-  func inb(_ port: UInt16) -> UInt8 { UInt8(vga.readPort(port, width: 1)) }
+  func out(_ port: UInt16, _ value: UInt8) {
+    vga.write(at: UInt32(port) - 0x3B0, UInt32(value), width: 1)
+  }
+  func inb(_ port: UInt16) -> UInt8 { UInt8(vga.read(at: UInt32(port) - 0x3B0, width: 1)) }
   func sr(_ i: UInt8, _ value: UInt8) {
     out(0x3C4, i)
     out(0x3C5, value)

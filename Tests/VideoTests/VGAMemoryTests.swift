@@ -157,8 +157,8 @@ private struct NaivePlanes {
 
   @Test func theCFunctionsReachTheSameMemory() {
     let t = TestVGA(.mode13h)
-    VGA.mmioWrite(t.vga.mmioContext, 0xA0010, 0x0403_0201, 4)
-    #expect(VGA.mmioRead(t.vga.mmioContext, 0xA0011, 2) == 0x0302)
+    t.vga.aperture.write(0x10, 0x0403_0201, 4)
+    #expect(t.vga.aperture.read(0x11, 2) == 0x0302)
     #expect(t.peek(0xA0013) == 4)
   }
 

@@ -30,8 +30,8 @@ import Testing
 
   @Test func wordWritesSetIndexAndData() {
     let t = TestVGA()
-    t.vga.writePort(0x3CE, 0x5508, width: 2)
-    #expect(t.vga.readPort(0x3CE, width: 2) == 0x5508)
+    t.vga.write(at: 0x1E, 0x5508, width: 2)
+    #expect(t.vga.read(at: 0x1E, width: 2) == 0x5508)
   }
 
   @Test func theCRTCAnswersAtOneOfTwoAddresses() {

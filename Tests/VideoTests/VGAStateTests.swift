@@ -16,9 +16,9 @@ import Testing
       return 0
     case 2:
       let width = 1 << Int(random.next() % 3)
-      t.vga.writePort(0x3B0 + UInt16(random.next() % 0x30), random.next(), width: width)
+      t.vga.write(at: UInt32(random.next() % 0x30), random.next(), width: width)
       return 0
-    case 3: return t.vga.readPort(0x3B0 + UInt16(random.next() % 0x30), width: 1)
+    case 3: return t.vga.read(at: UInt32(random.next() % 0x30), width: 1)
     case 4, 5:
       let width = UInt32(1) << (random.next() % 3)
       return t.vga.readMemory(random.next() & 0x1FFFF, width: width)

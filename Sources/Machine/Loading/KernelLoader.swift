@@ -59,8 +59,7 @@ public struct KernelConfiguration: Sendable {
 }
 
 /// Puts the kernel into memory when the boot ROM asks.
-final class KernelLoader: PortDevice {
-  static let ports: ClosedRange<UInt16> = 0xB00...0xB03
+final class KernelLoader: Device, Registers {
   let stateName = "kernel-loader"
   private let configuration: KernelConfiguration
   private let memory: PhysicalMemory
@@ -74,9 +73,9 @@ final class KernelLoader: PortDevice {
       memory: LoadMemory(ramSize: memory.ramSize, lowEnd: 0x9F000))
   }
 
-  func readPort(_ port: UInt16, width: Int) -> UInt32 { words.isEmpty ? 0 : words.removeFirst() }
+  func read(at offset: UInt32, width: Int) -> UInt32 { words.isEmpty ? 0 : words.removeFirst() }
 
-  func writePort(_ port: UInt16, _ value: UInt32, width: Int) {
+  func write(at offset: UInt32, _ value: UInt32, width: Int) {
     // The BIOS data area says what the BIOS left of the first 640 KiB.
     let kilobytes = memory.peek(0x413, count: 2)
     let lowEnd = (UInt32(kilobytes[0]) | UInt32(kilobytes[1]) << 8) << 10
@@ -114,4 +113,16 @@ final class KernelLoader: PortDevice {
     words = try reader.readArray()
     if words.count > 3 { throw reader.error("too many words for the boot ROM") }
   }
+}
+
+extension KernelLoader {
+  static let part = PartType("kernel-loader", "port B00h, by which the boot ROM gets the kernel") {
+    board, _ in
+    let loader = try board.need(offer: KernelLoader.self, for: "kernel-loader")
+    try board.claim(
+      loader, at: 0xB00...0xB00, PortTraits(maxWidth: 4, isSlow: false), owner: loader.stateName)
+    try board.add(loader)
+  }
+
+  func inspect() -> [Field] { words.enumerated().map { .register("word \($0)", $1) } }
 }

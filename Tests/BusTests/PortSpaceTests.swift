@@ -1,29 +1,24 @@
-import Bus
-import State
 import Testing
 
-@testable import Chipset
+@testable import Bus
 
-@Suite struct PortBusTests {
-  final class Recorder: PortDevice {
-    let stateName = "recorder"
+@Suite struct PortSpaceTests {
+  /// Notes offsets as the port numbers that they are where it is mapped at its own offsets.
+  final class Recorder: Registers {
     var log: [String] = []
-    func readPort(_ port: UInt16, width: Int) -> UInt32 {
+    func read(at port: UInt32, width: Int) -> UInt32 {
       log.append("r\(port).\(width)")
       return UInt32(port & 0xFF) | 0xABCD_EF00
     }
-    func writePort(_ port: UInt16, _ value: UInt32, width: Int) {
+    func write(at port: UInt32, _ value: UInt32, width: Int) {
       log.append("w\(port).\(width)=\(value)")
     }
-    func save(to writer: inout StateWriter) {}
-    func restore(from reader: inout StateReader, version: UInt16) throws(StateError) {}
-    func reset(_ kind: ResetKind) {}
   }
 
   @Test func wideAccessesAreSplitAscending() {
-    let bus = PortBus()
+    let bus = PortSpace()
     let device = Recorder()
-    bus.register(device, ports: 0x10...0x13)
+    bus.map(device, at: 0x10...0x13, offset: 0x10)
     #expect(bus.read(0x10, width: 4) == 0x1312_1110)
     #expect(device.log == ["r16.1", "r17.1", "r18.1", "r19.1"])
     device.log = []
@@ -32,12 +27,12 @@ import Testing
   }
 
   @Test func slowPortsTakeACycleForEachPart() {
-    let bus = PortBus()
-    bus.register(Recorder(), ports: 0x10...0x13)
-    bus.register(Recorder(), ports: 0x20...0x23, maxWidth: 2)
-    bus.register(Recorder(), ports: 0x30...0x33, maxWidth: 4, isSlow: false)
+    let bus = PortSpace()
+    bus.map(Recorder(), at: 0x10...0x13, offset: 0x10)
+    bus.map(Recorder(), at: 0x20...0x23, offset: 0x20, PortTraits(maxWidth: 2))
+    bus.map(Recorder(), at: 0x30...0x33, offset: 0x30, PortTraits(maxWidth: 4, isSlow: false))
     func cycles(_ port: UInt16) -> [UInt64] {
-      [1, 2, 4].map { bus.accessCycles(port, width: $0) }
+      [1, 2, 4].map { bus.entry(port).cycles($0) }
     }
     #expect(cycles(0x10) == [1, 2, 4])
     #expect(cycles(0x20) == [1, 1, 2])
@@ -47,9 +42,9 @@ import Testing
   }
 
   @Test func aWideDeviceGetsItsWidthAtTheFirstPort() {
-    let bus = PortBus()
+    let bus = PortSpace()
     let device = Recorder()
-    bus.register(device, ports: 0x1F0...0x1F0, maxWidth: 2)
+    bus.map(device, at: 0x1F0...0x1F0, offset: 0x1F0, PortTraits(maxWidth: 2))
     bus.write(0x1F0, 0x1122_3344, width: 4)
     #expect(device.log == ["w496.2=13124"])
     #expect(bus.unknownPorts.map(\.port) == [0x1F2])
@@ -57,9 +52,9 @@ import Testing
   }
 
   @Test func partsOfWiderAccessesReachADeviceOnlyIfItTakesThem() {
-    let bus = PortBus()
+    let bus = PortSpace()
     let device = Recorder()
-    bus.register(device, ports: 0xCF9...0xCF9, takesPieces: false)
+    bus.map(device, at: 0xCF9...0xCF9, offset: 0xCF9, PortTraits(takesPieces: false))
     bus.write(0xCF8, 0x8000_0400, width: 4)
     bus.write(0xCF8, 0x0604, width: 2)
     bus.write(0xCF9, 0x0604, width: 2)
@@ -72,14 +67,14 @@ import Testing
     #expect(device.log == ["w3321.1=6", "r3321.1"])
     // A device beside it still gets its part.
     let neighbour = Recorder()
-    bus.register(neighbour, ports: 0xCFA...0xCFA)
+    bus.map(neighbour, at: 0xCFA...0xCFA, offset: 0xCFA)
     bus.write(0xCF8, 0x0033_0000, width: 4)
     #expect(neighbour.log == ["w3322.1=51"])
     #expect(device.log.count == 2)
   }
 
   @Test func unknownPortsFloatHighAndAreCounted() {
-    let bus = PortBus()
+    let bus = PortSpace()
     #expect(bus.read(0x1234, width: 4) == 0xFFFF_FFFF)
     #expect(bus.read(0x1234, width: 1) == 0xFF)
     bus.write(0x1234, 0x1FF, width: 1)
@@ -91,29 +86,62 @@ import Testing
   }
 
   @Test func anAccessBeyondTheLastPortFloats() {
-    let bus = PortBus()
+    let bus = PortSpace()
     let device = Recorder()
-    bus.register(device, ports: 0xFFFF...0xFFFF)
-    bus.register(device, ports: 0...0)
+    bus.map(device, at: 0xFFFF...0xFFFF, offset: 0xFFFF)
+    bus.map(device, at: 0...0, offset: 0)
     #expect(bus.read(0xFFFF, width: 2) == 0xFFFF)
     bus.write(0xFFFF, 0x1234_5678, width: 4)
     #expect(device.log == ["r65535.1", "w65535.1=120"])
   }
 
   @Test func theLastSixteenAccessesAreRemembered() {
-    let bus = PortBus()
+    let bus = PortSpace()
     for i in 0..<20 { bus.write(UInt16(i), 7, width: 1) }
     #expect(bus.recentAccesses.map(\.port) == (4..<20).map { UInt16($0) })
   }
 
-  @Test func unregisterTakesOnlyOwnPorts() {
-    let bus = PortBus()
+  @Test func anEarlierMappingIsSeenAgainWhenALaterOneGoes() {
+    let bus = PortSpace()
     let a = Recorder()
     let b = Recorder()
-    bus.register(a, ports: 0...7)
-    bus.register(b, ports: 4...7)
-    bus.unregister(a, ports: 0...7)
-    #expect(bus.device(at: 0) == nil)
-    #expect(bus.device(at: 4) === b)
+    bus.map(a, at: 0...7, owner: "a")
+    let later = bus.map(b, at: 4...7, owner: "b")
+    #expect(bus.owner(of: 3) == "a")
+    #expect(bus.owner(of: 4) == "b")
+    _ = bus.read(5, width: 1)
+    #expect(b.log == ["r1.1"])
+    bus.space.unmap(later)
+    #expect(bus.owner(of: 4) == "a")
+    _ = bus.read(5, width: 1)
+    #expect(a.log == ["r5.1"])
+    #expect(bus.owner(of: 8) == nil)
+  }
+
+  @Test func offsetsFollowAMappingThatMoves() {
+    let bus = PortSpace()
+    let device = Recorder()
+    let id = bus.map(device, at: 0x300...0x307, offset: 0x10, owner: "card")
+    bus.write(0x302, 1, width: 1)
+    bus.space.move(id, to: 0xFFF8)
+    bus.write(0xFFFF, 2, width: 1)
+    #expect(bus.owner(of: 0x302) == nil)
+    bus.space.setEnabled(id, false)
+    bus.write(0xFFFF, 3, width: 1)
+    #expect(bus.owner(of: 0xFFFF) == nil)
+    bus.space.setEnabled(id, true)
+    bus.write(0xFFF8, 4, width: 1)
+    #expect(device.log == ["w18.1=1", "w23.1=2", "w16.1=4"])
+  }
+
+  @Test func manyMappingsMayComeAndGo() {
+    let bus = PortSpace()
+    let device = Recorder()
+    for n in 0..<1000 {
+      let id = bus.map(device, at: 0x100...0x10F)
+      #expect(bus.owner(of: 0x10F) == "", "\(n)")
+      bus.space.unmap(id)
+    }
+    #expect(bus.owner(of: 0x100) == nil)
   }
 }

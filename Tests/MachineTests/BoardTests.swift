@@ -1,0 +1,157 @@
+// Boards, the parts on them, and parts that are added.
+
+import Bus
+import CPU
+import Chipset
+import State
+import Testing
+
+@testable import Machine
+
+@Suite struct BoardTests {
+  private func machine(_ change: (inout MachineConfiguration) -> Void = { _ in }) throws -> Machine
+  {
+    var configuration = MachineConfiguration()
+    configuration.memoryMegabytes = 2
+    change(&configuration)
+    return try Machine(configuration)
+  }
+
+  private func refusal(_ parts: String...) -> String? {
+    do {
+      _ = try machine { $0.parts = parts }
+      return nil
+    } catch { return "\(error)" }
+  }
+
+  @Test func everyPartOfEveryBoardIsKnownAndShowsItself() throws {
+    for (name, text) in BoardDescription.boards {
+      let board = try BoardDescription(name: name, text: text)
+      for entry in board.entries {
+        let part = String(entry.part.prefix { $0 != "," })
+        #expect(PartCatalogue.all[part] != nil, "\(part)")
+      }
+    }
+    let machine = try machine()
+    #expect(machine.board.devices.map(\.stateName).first == "pic")
+    // Only what has no state shows nothing.
+    for device in machine.board.devices {
+      #expect(!device.inspect().isEmpty, "\(device.stateName)")
+    }
+  }
+
+  @Test func theStandardValueOfEveryOptionIsOfItsKind() {
+    for type in PartCatalogue.all.types {
+      for option in type.allOptions where !option.standard.isEmpty {
+        #expect(throws: Never.self) { try type.values("\(option.name)=\(option.standard)") }
+      }
+    }
+  }
+
+  @Test func aDeviceThatIsAddedAnswersAndIsPartOfStates() throws {
+    let plain = try machine()
+    #expect(plain.ports.owner(of: 0x3E8) == nil)
+    let more = try machine { $0.parts = ["uart,id=com3,port=3E8,irq=5", "lpt"] }
+    #expect(more.ports.owner(of: 0x3EF) == "com3")
+    #expect(more.ports.owner(of: 0x278) == "lpt")
+    #expect(more.serial.count == 3)
+    // Its scratch register remembers.
+    more.ports.write(0x3EF, 0x5A, width: 1)
+    #expect(more.ports.read(0x3EF, width: 1) == 0x5A)
+    let state = more.saveState()
+    let again = try machine { $0.parts = ["uart,id=com3,port=3E8,irq=5", "lpt"] }
+    try again.restoreState(state)
+    #expect(again.ports.read(0x3EF, width: 1) == 0x5A)
+    #expect(again.stateHash() == more.stateHash())
+    #expect { try machine().restoreState(state) } throws: { "\($0)".contains("device 1") }
+    #expect {
+      try machine { $0.parts = ["uart,id=com3,port=3E8,irq=9", "lpt"] }.restoreState(state)
+    } throws: { "\($0)".contains("irq=5") }
+  }
+
+  @Test func whatCannotBeAddedIsRefusedInWords() {
+    #expect(refusal("floppy") == "there is no device 'floppy' (apus devices lists them)")
+    #expect(refusal("uart,port=3F8")?.contains("port 03F8h belongs to 'com1'") == true)
+    #expect(refusal("uart,irq=16")?.contains("irq=16 is none of 0 to 15") == true)
+    #expect(refusal("uart,port=xyz")?.contains("is no port number") == true)
+    #expect(refusal("uart,port=FFFA")?.contains("do not fit") == true)
+    #expect(refusal("uart,speed=9")?.contains("uart has no option 'speed'") == true)
+    #expect(refusal("uart,irq=3,irq=4")?.contains("given twice") == true)
+    #expect(refusal("uart,irq")?.contains("option=value") == true)
+    #expect(refusal("uart,id=com1,port=200")?.contains("there is a 'com1' already") == true)
+    #expect(refusal("pit") != nil)
+  }
+
+  @Test func aBoardThatThereIsNotIsRefused() {
+    #expect {
+      try machine { $0.board = "eisa" }
+    } throws: { "\($0)" == "there is no board 'eisa' (there are: isa)" }
+  }
+
+  @Test func descriptionsAreReadAndConditionsHold() throws {
+    let text = """
+      # remark
+      a,x=1   if one !two   # another
+      b
+      """
+    let board = try BoardDescription(name: "test", text: text)
+    #expect(board.entries.map(\.part) == ["a,x=1", "b"])
+    #expect(board.entries.map(\.conditions) == [["one", "!two"], []])
+    #expect(board.entries.map(\.line) == [2, 3])
+    #expect { try BoardDescription(name: "test", text: "a one") } throws: {
+      "\($0)".contains("board test, line 1")
+    }
+  }
+
+  /// A made-up device, from its own file's point of view.
+  private final class Counter: Device, Registers {
+    let stateName: String
+    private let irq: Signal
+    private var value: UInt8 = 0
+    init(name: String, irq: Signal) { (stateName, self.irq) = (name, irq) }
+
+    func read(at offset: UInt32, width: Int) -> UInt32 { offset == 0 ? UInt32(value) : 0x55 }
+    func write(at offset: UInt32, _ new: UInt32, width: Int) {
+      value &+= UInt8(truncatingIfNeeded: new)
+      irq.set(value & 0x80 != 0)
+    }
+    func reset(_ kind: ResetKind) { value = 0 }
+    func save(to writer: inout StateWriter) { writer.write(value) }
+    func restore(from reader: inout StateReader, version: UInt16) throws(StateError) {
+      value = try reader.read()
+    }
+    func inspect() -> [Field] { [.register("value", value)] }
+
+    static let part = PartType(
+      "counter", "adds up", isMultiple: true,
+      options: [
+        PartOption("port", .port, "300", "the first of two ports"),
+        PartOption("irq", .interrupt, "5", "high from 80h on"),
+      ]
+    ) { board, values in
+      let name = values.identity(on: board)
+      let counter = Counter(name: name, irq: try board.interrupt(values.number("irq"), for: name))
+      try board.claim(
+        counter, at: values.port("port")...values.port("port") + 1, owner: name)
+      try board.add(counter)
+    }
+  }
+
+  @Test func aNewDeviceIsItsOwnFileAndALine() throws {
+    let machine = try machine()
+    let catalogue = PartCatalogue(PartCatalogue.all.types + [Counter.part])
+    let text = "counter\ncounter,port=302,irq=5\n"
+    try BoardDescription(name: "test", text: text).build(machine.board, catalogue, facts: [])
+    #expect(machine.board.all(Counter.self).map(\.stateName) == ["counter", "counter2"])
+    machine.ports.write(0x300, 0x80, width: 1)
+    machine.ports.write(0x303, 0x81, width: 1)
+    #expect(machine.ports.read(0x300, width: 2) == 0x5580)
+    #expect(machine.ports.read(0x302, width: 1) == 0x81)
+    // Two drivers on one wire.
+    #expect(machine.pic.irq(5).level)
+    machine.ports.write(0x300, 0x80, width: 1)
+    #expect(machine.pic.irq(5).level)
+    machine.ports.write(0x302, 0x7F, width: 1)
+    #expect(!machine.pic.irq(5).level)
+  }
+}
