@@ -18,9 +18,9 @@ struct Stub {
     /// See whether an access that is not aligned crosses a page.
     case crossing(MemoryOperand, Int)
     /// A write whose entry is not positive: linear address, size.
-    case codeWrite(Int, Int)
+    case codeWrite(HostRegister, Int)
     /// An access without an entry: linear address, size of what is read, or 0 for a write.
-    case fill(Int, Int)
+    case fill(HostRegister, Int)
     /// An edge not joined yet, or one the budget does not reach over.
     case edge(Int)
     case edgeBudget(Int)
@@ -57,7 +57,6 @@ struct Stub {
 
 /// Turns decoded blocks into host code.
 final class BlockCompiler {
-  typealias H = Host64
   unowned(unsafe) let cpu: CPU
   let a: Assembler
   let flagInfo: FlagInformation
@@ -126,10 +125,9 @@ final class BlockCompiler {
     seesErrors = block.pointee.seesFPUErrors
 
     let entry = a.position
-    a.rr(0x81, 8, reg: 5, rm: H.r11)
-    a.word32(count)
+    a.subWide(.r11, count, .quad)
     var exit = Label()
-    a.jump(Condition.s, &exit)
+    a.j(.s, &exit)
     let body = a.position
     k = 0
     var ended = false
@@ -157,10 +155,10 @@ final class BlockCompiler {
     mark?(a.position)
     a.bind(&exit)
     let exitAt = a.position
-    a.arithmetic(0, H.r11, immediate: Int32(count), 8)
-    a.store(StateOperand.eip, immediate: blockEIP)
-    a.move(H.r8, immediate: UInt32(CodeExit.plain))
-    a.jump(toOffset: translator.leaveAt)
+    a.add(.r11, Int32(count), .quad)
+    a.mov(StateOperand.eip, blockEIP)
+    a.mov(.r8, UInt32(CodeExit.plain))
+    a.jmp(toOffset: translator.leaveAt)
     emitStubs()
     for site in a.windowSites {
       translator.faults.add(site.offset, leadsTo: stubs[site.tag].label.offset)
@@ -220,76 +218,74 @@ final class BlockCompiler {
       case .interpret:
         keepFlags(stub)
         if stub.isWindowFault {
-          a.move64(H.r8, immediate: UInt64(1) << 40 | UInt64(number) << 8 | UInt64(stub.index))
-          a.store(StateOperand.windowFault, H.r8, 8)
+          a.mov64(.r8, UInt64(1) << 40 | UInt64(number) << 8 | UInt64(stub.index))
+          a.mov(StateOperand.windowFault, .r8, .quad)
         }
         if let pointers = stub.pointers { emitPointers(pointers) }
         interpret(stub.index, callsBack: true, windowFault: stub.isWindowFault)
         if records[stub.index].flags & InstructionFlags.endsBlock == 0 {
           reloadUnits(stub)
-          if stub.hostFlagsAfter { restoreFlags(scratch: H.r10) }
-          a.jump(toOffset: stub.resume)
+          if stub.hostFlagsAfter { restoreFlags(scratch: .r10) }
+          a.jmp(toOffset: stub.resume)
         }
       case .crossing(let linear, let size):
-        a.lea(H.r9, linear)
-        a.arithmetic(4, H.r9, immediate: 0xFFF)
-        a.arithmetic(7, H.r9, immediate: Int32(0x1000 - size))
-        a.jump(Condition.a, &stubs[stub.slow].label)
-        a.jump(toOffset: stub.resume)
+        a.lea(.r9, linear)
+        a.and(.r9, 0xFFF)
+        a.cmp(.r9, Int32(0x1000 - size))
+        a.j(.a, &stubs[stub.slow].label)
+        a.jmp(toOffset: stub.resume)
       case .codeWrite(let linear, let size):
-        a.move(H.r8, linear)
+        a.mov(.r8, linear)
         a.call(toOffset: translator.codeWriteAt[size]!)
-        a.rr(0x85, 8, reg: H.r9, rm: H.r9)
+        a.test(.r9, .r9, .quad)
         if stub.fills {
           var right = Label()
-          a.jump(Condition.nz, &right)
+          a.j(.ne, &right)
           emitFill(linear, 0, stub)
           a.bind(&right)
         } else {
-          a.jump(Condition.z, &stubs[stub.slow].label)
+          a.j(.e, &stubs[stub.slow].label)
         }
-        a.jump(toOffset: stub.resume)
+        a.jmp(toOffset: stub.resume)
       case .fill(let linear, let size):
         emitFill(linear, size, stub)
-        a.jump(toOffset: stub.resume)
+        a.jmp(toOffset: stub.resume)
       case .edge(let edge):
         translator.edges[edge].stub = a.position
-        a.patch32(translator.edges[edge].bodyAt, a.position - (translator.edges[edge].bodyAt + 4))
+        a.patch(translator.edges[edge].bodyAt, toOffset: a.position)
         keepFlags(stub)
-        a.store(StateOperand.eip, immediate: translator.edges[edge].targetEIP)
-        a.move(H.r8, immediate: UInt32(CodeExit.link + edge))
-        a.jump(toOffset: translator.leaveAt)
+        a.mov(StateOperand.eip, translator.edges[edge].targetEIP)
+        a.mov(.r8, UInt32(CodeExit.link + edge))
+        a.jmp(toOffset: translator.leaveAt)
       case .place(let edge):
-        a.store(StateOperand.eip, immediate: translator.edges[edge].targetEIP)
-        a.move(H.r8, immediate: UInt32(CodeExit.link + edge))
-        a.jump(toOffset: translator.leaveAt)
+        a.mov(StateOperand.eip, translator.edges[edge].targetEIP)
+        a.mov(.r8, UInt32(CodeExit.link + edge))
+        a.jmp(toOffset: translator.leaveAt)
       case .loadUnit(let unit): emitLoadUnit(stub, unit)
       case .fpuError: emitError(stub)
       case .edgeBudget(let edge):
         keepFlags(stub)
-        a.byte(0xE9)
-        translator.edges[edge].exitAt = a.position
-        a.word32(0)
+        translator.edges[edge].exitAt = a.jmpLater()
       }
       n += 1
     }
   }
 
   /// In a stub: R9 becomes the entry for a linear address, or the stub leads on to the slow path.
-  private func emitFill(_ linear: Int, _ size: Int, _ stub: Stub) {
-    a.move(H.r8, linear)
-    if size != 0 { a.move(H.r9, immediate: UInt32(size)) }
+  private func emitFill(_ linear: HostRegister, _ size: Int, _ stub: Stub) {
+    a.mov(.r8, linear)
+    if size != 0 { a.mov(.r9, UInt32(size)) }
     a.call(toOffset: size == 0 ? translator.fillWriteAt : translator.fillReadAt)
-    a.rr(0x85, 8, reg: H.r9, rm: H.r9)
-    a.jump(Condition.le, &stubs[stub.slow].label)
+    a.test(.r9, .r9, .quad)
+    a.j(.le, &stubs[stub.slow].label)
   }
 
   /// Has an instruction interpreted. `callsBack`: it may return to go on.
   func interpret(_ index: Int, callsBack: Bool, windowFault: Bool = false) {
     let i = records[index]
-    a.move64(H.r8, immediate: UInt64(UInt(bitPattern: records + index)))
-    a.move(H.r9, immediate: UInt32(count - index))
-    a.move(H.r10, immediate: blockEIP)
+    a.mov(.r8, address: UInt64(UInt(bitPattern: records + index)), "record \(index)")
+    a.mov(.r9, UInt32(count - index))
+    a.mov(.r10, blockEIP)
     let usesUnits = i.handler == .fpu || i.handler == .simd
     let thunks = translator.thunks
     if callsBack && i.flags & InstructionFlags.endsBlock == 0 {
@@ -299,9 +295,9 @@ final class BlockCompiler {
         a.call(toOffset: usesUnits ? thunks.interpretUnit : translator.interpretAt)
       }
     } else if i.isFarTransfer && options.contains(.transfers) && !windowFault {
-      a.jump(toOffset: translator.transferAt)
+      a.jmp(toOffset: translator.transferAt)
     } else {
-      a.jump(toOffset: usesUnits ? thunks.interpretUnitEnd : translator.interpretEndAt)
+      a.jmp(toOffset: usesUnits ? thunks.interpretUnitEnd : translator.interpretEndAt)
     }
   }
 
@@ -323,34 +319,41 @@ final class BlockCompiler {
   // MARK: - Registers
 
   /// The host register of a 16 or 32-bit operand.
-  @inline(__always) func host(_ offset: UInt8) -> Int {
+  @inline(__always) func host(_ offset: UInt8) -> HostRegister {
     let n = Int(offset >> 2)
-    return n == 4 ? H.r12 : n
+    return n == 4 ? .r12 : HostRegister(n)
   }
 
-  /// The host register of an operand of any size; bytes AH, CH, DH, BH are 4 to 7.
-  @inline(__always) func host(_ offset: UInt8, _ size: Int) -> Int {
-    size == 1 ? Int(offset >> 2) + (offset & 1 != 0 ? 4 : 0) : host(offset)
+  /// The host register of an operand of any width.
+  @inline(__always) func host(_ offset: UInt8, _ width: Width) -> HostRegister {
+    width == .byte && offset & 1 != 0 ? .highByte(Int(offset >> 2)) : host(offset)
+  }
+
+  /// The base and index of a memory operand.
+  @inline(__always) func operand(_ i: Instruction) -> MemoryOperand {
+    MemoryOperand(
+      base: i.base == 32 ? nil : host(i.base), index: i.index == 32 ? nil : host(i.index),
+      scale: Int(i.scale), displacement: Int32(bitPattern: i.disp))
   }
 
   /// Bit of the general register that an operand is part of.
   @inline(__always) func mask(_ offset: UInt8) -> UInt16 { 1 << UInt16(offset >> 2) }
 
   /// Emits what a value of AH, CH, DH or BH in R10B takes; other bytes stay where they are.
-  func byteSource(_ register: Int) -> Int {
-    guard register >= 4 && register < 8 else { return register }
-    a.rorx(H.r10, register - 4, 8)
-    return H.r10
+  func byteSource(_ register: HostRegister) -> HostRegister {
+    guard register.isHighByte else { return register }
+    a.rorx(.r10, register.whole, 8)
+    return .r10
   }
 
   /// Runs `body` on the low byte register while AH, CH, DH or BH is exchanged with it.
-  func withHighByte(_ register: Int, _ body: (Int) -> Void) {
-    guard register >= 4 else {
+  func withHighByte(_ register: HostRegister, _ body: (HostRegister) -> Void) {
+    guard register.isHighByte else {
       body(register)
       return
     }
-    a.rr(0x86, 1, reg: register, rm: register - 4)
-    body(register - 4)
-    a.rr(0x86, 1, reg: register, rm: register - 4)
+    a.xchg(register, register.whole, .byte)
+    body(register.whole)
+    a.xchg(register, register.whole, .byte)
   }
 }

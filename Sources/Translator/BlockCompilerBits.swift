@@ -1,4 +1,4 @@
-// Bit instructions, double shifts, exchanges that compare, and string instructions without repetition, in translated code.
+// Bit instructions, double shifts and exchanges that compare or add, in translated code.
 //
 // Owns: what each becomes. Must not know: where blocks lead.
 // Follows: Intel SDM volume 2; flags it leaves undefined are as the interpreter leaves them.
@@ -7,8 +7,35 @@ import Assembler
 import CPU
 
 extension BlockCompiler {
+  /// BT and relatives.
+  func emitBitTest(_ i: Instruction) -> Bool {
+    let immediate = i.handler == .bitTestImm
+    let size = i.isOperand32 ? 4 : 2
+    let width: Width = i.isOperand32 ? .long : .word
+    let kind = immediate ? i.digit & 3 : Int(i.opcode >> 3 & 3)
+    let operation = BitOperation(rawValue: UInt8(kind)).unsafelyUnwrapped
+    let number = Int(i.imm) & (size * 8 - 1)
+    let keeps = needs(~FlagInformation.carry)
+    if i.hasMemory {
+      guard immediate else { return emitBitTestMemory(i, size, kind) }
+      let m = emitAddress(i, size, write: kind != 0, needing: keeps ? .all : .nothing)
+      a.bit(operation, m, number, width)
+      defineFlags(garbage: keeps ? garbage.keepingAdjust : .none)
+      return false
+    }
+    if keeps { useHostFlags() }
+    if kind != 0 { willWrite(mask(i.rm)) }
+    if immediate {
+      a.bit(operation, host(i.rm), number, width)
+    } else {
+      a.bit(operation, host(i.rm), host(i.reg), width)
+    }
+    defineFlags(garbage: keeps ? garbage.keepingAdjust : .none)
+    return false
+  }
+
   /// BT and relatives with a register as bit number and memory as operand: any bit relative to the operand.
-  func emitBitTestMemory(_ i: Instruction, _ size: Int, _ kind: Int) -> Bool {
+  private func emitBitTestMemory(_ i: Instruction, _ size: Int, _ kind: Int) -> Bool {
     guard size == 4 else { return emitInterpreted() }
     let keeps = needs(~FlagInformation.carry)
     if keeps {
@@ -19,35 +46,34 @@ extension BlockCompiler {
     }
     let slow = interpretStub()
     let offset = emitOffset(i)
-    if offset != H.r8 { a.move(H.r8, offset) }
+    if offset != .r8 { a.mov(.r8, offset) }
     // The doubleword that holds the bit.
-    a.move(H.r10, host(i.reg))
-    a.rr(0xC1, 4, reg: 7, rm: H.r10)
-    a.byte(5)
-    a.lea(H.r8, MemoryOperand(base: H.r8, index: H.r10, scale: 2))
-    if !i.isAddress32 { a.rr(0x0FB7, 4, reg: H.r8, rm: H.r8) }
-    let m = emitAccess(H.r8, Int(i.segment), 4, write: kind != 0, slow: slow)
-    let op = 0x0FA3 | kind << 3
+    a.mov(.r10, host(i.reg))
+    a.sar(.r10, 5)
+    a.lea(.r8, MemoryOperand(base: .r8, index: .r10, scale: 2))
+    if !i.isAddress32 { a.movzx(.r8, .r8, .word) }
+    let m = emitAccess(.r8, Int(i.segment), 4, write: kind != 0, slow: slow)
+    let operation = BitOperation(rawValue: UInt8(kind)).unsafelyUnwrapped
     if kind == 0 || m.isWindow {
       // The forms with a bit in a register are much faster. R9 is free in the window, and for BT behind the load.
-      a.load(H.r9, m)
-      a.rr(op, 4, reg: host(i.reg), rm: H.r9)
-      if kind != 0 { a.store(m, H.r9) }
+      a.mov(.r9, m)
+      a.bit(operation, .r9, host(i.reg))
+      if kind != 0 { a.mov(m, .r9) }
     } else {
-      a.move(H.r10, host(i.reg))
-      a.arithmetic(4, H.r10, immediate: 31)
-      a.rm(op, 4, reg: H.r10, m)
+      a.mov(.r10, host(i.reg))
+      a.and(.r10, 31)
+      a.bit(operation, m, .r10)
     }
     guard keeps else {
       defineFlags()
       return false
     }
     // Only CF changes: it replaces bit 0 of AH in memory.
-    a.rr(0x0F92, 1, reg: 0, rm: H.r10)
+    a.set(.b, .r10)
     var high = StateOperand.rawFlags
     high.displacement += 1
-    a.arithmetic(4, high, immediate: -2, 1)
-    a.rm(0x08, 1, reg: H.r10, high)
+    a.and(high, -2, .byte)
+    a.or(high, .r10, .byte)
     flagsAreInMemory()
     return false
   }
@@ -55,25 +81,25 @@ extension BlockCompiler {
   /// BSF and BSR. The undefined flags follow the result; a zero source sets ZF alone and leaves the register.
   func emitBitScan(_ i: Instruction) {
     let size = i.isOperand32 ? 4 : 2
-    let op = i.handler == .bsf ? 0x0FBC : 0x0FBD
+    let width = Width(bytes: size)
     let keeps = needs(~UInt16(EFLAGS.zf))
     if keeps { saveFlags() }
     willWrite(mask(i.reg))
     if i.hasMemory {
       let m = emitAddress(i, size, write: false)
-      if size == 4 { a.load(H.r10, m) } else { a.rm(0x0FB7, 4, reg: H.r10, m) }
+      if size == 4 { a.mov(.r10, m) } else { a.movzx(.r10, m, .word) }
     } else if size == 4 {
-      a.move(H.r10, host(i.rm))
+      a.mov(.r10, host(i.rm))
     } else {
-      a.rr(0x0FB7, 4, reg: H.r10, rm: host(i.rm))
+      a.movzx(.r10, host(i.rm), .word)
     }
     guard keeps else {
       // Either way ZF tells whether the source was zero.
       var skip = Label()
-      a.rr(0x85, 4, reg: H.r10, rm: H.r10)
-      a.jump(Condition.z, &skip)
-      a.rr(op, 4, reg: H.r10, rm: H.r10)
-      a.move(host(i.reg), H.r10, size)
+      a.test(.r10, .r10)
+      a.j(.e, &skip)
+      if i.handler == .bsf { a.bsf(.r10, .r10) } else { a.bsr(.r10, .r10) }
+      a.mov(host(i.reg), .r10, width)
       a.bind(&skip)
       defineFlags()
       return
@@ -82,20 +108,20 @@ extension BlockCompiler {
     var done = Label()
     var high = StateOperand.rawFlags
     high.displacement += 1
-    a.rr(0x85, 4, reg: H.r10, rm: H.r10)
-    a.jump(Condition.z, &zero)
-    a.rr(op, 4, reg: H.r10, rm: H.r10)
-    a.rr(0x85, 4, reg: H.r10, rm: H.r10)
-    a.move(H.r9, H.rax, 8)
-    a.byte(0x9F)
-    a.arithmetic(4, 4, immediate: Int32(0xBF - 0x100), 1)
-    a.rr(0x30, 1, reg: H.rax, rm: H.rax)
-    a.store(StateOperand.rawFlags, H.rax, 2)
-    a.move(H.rax, H.r9, 8)
-    a.move(host(i.reg), H.r10, size)
-    a.jump(&done)
+    a.test(.r10, .r10)
+    a.j(.e, &zero)
+    if i.handler == .bsf { a.bsf(.r10, .r10) } else { a.bsr(.r10, .r10) }
+    a.test(.r10, .r10)
+    a.mov(.r9, .rax, .quad)
+    a.lahf()
+    a.and(.ah, Int32(0xBF - 0x100), .byte)
+    a.xor(.rax, .rax, .byte)
+    a.mov(StateOperand.rawFlags, .rax, .word)
+    a.mov(.rax, .r9, .quad)
+    a.mov(host(i.reg), .r10, width)
+    a.jmp(&done)
     a.bind(&zero)
-    a.arithmetic(1, high, immediate: 0x40, 1)
+    a.or(high, 0x40, .byte)
     a.bind(&done)
     flagsAreInMemory()
   }
@@ -110,56 +136,57 @@ extension BlockCompiler {
     let isRight = i.handler == .shrd
     if isRight && (byCL || amount != 1) && needs(UInt16(EFLAGS.of)) { return emitInterpreted() }
     let left = FlagGarbage(adjust: true, overflow: isRight ? .right : .signAndCarry)
-    let op = (i.handler == .shld ? 0x0FA4 : 0x0FAC) | (byCL ? 1 : 0)
+    let width = Width(bytes: size)
     func operate(_ m: MemoryOperand?) {
-      if let m {
-        a.rm(op, size, reg: host(i.reg), m)
-      } else {
-        a.rr(op, size, reg: host(i.reg), rm: host(i.rm))
+      let from = host(i.reg)
+      switch (m, byCL) {
+      case (let m?, true): a.doubleShiftByCL(right: isRight, m, from, width)
+      case (let m?, false): a.doubleShift(right: isRight, m, from, Int(amount), width)
+      case (nil, true): a.doubleShiftByCL(right: isRight, host(i.rm), from, width)
+      case (nil, false): a.doubleShift(right: isRight, host(i.rm), from, Int(amount), width)
       }
-      if !byCL { a.byte(Int(amount)) }
     }
     if byCL && size == 2 {
       clobberFlags()
       let slow = interpretStub()
-      a.rr(0xF6, 1, reg: 0, rm: H.rcx)
-      a.byte(16)
-      a.jump(Condition.nz, &stubs[slow].label)
+      a.test(.rcx, 16, .byte)
+      a.j(.ne, &stubs[slow].label)
     }
     if !byCL || !needs() {
       operate(i.hasMemory ? emitAddress(i, size, write: true) : nil)
       defineFlags(garbage: left)
       return false
     }
-    emitShiftByCL(i, size, left, operate)
+    emitShiftByCL(i, width, left, operate)
     return false
   }
 
   /// CMPXCHG.
   func emitCompareExchange(_ i: Instruction, _ size: Int) -> Bool {
-    let source = host(i.reg, size)
+    let width = Width(bytes: size)
+    let source = host(i.reg, width)
     if !i.hasMemory {
-      a.rr(size == 1 ? 0x0FB0 : 0x0FB1, size, reg: source, rm: host(i.rm, size))
+      a.cmpxchg(host(i.rm, width), source, width)
       defineFlags()
       return false
     }
     // AH to BH cannot be had together with the registers that addresses are made of.
-    if size == 1 && source >= 4 { return emitInterpreted() }
+    if source.isHighByte { return emitInterpreted() }
     let m = emitAddress(i, size, write: true)
     if size == 1 {
-      a.rm(0x0FB0, 1, reg: source, m)
+      a.cmpxchg(m, source, .byte)
       defineFlags()
       return false
     }
     var differs = Label()
     var done = Label()
-    a.load(H.r10, m, size)
-    a.rr(0x39, size, reg: H.r10, rm: H.rax)
-    a.jump(Condition.nz, &differs)
-    a.store(m, source, size)
-    a.jump(&done)
+    a.mov(.r10, m, width)
+    a.cmp(.rax, .r10, width)
+    a.j(.ne, &differs)
+    a.mov(m, source, width)
+    a.jmp(&done)
     a.bind(&differs)
-    a.move(H.rax, H.r10, size)
+    a.mov(.rax, .r10, width)
     a.bind(&done)
     defineFlags()
     return false
@@ -171,95 +198,24 @@ extension BlockCompiler {
     let keeps = needs(~UInt16(EFLAGS.zf))
     willWrite(1 | 1 << 2)
     let m = emitAddress(i, 8, write: true, needing: keeps ? .all : .nothing)
-    a.rm(0x0FC7, 4, reg: 1, m)
+    a.cmpxchg8b(m)
     defineFlags(garbage: keeps ? garbage : .none)
     return false
   }
 
   /// XADD.
   func emitExchangeAdd(_ i: Instruction, _ size: Int) -> Bool {
-    let source = host(i.reg, size)
+    let width = Width(bytes: size)
+    let source = host(i.reg, width)
     if !i.hasMemory {
-      a.rr(size == 1 ? 0x0FC0 : 0x0FC1, size, reg: source, rm: host(i.rm, size))
+      a.xadd(host(i.rm, width), source, width)
       defineFlags()
       return false
     }
-    if size == 1 && source >= 4 { return emitInterpreted() }
+    if source.isHighByte { return emitInterpreted() }
     let m = emitAddress(i, size, write: true)
-    a.rm(size == 1 ? 0x0FC0 : 0x0FC1, size, reg: source, m)
+    a.xadd(m, source, width)
     defineFlags()
-    return false
-  }
-
-  // MARK: - Strings
-
-  /// Moves SI or DI by an operand; leaves the flags.
-  private func advance(_ register: Int, _ size: Int, _ i: Instruction) {
-    let delta = Int32(context.has(CodeContext.down) ? -size : size)
-    let m = MemoryOperand(base: register, displacement: delta)
-    if i.isAddress32 {
-      a.lea(register, m)
-    } else {
-      a.lea(H.r8, m)
-      a.move(register, H.r8, 2)
-    }
-  }
-
-  /// The operand at SI or DI. Uses R8, R9.
-  private func stringOperand(
-    _ register: Int, _ segment: Int, _ size: Int, _ i: Instruction, write: Bool
-  ) -> MemoryOperand {
-    var j = i
-    j.base = UInt8(register * 4)
-    j.index = 32
-    j.scale = 0
-    j.disp = 0
-    j.segment = UInt8(segment)
-    return emitAddress(j, size, write: write)
-  }
-
-  /// MOVS, STOS, LODS, SCAS, CMPS without a repetition; the direction is part of the context.
-  func emitString(_ i: Instruction) -> Bool {
-    if i.hasRep || i.hasRepne { return emitRepeatedString(i) }
-    if !options.contains(.strings) { return emitInterpreted() }
-    let size = i.opcode & 1 == 0 ? 1 : i.isOperand32 ? 4 : 2
-    let es = SegmentRegister.es
-    let segment = Int(i.segment)
-    let si = H.rsi
-    let di = H.rdi
-    switch i.opcode & 0xFE {
-    case 0xA4:
-      willWrite(1 << 6 | 1 << 7)
-      // R10 holds the datum on the way to the second operand.
-      clobberFlags()
-      let from = stringOperand(si, segment, size, i, write: false)
-      a.load(H.r10, from, size)
-      let to = stringOperand(di, es, size, i, write: true)
-      a.store(to, H.r10, size)
-      advance(si, size, i)
-      advance(di, size, i)
-    case 0xAA:
-      willWrite(1 << 7)
-      a.store(stringOperand(di, es, size, i, write: true), H.rax, size)
-      advance(di, size, i)
-    case 0xAC:
-      willWrite(1 | 1 << 6)
-      a.load(H.rax, stringOperand(si, segment, size, i, write: false), size)
-      advance(si, size, i)
-    case 0xAE:
-      a.rm(size == 1 ? 0x3A : 0x3B, size, reg: H.rax, stringOperand(di, es, size, i, write: false))
-      advance(di, size, i)
-      defineFlags()
-    default:
-      clobberFlags()
-      let from = stringOperand(si, segment, size, i, write: false)
-      a.load(H.r10, from, size)
-      let with = stringOperand(di, es, size, i, write: false)
-      a.rm(size == 1 ? 0x3A : 0x3B, size, reg: H.r10, with)
-      advance(si, size, i)
-      advance(di, size, i)
-      defineFlags()
-    }
     return false
   }
 }

@@ -30,9 +30,7 @@ extension BlockCompiler {
       if unseen { hostFlagsValid = false } else { saveFlags() }
     }
     let edge = translator.edges.count
-    a.rr(0x81, 8, reg: 5, rm: H.r11)
-    let countAt = a.position
-    a.word32(0)
+    let countAt = a.subWide(.r11, 0, .quad)
     var budget = Stub(kind: .edgeBudget(edge))
     var stub = Stub(kind: .edge(edge))
     budget.memoryFlagsValid = memoryFlagsValid
@@ -40,14 +38,13 @@ extension BlockCompiler {
     stub.memoryFlagsValid = memoryFlagsValid
     stub.recipe = recipe
     stubs.append(budget)
-    a.jump(Condition.s, &stubs[stubs.count - 1].label)
-    a.byte(0xE9)
-    let bodyAt = a.position
-    a.word32(0)
+    a.j(.s, &stubs[stubs.count - 1].label)
+    let bodyAt = a.jmpLater()
     stubs.append(stub)
     translator.edges.append(
       Edge(
-        countAt: countAt, bodyAt: bodyAt, exitAt: 0, stub: 0, owner: number, targetEIP: target))
+        countAt: countAt, bodyAt: bodyAt, exitAt: PatchSite(offset: 0), stub: 0, owner: number,
+        targetEIP: target))
   }
 
   /// The block goes on at an EIP known now, in whatever context is present then. Flags are in memory.
@@ -57,14 +54,15 @@ extension BlockCompiler {
     let edge = translator.edges.count
     translator.edges.append(
       Edge(
-        countAt: 0, bodyAt: 0, exitAt: 0, stub: 0, place: place, owner: number, targetEIP: target))
-    a.move(H.r8, immediate: (base ?? context.base) &+ target)
-    a.move64(H.r9, immediate: translator.places.address(place))
-    a.rm(0x0B, 8, reg: H.r8, StateOperand.codeTag)
-    a.rm(0x3B, 8, reg: H.r8, MemoryOperand(base: H.r9))
+        countAt: PatchSite(offset: 0), bodyAt: PatchSite(offset: 0), exitAt: PatchSite(offset: 0),
+        stub: 0, place: place, owner: number, targetEIP: target))
+    a.mov(.r8, (base ?? context.base) &+ target)
+    a.mov(.r9, address: translator.places.address(place), "code place")
+    a.or(.r8, StateOperand.codeTag, .quad)
+    a.cmp(.r8, MemoryOperand(base: .r9), .quad)
     stubs.append(Stub(kind: .place(edge)))
-    a.jump(Condition.nz, &stubs[stubs.count - 1].label)
-    a.rm(0xFF, 4, reg: 4, MemoryOperand(base: H.r9, displacement: 8))
+    a.j(.ne, &stubs[stubs.count - 1].label)
+    a.jmp(MemoryOperand(base: .r9, displacement: 8))
   }
 
   /// Whether the code at an EIP in this block's page replaces all flags before anything can see them.
@@ -82,79 +80,77 @@ extension BlockCompiler {
   /// Goes on at the EIP in R8D. Flags are in memory.
   func emitLookup() {
     if context.base != 0 {
-      a.arithmetic(0, H.r8, immediate: Int32(bitPattern: context.base))
+      a.add(.r8, Int32(bitPattern: context.base))
     }
     guard options.contains(.lookup) else {
-      a.jump(toOffset: translator.noCodeAt)
+      a.jmp(toOffset: translator.noCodeAt)
       return
     }
-    emitLookaside(H.r9)
-    a.rm(0x0B, 8, reg: H.r8, StateOperand.codeTag)
-    a.rm(0x3B, 8, reg: H.r8, MemoryOperand(base: H.r9))
-    a.jump(Condition.nz, toOffset: translator.noCodeAt)
-    a.rm(0xFF, 4, reg: 4, MemoryOperand(base: H.r9, displacement: 16))
+    emitLookaside(.r9)
+    a.or(.r8, StateOperand.codeTag, .quad)
+    a.cmp(.r8, MemoryOperand(base: .r9), .quad)
+    a.j(.ne, toOffset: translator.noCodeAt)
+    a.jmp(MemoryOperand(base: .r9, displacement: 16))
   }
 
   /// The lookaside entry for the linear address in R8D.
-  func emitLookaside(_ register: Int) {
-    a.move(register, H.r8)
-    a.rr(0xC1, 4, reg: 5, rm: register)
-    a.byte(12)
-    a.rr(0x31, 4, reg: H.r8, rm: register)
-    a.arithmetic(4, register, immediate: Int32(BlockCache.lookasideSize - 1))
-    a.rr(0xC1, 4, reg: 4, rm: register)
-    a.byte(5)
-    a.rm(0x03, 8, reg: register, StateOperand.lookaside)
+  func emitLookaside(_ register: HostRegister) {
+    a.mov(register, .r8)
+    a.shr(register, 12)
+    a.xor(register, .r8)
+    a.and(register, Int32(BlockCache.lookasideSize - 1))
+    a.shl(register, 5)
+    a.add(register, StateOperand.lookaside, .quad)
   }
 
   // MARK: - Returns
 
   /// The entry for a call that has ESP in R12 (behind the push, before the return). Leaves the flags.
-  func expectedReturn(_ register: Int) -> MemoryOperand {
-    a.rorx(register, H.r12, 2)
-    a.rr(0x0FB7, 4, reg: register, rm: register)
+  func expectedReturn(_ register: HostRegister) -> MemoryOperand {
+    a.rorx(register, .r12, 2)
+    a.movzx(register, register, .word)
     return MemoryOperand(
-      base: H.r15, index: register, scale: 2, displacement: Int32(CPU.returnsOffset))
+      base: .r15, index: register, scale: 2, displacement: Int32(CPU.returnsOffset))
   }
 
   /// Behind the push of a call: the return will find the code place of this one. Uses R8.
   func expectReturn() {
     guard options.contains(.returns) else { return }
     let place = translator.places.make()
-    a.store(expectedReturn(H.r8), immediate: UInt32(place * 16))
+    a.mov(expectedReturn(.r8), UInt32(place * 16))
   }
 
   /// Goes on at the EIP in R10D, to which a near return leads. ESP is what it was before the return. Flags are in memory.
   private func emitReturn(_ size: Int) {
     guard options.contains(.returns) && options.contains(.lookup) else {
       moveStack(size)
-      a.move(H.r8, H.r10)
+      a.mov(.r8, .r10)
       emitLookup()
       return
     }
-    a.load(H.r9, expectedReturn(H.r9))
+    a.mov(.r9, expectedReturn(.r9))
     moveStack(size)
-    a.move(H.r8, H.r10)
+    a.mov(.r8, .r10)
     if context.base != 0 {
-      a.arithmetic(0, H.r8, immediate: Int32(bitPattern: context.base))
+      a.add(.r8, Int32(bitPattern: context.base))
     }
-    a.rm(0x03, 8, reg: H.r9, StateOperand.places)
-    a.rm(0x0B, 8, reg: H.r8, StateOperand.codeTag)
-    a.rm(0x3B, 8, reg: H.r8, MemoryOperand(base: H.r9))
-    a.jump(Condition.nz, toOffset: translator.returnMissAt)
-    a.rm(0xFF, 4, reg: 4, MemoryOperand(base: H.r9, displacement: 8))
+    a.add(.r9, StateOperand.places, .quad)
+    a.or(.r8, StateOperand.codeTag, .quad)
+    a.cmp(.r8, MemoryOperand(base: .r9), .quad)
+    a.j(.ne, toOffset: translator.returnMissAt)
+    a.jmp(MemoryOperand(base: .r9, displacement: 8))
   }
 
   /// The EIP in `register` lies in the code segment, or the instruction is interpreted.
-  private func checkTarget(_ register: Int, _ slow: Int) {
+  private func checkTarget(_ register: HostRegister, _ slow: Int) {
     guard context.limit != 0xFFFF_FFFF else { return }
     if context.limit == 0xFFFF {
       // What comes here has been cut to 16 bits where it had to be.
-      a.arithmetic(7, register, immediate: 0xFFFF)
+      a.cmp(register, 0xFFFF)
     } else {
-      a.arithmetic(7, register, immediate: Int32(bitPattern: context.limit))
+      a.cmp(register, Int32(bitPattern: context.limit))
     }
-    a.jump(Condition.a, &stubs[slow].label)
+    a.j(.a, &stubs[slow].label)
   }
 
   private func relativeTarget(_ i: Instruction) -> UInt32 {
@@ -171,9 +167,10 @@ extension BlockCompiler {
       .jnle:
       let target = relativeTarget(i)
       guard target <= context.limit else { return emitInterpreted() }
-      useHostFlags(for: Int(i.opcode & 15))
+      let condition = Condition(code: Int(i.opcode & 15))
+      useHostFlags(for: condition)
       var taken = Label()
-      a.jump(Int(i.opcode & 15), &taken)
+      a.j(condition, &taken)
       emitEdge(next, isLast: true)
       a.bind(&taken)
       emitEdge(target, isLast: true)
@@ -184,8 +181,8 @@ extension BlockCompiler {
       emitEdge(target, isLast: true)
       return true
     case .loop: return emitLoop(i, next, decrements: true)
-    case .loopz: return emitLoop(i, next, decrements: true, leavesIf: Condition.nz)
-    case .loopnz: return emitLoop(i, next, decrements: true, leavesIf: Condition.z)
+    case .loopz: return emitLoop(i, next, decrements: true, leavesIf: .ne)
+    case .loopnz: return emitLoop(i, next, decrements: true, leavesIf: .e)
     case .jcxz: return emitLoop(i, next, decrements: false)
     case .call16, .call32:
       let target = relativeTarget(i)
@@ -193,7 +190,7 @@ extension BlockCompiler {
       let size = i.handler == .call32 ? 4 : 2
       willWrite(1 << 4)
       let place = emitPush(size)
-      a.store(place, immediate: size == 4 ? next : next & 0xFFFF, size)
+      a.mov(place, size == 4 ? next : next & 0xFFFF, Width(bytes: size))
       finishPush(size)
       expectReturn()
       emitEdge(target, isLast: true)
@@ -204,8 +201,8 @@ extension BlockCompiler {
       saveFlags()
       let place = emitPop(size)
       let slow = interpretStub()
-      if size == 4 { a.load(H.r10, place) } else { a.rm(0x0FB7, 4, reg: H.r10, place) }
-      checkTarget(H.r10, slow)
+      if size == 4 { a.mov(.r10, place) } else { a.movzx(.r10, place, .word) }
+      checkTarget(.r10, slow)
       emitReturn(size + Int(i.imm & 0xFFFF))
       return true
     case .jmp16E, .jmp32E:
@@ -213,8 +210,8 @@ extension BlockCompiler {
       saveFlags()
       loadTarget(i, size)
       let slow = interpretStub()
-      checkTarget(H.r10, slow)
-      a.move(H.r8, H.r10)
+      checkTarget(.r10, slow)
+      a.mov(.r8, .r10)
       emitLookup()
       return true
     case .call16E, .call32E:
@@ -223,12 +220,12 @@ extension BlockCompiler {
       saveFlags()
       loadTarget(i, size)
       let slow = interpretStub()
-      checkTarget(H.r10, slow)
+      checkTarget(.r10, slow)
       let place = emitPush(size)
-      a.store(place, immediate: size == 4 ? next : next & 0xFFFF, size)
+      a.mov(place, size == 4 ? next : next & 0xFFFF, Width(bytes: size))
       finishPush(size)
       expectReturn()
-      a.move(H.r8, H.r10)
+      a.mov(.r8, .r10)
       emitLookup()
       return true
     default: return emitInterpreted()
@@ -239,11 +236,11 @@ extension BlockCompiler {
   private func loadTarget(_ i: Instruction, _ size: Int) {
     if i.hasMemory {
       let m = emitAddress(i, size, write: false)
-      if size == 4 { a.load(H.r10, m) } else { a.rm(0x0FB7, 4, reg: H.r10, m) }
+      if size == 4 { a.mov(.r10, m) } else { a.movzx(.r10, m, .word) }
     } else if size == 4 {
-      a.move(H.r10, host(i.rm))
+      a.mov(.r10, host(i.rm))
     } else {
-      a.rr(0x0FB7, 4, reg: H.r10, rm: host(i.rm))
+      a.movzx(.r10, host(i.rm), .word)
     }
     clobberFlags()
   }
@@ -251,38 +248,36 @@ extension BlockCompiler {
   /// LOOP, LOOPZ, LOOPNZ and JCXZ, which leave the flags: JRCXZ is the test.
   /// - Parameter leavesIf: a condition under which the loop ends as well.
   private func emitLoop(
-    _ i: Instruction, _ next: UInt32, decrements: Bool, leavesIf condition: Int? = nil
+    _ i: Instruction, _ next: UInt32, decrements: Bool, leavesIf condition: Condition? = nil
   ) -> Bool {
     let target = relativeTarget(i)
     guard target <= context.limit else { return emitInterpreted() }
     if let condition { useHostFlags(for: condition) }
     if decrements { willWrite(1 << 1) }
     var leaves = Label()
-    var count = H.rcx
+    var count = HostRegister.rcx
     if i.isAddress32 {
-      if decrements { a.lea(H.rcx, MemoryOperand(base: H.rcx, displacement: -1)) }
+      if decrements { a.lea(.rcx, MemoryOperand(base: .rcx, displacement: -1)) }
     } else {
       if decrements {
-        a.lea(H.r8, MemoryOperand(base: H.rcx, displacement: -1))
-        a.move(H.rcx, H.r8, 2)
+        a.lea(.r8, MemoryOperand(base: .rcx, displacement: -1))
+        a.mov(.rcx, .r8, .word)
       }
     }
-    if let condition { a.jump(condition, &leaves) }
+    if let condition { a.j(condition, &leaves) }
     if !i.isAddress32 {
       // The test looks at all of RCX.
-      a.move(H.r8, H.rcx)
-      a.rr(0x0FB7, 4, reg: H.rcx, rm: H.rcx)
-      count = H.r8
+      a.mov(.r8, .rcx)
+      a.movzx(.rcx, .rcx, .word)
+      count = .r8
     }
-    // JRCXZ reaches only a byte far.
-    a.byte(0xE3)
-    let near = a.position
-    a.byte(0)
-    if count != H.rcx { a.move(H.rcx, H.r8) }
+    // It reaches only a byte far.
+    let near = a.jrcxz()
+    if count != .rcx { a.mov(.rcx, .r8) }
     var other = Label()
-    a.jump(&other)
-    a.buffer[near] = UInt8(a.position - (near + 1))
-    if count != H.rcx { a.move(H.rcx, H.r8) }
+    a.jmp(&other)
+    a.bind(near)
+    if count != .rcx { a.mov(.rcx, .r8) }
     if condition != nil { a.bind(&leaves) }
     emitEdge(decrements ? next : target, isLast: true)
     a.bind(&other)

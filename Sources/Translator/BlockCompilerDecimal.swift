@@ -68,73 +68,68 @@ private struct DecimalTable: @unchecked Sendable {
 
 extension BlockCompiler {
   /// Adds a table's entry to AL or AX; what flags there were is replaced. Uses R8 to R10.
-  private func emitDecimal(_ table: DecimalTable, _ size: Int) {
+  private func emitDecimal(_ table: DecimalTable, _ width: Width) {
     if memoryFlagsValid && !hostFlagsValid {
-      a.rm(0x0FB7, 4, reg: H.r8, StateOperand.rawFlags)
-      a.arithmetic(4, H.r8, immediate: Int32(DecimalTable.indexFlags))
-      a.rr(0x0FB6, 4, reg: H.r9, rm: H.rax)
-      a.rr(0x09, 4, reg: H.r9, rm: H.r8)
+      a.movzx(.r8, StateOperand.rawFlags, .word)
+      a.and(.r8, Int32(DecimalTable.indexFlags))
+      a.movzx(.r9, .rax, .byte)
+      a.or(.r8, .r9)
     } else {
       // LAHF puts the flags where the index has them.
       useHostFlags(overflow: false)
-      a.move(H.r8, H.rax, 8)
-      a.byte(0x9F)
-      a.rr(0x0FB7, 4, reg: H.r9, rm: H.rax)
-      a.move(H.rax, H.r8, 8)
+      a.mov(.r8, .rax, .quad)
+      a.lahf()
+      a.movzx(.r9, .rax, .word)
+      a.mov(.rax, .r8, .quad)
       let flags = garbage.adjust ? 0x100 : DecimalTable.indexFlags
-      a.arithmetic(4, H.r9, immediate: Int32(flags | 0xFF))
-      a.move(H.r8, H.r9)
+      a.and(.r9, Int32(flags | 0xFF))
+      a.mov(.r8, .r9)
     }
-    a.move64(H.r9, immediate: UInt64(UInt(bitPattern: table.entries)))
-    a.load(H.r8, MemoryOperand(base: H.r9, index: H.r8, scale: 2))
-    a.rr(size == 1 ? 0x00 : 0x01, size, reg: H.r8, rm: H.rax)
-    a.rr(0xC1, 4, reg: 5, rm: H.r8)
-    a.byte(16)
-    a.store(StateOperand.rawFlags, H.r8, 2)
+    a.mov(.r9, address: UInt64(UInt(bitPattern: table.entries)), "decimal table")
+    a.mov(.r8, MemoryOperand(base: .r9, index: .r8, scale: 2))
+    a.add(.rax, .r8, width)
+    a.shr(.r8, 16)
+    a.mov(StateOperand.rawFlags, .r8, .word)
     flagsAreInMemory()
   }
 
   /// AAA and AAS.
   func emitASCIIAdjust(subtract: Bool) {
-    emitDecimal(subtract ? DecimalTable.aas : DecimalTable.aaa, 2)
+    emitDecimal(subtract ? DecimalTable.aas : DecimalTable.aaa, .word)
   }
 
   /// DAA and DAS.
   func emitDecimalAdjust(subtract: Bool) {
-    emitDecimal(subtract ? DecimalTable.das : DecimalTable.daa, 1)
+    emitDecimal(subtract ? DecimalTable.das : DecimalTable.daa, .byte)
   }
 
   /// AAM with base 10.
   func emitASCIIMultiply(_ i: Instruction) -> Bool {
     guard i.imm & 0xFF == 10 else { return emitInterpreted() }
-    a.rr(0x0FB6, 4, reg: H.r10, rm: H.rax)
+    a.movzx(.r10, .rax, .byte)
     // A quotient by 10 of a byte is 205 / 2048 of it.
-    a.rr(0x69, 4, reg: H.r9, rm: H.r10)
-    a.word32(205)
-    a.rr(0xC1, 4, reg: 5, rm: H.r9)
-    a.byte(11)
-    a.lea(H.r8, MemoryOperand(base: H.r9, index: H.r9, scale: 2))
-    a.rr(0x01, 4, reg: H.r8, rm: H.r8)
-    a.rr(0x29, 4, reg: H.r8, rm: H.r10)
-    a.rr(0xC1, 4, reg: 4, rm: H.r9)
-    a.byte(8)
-    a.rr(0x09, 4, reg: H.r9, rm: H.r10)
-    a.move(H.rax, H.r10, 2)
-    a.rr(0x84, 1, reg: H.rax, rm: H.rax)
-    defineFlags(FlagRecipe(kind: .test, size: 1, first: H.rax, second: H.rax, registers: 1))
+    a.imul(.r9, .r10, 205)
+    a.shr(.r9, 11)
+    a.lea(.r8, MemoryOperand(base: .r9, index: .r9, scale: 2))
+    a.add(.r8, .r8)
+    a.sub(.r10, .r8)
+    a.shl(.r9, 8)
+    a.or(.r10, .r9)
+    a.mov(.rax, .r10, .word)
+    a.test(.rax, .rax, .byte)
+    defineFlags(FlagRecipe(kind: .test, width: .byte, first: .rax, second: .rax, registers: 1))
     return false
   }
 
   /// AAD with any base.
   func emitASCIIDivide(_ i: Instruction) {
-    a.rorx(H.r10, H.rax, 8)
-    a.rr(0x0FB6, 4, reg: H.r10, rm: H.r10)
-    a.rr(0x69, 4, reg: H.r10, rm: H.r10)
-    a.word32(Int(i.imm & 0xFF))
-    a.rr(0x00, 1, reg: H.rax, rm: H.r10)
-    a.rr(0x0FB6, 4, reg: H.r10, rm: H.r10)
-    a.move(H.rax, H.r10, 2)
-    a.rr(0x84, 1, reg: H.rax, rm: H.rax)
-    defineFlags(FlagRecipe(kind: .test, size: 1, first: H.rax, second: H.rax, registers: 1))
+    a.rorx(.r10, .rax, 8)
+    a.movzx(.r10, .r10, .byte)
+    a.imul(.r10, .r10, i.imm & 0xFF)
+    a.add(.r10, .rax, .byte)
+    a.movzx(.r10, .r10, .byte)
+    a.mov(.rax, .r10, .word)
+    a.test(.rax, .rax, .byte)
+    defineFlags(FlagRecipe(kind: .test, width: .byte, first: .rax, second: .rax, registers: 1))
   }
 }

@@ -122,50 +122,46 @@ extension BlockCompiler {
     default: break
     }
     useUnit(HostUnits.x87)
-    let opcode = Int(i.opcode)
+    let instruction = X87Instruction(escape: Int(i.opcode), digit: i.digit)
+    let n = Int(i.modrm & 7)
     switch form {
     case .interpreted, .wait: break
     case .plain(let pointers):
-      a.byte(opcode)
-      a.byte(Int(i.modrm))
+      a.x87(instruction, n)
       if pointers { notePointers(i) }
     case .free:
       clearC1()
-      a.byte(opcode)
-      a.byte(Int(i.modrm))
+      a.x87(instruction, n)
       notePointers(i)
     case .transcendental(let function):
       clobberFlags()
       let slow = interpretStub()
-      a.move(H.r8, immediate: UInt32(function.rawValue))
+      a.mov(.r8, UInt32(function.rawValue))
       a.call(toOffset: translator.thunks.transcendentals[function.shape.rawValue])
-      a.rr(0x85, 4, reg: H.r8, rm: H.r8)
-      a.jump(Condition.z, &stubs[slow].label)
+      a.test(.r8, .r8)
+      a.j(.e, &stubs[slow].label)
       notePointers(i)
     case .load(let size):
-      a.rm(opcode, 4, reg: i.digit, emitAddress(i, size, write: false))
+      a.x87(instruction, emitAddress(i, size, write: false))
       notePointers(i)
     case .store(let size):
-      a.rm(opcode, 4, reg: i.digit, emitAddress(i, size, write: true))
+      a.x87(instruction, emitAddress(i, size, write: true))
       notePointers(i)
     case .loadControl: emitLoadControl(i)
     case .storeControl, .storeStatus:
       // No other size of operand, and nothing to wait for: FNSTCW, FNSTSW.
-      a.rm(opcode, 4, reg: 7, emitAddress(i, 2, write: true))
+      a.x87(instruction, emitAddress(i, 2, write: true))
     case .statusToAX:
       storePointers()
       willWrite(1)
-      a.byte(0xDF)
-      a.byte(0xE0)
+      a.fnstswAX()
     case .conditionalMove:
       useHostFlags(overflow: false)
-      a.byte(opcode)
-      a.byte(Int(i.modrm))
+      a.x87(instruction, n)
       notePointers(i)
     case .compareToFlags:
       clearC1()
-      a.byte(opcode)
-      a.byte(Int(i.modrm))
+      a.x87(instruction, n)
       defineFlags()
       if seesErrors {
         // They must be right where an exception leads out.
@@ -174,16 +170,15 @@ extension BlockCompiler {
       }
       notePointers(i)
     case .initialize:
-      a.byte(0xDB)
-      a.byte(0xE3)
+      a.fninit()
       if seesErrors {
         clobberFlags()
-        a.arithmetic(1, StateOperand.hostUnits, immediate: Int32(HostUnits.x87), 1)
+        a.or(StateOperand.hostUnits, Int32(HostUnits.x87), .byte)
       }
       pointers = nil
-      for field in [StateOperand.fpuIP, StateOperand.fpuDP] { a.store(field, immediate: 0) }
+      for field in [StateOperand.fpuIP, StateOperand.fpuDP] { a.mov(field, 0) }
       for field in [StateOperand.fpuOpcode, StateOperand.fpuCS, StateOperand.fpuDS] {
-        a.store(field, immediate: 0, 2)
+        a.mov(field, 0, .word)
       }
     }
     return false
@@ -191,7 +186,8 @@ extension BlockCompiler {
 
   /// FINCSTP and FDECSTP: processors differ in whether the next instruction clears C1, which it does here.
   private func clearC1() {
-    for byte in [0xD9, 0xF7, 0xD9, 0xF6] { a.byte(byte) }
+    a.fincstp()
+    a.fdecstp()
   }
 
   /// FLDCW: a control word that unmasks an exception is the interpreter's, unless the block looks for exceptions.
@@ -199,22 +195,21 @@ extension BlockCompiler {
     clobberFlags()
     let m = emitAddress(i, 2, write: false)
     if seesErrors {
-      a.rm(0x0FB7, 4, reg: H.r10, m)
-      a.move(H.r8, H.r10)
-      translator.emitNoteMasks(H.r8)
+      a.movzx(.r10, m, .word)
+      a.mov(.r8, .r10)
+      translator.emitNoteMasks(.r8)
     } else {
       let slow = interpretStub()
-      a.rm(0x0FB7, 4, reg: H.r10, m)
-      a.move(H.r8, H.r10)
-      a.rr(0xF7, 4, reg: 2, rm: H.r8)
-      a.rr(0xF6, 1, reg: 0, rm: H.r8)
-      a.byte(0x3F)
-      a.jump(Condition.nz, &stubs[slow].label)
+      a.movzx(.r10, m, .word)
+      a.mov(.r8, .r10)
+      a.not(.r8)
+      a.test(.r8, 0x3F, .byte)
+      a.j(.ne, &stubs[slow].label)
     }
-    a.arithmetic(4, H.r10, immediate: 0x1F3F)
-    a.arithmetic(1, H.r10, immediate: 0x40)
-    a.store(StateOperand.unitScratch, H.r10)
-    a.rm(0xD9, 4, reg: 5, StateOperand.unitScratch)
+    a.and(.r10, 0x1F3F)
+    a.or(.r10, 0x40)
+    a.mov(StateOperand.unitScratch, .r10)
+    a.fldcw(StateOperand.unitScratch)
     lookForError()
   }
 }

@@ -37,8 +37,8 @@ extension BlockCompiler {
     hostFlagsValid = false
     storePointers()
     let slow = interpretStub()
-    a.arithmetic(7, StateOperand.hasEvents, immediate: 0, 1)
-    a.jump(Condition.nz, &stubs[slow].label)
+    a.cmp(StateOperand.hasEvents, 0, .byte)
+    a.j(.ne, &stubs[slow].label)
     return slow
   }
 
@@ -48,11 +48,11 @@ extension BlockCompiler {
     guard eip <= 0xFFFF, let number = cpu.contextNumber(base: base) else { return nil }
     _ = beginFar()
     if pushes { pushFarReturn(size) }
-    a.store(selector, immediate: UInt32(i.imm2), 2)
-    a.store(StateOperand.segment(SegmentRegister.cs, StateOperand.segmentBase), immediate: base)
-    a.move(H.r9, immediate: number)
-    emitContext(H.r9)
-    a.move(H.r8, immediate: base &+ eip)
+    a.mov(selector, UInt32(i.imm2), .word)
+    a.mov(StateOperand.segment(SegmentRegister.cs, StateOperand.segmentBase), base)
+    a.mov(.r9, number)
+    emitContext(.r9)
+    a.mov(.r8, base &+ eip)
     noteBranch()
     emitPlaceEdge(eip, base: base)
     return true
@@ -63,12 +63,12 @@ extension BlockCompiler {
     loadOffset(emitAddress(i, size, write: false), size, slow)
     var second = i
     second.disp = (i.disp &+ UInt32(size)) & i.addressMask
-    a.rm(0x0FB7, 4, reg: H.r10, emitAddress(second, 2, write: false))
+    a.movzx(.r10, emitAddress(second, 2, write: false), .word)
     findContext(slow)
     if pushes { pushFarReturn(size) }
     takeSelector()
     noteBranch()
-    a.jump(toOffset: translator.lookupAt)
+    a.jmp(toOffset: translator.lookupAt)
     return true
   }
 
@@ -77,26 +77,26 @@ extension BlockCompiler {
     var m = emitPop(2 * size)
     loadOffset(m, size, slow)
     m.displacement += Int32(size)
-    a.rm(0x0FB7, 4, reg: H.r10, m)
+    a.movzx(.r10, m, .word)
     findContext(slow)
     let predicted = options.contains(.returns)
     if predicted {
-      a.load(H.r9, expectedReturn(H.r9))
-      a.store(StateOperand.savedR10, H.r9)
+      a.mov(.r9, expectedReturn(.r9))
+      a.mov(StateOperand.savedR10, .r9)
     }
     moveStack(2 * size + extra)
     takeSelector()
     noteBranch()
     guard predicted else {
-      a.jump(toOffset: translator.lookupAt)
+      a.jmp(toOffset: translator.lookupAt)
       return true
     }
-    a.load(H.r9, StateOperand.savedR10)
-    a.rm(0x03, 8, reg: H.r9, StateOperand.places)
-    a.rm(0x0B, 8, reg: H.r8, StateOperand.codeTag)
-    a.rm(0x3B, 8, reg: H.r8, MemoryOperand(base: H.r9))
-    a.jump(Condition.nz, toOffset: translator.returnMissAt)
-    a.rm(0xFF, 4, reg: 4, MemoryOperand(base: H.r9, displacement: 8))
+    a.mov(.r9, StateOperand.savedR10)
+    a.add(.r9, StateOperand.places, .quad)
+    a.or(.r8, StateOperand.codeTag, .quad)
+    a.cmp(.r8, MemoryOperand(base: .r9), .quad)
+    a.j(.ne, toOffset: translator.returnMissAt)
+    a.jmp(MemoryOperand(base: .r9, displacement: 8))
     return true
   }
 
@@ -108,92 +108,88 @@ extension BlockCompiler {
 
   /// Keeps the offset to go to. Uses R10.
   private func loadOffset(_ m: MemoryOperand, _ size: Int, _ slow: Int) {
-    if size == 4 { a.load(H.r10, m) } else { a.rm(0x0FB7, 4, reg: H.r10, m) }
-    a.store(StateOperand.farOffset, H.r10)
+    if size == 4 { a.mov(.r10, m) } else { a.movzx(.r10, m, .word) }
+    a.mov(StateOperand.farOffset, .r10)
     guard size == 4 else { return }
     // R9 may still be part of the operand.
-    a.arithmetic(7, H.r10, immediate: 0xFFFF)
-    a.jump(Condition.a, &stubs[slow].label)
+    a.cmp(.r10, 0xFFFF)
+    a.j(.a, &stubs[slow].label)
   }
 
   /// Looks for the context of the selector in R10D; keeps both. Uses R8, R9.
   private func findContext(_ slow: Int) {
-    a.rr(0x69, 4, reg: H.r8, rm: H.r10)
-    a.word32(0x9E37)
-    a.rr(0xC1, 4, reg: 5, rm: H.r8)
-    a.byte(10)
-    a.arithmetic(4, H.r8, immediate: 63)
-    a.load(
-      H.r8,
+    a.imul(.r8, .r10, 0x9E37)
+    a.shr(.r8, 10)
+    a.and(.r8, 63)
+    a.mov(
+      .r8,
       MemoryOperand(
-        base: H.r15, index: H.r8, scale: 3, displacement: Int32(CPU.farContextsOffset)), 8)
-    a.move(H.r9, H.r10)
-    a.arithmetic(1, H.r9, immediate: Int32(bitPattern: cpu.familyKey()))
-    a.rr(0x39, 4, reg: H.r9, rm: H.r8)
-    a.jump(Condition.nz, &stubs[slow].label)
-    a.rr(0xC1, 8, reg: 5, rm: H.r8)
-    a.byte(32)
-    a.store(StateOperand.farContext, H.r8)
-    a.store(StateOperand.farSelector, H.r10)
+        base: .r15, index: .r8, scale: 3, displacement: Int32(CPU.farContextsOffset)), .quad)
+    a.mov(.r9, .r10)
+    a.or(.r9, Int32(bitPattern: cpu.familyKey()))
+    a.cmp(.r8, .r9)
+    a.j(.ne, &stubs[slow].label)
+    a.shr(.r8, 32, .quad)
+    a.mov(StateOperand.farContext, .r8)
+    a.mov(StateOperand.farSelector, .r10)
   }
 
   /// Pushes CS and the EIP behind the instruction. Destroys R8 to R10.
   private func pushFarReturn(_ size: Int) {
     var m = emitPush(2 * size)
-    a.store(m, immediate: size == 4 ? next : next & 0xFFFF, size)
+    a.mov(m, size == 4 ? next : next & 0xFFFF, Width(bytes: size))
     m.displacement += Int32(size)
-    a.rm(0x0FB7, 4, reg: H.r10, selector)
-    a.store(m, H.r10, size)
+    a.movzx(.r10, selector, .word)
+    a.mov(m, .r10, Width(bytes: size))
     finishPush(2 * size)
     expectReturn()
   }
 
   /// CS and its context become those that `findContext` kept; the linear address to go to is in R8D. Uses R9, R10.
   private func takeSelector() {
-    a.load(H.r10, StateOperand.farSelector)
-    a.store(selector, H.r10, 2)
-    a.rr(0xC1, 4, reg: 4, rm: H.r10)
-    a.byte(4)
-    a.store(StateOperand.segment(SegmentRegister.cs, StateOperand.segmentBase), H.r10)
-    a.load(H.r9, StateOperand.farContext)
-    emitContext(H.r9)
-    a.load(H.r8, StateOperand.farOffset)
-    a.rm(0x03, 4, reg: H.r8, StateOperand.segment(SegmentRegister.cs, StateOperand.segmentBase))
+    a.mov(.r10, StateOperand.farSelector)
+    a.mov(selector, .r10, .word)
+    a.shl(.r10, 4)
+    a.mov(StateOperand.segment(SegmentRegister.cs, StateOperand.segmentBase), .r10)
+    a.mov(.r9, StateOperand.farContext)
+    emitContext(.r9)
+    a.mov(.r8, StateOperand.farOffset)
+    a.add(.r8, StateOperand.segment(SegmentRegister.cs, StateOperand.segmentBase))
   }
 
   /// The number in a register becomes that of the context; CS gets the rest of what the mode gives it. Uses R10.
-  private func emitContext(_ number: Int) {
+  private func emitContext(_ number: HostRegister) {
     let attributes = StateOperand.segment(SegmentRegister.cs, StateOperand.segmentAttributes)
     if context.has(CodeContext.v86) {
-      a.store(attributes, immediate: 0xF3, 2)
+      a.mov(attributes, 0xF3, .word)
     } else {
-      a.rm(0x0FB7, 4, reg: H.r10, attributes)
-      a.arithmetic(4, H.r10, immediate: 0xF000)
-      a.arithmetic(1, H.r10, immediate: 0x93)
-      a.store(attributes, H.r10, 2)
+      a.movzx(.r10, attributes, .word)
+      a.and(.r10, 0xF000)
+      a.or(.r10, 0x93)
+      a.mov(attributes, .r10, .word)
     }
     for limit in [StateOperand.readLimit, StateOperand.writeLimit] {
-      a.store(StateOperand.segment(SegmentRegister.cs, limit), immediate: 0xFFFF, 8)
+      a.mov(StateOperand.segment(SegmentRegister.cs, limit), 0xFFFF, .quad)
     }
     var high = StateOperand.codeTag
     high.displacement += 4
-    a.load(H.r10, high)
-    a.arithmetic(4, H.r10, immediate: Int32(truncatingIfNeeded: ~(CPU.contextMask >> 32)))
-    a.rr(0x09, 4, reg: number, rm: H.r10)
-    a.store(high, H.r10)
+    a.mov(.r10, high)
+    a.and(.r10, Int32(truncatingIfNeeded: ~(CPU.contextMask >> 32)))
+    a.or(.r10, number)
+    a.mov(high, .r10)
   }
 
   /// `CPU.recordBranch` to the linear address in R8D. Uses R9, R10.
   private func noteBranch() {
-    a.load(H.r9, StateOperand.branchIndex)
+    a.mov(.r9, StateOperand.branchIndex)
     let place = MemoryOperand(
-      base: H.r15, index: H.r9, scale: 3, displacement: Int32(CPU.branchesOffset))
-    a.store(place, immediate: from)
+      base: .r15, index: .r9, scale: 3, displacement: Int32(CPU.branchesOffset))
+    a.mov(place, from)
     var second = place
     second.displacement += 4
-    a.store(second, H.r8)
-    a.arithmetic(0, H.r9, immediate: 1)
-    a.arithmetic(4, H.r9, immediate: 15)
-    a.store(StateOperand.branchIndex, H.r9)
+    a.mov(second, .r8)
+    a.add(.r9, 1)
+    a.and(.r9, 15)
+    a.mov(StateOperand.branchIndex, .r9)
   }
 }

@@ -19,10 +19,10 @@ struct FlagRecipe: Equatable {
     case subtractedImmediate, addedImmediate, subtracted, added
   }
   var kind: Kind
-  var size: Int
-  /// Host registers, for bytes in the encoding without REX.
-  var first: Int
-  var second = 0
+  var width: Width
+  /// Host registers.
+  var first: HostRegister
+  var second = HostRegister.rax
   var immediate: UInt32 = 0
   /// General registers it reads.
   var registers: UInt16
@@ -50,72 +50,69 @@ extension BlockCompiler {
   /// The host's flags into RAX as `rawFlags` has them; leaves the host's unless there is garbage.
   private func emitRawFlags(_ garbage: FlagGarbage) {
     // LAHF
-    a.byte(0x9F)
+    a.lahf()
     switch garbage.overflow {
-    case .right: a.rr(0x0F90, 1, reg: 0, rm: H.rax)
-    case .clear: a.rr(0x30, 1, reg: H.rax, rm: H.rax)
+    case .right: a.set(.o, .rax)
+    case .clear: a.xor(.rax, .rax, .byte)
     case .signAndCarry:
       // mov al,ah; rol al,1; xor al,ah; and al,1
-      a.rr(0x88, 1, reg: 4, rm: H.rax)
-      a.rr(0xD0, 1, reg: 0, rm: H.rax)
-      a.rr(0x30, 1, reg: 4, rm: H.rax)
-      a.arithmetic(4, H.rax, immediate: 1, 1)
+      a.mov(.rax, .ah, .byte)
+      a.shiftOnce(.rol, .rax, .byte)
+      a.xor(.rax, .ah, .byte)
+      a.and(.rax, 1, .byte)
     }
-    if garbage.adjust { a.arithmetic(4, 4, immediate: Int32(0xEF - 0x100), 1) }
+    if garbage.adjust { a.and(.ah, Int32(0xEF - 0x100), .byte) }
   }
 
   /// LAHF and SETO into memory; leaves the host's flags unless some must be corrected. Uses R10.
   private func emitSave() {
-    a.move(H.r10, H.rax, 8)
+    a.mov(.r10, .rax, .quad)
     emitRawFlags(garbage)
     if garbage != .none {
       hostFlagsValid = false
       garbage = .none
     }
-    a.store(StateOperand.rawFlags, H.rax, 2)
-    a.move(H.rax, H.r10, 8)
+    a.mov(StateOperand.rawFlags, .rax, .word)
+    a.mov(.rax, .r10, .quad)
   }
 
   /// Flags from memory to the host's. Uses `scratch`.
-  func restoreFlags(scratch: Int) {
-    a.move(scratch, H.rax, 8)
-    a.rm(0x0FB7, 4, reg: H.rax, StateOperand.rawFlags)
-    a.rr(0x80, 1, reg: 0, rm: H.rax)
-    a.byte(0x7F)
-    a.byte(0x9E)
-    a.move(H.rax, scratch, 8)
+  func restoreFlags(scratch: HostRegister) {
+    a.mov(scratch, .rax, .quad)
+    a.movzx(.rax, StateOperand.rawFlags, .word)
+    a.add(.rax, 0x7F, .byte)
+    a.sahf()
+    a.mov(.rax, scratch, .quad)
   }
 
   func emitRecipe(_ r: FlagRecipe) {
-    let wide = r.size == 1 ? 0 : 1
     switch r.kind {
-    case .compare: a.rr(0x38 | wide, r.size, reg: r.second, rm: r.first)
+    case .compare: a.cmp(r.first, r.second, r.width)
     case .compareImmediate:
-      a.arithmetic(7, r.first, immediate: signed(r.immediate, r.size), r.size)
-    case .test: a.rr(0x84 | wide, r.size, reg: r.second, rm: r.first)
+      a.cmp(r.first, signed(r.immediate, r.width), r.width)
+    case .test: a.test(r.first, r.second, r.width)
     case .testImmediate:
-      a.rr(0xF6 | wide, r.size, reg: 0, rm: r.first)
-      a.immediate(r.immediate, r.size)
+      a.test(r.first, r.immediate, r.width)
     case .subtractedImmediate:
-      a.lea(H.r9, MemoryOperand(base: r.first, displacement: signed(r.immediate, r.size)))
-      a.arithmetic(7, H.r9, immediate: signed(r.immediate, r.size), r.size)
+      a.lea(.r9, MemoryOperand(base: r.first, displacement: signed(r.immediate, r.width)))
+      a.cmp(.r9, signed(r.immediate, r.width), r.width)
     case .addedImmediate:
-      a.lea(H.r9, MemoryOperand(base: r.first, displacement: 0 &- signed(r.immediate, r.size)))
-      a.arithmetic(0, H.r9, immediate: signed(r.immediate, r.size), r.size)
+      a.lea(.r9, MemoryOperand(base: r.first, displacement: 0 &- signed(r.immediate, r.width)))
+      a.add(.r9, signed(r.immediate, r.width), r.width)
     case .subtracted:
-      a.lea(H.r9, MemoryOperand(base: r.first, index: r.second))
-      a.rr(0x38 | wide, r.size, reg: r.second, rm: H.r9)
+      a.lea(.r9, MemoryOperand(base: r.first, index: r.second))
+      a.cmp(.r9, r.second, r.width)
     case .added:
-      a.move(H.r9, r.first)
-      a.rr(0x28 | wide, r.size, reg: r.second, rm: H.r9)
-      a.rr(0x00 | wide, r.size, reg: r.second, rm: H.r9)
+      a.mov(.r9, r.first)
+      a.sub(.r9, r.second, r.width)
+      a.add(.r9, r.second, r.width)
     }
   }
 
-  func signed(_ value: UInt32, _ size: Int) -> Int32 {
-    switch size {
-    case 1: Int32(Int8(truncatingIfNeeded: value))
-    case 2: Int32(Int16(truncatingIfNeeded: value))
+  func signed(_ value: UInt32, _ width: Width) -> Int32 {
+    switch width {
+    case .byte: Int32(Int8(truncatingIfNeeded: value))
+    case .word: Int32(Int16(truncatingIfNeeded: value))
     default: Int32(bitPattern: value)
     }
   }
@@ -132,10 +129,10 @@ extension BlockCompiler {
   func keepFlags(_ stub: Stub) {
     if stub.memoryFlagsValid { return }
     if !stub.hostFlagsValid, let recipe = stub.recipe { emitRecipe(recipe) }
-    a.move(H.r10, H.rax, 8)
+    a.mov(.r10, .rax, .quad)
     emitRawFlags(stub.hostFlagsValid ? stub.garbage : .none)
-    a.store(StateOperand.rawFlags, H.rax, 2)
-    a.move(H.rax, H.r10, 8)
+    a.mov(StateOperand.rawFlags, .rax, .word)
+    a.mov(.rax, .r10, .quad)
   }
 
   /// The host's flags are about to be destroyed. Uses R9, R10.
@@ -155,14 +152,13 @@ extension BlockCompiler {
       hostFlagsValid = false
       garbage = .none
     }
-    if !memoryFlagsValid, let recipe { emitRecipe(recipe) } else { restoreFlags(scratch: H.r10) }
+    if !memoryFlagsValid, let recipe { emitRecipe(recipe) } else { restoreFlags(scratch: .r10) }
     hostFlagsValid = true
   }
 
   /// The flags that a condition code looks at are in the host's after this. Uses R9, R10.
-  func useHostFlags(for condition: Int) {
-    // O, NO, L, NL, LE, NLE.
-    useHostFlags(overflow: condition < 2 || condition >= 12)
+  func useHostFlags(for condition: Condition) {
+    useHostFlags(overflow: condition.readsOverflow)
   }
 
   /// At least CF is in the host's after this. Uses R9, R10.
@@ -173,8 +169,7 @@ extension BlockCompiler {
 
   /// CF from memory.
   func loadCarry() {
-    a.rm(0x0FBA, 2, reg: 4, StateOperand.rawFlags)
-    a.byte(8)
+    a.bit(.bt, StateOperand.rawFlags, 8, .word)
   }
 
   /// The present instruction has left all flags, or what it leaves of them is right, in the host's.

@@ -9,20 +9,16 @@ import CPU
 
 extension BlockCompiler {
   /// The offset of a memory operand in R8D, or in a guest register where that is the same.
-  func emitOffset(_ i: Instruction) -> Int {
-    let base = i.base == 32 ? -1 : host(i.base)
-    let index = i.index == 32 ? -1 : host(i.index)
-    if base >= 0 && index < 0 && i.disp == 0 && i.isAddress32 { return base }
-    if base < 0 && index < 0 {
-      a.move(H.r8, immediate: i.disp & i.addressMask)
-      return H.r8
+  func emitOffset(_ i: Instruction) -> HostRegister {
+    let m = operand(i)
+    if let base = m.base, m.index == nil, i.disp == 0, i.isAddress32 { return base }
+    if m.base == nil && m.index == nil {
+      a.mov(.r8, i.disp & i.addressMask)
+      return .r8
     }
-    a.lea(
-      H.r8,
-      MemoryOperand(
-        base: base, index: index, scale: Int(i.scale), displacement: Int32(bitPattern: i.disp)))
-    if !i.isAddress32 { a.rr(0x0FB7, 4, reg: H.r8, rm: H.r8) }
-    return H.r8
+    a.lea(.r8, m)
+    if !i.isAddress32 { a.movzx(.r8, .r8, .word) }
+    return .r8
   }
 
   /// Whether the present instruction's accesses through a segment leave the host's flags.
@@ -45,9 +41,7 @@ extension BlockCompiler {
   {
     if keepsFlags(Int(i.segment)) {
       windowStub()
-      var m = MemoryOperand(
-        base: i.base == 32 ? -1 : host(i.base), index: i.index == 32 ? -1 : host(i.index),
-        scale: Int(i.scale), displacement: Int32(bitPattern: i.disp))
+      var m = operand(i)
       if !i.isAddress32 { m = MemoryOperand(base: emitOffset(i)) }
       m.isWindow = true
       return m
@@ -78,7 +72,7 @@ extension BlockCompiler {
     if need == .carry {
       loadCarry()
     } else {
-      restoreFlags(scratch: H.r10)
+      restoreFlags(scratch: .r10)
       garbage = .none
     }
     return m
@@ -89,40 +83,41 @@ extension BlockCompiler {
     let isBig = context.has(CodeContext.bigStack)
     if keepsFlags(SegmentRegister.ss) && isBig {
       windowStub()
-      var m = MemoryOperand(base: H.rbp)
+      var m = MemoryOperand(base: .rbp)
       m.isWindow = true
       return m
     }
     clobberFlags()
     let slow = interpretStub()
-    if !isBig { a.rr(0x0FB7, 4, reg: H.r8, rm: H.rbp) }
+    if !isBig { a.movzx(.r8, .rbp, .word) }
     return emitAccess(
-      isBig ? H.rbp : H.r8, SegmentRegister.ss, size, write: false, slow: slow)
+      isBig ? .rbp : .r8, SegmentRegister.ss, size, write: false, slow: slow)
   }
 
   /// From an offset in a register to an operand.
   func emitAccess(
-    _ offset: Int, _ segment: Int, _ size: Int, write: Bool, slow: Int, aligned: Bool = false
+    _ offset: HostRegister, _ segment: Int, _ size: Int, write: Bool, slow: Int,
+    aligned: Bool = false
   ) -> MemoryOperand {
     var linear = offset
     if !context.isFlat(segment) {
       let limit = StateOperand.segment(
         segment, write ? StateOperand.writeLimit : StateOperand.readLimit)
       if size > 1 {
-        a.lea(H.r9, MemoryOperand(base: offset, displacement: Int32(size - 1)), 8)
-        a.rm(0x3B, 8, reg: H.r9, limit)
+        a.lea(.r9, MemoryOperand(base: offset, displacement: Int32(size - 1)), .quad)
+        a.cmp(.r9, limit, .quad)
       } else {
-        a.rm(0x3B, 8, reg: offset, limit)
+        a.cmp(offset, limit, .quad)
       }
-      a.jump(Condition.g, &stubs[slow].label)
+      a.j(.g, &stubs[slow].label)
       let base = StateOperand.segment(segment, StateOperand.segmentBase)
-      if offset == H.r8 {
-        a.rm(0x03, 4, reg: H.r8, base)
+      if offset == .r8 {
+        a.add(.r8, base)
       } else {
-        a.load(H.r8, base)
-        a.rr(0x01, 4, reg: offset, rm: H.r8)
+        a.mov(.r8, base)
+        a.add(.r8, offset)
       }
-      linear = H.r8
+      linear = .r8
     }
     if windowed && block.pointee.tableSites >> UInt64(k) & 1 == 0 {
       windowStub()
@@ -132,28 +127,25 @@ extension BlockCompiler {
     }
     if size > 1 {
       let mask = size == 10 ? 15 : size - 1
-      if linear < 4 || linear >= 8 {
-        a.rr(0xF6, 1, reg: 0, rm: linear)
-        a.byte(mask)
+      if linear.hasPlainByte || linear.isExtended {
+        a.test(linear, UInt32(mask), .byte)
       } else {
-        a.rr(0xF7, 4, reg: 0, rm: linear)
-        a.word32(mask)
+        a.test(linear, UInt32(mask))
       }
-      if aligned { a.jump(Condition.nz, &stubs[slow].label) }
+      if aligned { a.j(.ne, &stubs[slow].label) }
     }
     if size > 1 && !aligned {
       var crossing = Stub(kind: .crossing(MemoryOperand(base: linear), size))
       crossing.slow = slow
       stubs.append(crossing)
       let n = stubs.count - 1
-      a.jump(Condition.nz, &stubs[n].label)
+      a.j(.ne, &stubs[n].label)
       stubs[n].resume = a.position
     }
-    a.move(H.r9, linear)
-    a.rr(0xC1, 4, reg: 5, rm: H.r9)
-    a.byte(12)
-    a.load(H.r9, MemoryOperand(base: write ? H.r13 : H.r14, index: H.r9, scale: 3), 8)
-    a.rr(0x85, 8, reg: H.r9, rm: H.r9)
+    a.mov(.r9, linear)
+    a.shr(.r9, 12)
+    a.mov(.r9, MemoryOperand(base: write ? .r13 : .r14, index: .r9, scale: 3), .quad)
+    a.test(.r9, .r9, .quad)
     let fills = options.contains(.fills) && mayFill(records[k])
     if write && options.contains(.codeWrites) && translator.codeWriteAt[size] != nil {
       var stub = Stub(kind: .codeWrite(linear, size))
@@ -161,19 +153,19 @@ extension BlockCompiler {
       stub.fills = fills
       stubs.append(stub)
       let n = stubs.count - 1
-      a.jump(Condition.le, &stubs[n].label)
+      a.j(.le, &stubs[n].label)
       stubs[n].resume = a.position
     } else if fills {
       var stub = Stub(kind: .fill(linear, write ? 0 : readsOnce(records[k]) ? size : 8))
       stub.slow = slow
       stubs.append(stub)
       let n = stubs.count - 1
-      a.jump(Condition.le, &stubs[n].label)
+      a.j(.le, &stubs[n].label)
       stubs[n].resume = a.position
     } else {
-      a.jump(Condition.le, &stubs[slow].label)
+      a.j(.le, &stubs[slow].label)
     }
-    return MemoryOperand(base: H.r9, index: linear)
+    return MemoryOperand(base: .r9, index: linear)
   }
 
   /// Whether nothing but the access itself can fault once it has come to it. x87 and SIMD instructions ask for their units later.
@@ -203,15 +195,15 @@ extension BlockCompiler {
   func emitStackAccess(_ distance: Int, _ size: Int, write: Bool) -> MemoryOperand {
     if keepsFlags(SegmentRegister.ss) && context.has(CodeContext.bigStack) {
       windowStub()
-      var m = MemoryOperand(base: H.r12, displacement: Int32(distance))
+      var m = MemoryOperand(base: .r12, displacement: Int32(distance))
       m.isWindow = true
       return m
     }
     clobberFlags()
     let slow = interpretStub()
-    a.lea(H.r8, MemoryOperand(base: H.r12, displacement: Int32(distance)))
-    if !context.has(CodeContext.bigStack) { a.rr(0x0FB7, 4, reg: H.r8, rm: H.r8) }
-    return emitAccess(H.r8, SegmentRegister.ss, size, write: write, slow: slow)
+    a.lea(.r8, MemoryOperand(base: .r12, displacement: Int32(distance)))
+    if !context.has(CodeContext.bigStack) { a.movzx(.r8, .r8, .word) }
+    return emitAccess(.r8, SegmentRegister.ss, size, write: write, slow: slow)
   }
 
   func finishPush(_ size: Int) { moveStack(-size) }
@@ -220,16 +212,16 @@ extension BlockCompiler {
   func emitPop(_ size: Int) -> MemoryOperand {
     if keepsFlags(SegmentRegister.ss) && context.has(CodeContext.bigStack) {
       windowStub()
-      var m = MemoryOperand(base: H.r12)
+      var m = MemoryOperand(base: .r12)
       m.isWindow = true
       return m
     }
     clobberFlags()
     let slow = interpretStub()
-    var offset = H.r12
+    var offset = HostRegister.r12
     if !context.has(CodeContext.bigStack) {
-      a.rr(0x0FB7, 4, reg: H.r8, rm: H.r12)
-      offset = H.r8
+      a.movzx(.r8, .r12, .word)
+      offset = .r8
     }
     return emitAccess(offset, SegmentRegister.ss, size, write: false, slow: slow)
   }
@@ -237,10 +229,10 @@ extension BlockCompiler {
   /// Adds to ESP or SP; leaves the flags. Uses R8 for a small stack.
   func moveStack(_ delta: Int) {
     if context.has(CodeContext.bigStack) {
-      a.lea(H.r12, MemoryOperand(base: H.r12, displacement: Int32(delta)))
+      a.lea(.r12, MemoryOperand(base: .r12, displacement: Int32(delta)))
     } else {
-      a.lea(H.r8, MemoryOperand(base: H.r12, displacement: Int32(delta)))
-      a.move(H.r12, H.r8, 2)
+      a.lea(.r8, MemoryOperand(base: .r12, displacement: Int32(delta)))
+      a.mov(.r12, .r8, .word)
     }
   }
 }

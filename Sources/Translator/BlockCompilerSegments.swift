@@ -47,9 +47,9 @@ extension BlockCompiler {
     let size = i.isOperand32 ? 4 : 2
     willWrite(1 << 4)
     let place = emitPush(size)
-    a.rm(0x0FB7, 4, reg: H.r10, selector(index))
+    a.movzx(.r10, selector(index), .word)
     // With 32-bit operand size the upper half of the place is left alone.
-    a.store(place, H.r10, 2)
+    a.mov(place, .r10, .word)
     finishPush(size)
     return endAfterSegment(i)
   }
@@ -58,12 +58,12 @@ extension BlockCompiler {
     if i.hasMemory {
       // The address may take R10 to save flags.
       let m = emitAddress(i, 2, write: true)
-      a.rm(0x0FB7, 4, reg: H.r10, selector(i.digit))
-      a.store(m, H.r10, 2)
+      a.movzx(.r10, selector(i.digit), .word)
+      a.mov(m, .r10, .word)
     } else {
       willWrite(mask(i.rm))
-      a.rm(0x0FB7, 4, reg: H.r10, selector(i.digit))
-      a.move(host(i.rm), H.r10, i.isOperand32 ? 4 : 2)
+      a.movzx(.r10, selector(i.digit), .word)
+      a.mov(host(i.rm), .r10, i.isOperand32 ? .long : .word)
     }
     return endAfterSegment(i)
   }
@@ -71,9 +71,9 @@ extension BlockCompiler {
   private func emitLoadSegment(_ i: Instruction) -> Bool {
     beginLoad()
     if i.hasMemory {
-      a.rm(0x0FB7, 4, reg: H.r10, emitAddress(i, 2, write: false))
+      a.movzx(.r10, emitAddress(i, 2, write: false), .word)
     } else {
-      a.rr(0x0FB7, 4, reg: H.r10, rm: host(i.rm))
+      a.movzx(.r10, host(i.rm), .word)
     }
     emitLoad(i.digit)
     return endAfterSegment(i, loads: true)
@@ -83,7 +83,7 @@ extension BlockCompiler {
     let size = i.isOperand32 ? 4 : 2
     willWrite(1 << 4)
     beginLoad()
-    a.rm(0x0FB7, 4, reg: H.r10, emitPop(size))
+    a.movzx(.r10, emitPop(size), .word)
     emitLoad(index)
     moveStack(size)
     return endAfterSegment(i, loads: true)
@@ -93,14 +93,14 @@ extension BlockCompiler {
     let size = i.isOperand32 ? 4 : 2
     willWrite(mask(i.reg))
     beginLoad()
-    a.load(H.r10, emitAddress(i, size, write: false), size)
-    a.store(StateOperand.scratch, H.r10)
+    a.mov(.r10, emitAddress(i, size, write: false), Width(bytes: size))
+    a.mov(StateOperand.scratch, .r10)
     var second = i
     second.disp = (i.disp &+ UInt32(size)) & i.addressMask
-    a.rm(0x0FB7, 4, reg: H.r10, emitAddress(second, 2, write: false))
+    a.movzx(.r10, emitAddress(second, 2, write: false), .word)
     emitLoad(index)
-    a.load(H.r8, StateOperand.scratch)
-    a.move(host(i.reg), H.r8, size)
+    a.mov(.r8, StateOperand.scratch)
+    a.mov(host(i.reg), .r8, Width(bytes: size))
     return endAfterSegment(i, loads: true)
   }
 
@@ -109,10 +109,10 @@ extension BlockCompiler {
     if loads && context.has(CodeContext.protected) && !context.has(CodeContext.v86) {
       // What follows has to be code for another context.
       var same = Label()
-      a.arithmetic(7, H.r10, immediate: 1)
-      a.jump(Condition.z, &same)
-      a.move(H.r8, immediate: linearStart &+ UInt32(i.nextOffset))
-      a.jump(toOffset: translator.lookupAt)
+      a.cmp(.r10, 1)
+      a.j(.e, &same)
+      a.mov(.r8, linearStart &+ UInt32(i.nextOffset))
+      a.jmp(toOffset: translator.lookupAt)
       a.bind(&same)
     }
     emitEdge(blockEIP &+ UInt32(i.nextOffset), isLast: true)
@@ -133,40 +133,39 @@ extension BlockCompiler {
     let limit = StateOperand.segment(index, StateOperand.segmentLimit)
     let isV86 = context.has(CodeContext.v86)
     if context.has(CodeContext.protected) && !isV86 {
-      a.arithmetic(1, H.r10, immediate: Int32(index << 16))
+      a.or(.r10, Int32(index << 16))
       a.call(toOffset: translator.loadSegmentAt)
       units = 0
-      a.rr(0x85, 4, reg: H.r10, rm: H.r10)
-      a.jump(Condition.z, &stubs[slow].label)
+      a.test(.r10, .r10)
+      a.j(.e, &stubs[slow].label)
       return
     }
     if isV86 {
-      a.move(H.r9, immediate: 0xF3)
+      a.mov(.r9, 0xF3)
     } else {
       // Whether a register without a limit is flat is something that code relies on.
       var limited = Label()
-      a.arithmetic(7, limit, immediate: -1, 4)
-      a.jump(Condition.nz, &limited)
-      a.rr(0x85, 4, reg: H.r10, rm: H.r10)
-      a.jump(context.isFlat(index) ? Condition.nz : Condition.z, &stubs[slow].label)
+      a.cmp(limit, -1)
+      a.j(.ne, &limited)
+      a.test(.r10, .r10)
+      a.j(context.isFlat(index) ? .ne : .e, &stubs[slow].label)
       a.bind(&limited)
-      a.rm(0x0FB7, 4, reg: H.r9, attributes)
-      a.arithmetic(4, H.r9, immediate: 0xF000)
-      a.arithmetic(1, H.r9, immediate: 0x93)
+      a.movzx(.r9, attributes, .word)
+      a.and(.r9, 0xF000)
+      a.or(.r9, 0x93)
     }
-    a.store(attributes, H.r9, 2)
-    a.store(selector(index), H.r10, 2)
-    a.rr(0xC1, 4, reg: 4, rm: H.r10)
-    a.byte(4)
-    a.store(StateOperand.segment(index, StateOperand.segmentBase), H.r10)
+    a.mov(attributes, .r9, .word)
+    a.mov(selector(index), .r10, .word)
+    a.shl(.r10, 4)
+    a.mov(StateOperand.segment(index, StateOperand.segmentBase), .r10)
     if isV86 {
-      a.move(H.r9, immediate: 0xFFFF)
-      a.store(limit, H.r9)
+      a.mov(.r9, 0xFFFF)
+      a.mov(limit, .r9)
     } else {
-      a.load(H.r9, limit)
+      a.mov(.r9, limit)
     }
-    a.store(StateOperand.segment(index, StateOperand.readLimit), H.r9, 8)
-    a.store(StateOperand.segment(index, StateOperand.writeLimit), H.r9, 8)
+    a.mov(StateOperand.segment(index, StateOperand.readLimit), .r9, .quad)
+    a.mov(StateOperand.segment(index, StateOperand.writeLimit), .r9, .quad)
   }
 
   /// RDTSC, where CR4.TSD lets it.
@@ -175,38 +174,35 @@ extension BlockCompiler {
     clobberFlags()
     if context.cpl != 0 {
       let slow = interpretStub()
-      a.rm(0x0FBA, 4, reg: 4, StateOperand.cr4)
-      a.byte(2)
-      a.jump(Condition.b, &stubs[slow].label)
+      a.bit(.bt, StateOperand.cr4, 2)
+      a.j(.b, &stubs[slow].label)
     }
-    a.load(H.rax, StateOperand.runEnd, 8)
-    a.rr(0x2B, 8, reg: H.rax, rm: H.r11)
-    a.rm(0x2B, 8, reg: H.rax, StateOperand.tscBaseCount)
-    a.arithmetic(5, H.rax, immediate: Int32(count - k), 8)
+    a.mov(.rax, StateOperand.runEnd, .quad)
+    a.sub(.rax, .r11, .quad)
+    a.sub(.rax, StateOperand.tscBaseCount, .quad)
+    a.sub(.rax, Int32(count - k), .quad)
     // MUL: the product is in RDX:RAX; its middle half is what is wanted (SHRD RAX, RDX, 32).
-    a.rm(0xF7, 8, reg: 4, StateOperand.tscScale)
-    a.rr(0x0FAC, 8, reg: H.rdx, rm: H.rax)
-    a.byte(32)
-    a.rm(0x03, 8, reg: H.rax, StateOperand.tscBase)
-    a.move(H.rdx, H.rax, 8)
-    a.rr(0xC1, 8, reg: 5, rm: H.rdx)
-    a.byte(32)
-    a.move(H.rax, H.rax)
+    a.mul(StateOperand.tscScale, .quad)
+    a.doubleShift(right: true, .rax, .rdx, 32, .quad)
+    a.add(.rax, StateOperand.tscBase, .quad)
+    a.mov(.rdx, .rax, .quad)
+    a.shr(.rdx, 32, .quad)
+    a.mov(.rax, .rax)
     return endAfterSegment(i)
   }
 
   /// The thunk that loads a segment register in protected mode: R10D has its number above the selector; 0 in R10D afterwards
   /// means that nothing was done.
   func emitLoadSegmentThunk() {
-    a.arithmetic(5, H.rsp, immediate: 8, 8)
+    a.sub(.rsp, 8, .quad)
     translator.storeRegisters()
-    a.load(H.rdi, StateOperand.context, 8)
-    a.move(H.rsi, H.r10)
+    a.mov(.rdi, StateOperand.context, .quad)
+    a.mov(.rsi, .r10)
     translator.emitStoreUnits(HostUnits.sse)
-    a.rm(0xFF, 4, reg: 2, StateOperand.loadSegment)
-    a.move(H.r10, H.rax)
+    a.call(StateOperand.loadSegment)
+    a.mov(.r10, .rax)
     translator.loadRegisters()
-    a.arithmetic(0, H.rsp, immediate: 8, 8)
-    a.byte(0xC3)
+    a.add(.rsp, 8, .quad)
+    a.ret()
   }
 }

@@ -30,7 +30,7 @@ extension BlockCompiler {
     willWrite(1 << 4)
     var m = emitPush(8 * size)
     for n in [7, 6, 5, 4, 3, 2, 1, 0] {
-      a.store(m, host(UInt8(n * 4)), size)
+      a.mov(m, host(UInt8(n * 4)), Width(bytes: size))
       m.displacement += Int32(size)
     }
     finishPush(8 * size)
@@ -40,7 +40,7 @@ extension BlockCompiler {
     willWrite(0xFF)
     var m = emitPop(8 * size)
     for n in [7, 6, 5, 4, 3, 2, 1, 0] {
-      if n != 4 { a.load(host(UInt8(n * 4)), m, size) }
+      if n != 4 { a.mov(host(UInt8(n * 4)), m, Width(bytes: size)) }
       m.displacement += Int32(size)
     }
     moveStack(8 * size)
@@ -52,38 +52,38 @@ extension BlockCompiler {
     if !keepsFlags(SegmentRegister.ss) { _ = emitPush(size) }
     let top = emitStackAccess(-(size + locals), size, write: true)
     if top.isWindow {
-      a.load(H.r10, top, size)
-      a.store(top, H.r10, size)
+      a.mov(.r10, top, Width(bytes: size))
+      a.mov(top, .r10, Width(bytes: size))
     }
-    a.store(emitPush(size), H.rbp, size)
+    a.mov(emitPush(size), .rbp, Width(bytes: size))
     finishPush(size)
     // The operand size decides, not the stack's: EBP gets the whole of ESP.
-    a.move(H.rbp, H.r12, size)
+    a.mov(.rbp, .r12, Width(bytes: size))
     if locals != 0 { moveStack(-locals) }
   }
 
   private func emitLeave(_ size: Int) {
     willWrite(1 << 4 | 1 << 5)
     let isBig = context.has(CodeContext.bigStack)
-    a.load(H.r10, emitFrame(size), size)
+    a.mov(.r10, emitFrame(size), Width(bytes: size))
     if isBig {
-      a.lea(H.r12, MemoryOperand(base: H.rbp, displacement: Int32(size)))
+      a.lea(.r12, MemoryOperand(base: .rbp, displacement: Int32(size)))
     } else {
-      a.lea(H.r8, MemoryOperand(base: H.rbp, displacement: Int32(size)))
-      a.move(H.r12, H.r8, 2)
+      a.lea(.r8, MemoryOperand(base: .rbp, displacement: Int32(size)))
+      a.mov(.r12, .r8, .word)
     }
-    a.move(H.rbp, H.r10, size)
+    a.mov(.rbp, .r10, Width(bytes: size))
   }
 
   private func emitPopMemory(_ i: Instruction, _ size: Int) {
     willWrite(1 << 4)
     // R10 holds the value on its way.
     clobberFlags()
-    a.load(H.r10, emitPop(size), size)
+    a.mov(.r10, emitPop(size), Width(bytes: size))
     var target = i
     // The address is computed with the incremented stack pointer.
     if i.base == 4 * 4 { target.disp = i.disp &+ UInt32(size) }
-    a.store(emitAddress(target, size, write: true), H.r10, size)
+    a.mov(emitAddress(target, size, write: true), .r10, Width(bytes: size))
     moveStack(size)
   }
 
@@ -92,17 +92,17 @@ extension BlockCompiler {
     let segment = Int(i.segment)
     let flat = keepsFlags(segment)
     if !flat { clobberFlags() }
-    a.rr(0x0FB6, 4, reg: H.r8, rm: H.rax)
-    a.lea(H.r8, MemoryOperand(base: H.r8, index: H.rbx))
-    if !i.isAddress32 { a.rr(0x0FB7, 4, reg: H.r8, rm: H.r8) }
+    a.movzx(.r8, .rax, .byte)
+    a.lea(.r8, MemoryOperand(base: .r8, index: .rbx))
+    if !i.isAddress32 { a.movzx(.r8, .r8, .word) }
     if flat {
       windowStub()
-      var m = MemoryOperand(base: H.r8)
+      var m = MemoryOperand(base: .r8)
       m.isWindow = true
-      a.load(H.rax, m, 1)
+      a.mov(.rax, m, .byte)
       return
     }
     let slow = interpretStub()
-    a.load(H.rax, emitAccess(H.r8, segment, 1, write: false, slow: slow), 1)
+    a.mov(.rax, emitAccess(.r8, segment, 1, write: false, slow: slow), .byte)
   }
 }

@@ -14,11 +14,10 @@ extension BlockCompiler {
   /// Everything else needs IOPL 3 for its short path. Flags are in memory. Uses R9.
   private func askIOPL(_ slow: Int) {
     if isSupervisor { return }
-    a.load(H.r9, StateOperand.eflags)
-    a.rr(0xF7, 4, reg: 2, rm: H.r9)
-    a.rr(0xF7, 4, reg: 0, rm: H.r9)
-    a.word32(Int(EFLAGS.iopl))
-    a.jump(Condition.nz, &stubs[slow].label)
+    a.mov(.r9, StateOperand.eflags)
+    a.not(.r9)
+    a.test(.r9, EFLAGS.iopl)
+    a.j(.ne, &stubs[slow].label)
   }
 
   /// CLD and STD where they change DF, on which code depends: the next instruction is another block's.
@@ -27,9 +26,9 @@ extension BlockCompiler {
     saveFlags()
     hostFlagsValid = false
     storePointers()
-    a.arithmetic(6, StateOperand.eflags, immediate: Int32(EFLAGS.df), 4)
+    a.xor(StateOperand.eflags, Int32(EFLAGS.df))
     a.call(toOffset: translator.updateContextAt)
-    if k + 1 < count { a.arithmetic(0, H.r11, immediate: Int32(count - k - 1), 8) }
+    if k + 1 < count { a.add(.r11, Int32(count - k - 1), .quad) }
     emitPlaceEdge(blockEIP &+ UInt32(i.nextOffset))
     return true
   }
@@ -40,9 +39,9 @@ extension BlockCompiler {
     saveFlags()
     hostFlagsValid = false
     storePointers()
-    a.move64(H.r8, immediate: UInt64(UInt(bitPattern: records + k)))
-    a.move(H.r9, immediate: UInt32(count - k))
-    a.move(H.r10, immediate: blockEIP)
+    a.mov(.r8, address: UInt64(UInt(bitPattern: records + k)), "record \(k)")
+    a.mov(.r9, UInt32(count - k))
+    a.mov(.r10, blockEIP)
     a.call(toOffset: translator.portAt)
     emitEdge(blockEIP &+ UInt32(i.nextOffset), isLast: true)
     return true
@@ -59,7 +58,7 @@ extension BlockCompiler {
       saveFlags()
       hostFlagsValid = false
       if !isSupervisor { askIOPL(interpretStub()) }
-      a.arithmetic(4, StateOperand.eflags, immediate: Int32(bitPattern: ~EFLAGS.if), 4)
+      a.and(StateOperand.eflags, Int32(bitPattern: ~EFLAGS.if))
       emitEdge(next, isLast: true)
       return true
     case 0xFB:
@@ -68,11 +67,11 @@ extension BlockCompiler {
       hostFlagsValid = false
       let slow = interpretStub()
       askIOPL(slow)
-      a.arithmetic(7, StateOperand.attention, immediate: 0, 4)
-      a.jump(Condition.nz, &stubs[slow].label)
-      a.arithmetic(7, H.r11, immediate: 2, 8)
-      a.jump(Condition.l, &stubs[slow].label)
-      a.arithmetic(1, StateOperand.eflags, immediate: Int32(EFLAGS.if), 4)
+      a.cmp(StateOperand.attention, 0)
+      a.j(.ne, &stubs[slow].label)
+      a.cmp(.r11, 2, .quad)
+      a.j(.l, &stubs[slow].label)
+      a.or(StateOperand.eflags, Int32(EFLAGS.if))
       emitEdge(next, isLast: true)
       return true
     case 0x9C:
@@ -85,18 +84,17 @@ extension BlockCompiler {
       let m = emitPush(size)
       var high = StateOperand.rawFlags
       high.displacement += 1
-      a.load(H.r10, StateOperand.eflags)
-      a.arithmetic(4, H.r10, immediate: Int32(bitPattern: ~(EFLAGS.vm | EFLAGS.rf)))
-      a.store(StateOperand.scratch, H.rcx)
-      a.rm(0x0FB6, 4, reg: H.rcx, high)
-      a.rr(0x09, 4, reg: H.rcx, rm: H.r10)
-      a.rm(0x0FB6, 4, reg: H.rcx, StateOperand.rawFlags)
-      a.rr(0xC1, 4, reg: 4, rm: H.rcx)
-      a.byte(11)
-      a.rr(0x09, 4, reg: H.rcx, rm: H.r10)
+      a.mov(.r10, StateOperand.eflags)
+      a.and(.r10, Int32(bitPattern: ~(EFLAGS.vm | EFLAGS.rf)))
+      a.mov(StateOperand.scratch, .rcx)
+      a.movzx(.rcx, high, .byte)
+      a.or(.r10, .rcx)
+      a.movzx(.rcx, StateOperand.rawFlags, .byte)
+      a.shl(.rcx, 11)
+      a.or(.r10, .rcx)
       // The push may fault: every register must be as it was.
-      a.load(H.rcx, StateOperand.scratch)
-      a.store(m, H.r10, size)
+      a.mov(.rcx, StateOperand.scratch)
+      a.mov(m, .r10, Width(bytes: size))
       finishPush(size)
       emitEdge(next, isLast: true)
       return true
@@ -108,35 +106,32 @@ extension BlockCompiler {
       hostFlagsValid = false
       if !isSupervisor { askIOPL(interpretStub()) }
       let m = emitPop(size)
-      if size == 4 { a.load(H.r10, m) } else { a.rm(0x0FB7, 4, reg: H.r10, m) }
+      if size == 4 { a.mov(.r10, m) } else { a.movzx(.r10, m, .word) }
       let slow = interpretStub()
       // An interrupt that waits matters when IF comes.
-      a.move(H.r9, H.r10)
-      a.rr(0xC1, 4, reg: 5, rm: H.r9)
-      a.byte(9)
-      a.arithmetic(1, H.r9, immediate: Int32(bitPattern: ~Attention.intr))
-      a.rm(0x85, 4, reg: H.r9, StateOperand.attention)
-      a.jump(Condition.nz, &stubs[slow].label)
-      a.load(H.r9, StateOperand.eflags)
-      if size == 2 { a.rr(0x0FB7, 4, reg: H.r9, rm: H.r9) }
-      a.rr(0x31, 4, reg: H.r10, rm: H.r9)
+      a.mov(.r9, .r10)
+      a.shr(.r9, 9)
+      a.or(.r9, Int32(bitPattern: ~Attention.intr))
+      a.test(StateOperand.attention, .r9)
+      a.j(.ne, &stubs[slow].label)
+      a.mov(.r9, StateOperand.eflags)
+      if size == 2 { a.movzx(.r9, .r9, .word) }
+      a.xor(.r9, .r10)
       let ignored = EFLAGS.arithmetic | EFLAGS.if | 0x8028 | 2
-      a.rr(0xF7, 4, reg: 0, rm: H.r9)
-      a.word32(Int(~ignored))
-      a.jump(Condition.nz, &stubs[slow].label)
-      a.arithmetic(4, H.r9, immediate: Int32(EFLAGS.if))
-      a.rm(0x31, 4, reg: H.r9, StateOperand.eflags)
+      a.test(.r9, ~ignored)
+      a.j(.ne, &stubs[slow].label)
+      a.and(.r9, Int32(EFLAGS.if))
+      a.xor(StateOperand.eflags, .r9)
       // SF ZF AF PF CF, then OF.
       var high = StateOperand.rawFlags
       high.displacement += 1
-      a.move(H.r9, H.r10)
-      a.arithmetic(4, H.r9, immediate: 0xD5)
-      a.arithmetic(1, H.r9, immediate: 2)
-      a.store(high, H.r9, 1)
-      a.rr(0xC1, 4, reg: 5, rm: H.r10)
-      a.byte(11)
-      a.arithmetic(4, H.r10, immediate: 1)
-      a.store(StateOperand.rawFlags, H.r10, 1)
+      a.mov(.r9, .r10)
+      a.and(.r9, 0xD5)
+      a.or(.r9, 2)
+      a.mov(high, .r9, .byte)
+      a.shr(.r10, 11)
+      a.and(.r10, 1)
+      a.mov(StateOperand.rawFlags, .r10, .byte)
       moveStack(size)
       emitEdge(next, isLast: true)
       return true

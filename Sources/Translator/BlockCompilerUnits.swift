@@ -27,11 +27,10 @@ extension BlockCompiler {
     stub.recipe = recipe
     stub.pointers = pointers
     let loaded = unit == HostUnits.x87 && seesErrors ? HostUnits.x87Loaded : unit
-    a.rm(0xF6, 1, reg: 0, StateOperand.hostUnits)
-    a.byte(Int(loaded))
+    a.test(StateOperand.hostUnits, UInt32(loaded), .byte)
     stubs.append(stub)
     let n = stubs.count - 1
-    a.jump(Condition.z, &stubs[n].label)
+    a.j(.e, &stubs[n].label)
     stubs[n].resume = a.position
     units |= unit
   }
@@ -43,22 +42,22 @@ extension BlockCompiler {
     } else {
       a.call(toOffset: seesErrors ? thunks.loadX87Any : thunks.loadX87)
     }
-    a.arithmetic(7, H.r8, immediate: 1)
+    a.cmp(.r8, 1)
   }
 
   /// The unit could not be loaded: where unmasked exceptions are the cause, the block is to be made again.
   private func noteFailure(_ index: Int) {
     if seesErrors { return }
     var other = Label()
-    a.jump(Condition.b, &other)
-    a.move64(H.r8, immediate: Translator.unitFault | UInt64(number) << 8 | UInt64(index))
-    a.store(StateOperand.windowFault, H.r8, 8)
+    a.j(.b, &other)
+    a.mov64(.r8, Translator.unitFault | UInt64(number) << 8 | UInt64(index))
+    a.mov(StateOperand.windowFault, .r8, .quad)
     a.bind(&other)
   }
 
   func emitLoadUnit(_ stub: Stub, _ unit: UInt8) {
     load(unit)
-    a.jump(Condition.z, toOffset: stub.resume)
+    a.j(.e, toOffset: stub.resume)
     if unit == HostUnits.x87 { noteFailure(stub.index) }
     keepFlags(stub)
     if let pointers = stub.pointers { emitPointers(pointers) }
@@ -66,10 +65,10 @@ extension BlockCompiler {
   }
 
   private func interpretRest(from index: Int) {
-    a.move64(H.r8, immediate: UInt64(UInt(bitPattern: records + index)))
-    a.move(H.r9, immediate: UInt32(count - index))
-    a.move(H.r10, immediate: blockEIP)
-    a.jump(toOffset: translator.thunks.interpretRest)
+    a.mov(.r8, address: UInt64(UInt(bitPattern: records + index)), "record \(index)")
+    a.mov(.r9, UInt32(count - index))
+    a.mov(.r10, blockEIP)
+    a.jmp(toOffset: translator.thunks.interpretRest)
   }
 
   /// In a stub, behind an interpreted instruction: what the main path goes on with is loaded again.
@@ -80,14 +79,14 @@ extension BlockCompiler {
     for unit in [HostUnits.x87, HostUnits.sse] where lost & unit != 0 {
       var loaded = Label()
       load(unit)
-      a.jump(Condition.z, &loaded)
+      a.j(.e, &loaded)
       if unit == HostUnits.x87 { noteFailure(stub.index) }
       if stub.index + 1 < count {
         interpretRest(from: stub.index + 1)
       } else {
-        a.store(StateOperand.eip, immediate: blockEIP &+ UInt32(i.nextOffset))
-        a.move(H.r8, immediate: UInt32(CodeExit.plain))
-        a.jump(toOffset: translator.leaveAt)
+        a.mov(StateOperand.eip, blockEIP &+ UInt32(i.nextOffset))
+        a.mov(.r8, UInt32(CodeExit.plain))
+        a.jmp(toOffset: translator.leaveAt)
       }
       a.bind(&loaded)
     }
@@ -99,17 +98,15 @@ extension BlockCompiler {
   func lookForError() {
     guard seesErrors else { return }
     clobberFlags()
-    // FNSTSW
-    a.rm(0xDD, 4, reg: 7, StateOperand.unitScratch)
-    a.rm(0xF6, 1, reg: 0, StateOperand.unitScratch)
-    a.byte(0x80)
+    a.fnstsw(StateOperand.unitScratch)
+    a.test(StateOperand.unitScratch, 0x80, .byte)
     var stub = Stub(kind: .fpuError)
     stub.index = k
     stub.memoryFlagsValid = memoryFlagsValid
     stub.recipe = recipe
     stub.pointers = pointers
     stubs.append(stub)
-    a.jump(Condition.nz, &stubs[stubs.count - 1].label)
+    a.j(.ne, &stubs[stubs.count - 1].label)
   }
 
   func emitError(_ stub: Stub) {
@@ -117,11 +114,11 @@ extension BlockCompiler {
     if let pointers = stub.pointers { emitPointers(pointers) }
     let next = blockEIP &+ UInt32(records[stub.index].nextOffset)
     if stub.index + 1 < count {
-      a.arithmetic(0, H.r11, immediate: Int32(count - stub.index - 1), 8)
+      a.add(.r11, Int32(count - stub.index - 1), .quad)
     }
-    a.store(StateOperand.eip, immediate: next)
-    a.move(H.r8, immediate: UInt32(CodeExit.fpuError))
-    a.jump(toOffset: translator.leaveAt)
+    a.mov(StateOperand.eip, next)
+    a.mov(.r8, UInt32(CodeExit.fpuError))
+    a.jmp(toOffset: translator.leaveAt)
   }
 
   // MARK: - Pointers
@@ -143,15 +140,15 @@ extension BlockCompiler {
   }
 
   func emitPointers(_ p: FPUPointers) {
-    a.store(StateOperand.fpuIP, immediate: p.eip)
-    a.move(H.r9, immediate: UInt32(p.opcode))
-    a.store(StateOperand.fpuOpcode, H.r9, 2)
-    a.rm(0x0FB7, 4, reg: H.r9, StateOperand.selector(SegmentRegister.cs))
-    a.store(StateOperand.fpuCS, H.r9, 2)
+    a.mov(StateOperand.fpuIP, p.eip)
+    a.mov(.r9, UInt32(p.opcode))
+    a.mov(StateOperand.fpuOpcode, .r9, .word)
+    a.movzx(.r9, StateOperand.selector(SegmentRegister.cs), .word)
+    a.mov(StateOperand.fpuCS, .r9, .word)
     if let i = p.operand {
-      a.store(StateOperand.fpuDP, emitOffset(i))
-      a.rm(0x0FB7, 4, reg: H.r9, StateOperand.selector(Int(i.segment)))
-      a.store(StateOperand.fpuDS, H.r9, 2)
+      a.mov(StateOperand.fpuDP, emitOffset(i))
+      a.movzx(.r9, StateOperand.selector(Int(i.segment)), .word)
+      a.mov(StateOperand.fpuDS, .r9, .word)
     }
   }
 }

@@ -31,27 +31,23 @@ extension Translator {
     var refused = Label()
     var done = Label()
     // The software uses the XMM registers.
-    a.rm(0xF6, 1, reg: 0, StateOperand.hostUnits)
-    a.byte(Int(HostUnits.sse))
-    a.jump(Condition.nz, &refused)
-    // FXSAVE
-    a.rm(0x0FAE, 4, reg: 0, StateOperand.image(0))
-    let saved = [H.rax, H.rcx, H.rdx, H.rsi, H.rdi]
-    for n in saved { a.store(StateOperand.gpr(n), n) }
-    a.store(StateOperand.budget, H.r11, 8)
-    a.lea(H.rdi, StateOperand.image(0), 8)
-    a.move(H.rsi, H.r8)
-    a.move64(
-      H.rax, immediate: UInt64(UInt(bitPattern: unsafeBitCast(HostFunctions.compute, to: Int.self)))
-    )
-    a.arithmetic(5, H.rsp, immediate: 8, 8)
-    a.rr(0xFF, 4, reg: 2, rm: H.rax)
-    a.arithmetic(0, H.rsp, immediate: 8, 8)
-    a.move(H.r8, H.rax)
-    for n in saved { a.load(n, StateOperand.gpr(n)) }
-    a.load(H.r11, StateOperand.budget, 8)
-    a.rr(0x85, 4, reg: H.r8, rm: H.r8)
-    a.jump(Condition.z, &done)
+    a.test(StateOperand.hostUnits, UInt32(HostUnits.sse), .byte)
+    a.j(.ne, &refused)
+    a.fxsave(StateOperand.image(0))
+    let saved: [HostRegister] = [.rax, .rcx, .rdx, .rsi, .rdi]
+    for r in saved { a.mov(StateOperand.gpr(r), r) }
+    a.mov(StateOperand.budget, .r11, .quad)
+    a.lea(.rdi, StateOperand.image(0), .quad)
+    a.mov(.rsi, .r8)
+    a.mov64(.rax, UInt64(UInt(bitPattern: unsafeBitCast(HostFunctions.compute, to: Int.self))))
+    a.sub(.rsp, 8, .quad)
+    a.call(.rax)
+    a.add(.rsp, 8, .quad)
+    a.mov(.r8, .rax)
+    for r in saved { a.mov(r, StateOperand.gpr(r)) }
+    a.mov(.r11, StateOperand.budget, .quad)
+    a.test(.r8, .r8)
+    a.j(.e, &done)
     switch shape {
     case .one:
       pop()
@@ -66,23 +62,21 @@ extension Translator {
       load(StateOperand.firstResult)
       load(StateOperand.secondResult)
     }
-    a.arithmetic(7, H.r8, immediate: 1)
-    a.jump(Condition.z, &done)
-    // FLDENV
-    a.rm(0xD9, 4, reg: 4, StateOperand.environment)
+    a.cmp(.r8, 1)
+    a.j(.e, &done)
+    a.fldenv(StateOperand.environment)
     a.bind(&done)
-    a.byte(0xC3)
+    a.ret()
     a.bind(&refused)
-    a.rr(0x31, 4, reg: H.r8, rm: H.r8)
-    a.byte(0xC3)
+    a.xor(.r8, .r8)
+    a.ret()
   }
 
   /// FSTP ST(0)
   private func pop() {
-    a.byte(0xDD)
-    a.byte(0xD8)
+    a.fstp(0)
   }
 
   /// FLD m80
-  private func load(_ m: MemoryOperand) { a.rm(0xDB, 4, reg: 5, m) }
+  private func load(_ m: MemoryOperand) { a.fldExtended(m) }
 }

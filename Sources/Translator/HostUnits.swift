@@ -67,21 +67,18 @@ extension StateOperand {
 extension Translator {
   /// In `CPUState.windowFault`: the block was met with x87 exceptions unmasked.
   static let unitFault: UInt64 = 1 << 41
-  typealias H = Host64
-  private static let movaps = (load: 0x0F28, store: 0x0F29)
   private static let scratch = 8
 
   /// TEST m8,imm8.
   private func test(_ m: MemoryOperand, _ mask: UInt8) {
-    a.rm(0xF6, 1, reg: 0, m)
-    a.byte(Int(mask))
+    a.test(m, UInt32(mask), .byte)
   }
 
   /// Stores those of the units that are loaded. Destroys the flags.
   func emitStoreUnits(_ units: UInt8) {
     var skip = Label()
     test(StateOperand.hostUnits, units)
-    a.jump(Condition.z, &skip)
+    a.j(.e, &skip)
     a.call(toOffset: units == HostUnits.sse ? thunks.storeSSE : thunks.storeAll)
     a.bind(&skip)
   }
@@ -90,7 +87,7 @@ extension Translator {
   func emitDropUnits() {
     var skip = Label()
     test(StateOperand.cr0, UInt8(CR0.em | CR0.ts))
-    a.jump(Condition.z, &skip)
+    a.j(.e, &skip)
     emitStoreUnits(HostUnits.x87Loaded | HostUnits.sse)
     a.bind(&skip)
   }
@@ -106,11 +103,11 @@ extension Translator {
     {
       var skip = Label()
       test(StateOperand.hostUnits, unit)
-      a.jump(Condition.z, &skip)
+      a.j(.e, &skip)
       a.call(toOffset: thunk)
       a.bind(&skip)
     }
-    a.byte(0xC3)
+    a.ret()
     emitLoadX87()
     emitLoadSSE()
     emitTranscendentals()
@@ -118,46 +115,41 @@ extension Translator {
 
   private func emitStoreX87() {
     thunks.storeX87 = a.position
-    a.byte(0x50)
-    a.byte(0x51)
-    a.rm(0x0FAE, 4, reg: 0, StateOperand.image(0))
-    // FNINIT
-    a.byte(0xDB)
-    a.byte(0xE3)
-    a.rm(0x0FB7, 4, reg: H.rax, StateOperand.image(0))
-    a.store(StateOperand.fpuControl, H.rax, 2)
-    a.rm(0x0FB7, 4, reg: H.rax, StateOperand.image(2))
-    a.move(H.rcx, H.rax)
-    a.arithmetic(4, H.rax, immediate: 0xC7FF)
-    a.store(StateOperand.fpuStatus, H.rax, 2)
-    a.rr(0xC1, 4, reg: 5, rm: H.rcx)
-    a.byte(11)
-    a.arithmetic(4, H.rcx, immediate: 7)
-    a.store(StateOperand.fpuTop, H.rcx, 1)
-    a.load(H.rax, StateOperand.image(4))
-    a.rr(0xF7, 4, reg: 2, rm: H.rax)
-    a.store(StateOperand.fpuEmpty, H.rax, 1)
+    a.push(.rax)
+    a.push(.rcx)
+    a.fxsave(StateOperand.image(0))
+    a.fninit()
+    a.movzx(.rax, StateOperand.image(0), .word)
+    a.mov(StateOperand.fpuControl, .rax, .word)
+    a.movzx(.rax, StateOperand.image(2), .word)
+    a.mov(.rcx, .rax)
+    a.and(.rax, 0xC7FF)
+    a.mov(StateOperand.fpuStatus, .rax, .word)
+    a.shr(.rcx, 11)
+    a.and(.rcx, 7)
+    a.mov(StateOperand.fpuTop, .rcx, .byte)
+    a.mov(.rax, StateOperand.image(4))
+    a.not(.rax)
+    a.mov(StateOperand.fpuEmpty, .rax, .byte)
     // ST(i) to its physical register.
-    a.rr(0xC1, 4, reg: 4, rm: H.rcx)
-    a.byte(4)
+    a.shl(.rcx, 4)
     for n in 0..<8 {
-      a.rm(Self.movaps.load, 4, reg: Self.scratch, StateOperand.image(32 + 16 * n))
-      a.rm(Self.movaps.store, 4, reg: Self.scratch, register(at: H.rcx))
+      a.movaps(Self.scratch, StateOperand.image(32 + 16 * n))
+      a.movaps(register(at: .rcx), Self.scratch)
       if n < 7 {
-        a.arithmetic(0, H.rcx, immediate: 16)
-        a.arithmetic(4, H.rcx, immediate: 0x70)
+        a.add(.rcx, 16)
+        a.and(.rcx, 0x70)
       }
     }
-    a.arithmetic(
-      4, StateOperand.hostUnits, immediate: Int32(~(HostUnits.x87 | HostUnits.x87Loaded)), 1)
-    a.byte(0x59)
-    a.byte(0x58)
-    a.byte(0xC3)
+    a.and(StateOperand.hostUnits, Int32(~(HostUnits.x87 | HostUnits.x87Loaded)), .byte)
+    a.pop(.rcx)
+    a.pop(.rax)
+    a.ret()
   }
 
   /// The physical register at 16 times the number in a host register.
-  private func register(at index: Int) -> MemoryOperand {
-    MemoryOperand(base: H.r15, index: index, displacement: Int32(CPU.fpuOffset))
+  private func register(at index: HostRegister) -> MemoryOperand {
+    MemoryOperand(base: .r15, index: index, displacement: Int32(CPU.fpuOffset))
   }
 
   private func emitLoadX87() {
@@ -165,105 +157,98 @@ extension Translator {
     var unmasked = Label()
     thunks.loadX87 = a.position
     test(StateOperand.hostUnits, HostUnits.x87Loaded)
-    a.jump(Condition.nz, &unmasked)
-    a.load(H.r8, StateOperand.fpuControl)
-    a.rr(0xF7, 4, reg: 2, rm: H.r8)
-    a.rr(0xF6, 1, reg: 0, rm: H.r8)
-    a.byte(0x3F)
-    a.jump(Condition.nz, &unmasked)
+    a.j(.ne, &unmasked)
+    a.mov(.r8, StateOperand.fpuControl)
+    a.not(.r8)
+    a.test(.r8, 0x3F, .byte)
+    a.j(.ne, &unmasked)
     thunks.loadX87Any = a.position
     test(StateOperand.cr0, UInt8(CR0.em | CR0.ts))
-    a.jump(Condition.nz, &fail)
-    a.rm(0x0FB7, 4, reg: H.r8, StateOperand.fpuStatus)
+    a.j(.ne, &fail)
+    a.movzx(.r8, StateOperand.fpuStatus, .word)
     // What is pending is reported by the interpreter.
-    a.rr(0xF6, 1, reg: 0, rm: H.r8)
-    a.byte(0x80)
-    a.jump(Condition.nz, &fail)
-    a.rm(0x0FB7, 4, reg: H.r9, StateOperand.fpuControl)
-    a.store(StateOperand.image(0), H.r9, 2)
-    a.rm(0x0FB6, 4, reg: H.r9, StateOperand.fpuTop)
-    a.arithmetic(4, H.r9, immediate: 7)
-    a.move(H.r10, H.r9)
-    a.rr(0xC1, 4, reg: 4, rm: H.r10)
-    a.byte(11)
-    a.rr(0x09, 4, reg: H.r10, rm: H.r8)
-    a.store(StateOperand.image(2), H.r8, 2)
-    a.rm(0x0FB6, 4, reg: H.r8, StateOperand.fpuEmpty)
-    a.arithmetic(6, H.r8, immediate: 0xFF)
-    a.store(StateOperand.image(4), H.r8)
-    a.rr(0xC1, 4, reg: 4, rm: H.r9)
-    a.byte(4)
+    a.test(.r8, 0x80, .byte)
+    a.j(.ne, &fail)
+    a.movzx(.r9, StateOperand.fpuControl, .word)
+    a.mov(StateOperand.image(0), .r9, .word)
+    a.movzx(.r9, StateOperand.fpuTop, .byte)
+    a.and(.r9, 7)
+    a.mov(.r10, .r9)
+    a.shl(.r10, 11)
+    a.or(.r8, .r10)
+    a.mov(StateOperand.image(2), .r8, .word)
+    a.movzx(.r8, StateOperand.fpuEmpty, .byte)
+    a.xor(.r8, 0xFF)
+    a.mov(StateOperand.image(4), .r8)
+    a.shl(.r9, 4)
     for n in 0..<8 {
-      a.rm(Self.movaps.load, 4, reg: Self.scratch, register(at: H.r9))
-      a.rm(Self.movaps.store, 4, reg: Self.scratch, StateOperand.image(32 + 16 * n))
+      a.movaps(Self.scratch, register(at: .r9))
+      a.movaps(StateOperand.image(32 + 16 * n), Self.scratch)
       if n < 7 {
-        a.arithmetic(0, H.r9, immediate: 16)
-        a.arithmetic(4, H.r9, immediate: 0x70)
+        a.add(.r9, 16)
+        a.and(.r9, 0x70)
       }
     }
     // FXRSTOR loads the XMM registers and MXCSR too.
-    a.rm(0x0FAE, 4, reg: 3, StateOperand.image(24))
+    a.stmxcsr(StateOperand.image(24))
     var plain = Label()
     test(StateOperand.hostUnits, HostUnits.sse)
-    a.jump(Condition.z, &plain)
-    for n in 0..<8 { a.rm(Self.movaps.store, 4, reg: n, StateOperand.image(160 + 16 * n)) }
+    a.j(.e, &plain)
+    for n in 0..<8 { a.movaps(StateOperand.image(160 + 16 * n), n) }
     a.bind(&plain)
-    a.rm(0x0FAE, 4, reg: 1, StateOperand.image(0))
-    a.arithmetic(1, StateOperand.hostUnits, immediate: Int32(HostUnits.x87Loaded), 1)
-    a.load(H.r8, StateOperand.image(0))
-    emitNoteMasks(H.r8)
+    a.fxrstor(StateOperand.image(0))
+    a.or(StateOperand.hostUnits, Int32(HostUnits.x87Loaded), .byte)
+    a.mov(.r8, StateOperand.image(0))
+    emitNoteMasks(.r8)
     finishLoad(&fail)
     a.bind(&unmasked)
-    a.move(H.r8, immediate: 2)
-    a.byte(0xC3)
+    a.mov(.r8, 2)
+    a.ret()
   }
 
   /// Notes whether the control word in a register masks all exceptions. Destroys the register and the flags.
-  func emitNoteMasks(_ register: Int) {
+  func emitNoteMasks(_ register: HostRegister) {
     var skip = Label()
-    a.arithmetic(4, StateOperand.hostUnits, immediate: Int32(~HostUnits.x87), 1)
-    a.rr(0xF7, 4, reg: 2, rm: register)
-    a.rr(0xF6, 1, reg: 0, rm: register)
-    a.byte(0x3F)
-    a.jump(Condition.nz, &skip)
-    a.arithmetic(1, StateOperand.hostUnits, immediate: Int32(HostUnits.x87), 1)
+    a.and(StateOperand.hostUnits, Int32(~HostUnits.x87), .byte)
+    a.not(register)
+    a.test(register, 0x3F, .byte)
+    a.j(.ne, &skip)
+    a.or(StateOperand.hostUnits, Int32(HostUnits.x87), .byte)
     a.bind(&skip)
   }
 
   private func finishLoad(_ fail: inout Label) {
-    a.move(H.r8, immediate: 1)
-    a.byte(0xC3)
+    a.mov(.r8, 1)
+    a.ret()
     a.bind(&fail)
-    a.rr(0x31, 4, reg: H.r8, rm: H.r8)
-    a.byte(0xC3)
+    a.xor(.r8, .r8)
+    a.ret()
   }
 
   private func emitStoreSSE() {
     thunks.storeSSE = a.position
-    for n in 0..<8 { a.rm(Self.movaps.store, 4, reg: n, StateOperand.xmm(n)) }
-    a.rm(0x0FAE, 4, reg: 3, StateOperand.mxcsr)
-    a.rm(0x0FAE, 4, reg: 2, StateOperand.hostMXCSR)
-    a.arithmetic(4, StateOperand.hostUnits, immediate: Int32(~HostUnits.sse), 1)
-    a.byte(0xC3)
+    for n in 0..<8 { a.movaps(StateOperand.xmm(n), n) }
+    a.stmxcsr(StateOperand.mxcsr)
+    a.ldmxcsr(StateOperand.hostMXCSR)
+    a.and(StateOperand.hostUnits, Int32(~HostUnits.sse), .byte)
+    a.ret()
   }
 
   private func emitLoadSSE() {
     thunks.loadSSE = a.position
     var fail = Label()
     test(StateOperand.cr0, UInt8(CR0.em | CR0.ts))
-    a.jump(Condition.nz, &fail)
-    a.load(H.r8, StateOperand.cr4)
-    a.rr(0xF7, 4, reg: 0, rm: H.r8)
-    a.word32(Int(CR4.osfxsr))
-    a.jump(Condition.z, &fail)
-    a.load(H.r8, StateOperand.mxcsr)
-    a.rr(0xF7, 4, reg: 2, rm: H.r8)
-    a.rr(0xF7, 4, reg: 0, rm: H.r8)
-    a.word32(0x1F80)
-    a.jump(Condition.nz, &fail)
-    a.rm(0x0FAE, 4, reg: 2, StateOperand.mxcsr)
-    for n in 0..<8 { a.rm(Self.movaps.load, 4, reg: n, StateOperand.xmm(n)) }
-    a.arithmetic(1, StateOperand.hostUnits, immediate: Int32(HostUnits.sse), 1)
+    a.j(.ne, &fail)
+    a.mov(.r8, StateOperand.cr4)
+    a.test(.r8, CR4.osfxsr)
+    a.j(.e, &fail)
+    a.mov(.r8, StateOperand.mxcsr)
+    a.not(.r8)
+    a.test(.r8, 0x1F80)
+    a.j(.ne, &fail)
+    a.ldmxcsr(StateOperand.mxcsr)
+    for n in 0..<8 { a.movaps(n, StateOperand.xmm(n)) }
+    a.or(StateOperand.hostUnits, Int32(HostUnits.sse), .byte)
     finishLoad(&fail)
   }
 
@@ -273,33 +258,27 @@ extension Translator {
       let target = ends ? interpretEndAt : interpretAt
       if ends { thunks.interpretUnitEnd = a.position } else { thunks.interpretUnit = a.position }
       test(StateOperand.hostUnits, HostUnits.x87Loaded)
-      a.jump(Condition.z, toOffset: target)
+      a.j(.e, toOffset: target)
       a.call(toOffset: thunks.storeX87)
-      a.jump(toOffset: target)
+      a.jmp(toOffset: target)
     }
     thunks.interpretRest = a.position
     storeRegisters()
     emitStoreUnits(HostUnits.x87Loaded | HostUnits.sse)
     let loop = a.position
-    for r in 8...10 {
-      a.byte(0x41)
-      a.byte(0x50 | r & 7)
-    }
-    a.arithmetic(5, H.rsp, immediate: 8, 8)
+    for r in [HostRegister.r8, .r9, .r10] { a.push(r) }
+    a.sub(.rsp, 8, .quad)
     callInterpreterStored()
-    a.arithmetic(0, H.rsp, immediate: 8, 8)
-    for r in (8...10).reversed() {
-      a.byte(0x41)
-      a.byte(0x58 | r & 7)
-    }
+    a.add(.rsp, 8, .quad)
+    for r in [HostRegister.r10, .r9, .r8] { a.pop(r) }
     var leaves = Label()
-    a.rr(0x85, 8, reg: H.rax, rm: H.rax)
-    a.jump(Condition.nz, &leaves)
-    a.arithmetic(0, H.r8, immediate: Int32(MemoryLayout<Instruction>.stride), 8)
-    a.arithmetic(5, H.r9, immediate: 1)
-    a.jump(Condition.nz, toOffset: loop)
-    a.move(H.r8, immediate: UInt32(CodeExit.plain))
-    a.jump(toOffset: leaveStoredAt)
+    a.test(.rax, .rax, .quad)
+    a.j(.ne, &leaves)
+    a.add(.r8, Int32(MemoryLayout<Instruction>.stride), .quad)
+    a.sub(.r9, 1)
+    a.j(.ne, toOffset: loop)
+    a.mov(.r8, UInt32(CodeExit.plain))
+    a.jmp(toOffset: leaveStoredAt)
     a.bind(&leaves)
     dispatchResult()
   }

@@ -15,13 +15,17 @@ import Host
 /// Offsets in `CPUState`, and operands made of them.
 enum StateOperand {
   static func field(_ offset: Int?) -> MemoryOperand {
-    MemoryOperand(base: Host64.r15, displacement: Int32(offset.unsafelyUnwrapped))
+    MemoryOperand(base: .r15, displacement: Int32(offset.unsafelyUnwrapped))
   }
   static func gpr(_ n: Int) -> MemoryOperand {
-    MemoryOperand(base: Host64.r15, displacement: Int32(n * 4))
+    MemoryOperand(base: .r15, displacement: Int32(n * 4))
+  }
+  /// Of the register of the same number.
+  static func gpr(_ r: HostRegister) -> MemoryOperand {
+    MemoryOperand(base: .r15, displacement: Int32(r.number * 4))
   }
   static func segment(_ n: Int, _ offset: Int?) -> MemoryOperand {
-    MemoryOperand(base: Host64.r15, displacement: Int32(64 + n * 32 + offset.unsafelyUnwrapped))
+    MemoryOperand(base: .r15, displacement: Int32(64 + n * 32 + offset.unsafelyUnwrapped))
   }
   static let eip = field(MemoryLayout<CPUState>.offset(of: \.eip))
   static let codeTag = field(MemoryLayout<CPUState>.offset(of: \.codeTag))
@@ -67,9 +71,9 @@ enum StateOperand {
 /// An exit of a block that can be joined to another block.
 struct Edge {
   /// Offsets of displacements and immediates: instructions of the target, its body, its exit for want of budget.
-  var countAt: Int
-  var bodyAt: Int
-  var exitAt: Int
+  var countAt: PatchSite
+  var bodyAt: PatchSite
+  var exitAt: PatchSite
   /// Where `bodyAt` leads while not joined.
   var stub: Int
   /// For a transfer that cannot be a plain jump, its code place; otherwise 0.
@@ -169,70 +173,62 @@ public final class Translator: BlockTranslator {
   // MARK: - Thunks
 
   private func emitThunks() {
-    // WRGSBASE RDI; RET
     enterWindowAt = a.position
-    for byte in [0xF3, 0x48, 0x0F, 0xAE, 0xDF, 0xC3] { a.byte(byte) }
+    a.wrgsbase(.rdi)
+    a.ret()
 
     emitUnitThunks()
     // Enter: RDI state, RSI code.
     enterAt = a.position
-    for r in [Host64.rbx, Host64.rbp] { a.byte(0x50 | r) }
-    for r in 12...15 {
-      a.byte(0x41)
-      a.byte(0x50 | r & 7)
-    }
-    a.arithmetic(5, Host64.rsp, immediate: 8, 8)
-    a.move(Host64.r15, Host64.rdi, 8)
-    a.move(Host64.r8, Host64.rsi, 8)
+    let saved: [HostRegister] = [.rbx, .rbp, .r12, .r13, .r14, .r15]
+    for r in saved { a.push(r) }
+    a.sub(.rsp, 8, .quad)
+    a.mov(.r15, .rdi, .quad)
+    a.mov(.r8, .rsi, .quad)
     loadRegisters()
-    jumpTo(Host64.r8)
+    jumpTo(.r8)
 
     // Leave with the value in R8D.
     leaveAt = a.position
     storeRegisters()
     leaveStoredAt = a.position
     emitStoreUnits(HostUnits.x87Loaded | HostUnits.sse)
-    a.move(Host64.rax, Host64.r8)
-    a.arithmetic(0, Host64.rsp, immediate: 8, 8)
-    for r in (12...15).reversed() {
-      a.byte(0x41)
-      a.byte(0x58 | r & 7)
-    }
-    for r in [Host64.rbp, Host64.rbx] { a.byte(0x58 | r) }
-    a.byte(0xC3)
+    a.mov(.rax, .r8)
+    a.add(.rsp, 8, .quad)
+    for r in saved.reversed() { a.pop(r) }
+    a.ret()
 
     // No code for the linear address in R8D.
     noCodeAt = a.position
-    a.rm(
-      0x2B, 4, reg: Host64.r8, StateOperand.segment(SegmentRegister.cs, StateOperand.segmentBase))
-    a.store(StateOperand.eip, Host64.r8)
-    a.move(Host64.r8, immediate: UInt32(CodeExit.plain))
-    a.jump(toOffset: leaveAt)
+    a.sub(.r8, StateOperand.segment(SegmentRegister.cs, StateOperand.segmentBase))
+    a.mov(StateOperand.eip, .r8)
+    a.mov(.r8, UInt32(CodeExit.plain))
+    a.jmp(toOffset: leaveAt)
 
     // Go on at the linear address in R8D.
     lookupAt = a.position
-    compiler.emitLookaside(H.r9)
-    a.rm(0x0B, 8, reg: H.r8, StateOperand.codeTag)
-    a.rm(0x3B, 8, reg: H.r8, MemoryOperand(base: H.r9))
-    a.jump(Condition.nz, toOffset: noCodeAt)
-    a.rm(0xFF, 4, reg: 4, MemoryOperand(base: H.r9, displacement: 16))
+    compiler.emitLookaside(.r9)
+    a.or(.r8, StateOperand.codeTag, .quad)
+    a.cmp(.r8, MemoryOperand(base: .r9), .quad)
+    a.j(.ne, toOffset: noCodeAt)
+    a.jmp(MemoryOperand(base: .r9, displacement: 16))
 
     // A return to the tag in R8 for which the code place at R9 does not fit.
     returnMissAt = a.position
-    compiler.emitLookaside(H.r10)
-    a.rm(0x3B, 8, reg: H.r8, MemoryOperand(base: H.r10))
-    a.jump(Condition.nz, toOffset: noCodeAt)
-    a.load(H.r10, MemoryOperand(base: H.r10, displacement: 16), 8)
+    compiler.emitLookaside(.r10)
+    a.cmp(.r8, MemoryOperand(base: .r10), .quad)
+    a.j(.ne, toOffset: noCodeAt)
+    a.mov(.r10, MemoryOperand(base: .r10, displacement: 16), .quad)
     var unknown = Label()
-    a.rm(0x3B, 8, reg: H.r10, StateOperand.noCode)
-    a.jump(Condition.z, &unknown)
+    a.cmp(.r10, StateOperand.noCode, .quad)
+    a.j(.e, &unknown)
     // The first place serves all who expect nothing and stays empty.
-    a.rm(0x3B, 8, reg: H.r9, StateOperand.places)
-    a.jump(Condition.z, &unknown)
-    a.store(MemoryOperand(base: H.r9), H.r8, 8)
-    a.store(MemoryOperand(base: H.r9, displacement: 8), H.r10, 8)
+    a.cmp(.r9, StateOperand.places, .quad)
+    a.j(.e, &unknown)
+    a.mov(MemoryOperand(base: .r9), .r8, .quad)
+    a.mov(MemoryOperand(base: .r9, displacement: 8), .r10, .quad)
     a.bind(&unknown)
-    jumpTo(H.r10)
+    jumpTo(.r10)
 
     // Interpret one instruction: R8 record, R9D instructions left, R10D EIP of the block. Called; returns to go on.
     interpretAt = emitInterpretThunk(StateOperand.interpretOne)
@@ -251,15 +247,15 @@ public final class Translator: BlockTranslator {
     fillReadAt = emitFillThunk(write: false)
     fillWriteAt = emitFillThunk(write: true)
     updateContextAt = a.position
-    a.arithmetic(5, H.rsp, immediate: 8, 8)
+    a.sub(.rsp, 8, .quad)
     storeRegisters()
-    a.load(H.rdi, StateOperand.context, 8)
+    a.mov(.rdi, StateOperand.context, .quad)
     emitStoreUnits(HostUnits.sse)
-    a.rm(0xFF, 4, reg: 2, StateOperand.updateContext)
+    a.call(StateOperand.updateContext)
     emitDropUnits()
     loadRegisters()
-    a.arithmetic(0, H.rsp, immediate: 8, 8)
-    a.byte(0xC3)
+    a.add(.rsp, 8, .quad)
+    a.ret()
   }
 
   /// An access to the linear address in R8D, for a read of the size in R9D, found no entry: R9 becomes the entry made now, or 0 where
@@ -267,67 +263,64 @@ public final class Translator: BlockTranslator {
   private func emitFillThunk(write: Bool) -> Int {
     let at = a.position
     var refused = Label()
-    a.store(StateOperand.savedR10, H.r10, 8)
-    a.store(StateOperand.savedR8, H.r8, 8)
+    a.mov(StateOperand.savedR10, .r10, .quad)
+    a.mov(StateOperand.savedR8, .r8, .quad)
     // Swift does not keep the host's SSE registers.
-    a.rm(0xF6, 1, reg: 0, StateOperand.hostUnits)
-    a.byte(Int(HostUnits.sse))
-    a.jump(Condition.nz, &refused)
+    a.test(StateOperand.hostUnits, UInt32(HostUnits.sse), .byte)
+    a.j(.ne, &refused)
     if write {
-      a.move(H.r9, H.r8)
-      a.rr(0xC1, 4, reg: 5, rm: H.r9)
-      a.byte(12)
-      a.move64(H.r10, immediate: cpu.pageNotesAddress)
-      a.rm(0xF6, 1, reg: 0, MemoryOperand(base: H.r10, index: H.r9))
-      a.byte(Int(CPU.deviceNote))
-      a.jump(Condition.nz, &refused)
+      a.mov(.r9, .r8)
+      a.shr(.r9, 12)
+      a.mov64(.r10, cpu.pageNotesAddress)
+      a.test(MemoryOperand(base: .r10, index: .r9), UInt32(CPU.deviceNote), .byte)
+      a.j(.ne, &refused)
     }
     storeRegisters()
-    a.arithmetic(5, H.rsp, immediate: 8, 8)
-    a.load(H.rdi, StateOperand.context, 8)
-    a.move(H.rsi, H.r8)
-    if write { a.rr(0x31, 4, reg: H.rdx, rm: H.rdx) } else { a.move(H.rdx, H.r9) }
-    a.rm(0xFF, 4, reg: 2, StateOperand.fillEntry)
-    a.arithmetic(0, H.rsp, immediate: 8, 8)
-    a.move(H.r9, H.rax, 8)
+    a.sub(.rsp, 8, .quad)
+    a.mov(.rdi, StateOperand.context, .quad)
+    a.mov(.rsi, .r8)
+    if write { a.xor(.rdx, .rdx) } else { a.mov(.rdx, .r9) }
+    a.call(StateOperand.fillEntry)
+    a.add(.rsp, 8, .quad)
+    a.mov(.r9, .rax, .quad)
     loadRegisters()
     var done = Label()
-    a.jump(&done)
+    a.jmp(&done)
     a.bind(&refused)
-    a.rr(0x31, 4, reg: H.r9, rm: H.r9)
+    a.xor(.r9, .r9)
     a.bind(&done)
-    a.load(H.r8, StateOperand.savedR8, 8)
-    a.load(H.r10, StateOperand.savedR10, 8)
-    a.byte(0xC3)
+    a.mov(.r8, StateOperand.savedR8, .quad)
+    a.mov(.r10, StateOperand.savedR10, .quad)
+    a.ret()
     return at
   }
 
   /// RAX is 1 to leave, or code to go on with.
   func dispatchResult() {
     var goesOn = Label()
-    a.arithmetic(7, Host64.rax, immediate: 1, 8)
-    a.jump(Condition.nz, &goesOn)
-    a.move(Host64.r8, immediate: UInt32(CodeExit.plain))
-    a.jump(toOffset: leaveStoredAt)
+    a.cmp(.rax, 1, .quad)
+    a.j(.ne, &goesOn)
+    a.mov(.r8, UInt32(CodeExit.plain))
+    a.jmp(toOffset: leaveStoredAt)
     a.bind(&goesOn)
-    a.move(Host64.r8, Host64.rax, 8)
+    a.mov(.r8, .rax, .quad)
     loadRegisters()
-    jumpTo(Host64.r8)
+    jumpTo(.r8)
   }
 
   private func emitInterpretThunk(_ function: MemoryOperand) -> Int {
     let at = a.position
-    a.arithmetic(5, Host64.rsp, immediate: 8, 8)
+    a.sub(.rsp, 8, .quad)
     storeRegisters()
     callInterpreterStored(function)
     var leaves = Label()
-    a.rr(0x85, 8, reg: Host64.rax, rm: Host64.rax)
-    a.jump(Condition.nz, &leaves)
+    a.test(.rax, .rax, .quad)
+    a.j(.ne, &leaves)
     loadRegisters()
-    a.arithmetic(0, Host64.rsp, immediate: 8, 8)
-    a.byte(0xC3)
+    a.add(.rsp, 8, .quad)
+    a.ret()
     a.bind(&leaves)
-    a.arithmetic(0, Host64.rsp, immediate: 16, 8)
+    a.add(.rsp, 16, .quad)
     dispatchResult()
     return at
   }
@@ -342,73 +335,69 @@ public final class Translator: BlockTranslator {
 
   /// R8 to R10 as for `interpretAt`.
   func callInterpreterStored(_ function: MemoryOperand = StateOperand.interpretOne) {
-    a.load(Host64.rdi, StateOperand.context, 8)
-    a.move(Host64.rsi, Host64.r8, 8)
-    a.move(Host64.rdx, Host64.r9)
-    a.move(Host64.rcx, Host64.r10)
+    a.mov(.rdi, StateOperand.context, .quad)
+    a.mov(.rsi, .r8, .quad)
+    a.mov(.rdx, .r9)
+    a.mov(.rcx, .r10)
     emitStoreUnits(HostUnits.sse)
-    a.rm(0xFF, 4, reg: 2, function)
+    a.call(function)
     emitDropUnits()
   }
 
-  private func jumpTo(_ register: Int) { a.rr(0xFF, 4, reg: 4, rm: register) }
+  private func jumpTo(_ register: HostRegister) { a.jmp(register) }
 
   /// A write whose entry in the table (R9) is not positive, to the linear address in R8D: R9 becomes what a positive entry would be when
   /// the page has code, but not in the 64 bytes written to, otherwise 0. Keeps everything else but the flags.
   private func emitCodeWriteThunk(_ size: Int) {
     var refused = Label()
-    a.rr(0x85, 8, reg: Host64.r9, rm: Host64.r9)
-    a.jump(Condition.z, &refused)
-    a.arithmetic(7, StateOperand.tracksWrites, immediate: 0, 1)
-    a.jump(Condition.nz, &refused)
-    a.store(StateOperand.savedR10, Host64.r10, 8)
-    a.store(StateOperand.savedR8, Host64.r8, 8)
+    a.test(.r9, .r9, .quad)
+    a.j(.e, &refused)
+    a.cmp(StateOperand.tracksWrites, 0, .byte)
+    a.j(.ne, &refused)
+    a.mov(StateOperand.savedR10, .r10, .quad)
+    a.mov(StateOperand.savedR8, .r8, .quad)
     var busy = Label()
     if size > 1 {
-      a.lea(Host64.r10, MemoryOperand(base: Host64.r8, displacement: Int32(size - 1)))
-      a.rr(0x31, 4, reg: Host64.r8, rm: Host64.r10)
-      a.arithmetic(4, Host64.r10, immediate: ~63)
-      a.jump(Condition.nz, &busy)
+      a.lea(.r10, MemoryOperand(base: .r8, displacement: Int32(size - 1)))
+      a.xor(.r10, .r8)
+      a.and(.r10, ~63)
+      a.j(.ne, &busy)
     }
-    // BTR: the mark goes.
-    a.rr(0x0FBA, 8, reg: 6, rm: Host64.r9)
-    a.byte(63)
-    a.move64(Host64.r10, immediate: 0 &- UInt64(UInt(bitPattern: cpu.memory.ram)))
-    a.rr(0x01, 8, reg: Host64.r9, rm: Host64.r10)
-    a.rr(0x01, 8, reg: Host64.r8, rm: Host64.r10)
-    a.rr(0xC1, 8, reg: 5, rm: Host64.r10)
-    a.byte(12)
-    a.rr(0xC1, 4, reg: 5, rm: Host64.r8)
-    a.byte(6)
+    // The mark goes.
+    a.bit(.btr, .r9, 63, .quad)
+    a.mov64(.r10, 0 &- UInt64(UInt(bitPattern: cpu.memory.ram)))
+    a.add(.r10, .r9, .quad)
+    a.add(.r10, .r8, .quad)
+    a.shr(.r10, 12, .quad)
+    a.shr(.r8, 6)
     // BT looks at the low six bits of R8.
-    a.store(StateOperand.scratch, Host64.r9, 8)
-    a.move64(
-      Host64.r9, immediate: UInt64(UInt(bitPattern: cpu.memory.codeGranules)))
-    a.load(Host64.r9, MemoryOperand(base: Host64.r9, index: Host64.r10, scale: 3), 8)
-    a.rr(0x0FA3, 8, reg: Host64.r8, rm: Host64.r9)
-    a.jump(Condition.b, &busy)
-    a.load(Host64.r9, StateOperand.scratch, 8)
-    a.load(Host64.r8, StateOperand.savedR8, 8)
-    a.load(Host64.r10, StateOperand.savedR10, 8)
-    a.byte(0xC3)
+    a.mov(StateOperand.scratch, .r9, .quad)
+    a.mov64(.r9, UInt64(UInt(bitPattern: cpu.memory.codeGranules)))
+    a.mov(.r9, MemoryOperand(base: .r9, index: .r10, scale: 3), .quad)
+    a.bit(.bt, .r9, .r8, .quad)
+    a.j(.b, &busy)
+    a.mov(.r9, StateOperand.scratch, .quad)
+    a.mov(.r8, StateOperand.savedR8, .quad)
+    a.mov(.r10, StateOperand.savedR10, .quad)
+    a.ret()
     a.bind(&busy)
-    a.load(Host64.r8, StateOperand.savedR8, 8)
-    a.load(Host64.r10, StateOperand.savedR10, 8)
+    a.mov(.r8, StateOperand.savedR8, .quad)
+    a.mov(.r10, StateOperand.savedR10, .quad)
     a.bind(&refused)
-    a.rr(0x31, 4, reg: Host64.r9, rm: Host64.r9)
-    a.byte(0xC3)
+    a.xor(.r9, .r9)
+    a.ret()
   }
 
   func loadRegisters() {
-    for n in 0..<8 { a.load(n == 4 ? Host64.r12 : n, StateOperand.gpr(n)) }
-    a.load(Host64.r11, StateOperand.budget, 8)
-    a.load(Host64.r14, StateOperand.readTable, 8)
-    a.load(Host64.r13, StateOperand.writeTable, 8)
+    for n in 0..<8 { a.mov(n == 4 ? .r12 : HostRegister(n), StateOperand.gpr(n)) }
+    a.mov(.r11, StateOperand.budget, .quad)
+    a.mov(.r14, StateOperand.readTable, .quad)
+    a.mov(.r13, StateOperand.writeTable, .quad)
   }
 
   func storeRegisters() {
-    for n in 0..<8 { a.store(StateOperand.gpr(n), n == 4 ? Host64.r12 : n) }
-    a.store(StateOperand.budget, Host64.r11, 8)
+    for n in 0..<8 { a.mov(StateOperand.gpr(n), n == 4 ? .r12 : HostRegister(n)) }
+    a.mov(StateOperand.budget, .r11, .quad)
   }
 
   // MARK: - BlockTranslator
@@ -448,8 +437,8 @@ public final class Translator: BlockTranslator {
     let linear = blocks[number].linear
     cpu.forgetCode(linear, memory.executable + blocks[number].entry)
     a.position = blocks[number].entry
-    a.move(H.r8, immediate: linear)
-    a.jump(toOffset: lookupAt)
+    a.mov(.r8, linear)
+    a.jmp(toOffset: lookupAt)
     a.position = saved
     for edge in blocks[number].incoming where edges[edge].target == number { unlink(edge) }
     blocks[number].incoming = []
@@ -499,9 +488,9 @@ public final class Translator: BlockTranslator {
     if block.pointee.secondPage != UInt32.max && cpu.codeContext.has(CodeContext.paged) {
       return
     }
-    a.patch32(edge.countAt, target.count)
-    a.patch32(edge.bodyAt, target.body - (edge.bodyAt + 4))
-    a.patch32(edge.exitAt, target.exit - (edge.exitAt + 4))
+    a.patch(edge.countAt, immediate: target.count)
+    a.patch(edge.bodyAt, toOffset: target.body)
+    a.patch(edge.exitAt, toOffset: target.exit)
     edges[request].target = number
     blocks[number].incoming.append(request)
   }
@@ -523,8 +512,8 @@ public final class Translator: BlockTranslator {
 
   private func unlink(_ number: Int) {
     let edge = edges[number]
-    a.patch32(edge.countAt, 0)
-    a.patch32(edge.bodyAt, edge.stub - (edge.bodyAt + 4))
+    a.patch(edge.countAt, immediate: 0)
+    a.patch(edge.bodyAt, toOffset: edge.stub)
     edges[number].target = -1
   }
 }

@@ -13,15 +13,13 @@ extension Translator {
       do throws(HostError) {
         let memory = try CodeMemory(count: 4096)
         let a = Assembler(buffer: memory.writable, capacity: 4096)
-        // push rbx; mov eax, 7; xor ecx, ecx; cpuid; mov eax, ebx; pop rbx; ret
-        a.byte(0x53)
-        a.move(Host64.rax, immediate: 7)
-        a.rr(0x31, 4, reg: Host64.rcx, rm: Host64.rcx)
-        a.byte(0x0F)
-        a.byte(0xA2)
-        a.move(Host64.rax, Host64.rbx)
-        a.byte(0x5B)
-        a.byte(0xC3)
+        a.push(.rbx)
+        a.mov(.rax, 7)
+        a.xor(.rcx, .rcx)
+        a.cpuid()
+        a.mov(.rax, .rbx)
+        a.pop(.rbx)
+        a.ret()
         typealias Leaf7 = @convention(c) () -> UInt32
         let leaf7 = unsafeBitCast(memory.executable, to: Leaf7.self)
         return withExtendedLifetime(memory) { leaf7() } & 1 << 8 != 0
