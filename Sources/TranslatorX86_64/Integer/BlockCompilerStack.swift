@@ -6,6 +6,7 @@
 
 import Assembler
 import CPU
+import Translator
 
 extension BlockCompiler {
   /// Emits such an instruction.

@@ -6,6 +6,7 @@
 
 import Assembler
 import CPU
+import Translator
 
 extension BlockCompiler {
   /// The offset of a memory operand in R8D, or in a guest register where that is the same.
@@ -146,8 +147,8 @@ extension BlockCompiler {
     a.shr(.r9, 12)
     a.mov(.r9, MemoryOperand(base: write ? .r13 : .r14, index: .r9, scale: 3), .quad)
     a.test(.r9, .r9, .quad)
-    let fills = options.contains(.fills) && mayFill(records[k])
-    if write && options.contains(.codeWrites) && translator.codeWriteAt[size] != nil {
+    let fills = options.contains(.fills) && records[k].mayFillTable
+    if write && options.contains(.codeWrites) && backend.codeWriteAt[size] != nil {
       var stub = Stub(kind: .codeWrite(linear, size))
       stub.slow = slow
       stub.fills = fills
@@ -156,7 +157,7 @@ extension BlockCompiler {
       a.j(.le, &stubs[n].label)
       stubs[n].resume = a.position
     } else if fills {
-      var stub = Stub(kind: .fill(linear, write ? 0 : readsOnce(records[k]) ? size : 8))
+      var stub = Stub(kind: .fill(linear, write ? 0 : records[k].readsOnce ? size : 8))
       stub.slow = slow
       stubs.append(stub)
       let n = stubs.count - 1
@@ -166,24 +167,6 @@ extension BlockCompiler {
       a.j(.le, &stubs[slow].label)
     }
     return MemoryOperand(base: .r9, index: linear)
-  }
-
-  /// Whether nothing but the access itself can fault once it has come to it. x87 and SIMD instructions ask for their units later.
-  private func mayFill(_ i: Instruction) -> Bool {
-    i.handler != .fpu && i.handler != .simd && !i.hasRep && !i.hasRepne
-  }
-
-  /// Whether nothing sends the instruction to the interpreter once it has read: a device must not be read twice. Others give a size
-  /// that no device takes.
-  private func readsOnce(_ i: Instruction) -> Bool {
-    switch i.handler {
-    case .string: i.opcode & 0xFE == 0xAC || i.opcode & 0xFE == 0xAE
-    case .mulDiv: i.digit < 6
-    case .push16M, .push32M, .pop16M, .pop32M, .call16E, .call32E, .jmp16E, .jmp32E, .ret16, .ret32,
-      .system:
-      false
-    default: true
-    }
   }
 
   // MARK: - The stack

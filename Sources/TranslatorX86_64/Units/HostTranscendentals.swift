@@ -18,7 +18,7 @@ extension StateOperand {
   static let environment = image(HostFunctions.environment)
 }
 
-extension Translator {
+extension X86Backend {
   /// A thunk for each shape: R8D is the function's number, afterwards 0 when it was refused. Called; destroys R8 to R10 and the flags.
   func emitTranscendentals() {
     for shape in HostTranscendental.Shape.allCases {

@@ -6,6 +6,7 @@
 
 import Assembler
 import CPU
+import Translator
 
 extension BlockCompiler {
   /// Emits such an instruction; nil where it has to be interpreted.
@@ -112,10 +113,10 @@ extension BlockCompiler {
       a.cmp(.r10, 1)
       a.j(.e, &same)
       a.mov(.r8, linearStart &+ UInt32(i.nextOffset))
-      a.jmp(toOffset: translator.lookupAt)
+      a.jmp(toOffset: backend.lookupAt)
       a.bind(&same)
     }
-    emitEdge(blockEIP &+ UInt32(i.nextOffset), isLast: true)
+    emitExit(blockEIP &+ UInt32(i.nextOffset))
     return true
   }
 
@@ -134,7 +135,7 @@ extension BlockCompiler {
     let isV86 = context.has(CodeContext.v86)
     if context.has(CodeContext.protected) && !isV86 {
       a.or(.r10, Int32(index << 16))
-      a.call(toOffset: translator.loadSegmentAt)
+      a.call(toOffset: backend.loadSegmentAt)
       units = 0
       a.test(.r10, .r10)
       a.j(.e, &stubs[slow].label)
@@ -195,13 +196,13 @@ extension BlockCompiler {
   /// means that nothing was done.
   func emitLoadSegmentThunk() {
     a.sub(.rsp, 8, .quad)
-    translator.storeRegisters()
+    backend.storeRegisters()
     a.mov(.rdi, StateOperand.context, .quad)
     a.mov(.rsi, .r10)
-    translator.emitStoreUnits(HostUnits.sse)
+    backend.emitStoreUnits(HostUnits.sse)
     a.call(StateOperand.loadSegment)
     a.mov(.r10, .rax)
-    translator.loadRegisters()
+    backend.loadRegisters()
     a.add(.rsp, 8, .quad)
     a.ret()
   }

@@ -5,6 +5,7 @@
 
 import Assembler
 import CPU
+import Translator
 
 extension BlockCompiler {
   /// After MUL or IMUL: CF and OF tell overflow; the others follow the low half, AF clear, as the interpreter has them.

@@ -6,6 +6,7 @@
 
 import Assembler
 import CPU
+import Translator
 
 extension BlockCompiler {
   func emitShift(_ i: Instruction, _ width: Width) {

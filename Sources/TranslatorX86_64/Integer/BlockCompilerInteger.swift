@@ -6,6 +6,7 @@
 
 import Assembler
 import CPU
+import Translator
 
 extension BlockCompiler {
   /// Whether the instruction works on registers alone and never leaves the block.

@@ -5,6 +5,7 @@
 
 import Assembler
 import CPU
+import Translator
 
 /// What DAA, DAS, AAA and AAS make of AL, CF and AF.
 ///

@@ -64,9 +64,7 @@ extension StateOperand {
   static let hostMXCSR = field(CPU.unitScratchOffset + 516)
 }
 
-extension Translator {
-  /// In `CPUState.windowFault`: the block was met with x87 exceptions unmasked.
-  static let unitFault: UInt64 = 1 << 41
+extension X86Backend {
   private static let scratch = 8
 
   /// TEST m8,imm8.

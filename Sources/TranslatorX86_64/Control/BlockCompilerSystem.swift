@@ -6,6 +6,7 @@
 
 import Assembler
 import CPU
+import Translator
 
 extension BlockCompiler {
   /// Whether IF can be changed without asking IOPL.
@@ -27,9 +28,9 @@ extension BlockCompiler {
     hostFlagsValid = false
     storePointers()
     a.xor(StateOperand.eflags, Int32(EFLAGS.df))
-    a.call(toOffset: translator.updateContextAt)
+    a.call(toOffset: backend.updateContextAt)
     if k + 1 < count { a.add(.r11, Int32(count - k - 1), .quad) }
-    emitPlaceEdge(blockEIP &+ UInt32(i.nextOffset))
+    emitPlaceExit(blockEIP &+ UInt32(i.nextOffset))
     return true
   }
 
@@ -42,8 +43,8 @@ extension BlockCompiler {
     a.mov(.r8, address: UInt64(UInt(bitPattern: records + k)), "record \(k)")
     a.mov(.r9, UInt32(count - k))
     a.mov(.r10, blockEIP)
-    a.call(toOffset: translator.portAt)
-    emitEdge(blockEIP &+ UInt32(i.nextOffset), isLast: true)
+    a.call(toOffset: backend.portAt)
+    emitExit(blockEIP &+ UInt32(i.nextOffset))
     return true
   }
 
@@ -59,7 +60,7 @@ extension BlockCompiler {
       hostFlagsValid = false
       if !isSupervisor { askIOPL(interpretStub()) }
       a.and(StateOperand.eflags, Int32(bitPattern: ~EFLAGS.if))
-      emitEdge(next, isLast: true)
+      emitExit(next)
       return true
     case 0xFB:
       // STI: with an event due right behind it, or something waiting, its shadow matters.
@@ -72,7 +73,7 @@ extension BlockCompiler {
       a.cmp(.r11, 2, .quad)
       a.j(.l, &stubs[slow].label)
       a.or(StateOperand.eflags, Int32(EFLAGS.if))
-      emitEdge(next, isLast: true)
+      emitExit(next)
       return true
     case 0x9C:
       // PUSHF
@@ -96,7 +97,7 @@ extension BlockCompiler {
       a.mov(.rcx, StateOperand.scratch)
       a.mov(m, .r10, Width(bytes: size))
       finishPush(size)
-      emitEdge(next, isLast: true)
+      emitExit(next)
       return true
     case 0x9D:
       // POPF that changes arithmetic flags and IF alone.
@@ -133,7 +134,7 @@ extension BlockCompiler {
       a.and(.r10, 1)
       a.mov(StateOperand.rawFlags, .r10, .byte)
       moveStack(size)
-      emitEdge(next, isLast: true)
+      emitExit(next)
       return true
     default: return nil
     }

@@ -8,6 +8,7 @@
 
 import Assembler
 import CPU
+import Translator
 
 /// Makes the flags of an earlier instruction again. Uses R9.
 struct FlagRecipe: Equatable {

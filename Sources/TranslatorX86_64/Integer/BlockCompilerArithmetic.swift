@@ -5,6 +5,7 @@
 
 import Assembler
 import CPU
+import Translator
 
 extension BlockCompiler {
   /// ADD, OR, ADC, SBB, AND, SUB, XOR, CMP, TEST; `n` counts operation, size, shape.

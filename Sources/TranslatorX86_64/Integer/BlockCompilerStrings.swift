@@ -5,6 +5,7 @@
 
 import Assembler
 import CPU
+import Translator
 
 extension BlockCompiler {
   /// Moves SI or DI by an operand; leaves the flags.

@@ -7,6 +7,7 @@
 
 import Assembler
 import CPU
+import Translator
 
 extension BlockCompiler {
   private static let forms: [SIMDInstruction.Form] = [.none, .wide, .single, .double]

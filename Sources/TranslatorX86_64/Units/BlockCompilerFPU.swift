@@ -8,6 +8,7 @@
 
 import Assembler
 import CPU
+import Translator
 
 extension BlockCompiler {
   /// What becomes of an x87 instruction.
@@ -137,7 +138,7 @@ extension BlockCompiler {
       clobberFlags()
       let slow = interpretStub()
       a.mov(.r8, UInt32(function.rawValue))
-      a.call(toOffset: translator.thunks.transcendentals[function.shape.rawValue])
+      a.call(toOffset: backend.thunks.transcendentals[function.shape.rawValue])
       a.test(.r8, .r8)
       a.j(.e, &stubs[slow].label)
       notePointers(i)
@@ -197,7 +198,7 @@ extension BlockCompiler {
     if seesErrors {
       a.movzx(.r10, m, .word)
       a.mov(.r8, .r10)
-      translator.emitNoteMasks(.r8)
+      backend.emitNoteMasks(.r8)
     } else {
       let slow = interpretStub()
       a.movzx(.r10, m, .word)

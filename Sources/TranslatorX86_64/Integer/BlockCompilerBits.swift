@@ -5,6 +5,7 @@
 
 import Assembler
 import CPU
+import Translator
 
 extension BlockCompiler {
   /// BT and relatives.

@@ -1,80 +1,58 @@
 // Control transfers in translated code.
 //
-// Owns: edges between blocks, the lookup of targets known only at run time, near jumps, calls and returns.
+// Owns: exits to other blocks, the lookup of targets known only at run time, near jumps, calls and returns.
 // Must not know: data instructions, far transfers (BlockCompilerFar.swift).
 // Follows: Intel SDM volume 2, Jcc, JMP, CALL, RET, LOOP.
 
 import Assembler
 import CPU
+import Translator
 
 extension BlockCompiler {
-  /// The block goes on at an EIP known now. `isLast`: the flags are needed for nothing else here.
-  func emitEdge(_ target: UInt32, isLast: Bool) {
+  /// The block goes on at an EIP known now.
+  func emitExit(_ target: UInt32) {
     let saved = (hostFlagsValid, memoryFlagsValid, recipe, garbage)
     defer { (hostFlagsValid, memoryFlagsValid, recipe, garbage) = saved }
-    let linear = context.base &+ target
-    let samePage = (linear ^ linearStart) & 0xFFFF_F000 == 0
-    // Under paging an instruction at a page's end depends on the next page too.
-    let direct =
-      (samePage && (linear & 0xFFF <= 0x1000 - 16 || !context.has(CodeContext.paged)))
-      || (!context.has(CodeContext.paged) && !context.has(CodeContext.a20Masked))
-    guard direct && target <= context.limit else {
+    guard translator.mayJoin(from: linearStart, to: target, in: context) else {
       saveFlags()
-      emitPlaceEdge(target)
+      emitPlaceExit(target)
       return
     }
     if !memoryFlagsValid {
       // What the target replaces unseen need not be saved, except when the budget ends right here.
       let unseen =
-        recipe != nil && samePage && options.contains(.unseen) && flagsAreReplaced(at: target)
+        recipe != nil && options.contains(.unseen)
+        && translator.isSamePage(context.base &+ target, linearStart)
+        && translator.flagsAreReplaced(
+          at: target, pageOf: block, in: context, mayExit: { mayExit($0) })
       if unseen { hostFlagsValid = false } else { saveFlags() }
     }
-    let edge = translator.edges.count
-    let countAt = a.subWide(.r11, 0, .quad)
-    var budget = Stub(kind: .edgeBudget(edge))
-    var stub = Stub(kind: .edge(edge))
-    budget.memoryFlagsValid = memoryFlagsValid
-    budget.recipe = recipe
-    stub.memoryFlagsValid = memoryFlagsValid
-    stub.recipe = recipe
-    stubs.append(budget)
-    a.j(.s, &stubs[stubs.count - 1].label)
-    let bodyAt = a.jmpLater()
-    stubs.append(stub)
-    translator.edges.append(
-      Edge(
-        countAt: countAt, bodyAt: bodyAt, exitAt: PatchSite(offset: 0), stub: 0, owner: number,
-        targetEIP: target))
+    var sites = ExitSites()
+    sites.count = a.subWide(.r11, 0, .quad).offset
+    let budget = stubs.count
+    stubs.append(Stub(kind: .exitBudget(-1)))
+    a.j(.s, &stubs[budget].label)
+    sites.jump = a.jmpLater().offset
+    let exit = translator.addExit(of: number, to: target, sites)
+    stubs[budget].kind = .exitBudget(exit)
+    stubs.append(Stub(kind: .exit(exit)))
+    for n in budget...budget + 1 {
+      stubs[n].memoryFlagsValid = memoryFlagsValid
+      stubs[n].recipe = recipe
+    }
   }
 
   /// The block goes on at an EIP known now, in whatever context is present then. Flags are in memory.
   /// - Parameter base: that of CS by then, where it is not the present one.
-  func emitPlaceEdge(_ target: UInt32, base: UInt32? = nil) {
-    let place = translator.places.make()
-    let edge = translator.edges.count
-    translator.edges.append(
-      Edge(
-        countAt: PatchSite(offset: 0), bodyAt: PatchSite(offset: 0), exitAt: PatchSite(offset: 0),
-        stub: 0, place: place, owner: number, targetEIP: target))
+  func emitPlaceExit(_ target: UInt32, base: UInt32? = nil) {
+    let (exit, place) = translator.addPlaceExit(of: number, to: target)
     a.mov(.r8, (base ?? context.base) &+ target)
-    a.mov(.r9, address: translator.places.address(place), "code place")
+    a.mov(.r9, address: place, "code place")
     a.or(.r8, StateOperand.codeTag, .quad)
     a.cmp(.r8, MemoryOperand(base: .r9), .quad)
-    stubs.append(Stub(kind: .place(edge)))
+    stubs.append(Stub(kind: .place(exit)))
     a.j(.ne, &stubs[stubs.count - 1].label)
     a.jmp(MemoryOperand(base: .r9, displacement: 8))
-  }
-
-  /// Whether the code at an EIP in this block's page replaces all flags before anything can see them.
-  private func flagsAreReplaced(at eip: UInt32) -> Bool {
-    var seen = FlagInformation.all
-    return cpu.scanCode(block, at: (context.base &+ eip) & 0xFFF) { [flagInfo] i in
-      let effect = flagInfo(i)
-      if effect.reads & seen != 0 || mayExit(i) { return false }
-      seen &= ~effect.replaces
-      if seen == 0 { return true }
-      return i.flags & InstructionFlags.endsBlock != 0 ? false : nil
-    }
   }
 
   /// Goes on at the EIP in R8D. Flags are in memory.
@@ -83,13 +61,13 @@ extension BlockCompiler {
       a.add(.r8, Int32(bitPattern: context.base))
     }
     guard options.contains(.lookup) else {
-      a.jmp(toOffset: translator.noCodeAt)
+      a.jmp(toOffset: backend.noCodeAt)
       return
     }
     emitLookaside(.r9)
     a.or(.r8, StateOperand.codeTag, .quad)
     a.cmp(.r8, MemoryOperand(base: .r9), .quad)
-    a.j(.ne, toOffset: translator.noCodeAt)
+    a.j(.ne, toOffset: backend.noCodeAt)
     a.jmp(MemoryOperand(base: .r9, displacement: 16))
   }
 
@@ -137,7 +115,7 @@ extension BlockCompiler {
     a.add(.r9, StateOperand.places, .quad)
     a.or(.r8, StateOperand.codeTag, .quad)
     a.cmp(.r8, MemoryOperand(base: .r9), .quad)
-    a.j(.ne, toOffset: translator.returnMissAt)
+    a.j(.ne, toOffset: backend.returnMissAt)
     a.jmp(MemoryOperand(base: .r9, displacement: 8))
   }
 
@@ -171,14 +149,14 @@ extension BlockCompiler {
       useHostFlags(for: condition)
       var taken = Label()
       a.j(condition, &taken)
-      emitEdge(next, isLast: true)
+      emitExit(next)
       a.bind(&taken)
-      emitEdge(target, isLast: true)
+      emitExit(target)
       return true
     case .jmpRel:
       let target = relativeTarget(i)
       guard target <= context.limit else { return emitInterpreted() }
-      emitEdge(target, isLast: true)
+      emitExit(target)
       return true
     case .loop: return emitLoop(i, next, decrements: true)
     case .loopz: return emitLoop(i, next, decrements: true, leavesIf: .ne)
@@ -193,7 +171,7 @@ extension BlockCompiler {
       a.mov(place, size == 4 ? next : next & 0xFFFF, Width(bytes: size))
       finishPush(size)
       expectReturn()
-      emitEdge(target, isLast: true)
+      emitExit(target)
       return true
     case .ret16, .ret32:
       let size = i.handler == .ret32 ? 4 : 2
@@ -279,9 +257,9 @@ extension BlockCompiler {
     a.bind(near)
     if count != .rcx { a.mov(.rcx, .r8) }
     if condition != nil { a.bind(&leaves) }
-    emitEdge(decrements ? next : target, isLast: true)
+    emitExit(decrements ? next : target)
     a.bind(&other)
-    emitEdge(decrements ? target : next, isLast: true)
+    emitExit(decrements ? target : next)
     return true
   }
 }

@@ -1,12 +1,21 @@
-// Whether this host can run translated code.
+// Translated code on this host: whether it can run, and giving a processor a translator.
 //
-// Owns: the question, asked once: executable memory and the instructions the emitter uses. Must not know: guests.
+// Owns: the question, asked once: executable memory and the instructions the emitter uses. Must not know: blocks.
 // Follows: Intel SDM volume 2, CPUID (leaf 7, EBX bit 8: BMI2).
 
 import Assembler
+import CPU
 import Host
+import Translator
 
 extension Translator {
+  /// Makes a translator for this host and gives it to the processor.
+  /// - Parameter options: what it may do.
+  /// - Throws: `HostError` when the host forbids executable memory.
+  public static func attach(to cpu: CPU, options: TranslatorOptions = .all) throws(HostError) {
+    _ = try X86Backend.makeTranslator(for: cpu, options: options)
+  }
+
   /// Why translated code cannot run on this host, or nil.
   public static let obstacle: String? = {
     #if os(Linux) && arch(x86_64)

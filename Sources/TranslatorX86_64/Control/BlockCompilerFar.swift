@@ -6,6 +6,7 @@
 
 import Assembler
 import CPU
+import Translator
 
 extension BlockCompiler {
   /// Emits such a transfer; nil where it has to be made by the processor's short paths.
@@ -54,7 +55,7 @@ extension BlockCompiler {
     emitContext(.r9)
     a.mov(.r8, base &+ eip)
     noteBranch()
-    emitPlaceEdge(eip, base: base)
+    emitPlaceExit(eip, base: base)
     return true
   }
 
@@ -68,7 +69,7 @@ extension BlockCompiler {
     if pushes { pushFarReturn(size) }
     takeSelector()
     noteBranch()
-    a.jmp(toOffset: translator.lookupAt)
+    a.jmp(toOffset: backend.lookupAt)
     return true
   }
 
@@ -88,14 +89,14 @@ extension BlockCompiler {
     takeSelector()
     noteBranch()
     guard predicted else {
-      a.jmp(toOffset: translator.lookupAt)
+      a.jmp(toOffset: backend.lookupAt)
       return true
     }
     a.mov(.r9, StateOperand.savedR10)
     a.add(.r9, StateOperand.places, .quad)
     a.or(.r8, StateOperand.codeTag, .quad)
     a.cmp(.r8, MemoryOperand(base: .r9), .quad)
-    a.j(.ne, toOffset: translator.returnMissAt)
+    a.j(.ne, toOffset: backend.returnMissAt)
     a.jmp(MemoryOperand(base: .r9, displacement: 8))
     return true
   }

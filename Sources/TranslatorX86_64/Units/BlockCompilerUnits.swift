@@ -7,6 +7,7 @@
 
 import Assembler
 import CPU
+import Translator
 
 /// What FIP, FOP, FCS, FDP and FDS are to become.
 struct FPUPointers {
@@ -36,7 +37,7 @@ extension BlockCompiler {
   }
 
   private func load(_ unit: UInt8) {
-    let thunks = translator.thunks
+    let thunks = backend.thunks
     if unit == HostUnits.sse {
       a.call(toOffset: thunks.loadSSE)
     } else {
@@ -50,7 +51,7 @@ extension BlockCompiler {
     if seesErrors { return }
     var other = Label()
     a.j(.b, &other)
-    a.mov64(.r8, Translator.unitFault | UInt64(number) << 8 | UInt64(index))
+    a.mov64(.r8, CodeFault(unit: number, index).rawValue)
     a.mov(StateOperand.windowFault, .r8, .quad)
     a.bind(&other)
   }
@@ -68,7 +69,7 @@ extension BlockCompiler {
     a.mov(.r8, address: UInt64(UInt(bitPattern: records + index)), "record \(index)")
     a.mov(.r9, UInt32(count - index))
     a.mov(.r10, blockEIP)
-    a.jmp(toOffset: translator.thunks.interpretRest)
+    a.jmp(toOffset: backend.thunks.interpretRest)
   }
 
   /// In a stub, behind an interpreted instruction: what the main path goes on with is loaded again.
@@ -86,7 +87,7 @@ extension BlockCompiler {
       } else {
         a.mov(StateOperand.eip, blockEIP &+ UInt32(i.nextOffset))
         a.mov(.r8, UInt32(CodeExit.plain))
-        a.jmp(toOffset: translator.leaveAt)
+        a.jmp(toOffset: backend.leaveAt)
       }
       a.bind(&loaded)
     }
@@ -118,7 +119,7 @@ extension BlockCompiler {
     }
     a.mov(StateOperand.eip, next)
     a.mov(.r8, UInt32(CodeExit.fpuError))
-    a.jmp(toOffset: translator.leaveAt)
+    a.jmp(toOffset: backend.leaveAt)
   }
 
   // MARK: - Pointers

@@ -6,6 +6,7 @@
 
 import Assembler
 import CPU
+import Translator
 
 extension BlockCompiler {
   /// REP MOVS, REP STOS, and REPE and REPNE with CMPS and SCAS.
@@ -82,7 +83,7 @@ extension BlockCompiler {
     if hasSource { a.lea(.rsi, MemoryOperand(base: .rsi, index: .r9)) }
     a.bind(&done)
     if compares { defineFlags() }
-    emitEdge(blockEIP &+ UInt32(i.nextOffset), isLast: true)
+    emitExit(blockEIP &+ UInt32(i.nextOffset))
     return true
   }
 
