@@ -38,17 +38,18 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0")
   ],
   targets: [
+    // An emitter of x86-64 code, for whatever runs such code.
+    .target(name: "Assembler"),
     // What differs between hosts.
-    .target(name: "Host", cSettings: gnu),
+    .target(name: "Host", dependencies: ["Assembler"], cSettings: gnu),
     // The format of saved states; every device and the CPU write through it.
     .target(name: "State"),
     // What devices are built on: virtual time, event queue, port devices, signals.
     .target(name: "Bus", dependencies: ["State"], swiftSettings: fast),
     .target(
       name: "CPU", dependencies: ["Host", "State"], cSettings: gnu, swiftSettings: fast),
-    // Translated code: the books of blocks, which know no host, and what makes x86-64 code with an emitter of it.
+    // Translated code: the books of blocks, which know no host, and what makes x86-64 code with Assembler.
     .target(name: "Translator", dependencies: ["CPU", "Host"], swiftSettings: fast),
-    .target(name: "Assembler"),
     .target(
       name: "TranslatorX86_64", dependencies: ["CPU", "Translator", "Assembler", "Host"],
       swiftSettings: fast),

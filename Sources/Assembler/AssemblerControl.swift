@@ -65,7 +65,7 @@ extension Assembler {
     return ShortJump(at: position - 1)
   }
 
-  /// JAE with a reach of a byte.
+  /// Jcc with a reach of a byte.
   public func jShort(_ condition: Condition) -> ShortJump {
     listing?.add(position, "j\(condition)", shortTarget: position + 1)
     byte(0x70 | Int(condition.rawValue))

@@ -32,7 +32,7 @@ extension Assembler {
       byte(0xB0 | to.code & 7)
       byte(Int(value & 0xFF))
     case .word:
-      // Not the form with the register in the opcode: both have the same length with a register below R8, and this one is what it was.
+      // With the register in the opcode it would be a byte shorter: a change of code that nothing has asked for yet.
       rr(0xC7, .word, reg: 0, rm: to.code)
       immediate(value, .word)
     default:

@@ -46,6 +46,9 @@ public struct X87Instruction: Hashable, Sendable {
     ],
   ]
 
+  /// Whether there is such an instruction without memory.
+  public func hasName(_ n: Int) -> Bool { !registerName(n).isEmpty }
+
   func memoryName(_ m: MemoryOperand) -> String {
     X87Instruction.memoryNames[Int(escape)][Int(digit)] + " " + m.name
   }

@@ -186,7 +186,7 @@ public struct MemoryOperand: Equatable, Sendable {
   }
 
   /// Its name in assembly, between square brackets.
-  var name: String {
+  public var name: String {
     let width: Width = isWindow ? .long : .quad
     var text = base?.name(width) ?? ""
     if let index {

@@ -31,14 +31,20 @@ public struct BlockDump {
 
 extension Translator {
   /// The block that begins at a linear address, as it would be translated in the present mode.
+  /// - Parameter context: another one in its place.
   /// - Returns: nil when no decoded block begins there, or it would not be translated.
-  public func dump(linear: UInt32) -> BlockDump? {
+  public func dump(linear: UInt32) -> BlockDump? { dump(linear: linear, in: nil) }
+
+  package func dump(linear: UInt32, in context: CodeContext?) -> BlockDump? {
     cpu.updateCodeTag()
-    let eip = linear &- cpu.codeContext.base
+    let context = context ?? cpu.codeContext
+    let eip = linear &- context.base
     guard let block = cpu.decodedBlock(linear: linear), hasRoom else { return nil }
     var marks: [Int] = []
     // A block that nothing leads to: all books stay in order.
-    guard let number = compile(block, eip: eip, mark: { marks.append($0) }) else { return nil }
+    guard let number = compile(block, eip: eip, in: context, mark: { marks.append($0) }) else {
+      return nil
+    }
     let code = blocks[number].code
     // CLD and STD may end the code before the records end.
     let count = marks.count - 1

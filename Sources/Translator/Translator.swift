@@ -107,15 +107,18 @@ public final class Translator: BlockTranslator {
 
   /// Makes code for a block and enters it in the books.
   /// - Parameter mark: told where the code of each instruction begins and where that of the last one ends.
-  func compile(_ block: BlockPointer, eip: UInt32, mark: ((Int) -> Void)? = nil) -> Int? {
+  func compile(
+    _ block: BlockPointer, eip: UInt32, in context: CodeContext, mark: ((Int) -> Void)? = nil
+  ) -> Int? {
     let number = blocks.count
     let firstExit = exits.count
-    guard let code = backend.compile(block, eip: eip, number: number, mark: mark) else {
-      return nil
-    }
+    guard
+      let code = backend.compile(
+        block, eip: eip, in: context, number: number, mark: mark)
+    else { return nil }
     blocks.append(
       CodeBlock(
-        code: code, context: cpu.contextNumber, eip: eip, linear: cpu.codeContext.base &+ eip,
+        code: code, context: cpu.contextNumber, eip: eip, linear: context.base &+ eip,
         block: block, exits: firstExit..<exits.count))
     return number
   }
@@ -127,7 +130,7 @@ public final class Translator: BlockTranslator {
       return false
     }
     if cpu.codeContext.has(CodeContext.window) { recallTableSites(block) }
-    guard let number = compile(block, eip: eip) else { return false }
+    guard let number = compile(block, eip: eip, in: cpu.codeContext) else { return false }
     block.pointee.code = backend.address(of: blocks[number].code.entry)
     block.pointee.codeContext = cpu.contextNumber
     block.pointee.codeEIP = eip

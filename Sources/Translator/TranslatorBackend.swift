@@ -15,12 +15,15 @@ package protocol TranslatorBackend: AnyObject {
   /// Whether the longest of blocks has room.
   var hasRoom: Bool { get }
 
-  /// Makes code for a block in the processor's present context; nil when that is not worth it.
+  /// Makes code for a block; nil when that is not worth it.
   /// - Parameters:
+  ///   - context: what the code may rely on.
   ///   - number: what the code calls itself where it tells of a fault; exits are its.
   ///   - mark: told where the code of each instruction begins and where that of the last one ends.
-  func compile(_ block: BlockPointer, eip: UInt32, number: Int, mark: ((Int) -> Void)?)
-    -> BlockCode?
+  func compile(
+    _ block: BlockPointer, eip: UInt32, in context: CodeContext, number: Int,
+    mark: ((Int) -> Void)?
+  ) -> BlockCode?
   /// An exit leads to a block from now on.
   func join(_ sites: ExitSites, to code: BlockCode)
   /// An exit leads back to its stub.

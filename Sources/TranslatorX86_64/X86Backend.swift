@@ -87,9 +87,10 @@ final class X86Backend: TranslatorBackend {
   var hasRoom: Bool { a.position + X86Backend.reserve <= a.capacity }
 
   func compile(
-    _ block: BlockPointer, eip: UInt32, number: Int, mark: ((Int) -> Void)?
+    _ block: BlockPointer, eip: UInt32, in context: CodeContext, number: Int,
+    mark: ((Int) -> Void)?
   ) -> BlockCode? {
-    compiler.compile(block, eip: eip, number: number, mark: mark)
+    compiler.compile(block, eip: eip, in: context, number: number, mark: mark)
   }
 
   func join(_ sites: ExitSites, to code: BlockCode) {

@@ -53,14 +53,15 @@ final class BlockCompiler {
 
   /// Emits code for a block.
   func compile(
-    _ block: BlockPointer, eip: UInt32, number: Int, mark: ((Int) -> Void)?
+    _ block: BlockPointer, eip: UInt32, in context: CodeContext, number: Int,
+    mark: ((Int) -> Void)?
   ) -> BlockCode {
     self.block = block
     self.number = number
     records = block.pointee.records
     count = Int(block.pointee.count)
     blockEIP = eip
-    context = cpu.codeContext
+    self.context = context
     linearStart = context.base &+ eip
     windowed = context.has(CodeContext.window) && options.contains(.window)
     a.windowSites.removeAll(keepingCapacity: true)
