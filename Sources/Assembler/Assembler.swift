@@ -107,6 +107,11 @@ public final class Assembler {
     width == .byte && register.raw >> 2 == 1 ? 0x40 : 0
   }
 
+  /// Whether the byte of a register is named with a REX prefix, beside which no high byte can be.
+  private func needsREX(_ register: HostRegister) -> Bool {
+    register.raw >> 2 > 0 && register.raw < 16
+  }
+
   /// An instruction with ModRM and two registers. `op` is an opcode, 0Fxx for the two-byte map; with a mandatory prefix give it in
   /// `prefix`.
   func rr(
@@ -123,6 +128,8 @@ public final class Assembler {
   /// The same with registers of one width.
   @inline(__always)
   func rr(_ op: Int, _ width: Width, reg: HostRegister, rm: HostRegister) {
+    assert(width == .byte || !reg.isHighByte && !rm.isHighByte)
+    assert(!reg.isHighByte && !rm.isHighByte || !needsREX(reg) && !needsREX(rm))
     rr(
       op, width, reg: reg.code, rm: rm.code,
       forcedREX: byteREX(width, reg) | byteREX(width, rm))
@@ -173,11 +180,16 @@ public final class Assembler {
     } else {
       byte(mod | r | b)
     }
-    if mod == 0x40 { byte(Int(d)) } else if mod == 0x80 { word32(Int(d)) }
+    if mod == 0 { return }
+    listing?.addDisplacement(position, mod == 0x40 ? 1 : 4)
+    if mod == 0x40 { byte(Int(d)) } else { word32(Int(d)) }
   }
 
   @inline(__always)
   func rm(_ op: Int, _ width: Width, reg: HostRegister, _ m: MemoryOperand) {
+    assert(
+      !reg.isHighByte
+        || width == .byte && m.base?.isExtended != true && m.index?.isExtended != true)
     rm(op, width, reg: reg.code, m, forcedREX: byteREX(width, reg))
   }
 

@@ -44,7 +44,7 @@ extension Assembler {
 
   /// JMP rel32 to a place that is written later.
   public func jmpLater() -> PatchSite {
-    listing?.add(position, "jmp <later>")
+    listing?.add(position, "jmp", target: position + 1, isLater: true)
     byte(0xE9)
     word32(0)
     return PatchSite(offset: position - 4)

@@ -158,6 +158,22 @@ public struct SIMDInstruction: Hashable, Sendable {
     return names
   }()
 
+  /// Whether the operand in the register field is the source.
+  var isStore: Bool {
+    switch opcode {
+    case 0x11, 0x13, 0x17, 0x29, 0x2B, 0x7F, 0xC3, 0xE7: true
+    case 0x7E: form != .single
+    case 0xD6: form == .wide
+    default: false
+    }
+  }
+
+  /// Its text with the operand in the register field and the other one.
+  func text(_ reg: String, _ other: String, _ immediate: Int?) -> String {
+    let operands = isStore ? "\(other),\(reg)" : "\(reg),\(other)"
+    return "\(name) \(operands)" + (immediate.map { "," + hex(UInt64($0)) } ?? "")
+  }
+
   /// Its name, or "?".
   public var name: String {
     let name = SIMDInstruction.names[opcode]?[Int(form.rawValue)] ?? "-"
@@ -178,32 +194,30 @@ public struct SIMDInstruction: Hashable, Sendable {
 }
 
 extension Assembler {
-  private func tail(_ value: Int?) -> String { value.map { "," + hex(UInt64($0)) } ?? "" }
-
   /// Two vector registers, as the instruction has them in ModRM: the register field, then the other.
   public func simd(_ i: SIMDInstruction, _ reg: Int, _ other: Int, immediate: Int? = nil) {
-    note("\(i.name) v\(reg),v\(other)\(tail(immediate))")
+    note(i.text("v\(reg)", "v\(other)", immediate))
     rr(i.op, .long, reg: reg, rm: other, prefix: i.prefix)
     if let immediate { byte(immediate) }
   }
 
   /// A vector register in the register field and memory, whichever is the source.
   public func simd(_ i: SIMDInstruction, _ reg: Int, _ m: MemoryOperand, immediate: Int? = nil) {
-    note("\(i.name) v\(reg),\(m.name)\(tail(immediate))")
+    note(i.text("v\(reg)", "\(m.name)", immediate))
     rm(i.op, .long, reg: reg, m, prefix: i.prefix)
     if let immediate { byte(immediate) }
   }
 
   /// A vector register in the register field and a general register, whichever is the source.
   public func simd(_ i: SIMDInstruction, _ reg: Int, _ other: HostRegister, immediate: Int? = nil) {
-    note("\(i.name) v\(reg),\(other.name(.long))\(tail(immediate))")
+    note(i.text("v\(reg)", "\(other.name(.long))", immediate))
     rr(i.op, .long, reg: reg, rm: other.code, prefix: i.prefix)
     if let immediate { byte(immediate) }
   }
 
   /// A general register in the register field and a vector register.
   public func simd(_ i: SIMDInstruction, _ reg: HostRegister, _ other: Int, immediate: Int? = nil) {
-    note("\(i.name) \(reg.name(.long)),v\(other)\(tail(immediate))")
+    note(i.text("\(reg.name(.long))", "v\(other)", immediate))
     rr(i.op, .long, reg: reg.code, rm: other, prefix: i.prefix)
     if let immediate { byte(immediate) }
   }
@@ -212,7 +226,7 @@ extension Assembler {
   public func simd(
     _ i: SIMDInstruction, _ reg: HostRegister, _ m: MemoryOperand, immediate: Int? = nil
   ) {
-    note("\(i.name) \(reg.name(.long)),\(m.name)\(tail(immediate))")
+    note(i.text("\(reg.name(.long))", "\(m.name)", immediate))
     rm(i.op, .long, reg: reg.code, m, prefix: i.prefix)
     if let immediate { byte(immediate) }
   }

@@ -82,6 +82,12 @@ public struct X87Instruction: Hashable, Sendable {
     if escape == 1, let name = X87Instruction.single[0][low] { return name }
     if escape == 3, let name = X87Instruction.single[1][low] { return name }
     let name = X87Instruction.registerNames[Int(escape)][Int(digit)]
+    // These have one register only in their encoding.
+    switch (escape, digit) {
+    case (2, 5), (6, 3): if n != 1 { return "" }
+    case (7, 4): if n != 0 { return "" }
+    default: break
+    }
     switch name.prefix(2) {
     case "i ": return "\(name.dropFirst(2)) st(\(n))"
     case "t ": return "\(name.dropFirst(2)) st,st(\(n))"

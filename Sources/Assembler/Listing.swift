@@ -15,6 +15,10 @@ public final class Listing {
     /// Bytes that are an address of this process.
     var hidden = 0
     var hiddenCount = 0
+    /// The displacement of its memory operand.
+    var displacement = 0..<0
+    /// What is 0 there is written later.
+    var isLater = false
   }
   private(set) var lines: [Line] = []
 
@@ -22,12 +26,18 @@ public final class Listing {
 
   func add(
     _ offset: Int, _ text: String, target: Int = -1, shortTarget: Int = -1, hidden: Int = 0,
-    hiddenCount: Int = 0
+    hiddenCount: Int = 0, isLater: Bool = false
   ) {
     lines.append(
       Line(
         offset: offset, text: text, target: target, shortTarget: shortTarget, hidden: hidden,
-        hiddenCount: hiddenCount))
+        hiddenCount: hiddenCount, isLater: isLater))
+  }
+
+  /// The memory operand of the instruction added last has its displacement here.
+  func addDisplacement(_ offset: Int, _ count: Int) {
+    if lines.isEmpty { return }
+    lines[lines.count - 1].displacement = offset..<offset + count
   }
 
   public func removeAll() { lines.removeAll() }
@@ -43,9 +53,12 @@ public final class Listing {
   }
 
   /// The instructions in a range of the buffer.
-  /// - Parameter names: what offsets outside of the range are called; displacements to them are hidden.
+  /// - Parameters:
+  ///   - names: what offsets outside of the range are called; displacements to them are hidden.
+  ///   - naming: another text of an instruction, whose memory operand's displacement is hidden then.
   public func instructions(
-    _ range: Range<Int>, of a: Assembler, names: [Int: String] = [:]
+    _ range: Range<Int>, of a: Assembler, names: [Int: String] = [:],
+    naming: (String) -> String? = { _ in nil }
   ) -> [Instruction] {
     let inside = lines.filter { range.contains($0.offset) }
     return inside.indices.map { n in
@@ -55,7 +68,9 @@ public final class Listing {
       var text = line.text
       if line.target >= 0 {
         let to = line.target + 4 + a.read32(line.target)
-        if range.contains(to) {
+        if line.isLater && a.read32(line.target) == 0 {
+          text += " <later>"
+        } else if range.contains(to) {
           text += " +" + hexDigits(to - range.lowerBound)
         } else {
           text += " <\(names[to] ?? "outside")>"
@@ -65,9 +80,14 @@ public final class Listing {
         let to = line.shortTarget + 1 + Int(Int8(bitPattern: a.buffer[line.shortTarget]))
         text += " +" + hexDigits(to - range.lowerBound)
       }
+      var hiddenToo = 0..<0
+      if let name = naming(text) {
+        text = name
+        hiddenToo = line.displacement
+      }
       let bytes = (line.offset..<end).map { a.buffer[$0] }
       let digits = (line.offset..<end).map { at in
-        hidden.contains(at) ? ".." : two(a.buffer[at])
+        hidden.contains(at) || hiddenToo.contains(at) ? ".." : two(a.buffer[at])
       }
       return Instruction(
         offset: line.offset, text: text, hex: digits.joined(), bytes: bytes)

@@ -188,21 +188,16 @@ public struct MemoryOperand: Equatable, Sendable {
   /// Its name in assembly, between square brackets.
   public var name: String {
     let width: Width = isWindow ? .long : .quad
+    if base == nil && index == nil {
+      return (isWindow ? "gs:" : "ds:") + hex(UInt64(UInt32(bitPattern: displacement)))
+    }
     var text = base?.name(width) ?? ""
     if let index {
       text += (text.isEmpty ? "" : "+") + index.name(width) + "*\(1 << scale)"
     }
-    if displacement != 0 || base == nil {
-      let magnitude = hex(UInt64(displacement.magnitude))
-      if text.isEmpty {
-        // Of an operand without a base all 32 bits are written.
-        text =
-          isWindow
-          ? hex(UInt64(UInt32(bitPattern: displacement)))
-          : hex(UInt64(bitPattern: Int64(displacement)))
-      } else {
-        text += (displacement < 0 ? "-" : "+") + magnitude
-      }
+    // With RBP or R13 as base, or none, there always is a displacement.
+    if displacement != 0 || base.map({ $0.code & 7 == 5 }) ?? true {
+      text += (displacement < 0 ? "-" : "+") + hex(UInt64(displacement.magnitude))
     }
     return (isWindow ? "gs:[" : "[") + text + "]"
   }

@@ -39,11 +39,12 @@ extension Translator {
     defer { backend.a.listing = nil }
     guard let dump = dump(linear: linear, in: context) else { return nil }
     let names = backend.fixedCodeNames
-    let all = listing.instructions(dump.range, of: backend.a, names: names)
+    let all = listing.instructions(
+      dump.range, of: backend.a, names: names, naming: StateOperand.naming)
     func lines(_ start: Int, _ count: Int) -> [BlockListing.Line] {
       let first = dump.range.lowerBound + start
       return all.filter { (first..<first + count).contains($0.offset) }.map {
-        BlockListing.Line(hex: $0.hex, text: StateOperand.naming($0.text))
+        BlockListing.Line(hex: $0.hex, text: $0.text)
       }
     }
     return BlockListing(
@@ -105,14 +106,29 @@ extension StateOperand {
   private static let names = Dictionary(
     fieldNames.map { ($0.0.name, "[state.\($0.1)]") }, uniquingKeysWith: { x, _ in x })
 
-  /// An instruction's text with fields of the state by name.
-  static func naming(_ text: String) -> String {
+  /// Arrays, which have an index.
+  private static let arrays = [
+    CPU.returnsOffset: "returns", CPU.farContextsOffset: "farContexts",
+    CPU.branchesOffset: "branches", CPU.branchesOffset + 4: "branches+4",
+  ]
+
+  /// An instruction's text with fields of the state by name; nil where it has none.
+  static func naming(_ text: String) -> String? {
     guard let open = text.firstRange(of: "[r15"),
-      let close = text[open.lowerBound...].firstIndex(of: "]"),
-      let name = names[String(text[open.lowerBound...close])]
-    else { return text }
+      let close = text[open.lowerBound...].firstIndex(of: "]")
+    else { return nil }
+    let operand = text[open.lowerBound...close]
     var text = text
-    text.replaceSubrange(open.lowerBound...close, with: name)
+    if let name = names[String(operand)] {
+      text.replaceSubrange(open.lowerBound...close, with: name)
+      return text
+    }
+    // [r15+r8*4+0x1000]
+    let parts = operand.dropFirst().dropLast().split(separator: "+")
+    guard parts.count == 3, let offset = Int(parts[2].dropFirst(2), radix: 16),
+      let name = arrays[offset]
+    else { return nil }
+    text.replaceSubrange(open.lowerBound...close, with: "[state.\(name)+\(parts[1])]")
     return text
   }
 }

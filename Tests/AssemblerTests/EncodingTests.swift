@@ -68,7 +68,7 @@ import Testing
         .replacing(#/^cmplt(\w\w)(.*)$/#) { "cmp\($0.1)\($0.2),0x1" }
         .replacing("st(0)", with: "st")
     }
-    return ours.contains(#/\bv\d/#) && plain(theirs) == plain(ours)
+    return ours.contains(#/\bv\d|^cvt/#) && plain(theirs) == plain(ours)
   }
 
   @Test func jumpsLeadToTheirLabels() {

@@ -99,10 +99,14 @@ enum Samples {
   private static func arithmetic(_ a: Assembler) {
     for operation in Arithmetic.allCases {
       for width in widths {
-        for (to, from) in pairs(width) { a.alu(operation, to, from, width) }
-        for r in all(width) {
-          a.alu(operation, r, place, width)
-          a.alu(operation, place, r, width)
+        for (to, from) in pairs(width).prefix(operation == .add ? 9 : 2) {
+          a.alu(operation, to, from, width)
+        }
+        // Without extended registers, so that AH can be named.
+        let near = MemoryOperand(base: .rbx, displacement: 0x40)
+        for r in operation == .add ? all(width) : [.rcx, width == .byte ? .ah : .r9] {
+          a.alu(operation, r, near, width)
+          a.alu(operation, near, r, width)
           a.alu(operation, r, 5, width)
           a.alu(operation, r, -5, width)
           if width != .byte { a.alu(operation, r, 0x1234, width) }
@@ -167,7 +171,7 @@ enum Samples {
   private static func bits(_ a: Assembler) {
     for operation in Shift.allCases where operation != .sal {
       for width in widths {
-        for r in all(width) {
+        for r in operation == .rol ? all(width) : [.rcx, width == .byte ? .ah : .r9] {
           a.shift(operation, r, 3, width)
           a.shiftOnce(operation, r, width)
           a.shiftByCL(operation, r, width)

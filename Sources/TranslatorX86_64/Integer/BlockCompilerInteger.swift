@@ -87,37 +87,10 @@ extension BlockCompiler {
     case .decM16: incrementMemory(i, up: false, .word)
     case .decM32: incrementMemory(i, up: false, .long)
     case .lea16, .lea32: emitLea(i)
-    case .push16R, .push32R:
-      let size = i.handler == .push32R ? 4 : 2
-      willWrite(1 << 4)
-      a.mov(emitPush(size), host(i.rm), Width(bytes: size))
-      finishPush(size)
-    case .push16I, .push32I:
-      let size = i.handler == .push32I ? 4 : 2
-      willWrite(1 << 4)
-      a.mov(emitPush(size), i.imm, Width(bytes: size))
-      finishPush(size)
-    case .push16M, .push32M:
-      let size = i.handler == .push32M ? 4 : 2
-      willWrite(1 << 4)
-      // R10 holds the value on the way to the stack.
-      clobberFlags()
-      a.mov(.r10, emitAddress(i, size, write: false), Width(bytes: size))
-      a.mov(emitPush(size), .r10, Width(bytes: size))
-      finishPush(size)
-    case .pop16R, .pop32R:
-      let size = i.handler == .pop32R ? 4 : 2
-      willWrite(1 << 4 | mask(i.rm))
-      let m = emitPop(size)
-      if i.rm == 16 {
-        // POP ESP: the value wins.
-        a.mov(.r10, m, Width(bytes: size))
-        moveStack(size)
-        a.mov(.r12, .r10, Width(bytes: size))
-      } else {
-        a.mov(host(i.rm), m, Width(bytes: size))
-        moveStack(size)
-      }
+    case .push16R, .push16I, .push16M: emitPush(i, .word)
+    case .push32R, .push32I, .push32M: emitPush(i, .long)
+    case .pop16R: emitPopRegister(i, .word)
+    case .pop32R: emitPopRegister(i, .long)
     case .leave16, .leave32, .enter, .pusha, .popa, .pop16M, .pop32M, .xlat:
       return emitFrameInstruction(i)
     case .movzx32R8: extendRegister(i, signed: false, .byte, .long)
