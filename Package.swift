@@ -39,7 +39,7 @@ let package = Package(
   ],
   targets: [
     // An emitter of x86-64 code, for whatever runs such code.
-    .target(name: "Assembler"),
+    .target(name: "Assembler", swiftSettings: fast),
     // What differs between hosts.
     .target(name: "Host", dependencies: ["Assembler"], cSettings: gnu),
     // The format of saved states; every device and the CPU write through it.
