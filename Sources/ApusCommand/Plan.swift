@@ -10,6 +10,7 @@ import Host
 import Machine
 import Storage
 import Translator
+import TranslatorX86_64
 
 /// Something the debugger does at its start.
 enum DebugCommand: Equatable {

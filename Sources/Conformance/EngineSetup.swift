@@ -5,6 +5,7 @@
 import CPU
 import Host
 import Translator
+import TranslatorX86_64
 
 extension Engine {
   /// Why tests cannot use this engine on this host; nil when they can.

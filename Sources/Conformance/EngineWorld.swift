@@ -14,6 +14,7 @@
   import Glibc
   import Host
   import Translator
+  import TranslatorX86_64
 
   /// A processor with memory, ready for a program.
   public final class EngineWorld {

@@ -3,6 +3,8 @@
 // Owns: asking CPUID, and maker, family, model and stepping out of its answers. Must not know: what depends on them.
 // Follows: Intel SDM volume 2, CPUID; AMD64 Architecture Programmer's Manual volume 3, appendix E.
 
+import Assembler
+
 /// The host's processor by name.
 public struct HostIdentity: Sendable, Equatable {
   /// Who made it. Hygon's processors are AMD's designs.
@@ -94,13 +96,17 @@ public struct HostIdentity: Sendable, Equatable {
       guard let memory = try? CodeMemory(count: 4096) else {
         return HostIdentity(vendor: "", family: 0, model: 0)
       }
-      // push rbx; mov r8, rsi; mov eax, edi; xor ecx, ecx; cpuid; mov [r8], eax; mov [r8+4], ebx; mov [r8+8], ecx; mov [r8+12], edx;
-      // pop rbx; ret
-      let code: [UInt8] = [
-        0x53, 0x49, 0x89, 0xF0, 0x89, 0xF8, 0x31, 0xC9, 0x0F, 0xA2, 0x41, 0x89, 0x00, 0x41, 0x89,
-        0x58, 0x04, 0x41, 0x89, 0x48, 0x08, 0x41, 0x89, 0x50, 0x0C, 0x5B, 0xC3,
-      ]
-      memory.writable.copyMemory(from: code, byteCount: code.count)
+      let a = Assembler(buffer: memory.writable, capacity: memory.count)
+      a.push(.rbx)
+      a.mov(.r8, .rsi, .quad)
+      a.mov(.rax, .rdi)
+      a.xor(.rcx, .rcx)
+      a.cpuid()
+      for (n, r) in [HostRegister.rax, .rbx, .rcx, .rdx].enumerated() {
+        a.mov(MemoryOperand(base: .r8, displacement: Int32(4 * n)), r)
+      }
+      a.pop(.rbx)
+      a.ret()
       typealias Ask = @convention(c) (UInt32, UnsafeMutablePointer<UInt32>) -> Void
       let ask = unsafeBitCast(memory.executable, to: Ask.self)
       return withExtendedLifetime(memory) {

@@ -7,6 +7,7 @@
 // Follows: System V AMD64 ABI, modify_ldt(2), sigaction(2), Intel SDM volume 2 (IRET).
 
 #if os(Linux) && arch(x86_64) && canImport(Glibc)
+  import Assembler
   import Glibc
 
   /// The host's processor at work on a small region of memory.
@@ -130,38 +131,54 @@
     }
 
     private func writeThunks() {
-      let enter: [UInt8] = [
-        0x53, 0x55, 0x41, 0x54, 0x41, 0x55, 0x41, 0x56, 0x41, 0x57,  // push rbx rbp r12-r15
-        0x48, 0x89, 0x27,  // mov [rdi], rsp
-        0x48, 0x8B, 0xA7, 0x98, 0x00, 0x00, 0x00,  // mov rsp, [rdi+98h]
-        0x0F, 0xAE, 0x8F, 0x00, 0x02, 0x00, 0x00,  // fxrstor [rdi+200h]
-        0x8B, 0x47, 0x08, 0x8E, 0xD8, 0x8E, 0xC0,  // mov eax, [rdi+8]; mov ds, eax; mov es, eax
-        0x8E, 0xE0, 0x8E, 0xE8,  // mov fs, eax; mov gs, eax
-        0xFF, 0x77, 0x10, 0xFF, 0x77, 0x18, 0xFF, 0x77, 0x20,  // push ss, esp, eflags
-        0xFF, 0x77, 0x28, 0xFF, 0x77, 0x30,  // push cs, eip
-        0x8B, 0x47, 0x38, 0x8B, 0x4F, 0x40, 0x8B, 0x57, 0x48, 0x8B, 0x5F, 0x50,  // eax ecx edx ebx
-        0x8B, 0x6F, 0x60, 0x8B, 0x77, 0x68, 0x8B, 0x7F, 0x70,  // ebp esi edi
-        0x48, 0xCF,  // iretq
-      ]
-      let exit: [UInt8] = [
-        // push 202h; popfq: sigreturn does not restore NT, with which IRET would fault.
-        0x68, 0x02, 0x02, 0, 0, 0x9D,
-        0xDB, 0xE3,  // fninit: sigreturn has loaded the guest's state
-        0x68, 0x80, 0x1F, 0, 0, 0x0F, 0xAE, 0x14, 0x24, 0x58,  // push 1F80h; ldmxcsr [rsp]; pop rax
-        0x31, 0xC0, 0x8E, 0xD8, 0x8E, 0xC0,  // xor eax, eax; mov ds, eax; mov es, eax
-        0x41, 0x5F, 0x41, 0x5E, 0x41, 0x5D, 0x41, 0x5C, 0x5D, 0x5B, 0xFC, 0xC3,
-      ]
-      // mov eax, 154 (modify_ldt); syscall; ret
-      let systemCall: [UInt8] = [0xB8, 154, 0, 0, 0, 0x0F, 0x05, 0xC3]
-      // mov eax, 158 (arch_prctl); syscall; ret
-      let baseCall: [UInt8] = [0xB8, 158, 0, 0, 0, 0x0F, 0x05, 0xC3]
-      (thunk + HostProcessor.baseCallOffset).copyMemory(from: baseCall, byteCount: baseCall.count)
-      thunk.copyMemory(from: enter, byteCount: enter.count)
-      (thunk + HostProcessor.exitOffset).copyMemory(from: exit, byteCount: exit.count)
-      (thunk + HostProcessor.systemCallOffset).copyMemory(
-        from: systemCall, byteCount: systemCall.count)
+      let a = Assembler(buffer: thunk, capacity: 4096)
+      let saved: [HostRegister] = [.rbx, .rbp, .r12, .r13, .r14, .r15]
+      func word(_ slot: Int) -> MemoryOperand {
+        MemoryOperand(base: .rdi, displacement: Int32(slot * 8))
+      }
+      // Enter, with the context in RDI.
+      for r in saved { a.push(r) }
+      a.mov(word(Slot.hostStack), .rsp, .quad)
+      a.mov(.rsp, word(Slot.lowStack), .quad)
+      a.fxrstor(word(Slot.before))
+      a.mov(.rax, word(Slot.data))
+      for segment in [HostSegment.ds, .es, .fs, .gs] { a.mov(segment, .rax) }
+      for slot in [Slot.ss, Slot.esp, Slot.eflags, Slot.cs, Slot.eip] { a.push(word(slot)) }
+      for n in [0, 1, 2, 3, 5, 6, 7] { a.mov(HostRegister(n), word(Slot.registers + n)) }
+      a.iretq()
+
+      a.position = HostProcessor.exitOffset
+      // Sigreturn does not restore NT, with which IRET would fault, and has loaded the guest's x87 and MXCSR.
+      a.push(0x202)
+      a.popfq()
+      a.fninit()
+      a.push(0x1F80)
+      a.ldmxcsr(MemoryOperand(base: .rsp))
+      a.pop(.rax)
+      a.xor(.rax, .rax)
+      a.mov(.ds, .rax)
+      a.mov(.es, .rax)
+      for r in saved.reversed() { a.pop(r) }
+      a.cld()
+      a.ret()
+
+      for (offset, call) in [
+        (HostProcessor.systemCallOffset, SystemCall.modifyLDT),
+        (HostProcessor.baseCallOffset, SystemCall.archPrctl),
+      ] {
+        a.position = offset
+        a.mov(.rax, call)
+        a.syscall()
+        a.ret()
+      }
       context[Slot.lowStack] = UInt64(HostProcessor.stackBase) + 0xF000
       context[Slot.exit] = UInt64(UInt(bitPattern: thunk + HostProcessor.exitOffset))
+    }
+
+    /// Numbers of x86-64 Linux.
+    private enum SystemCall {
+      static let modifyLDT: UInt32 = 154
+      static let archPrctl: UInt32 = 158
     }
 
     private func setSegments() throws(HostError) {
@@ -200,49 +217,10 @@
       let handler: Handler = { number, _, raw in
         HostProcessor.handle(number, raw.unsafelyUnwrapped)
       }
-      // The kernel leaves AC and NT as they were; with AC set the handler's own accesses would fault.
-      // pushfq; and qword [rsp], ~44000h; popfq; mov rax, handler
-      let target = UInt64(UInt(bitPattern: unsafeBitCast(handler, to: Int.self)))
-      var stub: [UInt8] = [0x9C, 0x48, 0x81, 0x24, 0x24, 0xFF, 0xBF, 0xFB, 0xFF, 0x9D, 0x48, 0xB8]
-      func append(_ value: UInt64) {
-        for n in 0..<8 { stub.append(UInt8(truncatingIfNeeded: value >> UInt64(8 * n))) }
-      }
-      append(target)
-      let tail = Array(stub)
-      // Only a guest's faults are ours, those of this thread while one runs: mov rax, rsp; mov rcx, stack; sub rax, rcx;
-      // cmp rax, size; jae other; mov rax, [running]; test rax, rax; jne ours; other: mov rax, pass; jmp rax; ours:
-      stub = [0x48, 0x89, 0xE0, 0x48, 0xB9]
-      append(UInt64(UInt(bitPattern: alternateStack)))
-      stub += [0x48, 0x29, 0xC8, 0x48, 0x3D, 0, 0, 1, 0, 0x73, 0x0F, 0x48, 0xA1]
-      append(UInt64(UInt(bitPattern: context + Slot.running)))
-      stub += [0x48, 0x85, 0xC0, 0x75, 0x0C, 0x48, 0xB8]
       let pass: Handler = { number, info, raw in HostProcessor.pass(number, info, raw) }
-      append(UInt64(UInt(bitPattern: unsafeBitCast(pass, to: Int.self))))
-      stub += [0xFF, 0xE0]
-      // mov eax, ds; mov [slot], rax; the same for the others.
-      for (slot, code) in [
-        (Slot.ds, UInt8(0xD8)), (Slot.es, 0xC0), (Slot.fs, 0xE0), (Slot.gs, 0xE8),
-      ] {
-        stub += [0x8C, code, 0x48, 0xA3]
-        append(UInt64(UInt(bitPattern: context + slot)))
-      }
-      // The thread's own FS base: xor eax, eax; mov fs, eax; mov gs, eax; push rdi, rsi; mov edi, ARCH_SET_FS; mov rsi, base;
-      // mov eax, 158 (arch_prctl); syscall; pop rsi, rdi
-      stub += [0x31, 0xC0, 0x8E, 0xE0, 0x8E, 0xE8, 0x57, 0x56, 0xBF, 0x02, 0x10, 0, 0, 0x48, 0xBE]
-      append(threadBase())
-      stub += [0xB8, 158, 0, 0, 0, 0x0F, 0x05, 0x5E, 0x5F]
-      // sub rsp, 8; mov rax, handler; call rax; then, when the guest goes on, its FS and GS; add rsp, 8; ret
-      stub += tail.dropLast(10) + [0x48, 0x83, 0xEC, 0x08] + tail.suffix(10) + [0xFF, 0xD0]
-      stub += [0x48, 0xA1]
-      append(UInt64(UInt(bitPattern: context + Slot.running)))
-      stub += [0x48, 0x85, 0xC0, 0x74, 0x18]
-      for (slot, code) in [(Slot.fs, UInt8(0xE0)), (Slot.gs, 0xE8)] {
-        stub += [0x48, 0xA1]
-        append(UInt64(UInt(bitPattern: context + slot)))
-        stub += [0x8E, code]
-      }
-      stub += [0x48, 0x83, 0xC4, 0x08, 0xC3]
-      (thunk + HostProcessor.handlerOffset).copyMemory(from: stub, byteCount: stub.count)
+      writeHandler(
+        handler: UInt(bitPattern: unsafeBitCast(handler, to: Int.self)),
+        pass: UInt(bitPattern: unsafeBitCast(pass, to: Int.self)))
       action.__sigaction_handler.sa_sigaction = unsafeBitCast(
         thunk + HostProcessor.handlerOffset, to: Handler.self)
       // Ours come first: they alone can do without the thread's FS.
@@ -251,6 +229,63 @@
         sigaction(number, &action, nil)
       }
       HostProcessor.active = context
+    }
+
+    /// The code that the kernel calls: around the handler in Swift it sees to what Swift relies on.
+    private func writeHandler(handler: UInt, pass: UInt) {
+      let a = Assembler(buffer: thunk, capacity: 4096)
+      a.position = HostProcessor.handlerOffset
+      let running = UInt64(UInt(bitPattern: context + Slot.running))
+      func address(_ slot: Int) -> UInt64 { UInt64(UInt(bitPattern: context + slot)) }
+      // Only a guest's faults are ours, those of this thread while one runs.
+      a.mov(.rax, .rsp, .quad)
+      a.mov64(.rcx, UInt64(UInt(bitPattern: alternateStack)))
+      a.sub(.rax, .rcx, .quad)
+      a.cmp(.rax, Int32(HostProcessor.alternateSize), .quad)
+      let other = a.jShort(.ae)
+      a.movRAX(fromAddress: running)
+      a.test(.rax, .rax, .quad)
+      let ours = a.jShort(.ne)
+      a.bind(other)
+      a.mov64(.rax, UInt64(pass))
+      a.jmp(.rax)
+      a.bind(ours)
+      for (slot, segment) in [
+        (Slot.ds, HostSegment.ds), (Slot.es, .es), (Slot.fs, .fs), (Slot.gs, .gs),
+      ] {
+        a.mov(.rax, segment)
+        a.movRAX(toAddress: address(slot))
+      }
+      // The thread's own FS base: arch_prctl(ARCH_SET_FS).
+      a.xor(.rax, .rax)
+      a.mov(.fs, .rax)
+      a.mov(.gs, .rax)
+      a.push(.rdi)
+      a.push(.rsi)
+      a.mov(.rdi, 0x1002)
+      a.mov64(.rsi, threadBase())
+      a.mov(.rax, SystemCall.archPrctl)
+      a.syscall()
+      a.pop(.rsi)
+      a.pop(.rdi)
+      // The kernel leaves AC and NT as they were; with AC set the handler's own accesses would fault.
+      a.pushfq()
+      a.and(MemoryOperand(base: .rsp), ~0x44000, .quad)
+      a.popfq()
+      a.sub(.rsp, 8, .quad)
+      a.mov64(.rax, UInt64(handler))
+      a.call(.rax)
+      // When the guest goes on, it gets its FS and GS.
+      a.movRAX(fromAddress: running)
+      a.test(.rax, .rax, .quad)
+      let ended = a.jShort(.e)
+      for (slot, segment) in [(Slot.fs, HostSegment.fs), (Slot.gs, .gs)] {
+        a.movRAX(fromAddress: address(slot))
+        a.mov(segment, .rax)
+      }
+      a.bind(ended)
+      a.add(.rsp, 8, .quad)
+      a.ret()
     }
 
     /// A fault that is not a guest's: to the handler that was there before.

@@ -10,6 +10,7 @@ import Host
 import State
 import Storage
 import Translator
+import TranslatorX86_64
 import Video
 
 /// What the host refused to do with an image.

@@ -6,6 +6,7 @@ import CPU
 import Chipset
 import Storage
 import Translator
+import TranslatorX86_64
 
 /// A device to boot from.
 public enum BootDevice: String, Sendable, CaseIterable {

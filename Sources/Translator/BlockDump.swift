@@ -25,31 +25,32 @@ public struct BlockDump {
   /// The exit for want of budget and the paths seldom taken, behind the main path.
   public var restOffset = 0
   public var rest: [UInt8] = []
+  /// The whole as offsets of the back end's code.
+  package var range = 0..<0
 }
 
 extension Translator {
   /// The block that begins at a linear address, as it would be translated in the present mode.
+  /// - Parameter context: another one in its place.
   /// - Returns: nil when no decoded block begins there, or it would not be translated.
-  public func dump(linear: UInt32) -> BlockDump? {
+  public func dump(linear: UInt32) -> BlockDump? { dump(linear: linear, in: nil) }
+
+  package func dump(linear: UInt32, in context: CodeContext?) -> BlockDump? {
     cpu.updateCodeTag()
-    let eip = linear &- cpu.codeContext.base
+    let context = context ?? cpu.codeContext
+    let eip = linear &- context.base
     guard let block = cpu.decodedBlock(linear: linear), hasRoom else { return nil }
     var marks: [Int] = []
-    compiler.mark = { marks.append($0) }
-    defer { compiler.mark = nil }
-    let (number, firstEdge) = (blocks.count, edges.count)
-    guard var code = compiler.compile(block, eip: eip, number: number) else { return nil }
     // A block that nothing leads to: all books stay in order.
-    code.edges = firstEdge..<edges.count
-    blocks.append(code)
-    func bytes(_ range: Range<Int>) -> [UInt8] {
-      Array(UnsafeBufferPointer(start: a.buffer + range.lowerBound, count: range.count))
+    guard let number = compile(block, eip: eip, in: context, mark: { marks.append($0) }) else {
+      return nil
     }
+    let code = blocks[number].code
     // CLD and STD may end the code before the records end.
     let count = marks.count - 1
     guard (1...Int(block.pointee.count)).contains(count) else { return nil }
     var dump = BlockDump(
-      eip: eip, big: block.pointee.big, entry: bytes(code.entry..<marks[0]))
+      eip: eip, big: block.pointee.big, entry: backend.bytes(code.entry..<marks[0]))
     var before: UInt32 = 0
     for n in 0..<count {
       let next = UInt32(block.pointee.records[n].nextOffset)
@@ -57,11 +58,12 @@ extension Translator {
         BlockDump.Part(
           eip: eip &+ before,
           guest: cpu.peekBytes(linear &+ before, count: Int(next &- before)),
-          offset: marks[n] - code.entry, host: bytes(marks[n]..<marks[n + 1])))
+          offset: marks[n] - code.entry, host: backend.bytes(marks[n]..<marks[n + 1])))
       before = next
     }
     dump.restOffset = marks[count] - code.entry
-    dump.rest = bytes(marks[count]..<a.position)
+    dump.rest = backend.bytes(marks[count]..<code.end)
+    dump.range = code.entry..<code.end
     return dump
   }
 }

@@ -8,7 +8,7 @@
 import Host
 
 /// The places of one translator.
-final class CodePlaces {
+package final class CodePlaces {
   struct Place {
     var tag: UInt64 = 0
     var code: UInt64 = 0
@@ -29,7 +29,7 @@ final class CodePlaces {
   var hasRoom: Bool { used + 256 <= CodePlaces.capacity }
 
   /// A new place that fits nothing; its number is not 0.
-  func make() -> Int {
+  package func make() -> Int {
     places[used] = Place()
     used += 1
     return used - 1

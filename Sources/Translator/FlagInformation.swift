@@ -5,20 +5,20 @@
 import CPU
 
 /// What an instruction does to the arithmetic flags, as masks of `EFLAGS` bits.
-struct FlagEffect {
-  var reads: UInt16
+package struct FlagEffect {
+  package var reads: UInt16
   /// Written whatever the operands are, or undefined afterwards.
-  var replaces: UInt16
+  package var replaces: UInt16
 }
 
 /// Flag use of each entry of the opcode table.
-final class FlagInformation {
-  static let all = UInt16(EFLAGS.arithmetic)
-  static let carry = UInt16(EFLAGS.cf)
-  static let carryAndOverflow = UInt16(EFLAGS.cf | EFLAGS.of)
+package final class FlagInformation {
+  package static let all = UInt16(EFLAGS.arithmetic)
+  package static let carry = UInt16(EFLAGS.cf)
+  package static let carryAndOverflow = UInt16(EFLAGS.cf | EFLAGS.of)
   private let table: [FlagEffect]
 
-  init() {
+  package init() {
     table = OpcodeTable.shared.entries.map { entry in
       FlagEffect(
         reads: UInt16(entry.flagsRead & EFLAGS.arithmetic),
@@ -26,7 +26,7 @@ final class FlagInformation {
     }
   }
 
-  func callAsFunction(_ i: Instruction) -> FlagEffect {
+  package func callAsFunction(_ i: Instruction) -> FlagEffect {
     var effect = table[Int(i.entry)]
     switch i.handler {
     case .shl32I, .shr32I, .sar32I, .shift8, .shift16, .shift32:
@@ -47,5 +47,26 @@ final class FlagInformation {
     default: break
     }
     return effect
+  }
+
+  /// Which of the flags that each instruction leaves something may look at, from the end backwards.
+  /// - Parameters:
+  ///   - needed: receives one mask for each of `count` records.
+  ///   - mayExit: whether a fault, a device or the interpreter can come in at an instruction; nil: everywhere.
+  package func analyse(
+    _ records: UnsafeMutablePointer<Instruction>, _ count: Int, into needed: inout [UInt16],
+    mayExit: ((Instruction) -> Bool)?
+  ) {
+    var need = FlagInformation.all
+    for n in stride(from: count - 1, through: 0, by: -1) {
+      needed[n] = need
+      let i = records[n]
+      if mayExit?(i) ?? true {
+        need = FlagInformation.all
+      } else {
+        let effect = self(i)
+        need = need & ~effect.replaces | effect.reads
+      }
+    }
   }
 }

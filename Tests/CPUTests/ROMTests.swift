@@ -6,6 +6,7 @@ import Host
 import State
 import Testing
 import Translator
+import TranslatorX86_64
 
 @testable import CPU
 

@@ -2,6 +2,7 @@ import CPU
 import Foundation
 import Testing
 import Translator
+import TranslatorX86_64
 
 @testable import Conformance
 

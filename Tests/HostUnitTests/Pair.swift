@@ -3,6 +3,7 @@
 // Owns: their set-up, equal random states, the comparison. Must not know: which instructions are tried.
 
 import Translator
+import TranslatorX86_64
 
 @testable import CPU
 

@@ -3,6 +3,7 @@
 import CPU
 import Host
 import Translator
+import TranslatorX86_64
 
 /// Two processors, one with a translator, in flat 32-bit mode without paging.
 final class Bench {
