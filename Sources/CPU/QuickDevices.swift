@@ -48,7 +48,7 @@ extension CPU {
     let before = CodeMoment(self)
     let width = record.pointee.operandSize
     let port = portNumber(record)
-    if record.pointee.op == .in {
+    if case .in = record.pointee.op {
       let value = bus.portRead(port, width: width)
       switch width {
       case 1: setReg(0, UInt8(truncatingIfNeeded: value))

@@ -11,7 +11,7 @@ enum StringOperation {
 }
 
 extension CPU {
-  @inline(never)
+  @inline(__always)
   func string(_ i: Insn, _ operation: StringOperation) throws(Fault) {
     if i.pointee.isByte {
       try string(i, operation, UInt8.self)

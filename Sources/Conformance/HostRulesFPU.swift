@@ -29,17 +29,26 @@
       }
     }
 
-    /// A register of the x87 that differs by one step, also over the end of a binade; behind an FADD ST(0),ST(0) by two.
+    /// A register of the x87 that differs by one step, also over the end of a binade; behind an FADD ST(0),ST(0) by what that rounds to.
     fileprivate func isNear(_ n: Int) -> Bool {
       let (a, b) = (apusFPU[physical: n], hostFPU[physical: n])
       if a.signExponent == b.signExponent {
         return
           (a.significand > b.significand
           ? a.significand - b.significand : b.significand - a.significand)
-          <= (test.tail == [0xD8, 0xC0] ? 2 : 1)
+          <= (test.tail == [0xD8, 0xC0] ? stepOfSum : 1)
       }
       return a.signExponent ^ b.signExponent < 0x8000
         && [a.significand, b.significand].sorted() == [1 << 63, .max]
+    }
+
+    /// A step of the sum of two neighbours, by the precision that the control word chooses.
+    private var stepOfSum: UInt64 {
+      switch test.fpu.cw >> 8 & 3 {
+      case 0: 1 << 40
+      case 2: 1 << 11
+      default: 2
+      }
     }
 
     /// Differences of the status word and of its copy in an image.

@@ -255,7 +255,7 @@ public struct Decoder {
         i.imm = operand32 ? load32(code + at) : UInt32(load16(code + at))
         i.imm2 = load16(code + at + size)
         at += size + 2
-      default: break
+      case .none, .al, .ax, .eax, .xb, .xv, .xz, .yb, .yv, .yz, .st: break
       }
       return true
     }

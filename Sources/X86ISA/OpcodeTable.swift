@@ -47,6 +47,8 @@ public struct OpcodeEntry: Sendable {
   public var memorySize: UInt8
   /// The number of a numbered operation.
   public var number: UInt16
+  /// Whether the operand is a byte.
+  public var isByte: Bool
   /// Written with its mandatory prefix, be it none.
   var takesPrefixes: Bool
   /// Where the handlers of this entry are in `OpcodeTable.choices`.
@@ -63,12 +65,6 @@ public struct OpcodeEntry: Sendable {
 
   /// An instruction of MMX, SSE or SSE2.
   public var isSIMD: Bool { !features.isDisjoint(with: [.mmx, .sse, .sse2]) }
-
-  /// Whether the operand is a byte.
-  var isByte: Bool {
-    let (first, second, _) = operands
-    return first.isByte || (first == .ib || first == .dx) && second.isByte
-  }
 
   /// A ModRM byte that belongs to this entry, as near to the given one as may be.
   public func fitting(_ modrm: UInt8) -> UInt8 {
@@ -163,7 +159,7 @@ extension OpcodeEntry {
     flagsWritten = UInt32(field(b, 16, 16))
     flagsUndefined = UInt32(field(b, 32, 16))
     memorySize = UInt8(field(b, 48, 8))
-    features = CPUFeatures(rawValue: UInt32(field(c, 0, 32)))
+    features = OpcodeRows.features[Int(field(c, 0, 32))]
     number = UInt16(field(c, 32, 8))
     choice = UInt16(field(c, 40, 12))
     isLockable = field(c, 52, 1) != 0
@@ -173,5 +169,6 @@ extension OpcodeEntry {
     isAlias = field(c, 56, 1) != 0
     isForeign = field(c, 57, 1) != 0
     takesPrefixes = field(c, 58, 1) != 0
+    isByte = field(c, 59, 1) != 0
   }
 }

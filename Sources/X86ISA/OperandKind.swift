@@ -1,17 +1,8 @@
-// The operands of the instruction table.
+// What follows from a kind of operand, an operation or a handler alone.
 //
-// Owns: their kinds and what follows from a kind alone. Must not know: operations.
+// Owns: these properties. Must not know: encodings. The names are made from the instruction table.
 
-/// How an instruction names an operand; see Table/integer.txt. The generator writes the name of the table with a small first letter.
-public enum OperandKind: UInt8, Sendable {
-  case none, eb, ew, ev, es, gb, gw, gv, m, mp, ma, mq, ms
-  case ib, ibs, iw, iz, iv, ib2, jb, jz, ap, ob, ov
-  case al, ax, eax, cl, dx, one, zb, zv, sw, rd, cd, dd, td
-  case xb, xv, xz, yb, yv, yz
-  case segES, segCS, segSS, segDS, segFS, segGS
-  case pq, qq, nq, vx, wx, ux
-  case st, sti
-
+extension OperandKind {
   /// Needs a ModRM byte.
   var usesModRM: Bool {
     switch self {
@@ -32,14 +23,6 @@ public enum OperandKind: UInt8, Sendable {
   /// Memory only.
   public var isMemoryOnly: Bool {
     self == .m || self == .mp || self == .ma || self == .mq || self == .ms
-  }
-
-  /// A byte: register, memory or accumulator.
-  var isByte: Bool {
-    switch self {
-    case .eb, .gb, .al, .ob, .zb, .xb, .yb: true
-    default: false
-    }
   }
 }
 

@@ -81,6 +81,8 @@ import Testing
       problem(GeneratorTests.small + "\nC6/0 mov Eb,Ib")?.contains(
         "no handler for 'C6/0 mov Eb,Ib'")
         == true)
+    #expect(
+      problem(GeneratorTests.small + "\nF4 hlt - end")?.contains("'F4' is there already") == true)
     #expect(problem(GeneratorTests.small + "\nF8 hlt - w:q")?.contains("no flag 'q'") == true)
     #expect(problem(GeneratorTests.small + "\nF8 hlt - often")?.contains("attribute") == true)
     #expect(problem("op hlt system = halt()\nF4 hlt -")?.contains("has no handler") == true)

@@ -37,6 +37,8 @@ struct HandlerLine {
 /// An encoding.
 struct Encoding {
   var text: String
+  /// The first column.
+  var code: String
   var prefix: String?
   var opcode: Int
   var digit: Int?
@@ -70,9 +72,10 @@ struct Table {
   static let attributes: Set<String> = [
     "lock", "end", "endrep", "rep", "alias", "foreign",
   ]
-  static let features = [
-    "i486": 0, "cpuid": 1, "cx8": 2, "tsc": 3, "msr": 4, "cmov": 10, "sep": 11, "fxsr": 12,
-    "rdpmc": 13, "p6": 14, "mmx": 16, "sse": 17, "sse2": 18, "clfsh": 19,
+  /// Names of `CPUFeatures`.
+  static let features: Set<String> = [
+    "i486", "cpuid", "cx8", "tsc", "msr", "cmov", "sep", "fxsr", "rdpmc", "p6", "mmx", "sse",
+    "sse2", "clfsh",
   ]
   static let flagBits = [
     "c": 0, "p": 2, "a": 4, "z": 6, "s": 7, "t": 8, "i": 9, "d": 10, "o": 11, "n": 14,
@@ -235,7 +238,7 @@ struct Table {
     guard words.count >= 3 else { throw TableError(description: "an encoding has three columns") }
     var code = words[0]
     var encoding = Encoding(
-      text: text, opcode: 0, form: 0, modrm: 0, op: Table.camelCase(words[1]),
+      text: text, code: words[0], opcode: 0, form: 0, modrm: 0, op: Table.camelCase(words[1]),
       operands: words[2] == "-" ? [] : words[2].split(separator: ",").map(String.init),
       memorySize: 0)
     if let dot = code.firstIndex(of: ".") {
@@ -266,7 +269,7 @@ struct Table {
         encoding.flags[parts[0]] = parts[1]
       } else if word.hasPrefix("mem"), let size = Int(word.dropFirst(3)) {
         encoding.memorySize = size
-      } else if Table.attributes.contains(word) || Table.features[word] != nil {
+      } else if Table.attributes.contains(word) || Table.features.contains(word) {
         encoding.words.insert(word)
       } else {
         throw TableError(description: "no attribute '\(word)'")
@@ -274,6 +277,9 @@ struct Table {
     }
     if let prefix = encoding.prefix, !["np", "66", "F2", "F3"].contains(prefix) {
       throw TableError(description: "no prefix '\(prefix)'")
+    }
+    if encodings.contains(where: { $0.code == words[0] }) {
+      throw TableError(description: "'\(words[0])' is there already")
     }
     encodings.append(encoding)
   }
@@ -352,8 +358,8 @@ struct Table {
     }
   }
 
-  /// As `OpcodeEntry.isByte`.
-  private static func isByte(_ operands: [String]) -> Bool {
+  /// Whether the operand is a byte.
+  static func isByte(_ operands: [String]) -> Bool {
     let bytes = ["Eb", "Gb", "AL", "Ob", "Zb", "Xb", "Yb"]
     guard let first = operands.first else { return false }
     if bytes.contains(first) { return true }

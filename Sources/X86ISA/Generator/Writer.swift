@@ -30,7 +30,7 @@ func quoted(_ name: String) -> String {
 }
 
 extension Table {
-  /// `Op`.
+  /// `Op` and `OperandKind`.
   func operationsFile() -> String {
     heading("operations and their mnemonics.") + """
       /// What an instruction does. Named by Intel's mnemonics, with a suffix where one mnemonic has several shapes.
@@ -45,6 +45,12 @@ extension Table {
         private static let mnemonics: [String] = [
       \(wrapped(operations.map { "\"\($0.mnemonic)\"" }, indent: "    "))
         ]
+      }
+
+      /// How an instruction names an operand; see Table/integer.txt.
+      public enum OperandKind: UInt8, Sendable {
+        case
+      \(wrapped(Table.operandKinds.map(\.kind), indent: "    "))
       }
 
       """
@@ -107,6 +113,7 @@ extension Table {
   func rowsFile() throws -> String {
     var lists: [[String]] = []
     var numbers: [[String]: Int] = [:]
+    var features: [[String]] = []
     var rows = ""
     let handlerNumbers = Dictionary(
       uniqueKeysWithValues: handlers.enumerated().map { ($1.name, $0) })
@@ -124,7 +131,7 @@ extension Table {
       let op = operation(encoding.op)!
       var a = encoding.opcode & 0xFFF | opNumbers[op.name]! << 12
       for (n, operand) in encoding.operands.enumerated() {
-        guard let kind = Table.operandKinds.firstIndex(of: operand) else {
+        guard let kind = Table.operandKinds.firstIndex(where: { $0.operand == operand }) else {
           throw TableError(description: "no operand '\(operand)': '\(encoding.text)'")
         }
         a |= kind << (24 + 6 * n)
@@ -136,14 +143,17 @@ extension Table {
         (encoding.flags[use] ?? "").reduce(0) { $0 | Table.flagBits["\($1)"]! }
       }
       let b = mask("r") | mask("w") << 16 | mask("u") << 32 | encoding.memorySize << 48
-      var c = op.number << 32 | choice << 40
+      let needs = encoding.words.filter(Table.features.contains).sorted()
+      let feature = features.firstIndex(of: needs) ?? features.count
+      if feature == features.count { features.append(needs) }
+      var c = feature | op.number << 32 | choice << 40
       for word in encoding.words {
-        if let feature = Table.features[word] { c |= 1 << feature }
         if let bit = ["lock", "end", "endrep", "rep", "alias", "foreign"].firstIndex(of: word) {
           c |= 1 << (52 + bit)
         }
       }
       if encoding.prefix != nil { c |= 1 << 58 }
+      if Table.isByte(encoding.operands) { c |= 1 << 59 }
       rows += "    \(hex(a)), \(hex(b)), \(hex(c)),  // \(encoding.text)\n"
     }
     var choices = ""
@@ -162,6 +172,11 @@ extension Table {
         static let rows: [UInt64] = [
       \(rows)  ]
 
+        /// What an encoding needs, by the number in its row.
+        static let features: [CPUFeatures] = [
+      \(wrapped(features.map { "[" + $0.map { "." + $0 }.joined(separator: ", ") + "]" }, indent: "    "))
+        ]
+
         /// Handlers by register or memory, operand size, count; "-": reg and rm change places.
         static let choices: [UInt16] = [
       \(choices)  ]
@@ -170,10 +185,19 @@ extension Table {
       """
   }
 
-  /// In the order of `OperandKind`.
-  private static let operandKinds =
+  /// As the table has them, and the cases of `OperandKind`.
+  private static let operandKinds: [(operand: String, kind: String)] =
     "- Eb Ew Ev Es Gb Gw Gv M Mp Ma Mq Ms Ib Ibs Iw Iz Iv Ib2 Jb Jz Ap Ob Ov AL AX eAX CL DX 1 Zb Zv Sw Rd Cd Dd Td Xb Xv Xz Yb Yv Yz es cs ss ds fs gs Pq Qq Nq Vx Wx Ux ST STi"
-    .split(separator: " ").map(String.init)
+    .split(separator: " ").map { word in
+      let kind =
+        switch word {
+        case "-": "none"
+        case "1": "one"
+        case "es", "cs", "ss", "ds", "fs", "gs": "seg" + word.uppercased()
+        default: word.lowercased()
+        }
+      return (String(word), kind)
+    }
 
   private func hex(_ value: Int) -> String { "0x" + String(value, radix: 16) }
 }
