@@ -48,8 +48,17 @@ let package = Package(
     .target(name: "State"),
     // What devices are built on: virtual time, event queue, port devices, signals.
     .target(name: "Bus", dependencies: ["State"], swiftSettings: fast),
+    // The instruction set: a table as text, what is made of it, decoder and disassembler.
+    .executableTarget(name: "isatool", path: "Sources/X86ISA/Generator"),
+    .plugin(
+      name: "ISAPlugin", capability: .buildTool(), dependencies: ["isatool"],
+      path: "Sources/X86ISA/Plugin"),
     .target(
-      name: "CPU", dependencies: ["Bus", "Host", "State"], cSettings: gnu, swiftSettings: fast),
+      name: "X86ISA", exclude: ["Generator", "Plugin", "Table"], swiftSettings: fast,
+      plugins: ["ISAPlugin"]),
+    .target(
+      name: "CPU", dependencies: ["Bus", "X86ISA", "Host", "State"], exclude: ["forms.txt"],
+      cSettings: gnu, swiftSettings: fast, plugins: ["ISAPlugin"]),
     // Translated code: the books of blocks, which know no host, and what makes x86-64 code with Assembler.
     .target(name: "Translator", dependencies: ["CPU", "Host"], swiftSettings: fast),
     .target(
@@ -105,6 +114,12 @@ let package = Package(
     .target(
       name: "Benchmark", dependencies: ["Host"], exclude: ["roms.txt"],
       plugins: ["FirmwarePlugin"]),
+    // The instruction set with a made-up instruction more: the same sources, another table.
+    .target(
+      name: "X86ISAFixture", path: "Tests/X86ISATests/Fixture", exclude: ["Table"],
+      plugins: ["ISAPlugin"]),
+    .testTarget(
+      name: "X86ISATests", dependencies: ["X86ISAFixture"], exclude: ["Fixture"]),
     .testTarget(name: "BenchmarkTests", dependencies: ["Benchmark", "Host"]),
     .testTarget(
       name: "ConformanceTests",

@@ -244,7 +244,7 @@ extension CPU {
   func decrement<T: FixedWidthInteger & UnsignedInteger>(_ a: T) -> T { s.decrement(a) }
 
   func negateRM(_ i: Insn) throws(Fault) {
-    if i.pointee.opcode & 1 == 0 {
+    if i.pointee.isByte {
       try modifyRM(i) { (v: UInt8) in s.negate(v) }
     } else if i.pointee.isOperand32 {
       try modifyRM(i) { (v: UInt32) in s.negate(v) }
@@ -254,7 +254,7 @@ extension CPU {
   }
 
   func complementRM(_ i: Insn) throws(Fault) {
-    if i.pointee.opcode & 1 == 0 {
+    if i.pointee.isByte {
       try modifyRM(i) { (v: UInt8) in ~v }
     } else if i.pointee.isOperand32 {
       try modifyRM(i) { (v: UInt32) in ~v }
@@ -277,6 +277,6 @@ extension CPU {
   @inline(__always)
   func conditionalMove<T: FixedWidthInteger & UnsignedInteger>(_ i: Insn, _: T.Type) throws(Fault) {
     let value: T = try readRM(i)
-    if condition(Int(i.pointee.opcode & 15)) { setReg(i.pointee.reg, value) }
+    if condition(i.pointee.condition) { setReg(i.pointee.reg, value) }
   }
 }

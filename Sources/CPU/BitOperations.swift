@@ -4,9 +4,9 @@
 // Follows: Intel SDM volume 2, the instructions' pages.
 
 extension CPU {
-  /// BT and relatives; the kind is in the opcode (register offset) or the digit (immediate).
+  /// BT and relatives; the table numbers them.
   func bitTest(_ i: Insn, immediate: Bool) throws(Fault) {
-    let kind = immediate ? i.pointee.digit & 3 : Int(i.pointee.opcode >> 3 & 3)
+    let kind = Int(i.pointee.imm2 & 3)
     if i.pointee.isOperand32 {
       try bitTest(i, kind, immediate, UInt32.self)
     } else {
@@ -80,7 +80,7 @@ extension CPU {
   }
 
   func exchangeRM(_ i: Insn) throws(Fault) {
-    if i.pointee.opcode == 0x86 {
+    if i.pointee.isByte {
       try exchange(i, UInt8.self)
     } else if i.pointee.isOperand32 {
       try exchange(i, UInt32.self)

@@ -704,7 +704,7 @@ extension CPU {
                       break done
                     case .mulDiv:
                       s.begin(p, block, eip)
-                      try multiplyDivide(p)
+                      try executeMulDiv(p)
                       break done
                     case .shld:
                       s.begin(p, block, eip)
@@ -804,11 +804,7 @@ extension CPU {
                       s.flaglessRR(p, xor)
                     case .nops: p += Int(p.pointee.span)
                     case .blockEnd: break no
-                    case .pop16M, .pop32M, .leave16, .leave32, .system, .ud, .lengthFault, .ins,
-                      .outs, .pusha, .popa, .bound, .aam, .salc, .xlat, .cld, .std, .enter,
-                      .cmpxchg8, .cmpxchg16, .cmpxchg32, .cmpxchg8b, .xadd8, .xadd16, .xadd32,
-                      .loopz, .loopnz:
-                      break slow
+                    case .pop16M, .pop32M, .leave16, .leave32, .byHandler: break slow
                     }
                     p += 1
                     continue
@@ -886,9 +882,8 @@ extension CPU {
     _ i: Insn, _ m: UnsafeMutableRawPointer?, _: T.Type
   ) -> Bool {
     guard let m else { return true }
-    let byCL = i.pointee.opcode & 0xFE == 0xD2
-    let count = (byCL ? s.reg(4) : i.pointee.imm) & 31
-    m.storeBytes(of: shift(i.pointee.digit, m.loadUnaligned(as: T.self), count), as: T.self)
+    let count = (i.pointee.countsByCL ? s.reg(4) : i.pointee.imm) & 31
+    m.storeBytes(of: shift(i, m.loadUnaligned(as: T.self), count), as: T.self)
     return false
   }
 

@@ -4,6 +4,7 @@
 // Follows: Intel SDM volume 3, chapter 9 (state after reset), section 5.1 (when protection applies).
 
 import Host
+@_exported import X86ISA
 
 /// An x86 processor with its memory management, interpreter and x87.
 public final class CPU {
@@ -126,7 +127,7 @@ public final class CPU {
     precondition(MemoryLayout<SegmentCache>.stride == 32)
     precondition(MemoryLayout<FPUState>.offset(of: \FPUState.xmm) == 128)
     blocks = try BlockCache()
-    decoder = Decoder(model: model)
+    decoder = Decoder(features: model.features)
     s.pointee.lookaside = UnsafeRawPointer(blocks.lookaside)
     let entries = OpcodeTable.shared.entries.count
     slowCounts = .allocate(capacity: 2 * entries)

@@ -150,17 +150,13 @@ extension CPU {
 
   /// Whether the conditional transfer would be taken with the present flags and registers.
   public func isTaken(_ i: DisassembledInstruction, addressMask: UInt32) -> Bool {
+    let count = self[Register.ecx] & addressMask
     switch i.condition {
-    case 0x70...0x7F: return condition(Int(i.condition & 15))
-    case 0xE0...0xE3:
-      let count = self[Register.ecx] & addressMask
-      switch i.condition {
-      case 0xE0: return count != 1 && !zf
-      case 0xE1: return count != 1 && zf
-      case 0xE2: return count != 1
-      default: return count == 0
-      }
-    default: return true
+    case .flags(let number): return condition(number)
+    case .count: return count != 1
+    case .countAndZero(let zero): return count != 1 && zf == zero
+    case .noCount: return count == 0
+    case nil: return true
     }
   }
 }

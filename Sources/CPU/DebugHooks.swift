@@ -288,8 +288,8 @@ extension CPU {
 
   /// RET near and far, IRET.
   private static func isReturn(_ i: Instruction) -> Bool {
-    switch i.opcode {
-    case 0xC2, 0xC3, 0xCA, 0xCB, 0xCF: true
+    switch i.op {
+    case .ret, .retFar, .iret: true
     default: false
     }
   }
@@ -312,7 +312,9 @@ extension CPU {
   }
 
   /// XCHG BX,BX.
-  private static func isMagic(_ i: Instruction) -> Bool { i.opcode == 0x87 && i.modrm == 0xDB }
+  private static func isMagic(_ i: Instruction) -> Bool {
+    i.op == .xchg && !i.isByte && i.modrm == 0xDB
+  }
 
   /// Whether arriving at a block's first instruction stops.
   func holdsBreakpoint(_ linear: UInt32, _ block: BlockPointer) -> Bool {
@@ -374,8 +376,8 @@ extension CPU {
         : w.touches(linear, size)
       if !hit { continue }
       // INS probes its target as if it read it, as do SGDT and SIDT.
-      let opcode = s.pointee.current.pointee.opcode
-      if !write && (opcode & ~1 == 0x6C || opcode == 0x0F01) { return }
+      let op = s.pointee.current.pointee.op
+      if !write && (op == .ins || op == .sgdt || op == .sidt) { return }
       var old = value
       if write {
         old = 0

@@ -200,26 +200,24 @@ extension CPU {
 
   // MARK: - FXSAVE, FXRSTOR
 
-  /// 0F AE /0 and /1.
-  func executeFXGroup(_ i: Insn) throws(Fault) {
-    guard i.pointee.hasMemory, i.pointee.digit < 2, model.features.contains(.fxsr) else {
-      throw .ud
-    }
-    if s.pointee.cr0 & (CR0.em | CR0.ts) != 0 { throw .nm }
+  /// FXSAVE.
+  func saveExtended(_ i: Insn) throws(Fault) {
+    try checkFPU()
     let offset = effectiveAddress(i)
-    let segment = Int(i.pointee.segment)
-    let saving = i.pointee.digit == 0
-    let linear =
-      saving
-      ? try linearForWrite(segment, offset, 512) : try linearForRead(segment, offset, 512)
+    let linear = try linearForWrite(Int(i.pointee.segment), offset, 512)
     if linear & 15 != 0 { throw .gp(0) }
-    if saving {
-      try probeWrite(linear, 512, userAccess)
-      try saveExtended(segment, offset)
-    } else {
-      try probeRead(linear, 512, userAccess)
-      try restoreExtended(segment, offset)
-    }
+    try probeWrite(linear, 512, userAccess)
+    try saveExtended(Int(i.pointee.segment), offset)
+  }
+
+  /// FXRSTOR.
+  func restoreExtended(_ i: Insn) throws(Fault) {
+    try checkFPU()
+    let offset = effectiveAddress(i)
+    let linear = try linearForRead(Int(i.pointee.segment), offset, 512)
+    if linear & 15 != 0 { throw .gp(0) }
+    try probeRead(linear, 512, userAccess)
+    try restoreExtended(Int(i.pointee.segment), offset)
   }
 
   /// Writes the image; what is reserved on processors without SSE is left as it is.

@@ -1,36 +1,41 @@
 // The x87 instructions on the top of the stack: D9 E0-FF.
 //
 // Owns: sign operations, FTST, FXAM, partial remainders, scaling, square root and the transcendental instructions as instructions.
-// Must not know: how results are computed (SoftFloat80).
+// Must not know: encodings (the instruction table), how results are computed (SoftFloat80).
 // Follows: Intel SDM volume 2, the pages of these instructions.
 
 extension CPU {
-  /// FCHS, FABS, FTST, FXAM.
-  func executeD9E0(_ i: Insn, _ n: Int) throws(Fault) {
-    guard n == 0 || n == 1 || n == 4 || n == 5 else { throw .ud }
+  /// FCHS, FABS.
+  func changeSign(_ i: Insn, _ change: (UInt16) -> UInt16) throws(Fault) {
     try checkFPUPending()
     beginFPU(i)
-    if n == 5 {
-      fpu.pointee.sw = fpu.pointee.sw & ~FPUStatus.conditions | examine()
-      return
-    }
-    if n == 4 {
-      if isEmptyST(0) {
-        _ = comparisonFault()
-        return
-      }
-      var unit = arithmetic
-      let conditions = unit.compare(st(0), .zero(0), quiet: false)
-      _ = setComparison(conditions, unit.flags)
-      return
-    }
     if isEmptyST(0) {
       if stackFault(overflow: false) { setST(0, .indefinite) }
       return
     }
     var value = st(0)
-    value.signExponent = n == 0 ? value.signExponent ^ 0x8000 : value.signExponent & 0x7FFF
+    value.signExponent = change(value.signExponent)
     setST(0, value)
+  }
+
+  /// FTST.
+  func testST(_ i: Insn) throws(Fault) {
+    try checkFPUPending()
+    beginFPU(i)
+    if isEmptyST(0) {
+      _ = comparisonFault()
+      return
+    }
+    var unit = arithmetic
+    let conditions = unit.compare(st(0), .zero(0), quiet: false)
+    _ = setComparison(conditions, unit.flags)
+  }
+
+  /// FXAM.
+  func examineST(_ i: Insn) throws(Fault) {
+    try checkFPUPending()
+    beginFPU(i)
+    fpu.pointee.sw = fpu.pointee.sw & ~FPUStatus.conditions | examine()
   }
 
   /// FXAM's condition codes.
@@ -46,91 +51,95 @@ extension CPU {
     return sign | FPUStatus.c2
   }
 
-  /// F2XM1, FYL2X, FPTAN, FPATAN, FXTRACT, FPREM1, FDECSTP, FINCSTP.
-  func executeD9F0(_ i: Insn, _ n: Int) throws(Fault) {
+  /// FDECSTP, FINCSTP.
+  func rotateStack(_ i: Insn, by n: UInt8) throws(Fault) {
     try checkFPUPending()
     beginFPU(i)
-    if n >= 6 {
-      fpu.pointee.top = (fpu.pointee.top &+ (n == 6 ? 7 : 1)) & 7
-      return
-    }
-    var unit = arithmetic
-    switch n {
-    case 0:
-      if faultsOnEmpty() { return }
-      let result = unit.exponentialMinusOne(st(0))
-      if raiseFPU(unit.flags) & FPUStatus.before == 0 { setST(0, result) }
-    case 1:
-      if faultsOnEmptyPair() { return }
-      let result = unit.logarithm(y: st(1), x: st(0))
-      finishPair(result, unit.flags)
-    case 2:
-      fpu.pointee.sw &= ~FPUStatus.c2
-      if faultsOnEmptyOrFull() { return }
-      guard let (result, pushed) = unit.tangent(st(0)) else {
-        fpu.pointee.sw |= FPUStatus.c2
-        return
-      }
-      if raiseFPU(unit.flags) & FPUStatus.before != 0 { return }
-      setST(0, result)
-      pushST(pushed)
-    case 3:
-      if faultsOnEmptyPair() { return }
-      let result = unit.arctangent(y: st(1), x: st(0))
-      finishPair(result, unit.flags)
-    case 4:
-      if faultsOnEmptyOrFull() { return }
-      let (exponent, significand) = unit.extract(st(0))
-      if raiseFPU(unit.flags) & FPUStatus.before != 0 { return }
-      setST(0, exponent)
-      pushST(significand)
-    default: partialRemainder(nearest: true)
-    }
+    fpu.pointee.top = (fpu.pointee.top &+ n) & 7
   }
 
-  /// FPREM, FYL2XP1, FSQRT, FSINCOS, FRNDINT, FSCALE, FSIN, FCOS.
-  func executeD9F8(_ i: Insn, _ n: Int) throws(Fault) {
+  /// F2XM1, FSQRT, FRNDINT: ST(0) becomes a function of itself.
+  func functionOfST(
+    _ i: Insn, _ function: (Float80Bits, inout SoftFloat80) -> Float80Bits
+  ) throws(Fault) {
     try checkFPUPending()
     beginFPU(i)
+    if faultsOnEmpty() { return }
     var unit = arithmetic
-    let result: Float80Bits?
-    switch n {
-    case 0: return partialRemainder(nearest: false)
-    case 1:
-      if faultsOnEmptyPair() { return }
-      let result = unit.logarithmOnePlus(y: st(1), x: st(0))
-      return finishPair(result, unit.flags)
-    case 3:
-      fpu.pointee.sw &= ~FPUStatus.c2
-      if faultsOnEmptyOrFull() { return }
-      guard let (sine, cosine) = unit.sineAndCosine(st(0)) else {
-        fpu.pointee.sw |= FPUStatus.c2
-        return
-      }
-      if raiseFPU(unit.flags) & FPUStatus.before != 0 { return }
-      setST(0, sine)
-      return pushST(cosine)
-    case 2:
-      if faultsOnEmpty() { return }
-      result = unit.squareRoot(st(0))
-    case 4:
-      if faultsOnEmpty() { return }
-      result = unit.roundToInteger(st(0))
-    case 5:
-      if isEmptyST(0) || isEmptyST(1) {
-        if stackFault(overflow: false) { setST(0, .indefinite) }
-        return
-      }
-      result = unit.scale(st(0), st(1))
-    default:
-      fpu.pointee.sw &= ~FPUStatus.c2
-      if faultsOnEmpty() { return }
-      result = n == 6 ? unit.sine(st(0)) : unit.cosine(st(0))
-    }
-    guard let result else {
+    let result = function(st(0), &unit)
+    if raiseFPU(unit.flags) & FPUStatus.before == 0 { setST(0, result) }
+  }
+
+  /// FSIN, FCOS: the same where the operand is in range; C2 tells.
+  func functionWithRange(
+    _ i: Insn, _ function: (Float80Bits, inout SoftFloat80) -> Float80Bits?
+  ) throws(Fault) {
+    try checkFPUPending()
+    beginFPU(i)
+    fpu.pointee.sw &= ~FPUStatus.c2
+    if faultsOnEmpty() { return }
+    var unit = arithmetic
+    guard let result = function(st(0), &unit) else {
       fpu.pointee.sw |= FPUStatus.c2
       return
     }
+    if raiseFPU(unit.flags) & FPUStatus.before == 0 { setST(0, result) }
+  }
+
+  /// FYL2X, FYL2XP1, FPATAN: of ST(0) and ST(1), to ST(1), and a pop.
+  func functionOfPair(
+    _ i: Insn, _ function: (Float80Bits, Float80Bits, inout SoftFloat80) -> Float80Bits
+  ) throws(Fault) {
+    try checkFPUPending()
+    beginFPU(i)
+    if faultsOnEmptyPair() { return }
+    var unit = arithmetic
+    let result = function(st(0), st(1), &unit)
+    if raiseFPU(unit.flags) & FPUStatus.before != 0 { return }
+    setST(1, result)
+    popST()
+  }
+
+  /// FPTAN, FSINCOS: ST(0) becomes one number and another is pushed.
+  func functionToPair(
+    _ i: Insn, _ function: (Float80Bits, inout SoftFloat80) -> (Float80Bits, Float80Bits)?
+  ) throws(Fault) {
+    try checkFPUPending()
+    beginFPU(i)
+    fpu.pointee.sw &= ~FPUStatus.c2
+    if faultsOnEmptyOrFull() { return }
+    var unit = arithmetic
+    guard let (result, pushed) = function(st(0), &unit) else {
+      fpu.pointee.sw |= FPUStatus.c2
+      return
+    }
+    if raiseFPU(unit.flags) & FPUStatus.before != 0 { return }
+    setST(0, result)
+    pushST(pushed)
+  }
+
+  /// FXTRACT.
+  func extractST(_ i: Insn) throws(Fault) {
+    try checkFPUPending()
+    beginFPU(i)
+    if faultsOnEmptyOrFull() { return }
+    var unit = arithmetic
+    let (exponent, significand) = unit.extract(st(0))
+    if raiseFPU(unit.flags) & FPUStatus.before != 0 { return }
+    setST(0, exponent)
+    pushST(significand)
+  }
+
+  /// FSCALE.
+  func scaleST(_ i: Insn) throws(Fault) {
+    try checkFPUPending()
+    beginFPU(i)
+    if isEmptyST(0) || isEmptyST(1) {
+      if stackFault(overflow: false) { setST(0, .indefinite) }
+      return
+    }
+    var unit = arithmetic
+    let result = unit.scale(st(0), st(1))
     if raiseFPU(unit.flags) & FPUStatus.before == 0 { setST(0, result) }
   }
 
@@ -164,13 +173,10 @@ extension CPU {
     return true
   }
 
-  private func finishPair(_ result: Float80Bits, _ flags: UInt16) {
-    if raiseFPU(flags) & FPUStatus.before != 0 { return }
-    setST(1, result)
-    popST()
-  }
-
-  private func partialRemainder(nearest: Bool) {
+  /// FPREM, FPREM1.
+  func partialRemainder(_ i: Insn, nearest: Bool) throws(Fault) {
+    try checkFPUPending()
+    beginFPU(i)
     if isEmptyST(0) || isEmptyST(1) {
       fpu.pointee.sw &= ~FPUStatus.c2
       if stackFault(overflow: false) { setST(0, .indefinite) }

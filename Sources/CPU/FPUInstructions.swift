@@ -1,135 +1,92 @@
-// The x87 instructions D8-DF, WAIT, FXSAVE and FXRSTOR: availability checks and the forms with register operands.
+// The x87 instructions with register operands, WAIT and the checks before an instruction.
 //
-// Owns: the opcode map of mod = 3. Must not know: how results are computed (SoftFloat80), the memory forms (FPUMemory).
-// Follows: Intel SDM volume 2, appendix A (escape opcodes) and the instruction pages; volume 1 section 8.3.
+// Owns: what the instructions do with the stack. Must not know: encodings (the instruction table), how results are computed
+// (SoftFloat80), the memory forms (FPUMemory).
+// Follows: Intel SDM volume 2, the instruction pages; volume 1 section 8.3.
+
+/// The arithmetic operations of ST(0) and another operand.
+enum FPUArithmetic {
+  case add, multiply, subtract, subtractReversed, divide, divideReversed
+}
+
+/// The numbers that instructions load.
+enum FPUConstant {
+  case one, log2Of10, log2OfE, pi, log10Of2, naturalLogOf2, zero
+}
 
 extension CPU {
-  /// Executes an x87 instruction: opcode D8-DF, 9B (WAIT) or 0FAE (FXSAVE, FXRSTOR).
-  ///
-  /// - Throws: #NM, #MF, #UD and what the memory operand may raise.
-  func executeFPU(_ i: Insn) throws(Fault) {
-    let opcode = i.pointee.opcode
-    if opcode == 0x9B {
-      if s.pointee.cr0 & (CR0.ts | CR0.mp) == CR0.ts | CR0.mp { throw .nm }
-      return try checkFPUPending()
-    }
-    if opcode == 0x0FAE { return try executeFXGroup(i) }
+  /// #NM where x87 instructions cannot be used.
+  @inline(__always)
+  func checkFPU() throws(Fault) {
     if s.pointee.cr0 & (CR0.em | CR0.ts) != 0 { throw .nm }
-    if i.pointee.hasMemory { return try executeFPUMemory(i) }
-    let n = Int(i.pointee.modrm & 7)
-    let digit = i.pointee.digit
-    switch opcode & 7 {
-    case 0:
-      if digit & 6 == 2 { return try compareST(i, n, pops: digit & 1, quiet: false) }
-      try arithmeticST(i, digit, n, destination: 0, pop: false)
-    case 1: try executeD9(i, digit, n)
-    case 2:
-      if digit < 4 { return try moveConditionally(i, n, negate: false) }
-      guard i.pointee.modrm == 0xE9 else { throw .ud }
-      try compareST(i, 1, pops: 2, quiet: true)
-    case 3: try executeDB(i, digit, n)
-    case 4:
-      // DC D0 and DC D8 are aliases of FCOM and FCOMP.
-      if digit & 6 == 2 { return try compareST(i, n, pops: digit & 1, quiet: false) }
-      try arithmeticST(i, digit, n, destination: n, pop: false)
-    case 5:
-      switch digit {
-      case 0: try freeST(i, n, pop: false)
-      case 1: try exchange(i, n)
-      case 2: try copyST(i, n, pop: false)
-      case 3: try copyST(i, n, pop: true)
-      case 4: try compareST(i, n, pops: 0, quiet: true)
-      case 5: try compareST(i, n, pops: 1, quiet: true)
-      default: throw .ud
-      }
-    case 6:
-      switch digit {
-      case 2: try compareST(i, n, pops: 1, quiet: false)
-      case 3:
-        guard n == 1 else { throw .ud }
-        try compareST(i, 1, pops: 2, quiet: false)
-      default: try arithmeticST(i, digit, n, destination: n, pop: true)
-      }
-    default:
-      switch digit {
-      case 0: try freeST(i, n, pop: true)
-      case 1: try exchange(i, n)
-      case 2, 3: try copyST(i, n, pop: true)
-      case 4:
-        guard n == 0 else { throw .ud }
-        setReg(0, fpuStatusWord)
-      case 5: try compareToFlags(i, n, pop: true, quiet: true)
-      case 6: try compareToFlags(i, n, pop: true, quiet: false)
-      default: throw .ud
-      }
-    }
   }
 
-  private func executeDB(_ i: Insn, _ digit: Int, _ n: Int) throws(Fault) {
-    switch digit {
-    case 0, 1, 2, 3: try moveConditionally(i, n, negate: true)
-    case 4:
-      switch n {
-      case 2: clearFPUExceptions()
-      case 3: initializeFPU()
-      // FENI, FDISI of the 8087 and FSETPM of the 80287 do nothing.
-      case 0, 1, 4: break
-      default: throw .ud
-      }
-    case 5: try compareToFlags(i, n, pop: false, quiet: true)
-    case 6: try compareToFlags(i, n, pop: false, quiet: false)
-    default: throw .ud
-    }
+  /// WAIT.
+  func waitForFPU() throws(Fault) {
+    if s.pointee.cr0 & (CR0.ts | CR0.mp) == CR0.ts | CR0.mp { throw .nm }
+    try checkFPUPending()
   }
 
-  private func executeD9(_ i: Insn, _ digit: Int, _ n: Int) throws(Fault) {
-    switch digit {
-    case 0:
-      try checkFPUPending()
-      beginFPU(i)
-      let underflow = isEmptyST(n)
-      if underflow || !isEmptyST(7) {
-        if stackFault(overflow: !underflow) { pushST(.indefinite) }
-      } else {
-        pushST(st(n))
-      }
-    case 1: try exchange(i, n)
-    case 2:
-      guard n == 0 else { throw .ud }
-      try checkFPUPending()
-      // FNOP changes the pointers.
-      beginFPU(i, clearingC1: false)
-    case 3: try moveAndPop(i, n)
-    case 4: try executeD9E0(i, n)
-    case 5:
-      guard n < 7 else { throw .ud }
-      try loadConstant(i, n)
-    case 6: try executeD9F0(i, n)
-    default: try executeD9F8(i, n)
+  /// FNOP; it changes the pointers.
+  func executeFNOP(_ i: Insn) throws(Fault) {
+    try checkFPUPending()
+    beginFPU(i, clearingC1: false)
+  }
+
+  /// FLD of a register.
+  func loadST(_ i: Insn) throws(Fault) {
+    let n = Int(i.pointee.rm)
+    try checkFPUPending()
+    beginFPU(i)
+    let underflow = isEmptyST(n)
+    if underflow || !isEmptyST(7) {
+      if stackFault(overflow: !underflow) { pushST(.indefinite) }
+    } else {
+      pushST(st(n))
     }
   }
 
   // MARK: - Arithmetic
 
-  /// The operation that ModRM.reg names, between ST(0) and another operand.
+  /// An operation between ST(0) and another operand.
   @inline(__always)
   func operate(
-    _ digit: Int, _ a: Float80Bits, _ b: Float80Bits, _ unit: inout SoftFloat80
+    _ operation: FPUArithmetic, _ a: Float80Bits, _ b: Float80Bits, _ unit: inout SoftFloat80
   ) -> Float80Bits {
-    switch digit {
-    case 0: return unit.add(a, b)
-    case 1: return unit.multiply(a, b)
-    case 4: return unit.subtract(a, b)
-    case 5: return unit.subtract(b, a)
-    case 6: return unit.divide(a, b)
-    default: return unit.divide(b, a)
+    switch operation {
+    case .add: return unit.add(a, b)
+    case .multiply: return unit.multiply(a, b)
+    case .subtract: return unit.subtract(a, b)
+    case .subtractReversed: return unit.subtract(b, a)
+    case .divide: return unit.divide(a, b)
+    case .divideReversed: return unit.divide(b, a)
     }
   }
 
+  /// With ST(0) as the destination.
+  func arithmeticST(_ i: Insn, _ operation: FPUArithmetic) throws(Fault) {
+    try arithmetic(i, operation, destination: 0, pop: false)
+  }
+
+  /// With the other register as the destination. The operation is named as the manual does: it is what the destination's value is taken
+  /// from or divided by, so that its operands are in the other order.
+  func arithmeticTo(_ i: Insn, _ operation: FPUArithmetic, pop: Bool) throws(Fault) {
+    let fromST: FPUArithmetic
+    switch operation {
+    case .add, .multiply: fromST = operation
+    case .subtract: fromST = .subtractReversed
+    case .subtractReversed: fromST = .subtract
+    case .divide: fromST = .divideReversed
+    case .divideReversed: fromST = .divide
+    }
+    try arithmetic(i, fromST, destination: Int(i.pointee.rm), pop: pop)
+  }
+
   @inline(__always)
-  private func arithmeticST(_ i: Insn, _ digit: Int, _ n: Int, destination: Int, pop: Bool)
-    throws(Fault)
-  {
+  private func arithmetic(
+    _ i: Insn, _ operation: FPUArithmetic, destination: Int, pop: Bool
+  ) throws(Fault) {
+    let n = Int(i.pointee.rm)
     try checkFPUPending()
     beginFPU(i)
     if isEmptyST(0) || isEmptyST(n) {
@@ -140,7 +97,7 @@ extension CPU {
       return
     }
     var unit = arithmetic
-    let result = operate(digit, st(0), st(n), &unit)
+    let result = operate(operation, st(0), st(n), &unit)
     if raiseFPU(unit.flags) & FPUStatus.before != 0 { return }
     setST(destination, result)
     if pop { popST() }
@@ -166,7 +123,7 @@ extension CPU {
     return stackFault(overflow: false)
   }
 
-  private func compareST(_ i: Insn, _ n: Int, pops: Int, quiet: Bool) throws(Fault) {
+  func compareST(_ i: Insn, _ n: Int, pops: Int, quiet: Bool) throws(Fault) {
     try checkFPUPending()
     beginFPU(i)
     if isEmptyST(0) || isEmptyST(n) {
@@ -178,7 +135,8 @@ extension CPU {
     if setComparison(conditions, unit.flags) { popTimes(pops) }
   }
 
-  private func compareToFlags(_ i: Insn, _ n: Int, pop: Bool, quiet: Bool) throws(Fault) {
+  func compareToFlags(_ i: Insn, pop: Bool, quiet: Bool) throws(Fault) {
+    let n = Int(i.pointee.rm)
     guard model.features.contains(.cmov) else { throw .ud }
     try checkFPUPending()
     beginFPU(i)
@@ -198,7 +156,8 @@ extension CPU {
     if pops { popST() }
   }
 
-  private func moveConditionally(_ i: Insn, _ n: Int, negate: Bool) throws(Fault) {
+  func moveConditionally(_ i: Insn, _ holds: Bool) throws(Fault) {
+    let n = Int(i.pointee.rm)
     guard model.features.contains(.cmov) else { throw .ud }
     try checkFPUPending()
     beginFPU(i, clearingC1: false)
@@ -206,19 +165,13 @@ extension CPU {
       if stackFault(overflow: false) { setST(0, .indefinite) }
       return
     }
-    let holds: Bool
-    switch i.pointee.digit {
-    case 0: holds = cf
-    case 1: holds = zf
-    case 2: holds = cf || zf
-    default: holds = pf
-    }
-    if holds != negate { setST(0, st(n)) }
+    if holds { setST(0, st(n)) }
   }
 
   // MARK: - Moves
 
-  private func copyST(_ i: Insn, _ n: Int, pop: Bool) throws(Fault) {
+  func copyST(_ i: Insn, pop: Bool) throws(Fault) {
+    let n = Int(i.pointee.rm)
     try checkFPUPending()
     beginFPU(i)
     if isEmptyST(0) {
@@ -230,7 +183,8 @@ extension CPU {
     if pop { popST() }
   }
 
-  private func exchange(_ i: Insn, _ n: Int) throws(Fault) {
+  func exchange(_ i: Insn) throws(Fault) {
+    let n = Int(i.pointee.rm)
     try checkFPUPending()
     beginFPU(i)
     var a = st(0)
@@ -245,53 +199,55 @@ extension CPU {
   }
 
   /// D9 D8-DF: an alias of FSTP that raises no stack fault; an empty register is only popped.
-  private func moveAndPop(_ i: Insn, _ n: Int) throws(Fault) {
+  func moveAndPop(_ i: Insn) throws(Fault) {
+    let n = Int(i.pointee.rm)
     try checkFPUPending()
     beginFPU(i)
     if !isEmptyST(0) { setST(n, st(0)) }
     popST()
   }
 
-  private func freeST(_ i: Insn, _ n: Int, pop: Bool) throws(Fault) {
+  func freeST(_ i: Insn, pop: Bool) throws(Fault) {
+    let n = Int(i.pointee.rm)
     try checkFPUPending()
     beginFPU(i)
     fpu.pointee.empty |= 1 &<< UInt8(fpuIndex(n))
     if pop { popST() }
   }
 
-  private func loadConstant(_ i: Insn, _ n: Int) throws(Fault) {
+  func loadConstant(_ i: Insn, _ constant: FPUConstant) throws(Fault) {
     try checkFPUPending()
     beginFPU(i)
     if !isEmptyST(7) {
       if stackFault(overflow: true) { pushST(.indefinite) }
       return
     }
-    pushST(fpuConstant(n))
+    pushST(fpuConstant(constant))
   }
 
-  /// 1, log2 10, log2 e, pi, log10 2, ln 2, 0, rounded by the rounding control.
-  func fpuConstant(_ n: Int) -> Float80Bits {
+  /// A number rounded by the rounding control.
+  func fpuConstant(_ constant: FPUConstant) -> Float80Bits {
     // Each chopped; those whose next bit is set round up to nearest, and all the irrational ones round up towards +infinity.
     let chopped: Float80Bits
     let nearestIsUp: Bool
-    switch n {
-    case 0: return .one
-    case 1:
+    switch constant {
+    case .one: return .one
+    case .log2Of10:
       chopped = Float80Bits(signExponent: 0x4000, significand: 0xD49A_784B_CD1B_8AFE)
       nearestIsUp = false
-    case 2:
+    case .log2OfE:
       chopped = Float80Bits(signExponent: 0x3FFF, significand: 0xB8AA_3B29_5C17_F0BB)
       nearestIsUp = true
-    case 3:
+    case .pi:
       chopped = Float80Bits(signExponent: 0x4000, significand: 0xC90F_DAA2_2168_C234)
       nearestIsUp = true
-    case 4:
+    case .log10Of2:
       chopped = Float80Bits(signExponent: 0x3FFD, significand: 0x9A20_9A84_FBCF_F798)
       nearestIsUp = true
-    case 5:
+    case .naturalLogOf2:
       chopped = Float80Bits(signExponent: 0x3FFE, significand: 0xB172_17F7_D1CF_79AB)
       nearestIsUp = true
-    default: return .zero(0)
+    case .zero: return .zero(0)
     }
     let up: Bool
     switch fpu.pointee.cw >> 10 & 3 {

@@ -1,101 +1,17 @@
 // The x87 instructions with memory operands.
 //
-// Owns: the opcode map of mod != 3 and the order of access, exception and pop. Must not know: how results are computed (SoftFloat80), the
-// environment images (FPUEnvironment).
+// Owns: the order of access, exception and pop. Must not know: encodings (the instruction table), how results are computed (SoftFloat80),
+// the environment images (FPUEnvironment).
 // Follows: Intel SDM volume 2 (FLD, FST, FILD, FIST, FBLD, FBSTP, arithmetic with memory operands).
 
-extension CPU {
-  /// D8-DF with a memory operand.
-  func executeFPUMemory(_ i: Insn) throws(Fault) {
-    let digit = i.pointee.digit
-    switch i.pointee.opcode & 7 {
-    case 0:
-      try checkFPUPending()
-      let offset = effectiveAddress(i)
-      let bits: UInt32 = try read(Int(i.pointee.segment), offset)
-      operateFloat(i, digit, offset, UInt64(bits), .single)
-    case 1:
-      switch digit {
-      case 0:
-        try checkFPUPending()
-        let offset = effectiveAddress(i)
-        let bits: UInt32 = try read(Int(i.pointee.segment), offset)
-        loadFloat(i, offset, UInt64(bits), .single)
-      case 2, 3: try storeFloat(i, .single, pop: digit == 3)
-      case 4: try loadEnvironment(i)
-      case 5:
-        try checkFPUPending()
-        let value: UInt16 = try read(Int(i.pointee.segment), effectiveAddress(i))
-        setFPUControlWord(value)
-      case 6: try storeEnvironment(i)
-      case 7: try write(Int(i.pointee.segment), effectiveAddress(i), fpu.pointee.cw)
-      default: throw .ud
-      }
-    case 2:
-      try checkFPUPending()
-      let offset = effectiveAddress(i)
-      let bits: UInt32 = try read(Int(i.pointee.segment), offset)
-      operateInteger(i, digit, offset, Int64(Int32(bitPattern: bits)))
-    case 3:
-      switch digit {
-      case 0:
-        try checkFPUPending()
-        let offset = effectiveAddress(i)
-        let bits: UInt32 = try read(Int(i.pointee.segment), offset)
-        load(i, offset, SoftFloat80.fromInteger(Int64(Int32(bitPattern: bits))))
-      case 2, 3: try storeInteger(i, 32, pop: digit == 3)
-      case 5: try loadExtended(i)
-      case 7: try storeExtended(i)
-      default: throw .ud
-      }
-    case 4:
-      try checkFPUPending()
-      let offset = effectiveAddress(i)
-      let bits: UInt64 = try read(Int(i.pointee.segment), offset)
-      operateFloat(i, digit, offset, bits, .double)
-    case 5:
-      switch digit {
-      case 0:
-        try checkFPUPending()
-        let offset = effectiveAddress(i)
-        let bits: UInt64 = try read(Int(i.pointee.segment), offset)
-        loadFloat(i, offset, bits, .double)
-      case 2, 3: try storeFloat(i, .double, pop: digit == 3)
-      case 4: try restoreState(i)
-      case 6: try saveState(i)
-      case 7: try write(Int(i.pointee.segment), effectiveAddress(i), fpuStatusWord)
-      default: throw .ud
-      }
-    case 6:
-      try checkFPUPending()
-      let offset = effectiveAddress(i)
-      let bits: UInt16 = try read(Int(i.pointee.segment), offset)
-      operateInteger(i, digit, offset, Int64(Int16(bitPattern: bits)))
-    default:
-      switch digit {
-      case 0:
-        try checkFPUPending()
-        let offset = effectiveAddress(i)
-        let bits: UInt16 = try read(Int(i.pointee.segment), offset)
-        load(i, offset, SoftFloat80.fromInteger(Int64(Int16(bitPattern: bits))))
-      case 2, 3: try storeInteger(i, 16, pop: digit == 3)
-      case 4:
-        try checkFPUPending()
-        let offset = effectiveAddress(i)
-        let (low, high) = try read80(Int(i.pointee.segment), offset)
-        load(i, offset, SoftFloat80.fromDecimal(low, high))
-      case 5:
-        try checkFPUPending()
-        let offset = effectiveAddress(i)
-        let bits: UInt64 = try read(Int(i.pointee.segment), offset)
-        load(i, offset, SoftFloat80.fromInteger(Int64(bitPattern: bits)))
-      case 6: try storeDecimal(i)
-      case 7: try storeInteger(i, 64, pop: true)
-      default: throw .ud
-      }
-    }
-  }
+/// A memory operand of arithmetic.
+struct FPUOperand {
+  var value: Float80Bits
+  /// It was a denormal number in its own format.
+  var isDenormal = false
+}
 
+extension CPU {
   // MARK: - Ten-byte operands
 
   private func read80(_ segment: Int, _ offset: UInt32) throws(Fault) -> (UInt64, UInt16) {
@@ -139,48 +55,127 @@ extension CPU {
     if raiseFPU(unit.flags) & FPUStatus.ie == 0 { pushST(value) }
   }
 
-  private func loadExtended(_ i: Insn) throws(Fault) {
+  func loadExtended(_ i: Insn) throws(Fault) {
     try checkFPUPending()
     let offset = effectiveAddress(i)
     let (low, high) = try read80(Int(i.pointee.segment), offset)
     load(i, offset, Float80Bits(signExponent: high, significand: low))
   }
 
+  /// FLD of a single.
+  func loadSingle(_ i: Insn) throws(Fault) {
+    let (offset, bits): (UInt32, UInt32) = try memoryOperand(i)
+    loadFloat(i, offset, UInt64(bits), .single)
+  }
+
+  /// FLD of a double.
+  func loadDouble(_ i: Insn) throws(Fault) {
+    let (offset, bits): (UInt32, UInt64) = try memoryOperand(i)
+    loadFloat(i, offset, bits, .double)
+  }
+
+  /// FILD of a word.
+  func loadInteger16(_ i: Insn) throws(Fault) {
+    let (offset, bits): (UInt32, UInt16) = try memoryOperand(i)
+    load(i, offset, SoftFloat80.fromInteger(Int64(Int16(bitPattern: bits))))
+  }
+
+  /// FILD of a doubleword.
+  func loadInteger32(_ i: Insn) throws(Fault) {
+    let (offset, bits): (UInt32, UInt32) = try memoryOperand(i)
+    load(i, offset, SoftFloat80.fromInteger(Int64(Int32(bitPattern: bits))))
+  }
+
+  /// FILD of a quadword.
+  func loadInteger64(_ i: Insn) throws(Fault) {
+    let (offset, bits): (UInt32, UInt64) = try memoryOperand(i)
+    load(i, offset, SoftFloat80.fromInteger(Int64(bitPattern: bits)))
+  }
+
+  /// FBLD.
+  func loadDecimal(_ i: Insn) throws(Fault) {
+    try checkFPUPending()
+    let offset = effectiveAddress(i)
+    let (low, high) = try read80(Int(i.pointee.segment), offset)
+    load(i, offset, SoftFloat80.fromDecimal(low, high))
+  }
+
+  /// FLDCW.
+  func loadControlWord(_ i: Insn) throws(Fault) {
+    try checkFPUPending()
+    let value: UInt16 = try read(Int(i.pointee.segment), effectiveAddress(i))
+    setFPUControlWord(value)
+  }
+
   // MARK: - Arithmetic
 
-  private func operateFloat(
-    _ i: Insn, _ digit: Int, _ offset: UInt32, _ bits: UInt64, _ format: FloatFormat
+  /// The address and value of a memory operand, after a look at pending exceptions.
+  @inline(__always)
+  private func memoryOperand<T: FixedWidthInteger & UnsignedInteger>(_ i: Insn) throws(Fault) -> (
+    UInt32, T
   ) {
-    beginFPU(i, operand: offset)
-    let (b, denormal) = SoftFloat80.widen(bits, format)
-    operateMemory(digit, b, denormal: denormal)
+    try checkFPUPending()
+    let offset = effectiveAddress(i)
+    let bits: T = try read(Int(i.pointee.segment), offset)
+    return (offset, bits)
   }
 
-  private func operateInteger(_ i: Insn, _ digit: Int, _ offset: UInt32, _ value: Int64) {
+  /// A single as an operand; the instruction is noted.
+  @inline(__always)
+  func singleOperand(_ i: Insn) throws(Fault) -> FPUOperand {
+    let (offset, bits): (UInt32, UInt32) = try memoryOperand(i)
     beginFPU(i, operand: offset)
-    operateMemory(digit, SoftFloat80.fromInteger(value), denormal: false)
+    let (value, denormal) = SoftFloat80.widen(UInt64(bits), .single)
+    return FPUOperand(value: value, isDenormal: denormal)
   }
 
-  /// FADD, FMUL, FCOM, FCOMP, FSUB, FSUBR, FDIV, FDIVR of ST(0) and a memory operand that was a denormal in its own format or not.
-  private func operateMemory(_ digit: Int, _ b: Float80Bits, denormal: Bool) {
+  /// A double.
+  @inline(__always)
+  func doubleOperand(_ i: Insn) throws(Fault) -> FPUOperand {
+    let (offset, bits): (UInt32, UInt64) = try memoryOperand(i)
+    beginFPU(i, operand: offset)
+    let (value, denormal) = SoftFloat80.widen(bits, .double)
+    return FPUOperand(value: value, isDenormal: denormal)
+  }
+
+  /// A word.
+  @inline(__always)
+  func integer16Operand(_ i: Insn) throws(Fault) -> FPUOperand {
+    let (offset, bits): (UInt32, UInt16) = try memoryOperand(i)
+    beginFPU(i, operand: offset)
+    return FPUOperand(value: SoftFloat80.fromInteger(Int64(Int16(bitPattern: bits))))
+  }
+
+  /// A doubleword.
+  @inline(__always)
+  func integer32Operand(_ i: Insn) throws(Fault) -> FPUOperand {
+    let (offset, bits): (UInt32, UInt32) = try memoryOperand(i)
+    beginFPU(i, operand: offset)
+    return FPUOperand(value: SoftFloat80.fromInteger(Int64(Int32(bitPattern: bits))))
+  }
+
+  /// FCOM, FCOMP and their like with a memory operand.
+  func compareMemory(_ b: FPUOperand, pop: Bool) {
     var unit = arithmetic
-    if digit & 6 == 2 {
-      if isEmptyST(0) {
-        if comparisonFault() && digit == 3 { popST() }
-        return
-      }
-      let conditions = unit.compare(st(0), b, quiet: false)
-      if denormal && conditions & FPUStatus.c2 == 0 { unit.flags |= FPUStatus.de }
-      if setComparison(conditions, unit.flags) && digit == 3 { popST() }
+    if isEmptyST(0) {
+      if comparisonFault() && pop { popST() }
       return
     }
+    let conditions = unit.compare(st(0), b.value, quiet: false)
+    if b.isDenormal && conditions & FPUStatus.c2 == 0 { unit.flags |= FPUStatus.de }
+    if setComparison(conditions, unit.flags) && pop { popST() }
+  }
+
+  /// FADD, FMUL, FSUB, FSUBR, FDIV, FDIVR and their like of ST(0) and a memory operand.
+  func operateMemory(_ b: FPUOperand, _ operation: FPUArithmetic) {
     if isEmptyST(0) {
       if stackFault(overflow: false) { setST(0, .indefinite) }
       return
     }
+    var unit = arithmetic
     let a = st(0)
-    let result = operate(digit, a, b, &unit)
-    if denormal && unit.flags & (FPUStatus.ie | FPUStatus.ze) == 0 && !a.isNaN {
+    let result = operate(operation, a, b.value, &unit)
+    if b.isDenormal && unit.flags & (FPUStatus.ie | FPUStatus.ze) == 0 && !a.isNaN {
       // Unmasked, the denormal operand would have stopped the operation before it raised anything else.
       if unit.isUnmasked(FPUStatus.de) { unit.flags = 0 }
       unit.flags |= FPUStatus.de
@@ -197,7 +192,7 @@ extension CPU {
     try probeWrite(linear, size, userAccess)
   }
 
-  private func storeFloat(_ i: Insn, _ format: FloatFormat, pop: Bool) throws(Fault) {
+  func storeFloat(_ i: Insn, _ format: FloatFormat, pop: Bool) throws(Fault) {
     try checkFPUPending()
     let offset = effectiveAddress(i)
     var unit = arithmetic
@@ -220,7 +215,7 @@ extension CPU {
     if stores && pop { popST() }
   }
 
-  private func storeInteger(_ i: Insn, _ width: UInt64, pop: Bool) throws(Fault) {
+  func storeInteger(_ i: Insn, _ width: UInt64, pop: Bool) throws(Fault) {
     try checkFPUPending()
     let offset = effectiveAddress(i)
     var unit = arithmetic
@@ -243,7 +238,7 @@ extension CPU {
     if stores && pop { popST() }
   }
 
-  private func storeDecimal(_ i: Insn) throws(Fault) {
+  func storeDecimal(_ i: Insn) throws(Fault) {
     try checkFPUPending()
     let offset = effectiveAddress(i)
     var unit = arithmetic
@@ -261,7 +256,7 @@ extension CPU {
     if stores { popST() }
   }
 
-  private func storeExtended(_ i: Insn) throws(Fault) {
+  func storeExtended(_ i: Insn) throws(Fault) {
     try checkFPUPending()
     let offset = effectiveAddress(i)
     let empty = isEmptyST(0)

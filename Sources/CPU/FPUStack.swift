@@ -139,7 +139,7 @@ extension CPU {
   @inline(__always)
   func beginFPU(_ i: Insn, clearingC1: Bool = true) {
     let p = i.pointee
-    fpu.pointee.fop = (p.opcode & 7) << 8 | UInt16(p.modrm)
+    fpu.pointee.fop = p.imm2
     fpu.pointee.fip = s.pointee.blockEIP &+ UInt32(p.nextOffset) &- UInt32(p.length)
     fpu.pointee.fcs = segmentPointer(SegmentRegister.cs).pointee.selector
     if clearingC1 { fpu.pointee.sw &= ~FPUStatus.c1 }

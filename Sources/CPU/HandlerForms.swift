@@ -1,7 +1,7 @@
 // Forms of handlers for the interpreter's loop over whole blocks.
 //
-// Owns: which form each record of a block has (`Instruction.form`): what can rely on flat segments, whose flags nothing sees, which
-// comparison is carried out together with the jump behind it. A form does what the record's handler (and, for J forms, the next record's)
+// Owns: which form each record of a block has (`Instruction.form`; forms.txt lists them): what can rely on flat segments, whose flags
+// nothing sees, which comparison is carried out together with the jump behind it. A form does what the record's handler (and, for J forms, the next record's)
 // does; where a block is not run as a whole from its start, handlers are used.
 // Must not know: what forms do.
 
@@ -11,7 +11,7 @@ enum HandlerForms {
   static let bigStack: UInt8 = 0x40
   private static let flatStack: UInt8 = 0x44
 
-  /// Handlers with a memory operand and their forms for flat segments, without an index where there is one.
+  /// Forms with a memory operand and their forms for flat segments, without an index where there is one.
   private static let flat = table([
     (.movRM8, .movRM8F), (.movMR8, .movMR8F), (.movMI8, .movMI8F), (.movRM16, .movRM16F),
     (.movMR16, .movMR16F), (.movMI16, .movMI16F), (.movRM32, .movRM32F), (.movMR32, .movMR32F),
@@ -44,7 +44,7 @@ enum HandlerForms {
 
   /// Two forms that often follow each other, and the form of both.
   private static let pairs: Pairs = {
-    let list: [(Handler, Handler, Handler)] = [
+    let list: [(Form, Form, Form)] = [
       (.movRR32, .shl32IN, .movRR32AndShl32IN), (.movRR32, .shr32IN, .movRR32AndShr32IN),
       (.movRR32, .rol32IN, .movRR32AndRol32IN), (.movRR32, .movRR32, .movRR32AndMovRR32),
       (.movRM32B, .movRM32B, .movRM32BAndMovRM32B), (.movRM32B, .movMR32B, .movRM32BAndMovMR32B),
@@ -63,41 +63,41 @@ enum HandlerForms {
   /// A table by first and second form; most forms are not the first of any pair.
   private struct Pairs {
     private var rows = [UInt8](repeating: 0, count: HandlerForms.count)
-    private var table: [Handler?] = []
+    private var table: [Form?] = []
 
-    mutating func add(_ first: Handler, _ second: Handler, _ both: Handler) {
+    mutating func add(_ first: Form, _ second: Form, _ both: Form) {
       let n = Int(first.rawValue)
       if rows[n] == 0 {
         rows[n] = UInt8(table.count / HandlerForms.count + 1)
-        table += [Handler?](repeating: nil, count: HandlerForms.count)
+        table += [Form?](repeating: nil, count: HandlerForms.count)
       }
       table[(Int(rows[n]) - 1) * HandlerForms.count + Int(second.rawValue)] = both
     }
 
-    subscript(_ first: Handler, _ second: Handler) -> Handler? {
+    subscript(_ first: Form, _ second: Form) -> Form? {
       let row = Int(rows[Int(first.rawValue)])
       return row == 0 ? nil : table[(row - 1) * HandlerForms.count + Int(second.rawValue)]
     }
   }
 
   private static let none = UInt16.max
-  private static let count = Int(Handler.andRI32Jnz.rawValue) + 1
+  private static let count = Form.count
 
-  private static func table(_ pairs: [(Handler, Handler)]) -> [UInt16] {
+  private static func table(_ pairs: [(Form, Form)]) -> [UInt16] {
     var table = [UInt16](repeating: none, count: count)
     for (from, to) in pairs { table[Int(from.rawValue)] = to.rawValue }
     return table
   }
 
-  private static func look(_ table: [UInt16], _ handler: Handler) -> Handler? {
+  private static func look(_ table: [UInt16], _ handler: Form) -> Form? {
     let n = table[Int(handler.rawValue)]
-    return n == none ? nil : Handler(rawValue: n)
+    return n == none ? nil : Form(rawValue: n)
   }
 
   /// Makes a decoded record run by its handler.
   @inline(__always)
   static func reset(_ record: UnsafeMutablePointer<Instruction>) {
-    record.pointee.form = record.pointee.handler
+    record.pointee.form = Form(record.pointee.handler)
     record.pointee.segmentOffset = 64 &+ 32 &* (record.pointee.segment & 7)
   }
 
@@ -121,22 +121,22 @@ enum HandlerForms {
   }
 
   /// The form of a record by itself.
-  private static func single(_ i: Instruction, _ flatness: UInt8) -> Handler {
+  private static func single(_ i: Instruction, _ flatness: UInt8) -> Form {
+    let form = Form(i.handler)
     if flatness & flatStack == flatStack {
-      if let form = look(flatStackForms, i.handler) { return form }
+      if let form = look(flatStackForms, form) { return form }
       if i.isAddress32 && i.hasMemory && flatness >> i.segment & 1 != 0 {
-        if i.handler == .push32M { return .push32MF }
-        if i.handler == .call32E { return .call32EF }
+        if form == .push32M { return .push32MF }
+        if form == .call32E { return .call32EF }
       }
     }
-    if i.handler == .lea32 && i.isAddress32 { return .lea32F }
-    if i.handler == .shift32 && !i.hasMemory && i.opcode & 0xFE != 0xD2 && i.imm & 31 != 0 {
-      if i.digit == 0 { return .rol32I }
-      if i.digit == 1 { return .ror32I }
+    if form == .lea32 && i.isAddress32 { return .lea32F }
+    if form == .shift32 && !i.hasMemory && !i.countsByCL && i.imm & 31 != 0 {
+      if i.op == .rol { return .rol32I }
+      if i.op == .ror { return .ror32I }
     }
-    guard i.isAddress32, (flatness & segments) >> i.segment & 1 != 0,
-      let form = look(flat, i.handler)
-    else { return i.handler }
+    guard i.isAddress32, (flatness & segments) >> i.segment & 1 != 0, let form = look(flat, form)
+    else { return form }
     if i.index == 32, let form = look(withoutIndex, form) { return form }
     return form
   }
@@ -167,48 +167,18 @@ enum HandlerForms {
   }
 
   private static func flagUse(_ i: Instruction) -> FlagUse {
-    switch i.form {
-    case .addRR8, .addRI8, .addRR16, .addRI16, .addRR32, .addRI32, .orRR8, .orRI8, .orRR16, .orRI16,
-      .orRR32, .orRI32, .andRR8, .andRI8, .andRR16, .andRI16, .andRR32, .andRI32, .subRR8, .subRI8,
-      .subRR16, .subRI16, .subRR32, .subRI32, .xorRR8, .xorRI8, .xorRR16, .xorRI16, .xorRR32,
-      .xorRI32, .cmpRR8, .cmpRI8, .cmpRR16, .cmpRI16, .cmpRR32, .cmpRI32, .testRR8, .testRI8,
-      .testRR16, .testRI16, .testRR32, .testRI32, .shl32I, .shr32I, .sar32I:
-      return .replaces
-    case .movRR8, .movRI8, .movRR16, .movRI16, .movRR32, .movRI32, .lea16, .lea32, .lea32F,
-      .movzx32R8, .movzx32R16, .movsx32R8, .movsx32R16, .cwde, .cdq, .cbw16, .cwd16, .nop, .inc8R,
-      .inc16R, .inc32R, .dec8R, .dec16R, .dec32R, .rol32I, .ror32I:
-      return .passes
-    default: return .sees
-    }
+    guard i.handler.isPlain || i.form == .rol32I || i.form == .ror32I else { return .sees }
+    return effects[Int(i.entry)]
+  }
+
+  /// By entries of the instruction table, of instructions that cannot fault.
+  private static let effects: [FlagUse] = OpcodeTable.shared.entries.map { entry in
+    if entry.flagsRead & EFLAGS.arithmetic != 0 { return .sees }
+    let new = (entry.flagsWritten | entry.flagsUndefined) & EFLAGS.arithmetic
+    return new == EFLAGS.arithmetic ? .replaces : .passes
   }
 
   // MARK: - Pairs
-
-  /// Comparisons and the first of their forms that include a jump; in the order of `comparisonJumps`.
-  private static func comparison(_ form: Handler) -> Handler? {
-    switch form {
-    case .cmpRR32: return .cmpRR32Jb
-    case .cmpRI32: return .cmpRI32Jb
-    case .cmpRM32F: return .cmpRM32Jb
-    case .cmpMR32F: return .cmpMR32Jb
-    case .cmpMI32F: return .cmpMI32Jb
-    case .cmpRR8: return .cmpRR8Jb
-    case .cmpRI8: return .cmpRI8Jb
-    case .cmpMI8F: return .cmpMI8Jb
-    default: return nil
-    }
-  }
-
-  private static func test(_ form: Handler) -> Handler? {
-    switch form {
-    case .testRR32: return .testRR32Jz
-    case .testRI32: return .testRI32Jz
-    case .testRR8: return .testRR8Jz
-    case .testRI8: return .testRI8Jz
-    case .testMI8F: return .testMI8Jz
-    default: return nil
-    }
-  }
 
   /// Gives records forms that carry out the next one too, and NOPs one that passes over the run of them.
   private static func pair(_ records: UnsafeMutablePointer<Instruction>, _ count: Int) {
@@ -232,48 +202,28 @@ enum HandlerForms {
   }
 
   /// The form of `form` together with the jump `i`, if there is one.
-  private static func fused(_ form: Handler, _ i: Instruction) -> Handler? {
-    let cc = i.handler.rawValue &- Handler.jo.rawValue
-    guard cc < 16 else { return nil }
-    var first: Handler
-    var place: UInt16
-    if let comparison = comparison(form) {
-      first = comparison
-      // B NB Z NZ BE NBE, L NL LE NLE.
-      switch cc {
-      case 2...7: place = cc - 2
-      case 12...15: place = cc - 6
-      default: return nil
-      }
-    } else if let test = test(form) {
-      first = test
-      // Z NZ S NS LE NLE.
-      switch cc {
-      case 4, 5: place = cc - 4
-      case 8, 9: place = cc - 6
-      case 14, 15: place = cc - 10
-      default: return nil
-      }
-    } else {
-      // Z NZ, and for DEC also S NS.
-      switch form {
-      case .dec32R: first = .dec32RJz
-      case .inc32R: first = .inc32RJz
-      case .addRI32: first = .addRI32Jz
-      case .subRI32: first = .subRI32Jz
-      case .subRR32: first = .subRR32Jz
-      case .andRI32: first = .andRI32Jz
-      default: return nil
-      }
-      switch cc {
-      case 4, 5: place = cc - 4
-      case 8, 9:
-        guard form == .dec32R else { return nil }
-        place = cc - 6
-      default: return nil
-      }
+  private static func fused(_ form: Form, _ i: Instruction) -> Form? {
+    guard i.op.isConditionalJump else { return nil }
+    let n = jumps[Int(form.rawValue) * 16 + i.condition]
+    return n == none ? nil : Form(rawValue: n)
+  }
+
+  /// By form and condition.
+  private static let jumps: [UInt16] = {
+    var table = [UInt16](repeating: none, count: count * 16)
+    for (form, condition, both) in Form.withJumps {
+      table[Int(form.rawValue) * 16 + condition] = both.rawValue
     }
-    return Handler(rawValue: first.rawValue + place)
+    return table
+  }()
+}
+
+extension Instruction {
+  /// What the loop over whole blocks executes.
+  @inline(__always)
+  var form: Form {
+    get { unsafeBitCast(formNumber, to: Form.self) }
+    set { formNumber = unsafeBitCast(newValue, to: UInt16.self) }
   }
 }
 

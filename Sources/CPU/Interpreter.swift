@@ -217,8 +217,8 @@ extension CPU {
   /// After one instruction that ran with TF set: the trap comes before the next one, unless the instruction called a handler itself.
   private func afterStep(_ trapped: Bool, _ i: Insn) {
     guard trapped else { return }
-    switch i.pointee.opcode {
-    case 0xCC, 0xCD, 0xCE, 0xF1: if s.pointee.eflags & EFLAGS.tf == 0 { return }
+    switch i.pointee.op {
+    case .int3, .int, .into, .int1: if s.pointee.eflags & EFLAGS.tf == 0 { return }
     default: break
     }
     s.pointee.pendingDebug |= 1 << 14

@@ -36,97 +36,110 @@ extension CPU {
     s.setMultiplyFlags(low, overflow: overflow)
   }
 
-  /// F6 and F7, digits 4 to 7.
-  func multiplyDivide(_ i: Insn) throws(Fault) {
-    let digit = i.pointee.digit
-    if i.pointee.opcode & 1 == 0 {
+  /// MUL: the accumulator's product with the operand, in twice its width.
+  func multiplyAccumulator(_ i: Insn) throws(Fault) {
+    if i.pointee.isByte {
       let v: UInt8 = try readRM(i)
-      let ax: UInt16 = reg(0)
-      switch digit {
-      case 4:
-        let r = UInt16(UInt8(truncatingIfNeeded: ax)) &* UInt16(v)
-        setReg(0, r)
-        setMultiplyFlags(UInt8(truncatingIfNeeded: r), overflow: r >> 8 != 0)
-      case 5:
-        let r = Int16(Int8(truncatingIfNeeded: ax)) &* Int16(Int8(bitPattern: v))
-        setReg(0, UInt16(bitPattern: r))
-        setMultiplyFlags(
-          UInt8(truncatingIfNeeded: r), overflow: Int16(Int8(truncatingIfNeeded: r)) != r)
-      case 6:
-        if v == 0 { throw .de }
-        let q = ax / UInt16(v)
-        if q > 0xFF { throw .de }
-        setReg(0, q | (ax % UInt16(v)) << 8)
-      default:
-        let d = Int32(Int8(bitPattern: v))
-        if d == 0 { throw .de }
-        let n = Int32(Int16(bitPattern: ax))
-        let q = n / d
-        if q > 127 || q < -128 { throw .de }
-        setReg(0, UInt8(truncatingIfNeeded: q))
-        setReg(1, UInt8(truncatingIfNeeded: n % d))
-      }
+      let r = UInt16(reg(0) as UInt8) &* UInt16(v)
+      setReg(0, r)
+      setMultiplyFlags(UInt8(truncatingIfNeeded: r), overflow: r >> 8 != 0)
     } else if i.pointee.isOperand32 {
       let v: UInt32 = try readRM(i)
-      let eax = gpr32[Register.eax]
-      switch digit {
-      case 4:
-        let r = UInt64(eax) &* UInt64(v)
-        gpr32[Register.eax] = UInt32(truncatingIfNeeded: r)
-        gpr32[Register.edx] = UInt32(truncatingIfNeeded: r >> 32)
-        setMultiplyFlags(UInt32(truncatingIfNeeded: r), overflow: r >> 32 != 0)
-      case 5:
-        let r = Int64(Int32(bitPattern: eax)) &* Int64(Int32(bitPattern: v))
-        gpr32[Register.eax] = UInt32(truncatingIfNeeded: r)
-        gpr32[Register.edx] = UInt32(truncatingIfNeeded: r >> 32)
-        setMultiplyFlags(
-          UInt32(truncatingIfNeeded: r), overflow: Int64(Int32(truncatingIfNeeded: r)) != r)
-      case 6:
-        let high = gpr32[Register.edx]
-        // The quotient fits exactly when the high half is below the divisor (which is then not 0).
-        if high >= v { throw .de }
-        let n = UInt64(high) << 32 | UInt64(eax)
-        gpr32[Register.eax] = UInt32(truncatingIfNeeded: n / UInt64(v))
-        gpr32[Register.edx] = UInt32(truncatingIfNeeded: n % UInt64(v))
-      default:
-        let d = Int64(Int32(bitPattern: v))
-        if d == 0 { throw .de }
-        let n = Int64(bitPattern: UInt64(gpr32[Register.edx]) << 32 | UInt64(eax))
-        let (q, overflow) = n.dividedReportingOverflow(by: d)
-        if overflow || Int64(Int32(truncatingIfNeeded: q)) != q { throw .de }
-        gpr32[Register.eax] = UInt32(truncatingIfNeeded: q)
-        gpr32[Register.edx] = UInt32(truncatingIfNeeded: n % d)
-      }
+      let r = UInt64(gpr32[Register.eax]) &* UInt64(v)
+      gpr32[Register.eax] = UInt32(truncatingIfNeeded: r)
+      gpr32[Register.edx] = UInt32(truncatingIfNeeded: r >> 32)
+      setMultiplyFlags(UInt32(truncatingIfNeeded: r), overflow: r >> 32 != 0)
     } else {
       let v: UInt16 = try readRM(i)
+      let r = UInt32(reg(0) as UInt16) &* UInt32(v)
+      setReg(0, UInt16(truncatingIfNeeded: r))
+      setReg(8, UInt16(truncatingIfNeeded: r >> 16))
+      setMultiplyFlags(UInt16(truncatingIfNeeded: r), overflow: r >> 16 != 0)
+    }
+  }
+
+  /// IMUL with one operand.
+  func multiplyAccumulatorSigned(_ i: Insn) throws(Fault) {
+    if i.pointee.isByte {
+      let v: UInt8 = try readRM(i)
+      let r = Int16(Int8(bitPattern: reg(0))) &* Int16(Int8(bitPattern: v))
+      setReg(0, UInt16(bitPattern: r))
+      setMultiplyFlags(
+        UInt8(truncatingIfNeeded: r), overflow: Int16(Int8(truncatingIfNeeded: r)) != r)
+    } else if i.pointee.isOperand32 {
+      let v: UInt32 = try readRM(i)
+      let r = Int64(Int32(bitPattern: gpr32[Register.eax])) &* Int64(Int32(bitPattern: v))
+      gpr32[Register.eax] = UInt32(truncatingIfNeeded: r)
+      gpr32[Register.edx] = UInt32(truncatingIfNeeded: r >> 32)
+      setMultiplyFlags(
+        UInt32(truncatingIfNeeded: r), overflow: Int64(Int32(truncatingIfNeeded: r)) != r)
+    } else {
+      let v: UInt16 = try readRM(i)
+      let r = Int32(Int16(bitPattern: reg(0))) &* Int32(Int16(bitPattern: v))
+      setReg(0, UInt16(truncatingIfNeeded: r))
+      setReg(8, UInt16(truncatingIfNeeded: r >> 16))
+      setMultiplyFlags(
+        UInt16(truncatingIfNeeded: r), overflow: Int32(Int16(truncatingIfNeeded: r)) != r)
+    }
+  }
+
+  /// DIV.
+  func divideAccumulator(_ i: Insn) throws(Fault) {
+    if i.pointee.isByte {
+      let v: UInt8 = try readRM(i)
+      if v == 0 { throw .de }
       let ax: UInt16 = reg(0)
+      let q = ax / UInt16(v)
+      if q > 0xFF { throw .de }
+      setReg(0, q | (ax % UInt16(v)) << 8)
+    } else if i.pointee.isOperand32 {
+      let v: UInt32 = try readRM(i)
+      let high = gpr32[Register.edx]
+      // The quotient fits exactly when the high half is below the divisor (which is then not 0).
+      if high >= v { throw .de }
+      let n = UInt64(high) << 32 | UInt64(gpr32[Register.eax])
+      gpr32[Register.eax] = UInt32(truncatingIfNeeded: n / UInt64(v))
+      gpr32[Register.edx] = UInt32(truncatingIfNeeded: n % UInt64(v))
+    } else {
+      let v: UInt16 = try readRM(i)
       let dx: UInt16 = reg(8)
-      switch digit {
-      case 4:
-        let r = UInt32(ax) &* UInt32(v)
-        setReg(0, UInt16(truncatingIfNeeded: r))
-        setReg(8, UInt16(truncatingIfNeeded: r >> 16))
-        setMultiplyFlags(UInt16(truncatingIfNeeded: r), overflow: r >> 16 != 0)
-      case 5:
-        let r = Int32(Int16(bitPattern: ax)) &* Int32(Int16(bitPattern: v))
-        setReg(0, UInt16(truncatingIfNeeded: r))
-        setReg(8, UInt16(truncatingIfNeeded: r >> 16))
-        setMultiplyFlags(
-          UInt16(truncatingIfNeeded: r), overflow: Int32(Int16(truncatingIfNeeded: r)) != r)
-      case 6:
-        if dx >= v { throw .de }
-        let n = UInt32(dx) << 16 | UInt32(ax)
-        setReg(0, UInt16(truncatingIfNeeded: n / UInt32(v)))
-        setReg(8, UInt16(truncatingIfNeeded: n % UInt32(v)))
-      default:
-        let d = Int32(Int16(bitPattern: v))
-        if d == 0 { throw .de }
-        let n = Int32(bitPattern: UInt32(dx) << 16 | UInt32(ax))
-        let (q, overflow) = n.dividedReportingOverflow(by: d)
-        if overflow || Int32(Int16(truncatingIfNeeded: q)) != q { throw .de }
-        setReg(0, UInt16(truncatingIfNeeded: q))
-        setReg(8, UInt16(truncatingIfNeeded: n % d))
-      }
+      if dx >= v { throw .de }
+      let n = UInt32(dx) << 16 | UInt32(reg(0) as UInt16)
+      setReg(0, UInt16(truncatingIfNeeded: n / UInt32(v)))
+      setReg(8, UInt16(truncatingIfNeeded: n % UInt32(v)))
+    }
+  }
+
+  /// IDIV.
+  func divideAccumulatorSigned(_ i: Insn) throws(Fault) {
+    if i.pointee.isByte {
+      let v: UInt8 = try readRM(i)
+      let d = Int32(Int8(bitPattern: v))
+      if d == 0 { throw .de }
+      let n = Int32(Int16(bitPattern: reg(0)))
+      let q = n / d
+      if q > 127 || q < -128 { throw .de }
+      setReg(0, UInt8(truncatingIfNeeded: q))
+      setReg(1, UInt8(truncatingIfNeeded: n % d))
+    } else if i.pointee.isOperand32 {
+      let v: UInt32 = try readRM(i)
+      let d = Int64(Int32(bitPattern: v))
+      if d == 0 { throw .de }
+      let n = Int64(
+        bitPattern: UInt64(gpr32[Register.edx]) << 32 | UInt64(gpr32[Register.eax]))
+      let (q, overflow) = n.dividedReportingOverflow(by: d)
+      if overflow || Int64(Int32(truncatingIfNeeded: q)) != q { throw .de }
+      gpr32[Register.eax] = UInt32(truncatingIfNeeded: q)
+      gpr32[Register.edx] = UInt32(truncatingIfNeeded: n % d)
+    } else {
+      let v: UInt16 = try readRM(i)
+      let d = Int32(Int16(bitPattern: v))
+      if d == 0 { throw .de }
+      let n = Int32(bitPattern: UInt32(reg(8) as UInt16) << 16 | UInt32(reg(0) as UInt16))
+      let (q, overflow) = n.dividedReportingOverflow(by: d)
+      if overflow || Int32(Int16(truncatingIfNeeded: q)) != q { throw .de }
+      setReg(0, UInt16(truncatingIfNeeded: q))
+      setReg(8, UInt16(truncatingIfNeeded: n % d))
     }
   }
 

@@ -6,12 +6,18 @@
 extension CPU {
   @inline(__always)
   private func ioWidth(_ i: Insn) -> UInt32 {
-    i.pointee.opcode & 1 == 0 ? 1 : i.pointee.isOperand32 ? 4 : 2
+    UInt32(i.pointee.operandSize)
+  }
+
+  /// The port of IN and OUT: an immediate, or DX as the base register.
+  @inline(__always)
+  func portNumber(_ i: Insn) -> UInt16 {
+    (reg(i.pointee.base) as UInt16) | UInt16(i.pointee.imm & 0xFF)
   }
 
   func inputFromPort(_ i: Insn) throws(Fault) {
     let width = ioWidth(i)
-    let port = i.pointee.opcode & 8 != 0 ? (reg(8) as UInt16) : UInt16(i.pointee.imm & 0xFF)
+    let port = portNumber(i)
     try checkIOPermission(port, width)
     let value = bus.portRead(port, width: Int(width))
     switch width {
@@ -25,7 +31,7 @@ extension CPU {
 
   func outputToPort(_ i: Insn) throws(Fault) {
     let width = ioWidth(i)
-    let port = i.pointee.opcode & 8 != 0 ? (reg(8) as UInt16) : UInt16(i.pointee.imm & 0xFF)
+    let port = portNumber(i)
     try checkIOPermission(port, width)
     let value = gpr32[Register.eax] & (UInt32.max >> (32 - 8 * width))
     bus.portWrite(port, value, width: Int(width))

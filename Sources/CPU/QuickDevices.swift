@@ -6,8 +6,13 @@
 
 extension Handler {
   /// MOV between general registers, immediates and memory.
-  @inline(__always) package var isMove: Bool {
-    rawValue &- Handler.movRR8.rawValue <= Handler.movMI32.rawValue &- Handler.movRR8.rawValue
+  package var isMove: Bool {
+    switch self {
+    case .movRR8, .movRM8, .movMR8, .movRI8, .movMI8, .movRR16, .movRM16, .movMR16, .movRI16,
+      .movMI16, .movRR32, .movRM32, .movMR32, .movRI32, .movMI32:
+      true
+    default: false
+    }
   }
 }
 
@@ -41,10 +46,9 @@ extension CPU {
     s.pointee.end = record + 1
     s.pointee.eip = blockEIP &+ UInt32(record.pointee.nextOffset)
     let before = CodeMoment(self)
-    let opcode = record.pointee.opcode
-    let width = opcode & 1 == 0 ? 1 : record.pointee.isOperand32 ? 4 : 2
-    let port = opcode & 8 != 0 ? (reg(8) as UInt16) : UInt16(record.pointee.imm & 0xFF)
-    if opcode & 2 == 0 {
+    let width = record.pointee.operandSize
+    let port = portNumber(record)
+    if case .in = record.pointee.op {
       let value = bus.portRead(port, width: width)
       switch width {
       case 1: setReg(0, UInt8(truncatingIfNeeded: value))
@@ -74,15 +78,18 @@ extension CPU {
   /// MOV between a register or an immediate and a device that is no more than memory.
   /// - Returns: false when nothing was done.
   private func moveDevice(_ i: Insn) -> Bool {
-    let handler = i.pointee.handler
-    let n = handler.rawValue &- Handler.movRR8.rawValue
-    // By three: register, register from memory, memory from register, register from immediate, memory from immediate.
-    let shape = n / 3
-    let size = UInt32(1) << UInt32(n % 3)
-    guard shape == 1 || shape == 2 || shape == 4, !watching, s.pointee.dr7 & 0xFF == 0,
-      !alignmentChecked, !fillDroppedCode
+    let isWrite: Bool
+    let isImmediate: Bool
+    switch i.pointee.handler {
+    case .movRM8, .movRM16, .movRM32: (isWrite, isImmediate) = (false, false)
+    case .movMR8, .movMR16, .movMR32: (isWrite, isImmediate) = (true, false)
+    case .movMI8, .movMI16, .movMI32: (isWrite, isImmediate) = (true, true)
+    default: return false
+    }
+    // MOVZX and MOVSX from a word to a word are such moves too.
+    let size = UInt32(i.pointee.operandSize)
+    guard !watching, s.pointee.dr7 & 0xFF == 0, !alignmentChecked, !fillDroppedCode
     else { return false }
-    let isWrite = shape != 1
     let segment = segmentPointer(Int(i.pointee.segment))
     let offset = effectiveAddress(i)
     let limit = isWrite ? segment.pointee.writeLimit : segment.pointee.readLimit
@@ -96,7 +103,7 @@ extension CPU {
     else { return false }
     if isWrite {
       let value: UInt32 =
-        shape == 4
+        isImmediate
         ? i.pointee.imm
         : size == 1
           ? UInt32(reg(i.pointee.reg) as UInt8)

@@ -9,11 +9,12 @@
 extension Instruction {
   /// Whether `CPU.transferQuickly` may know this instruction.
   @inline(__always) package var isFarTransfer: Bool {
-    // What LOCK makes undefined has these opcodes too.
+    // What LOCK makes undefined is of these operations too.
     guard handler == .system else { return false }
-    switch opcode {
-    case 0xCC, 0xCD, 0xCF, 0x9A, 0xEA, 0xCA, 0xCB, 0x0F34, 0x0F35: return true
-    case 0xFF: return digit == 3 || digit == 5
+    switch op {
+    case .int3, .int, .iret, .callFar, .callFarIndirect, .jmpFar, .jmpFarIndirect, .retFar,
+      .sysenter, .sysexit:
+      return true
     default: return false
     }
   }
@@ -39,19 +40,19 @@ extension CPU {
       segmentPointer(SegmentRegister.cs).pointee.base &+ next &- UInt32(record.pointee.length)
     let is32 = record.pointee.isOperand32
     let done: Bool
-    switch record.pointee.opcode {
-    case 0xCC: done = interruptQuickly(3, next)
-    case 0xCD: done = interruptQuickly(record.pointee.imm & 0xFF, next)
-    case 0xCF: done = returnFromInterruptQuickly(is32, from)
-    case 0x9A: done = farQuickly(record.pointee.imm2, record.pointee.imm, is32, next, from)
-    case 0xEA: done = farQuickly(record.pointee.imm2, record.pointee.imm, is32, nil, from)
-    case 0xCA: done = farReturnQuickly(is32, record.pointee.imm & 0xFFFF, from)
-    case 0xCB: done = farReturnQuickly(is32, 0, from)
-    case 0x0F34: done = enterSystemQuickly(from)
-    case 0x0F35: done = exitSystemQuickly(from)
-    case 0xFF:
+    switch record.pointee.op {
+    case .int3: done = interruptQuickly(3, next)
+    case .int: done = interruptQuickly(record.pointee.imm & 0xFF, next)
+    case .iret: done = returnFromInterruptQuickly(is32, from)
+    case .callFar: done = farQuickly(record.pointee.imm2, record.pointee.imm, is32, next, from)
+    case .jmpFar: done = farQuickly(record.pointee.imm2, record.pointee.imm, is32, nil, from)
+    case .retFar: done = farReturnQuickly(is32, record.pointee.imm & 0xFFFF, from)
+    case .sysenter: done = enterSystemQuickly(from)
+    case .sysexit: done = exitSystemQuickly(from)
+    case .callFarIndirect, .jmpFarIndirect:
       guard let p = farPointerQuickly(record) else { return interpretOne(record, left, blockEIP) }
-      done = farQuickly(p.selector, p.offset, is32, record.pointee.digit == 3 ? next : nil, from)
+      done = farQuickly(
+        p.selector, p.offset, is32, record.pointee.op == .callFarIndirect ? next : nil, from)
     default: done = false
     }
     if !done { return interpretOne(record, left, blockEIP) }
@@ -363,7 +364,7 @@ extension CPU {
   // MARK: - CALL, JMP, RET
 
   private func farPointerQuickly(_ i: Insn) -> (selector: UInt16, offset: UInt32)? {
-    guard i.pointee.hasMemory, i.pointee.digit == 3 || i.pointee.digit == 5 else { return nil }
+    guard i.pointee.hasMemory else { return nil }
     let size: UInt32 = i.pointee.isOperand32 ? 4 : 2
     let segment = segmentPointer(Int(i.pointee.segment))
     let offset = effectiveAddress(i)

@@ -1,6 +1,7 @@
-// MMX, SSE and SSE2: which instruction goes where, availability, operands.
+// MMX, SSE and SSE2: availability, operands, the instructions on packed integers.
 //
-// Owns: the checks before an instruction, MMX and XMM registers and their memory operands. Must not know: what the operations compute.
+// Owns: the checks before an instruction, MMX and XMM registers and their memory operands, and the integer instructions, which have a form
+// on each kind of register. Must not know: encodings (the instruction table), what the operations compute (PackedInteger).
 // Follows: Intel SDM volume 1, chapters 9 to 11 (aliasing of the MMX registers in 9.6), volume 3, tables 2-2 and 13-1 (availability),
 // volume 2 (the instructions' pages).
 
@@ -12,50 +13,6 @@ extension CPU {
 
   /// The bits of MXCSR that the model has.
   var mxcsrMask: UInt32 { model.features.contains(.sse2) ? 0xFFFF : 0xFFBF }
-
-  /// Executes an MMX, SSE or SSE2 instruction.
-  @inline(never)
-  func executeSIMD(_ i: Insn) throws(Fault) {
-    let prefix = MandatoryPrefix(rawValue: UInt8(truncatingIfNeeded: i.pointee.imm2)) ?? .none
-    let opcode = UInt8(truncatingIfNeeded: i.pointee.opcode)
-    switch opcode {
-    case 0xAE: try executeMXCSRGroup(i)
-    case 0xC3:
-      // MOVNTI needs neither the SSE registers nor the system's support for them.
-      try write(Int(i.pointee.segment), effectiveAddress(i), reg(i.pointee.reg) as UInt32)
-    case 0x2A, 0x2C, 0x2D:
-      try checkSSE()
-      // MMX registers are involved, except where 2A has its operand in memory.
-      let packed = prefix == .none || prefix == .operandSize
-      if packed && !(opcode == 0x2A && i.pointee.hasMemory) { try checkFPUPending() }
-      if opcode == 0x2A {
-        try executeFromInteger(i, prefix)
-      } else {
-        try executeToInteger(i, prefix, truncate: opcode == 0x2C)
-      }
-    case 0x2E, 0x2F:
-      try checkSSE()
-      try executeFloatCompare(i, opcode, prefix)
-    case 0x51...0x53, 0x58, 0x59, 0x5C...0x5F, 0xC2:
-      try checkSSE()
-      try executeFloatArithmetic(i, opcode, prefix)
-    case 0x5A, 0x5B, 0xE6:
-      try checkSSE()
-      try executeConvert(i, opcode, prefix)
-    case 0x10...0x57, 0xC6:
-      try checkSSE()
-      try executeFloatMove(i, opcode, prefix)
-    default:
-      if prefix == .none {
-        try checkMMX()
-        try executeMMX(i, opcode)
-      } else {
-        try checkSSE()
-        if opcode == 0xD6 && prefix != .operandSize { try checkFPUPending() }
-        try executeXMMInteger(i, opcode, prefix)
-      }
-    }
-  }
 
   // MARK: - Availability
 
@@ -73,6 +30,12 @@ extension CPU {
   func checkSSE() throws(Fault) {
     if s.pointee.cr0 & CR0.em != 0 || s.pointee.cr4 & CR4.osfxsr == 0 { throw .ud }
     if s.pointee.cr0 & CR0.ts != 0 { throw .nm }
+  }
+
+  /// The check of an instruction that has a form on MMX and one on XMM registers.
+  @inline(__always)
+  func checkMMX(_ i: Insn) throws(Fault) {
+    if i.pointee.isMMX { try checkMMX() } else { try checkSSE() }
   }
 
   // MARK: - MMX registers
@@ -101,74 +64,236 @@ extension CPU {
     return mm(i.pointee.rm)
   }
 
-  // MARK: - MMX instructions
+  // MARK: - Packed integers
 
-  private func executeMMX(_ i: Insn, _ opcode: UInt8) throws(Fault) {
-    let p = i.pointee
-    let immediate = UInt8(truncatingIfNeeded: p.imm)
-    switch opcode {
-    case 0x60, 0x61, 0x62:
-      // Of memory only the half that is used is read.
-      let b: UInt64
-      if p.hasMemory {
-        let half: UInt32 = try read(Int(p.segment), effectiveAddress(i))
-        b = UInt64(half)
-      } else {
-        b = mm(p.rm)
-      }
-      setMM(p.reg, PackedInteger.interleave(opcode, mm(p.reg), b))
-    case 0x68, 0x69, 0x6A:
+  private func immediate(_ i: Insn) -> UInt8 { UInt8(truncatingIfNeeded: i.pointee.imm) }
+
+  /// An operation on each half of the registers.
+  func packed(_ i: Insn, _ operation: (UInt64, UInt64) -> UInt64) throws(Fault) {
+    if i.pointee.isMMX {
       let b = try mmxSource(i)
-      setMM(p.reg, PackedInteger.interleave(opcode, mm(p.reg) >> 32, b >> 32))
-    case 0x63, 0x67, 0x6B:
-      let b = try mmxSource(i)
-      setMM(p.reg, PackedInteger.pack(opcode, mm(p.reg), b))
-    case 0x6E:
-      let value: UInt32 = try readRM(i)
-      setMM(p.reg, UInt64(value))
-    case 0x6F: setMM(p.reg, try mmxSource(i))
-    case 0x70: setMM(p.reg, PackedInteger.shuffle(try mmxSource(i), immediate))
-    case 0x71, 0x72, 0x73:
-      setMM(p.rm, PackedInteger.shift(PackedInteger.shiftOpcode(i), mm(p.rm), UInt64(immediate)))
-    case 0x77:
-      fpu.pointee.top = 0
-      fpu.pointee.empty = 0xFF
-    case 0x7E:
-      try writeRM(i, UInt32(truncatingIfNeeded: mm(p.reg)))
-      enterMMX()
-    case 0x7F:
-      if p.hasMemory {
-        try write(Int(p.segment), effectiveAddress(i), mm(p.reg))
-        enterMMX()
-      } else {
-        setMM(p.rm, mm(p.reg))
-      }
-    case 0xE7:
-      try write(Int(p.segment), effectiveAddress(i), mm(p.reg))
-      enterMMX()
-    case 0xC4:
-      let word: UInt16 = try readRM(i)
-      setMM(p.reg, PackedInteger.insert(mm(p.reg), word, immediate))
-    case 0xC5:
-      setReg(p.reg, UInt32(PackedInteger.extract(mm(p.rm), immediate)))
-      enterMMX()
-    case 0xD7:
-      setReg(p.reg, PackedInteger.signs(mm(p.rm)))
-      enterMMX()
-    case 0xF7:
-      try writeMasked(i, XMMBits(mm(p.reg)), PackedInteger.signs(mm(p.rm)), 8)
-      enterMMX()
-    case 0xD1...0xD3, 0xE1, 0xE2, 0xF1...0xF3:
-      let count = try mmxSource(i)
-      setMM(p.reg, PackedInteger.shift(opcode, mm(p.reg), count))
-    default:
-      let b = try mmxSource(i)
-      setMM(p.reg, PackedInteger.operate(opcode, mm(p.reg), b))
+      setMM(i.pointee.reg, operation(mm(i.pointee.reg), b))
+    } else {
+      let b = try source128(i)
+      let reg = xmmReg(i)
+      xmm[reg] = XMMBits(operation(xmm[reg].low, b.low), operation(xmm[reg].high, b.high))
     }
   }
 
+  /// A shift by a count in a register or memory.
+  func packedShift(_ i: Insn, _ operation: (UInt64, UInt64) -> UInt64) throws(Fault) {
+    if i.pointee.isMMX {
+      let count = try mmxSource(i)
+      setMM(i.pointee.reg, operation(mm(i.pointee.reg), count))
+    } else {
+      let count = try source128(i).low
+      let reg = xmmReg(i)
+      xmm[reg] = XMMBits(operation(xmm[reg].low, count), operation(xmm[reg].high, count))
+    }
+  }
+
+  /// A shift by an immediate count.
+  func packedShiftImmediate(_ i: Insn, _ operation: (UInt64, UInt64) -> UInt64) {
+    let count = UInt64(immediate(i))
+    if i.pointee.isMMX {
+      setMM(i.pointee.rm, operation(mm(i.pointee.rm), count))
+    } else {
+      let rm = xmmRM(i)
+      xmm[rm] = XMMBits(operation(xmm[rm].low, count), operation(xmm[rm].high, count))
+    }
+  }
+
+  /// PSRLDQ, PSLLDQ.
+  func shiftBytes(_ i: Insn, left: Bool) {
+    let a = xmm[xmmRM(i)]
+    let count = immediate(i)
+    if count > 15 {
+      xmm[xmmRM(i)] = XMMBits()
+      return
+    }
+    let value = UInt128(a.high) << 64 | UInt128(a.low)
+    let bits = UInt128(count) &* 8
+    let shifted = left ? value &<< bits : value &>> bits
+    xmm[xmmRM(i)] = XMMBits(
+      UInt64(truncatingIfNeeded: shifted), UInt64(truncatingIfNeeded: shifted >> 64))
+  }
+
+  /// PACKSSWB, PACKUSWB, PACKSSDW.
+  func packedPack(_ i: Insn, _ pack: (UInt64) -> UInt64) throws(Fault) {
+    if i.pointee.isMMX {
+      let b = try mmxSource(i)
+      setMM(i.pointee.reg, pack(mm(i.pointee.reg)) | pack(b) << 32)
+    } else {
+      let b = try source128(i)
+      let a = xmm[xmmReg(i)]
+      xmm[xmmReg(i)] = XMMBits(pack(a.low) | pack(a.high) << 32, pack(b.low) | pack(b.high) << 32)
+    }
+  }
+
+  /// PUNPCKL..
+  func interleaveLow(_ i: Insn, width: UInt64) throws(Fault) {
+    if i.pointee.isMMX {
+      // Of memory only the half that is used is read.
+      let b: UInt64
+      if i.pointee.hasMemory {
+        let half: UInt32 = try read(Int(i.pointee.segment), effectiveAddress(i))
+        b = UInt64(half)
+      } else {
+        b = mm(i.pointee.rm)
+      }
+      setMM(i.pointee.reg, PackedInteger.interleave(width: width, mm(i.pointee.reg), b))
+    } else {
+      let b = try source128(i)
+      let a = xmm[xmmReg(i)]
+      xmm[xmmReg(i)] = XMMBits(
+        PackedInteger.interleave(width: width, a.low, b.low),
+        PackedInteger.interleave(width: width, a.low >> 32, b.low >> 32))
+    }
+  }
+
+  /// PUNPCKH..
+  func interleaveHigh(_ i: Insn, width: UInt64) throws(Fault) {
+    if i.pointee.isMMX {
+      let b = try mmxSource(i)
+      setMM(
+        i.pointee.reg,
+        PackedInteger.interleave(width: width, mm(i.pointee.reg) >> 32, b >> 32))
+    } else {
+      let b = try source128(i)
+      let a = xmm[xmmReg(i)]
+      xmm[xmmReg(i)] = XMMBits(
+        PackedInteger.interleave(width: width, a.high, b.high),
+        PackedInteger.interleave(width: width, a.high >> 32, b.high >> 32))
+    }
+  }
+
+  /// PINSRW.
+  func insertWord(_ i: Insn) throws(Fault) {
+    let word: UInt16 = try readRM(i)
+    let place = immediate(i)
+    let reg = xmmReg(i)
+    if i.pointee.isMMX {
+      setMM(i.pointee.reg, PackedInteger.insert(mm(i.pointee.reg), word, place))
+    } else if place & 4 != 0 {
+      xmm[reg].high = PackedInteger.insert(xmm[reg].high, word, place)
+    } else {
+      xmm[reg].low = PackedInteger.insert(xmm[reg].low, word, place)
+    }
+  }
+
+  /// PEXTRW.
+  func extractWord(_ i: Insn) {
+    let place = immediate(i)
+    if i.pointee.isMMX {
+      setReg(i.pointee.reg, UInt32(PackedInteger.extract(mm(i.pointee.rm), place)))
+      enterMMX()
+    } else {
+      let half = place & 4 != 0 ? xmm[xmmRM(i)].high : xmm[xmmRM(i)].low
+      setReg(i.pointee.reg, UInt32(PackedInteger.extract(half, place)))
+    }
+  }
+
+  /// The top bits of an XMM register's bytes.
+  private func signs(_ a: XMMBits) -> UInt32 {
+    PackedInteger.signs(a.low) | PackedInteger.signs(a.high) << 8
+  }
+
+  /// PMOVMSKB.
+  func moveByteSigns(_ i: Insn) {
+    if i.pointee.isMMX {
+      setReg(i.pointee.reg, PackedInteger.signs(mm(i.pointee.rm)))
+      enterMMX()
+    } else {
+      setReg(i.pointee.reg, signs(xmm[xmmRM(i)]))
+    }
+  }
+
+  /// MASKMOVQ, MASKMOVDQU.
+  func storeMasked(_ i: Insn) throws(Fault) {
+    if i.pointee.isMMX {
+      try writeMasked(i, XMMBits(mm(i.pointee.reg)), PackedInteger.signs(mm(i.pointee.rm)), 8)
+      enterMMX()
+    } else {
+      try writeMasked(i, xmm[xmmReg(i)], signs(xmm[xmmRM(i)]), 16)
+    }
+  }
+
+  /// EMMS.
+  func emptyMMX() {
+    fpu.pointee.top = 0
+    fpu.pointee.empty = 0xFF
+  }
+
+  // MARK: - Moves that have a form on each kind of register
+
+  /// MOVD to a register.
+  func moveDoubleword(_ i: Insn) throws(Fault) {
+    let value: UInt32 = try readRM(i)
+    if i.pointee.isMMX {
+      setMM(i.pointee.reg, UInt64(value))
+    } else {
+      xmm[xmmReg(i)] = XMMBits(UInt64(value))
+    }
+  }
+
+  /// MOVD from a register.
+  func storeDoubleword(_ i: Insn) throws(Fault) {
+    if i.pointee.isMMX {
+      try writeRM(i, UInt32(truncatingIfNeeded: mm(i.pointee.reg)))
+      enterMMX()
+    } else {
+      try writeRM(i, UInt32(truncatingIfNeeded: xmm[xmmReg(i)].low))
+    }
+  }
+
+  /// MOVQ to a register.
+  func moveQuadword(_ i: Insn) throws(Fault) {
+    if i.pointee.isMMX {
+      setMM(i.pointee.reg, try mmxSource(i))
+    } else {
+      xmm[xmmReg(i)] = XMMBits(i.pointee.hasMemory ? try memory64(i) : xmm[xmmRM(i)].low)
+    }
+  }
+
+  /// MOVQ from a register.
+  func storeQuadword(_ i: Insn) throws(Fault) {
+    if !i.pointee.isMMX {
+      let value = xmm[xmmReg(i)].low
+      if i.pointee.hasMemory {
+        try storeMemory(i, value)
+      } else {
+        xmm[xmmRM(i)] = XMMBits(value)
+      }
+    } else if i.pointee.hasMemory {
+      try storeMMX(i)
+    } else {
+      setMM(i.pointee.rm, mm(i.pointee.reg))
+    }
+  }
+
+  /// MOVQ and MOVNTQ to memory.
+  func storeMMX(_ i: Insn) throws(Fault) {
+    try storeMemory(i, mm(i.pointee.reg))
+    enterMMX()
+  }
+
+  /// MOVQ2DQ.
+  func moveMMXToXMM(_ i: Insn) throws(Fault) {
+    try checkFPUPending()
+    xmm[xmmReg(i)] = XMMBits(mm(i.pointee.rm))
+    enterMMX()
+  }
+
+  /// MOVDQ2Q.
+  func moveXMMToMMX(_ i: Insn) throws(Fault) {
+    try checkFPUPending()
+    setMM(i.pointee.reg, xmm[xmmRM(i)].low)
+  }
+
   /// MASKMOVQ, MASKMOVDQU: writes the chosen bytes to DS:EDI.
-  func writeMasked(_ i: Insn, _ value: XMMBits, _ mask: UInt32, _ size: UInt32) throws(Fault) {
+  private func writeMasked(_ i: Insn, _ value: XMMBits, _ mask: UInt32, _ size: UInt32)
+    throws(Fault)
+  {
     if mask == 0 { return }
     let offset = gpr32[Register.edi] & i.pointee.addressMask
     let segment = Int(i.pointee.segment)

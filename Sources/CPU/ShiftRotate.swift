@@ -67,33 +67,41 @@ extension UnsafeMutablePointer<CPUState> {
   }
 }
 
+/// Rotations and shifts, as the instruction table numbers them.
+private enum ShiftKind: UInt8 {
+  case rol, ror, rcl, rcr, shl, shr, sal, sar
+
+  @inline(__always)
+  init(_ i: Insn) {
+    self = unsafeBitCast(UInt8(truncatingIfNeeded: i.pointee.imm2 & 7), to: ShiftKind.self)
+  }
+}
+
 extension CPU {
-  /// D0-D3, C0, C1: the operation is ModRM's digit, the count an immediate or CL.
+  /// Rotations and shifts by an immediate or CL.
   @inline(__always)
   func shiftRM<T: FixedWidthInteger & UnsignedInteger>(_ i: Insn, _: T.Type) throws(Fault) {
-    let byCL = i.pointee.opcode & 0xFE == 0xD2
-    let count = (byCL ? gpr32[Register.ecx] : i.pointee.imm) & 31
-    let digit = i.pointee.digit
-    try modifyRM(i) { (v: T) in shift(digit, v, count) }
+    let count = (i.pointee.countsByCL ? gpr32[Register.ecx] : i.pointee.imm) & 31
+    try modifyRM(i) { (v: T) in shift(i, v, count) }
   }
 
   @inline(never)
-  func shift<T: FixedWidthInteger & UnsignedInteger>(_ digit: Int, _ v: T, _ count: UInt32) -> T {
+  func shift<T: FixedWidthInteger & UnsignedInteger>(_ i: Insn, _ v: T, _ count: UInt32) -> T {
     if count == 0 { return v }
     let bits = UInt32(T.bitWidth)
-    switch digit {
-    case 0:
+    switch ShiftKind(i) {
+    case .rol:
       let n = T(truncatingIfNeeded: count & (bits - 1))
       let r = n == 0 ? v : (v &<< n) | (v &>> (T(bits) &- n))
       setRotateFlags(carry: r & 1 != 0, overflow: (r & 1) != (r >> (T(bits) - 1)))
       return r
-    case 1:
+    case .ror:
       let n = T(truncatingIfNeeded: count & (bits - 1))
       let r = n == 0 ? v : (v &>> n) | (v &<< (T(bits) &- n))
       let top = r >> (T(bits) - 1)
       setRotateFlags(carry: top != 0, overflow: top != (r >> (T(bits) - 2)) & 1)
       return r
-    case 2:
+    case .rcl:
       let n = count % (bits + 1)
       if n == 0 && bits < 32 {
         setRotateFlags(carry: cf, overflow: cf != (v >> (T(bits) - 1) != 0))
@@ -106,7 +114,7 @@ extension CPU {
       let carry = wide >> UInt64(bits) & 1 != 0
       setRotateFlags(carry: carry, overflow: carry != (r >> (T(bits) - 1) != 0))
       return r
-    case 3:
+    case .rcr:
       let n = count % (bits + 1)
       if n == 0 && bits < 32 {
         let top = v >> (T(bits) - 1)
@@ -121,19 +129,19 @@ extension CPU {
       let top = r >> (T(bits) - 1)
       setRotateFlags(carry: carry, overflow: top != (r >> (T(bits) - 2)) & 1)
       return r
-    case 4, 6:
+    case .shl, .sal:
       let r = count >= bits ? 0 : v &<< T(truncatingIfNeeded: count)
       let carry =
         count <= bits && (v >> T(truncatingIfNeeded: bits - count)) & 1 != 0
       setFlags(r, cf: carry, of: carry != (r >> (T(bits) - 1) != 0), af: false)
       return r
-    case 5:
+    case .shr:
       let r = count >= bits ? 0 : v &>> T(truncatingIfNeeded: count)
       let carry = count <= bits && (v >> T(truncatingIfNeeded: count - 1)) & 1 != 0
       // The top two result bits differ only when the count is 1 and the sign was set.
       setFlags(r, cf: carry, of: count == 1 && v >> (T(bits) - 1) != 0, af: false)
       return r
-    default:
+    case .sar:
       let negative = v >> (T(bits) - 1) != 0
       let fill: T = negative ? ~0 : 0
       let r: T
@@ -160,8 +168,7 @@ extension CPU {
 
   /// SHLD and SHRD. A 16-bit operand with a count above 16 shifts through the concatenation destination:source:destination.
   func doubleShift(_ i: Insn, left: Bool) throws(Fault) {
-    let byCL = i.pointee.opcode & 1 != 0
-    let count = (byCL ? gpr32[Register.ecx] : i.pointee.imm) & 31
+    let count = (i.pointee.countsByCL ? gpr32[Register.ecx] : i.pointee.imm) & 31
     if i.pointee.isOperand32 {
       let source: UInt32 = reg(i.pointee.reg)
       try modifyRM(i) { (v: UInt32) in

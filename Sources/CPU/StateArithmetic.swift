@@ -212,7 +212,7 @@ extension UnsafeMutablePointer<CPUState> {
   /// NEG.
   @inline(__always)
   func negate(_ i: Insn) -> Bool {
-    if i.pointee.opcode & 1 == 0 { return negateRM(i, writableRM(i, 1), UInt8.self) }
+    if i.pointee.isByte { return negateRM(i, writableRM(i, 1), UInt8.self) }
     if i.pointee.isOperand32 { return negateRM(i, writableRM(i, 4), UInt32.self) }
     return negateRM(i, writableRM(i, 2), UInt16.self)
   }
@@ -220,7 +220,7 @@ extension UnsafeMutablePointer<CPUState> {
   /// NOT.
   @inline(__always)
   func complement(_ i: Insn) -> Bool {
-    if i.pointee.opcode & 1 == 0 { return complementRM(i, writableRM(i, 1), UInt8.self) }
+    if i.pointee.isByte { return complementRM(i, writableRM(i, 1), UInt8.self) }
     if i.pointee.isOperand32 { return complementRM(i, writableRM(i, 4), UInt32.self) }
     return complementRM(i, writableRM(i, 2), UInt16.self)
   }
@@ -228,7 +228,7 @@ extension UnsafeMutablePointer<CPUState> {
   /// XCHG.
   @inline(__always)
   func exchange(_ i: Insn) -> Bool {
-    if i.pointee.opcode == 0x86 { return exchangeRM(i, writableRM(i, 1), UInt8.self) }
+    if i.pointee.isByte { return exchangeRM(i, writableRM(i, 1), UInt8.self) }
     if i.pointee.isOperand32 { return exchangeRM(i, writableRM(i, 4), UInt32.self) }
     return exchangeRM(i, writableRM(i, 2), UInt16.self)
   }
@@ -240,14 +240,14 @@ extension UnsafeMutablePointer<CPUState> {
   ) -> Bool {
     guard let m else { return true }
     let value = m.loadUnaligned(as: T.self)
-    if condition(Int(i.pointee.opcode & 15)) { setReg(i.pointee.reg, value) }
+    if condition(i.pointee.condition) { setReg(i.pointee.reg, value) }
     return false
   }
 
   /// SETcc.
   @inline(__always)
   func setByCondition(_ i: Insn) -> Bool {
-    let value: UInt8 = condition(Int(i.pointee.opcode & 15)) ? 1 : 0
+    let value: UInt8 = condition(i.pointee.condition) ? 1 : 0
     if !i.pointee.hasMemory {
       setReg(i.pointee.rm, value)
       return false
@@ -281,7 +281,7 @@ extension UnsafeMutablePointer<CPUState> {
   @inline(__always)
   func bitTest(_ i: Insn, immediate: Bool) -> Bool {
     if !i.pointee.isOperand32 { return true }
-    let kind = immediate ? i.pointee.digit & 3 : Int(i.pointee.opcode >> 3 & 3)
+    let kind = Int(i.pointee.imm2 & 3)
     let place: UnsafeMutableRawPointer?
     if !i.pointee.hasMemory {
       place = UnsafeMutableRawPointer(self) + Int(i.pointee.rm)

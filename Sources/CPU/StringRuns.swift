@@ -59,13 +59,13 @@ extension CPU {
   /// Works on a run of ascending units at once: how many, 0 when no run is possible, and whether the end condition was met.
   @inline(__always)
   func stringRun<T: FixedWidthInteger & UnsignedInteger>(
-    _ i: Insn, _ budget: UInt32, _ mask: UInt32, _: T.Type
+    _ i: Insn, _ operation: StringOperation, _ budget: UInt32, _ mask: UInt32, _: T.Type
   ) -> (UInt32, Bool) {
     let size = UInt32(MemoryLayout<T>.size)
     let di = gpr32[Register.edi] & mask
     let es = SegmentRegister.es
-    switch i.pointee.opcode & 0xFE {
-    case 0xA4:
+    switch operation {
+    case .move:
       let si = gpr32[Register.esi] & mask
       guard
         let (m, source) = fastRun(Int(i.pointee.segment), si, size, budget, mask, write: false),
@@ -75,13 +75,13 @@ extension CPU {
       advance(Register.esi, n &* size, mask)
       advance(Register.edi, n &* size, mask)
       return (n, false)
-    case 0xAA:
+    case .store:
       guard let (n, target) = fastRun(es, di, size, budget, mask, write: true)
       else { return (0, false) }
       StringRuns.fill(target, Int(n), reg(0) as T)
       advance(Register.edi, n &* size, mask)
       return (n, false)
-    case 0xA6:
+    case .compare:
       let si = gpr32[Register.esi] & mask
       guard
         let (m, first) = fastRun(Int(i.pointee.segment), si, size, budget, mask, write: false),
@@ -97,7 +97,7 @@ extension CPU {
       advance(Register.esi, done &* size, mask)
       advance(Register.edi, done &* size, mask)
       return (done, (a == b) != whileEqual)
-    case 0xAE:
+    case .scan:
       guard let (n, from) = fastRun(es, di, size, budget, mask, write: false)
       else { return (0, false) }
       let whileEqual = i.pointee.hasRep
@@ -108,8 +108,8 @@ extension CPU {
       let done = UInt32(last) &+ 1
       advance(Register.edi, done &* size, mask)
       return (done, (a == b) != whileEqual)
-    default:
-      // LODS: only the last is seen.
+    case .load:
+      // Only the last is seen.
       let si = gpr32[Register.esi] & mask
       guard
         let (n, from) = fastRun(Int(i.pointee.segment), si, size, budget, mask, write: false)
@@ -123,20 +123,21 @@ extension CPU {
   /// The same with descending addresses.
   @inline(__always)
   func stringRunDown<T: FixedWidthInteger & UnsignedInteger>(
-    _ i: Insn, _ budget: UInt32, _ mask: UInt32, _: T.Type
+    _ i: Insn, _ operation: StringOperation, _ budget: UInt32, _ mask: UInt32, _: T.Type
   ) -> (UInt32, Bool) {
     let size = UInt32(MemoryLayout<T>.size)
     let di = gpr32[Register.edi] & mask
     let es = SegmentRegister.es
-    let opcode = i.pointee.opcode & 0xFE
-    if opcode == 0xAA {
+    let si = gpr32[Register.esi] & mask
+    let segment = Int(i.pointee.segment)
+    switch operation {
+    case .store:
       guard let (n, top) = fastRunDown(es, di, size, budget, mask, write: true)
       else { return (0, false) }
       StringRuns.fill(top - Int((n &- 1) &* size), Int(n), reg(0) as T)
       advance(Register.edi, 0 &- n &* size, mask)
       return (n, false)
-    }
-    if opcode == 0xAE {
+    case .scan:
       guard let (n, top) = fastRunDown(es, di, size, budget, mask, write: false)
       else { return (0, false) }
       let whileEqual = i.pointee.hasRep
@@ -150,39 +151,40 @@ extension CPU {
       _ = SubOperation.apply(s, a, b)
       advance(Register.edi, 0 &- UInt32(done) &* size, mask)
       return (UInt32(done), (a == b) != whileEqual)
-    }
-    let si = gpr32[Register.esi] & mask
-    guard
-      let (m, source) = fastRunDown(Int(i.pointee.segment), si, size, budget, mask, write: false)
-    else { return (0, false) }
-    if opcode == 0xAC {
-      setReg(0, (source - Int((m &- 1) &* size)).loadUnaligned(as: T.self))
-      advance(Register.esi, 0 &- m &* size, mask)
-      return (m, false)
-    }
-    guard let (n, target) = fastRunDown(es, di, size, m, mask, write: opcode == 0xA4)
-    else { return (0, false) }
-    if opcode == 0xA4 {
+    case .load:
+      guard let (n, source) = fastRunDown(segment, si, size, budget, mask, write: false)
+      else { return (0, false) }
+      setReg(0, (source - Int((n &- 1) &* size)).loadUnaligned(as: T.self))
+      advance(Register.esi, 0 &- n &* size, mask)
+      return (n, false)
+    case .move:
+      guard let (m, source) = fastRunDown(segment, si, size, budget, mask, write: false),
+        let (n, target) = fastRunDown(es, di, size, m, mask, write: true)
+      else { return (0, false) }
       let below = Int((n &- 1) &* size)
       StringRuns.moveDown(target - below, source - below, Int(n), T.self)
       advance(Register.esi, 0 &- n &* size, mask)
       advance(Register.edi, 0 &- n &* size, mask)
       return (n, false)
+    case .compare:
+      guard let (m, source) = fastRunDown(segment, si, size, budget, mask, write: false),
+        let (n, target) = fastRunDown(es, di, size, m, mask, write: false)
+      else { return (0, false) }
+      let whileEqual = i.pointee.hasRep
+      var a: T = 0
+      var b: T = 0
+      var done = 0
+      repeat {
+        let p = 0 &- done &* MemoryLayout<T>.size
+        a = source.loadUnaligned(fromByteOffset: p, as: T.self)
+        b = target.loadUnaligned(fromByteOffset: p, as: T.self)
+        done &+= 1
+      } while done < Int(n) && (a == b) == whileEqual
+      _ = SubOperation.apply(s, a, b)
+      advance(Register.esi, 0 &- UInt32(done) &* size, mask)
+      advance(Register.edi, 0 &- UInt32(done) &* size, mask)
+      return (UInt32(done), (a == b) != whileEqual)
     }
-    let whileEqual = i.pointee.hasRep
-    var a: T = 0
-    var b: T = 0
-    var done = 0
-    repeat {
-      let p = 0 &- done &* MemoryLayout<T>.size
-      a = source.loadUnaligned(fromByteOffset: p, as: T.self)
-      b = target.loadUnaligned(fromByteOffset: p, as: T.self)
-      done &+= 1
-    } while done < Int(n) && (a == b) == whileEqual
-    _ = SubOperation.apply(s, a, b)
-    advance(Register.esi, 0 &- UInt32(done) &* size, mask)
-    advance(Register.edi, 0 &- UInt32(done) &* size, mask)
-    return (UInt32(done), (a == b) != whileEqual)
   }
 }
 

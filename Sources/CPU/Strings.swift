@@ -4,15 +4,21 @@
 // own EIP; registers always show the iterations done, also when one faults. Runs of memory that the fast-path tables cover are done
 // at once (StringRuns.swift). Must not know: ports (PortIO.swift). Follows: Intel SDM volume 2, REP and the instructions' pages.
 
+/// What a string instruction does.
+enum StringOperation {
+  /// MOVS, CMPS, STOS, LODS, SCAS.
+  case move, compare, store, load, scan
+}
+
 extension CPU {
-  func executeString(_ i: Insn) throws(Fault) {
-    let wide = i.pointee.opcode & 1 != 0
-    if !wide {
-      try string(i, UInt8.self)
+  @inline(__always)
+  func string(_ i: Insn, _ operation: StringOperation) throws(Fault) {
+    if i.pointee.isByte {
+      try string(i, operation, UInt8.self)
     } else if i.pointee.isOperand32 {
-      try string(i, UInt32.self)
+      try string(i, operation, UInt32.self)
     } else {
-      try string(i, UInt16.self)
+      try string(i, operation, UInt16.self)
     }
   }
 
@@ -24,24 +30,27 @@ extension CPU {
   }
 
   @inline(__always)
-  private func string<T: FixedWidthInteger & UnsignedInteger>(_ i: Insn, _: T.Type) throws(Fault) {
+  private func string<T: FixedWidthInteger & UnsignedInteger>(
+    _ i: Insn, _ operation: StringOperation, _: T.Type
+  ) throws(Fault) {
     let size = UInt32(MemoryLayout<T>.size)
     let delta = s.pointee.eflags & EFLAGS.df != 0 ? 0 &- size : size
     let mask = i.pointee.addressMask
     if i.pointee.flags & (InstructionFlags.rep | InstructionFlags.repne) == 0 {
-      _ = try stringStep(i, delta, mask, T.self)
+      _ = try stringStep(i, operation, delta, mask, T.self)
       return
     }
     try repeated(i) { (budget) throws(Fault) in
       let (run, ended) =
         delta == size
-        ? stringRun(i, budget, mask, T.self) : stringRunDown(i, budget, mask, T.self)
+        ? stringRun(i, operation, budget, mask, T.self)
+        : stringRunDown(i, operation, budget, mask, T.self)
       if run > 0 { return (run, ended) }
-      if i.pointee.opcode & 0xFE == 0xAA, delta == size, budget > 1 {
+      if operation == .store, delta == size, budget > 1 {
         let filled = try videoFill(i, budget, mask, reg(0) as T)
         if filled > 0 { return (filled, false) }
       }
-      let goOn = try stringStep(i, delta, mask, T.self)
+      let goOn = try stringStep(i, operation, delta, mask, T.self)
       return (1, !goOn)
     }
   }
@@ -102,32 +111,32 @@ extension CPU {
   /// One iteration; false when REPE or REPNE ends.
   @inline(__always)
   private func stringStep<T: FixedWidthInteger & UnsignedInteger>(
-    _ i: Insn, _ delta: UInt32, _ mask: UInt32, _: T.Type
+    _ i: Insn, _ operation: StringOperation, _ delta: UInt32, _ mask: UInt32, _: T.Type
   ) throws(Fault) -> Bool {
     let si = gpr32[Register.esi] & mask
     let di = gpr32[Register.edi] & mask
     let segment = Int(i.pointee.segment)
-    switch i.pointee.opcode & 0xFE {
-    case 0xA4:
+    switch operation {
+    case .move:
       let value: T = try read(segment, si)
       try write(SegmentRegister.es, di, value)
       advance(Register.esi, delta, mask)
       advance(Register.edi, delta, mask)
-    case 0xA6:
+    case .compare:
       let a: T = try read(segment, si)
       let b: T = try read(SegmentRegister.es, di)
       _ = SubOperation.apply(s, a, b)
       advance(Register.esi, delta, mask)
       advance(Register.edi, delta, mask)
       return i.pointee.hasRep ? zf : !zf
-    case 0xAA:
+    case .store:
       try write(SegmentRegister.es, di, reg(0) as T)
       advance(Register.edi, delta, mask)
-    case 0xAC:
+    case .load:
       let value: T = try read(segment, si)
       setReg(0, value)
       advance(Register.esi, delta, mask)
-    default:
+    case .scan:
       let b: T = try read(SegmentRegister.es, di)
       _ = SubOperation.apply(s, reg(0) as T, b)
       advance(Register.edi, delta, mask)

@@ -60,28 +60,28 @@
     static func entries(_ model: CPUModel, _ patterns: [String]) -> [Int] {
       OpcodeTable.shared.entries.indices.filter { n in
         let entry = OpcodeTable.shared.entries[n]
-        let name = "\(entry.op)"
+        switch entry.op {
         // These leave the surroundings for good.
-        if ["lgdt", "lidt", "lmsw", "wrmsr", "movTR", "rsm", "lldt", "ltr"].contains(name) {
+        case .lgdt, .lidt, .lmsw, .wrmsr, .movFromTR, .movToTR, .rsm, .lldt, .ltr, .movToCR:
           return false
+        default: break
         }
-        if entry.opcode == 0x0F22 { return false }
         if !model.features.isSuperset(of: entry.features) { return false }
         if patterns.isEmpty { return true }
-        let names = [name.lowercased(), String(entry.opcode, radix: 16)]
+        let names = entry.filterNames
         return patterns.contains { p in names.contains { apusGlob(p, $0) } }
       }
     }
 
     /// Operations that make up most of what runs anywhere.
-    private static let common: Set<String> = [
-      "add", "or", "adc", "sbb", "and", "sub", "xor", "cmp", "test", "mov", "inc", "dec", "push",
-      "pop", "lea", "movzx", "movsx", "xchg", "shl", "shr", "sar", "rol", "ror", "rcl", "rcr",
-      "neg", "not", "imul", "mul", "imul1", "div", "idiv", "jo", "jno", "jb", "jnb", "jz", "jnz",
-      "jbe", "jnbe", "js", "jns", "jp", "jnp", "jl", "jnl", "jle", "jnle", "jmp", "call", "ret",
-      "cbw", "cwd", "setz", "setb", "setl", "setnbe", "cmovz", "cmovb", "cmovnl", "bt", "bts",
-      "btr", "btc", "shld", "shrd", "bsf", "bsr", "bswap", "loop", "jcxz", "leave", "clc", "stc",
-      "cmc", "lahf", "sahf", "xadd", "cmpxchg", "movs", "stos", "lods", "scas", "cmps",
+    private static let common: Set<Op> = [
+      .add, .or, .adc, .sbb, .and, .sub, .xor, .cmp, .test, .mov, .inc, .dec, .push,
+      .pop, .lea, .movzx, .movsx, .xchg, .shl, .shr, .sar, .rol, .ror, .rcl, .rcr,
+      .neg, .not, .imul, .mul, .imul1, .div, .idiv, .jo, .jno, .jb, .jnb, .jz, .jnz,
+      .jbe, .jnbe, .js, .jns, .jp, .jnp, .jl, .jnl, .jle, .jnle, .jmp, .call, .ret,
+      .cbw, .cwd, .setz, .setb, .setl, .setnbe, .cmovz, .cmovb, .cmovnl, .bt, .bts,
+      .btr, .btc, .shld, .shrd, .bsf, .bsr, .bswap, .loop, .jcxz, .leave, .clc, .stc,
+      .cmc, .lahf, .sahf, .xadd, .cmpxchg, .movs, .stos, .lods, .scas, .cmps,
     ]
 
     struct Lists {
@@ -98,9 +98,9 @@
         self.hasTemplates = hasTemplates
         let table = OpcodeTable.shared.entries
         all = entries
-        vector = entries.filter { !table[$0].features.isDisjoint(with: [.mmx, .sse, .sse2]) }
-        fpu = entries.filter { "\(table[$0].op)" == "fpu" }
-        common = entries.filter { EngineCase.common.contains("\(table[$0].op)") }
+        vector = entries.filter { table[$0].isSIMD }
+        fpu = entries.filter { table[$0].isX87 }
+        common = entries.filter { EngineCase.common.contains(table[$0].op) }
       }
     }
 
@@ -199,7 +199,7 @@
     private func instruction(_ entry: Int, _ n: Int, _ loops: Int, _ r: inout CaseRandom) -> [UInt8]
     {
       let line = OpcodeTable.shared.entries[entry]
-      let isVector = !line.features.isDisjoint(with: [.mmx, .sse, .sse2])
+      let isVector = line.isSIMD
       var out: [UInt8] = []
       func append(_ value: UInt32, _ count: Int) {
         for n in 0..<count { out.append(UInt8(truncatingIfNeeded: value >> UInt32(8 * n))) }
@@ -250,7 +250,7 @@
         if pointer >= 0 && modrm < 0xC0 && pointer != 4 && pointer != 5 {
           modrm = modrm & 0xF8 | UInt8(pointer)
         }
-        if line.digit >= 0 { modrm = modrm & 0xC7 | UInt8(line.digit) << 3 }
+        modrm = line.fitting(modrm)
         out.append(modrm)
         let mod = modrm >> 6
         let low = modrm & 7

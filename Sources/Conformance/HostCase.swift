@@ -71,34 +71,28 @@
     /// A second instruction, for what only it can show; then the case ends at the HLT behind it instead of by a trap.
     public var tail: [UInt8] = []
 
-    /// Operations that must not run natively, or mean other things there.
-    private static let barred: Set<String> = [
-      "sysenter", "sysexit", "int1",
-      // Told differently by every processor, or by the host's kernel.
-      "cpuid", "rdtsc", "rdpmc", "rdmsr", "wrmsr", "sgdt", "sidt", "sldt", "str", "smsw", "lmsw",
-      "lldt", "ltr", "lgdt", "lidt", "invlpg", "movTR", "movCR",
-      "movDR", "rsm", "ud0", "ud1", "clts", "invd", "wbinvd",
-      // Approximations that each processor makes in its own way; tests of their own hold them to the manual's bound.
-      "rcpps", "rcpss", "rsqrtps", "rsqrtss",
-    ]
-
     /// Entries of the opcode table that may run.
     public static let entries: [Int] = OpcodeTable.shared.entries.indices.filter {
-      !barred.contains("\(OpcodeTable.shared.entries[$0].op)")
+      !OpcodeTable.shared.entries[$0].isForeign
     }
 
     /// What an instruction works on.
     enum Kind: Int, CaseIterable {
       case integer, x87, mmx, sse
       init(_ line: OpcodeEntry) {
-        switch "\(line.op)" {
-        case "fpu", "fwait": self = .x87
-        case "fxsave", "fxrstor", "ldmxcsr", "stmxcsr": self = .sse
+        switch line.op {
+        case .fwait: self = .x87
+        case .fxsave, .fxrstor, .ldmxcsr, .stmxcsr: self = .sse
+        case .emms: self = .mmx
         default:
+          if line.isX87 {
+            self = .x87
+            return
+          }
           let kinds = [line.operands.0, line.operands.1, line.operands.2]
           if kinds.contains(where: { $0 == .vx || $0 == .wx || $0 == .ux }) {
             self = .sse
-          } else if kinds.contains(where: { $0.isVector }) || "\(line.op)" == "emms" {
+          } else if kinds.contains(where: { $0.isVector }) {
             self = .mmx
           } else {
             self = .integer
@@ -146,7 +140,7 @@
       entry = entries.choose(&r)
       let line = OpcodeTable.shared.entries[entry]
       let kind = Kind(line)
-      let name = "\(line.op)"
+      let op = line.op
       state = HostProcessor.State()
       for n in 0..<8 { state.registers[n] = r.edge() }
       let flat = mode == .flat ? HostProcessor.base : 0
@@ -161,7 +155,7 @@
       // Numbers mostly aligned.
       let alignment: UInt32 =
         kind == .integer
-        ? 1 : ["fxsave", "fxrstor"].contains(name) ? 16 : [16, 16, 16, 8, 4, 1][r.below(6)]
+        ? 1 : [.fxsave, .fxrstor].contains(op) ? 16 : [16, 16, 16, 8, 4, 1][r.below(6)]
       func aligned(_ r: inout CaseRandom) -> UInt32 { place(&r) & (0 &- alignment) }
       for n in [3, 5, 6, 7] where !r.oneIn(4) { state.registers[n] = aligned(&r) }
       if mode == .small && r.oneIn(2) { for n in 3..<8 { state.registers[n] |= r.edge() << 16 } }
@@ -195,10 +189,7 @@
         if !r.oneIn(8) {
           state.registers[1] = UInt32(r.below(12)) | (address32 ? 0 : r.edge() << 16)
         }
-      } else if !selectsByPrefix, r.oneIn(12), line.opcode != 0x0FBC, line.opcode != 0x0FBD,
-        name != "nopRM",
-        name != "loopz", name != "loopnz"
-      {
+      } else if !selectsByPrefix, r.oneIn(12), ![.bsf, .bsr, .nopRM, .loopz, .loopnz].contains(op) {
         // F3 makes other instructions of some opcodes on later processors.
         prefixes.append(r.oneIn(2) ? 0xF2 : 0xF3)
       }
@@ -212,23 +203,28 @@
         var modrm = UInt8(truncatingIfNeeded: r.next())
         if r.oneIn(3) { modrm |= 0xC0 }
         // As register forms these two are VEX prefixes.
-        if modrm >= 0xC0 && (name == "les" || name == "lds") { modrm &= 0xBF }
-        if line.opcode == 0x8E { modrm = modrm & 0xC7 | [0, 0, 3, 3, 1, 6, 7][r.below(7)] << 3 }
-        if ["movSeg", "lar", "lsl", "verr", "verw"].contains(name), modrm >= 0xC0, !r.oneIn(8) {
+        if modrm >= 0xC0 && (op == .les || op == .lds) { modrm &= 0xBF }
+        if op == .movToSeg { modrm = modrm & 0xC7 | [0, 0, 3, 3, 1, 6, 7][r.below(7)] << 3 }
+        if [.movFromSeg, .movToSeg, .lar, .lsl, .verr, .verw].contains(op), modrm >= 0xC0,
+          !r.oneIn(8)
+        {
           let n = Int(modrm & 7)
           let value = HostCase.selectors[r.below(HostCase.selectors.count)]
           state.registers[n] = state.registers[n] & 0xFFFF_0000 | UInt32(value)
         }
-        if line.digit >= 0 { modrm = modrm & 0xC7 | UInt8(line.digit) << 3 }
-        if kind == .x87 && r.oneIn(4) { modrm |= 0xC0 }
-        // FISTTP came with SSE3.
-        if [0xDB, 0xDD, 0xDF].contains(line.opcode) && modrm < 0xC0 && modrm & 0x38 == 8 {
-          modrm ^= 8
+        modrm = line.fitting(modrm)
+        if line.isX87 {
+          // FISTTP came with SSE3.
+          if [0xDB, 0xDD, 0xDF].contains(line.opcode) && modrm < 0xC0 && modrm & 0x38 == 8 {
+            modrm ^= 8
+          }
+          // The line of what is undefined stands for all that no other line is for.
+          entry = OpcodeTable.shared.x87Entry(line.opcode, modrm)
         }
-        // LFENCE and MFENCE with memory are later instructions.
-        if name == "lfence" || name == "mfence" { modrm |= 0xC0 }
         // As are shifts by immediate and moves of masks with memory, and register forms of moves to memory are undefined.
-        if selectsByPrefix && r.oneIn(2) && modrm >= 0xC0 && !isRegisterOnly(line) { modrm &= 0x7F }
+        if selectsByPrefix && r.oneIn(2) && modrm >= 0xC0 && !isRegisterOnly(line) {
+          modrm = line.fitting(modrm & 0x7F)
+        }
         bytes.append(modrm)
         fixed = bytes.count
         appendAddress(modrm, address32, &r, aligned)
@@ -238,7 +234,7 @@
         switch kind {
         case .ib, .ibs, .jb, .ib2:
           var value = UInt8(truncatingIfNeeded: r.edge())
-          if name == "int" && value == 0x80 { value = 0x81 }
+          if op == .int && value == 0x80 { value = 0x81 }
           bytes.append(value)
         case .iw: append(r.oneIn(2) ? UInt32(r.below(64)) : r.edge(), 2)
         case .iz, .iv: append(r.edge(), size)
@@ -254,12 +250,12 @@
         }
       }
       if bytes.count > 15 { bytes = Array(bytes.prefix(15)) }
-      addOperands(kind, name, address32: address32, &r)
+      addOperands(kind, address32: address32, &r)
     }
 
     private func isRegisterOnly(_ line: OpcodeEntry) -> Bool {
       [line.operands.0, line.operands.1, line.operands.2].contains { $0 == .nq || $0 == .ux }
-        || ["lfence", "mfence"].contains("\(line.op)")
+        || line.form == .register
     }
 
     /// The place in the region that an effective address means.
@@ -270,42 +266,50 @@
 
     /// Registers of x87 and SSE, and what lies at memory operands.
     private mutating func addOperands(
-      _ kind: Kind, _ name: String, address32: Bool, _ r: inout CaseRandom
+      _ kind: Kind, address32: Bool, _ r: inout CaseRandom
     ) {
       switch kind {
       case .integer: if r.oneIn(16) { fpu = r.fpuState() }
       case .mmx: fpu = r.mmxState()
       default: fpu = r.fpuState()
       }
-      let opcode = OpcodeTable.shared.entries[entry].opcode
+      let line = OpcodeTable.shared.entries[entry]
       var operand: [UInt8] = []
-      switch name {
-      case "fxrstor": operand = r.extendedImage()
-      case "ldmxcsr":
+      switch line.op {
+      case .fxrstor: operand = r.extendedImage()
+      case .ldmxcsr:
         let value = r.oneIn(8) ? r.edge() : r.mxcsr()
         operand = (0..<4).map { UInt8(truncatingIfNeeded: value >> UInt32(8 * $0)) }
-      case "callFar", "jmpFar", "lds", "les", "lss", "lfs", "lgs":
+      case .callFarIndirect, .jmpFarIndirect, .lds, .les, .lss, .lfs, .lgs:
         operand = r.farPointer(mode, operand32 ? 4 : 2)
-      case "retFar", "iret":
+      case .retFar, .iret:
         guard let at = regionOffset(state.registers[4]) else { return }
         var frame = r.farPointer(mode, operand32 ? 4 : 2)
         if operand32 { frame += [0, 0] }
-        if name == "iret" { frame += [0xD7, 0x03, UInt8(r.below(4)) & 1, 0] }
+        if line.op == .iret { frame += [0xD7, 0x03, UInt8(r.below(4)) & 1, 0] }
         poke(at, frame)
         return
-      case "fpu":
-        let digit = bytes.count > 1 ? bytes[fixed - 1] >> 3 & 7 : 0
-        if opcode == 0xD9 && digit == 4 || opcode == 0xDD && digit == 4 {
-          operand = r.environmentImage(wide: operand32)
-        } else if opcode == 0xD9 && digit == 5 {
+      default:
+        if kind == .integer { return }
+        guard line.isX87 else {
+          operand = r.operandBytes()
+          break
+        }
+        switch line.op {
+        case .fldenv, .frstor: operand = r.environmentImage(wide: operand32)
+        case .fldcw:
           let value = r.controlWord()
           operand = [UInt8(truncatingIfNeeded: value), UInt8(truncatingIfNeeded: value >> 8)]
-        } else {
-          // The format that the opcode reads, mostly.
-          let usual = [
-            0xD8: 0, 0xD9: 0, 0xDA: 4, 0xDB: digit >= 5 ? 2 : 4, 0xDC: 1, 0xDD: 1, 0xDE: 4,
-            0xDF: digit == 4 ? 3 : 5,
-          ][Int(opcode)]
+        default:
+          // The format that the instruction reads, mostly.
+          let isInteger = line.op.mnemonic.hasPrefix("fi")
+          let usual =
+            switch line.memorySize {
+            case 4: isInteger ? 4 : 0
+            case 8: isInteger ? 5 : 1
+            case 10: line.op == .fbld || line.op == .fbstp ? 3 : 2
+            default: 4
+            }
           operand = r.operandBytes(r.oneIn(8) ? nil : usual)
         }
         if r.oneIn(8) {
@@ -319,9 +323,6 @@
             if mode == .flat { tail[5] = UInt8(HostProcessor.base >> 24) }
           }
         }
-      default:
-        if kind == .integer { return }
-        operand = r.operandBytes()
       }
       if !tail.isEmpty { state.eflags &= ~0x100 }
       guard let address = effectiveAddress(address32), let at = regionOffset(address) else {
@@ -346,7 +347,7 @@
       }
       let modrm = bytes[fixed - 1]
       let mod = modrm >> 6
-      if mod == 3 { return "\(line.op)".hasPrefix("maskmov") ? state.registers[7] : nil }
+      if mod == 3 { return [.maskmovq, .maskmovdqu].contains(line.op) ? state.registers[7] : nil }
       func displacement(_ at: Int, _ count: Int) -> UInt32 {
         var value: UInt32 = 0
         for n in 0..<count where at + n < bytes.count {

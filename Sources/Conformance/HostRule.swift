@@ -81,7 +81,7 @@
   struct HostDifferences {
     let test: HostCase
     let line: OpcodeEntry
-    let op: String
+    let op: Op
     let kind: HostCase.Kind
     let apus: HostProcessor.State
     let host: HostProcessor.State
@@ -103,7 +103,7 @@
       self.hostFPU = hostFPU
       self.list = list
       line = OpcodeTable.shared.entries[test.entry]
-      op = "\(line.op)"
+      op = line.op
       kind = HostCase.Kind(line)
       names = list.map { $0.hasPrefix("[") ? "memory" : String($0.prefix { $0 != ":" }) }
     }
@@ -157,9 +157,7 @@
     private var environments: [(offset: Int, isWide: Bool)] {
       var list: [(offset: Int, isWide: Bool)] = []
       if test.tail.count > 2 { list.append((0x7000, test.mode != .small)) }
-      if modrm >> 3 & 7 == 6, line.opcode == 0xD9 || line.opcode == 0xDD, hasMemory,
-        let at = operandOffset
-      {
+      if op == .fnstenv || op == .fnsave, let at = operandOffset {
         list.append((at, test.operand32))
       }
       return list

@@ -16,30 +16,39 @@
 
     /// Images of many bytes.
     fileprivate var isImage: Bool {
-      if op == "fxsave" || op == "fxrstor" { return true }
-      return op == "fpu" && (line.opcode == 0xD9 || line.opcode == 0xDD) && hasMemory
-        && modrm & 0x28 == 0x20
-    }
-
-    fileprivate var isTranscendental: Bool {
-      guard op == "fpu", line.opcode == 0xD9 else { return false }
-      switch modrm {
-      case 0xF0...0xF3, 0xF9, 0xFB, 0xFE...0xFF: return true
+      switch op {
+      case .fxsave, .fxrstor, .fldenv, .fnstenv, .frstor, .fnsave: return true
       default: return false
       }
     }
 
-    /// A register of the x87 that differs by one step, also over the end of a binade; behind an FADD ST(0),ST(0) by two.
+    fileprivate var isTranscendental: Bool {
+      switch op {
+      case .f2xm1, .fyl2x, .fptan, .fpatan, .fyl2xp1, .fsincos, .fsin, .fcos: return true
+      default: return false
+      }
+    }
+
+    /// A register of the x87 that differs by one step, also over the end of a binade; behind an FADD ST(0),ST(0) by what that rounds to.
     fileprivate func isNear(_ n: Int) -> Bool {
       let (a, b) = (apusFPU[physical: n], hostFPU[physical: n])
       if a.signExponent == b.signExponent {
         return
           (a.significand > b.significand
           ? a.significand - b.significand : b.significand - a.significand)
-          <= (test.tail == [0xD8, 0xC0] ? 2 : 1)
+          <= (test.tail == [0xD8, 0xC0] ? stepOfSum : 1)
       }
       return a.signExponent ^ b.signExponent < 0x8000
         && [a.significand, b.significand].sorted() == [1 << 63, .max]
+    }
+
+    /// A step of the sum of two neighbours, by the precision that the control word chooses.
+    private var stepOfSum: UInt64 {
+      switch test.fpu.cw >> 8 & 3 {
+      case 0: 1 << 40
+      case 2: 1 << 11
+      default: 2
+      }
     }
 
     /// Differences of the status word and of its copy in an image.
@@ -96,16 +105,16 @@
       manual:
         "SDM volume 3, 5.3: an operand beyond the limit is a fault; here before anything changes"
     ) { c in
-      c.all(if: c.isImage && c.wraps(c.op == "fpu" ? 108 : 512))
+      c.all(if: c.isImage && c.wraps(c.line.isX87 ? 108 : 512))
     },
     HostRule(
       "operand-wraps", .any,
       "Operand of 10 or 16 bytes over the end of its segment: wraps, or which fault",
       manual: "SDM volume 3, 5.3: an operand beyond the limit is a fault"
     ) { c in
-      if c.op.hasPrefix("maskmov") { return c.all(if: c.wraps(16)) }
+      if [.maskmovq, .maskmovdqu].contains(c.op) { return c.all(if: c.wraps(16)) }
       return c.all(
-        if: c.op == "fpu" && c.hasMemory && c.wraps(10) && [0xDB, 0xDF].contains(c.line.opcode))
+        if: c.line.isX87 && c.hasMemory && c.line.memorySize == 10 && c.wraps(10))
     },
     HostRule(
       "image-reach", .any, "x87 or FXSAVE image partly out of reach: which byte is touched first",
@@ -118,7 +127,7 @@
       "FXSAVE: pointers only for a pending exception or not at all, MXCSR_MASK with bit 17 on AMD processors",
       manual: "SDM, FXSAVE: all are stored; APM volume 5: only with a pending exception"
     ) { c in
-      guard c.op == "fxsave", let image = c.operandOffset else { return [] }
+      guard c.op == .fxsave, let image = c.operandOffset else { return [] }
       return c.memory { (6..<24).contains($0 - image) || $0 - image == 30 }
     },
     HostRule(
@@ -126,7 +135,7 @@
       manual: "SDM volume 1, 10.2.3: reserved, #GP"
     ) { c in
       c.all(
-        if: ["fxrstor", "ldmxcsr"].contains(c.op) && c.set == ["vector"] && c.apus.vector == 13
+        if: [.fxrstor, .ldmxcsr].contains(c.op) && c.set == ["vector"] && c.apus.vector == 13
           && c.host.vector == 1 && c.hostFPU.mxcsr & 0xFFFF_0000 == 0x2_0000)
     },
     HostRule(
@@ -135,7 +144,7 @@
       manual: "SDM, MASKMOVDQU: exceptions with a mask of zeros depend on the implementation"
     ) { c in
       c.all(
-        if: c.op.hasPrefix("maskmov") && c.set == ["vector"] && c.apus.vector == 1
+        if: [.maskmovq, .maskmovdqu].contains(c.op) && c.set == ["vector"] && c.apus.vector == 1
           && HostDifferences.memoryFaults.contains(c.host.vector))
     },
     HostRule(
@@ -144,7 +153,7 @@
       manual: "SDM volume 3, 4.7: any address within the access"
     ) { c in
       let first = c.linear(c.test.state.registers[7])
-      return c.op.hasPrefix("maskmov") && c.apus.vector == 14 && c.host.vector == 14
+      return [.maskmovq, .maskmovdqu].contains(c.op) && c.apus.vector == 14 && c.host.vector == 14
         && c.host.cr2 &- first < 16 && c.apus.cr2 &- first < 16 ? c.named("CR2") : []
     },
     HostRule(
@@ -154,7 +163,7 @@
     ) { c in
       let touchesMMX =
         c.kind == .mmx
-        || ["cvtpi2ps", "cvtps2pi", "cvttps2pi", "cvtpd2pi", "cvttpd2pi", "cvtpi2pd", "maskmovq"]
+        || [.cvtpi2ps, .cvtps2pi, .cvttps2pi, .cvtpd2pi, .cvttpd2pi, .cvtpi2pd, .maskmovq]
           .contains(c.op)
       let isOnlyTop = c.status & ~0x3800 == 0
       return touchesMMX && c.apus.vector == c.host.vector && c.apus.vector != 1 && isOnlyTop
@@ -168,7 +177,7 @@
       manual: "SDM volume 3, table 6-2: faults of memory come before numeric exceptions"
     ) { c in
       c.all(
-        if: c.op == "fpu" && c.hasMemory && HostDifferences.memoryFaults.contains(c.apus.vector)
+        if: c.line.isX87 && c.hasMemory && HostDifferences.memoryFaults.contains(c.apus.vector)
           && c.apus.eip == c.test.state.eip && c.apusFPU.sw & 0x80 == 0
           && (c.hostFPU.sw & 0x80 != 0 || c.host.vector == 16 || c.host.eip != c.apus.eip))
     },
@@ -177,8 +186,7 @@
       "A store of 10 bytes of which some are out of reach: the others are already written or not",
       manual: "SDM volume 3, 6.6: what faults can be run again; here it has changed nothing"
     ) { c in
-      let isStore = [0xDB, 0xDF].contains(c.line.opcode) && [6, 7].contains(c.modrm >> 3 & 7)
-      guard c.op == "fpu", isStore, c.hasMemory, c.apusFaults, c.apus.vector == c.host.vector,
+      guard [.fstp80, .fbstp].contains(c.op), c.apusFaults, c.apus.vector == c.host.vector,
         let at = c.operandOffset
       else { return [] }
       return c.memory { (0..<10).contains($0 - at) }
@@ -187,9 +195,8 @@
       "compare-c1", .any, "FCOMI and its like: C1 is cleared or left alone",
       manual: "SDM, FCOMI: cleared for a stack underflow, else not affected or 0 by edition"
     ) { c in
-      let form = c.modrm
-      return c.op == "fpu" && [0xDB, 0xDF].contains(c.line.opcode) && (0xE8...0xF7).contains(form)
-        && c.status & ~0x200 == 0 ? c.statusParts : []
+      return [.fcomi, .fcomip, .fucomi, .fucomip].contains(c.op) && c.status & ~0x200 == 0
+        ? c.statusParts : []
     },
     HostRule(
       "transcendental-last-place", .any, "Transcendental function: a unit in the last place",
@@ -229,7 +236,7 @@
       manual:
         "SDM, tables of FSCALE and FPREM: the number itself is the result, which is no underflow"
     ) { c in
-      guard c.op == "fpu", c.line.opcode == 0xD9, [0xF5, 0xF8, 0xFD].contains(c.modrm),
+      guard [.fprem1, .fprem, .fscale].contains(c.op),
         c.apusFPU.sw & 0x10 == 0, c.hostFPU.sw & 0x10 != 0, c.hostFPU.sw & 0x80 != 0
       else { return [] }
       return c.all(if: true)

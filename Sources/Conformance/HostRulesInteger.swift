@@ -13,7 +13,7 @@
       "PUSH of a segment register as a doubleword: the upper word is zero, left alone, checked or not",
       manual: "SDM, PUSH: later processors write the lower word alone"
     ) { c in
-      guard c.op == "pushSeg", c.test.operand32 else { return [] }
+      guard c.op == .pushSeg, c.test.operand32 else { return [] }
       if c.apus.vector != c.host.vector {
         return c.all(if: HostDifferences.memoryFaults.contains(c.host.vector))
       }
@@ -27,7 +27,7 @@
       manual: "SDM, POP: the stack pointer moves by the operand size"
     ) { c in
       c.all(
-        if: c.op == "popSeg" && c.test.operand32 && c.apus.vector != c.host.vector
+        if: c.op == .popSeg && c.test.operand32 && c.apus.vector != c.host.vector
           && HostDifferences.memoryFaults.contains(c.host.vector))
     },
     HostRule(
@@ -37,7 +37,7 @@
     ) { c in
       // The same for one that a trap or an interrupt holds up.
       let unfinished = c.apusFaults || c.apus.vector == 1 && c.apus.eip == c.test.state.eip
-      return ["cmps", "scas"].contains(c.op) && c.apus.vector == c.host.vector && unfinished
+      return [.cmps, .scas].contains(c.op) && c.apus.vector == c.host.vector && unfinished
         ? c.named("EFLAGS") : []
     },
     HostRule(
@@ -55,7 +55,7 @@
       "CMPS with both operands out of reach: CR2 tells of the one at EDI",
       manual: "SDM, CMPS: the first operand is that at ESI; the order of accesses is not defined"
     ) { c in
-      guard c.op == "cmps", c.bothFault else { return [] }
+      guard c.op == .cmps, c.bothFault else { return [] }
       if c.apus.vector != c.host.vector { return c.all(if: c.set.isSubset(of: ["vector", "CR2"])) }
       return c.apus.vector == 14 && (c.host.cr2 ^ c.linear(c.test.state.registers[7])) < 0x1000
         ? c.named("CR2") : []
@@ -66,7 +66,7 @@
       manual: "SDM and APM, LOCK: #UD with every instruction that is not on its list"
     ) { c in
       c.all(
-        if: ["verr", "verw"].contains(c.op) && c.test.prefixes.contains(0xF0)
+        if: [.verr, .verw].contains(c.op) && c.test.prefixes.contains(0xF0)
           && c.apus.vector == 6 && c.host.vector != 6)
     },
     HostRule(
@@ -85,7 +85,7 @@
       manual: "the emulated segment has another limit"
     ) { c in
       c.all(
-        if: c.op == "lsl" && c.host.vector == 1 && c.apus.vector == 1 && c.list.count == 1
+        if: c.op == .lsl && c.host.vector == 1 && c.apus.vector == 1 && c.list.count == 1
           && c.names[0].hasPrefix("E") && c.names[0] != "EFLAGS" && c.names[0] != "EIP")
     },
     HostRule(
@@ -94,7 +94,7 @@
       manual: "not defined in which order they are read; here both before they are compared"
     ) { c in
       c.all(
-        if: c.op == "bound" && c.set == ["vector"] && c.host.vector == 5
+        if: c.op == .bound && c.set == ["vector"] && c.host.vector == 5
           && HostDifferences.memoryFaults.contains(c.apus.vector))
     },
     HostRule(
@@ -102,7 +102,7 @@
       manual: "SDM volume 3, 6.6: what faults can be run again; here it has changed nothing"
     ) { c in
       c.all(
-        if: c.op == "popa" && c.apus.vector == c.host.vector && c.host.vector != 1
+        if: c.op == .popa && c.apus.vector == c.host.vector && c.host.vector != 1
           && c.names.allSatisfy { $0.hasPrefix("E") && $0 != "EIP" })
     },
     HostRule(
@@ -112,7 +112,7 @@
         "SDM, CALL: the target is checked first for a far one; of the near one the order is not told"
     ) { c in
       c.all(
-        if: ["call", "callFar"].contains(c.op) && c.apus.vector == c.host.vector
+        if: [.call, .callFar, .callFarIndirect].contains(c.op) && c.apus.vector == c.host.vector
           && (c.apusFaults || c.apus.vector == 11) && c.set == ["memory"] && c.list.count <= 8)
     },
     HostRule(
@@ -122,7 +122,7 @@
     ) { c in
       let faults: ClosedRange<UInt8> = 11...14
       return c.all(
-        if: ["retFar", "iret"].contains(c.op) && faults.contains(c.apus.vector)
+        if: [.retFar, .iret].contains(c.op) && faults.contains(c.apus.vector)
           && faults.contains(c.host.vector) && c.set.isSubset(of: ["vector", "CR2"]))
     },
     HostRule(
@@ -131,7 +131,7 @@
       manual: "SDM volume 3, 6.9.1: not defined"
     ) { c in
       c.all(
-        if: c.op == "call" && [12, 13].contains(c.apus.vector)
+        if: c.op == .call && [12, 13].contains(c.apus.vector)
           && HostDifferences.memoryFaults.contains(c.host.vector) && c.set == ["vector"])
     },
   ]

@@ -97,7 +97,7 @@ import Host
         let line = OpcodeTable.shared.entries[n]
         if !model.features.isSuperset(of: line.features) { return false }
         if patterns.isEmpty { return true }
-        let names = ["\(line.op)".lowercased(), String(line.opcode, radix: 16)]
+        let names = line.filterNames
         return patterns.contains { p in names.contains { apusGlob(p, $0) } }
       }
       if chosen.isEmpty { throw HostError("no instruction matches '\(filter)'") }
@@ -152,7 +152,7 @@ import Host
       let (small, differences) = shrink(test, found)
       let line = OpcodeTable.shared.entries[test.entry]
       var operation = "\(line.op)"
-      if operation == "fpu" && test.fixed <= test.bytes.count {
+      if line.op == .fpuUndefined && test.fixed <= test.bytes.count {
         let modrm = test.bytes[test.fixed - 1]
         operation =
           modrm < 0xC0
@@ -220,7 +220,7 @@ import Host
       // Single-stepped code is always interpreted: for another engine the instruction runs on to the HLT behind it where it can.
       let runsOn =
         engine != .interpreter && !isRepeat && test.tail.isEmpty && !line.endsBlock
-        && "\(line.op)" != "pushf"
+        && line.op != .pushf
       var start = test.state
       if runsOn { start.eflags &= ~EFLAGS.tf }
       var apus = guest.run(test.mode, start, &apusFPU, repeats: isRepeat ? repeats : 0)

@@ -18,6 +18,13 @@
     }.joined(separator: " ")
   }
 
+  extension OpcodeEntry {
+    /// What `--only` finds it by: operation, mnemonic, opcode, and "fpu" for the x87.
+    var filterNames: [String] {
+      ["\(op)".lowercased(), op.mnemonic, String(opcode, radix: 16)] + (isX87 ? ["fpu"] : [])
+    }
+  }
+
   /// The registers of x87, MMX and SSE that a case starts from, and its memory; only what is not as after reset.
   func hostText(_ test: HostCase, entry: OpcodeEntry) -> String {
     let f = test.fpu

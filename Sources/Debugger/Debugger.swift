@@ -240,7 +240,11 @@ public final class Debugger {
     guard !cpu.s.pointee.halted, let i = instruction(at: pc) else { return step(1) }
     switch i.flow {
     case .call, .interrupt, .repeated: break
-    case .conditional where (0xE0...0xE2).contains(i.condition): break
+    case .conditional:
+      switch i.condition {
+      case .count, .countAndZero: break
+      case .flags, .noCount, nil: return step(1)
+      }
     default: return step(1)
     }
     let cs = cpu[segment: SegmentRegister.cs]

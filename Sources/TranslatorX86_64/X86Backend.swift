@@ -5,7 +5,7 @@
 // Where is what: Thunks has the fixed code; Block what all instructions share (flags, memory, stubs); Integer, Control and Units what
 // single instructions become, Units the loading of the host's x87 and SSE too; StateOperand the places in the processor's state; Support
 // whether this host can do it. Encodings are Assembler's.
-// Follows: "How translated code works" in README; System V AMD64 ABI.
+// Follows: Sources/apus/Documentation.docc/Inside/TheTranslator.md; System V AMD64 ABI.
 //
 // Registers in translated code: EAX ECX EDX EBX EBP ESI EDI in the registers of the same number, upper halves zero; ESP in R12;
 // R15 CPUState; R14, R13 read and write table; R11 instructions left; R8 to R10 scratch.

@@ -97,7 +97,18 @@ final class Machine {
     segment: Int = SegmentRegister.ds
   ) throws {
     var record = Instruction()
-    record.opcode = opcode
+    let table = OpcodeTable.shared
+    let entry =
+      opcode & 0xFFF8 == 0xD8
+      ? table.x87Entry(opcode, modrm)
+      : table.entries.firstIndex {
+        $0.opcode == opcode && $0.fitting(modrm) == modrm
+      }
+    guard let entry else { throw Fault.ud }
+    record.op = table.entries[entry].op
+    record.entry = UInt16(entry)
+    record.rm = modrm & 7
+    record.imm2 = (opcode & 7) << 8 | UInt16(modrm)
     record.modrm = modrm
     record.length = 2
     record.nextOffset = 2

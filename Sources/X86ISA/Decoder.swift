@@ -1,49 +1,55 @@
 // From bytes to records.
 //
-// Owns: prefixes, ModRM and SIB, immediates, the length limit, LOCK rules, the choice of handler. Must not know: where the bytes come
-// from or what handlers do. An undefined encoding decodes to a record whose handler raises #UD.
+// Owns: prefixes, ModRM and SIB, immediates, the length limit, LOCK rules, the normal form of operands that handlers expect: in RR shapes
+// `rm` is the destination and `reg` the source. Must not know: where the bytes come from or what handlers do. An undefined encoding
+// decodes to a record whose handler raises #UD.
 // Follows: Intel SDM volume 2, chapter 2 and appendix A.
 
 /// What decoding came to.
-enum DecodeResult {
+public enum DecodeResult {
   case ok
   /// The instruction goes on past the bytes given.
   case needMore
 }
 
-/// Decodes for one processor model.
-struct Decoder {
+/// Decodes for processors with the same features.
+public struct Decoder {
   private let features: CPUFeatures
   private let entries: UnsafeMutablePointer<OpcodeEntry>
   private let index: UnsafeMutablePointer<UInt16>
   private let hasModRM: UnsafeMutablePointer<Bool>
   private let prefixedIndex: UnsafeMutablePointer<UInt16>
+  private let x87Index: UnsafeMutablePointer<UInt16>
   private let takesPrefix: UnsafeMutablePointer<Bool>
+  private let choices: UnsafeMutablePointer<UInt16>
 
-  init(model: CPUModel) {
-    features = model.features
-    let table = OpcodeTable.shared
+  /// - Parameter features: an instruction that needs another one is undefined.
+  public init(features: CPUFeatures) {
     // Lives as long as the process: decoders are few and records refer to entries by number.
-    entries = .allocate(capacity: table.entries.count)
-    entries.initialize(from: table.entries, count: table.entries.count)
-    index = .allocate(capacity: table.index.count)
-    index.initialize(from: table.index, count: table.index.count)
-    hasModRM = .allocate(capacity: table.hasModRM.count)
-    hasModRM.initialize(from: table.hasModRM, count: table.hasModRM.count)
-    prefixedIndex = .allocate(capacity: table.prefixedIndex.count)
-    prefixedIndex.initialize(from: table.prefixedIndex, count: table.prefixedIndex.count)
-    takesPrefix = .allocate(capacity: table.takesPrefix.count)
-    takesPrefix.initialize(from: table.takesPrefix, count: table.takesPrefix.count)
+    func copy<T>(_ array: [T]) -> UnsafeMutablePointer<T> {
+      let pointer = UnsafeMutablePointer<T>.allocate(capacity: array.count)
+      pointer.initialize(from: array, count: array.count)
+      return pointer
+    }
+    let table = OpcodeTable.shared
+    self.features = features
+    entries = copy(table.entries)
+    index = copy(table.index)
+    hasModRM = copy(table.hasModRM)
+    prefixedIndex = copy(table.prefixedIndex)
+    x87Index = copy(table.x87Index)
+    takesPrefix = copy(table.takesPrefix)
+    choices = copy(table.choices)
   }
 
   /// The longest instruction.
-  static let maximumLength = 15
+  public static let maximumLength = 15
 
   /// Decodes the instruction at `code`.
   /// - Parameters:
   ///   - count: bytes that may be looked at.
   ///   - big: the code segment's D bit.
-  func decode(
+  public func decode(
     _ code: UnsafePointer<UInt8>, count: Int, big: Bool, into insn: inout Instruction
   ) -> DecodeResult {
     var i = Instruction()
@@ -88,11 +94,9 @@ struct Decoder {
       }
     }
     i.prefixLength = UInt8(at - 1)
-    i.opcode = UInt16(opcode)
     if opcode == 0x0F {
       if at >= limit { return short() }
       opcode = Int(code[at]) | 0x100
-      i.opcode = 0x0F00 | UInt16(code[at])
       at += 1
     }
     if operand32 { i.flags |= InstructionFlags.operand32 }
@@ -106,25 +110,31 @@ struct Decoder {
       return .ok
     }
 
-    var digit = 0
+    // ModRM.reg, and whether ModRM names a register.
+    var selector = 0
     if hasModRM[opcode] {
       if at >= limit { return short() }
       i.modrm = code[at]
       at += 1
-      digit = Int(i.modrm >> 3 & 7)
+      selector = Int(i.modrm >> 3 & 7) | (i.modrm >= 0xC0 ? 8 : 0)
     }
-    var number = index[opcode * 8 + digit]
+    var number = index[opcode * 16 + selector]
     if takesPrefix[opcode] {
       let prefix = i.hasRep ? 2 : i.hasRepne ? 3 : operand32 != big ? 1 : 0
       i.imm2 = UInt16(prefix)
-      if prefix != 0 { number = prefixedIndex[(prefix << 8 | opcode & 0xFF) * 8 + digit] }
+      if prefix != 0 { number = prefixedIndex[(prefix << 8 | opcode & 0xFF) * 16 + selector] }
+    } else if opcode & 0x1F8 == 0xD8 {
+      i.imm2 = UInt16(opcode & 7) << 8 | UInt16(i.modrm)
+      number = x87Index[Int(i.imm2)]
     }
     if number == 0 {
       return undefined()
     }
     i.entry = number - 1
     let entry = entries + Int(number - 1)
+    i.op = entry.pointee.op
     if !features.isSuperset(of: entry.pointee.features) { return undefined() }
+    if entry.pointee.number != 0 { i.imm2 = entry.pointee.number }
 
     let (first, second, third) = entry.pointee.operands
     let isRegisterForm = i.modrm >= 0xC0 || first == .rd || second == .rd
@@ -200,6 +210,12 @@ struct Decoder {
       case .gb: i.reg = byteRegister(regField)
       case .gw, .gv: i.reg = regField * 4
       case .sw, .cd, .dd, .td: i.reg = regField
+      case .segES, .segCS, .segSS, .segDS, .segFS, .segGS:
+        i.reg = kind.rawValue - OperandKind.segES.rawValue
+      case .sti: i.rm = rmField
+      case .dx: i.base = 8
+      case .one: i.imm = 1
+      case .cl: i.imm2 |= Instruction.byCL
       case .pq, .vx: i.reg = regField
       case .qq, .wx: i.rm = rmField
       case .nq, .ux:
@@ -239,7 +255,7 @@ struct Decoder {
         i.imm = operand32 ? load32(code + at) : UInt32(load16(code + at))
         i.imm2 = load16(code + at + size)
         at += size + 2
-      default: break
+      case .none, .al, .ax, .eax, .xb, .xv, .xz, .yb, .yv, .yz, .st: break
       }
       return true
     }
@@ -249,8 +265,15 @@ struct Decoder {
       return undefined()
     }
     i.length = UInt8(at)
-    if entry.pointee.endsBlock { i.flags |= InstructionFlags.endsBlock }
-    i.handler = HandlerChoice.handler(for: entry, &i)
+    if entry.pointee.isByte { i.flags |= InstructionFlags.byte }
+    if entry.pointee.endsBlock || entry.pointee.endsBlockRepeated && (i.hasRep || i.hasRepne) {
+      i.flags |= InstructionFlags.endsBlock
+    }
+    let place =
+      (i.hasMemory ? 4 : 0) | (i.isOperand32 ? 2 : 0) | (i.imm & 31 != 0 ? 1 : 0)
+    let choice = choices[Int(entry.pointee.choice) * 8 + place]
+    i.handler = Handler(number: choice & ~OpcodeTable.swapsRegisters)
+    if choice & OpcodeTable.swapsRegisters != 0 { (i.reg, i.rm) = (i.rm, i.reg) }
     insn = i
     return .ok
   }

@@ -18,6 +18,18 @@ public enum InstructionFlow: Equatable, Sendable {
   case halt
 }
 
+/// On what a conditional transfer depends.
+public enum TransferCondition: Equatable, Sendable {
+  /// Jcc: the condition by its number, 0 (O) to 15 (NLE).
+  case flags(Int)
+  /// LOOP: what is left of the count.
+  case count
+  /// LOOPZ, LOOPNZ: that, and ZF.
+  case countAndZero(Bool)
+  /// JCXZ.
+  case noCount
+}
+
 /// A memory operand before its address is known.
 public struct MemoryReference: Equatable, Sendable {
   /// Segment register number.
@@ -47,8 +59,8 @@ public struct DisassembledInstruction: Equatable, Sendable {
   /// Selector of a direct far transfer, whose offset is `target`.
   public var farSelector: UInt16?
   public var memory: MemoryReference?
-  /// The low byte of the opcode of Jcc, LOOP and JCXZ (70h to 7Fh, E0h to E3h).
-  public var condition: UInt8
+  /// On what a conditional transfer depends.
+  public var condition: TransferCondition?
 }
 
 /// The notation of disassembled instructions.

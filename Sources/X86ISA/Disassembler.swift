@@ -20,7 +20,7 @@ enum DisassembledOperand: Equatable {
 /// Name and operands, before they are written.
 struct DisassemblyParts {
   var record: Instruction
-  var op: Op
+  var entry: OpcodeEntry
   var name: String
   var prefixes: [String] = []
   var operands: [DisassembledOperand] = []
@@ -30,6 +30,7 @@ struct DisassemblyParts {
   var big: Bool
   var isRepeatable: Bool
 
+  var op: Op { entry.op }
   var wide: Int { record.isOperand32 ? 4 : 2 }
 }
 
@@ -37,8 +38,8 @@ struct DisassemblyParts {
 public struct Disassembler {
   private let decoder: Decoder
 
-  /// - Parameter model: decides which instructions exist.
-  public init(model: CPUModel) { decoder = Decoder(model: model) }
+  /// - Parameter features: decide which instructions exist.
+  public init(features: CPUFeatures) { decoder = Decoder(features: features) }
 
   /// The instruction at the start of `bytes` in Intel's notation.
   /// - Parameters:
@@ -67,7 +68,7 @@ public struct Disassembler {
     if result == .needMore { return nil }
     var value = DisassembledInstruction(
       text: "(bad)", length: Int(i.length), isValid: false, flow: .next, target: nil,
-      farSelector: nil, memory: nil, condition: 0)
+      farSelector: nil, memory: nil, condition: nil)
     if i.handler == .ud && !Disassembler.isDefinedUndefined(i) || i.handler == .lengthFault {
       return value
     }
@@ -100,7 +101,7 @@ public struct Disassembler {
   /// UD0, UD1 and UD2 are names for what is undefined.
   private static func isDefinedUndefined(_ i: Instruction) -> Bool {
     let op = OpcodeTable.shared.entries[Int(i.entry)].op
-    return i.opcode >= 0x0F00 && (op == .ud0 || op == .ud1 || op == .ud2)
+    return op == .ud0 || op == .ud1 || op == .ud2
   }
 
   // MARK: - Taking apart
@@ -110,8 +111,7 @@ public struct Disassembler {
     let entry = OpcodeTable.shared.entries[Int(i.entry)]
     var prefixes: [String] = []
     if i.hasLock { prefixes.append("lock") }
-    let vector = !entry.features.isDisjoint(with: [.mmx, .sse, .sse2])
-    if vector {
+    if entry.isSIMD {
       // A mandatory prefix belongs to the name; integer operands have 32 bits.
       i.flags =
         i.flags & ~(InstructionFlags.rep | InstructionFlags.repne) | InstructionFlags.operand32
@@ -121,14 +121,9 @@ public struct Disassembler {
     if i.hasRepne { prefixes.append("repne") }
     let wide = i.isOperand32 ? 4 : 2
     var p = DisassemblyParts(
-      record: i, op: entry.op, name: "\(entry.op)", prefixes: prefixes, size: wide, big: big,
+      record: i, entry: entry, name: entry.op.mnemonic, prefixes: prefixes, size: wide, big: big,
       isRepeatable: entry.isRepeatable)
-    if entry.op == .fpu {
-      guard let x87 = FPUNames.parts(i) else { return nil }
-      p.name = x87.name
-      p.operands = x87.operands
-      return p
-    }
+    if entry.isAlias || entry.op == .fpuUndefined { return nil }
     for kind in [entry.operands.0, entry.operands.1, entry.operands.2] {
       if let operand = operand(kind, p, eip) { p.operands.append(operand) }
       switch kind {
@@ -170,14 +165,13 @@ public struct Disassembler {
     case .yb, .yv, .yz: return .destination
     case .eb: return either(1)
     case .ew: return either(2)
-    case .ev: return either(wide, memory: MemorySizes.ofEv(p.op, wide))
+    case .ev: return either(wide, memory: p.memorySize ?? wide)
     case .es: return nil
     case .gb: return .register(register(reg, 1))
     case .gw: return .register(register(reg, 2))
     case .gv: return .register(register(reg, wide))
     case .m, .mp, .ma, .mq, .ms:
-      // LFENCE, MFENCE and SFENCE have no operand.
-      return i.hasMemory ? .memory(MemorySizes.ofM(p.op, kind, wide)) : nil
+      return .memory(p.memorySize(kind))
     case .ib: return .immediate(i.imm & 0xFF)
     case .iw: return .immediate(i.imm & 0xFFFF)
     case .ibs, .iz, .iv: return .immediate(i.imm & mask)
@@ -187,12 +181,15 @@ public struct Disassembler {
     case .ob: return .memory(1)
     case .ov: return .memory(wide)
     case .al: return .register("al")
+    case .ax: return .register("ax")
+    case .st: return .register("st0")
+    case .sti: return .register("st\(rm)")
     case .eax: return .register(wide == 4 ? "eax" : "ax")
     case .cl: return .register("cl")
     case .dx: return .register("dx")
     case .one: return .immediate(1)
-    case .zb: return .register(register(UInt8(truncatingIfNeeded: i.opcode & 7), 1))
-    case .zv: return .register(register(UInt8(truncatingIfNeeded: i.opcode & 7), wide))
+    case .zb: return .register(register(UInt8(truncatingIfNeeded: p.entry.opcode & 7), 1))
+    case .zv: return .register(register(UInt8(truncatingIfNeeded: p.entry.opcode & 7), wide))
     case .sw: return .register(segmentNames[Int(reg)])
     case .rd: return .register(register(rm, 4))
     case .cd: return .register("cr\(reg)")
@@ -205,9 +202,9 @@ public struct Disassembler {
     case .segFS: return .register("fs")
     case .segGS: return .register("gs")
     case .pq: return .register("mm\(reg)")
-    case .qq, .nq: return i.hasMemory ? .memory(MemorySizes.ofQq(p.op)) : .register("mm\(rm)")
+    case .qq, .nq: return i.hasMemory ? .memory(p.memorySize ?? 0) : .register("mm\(rm)")
     case .vx: return .register("xmm\(reg)")
-    case .wx, .ux: return i.hasMemory ? .memory(MemorySizes.ofWx(p.op)) : .register("xmm\(rm)")
+    case .wx, .ux: return i.hasMemory ? .memory(p.memorySize ?? 0) : .register("xmm\(rm)")
     }
   }
 
@@ -279,14 +276,15 @@ public struct Disassembler {
   private static func hidesSize(_ p: DisassemblyParts) -> Bool {
     if p.record.isOperand32 == p.big { return false }
     switch p.op {
-    case .ret, .retFar, .leave, .enter, .pushSeg, .popSeg, .sgdt, .sidt, .lgdt, .lidt: return true
+    case .ret, .retFar, .leave, .enter, .pushSeg, .popSeg, .fldenv, .fnstenv, .frstor, .fnsave,
+      .sgdt, .sidt, .lgdt, .lidt:
+      return true
     case .push, .call, .jmp:
       switch p.operands.first {
       case .immediate: return true
-      case .target: return p.record.opcode != 0xEB
+      case .target: return p.entry.operands.0 != .jb
       default: return false
       }
-    case .fpu: return p.operands == [.memory(0)]
     default: return false
     }
   }

@@ -14,8 +14,8 @@ extension Disassembler {
     // These keep Intel's order.
     let keeps = p.op == .bound || p.op == .enter
     var list = keeps ? p.operands : p.operands.reversed()
-    if isShift(p.op), list.first == .immediate(1), p.record.opcode >= 0xD0 { list.removeFirst() }
-    let indirect = [.call, .jmp, .callFar, .jmpFar].contains(p.op)
+    if isShift(p.op), p.entry.operands.1 == .one { list.removeFirst() }
+    let indirect = [.call, .jmp, .callFarIndirect, .jmpFarIndirect].contains(p.op)
     let texts = list.map { operand -> String in
       switch operand {
       case .register(let name):
@@ -99,23 +99,23 @@ extension Disassembler {
     // The suffix that only another size than the code's own needs.
     let odd = wide == p.big ? "" : wide ? "l" : "w"
     if let name = attConditions[p.op] { return name }
+    if p.entry.isX87 { return attFPUName(p, hasMemory) }
     switch p.op {
-    case .fpu: return attFPUName(p, hasMemory)
     case .cbw: return wide ? "cwtl" : "cbtw"
     case .cwd: return wide ? "cltd" : "cwtd"
-    case .callFar: return "lcall" + odd
-    case .jmpFar: return "ljmp" + odd
+    case .callFar, .callFarIndirect: return "lcall" + odd
+    case .jmpFar, .jmpFarIndirect: return "ljmp" + odd
     case .retFar: return "lret" + odd
     case .pusha, .popa, .pushf, .popf, .iret: return "\(p.op)" + odd
     case .call, .jmp:
       if case .register? = p.operands.first { return p.name }
-      return p.record.opcode == 0xEB ? p.name : p.name + odd
+      return p.entry.operands.0 == .jb ? p.name : p.name + odd
     case .ret, .leave, .enter, .pushSeg, .popSeg: return p.name + odd
     case .push, .pop:
       if case .register = p.operands[0] { return p.name }
       return p.name + odd
     case .movzx, .movsx:
-      let source = p.record.opcode & 1 == 0 ? "b" : "w"
+      let source = p.entry.operands.1 == .eb ? "b" : "w"
       return "\(p.op)".dropLast() + source + (wide ? "l" : "w")
     case .sgdt, .sidt, .lgdt, .lidt: return p.name + (wide ? "l" : "w")
     case .int1: return "int1"
@@ -128,7 +128,7 @@ extension Disassembler {
     case .nopRM: return p.name + (hasMemory && p.name == "nop" ? letter : "")
     default: break
     }
-    if p.record.opcode >= 0x0F00 && !integerOps.contains(p.op) { return p.name }
+    if p.entry.opcode >= 0x0F00 && !integerOps.contains(p.op) { return p.name }
     if !hasMemory { return p.name }
     // A register of the operand's size says the size; CL as a count does not.
     let counts = isShift(p.op)
@@ -150,10 +150,9 @@ extension Disassembler {
   ]
 
   private static func attFPUName(_ p: DisassemblyParts, _ hasMemory: Bool) -> String {
-    let escape = Int(p.record.opcode & 7)
     guard hasMemory else {
       // GNU kept an old assembler's exchange of these.
-      if escape == 4 || escape == 6, p.record.digit >= 4 {
+      if p.entry.operands.0 == .sti {
         let swapped = [
           "fsubr": "fsub", "fsub": "fsubr", "fdivr": "fdiv", "fdiv": "fdivr", "fsubrp": "fsubp",
           "fsubp": "fsubrp", "fdivrp": "fdivp", "fdivp": "fdivrp",

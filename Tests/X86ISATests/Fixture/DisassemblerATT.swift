@@ -1,0 +1,1 @@
+../../../Sources/X86ISA/DisassemblerATT.swift
