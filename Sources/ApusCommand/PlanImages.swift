@@ -111,16 +111,15 @@ extension Plan {
     do { try bytes.withUnsafeMutableBytes { try image.device.read(sector: 0, into: $0) } } catch {
       return []
     }
-    guard
-      let isMultiboot = KernelConfiguration.isMultiboot(LoadFile(path: image.path, bytes: bytes))
-    else { return [] }
-    // Boot loaders on disks may hold such a header, too.
-    if isMultiboot, !bytes.starts(with: [0x7F, 0x45, 0x4C, 0x46]) { return [] }
+    // Multiboot kernels are ELF as a rule, which no disk begins with: the opener refuses them.
+    guard KernelConfiguration.isMultiboot(LoadFile(path: image.path, bytes: bytes)) == false else {
+      return []
+    }
     // Some boot from a floppy, too (Memtest86+).
-    if !isMultiboot, case .floppy = image.medium {
+    if case .floppy = image.medium {
       return ["\(image.path): is also a Linux kernel: if it does not boot so, use --kernel"]
     }
-    return ["\(image.path): is a \(isMultiboot ? "multiboot" : "Linux") kernel: use --kernel"]
+    return ["\(image.path): is a Linux kernel: use --kernel"]
   }
 
   /// Disks to be put in later are looked at now, so that none is refused in the middle of an installation.

@@ -145,7 +145,8 @@ private func complaint(_ arguments: String...) -> String? {
       case .await(let e): "\(e.kind) \(e.text) \(e.limit ?? 0)"
       }
     }
-    #expect(steps == ["line a 1500000000", "type b", "gone c 0", "regex d+ 0"])
+    #expect(
+      steps == ["line a 1500000000", "type b", "gone c 600000000000", "regex d+ 600000000000"])
   }
 
   @Test func keysThatAreMissingAreAllNamed() {
