@@ -126,7 +126,8 @@ let package = Package(
     .testTarget(
       name: "ApusTests", dependencies: ["ApusCommand", "Benchmark", "Machine", "Host"]),
     .testTarget(
-      name: "CPUTests", dependencies: ["CPU", "Host", "State", "Translator"], exclude: ["roms.txt"],
+      name: "CPUTests", dependencies: ["CPU", "X86ISA", "Host", "State", "Translator"],
+      exclude: ["roms.txt"],
       plugins: ["FirmwarePlugin"]),
     .testTarget(
       name: "DeviceROMTests",
