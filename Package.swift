@@ -142,7 +142,7 @@ let package = Package(
       name: "ApusTests", dependencies: ["ApusCommand", "Benchmark", "Machine", "Host"]),
     .testTarget(
       name: "CPUTests",
-      dependencies: ["Bus", "CPU", "Host", "State", "Translator", "TranslatorX86_64"],
+      dependencies: ["Bus", "CPU", "X86ISA", "Host", "State", "Translator", "TranslatorX86_64"],
       exclude: ["roms.txt"],
       plugins: ["FirmwarePlugin"]),
     .testTarget(
