@@ -1,4 +1,4 @@
-// What the opcode table says of flags, in the form the translator asks for.
+// What the instruction table says of flags, in the form the translator asks for.
 //
 // Owns: which arithmetic flags an instruction reads and which it replaces. Must not know: host code.
 

@@ -14,8 +14,8 @@ import State
 
 /// An IBM VGA with 256 KiB.
 ///
-/// Register it for ports 3B0-3DF (and 46E8, if the machine has it there); accesses of more than a byte are taken apart here.
-/// Memory at A0000-BFFFF goes through `readMemory`/`writeMemory` or their C forms `mmioRead`/`mmioWrite`.
+/// Its ports are said in `part`; accesses of more than a byte are taken apart here.
+/// Memory at A0000-BFFFF goes through `aperture`, which calls `readMemory` and `writeMemory`.
 public final class VGA: Device, Registers {
   public let stateName = "vga"
 
