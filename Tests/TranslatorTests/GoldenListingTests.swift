@@ -135,7 +135,8 @@
         new.append(String(line))
         let words = line.split(separator: " ")
         if words.first == "mode" {
-          mode = try #require(Mode(String(words[1])), "no mode \(words[1])")
+          mode = Mode(String(words[1]))
+          if mode == nil { Issue.record("\(file).txt has no mode \(words[1])") }
         } else if words.first == ">" {
           new += try host(
             bytes(words[1]), #require(mode), full: words.dropFirst(2).contains("full"))
