@@ -26,7 +26,8 @@ struct ArgumentScan {
     "--hdc", "-hdc", "--hdd", "-hdd", "--cdrom", "-cdrom", "--boot", "-boot", "--memory", "-m",
     "--cpu", "-cpu", "--engine", "--translator-disable", "--fpu", "--bios", "-bios", "--rom",
     "--kernel", "-kernel", "--initrd", "-initrd", "--append", "-append", "--serial", "-serial",
-    "--debug-console", "--exit-port", "--on-triple-fault", "--mouse-speed", "--code-page",
+    "--debug-console", "--board", "--device", "--exit-port", "--on-triple-fault", "--mouse-speed",
+    "--code-page",
     "--speed", "--cpu-speed", "--type", "--expect",
     "--expect-line", "--expect-regex", "--expect-gone", "--within", "--timeout",
     "--max-instructions", "--command", "--script", "--history", "--gdb", "-gdb", "--screenshot",
@@ -197,7 +198,7 @@ enum ForeignOptions {
         return "write --exit-port \(port)"
       case "isa-debugcon"?: return "write --debug-console FILE (- is standard output)"
       case "isa-serial"?: return "write --serial TARGET, once for each port"
-      default: return "devices cannot be added; --disk, --floppy-a and --serial are what there is"
+      default: return "what --device can add, apus devices lists"
       }
     case "append", "initrd", "kernel": return nil
     default: return nil

@@ -52,6 +52,15 @@ enum ConformProgram {
   /// Prints to standard output.
   static func print(_ text: String) { HostFiles.print(Array((text + "\n").utf8)) }
 
+  /// Refuses, before anything runs, files that could not be written at its end.
+  static func check(_ outputs: String?...) throws {
+    for case let path? in outputs where path != "-" {
+      if let reason = HostFiles.refusalToWrite(path) {
+        throw Failure.usage("\(path): \(reason)", file: path)
+      }
+    }
+  }
+
   /// Writes the machine-readable forms.
   static func write(_ report: ConformanceReport, json: String?, junit: String?) throws {
     if json == "-" && junit == "-" {
@@ -193,6 +202,7 @@ struct ConformSuites: ParsableCommand {
   }
 
   mutating func run() throws {
+    try ConformProgram.check(json, junit)
     if suites.isEmpty { throw Failure.usage("which suite? (apus conform --help tells more)") }
     var options = ConformanceOptions()
     options.engine = try ConformProgram.engine(engine)
@@ -274,6 +284,7 @@ struct ConformMerge: ParsableCommand {
   var show = 3
 
   mutating func run() throws {
+    try ConformProgram.check(json, junit)
     var all: [ConformanceReport] = []
     for path in reports {
       do {

@@ -48,6 +48,7 @@ struct ConformEngines: ParsableCommand {
   var show = 3
 
   mutating func run() throws {
+    try ConformProgram.check(json, junit)
     guard let model = CPUModel.named(cpu) else {
       let names = CPUModel.all.map(\.name).joined(separator: ", ")
       throw Failure.usage("--cpu \(cpu): the models are \(names)")

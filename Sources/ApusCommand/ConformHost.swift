@@ -64,6 +64,7 @@ struct ConformHost: ParsableCommand {
   var rules = false
 
   mutating func run() throws {
+    try ConformProgram.check(json, junit, writeTest)
     guard let model = CPUModel.named(cpu) else {
       let names = CPUModel.all.map(\.name).joined(separator: ", ")
       throw Failure.usage("--cpu \(cpu): the models are \(names)")

@@ -101,6 +101,7 @@ struct ConformPrograms: ParsableCommand {
   }
 
   mutating func run() throws {
+    try ConformProgram.check(json, junit, output)
     guard let model = CPUModel.named(cpu) else {
       let names = CPUModel.all.map(\.name).joined(separator: ", ")
       throw Failure.usage("--cpu \(cpu): the models are \(names)")

@@ -88,10 +88,11 @@ final class DebugSession: @unchecked Sendable {
       isTerminal
       ? LineEditor(
         read: { shared.map { $0.next() } ?? HostFiles.readByte() },
-        put: { HostFiles.print(Array($0.utf8)) }, ownsTerminal: shared == nil)
+        put: { HostFiles.print(Array(HostPath.shown($0).utf8)) }, ownsTerminal: shared == nil)
       : StreamPort()
     debugger = Debugger(machine: machine, console: port)
     debugger.printsJSON = plan.json
+    debugger.otherFiles = plan.filesInUse
     if let limit = plan.maxInstructions { debugger.instructionLimit = limit }
     debugger.runningChanged = { [unowned self] in
       control.store($0 ? Control.guest : Control.console, ordering: .relaxed)
@@ -123,6 +124,12 @@ final class DebugSession: @unchecked Sendable {
     if !isWaiting { machine.input.requestBreak() }
   }
 
+  /// The program is to end: a console that waits for a line waits no longer. From any thread.
+  func end() {
+    shared?.end()
+    HostFiles.stopReading()
+  }
+
   private func begin() {
     wasUsed = true
     control.store(Control.console, ordering: .relaxed)
@@ -148,7 +155,7 @@ final class DebugSession: @unchecked Sendable {
     }
     // Commands that were given are all there is, unless somebody sits at a terminal.
     if plan.debugCommands.isEmpty || HostTerminal.isInteractive { debugger.runConsole() }
-    return debugger.ending ?? .host(.user)
+    return debugger.ending ?? .host(machine.input.requestedStop ?? .user)
   }
 
   /// The console after a break key in a machine that ran by itself.
@@ -156,6 +163,6 @@ final class DebugSession: @unchecked Sendable {
     begin()
     debugger.showBreak()
     debugger.runConsole()
-    return debugger.ending ?? .host(.user)
+    return debugger.ending ?? .host(machine.input.requestedStop ?? .user)
   }
 }

@@ -11,7 +11,8 @@ public enum Apus {
 
   /// Runs what the command line asks for.
   public static func main() {
-    let arguments = Array(CommandLine.arguments.dropFirst())
+    HostStart.prepare()
+    let arguments = HostPath.arguments
     let rest = Array(arguments.dropFirst())
     switch arguments.first {
     case "conform": ConformProgram.main(rest)

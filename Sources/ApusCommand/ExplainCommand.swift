@@ -27,6 +27,7 @@ enum ExplainProgram {
         ApusProgram.finish(0)
       }
       let scan = try ArgumentScan(arguments)
+      try scan.check()
       let plan = try Plan(
         try ApusOptions.parse(arguments), media: scan.media, looksOnly: true)
       // One that is wrong is an error as everywhere.

@@ -6,6 +6,7 @@
 import ArgumentParser
 import Bus
 import Chipset
+import Host
 import Machine
 import SDLFrontend
 import Translator
@@ -17,10 +18,13 @@ struct OrderedText {
 
   private nonisolated(unsafe) static var count = 0
 
-  init(_ text: String) {
+  /// - Parameter text: no name; that is put in by `init(name:)`.
+  init(_ text: String) { self.init(name: HostPath.text(text)) }
+
+  init(name: String) {
     // Options are parsed in the order they were written, on one thread.
     OrderedText.count += 1
-    self.text = text
+    text = name
     order = OrderedText.count
   }
 }
@@ -63,33 +67,41 @@ struct ApusOptions: ParsableCommand {
 
   @Option(
     name: [.customLong("floppy-a"), .customLong("fda", withSingleDash: true)],
+    parsing: .unconditionalSingleValue,
     help: ArgumentHelp(
       "The image in drive A; FILE:ro is write-protected. Given again: further disks, which Ctrl+Alt+N puts in one after the other.",
       valueName: "file"))
   var floppyA: [String] = []
   @Option(
     name: [.customLong("floppy-b"), .customLong("fdb", withSingleDash: true)],
+    parsing: .unconditionalSingleValue,
     help: ArgumentHelp("The same for drive B.", valueName: "file"))
   var floppyB: [String] = []
   @Option(
     name: [.customLong("disk")],
+    parsing: .unconditionalSingleValue,
     help: ArgumentHelp("A hard disk image; up to four.", valueName: "file"))
   var disks: [String] = []
   @Option(
     name: [.customLong("hda"), .customLong("hda", withSingleDash: true)],
+    parsing: .unconditional,
     help: ArgumentHelp("The first hard disk; -hdb, -hdc, -hdd the others.", valueName: "file"))
   var hda: String?
   @Option(
-    name: [.customLong("hdb"), .customLong("hdb", withSingleDash: true)], help: .hidden)
+    name: [.customLong("hdb"), .customLong("hdb", withSingleDash: true)], parsing: .unconditional,
+    help: .hidden)
   var hdb: String?
   @Option(
-    name: [.customLong("hdc"), .customLong("hdc", withSingleDash: true)], help: .hidden)
+    name: [.customLong("hdc"), .customLong("hdc", withSingleDash: true)], parsing: .unconditional,
+    help: .hidden)
   var hdc: String?
   @Option(
-    name: [.customLong("hdd"), .customLong("hdd", withSingleDash: true)], help: .hidden)
+    name: [.customLong("hdd"), .customLong("hdd", withSingleDash: true)], parsing: .unconditional,
+    help: .hidden)
   var hdd: String?
   @Option(
-    name: [.customLong("cdrom"), .customLong("cdrom", withSingleDash: true)], help: .hidden)
+    name: [.customLong("cdrom"), .customLong("cdrom", withSingleDash: true)],
+    parsing: .unconditional, help: .hidden)
   var cdrom: String?
   @Flag(
     name: [.customLong("snapshot"), .customLong("snapshot", withSingleDash: true)],
@@ -97,6 +109,7 @@ struct ApusOptions: ParsableCommand {
   var snapshot = false
   @Option(
     name: [.customLong("boot"), .customLong("boot", withSingleDash: true)],
+    parsing: .unconditional,
     help: ArgumentHelp(
       "What to boot from: a (floppy), c (hard disk), or both in order. (default: a, then c)",
       valueName: "a|c"))
@@ -106,47 +119,56 @@ struct ApusOptions: ParsableCommand {
 
   @Option(
     name: [.customLong("memory"), .customShort("m")],
+    parsing: .unconditional,
     help: ArgumentHelp("Megabytes of memory, 1 to 3072. (default: 64)", valueName: "MB"))
   var memory: String?
   @Option(
     name: [.customLong("cpu"), .customLong("cpu", withSingleDash: true)],
+    parsing: .unconditional,
     help: ArgumentHelp(
       "386, 486, pentium, pentium-mmx, pentium2, pentium3 or pentium4. (default: pentium2)",
       valueName: "model"))
   var cpu: String?
   @Option(
     name: .customLong("engine"),
+    parsing: .unconditional,
     help: ArgumentHelp(
       "interpreter, translator, or lockstep: both, compared; the first difference ends the run and is told. (default: "
         + "translator where the host can)", valueName: "name"))
   var engine: String?
   @Option(
     name: .customLong("translator-disable"),
+    parsing: .unconditionalSingleValue,
     help: ArgumentHelp(
       "Leave out an optimisation of the translator: "
         + TranslatorOptions.named.map(\.name).joined(separator: ", ") + "; repeatable.",
       valueName: "name"))
   var translatorDisable: [String] = []
   @Option(
+    parsing: .unconditional,
     help: ArgumentHelp(
       "What carries out x87 instructions: software, or host (which only the translator can). (default: what the engine does best)",
       valueName: "unit"))
   var fpu: String?
   @Option(
     name: [.customLong("bios"), .customLong("bios", withSingleDash: true)],
+    parsing: .unconditional,
     help: ArgumentHelp("Another system BIOS (64, 128 or 256 KB).", valueName: "file"))
   var bios: String?
   @Option(
     name: .customLong("rom"),
+    parsing: .unconditionalSingleValue,
     help: ArgumentHelp(
       "A ROM at a hexadecimal address, say ext.rom@D0000; repeatable.", valueName: "file@address"))
   var roms: [String] = []
   @Option(
     name: [.customLong("kernel"), .customLong("kernel", withSingleDash: true)],
+    parsing: .unconditional,
     help: ArgumentHelp("A Linux (bzImage) or multiboot 1 kernel to start.", valueName: "file"))
   var kernel: String?
   @Option(
     name: [.customLong("initrd"), .customLong("initrd", withSingleDash: true)],
+    parsing: .unconditionalSingleValue,
     help: ArgumentHelp(
       "Linux: the initial RAM disk. Multiboot: a module with its command line; repeatable.",
       valueName: "file"))
@@ -167,12 +189,14 @@ struct ApusOptions: ParsableCommand {
   var nographic = false
   @Option(
     name: [.customLong("serial"), .customLong("serial", withSingleDash: true)],
+    parsing: .unconditionalSingleValue,
     help: ArgumentHelp(
       "Where a serial port leads: stdio (Ctrl-A X leaves), file:PATH, pty, tcp:PORT (server), tcp:HOST:PORT, unix:PATH or "
         + "null; the first is COM1, repeatable.", valueName: "target"))
   var serial: [String] = []
   @Option(
     name: .customLong("debug-console"),
+    parsing: .unconditional,
     help: ArgumentHelp(
       "What is written to port E9h (and 402h); - is standard output.", valueName: "file"))
   var debugConsole: String?
@@ -190,12 +214,14 @@ struct ApusOptions: ParsableCommand {
   var devices: [String] = []
   @Option(
     name: .customLong("exit-port"),
+    parsing: .unconditional,
     help: ArgumentHelp(
       "A port (hexadecimal, say f4) by which the guest ends the run with its own exit code.",
       valueName: "port"))
   var exitPort: String?
   @Option(
     name: .customLong("on-triple-fault"),
+    parsing: .unconditional,
     help: ArgumentHelp(
       "reset: as PCs do, but a machine that does nothing else is stopped; or stop: end with a report. (default: reset in a window, stop "
         + "headless)", valueName: "what"))
@@ -205,11 +231,13 @@ struct ApusOptions: ParsableCommand {
   var resetOnTripleFault = false
   @Option(
     name: .customLong("mouse-speed"),
+    parsing: .unconditional,
     help: ArgumentHelp(
       "How fast the guest's mouse moves, 0.1 to 10. (default: 1)", valueName: "factor"))
   var mouseSpeed: String?
   @Option(
     name: .customLong("code-page"),
+    parsing: .unconditional,
     help: ArgumentHelp(
       "437 or 850: what the guest's characters beyond ASCII are, for pasting. (default: 437)",
       valueName: "number"))
@@ -219,6 +247,7 @@ struct ApusOptions: ParsableCommand {
 
   @Option(
     name: .customLong("speed"),
+    parsing: .unconditional,
     help: ArgumentHelp(
       "max, realtime, or a factor of real time. (default: realtime in a window, and when a person types at the serial port in a terminal; "
         + "max when headless otherwise: scripts, limits, pipes)",
@@ -226,6 +255,7 @@ struct ApusOptions: ParsableCommand {
   var speed: String?
   @Option(
     name: .customLong("cpu-speed"),
+    parsing: .unconditional,
     help: ArgumentHelp(
       "Millions of instructions per virtual second, or auto: what the host can do in real time. (default: auto in a window "
         + "or for a person at a terminal, 100 headless)", valueName: "auto|N"))
@@ -252,7 +282,8 @@ struct ApusOptions: ParsableCommand {
   @Option(
     name: .customLong("expect-regex"), parsing: .unconditionalSingleValue,
     help: ArgumentHelp(
-      "The same, for a regular expression that matches within a line.", valueName: "re"),
+      "The same, for a regular expression that matches within a line (^ and $ leave blanks around it aside).",
+      valueName: "re"),
     transform: { OrderedText($0) })
   var expectRegex: [OrderedText] = []
   @Option(
@@ -269,10 +300,12 @@ struct ApusOptions: ParsableCommand {
   var within: [OrderedText] = []
   @Option(
     name: .customLong("timeout"),
+    parsing: .unconditional,
     help: ArgumentHelp("End after this many seconds of the host's time.", valueName: "seconds"))
   var timeout: String?
   @Option(
     name: .customLong("max-instructions"),
+    parsing: .unconditional,
     help: ArgumentHelp(
       "End exactly after this many instructions since power-on (idle time counts at the CPU speed).",
       valueName: "N"))
@@ -288,15 +321,17 @@ struct ApusOptions: ParsableCommand {
   @Option(
     name: .customLong("command"), parsing: .unconditionalSingleValue,
     help: ArgumentHelp("A command for the debugger; repeatable.", valueName: "text"),
-    transform: { OrderedText($0) })
+    transform: { OrderedText(name: HostPath.lines($0)) })
   var commands: [OrderedText] = []
   @Option(
     name: .customLong("script"),
+    parsing: .unconditionalSingleValue,
     help: ArgumentHelp("A file of commands for the debugger; repeatable.", valueName: "file"),
-    transform: { OrderedText($0) })
+    transform: { OrderedText(name: $0) })
   var scripts: [OrderedText] = []
   @Option(
     name: .customLong("history"),
+    parsing: .unconditional,
     help: ArgumentHelp(
       "Memory for the past that the debugger can go back to; 0 keeps none. (default: 256)",
       valueName: "MB"))
@@ -304,6 +339,7 @@ struct ApusOptions: ParsableCommand {
 
   @Option(
     name: [.customLong("gdb"), .customLong("gdb", withSingleDash: true)],
+    parsing: .unconditional,
     help: ArgumentHelp(
       "Serve gdb's remote protocol: tcp:PORT (on this host only) or unix:PATH.",
       valueName: "place"))
@@ -315,6 +351,7 @@ struct ApusOptions: ParsableCommand {
 
   @Option(
     name: .customLong("screenshot"),
+    parsing: .unconditional,
     help: ArgumentHelp("Write the screen at the end as PNG.", valueName: "file"))
   var screenshot: String?
   @Flag(name: .customLong("screen-text"), help: "Print the text screen at the end.")
@@ -329,6 +366,7 @@ struct ApusOptions: ParsableCommand {
   var stats = false
   @Option(
     name: .customLong("dump-block"),
+    parsing: .unconditionalSingleValue,
     help: ArgumentHelp(
       "At the end, print guest and host code of the translated block that begins at a linear address (hexadecimal); repeatable.",
       valueName: "address"))
@@ -341,10 +379,12 @@ struct ApusOptions: ParsableCommand {
   var explain = false
   @Option(
     name: .customLong("save-state"),
+    parsing: .unconditional,
     help: ArgumentHelp("Save the machine's state at the end.", valueName: "file"))
   var saveState: String?
   @Option(
     name: .customLong("load-state"),
+    parsing: .unconditional,
     help: ArgumentHelp("Continue from a saved state, given the same machine.", valueName: "file"))
   var loadState: String?
   @Flag(
@@ -358,12 +398,14 @@ struct ApusOptions: ParsableCommand {
 
   @Option(
     name: .customLong("record"),
+    parsing: .unconditional,
     help: ArgumentHelp(
       "Write down everything that comes from outside (keys, mouse, serial input, ...), to repeat the run.",
       valueName: "file"))
   var record: String?
   @Option(
     name: .customLong("replay"),
+    parsing: .unconditional,
     help: ArgumentHelp(
       "Repeat a recorded run to the byte, given the same machine and images; images are not written.",
       valueName: "file"))

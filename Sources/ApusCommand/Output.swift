@@ -13,6 +13,7 @@ extension ApusProgram {
 
   /// Text with its control characters written out.
   static func harmless(_ text: String) -> String {
+    let text = HostPath.shown(text)
     func isHarmful(_ scalar: Unicode.Scalar) -> Bool {
       switch scalar.value {
       case 0x0A, 0x09: false

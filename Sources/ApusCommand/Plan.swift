@@ -450,6 +450,21 @@ struct Plan {
     }
   }
 
+  /// Files besides the machine's own that the run reads or writes, and what they are.
+  var filesInUse: [(what: String, path: String)] {
+    var list: [(String, String)] = []
+    if let record { list.append(("the recording", record)) }
+    if let replay { list.append(("the recording", replay.path)) }
+    if let loadState { list.append(("the state that was loaded", loadState.path)) }
+    if let path = debugConsole, path != "-" { list.append(("the output of --debug-console", path)) }
+    for case .file(let path) in serial { list.append(("the output of --serial", path)) }
+    for case .file(let path) in debugCommands { list.append(("a script", path)) }
+    for text in floppyLists.joined() {
+      list.append(("an image", FloppyChoice.parts(of: text).path))
+    }
+    return list
+  }
+
   static func read(_ path: String, limit: Int) throws -> LoadFile {
     do { return LoadFile(path: path, bytes: try HostFiles.read(path, limit: limit)) } catch {
       throw Failure.usage("\(path): \(error)", file: path)
@@ -464,7 +479,8 @@ struct Plan {
     }
     if options.boot != nil { throw Failure.usage("--boot and --kernel contradict each other") }
     let kernel = try Plan.read(path, limit: 1 << 30)
-    var result = KernelConfiguration(kernel: kernel, commandLine: options.append ?? "")
+    var result = KernelConfiguration(
+      kernel: kernel, commandLine: HostPath.lines(options.append ?? ""))
     guard let isMultiboot = KernelConfiguration.isMultiboot(kernel) else {
       throw Failure.usage(
         kernel.bytes.isEmpty
@@ -480,7 +496,7 @@ struct Plan {
         for part in parts {
           let name = HostFiles.exists(String(part)) ? part : part.prefix { $0 != " " }
           let file = try Plan.read(String(name), limit: 2 << 30)
-          result.modules.append(KernelModule(file: file, commandLine: String(part)))
+          result.modules.append(KernelModule(file: file, commandLine: HostPath.lines(String(part))))
         }
       }
     } else {

@@ -12,15 +12,17 @@ extension Plan {
     _ options: ApusOptions, _ media: [(path: String, isDisk: Bool)], keepsOff: Bool,
     looksOnly: Bool
   ) throws {
-    var paths: [String] = []
+    var opened: [(path: String, isProtected: Bool)] = []
     func open(_ text: String, _ kind: ImageKind) throws -> OpenedImage {
       let (path, isProtected) = FloppyChoice.parts(of: text)
       // Two drives that only read a file do not disturb each other.
-      for other in paths where !keepsOff && HostFiles.isSame(path, other) {
+      for other in opened
+      where !keepsOff && !(isProtected && other.isProtected) && HostFiles.isSame(path, other.path) {
         throw Failure.usage(
-          "\(path): is given twice (possible with --snapshot, which writes nothing)", file: path)
+          "\(path): is given twice (possible with --snapshot, which writes nothing, or with :ro behind both)",
+          file: path)
       }
-      paths.append(path)
+      opened.append((path, isProtected))
       do {
         var image = try ImageOpener.open(
           path: path, kind: kind, readOnly: isProtected, snapshot: keepsOff)

@@ -17,13 +17,13 @@ enum ApusProgram {
   /// - Parameter debugging: the machine starts in the debugger (`apus debug`).
   static func main(_ arguments: [String]? = nil, debugging: Bool = false) -> Never {
     HostSignals.ignorePipe()
-    let arguments = arguments ?? Array(CommandLine.arguments.dropFirst())
+    let arguments = arguments ?? HostPath.arguments
     let command = debugging ? "apus debug" : "apus"
     let json = arguments.contains("--json")
     do {
       // Help comes before any complaint.
       if !arguments.contains(where: { ["-h", "--help", "--version"].contains($0) }) {
-        _ = try ArgumentScan(arguments)
+        try ArgumentScan(arguments).check()
       }
       let options = try ApusOptions.parse(arguments)
       var plan = try Plan(
@@ -63,6 +63,12 @@ final class Session: @unchecked Sendable {
   private var stop: StopReason?
   private var debugSession: DebugSession?
   private var gdb: GDBSession?
+  /// Whether the machine may run: until then a signal has nothing to be told.
+  private let isConnected = Atomic<Bool>(false)
+  /// When the run began, and what was executed before.
+  private var start: UInt64 = 0
+  private var instructionsBefore: UInt64 = 0
+  private var profile: RunProfile?
   /// What could not be written while it ran.
   private let losses = Mutex<[Failure]>([])
 
@@ -126,7 +132,7 @@ final class Session: @unchecked Sendable {
       ])
     }
     var notes = plan.images.map { (key: "image", value: $0.path) }
-    notes.append(("command line", CommandLine.arguments.joined(separator: " ")))
+    notes.append(("command line", (["apus"] + HostPath.arguments).joined(separator: " ")))
     do { try machine.startRecording(to: .file(path), notes: notes) } catch {
       throw Failure.host("\(path): \(error)", file: path)
     }
@@ -137,6 +143,7 @@ final class Session: @unchecked Sendable {
   private func connect() throws {
     do {
       if DebugSession.isPossible(plan) { debugSession = DebugSession(plan, machine) }
+<<<<<<< HEAD
       if let place = plan.gdb {
         let session = try GDBSession(machine: machine, at: place)
         if plan.historyMegabytes > 0 { session.keepHistory(megabytes: plan.historyMegabytes) }
@@ -146,13 +153,28 @@ final class Session: @unchecked Sendable {
           "apus: \(plan.waitsForGDB ? "waiting" : "listening") for gdb at \(plan.gdbPlace)"
         ])
       }
+=======
+>>>>>>> 3c925651997d3dfd712e0c7891221f3fd00d6f7c
       let session = debugSession
       var quit: (@Sendable () -> Void)?
       if let session { quit = { session.breakKey() } }
       let input = machine.input
+      // Before any thread is made: each inherits which signals are not for it.
       try HostSignals.onEnd(
         interrupt: { session?.breakIn() ?? false }, quit: quit,
-        { input.requestStop(.signal($0)) })
+        { [unowned self] number in
+          // A server that does not answer holds up only this program's beginning.
+          if !isConnected.load(ordering: .acquiring) { HostFiles.exitAtOnce(128 &+ number) }
+          input.requestStop(.signal(number))
+          session?.end()
+        })
+      if let place = plan.gdb {
+        let session = try GDBSession(machine: machine, at: place)
+        session.otherFiles = plan.filesInUse
+        if plan.historyMegabytes > 0 { session.keepHistory(megabytes: plan.historyMegabytes) }
+        session.instructionLimit = plan.maxInstructions ?? UInt64.max
+        gdb = session
+      }
       for target in plan.serial { channels.append(try CharacterChannel(target)) }
       if let path = plan.debugConsole {
         let target = path == "-" ? CharacterTarget.stdio : .file(path)
@@ -176,6 +198,7 @@ final class Session: @unchecked Sendable {
     } catch {
       throw Failure.host("\(error)")
     }
+    isConnected.store(true, ordering: .releasing)
     let (script, channels, debugConsole) = (script, channels, debugConsole)
     machine.serialOutput = { port, byte in
       script?.serialOutput(port, byte)
@@ -233,17 +256,22 @@ final class Session: @unchecked Sendable {
   /// - Returns: the exit code.
   func run() throws -> Int32 {
     try connect()
-    var profile: RunProfile?
     if plan.stats {
       do { profile = try RunProfile(machine) } catch { throw Failure.host(error.reason) }
     }
-    let first = machine.cpu.executionReport
-    let start = HostClock.nanoseconds()
+    instructionsBefore = machine.cpu.executionReport.instructions
+    start = HostClock.nanoseconds()
     if plan.headless {
       stop = runMachine(until: plan.maxInstructions ?? UInt64.max)
     } else {
       try runInWindow()
     }
+    return conclude()
+  }
+
+  /// What is done when the machine has ended.
+  /// - Returns: the exit code.
+  private func conclude() -> Int32 {
     let seconds = Double(HostClock.nanoseconds() &- start) / 1e9
     machine.finishRecording(stop ?? .host(.user))
     var outcome = Outcome(stop ?? .host(.user), plan: plan, script: script)
@@ -261,7 +289,7 @@ final class Session: @unchecked Sendable {
     if let profile {
       profile.stop()
       report.statistics = RunStatistics(
-        report: machine.cpu.executionReport, before: first.instructions, seconds: seconds,
+        report: machine.cpu.executionReport, before: instructionsBefore, seconds: seconds,
         shares: profile.shares)
     }
     if let text = report.text(machine) { ApusProgram.say([text]) }
@@ -325,6 +353,15 @@ final class Session: @unchecked Sendable {
           stop = runMachine(until: limit)
           window.markEnded()
         }
+        DisplayConnection.watch { [self] in
+          lose(Failure.host("the window is lost: the display does not answer any more"))
+          machine.input.requestStop(.user)
+          debugSession?.end()
+          thread.join()
+          let code = ApusProgram.finalCode(conclude())
+          HostTerminal.restore()
+          HostFiles.exitAtOnce(code)
+        }
         frontend.run()
         machine.input.requestStop(.user)
         // A console that waits for a line does not hear of the window's end.
@@ -373,6 +410,9 @@ final class Session: @unchecked Sendable {
       }
     }
     attempt("") { try machine.flushDisks() }
+    for (name, reason) in machine.lostImages {
+      lose(Failure.host("\(name): \(reason): what the guest wrote to it is lost", file: name))
+    }
     if let path = plan.record, let error = machine.recorder?.failure {
       attempt("--record", path) { throw error }
     }

@@ -127,7 +127,7 @@ extension DebugConsole {
     "debug-console", "a port whose written bytes go to --debug-console", isMultiple: true,
     options: [PartOption("port", .port, "E9", "its port")]
   ) { board, values in
-    let console = DebugConsole(name: values.identity(on: board))
+    let console = DebugConsole(name: try values.identity(on: board))
     let port = values.port("port")
     // What no PC has takes no time.
     try board.claim(console, at: port...port, .quick, owner: console.stateName)

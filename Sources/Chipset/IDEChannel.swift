@@ -340,7 +340,7 @@ extension IDEChannel {
       PartOption("irq", .interrupt, "11", "its interrupt request"),
     ]
   ) { board, values in
-    let name = values.identity(on: board)
+    let name = try values.identity(on: board)
     let channel = IDEChannel(
       clock: board.clock, irq: try board.interrupt(values.number("irq"), for: name), name: name,
       commandBase: values.port("port"), controlBase: values.port("control"))

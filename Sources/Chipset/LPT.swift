@@ -128,7 +128,7 @@ extension LPT {
       PartOption("irq", .interrupt, "5", "its interrupt request"),
     ]
   ) { board, values in
-    let name = values.identity(on: board)
+    let name = try values.identity(on: board)
     let printer = LPT(
       name: name, clock: board.clock, irq: try board.interrupt(values.number("irq"), for: name))
     let base = values.port("port")

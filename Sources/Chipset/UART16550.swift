@@ -474,7 +474,7 @@ extension UART16550 {
       PartOption("irq", .interrupt, "4", "its interrupt request"),
     ]
   ) { board, values in
-    let name = values.identity(on: board)
+    let name = try values.identity(on: board)
     let uart = UART16550(
       name: name, clock: board.clock, irq: try board.interrupt(values.number("irq"), for: name))
     let base = values.port("port")

@@ -230,10 +230,14 @@ extension Debugger {
   func count(_ text: String) throws(DebuggerError) -> UInt64 {
     let digits = text.filter { $0 != "_" }
     if let value = UInt64(digits) { return value }
+    if text.hasPrefix("-") { throw DebuggerError("'\(text)': a count cannot be negative") }
     if digits.first?.isNumber == true, digits.allSatisfy(\.isHexDigit) {
       throw DebuggerError("'\(text)': counts are decimal (0x\(text) is hexadecimal)")
     }
-    return try evaluate(text)
+    let value = try evaluate(text)
+    // What an expression makes of 1 - 2; nothing can be counted so far.
+    if value > UInt64.max / 2 { throw DebuggerError("'\(text)': a count cannot be negative") }
+    return value
   }
 
   /// A linear or (with "p:" or "phys") physical address.
@@ -260,6 +264,21 @@ extension Debugger {
   /// Reads a whole file.
   func file(_ path: String, limit: Int = 256 << 20) throws(DebuggerError) -> [UInt8] {
     do { return try HostFiles.read(path, limit: limit) } catch {
+      throw DebuggerError("\(path): \(error)")
+    }
+  }
+
+  /// Writes a whole file: the one way to the disk for all commands.
+  /// - Throws: also for what the machine or the run still needs.
+  func write(_ bytes: [UInt8], to path: String) throws(DebuggerError) {
+    for input in machine.inputFiles where HostFiles.isSame(input, path) {
+      throw DebuggerError("\(path): would overwrite an image or another file of this machine")
+    }
+    for (what, file) in otherFiles where HostFiles.isSame(file, path) {
+      throw DebuggerError("\(path): would overwrite \(what)")
+    }
+    if let reason = HostFiles.refusalToWrite(path) { throw DebuggerError("\(path): \(reason)") }
+    do { try HostFiles.writeAtomically(path, bytes) } catch {
       throw DebuggerError("\(path): \(error)")
     }
   }

@@ -39,11 +39,29 @@ public final class ScriptedPort: ConsolePort {
 /// Standard input and output line by line, for pipes.
 public final class StreamPort: ConsolePort {
   public let isInteractive = false
+  private var waiting: ArraySlice<UInt8> = []
+  private var hasEnded = false
   public init() {}
 
-  public func write(_ text: String) { HostFiles.print(Array(text.utf8)) }
+  public func write(_ text: String) { HostFiles.print(Array(HostPath.shown(text).utf8)) }
 
   public func readLine(prompt: String, complete: (String) -> [String]) -> String? {
-    Swift.readLine(strippingNewline: true)
+    var line: [UInt8] = []
+    while true {
+      if let end = waiting.firstIndex(of: 0x0A) {
+        line += waiting[..<end]
+        waiting = waiting[(end + 1)...]
+        break
+      }
+      line += waiting
+      waiting = []
+      if hasEnded || line.count > 16 << 20 {
+        if line.isEmpty { return nil }
+        break
+      }
+      if let bytes = HostFiles.readSome(4096) { waiting = bytes[...] } else { hasEnded = true }
+    }
+    if line.last == 0x0D { line.removeLast() }
+    return HostPath.decode(line, controls: false)
   }
 }

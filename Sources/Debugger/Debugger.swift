@@ -49,6 +49,8 @@ public final class Debugger {
   public var runningChanged: (Bool) -> Void = { _ in }
   /// Going back in time, or nil.
   public var reverse: (any ReverseControl)?
+  /// Files besides the machine's own that no command may write over, and what they are.
+  public var otherFiles: [(what: String, path: String)] = []
   let trace = TraceLog()
   let disassembler: Disassembler
   /// Registers at the last stop that was shown, to mark what changed.

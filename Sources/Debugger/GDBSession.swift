@@ -21,6 +21,12 @@ public final class GDBSession {
     channel = try GDBChannel(place, machine.input)
   }
 
+  /// Files besides the machine's own that `monitor` may not write over, and what they are.
+  public var otherFiles: [(what: String, path: String)] {
+    get { debugger.otherFiles }
+    set { debugger.otherFiles = newValue }
+  }
+
   /// Keeps a past of this many megabytes to go back in.
   public func keepHistory(megabytes: Int) { debugger.keepHistory(megabytes: megabytes) }
 

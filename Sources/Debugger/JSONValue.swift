@@ -2,6 +2,8 @@
 //
 // Owns: a small JSON tree with keys in the order they were given, so that transcripts are the same each time. Must not know: views.
 
+import Host
+
 /// A JSON value.
 public indirect enum JSONValue: Equatable, Sendable {
   case null
@@ -36,7 +38,7 @@ public indirect enum JSONValue: Equatable, Sendable {
 
   private static func quoted(_ text: String) -> String {
     var result = "\""
-    for scalar in text.unicodeScalars {
+    for scalar in HostPath.shown(text).unicodeScalars {
       switch scalar {
       case "\"": result += "\\\""
       case "\\": result += "\\\\"

@@ -187,7 +187,7 @@ public final class LineEditor: ConsolePort {
       guard let next = read() else { return nil }
       bytes.append(next)
     }
-    return String(decoding: bytes, as: UTF8.self).first.map { .character($0) } ?? .ignored
+    return HostPath.decode(bytes, controls: false).first.map { .character($0) } ?? .ignored
   }
 
   private func escape() -> Key? {

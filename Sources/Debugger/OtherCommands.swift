@@ -166,9 +166,7 @@ extension Debugger {
   private func screen(_ arguments: String) throws(DebuggerError) -> View {
     let path = Debugger.unquoted(arguments)
     if !path.isEmpty {
-      do { try HostFiles.writeAtomically(path, PNG.encode(machine.screenshot())) } catch {
-        throw DebuggerError("\(path): \(error)")
-      }
+      try write(PNG.encode(machine.screenshot()), to: path)
       return View([])
     }
     guard var rows = machine.screenText else {
@@ -205,9 +203,7 @@ extension Debugger {
       }
     default: throw DebuggerError("state or memory is wanted")
     }
-    do { try HostFiles.writeAtomically(Debugger.unquoted(path), bytes) } catch {
-      throw DebuggerError("\(path): \(error)")
-    }
+    try write(bytes, to: Debugger.unquoted(path))
     return View(
       ["\(bytes.count) bytes"] + notes,
       json: .object([
@@ -220,7 +216,7 @@ extension Debugger {
     if sourceDepth >= Debugger.maximumSourceDepth {
       throw DebuggerError("source is nested too deeply")
     }
-    let text = String(decoding: try file(path, limit: 16 << 20), as: UTF8.self)
+    let text = HostPath.decode(try file(path, limit: 16 << 20), controls: false)
     sourceDepth += 1
     defer { sourceDepth -= 1 }
     // `commands` takes its lines from here; what a breakpoint adds comes before the file goes on.

@@ -265,10 +265,13 @@ extension Debugger {
           trace.range = first...last
           words.removeFirst(3)
         case "file": break
-        default: path = word
+        default: path = Debugger.unquoted(word)
         }
       }
-      trace.start(path: path)
+      trace.toFile = { [unowned self] (bytes, path) throws(DebuggerError) in
+        try write(bytes, to: path)
+      }
+      try trace.start(path: path)
       return View(["trace is on"])
     default: throw DebuggerError("trace on or trace off is wanted")
     }

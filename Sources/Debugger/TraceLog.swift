@@ -2,8 +2,6 @@
 //
 // Owns: where it goes, which instructions are in it, the form of its lines. Must not know: how the machine is stepped.
 
-import Host
-
 /// Where the trace goes and what it takes.
 final class TraceLog {
   var isOn = false
@@ -16,8 +14,12 @@ final class TraceLog {
   private var buffer: [UInt8] = []
   private var file: [UInt8] = []
   var toConsole: (String) -> Void = { _ in }
+  /// Writes the file.
+  var toFile: ([UInt8], String) throws(DebuggerError) -> Void = { (_, _) throws(DebuggerError) in }
 
-  func start(path: String?) {
+  /// - Throws: when the file cannot be written, before anything is traced.
+  func start(path: String?) throws(DebuggerError) {
+    if let path { try toFile([], path) }
     isOn = true
     self.path = path
     lines = 0
@@ -31,15 +33,13 @@ final class TraceLog {
 
   /// Writes what was gathered.
   func flush() throws(DebuggerError) {
-    guard let path else { return }
-    do { try HostFiles.writeAtomically(path, file) } catch {
-      throw DebuggerError("\(path): \(error)")
-    }
+    if let path { try toFile(file, path) }
   }
 
   func stop() throws(DebuggerError) {
+    let wasOn = isOn
     isOn = false
-    try flush()
-    file = []
+    defer { file = [] }
+    if wasOn { try flush() }
   }
 }

@@ -71,8 +71,9 @@ public final class CharacterChannel: @unchecked Sendable {
       input = 0
       output = 1
     case .file(let path):
-      output = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666)
-      if output < 0 { throw HostError("\(path): cannot be written: \(HostSockets.lastError)") }
+      do { output = try HostFiles.openForWriting(path, O_CREAT | O_TRUNC) } catch {
+        throw HostError("\(path): \(error)")
+      }
     case .pty:
       let pty = try HostSockets.openPTY()
       (input, output, spare) = (pty.master, pty.master, pty.slave)
@@ -151,7 +152,7 @@ public final class CharacterChannel: @unchecked Sendable {
       }
       if isSocket, output >= 0 { shutdown(output, Int32(SHUT_RDWR)) }
       output = -1
-      if let path = ownsSocketFile { unlink(path) }
+      if let path = ownsSocketFile { HostSockets.removeFile(path) }
     }
     if target == .stdio { HostTerminal.restore() }
   }
@@ -206,7 +207,7 @@ public final class CharacterChannel: @unchecked Sendable {
       } else {
         // The other end is gone. A server gets its next client from the receiving thread.
         if !mayDrop {
-          let (reason, isClosed) = (HostSockets.lastError, errno == EPIPE)
+          let (reason, isClosed) = (HostFiles.reason(errno), errno == EPIPE)
           lost = reason
           onFailure?(reason, isClosed)
         }

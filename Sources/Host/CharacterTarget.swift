@@ -32,7 +32,9 @@ public enum CharacterTarget: Equatable, Sendable {
     case ("unix", let path?) where !path.isEmpty:
       // QEMU writes options after a comma; all that are common describe what is done here anyway.
       let name = path.split(separator: ",")[0]
-      if name.utf8.count > 103 { throw HostError("a Unix socket's path has at most 103 bytes") }
+      if HostPath.bytes(String(name)).count > 103 {
+        throw HostError("a Unix socket's path has at most 103 bytes")
+      }
       self = .unix(String(name))
     case ("tcp", let place?) where !place.isEmpty:
       let name = place.split(separator: ",")[0]

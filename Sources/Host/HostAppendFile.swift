@@ -17,10 +17,7 @@ public final class HostAppendFile {
   /// Makes the file, or empties it.
   /// - Throws: `HostError` without the name, which the caller knows better.
   public init(_ path: String) throws(HostError) {
-    descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0o666)
-    if descriptor < 0 {
-      throw HostError("cannot be written: \(String(cString: strerror(errno)))")
-    }
+    descriptor = try HostFiles.openForWriting(path, O_CREAT | O_TRUNC | O_APPEND)
   }
 
   deinit { if descriptor >= 0 { _ = Self.systemClose(descriptor) } }

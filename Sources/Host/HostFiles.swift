@@ -14,40 +14,45 @@ import Synchronization
 
 /// Files of the host.
 public enum HostFiles {
-  private static var lastError: String { String(cString: strerror(errno)) }
+  private static var lastError: String { reason(errno) }
+
+  /// An error in words.
+  static func reason(_ code: Int32) -> String {
+    // What `HostStart` leaves where standard output was closed.
+    code == EBADF ? "is closed" : String(cString: strerror(code))
+  }
+
+  private static func status(_ path: String) -> stat? {
+    var status = stat()
+    return stat(HostPath.system(path), &status) == 0 ? status : nil
+  }
 
   /// Whether anything has that name.
-  public static func exists(_ path: String) -> Bool {
-    var status = stat()
-    return stat(path, &status) == 0
-  }
+  public static func exists(_ path: String) -> Bool { status(path) != nil }
 
   /// Whether a directory has that name.
   public static func isDirectory(_ path: String) -> Bool {
-    var status = stat()
-    return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
+    status(path).map { $0.st_mode & S_IFMT == S_IFDIR } ?? false
   }
 
   /// Whether two names mean the same file, existing or not.
   public static func isSame(_ a: String, _ b: String) -> Bool {
-    if a == b { return true }
-    var first = stat()
-    var second = stat()
-    guard stat(a, &first) == 0, stat(b, &second) == 0 else { return false }
+    // Texts that mean the same characters may be different names.
+    if a.utf8.elementsEqual(b.utf8) { return true }
+    guard let first = status(a), let second = status(b) else { return false }
     return first.st_dev == second.st_dev && first.st_ino == second.st_ino
   }
 
   /// The contents of a regular file.
   /// - Throws: `HostError` without the name, which the caller knows better.
   public static func read(_ path: String, limit: Int) throws(HostError) -> [UInt8] {
-    var status = stat()
-    if stat(path, &status) != 0 { throw HostError("cannot be opened: \(lastError)") }
+    guard let status = status(path) else { throw HostError("cannot be opened: \(lastError)") }
     switch status.st_mode & S_IFMT {
     case S_IFREG: break
     case S_IFDIR: throw HostError("is a directory")
     default: throw HostError("is no regular file")
     }
-    let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+    let descriptor = open(HostPath.system(path), O_RDONLY | O_CLOEXEC)
     if descriptor < 0 { throw HostError("cannot be opened: \(lastError)") }
     defer { close(descriptor) }
     let size = Int(status.st_size)
@@ -82,48 +87,80 @@ public enum HostFiles {
   /// Why a file of that name cannot be written, or nil. Nothing is made or changed.
   public static func refusalToWrite(_ path: String) -> String? {
     if path.isEmpty { return "the name is empty" }
-    var status = stat()
-    if stat(path, &status) == 0 {
-      if status.st_mode & S_IFMT == S_IFDIR { return "is a directory" }
-      return access(path, W_OK) == 0 ? nil : "cannot be written: \(lastError)"
+    let name = HostPath.system(path)
+    if let status = status(path) {
+      if let reason = refusal(of: status, path) { return reason }
+      return access(name, W_OK) == 0 ? nil : "cannot be written: \(lastError)"
     }
     if errno != ENOENT { return "cannot be written: \(lastError)" }
     let folder: String
-    if let slash = path.lastIndex(of: "/") {
+    if let slash = path.utf8.lastIndex(of: UInt8(ascii: "/")) {
       folder = slash == path.startIndex ? "/" : String(path[..<slash])
     } else {
       folder = "."
     }
-    if stat(folder, &status) != 0 { return "there is no directory '\(folder)'" }
+    guard let status = status(folder) else { return "there is no directory '\(folder)'" }
     if status.st_mode & S_IFMT != S_IFDIR { return "'\(folder)' is no directory" }
-    return access(folder, W_OK) == 0 ? nil : "cannot be made: \(lastError)"
+    return access(HostPath.system(folder), W_OK) == 0 ? nil : "cannot be made: \(lastError)"
+  }
+
+  /// What cannot be written to as a file. Opening a pipe waits for whoever reads it, and nothing could end that.
+  private static func refusal(of status: stat, _ path: String) -> String? {
+    switch status.st_mode & S_IFMT {
+    case S_IFDIR: return "is a directory"
+    case S_IFSOCK: return "is a socket"
+    case S_IFIFO:
+      // The shell's >(PROGRAM) and standard output are open already: there opening does not wait.
+      if ["/dev/fd/", "/dev/std", "/proc/self/fd/"].contains(where: { path.hasPrefix($0) }) {
+        return nil
+      }
+      return "is a named pipe, which would hold everything up until somebody reads it"
+    default: return nil
+    }
+  }
+
+  /// Opens a file for writing; never waits.
+  static func openForWriting(_ path: String, _ flags: Int32) throws(HostError) -> Int32 {
+    let descriptor = open(
+      HostPath.system(path), flags | O_WRONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0o666)
+    if descriptor < 0 {
+      throw HostError(
+        errno == ENXIO
+          ? "is a pipe or device that nobody serves" : "cannot be written: \(lastError)")
+    }
+    var status = stat()
+    if fstat(descriptor, &status) == 0, let reason = refusal(of: status, path) {
+      close(descriptor)
+      throw HostError(reason)
+    }
+    let mode = fcntl(descriptor, F_GETFL)
+    if mode >= 0 { _ = fcntl(descriptor, F_SETFL, mode & ~O_NONBLOCK) }
+    return descriptor
   }
 
   /// Writes a file under another name and then gives it the right one: the old contents stay until the new ones are complete.
   public static func writeAtomically(_ path: String, _ bytes: [UInt8]) throws(HostError) {
-    var status = stat()
-    if stat(path, &status) == 0, status.st_mode & S_IFMT != S_IFREG {
+    if let status = status(path), status.st_mode & S_IFMT != S_IFREG {
       // A device or a pipe cannot be replaced.
-      try write(path, bytes, flags: O_WRONLY)
+      try write(path, bytes, flags: 0)
       return
     }
     let temporary = "\(path).\(getpid()).tmp"
     do {
-      try write(temporary, bytes, flags: O_WRONLY | O_CREAT | O_EXCL)
+      try write(temporary, bytes, flags: O_CREAT | O_EXCL)
     } catch {
-      unlink(temporary)
+      unlink(HostPath.system(temporary))
       throw error
     }
-    if rename(temporary, path) != 0 {
+    if rename(HostPath.system(temporary), HostPath.system(path)) != 0 {
       let reason = lastError
-      unlink(temporary)
+      unlink(HostPath.system(temporary))
       throw HostError("cannot be written: \(reason)")
     }
   }
 
   private static func write(_ path: String, _ bytes: [UInt8], flags: Int32) throws(HostError) {
-    let descriptor = open(path, flags | O_CLOEXEC, 0o666)
-    if descriptor < 0 { throw HostError("cannot be written: \(lastError)") }
+    let descriptor = try openForWriting(path, flags)
     var done = 0
     var failure: Int32 = 0
     bytes.withUnsafeBytes { buffer in
@@ -184,7 +221,13 @@ public enum HostFiles {
   /// Why standard output lost something of what was printed, or nil.
   public static var outputProblem: (reason: String, isClosedPipe: Bool)? {
     let code = outputFailure.load(ordering: .relaxed)
-    return code == 0 ? nil : (String(cString: strerror(code)), code == EPIPE)
+    return code == 0 ? nil : (reason(code), code == EPIPE)
+  }
+
+  /// Ends the process without anything that libraries would still do.
+  public static func exitAtOnce(_ code: Int32) -> Never {
+    HostSockets.removeFiles()
+    _exit(code)
   }
 
   /// Ends the process at once, without waiting for other threads.
@@ -205,13 +248,15 @@ extension HostFiles {
     let slash = prefix.lastIndex(of: "/")
     let directory = slash.map { String(prefix[...$0]) } ?? ""
     let start = slash.map { String(prefix[prefix.index(after: $0)...]) } ?? prefix
-    guard let handle = opendir(directory.isEmpty ? "." : directory) else { return [] }
+    guard let handle = opendir(HostPath.system(directory.isEmpty ? "." : directory)) else {
+      return []
+    }
     defer { closedir(handle) }
     var found: [String] = []
     while let entry = readdir(handle), found.count < 500 {
       let isDirectory = entry.pointee.d_type == UInt8(DT_DIR)
       let name = withUnsafeBytes(of: entry.pointee.d_name) {
-        String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
+        HostPath.decode($0.prefix { $0 != 0 })
       }
       if name.hasPrefix("."), !start.hasPrefix(".") { continue }
       if name.hasPrefix(start) { found.append(directory + name + (isDirectory ? "/" : "")) }
@@ -219,14 +264,26 @@ extension HostFiles {
     return found.sorted()
   }
 
-  /// The next byte of standard input, or nil at its end.
-  public static func readByte() -> UInt8? {
-    var byte: UInt8 = 0
-    while true {
-      let count = systemRead(0, &byte, 1)
-      if count == 1 { return byte }
-      if count < 0 && errno == EINTR { continue }
+  private static let readingHasEnded = Atomic<Bool>(false)
+
+  /// Whoever waits for standard input, or will, finds it ended.
+  public static func stopReading() { readingHasEnded.store(true, ordering: .relaxed) }
+
+  /// What comes next from standard input, at most `count` bytes; nil at its end.
+  public static func readSome(_ count: Int) -> [UInt8]? {
+    var bytes = [UInt8](repeating: 0, count: count)
+    while !readingHasEnded.load(ordering: .relaxed) {
+      // A signal is received on another thread and interrupts nothing here.
+      var entry = pollfd(fd: 0, events: Int16(POLLIN), revents: 0)
+      if poll(&entry, 1, 100) == 0 { continue }
+      let got = systemRead(0, &bytes, count)
+      if got > 0 { return Array(bytes[..<got]) }
+      if got < 0 && (errno == EINTR || errno == EAGAIN) { continue }
       return nil
     }
+    return nil
   }
+
+  /// The next byte of standard input, or nil at its end.
+  public static func readByte() -> UInt8? { readSome(1)?.first }
 }

@@ -33,14 +33,13 @@ public enum HostProcess {
 
   /// The path of a program: itself when it has a slash, else the first on `PATH` or in `folders` that may be executed.
   public static func find(_ name: String, folders: [String] = []) -> String? {
-    if name.contains("/") { return access(name, X_OK) == 0 ? name : nil }
-    let path = getenv("PATH").map { String(cString: $0) } ?? "/usr/bin:/bin"
+    if name.contains("/") { return access(HostPath.system(name), X_OK) == 0 ? name : nil }
+    let path = environment("PATH") ?? "/usr/bin:/bin"
     for folder in path.split(separator: ":").map(String.init) + folders {
       let candidate = "\(folder)/\(name)"
       var status = stat()
-      if stat(candidate, &status) == 0, status.st_mode & S_IFMT == S_IFREG,
-        access(candidate, X_OK) == 0
-      {
+      let name = HostPath.system(candidate)
+      if stat(name, &status) == 0, status.st_mode & S_IFMT == S_IFREG, access(name, X_OK) == 0 {
         return candidate
       }
     }
@@ -61,43 +60,43 @@ public enum HostProcess {
 
   /// A path without links, or nil when there is nothing.
   public static func resolved(_ path: String) -> String? {
-    guard let text = realpath(path, nil) else { return nil }
+    guard let text = realpath(HostPath.system(path), nil) else { return nil }
     defer { free(text) }
-    return String(cString: text)
+    return HostPath.decode(cString: text)
   }
 
   /// A variable of the environment.
   public static func environment(_ name: String) -> String? {
-    getenv(name).map { String(cString: $0) }
+    getenv(name).map { HostPath.decode(cString: $0) }
   }
 
   /// Makes a folder of its own below the one for temporary files.
   /// - Throws: `HostError` in the system's words.
   public static func temporaryFolder(_ name: String) throws(HostError) -> String {
     let base = environment("TMPDIR") ?? "/tmp"
-    var template = Array("\(base)/\(name).XXXXXX".utf8CString)
+    var template = HostPath.system("\(base)/\(name).XXXXXX")
     guard mkdtemp(&template) != nil else {
       throw HostError("no temporary folder in \(base): \(String(cString: strerror(errno)))")
     }
-    return template.withUnsafeBufferPointer { String(cString: $0.baseAddress!) }
+    return template.withUnsafeBufferPointer { HostPath.decode(cString: $0.baseAddress!) }
   }
 
   /// Removes the files in a folder (none of them a folder), and the folder.
   public static func removeFolder(_ path: String) {
-    if let folder = opendir(path) {
+    if let folder = opendir(HostPath.system(path)) {
       while let entry = readdir(folder) {
         let name = withUnsafePointer(to: &entry.pointee.d_name) {
-          $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+          $0.withMemoryRebound(to: CChar.self, capacity: 256) { HostPath.decode(cString: $0) }
         }
-        if name != "." && name != ".." { unlink("\(path)/\(name)") }
+        if name != "." && name != ".." { unlink(HostPath.system("\(path)/\(name)")) }
       }
       closedir(folder)
     }
-    rmdir(path)
+    rmdir(HostPath.system(path))
   }
 
   /// Makes a file executable.
-  public static func allowExecution(_ path: String) { chmod(path, 0o755) }
+  public static func allowExecution(_ path: String) { chmod(HostPath.system(path), 0o755) }
 
   /// Runs a program to its end with nothing on standard input.
   ///
@@ -153,8 +152,8 @@ public enum HostProcess {
     posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
     posix_spawn_file_actions_adddup2(&actions, output, 1)
     posix_spawn_file_actions_adddup2(&actions, error, 2)
-    if let folder { posix_spawn_file_actions_addchdir_np(&actions, folder) }
-    var words: [UnsafeMutablePointer<CChar>?] = arguments.map { strdup($0) }
+    if let folder { posix_spawn_file_actions_addchdir_np(&actions, HostPath.system(folder)) }
+    var words: [UnsafeMutablePointer<CChar>?] = arguments.map { strdup(HostPath.system($0)) }
     words.append(nil)
     defer { for word in words { free(word) } }
     var child: pid_t = 0
@@ -170,9 +169,10 @@ public enum HostProcess {
     sigemptyset(&set)
     posix_spawnattr_setsigmask(&attributes, &set)
     sigaddset(&set, SIGPIPE)
+    sigaddset(&set, SIGXFSZ)
     posix_spawnattr_setsigdefault(&attributes, &set)
     posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF))
-    let result = posix_spawn(&child, path, &actions, &attributes, words, environ)
+    let result = posix_spawn(&child, HostPath.system(path), &actions, &attributes, words, environ)
     if result != 0 { throw HostError("\(path): \(String(cString: strerror(result)))") }
     return child
   }

@@ -1,6 +1,7 @@
 // Ctrl-C and its relatives.
 //
 // Owns: the process's handlers for SIGINT, SIGTERM, SIGHUP, SIGQUIT; SIGPIPE is ignored (a closed pipe is an error of the write that meets it).
+// What whoever started the program has ignored (nohup, a shell's background) stays ignored.
 // Must not know: what ending means.
 
 #if canImport(Glibc)
@@ -23,7 +24,10 @@ public enum HostSignals {
     _ handler: @escaping @Sendable (Int32) -> Void
   ) throws(HostError) {
     ignorePipe()
-    let numbers = [SIGINT, SIGTERM, SIGHUP] + (quit == nil ? [] : [SIGQUIT])
+    let numbers = ([SIGINT, SIGTERM, SIGHUP] + (quit == nil ? [] : [SIGQUIT])).filter {
+      !isIgnored($0)
+    }
+    if numbers.isEmpty { return }
     var set = sigset_t()
     sigemptyset(&set)
     for number in numbers { sigaddset(&set, number) }
@@ -45,11 +49,20 @@ public enum HostSignals {
         count += 1
         if count > 1 {
           HostTerminal.restore()
+          HostSockets.removeFiles()
           _exit(128 &+ number)
         }
         handler(number)
       }
     }
+  }
+
+  private static func isIgnored(_ number: Int32) -> Bool {
+    let former = signal(number, SIG_IGN)
+    // SIG_IGN is the function at address 1.
+    if unsafeBitCast(former, to: Int.self) == 1 { return true }
+    signal(number, former)
+    return false
   }
 
   /// The number of the signal for a closed pipe.

@@ -2,6 +2,8 @@
 //
 // Owns: the address structures. Must not know: what is sent.
 
+import Synchronization
+
 #if canImport(Glibc)
   import Glibc
 #elseif canImport(Musl)
@@ -11,6 +13,8 @@
 #endif
 
 enum HostSockets {
+  private static let files = Mutex<[String]>([])
+
   #if canImport(Glibc)
     static let stream = Int32(SOCK_STREAM.rawValue)
   #else
@@ -119,8 +123,7 @@ enum HostSockets {
     var address = sockaddr_un()
     address.sun_family = sa_family_t(AF_UNIX)
     withUnsafeMutableBytes(of: &address.sun_path) { target in
-      let bytes = Array(path.utf8.prefix(target.count - 1))
-      target.copyBytes(from: bytes)
+      target.copyBytes(from: HostPath.bytes(path).prefix(target.count - 1))
     }
     let size = socklen_t(MemoryLayout<sockaddr_un>.size)
     func with(_ body: (UnsafePointer<sockaddr>) -> Int32) -> Int32 {
@@ -132,14 +135,36 @@ enum HostSockets {
     if errno == ECONNREFUSED {
       // A socket that a program left behind. Only sockets are removed.
       var status = stat()
-      if lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFSOCK { unlink(path) }
+      let name = HostPath.system(path)
+      if lstat(name, &status) == 0, status.st_mode & S_IFMT == S_IFSOCK { unlink(name) }
     }
     if with({ systemBind(descriptor, $0, size) }) != 0 || systemListen(descriptor) != 0 {
       let reason = lastError
       close(descriptor)
       throw HostError("cannot serve at '\(path)': \(reason)")
     }
+    files.withLock {
+      if $0.isEmpty { atexit { HostSockets.removeFiles() } }
+      $0.append(path)
+    }
     return (descriptor, true)
+  }
+
+  /// Removes a socket that `unix` made.
+  static func removeFile(_ path: String) {
+    files.withLock { files in
+      guard let index = files.firstIndex(of: path) else { return }
+      files.remove(at: index)
+      unlink(HostPath.system(path))
+    }
+  }
+
+  /// Removes all that are left: the process ends.
+  static func removeFiles() {
+    files.withLock { files in
+      for path in files { unlink(HostPath.system(path)) }
+      files = []
+    }
   }
 
   /// A new pseudo-terminal in raw mode. The other end is kept open, so that it has no end of file while nobody uses it.

@@ -5,7 +5,7 @@
 //
 // A change is input like a key: it is logged with the file's name and a hash of what the disk holds, so that a replay puts in the same disk
 // or says why it cannot. What the guest wrote is flushed when the disk goes out, and the file is free for others then; disks whose writes
-// stay in memory, or may have to be undone, are kept for when they come back.
+// stay in memory, or may have to be undone, are kept for when they come back, unless somebody has changed their files by then.
 
 import Chipset
 import Host
@@ -102,6 +102,8 @@ extension Machine {
     }
     do throws(StorageError) {
       let disk = try opened(choice, for: drive)
+      var isAccepted = false
+      defer { if !isAccepted, !isInDrive(disk) { disk.unlock() } }
       guard let format = disk.format else {
         throw StorageError(path: choice.path, reason: "is a hard disk image")
       }
@@ -117,6 +119,7 @@ extension Machine {
           reason: "was \(choice.identity) when it was put in, but is \(settled.identity) now")
       }
       preparedDisk = disk
+      isAccepted = true
       return settled
     } catch {
       throw MediaError(description: "\(error)")
@@ -125,7 +128,9 @@ extension Machine {
 
   private func opened(_ choice: FloppyChoice, for drive: Int) throws(StorageError) -> MachineDisk {
     for (index, other) in floppyDisks.enumerated() where index != drive {
-      if let other, HostFiles.isSame(other.name, choice.path) {
+      if let other, HostFiles.isSame(other.name, choice.path),
+        !other.isReadOnly || !choice.isProtected
+      {
         throw StorageError(
           path: choice.path, reason: "is in drive \(Machine.floppyName(index)) already")
       }
@@ -136,8 +141,10 @@ extension Machine {
     // What was written to it may be in memory only.
     if let known = shelf.first(where: {
       HostFiles.isSame($0.name, choice.path) && staysOpen($0)
-        && ($0.isReadOnly || !choice.isProtected)
+        && ($0.isReadOnly || !choice.isProtected) && (!isInDrive($0) || floppyDisks[drive] === $0)
+        && ($0.original is SnapshotOverlay || $0.changeByOthers == nil)
     }) {
+      if !isInDrive(known) { try known.takeAgain() }
       return known
     }
     if let present = floppyDisks[drive], HostFiles.isSame(present.name, choice.path) {
@@ -151,6 +158,8 @@ extension Machine {
     disk.refused = { [unowned self, unowned disk] in note($0, of: disk) }
     return disk
   }
+
+  private func isInDrive(_ disk: MachineDisk) -> Bool { floppyDisks.contains { $0 === disk } }
 
   /// Whether a disk is kept when it is taken out.
   private func staysOpen(_ disk: MachineDisk) -> Bool {
@@ -172,9 +181,18 @@ extension Machine {
         hash.add(ejectedWrites)
         hash.add(old.writeHash)
         ejectedWrites = hash.value
+        if let loss = old.loss, failure == nil {
+          failure = StorageError(
+            path: old.name, reason: "\(loss): what the guest wrote to it is lost")
+        }
         if !staysOpen(old) {
           shelf.removeAll { $0 === old }
           if closesEjectedDisks { old.original.close() }
+        } else if timeTravel != nil {
+          // In the past it is written as it was written before.
+          do throws(StorageError) { if isMuted { old.unlock() } else { try old.release() } } catch {
+            failure = failure ?? error
+          }
         }
       }
       try floppyController.insert(drive: drive, medium: disk.flatMap(Machine.medium))
@@ -198,6 +216,19 @@ extension Machine {
   /// Returns when everything that was written to disks is with the host's stable storage.
   public func flushDisks() throws(StorageError) {
     for disk in disks { try disk.original.flush() }
+  }
+
+  /// Image files that the guest has written to and nobody will find, with the reason.
+  public var lostImages: [(name: String, reason: String)] {
+    disks.compactMap { disk in disk.loss.map { (disk.name, $0) } }
+  }
+
+  /// Names of all files that are, or were, in the machine's drives, or that it was made of.
+  public var inputFiles: [String] {
+    disks.filter { !($0.original is MemoryImage) }.map(\.name)
+      + ([configuration.bios, configuration.kernel?.kernel, configuration.kernel?.initrd]
+      .compactMap { $0 } + configuration.roms.map(\.file)
+      + (configuration.kernel?.modules.map(\.file) ?? [])).map(\.path)
   }
 
   // MARK: Replay and the past
@@ -230,6 +261,13 @@ extension Machine {
     }
     set {
       ejectedWrites = newValue.ejectedWrites
+      let wanted = newValue.floppies.compactMap { $0 }.map { shelf[$0] }
+      for disk in floppyDisks.compactMap({ $0 }) where !wanted.contains(where: { $0 === disk }) {
+        disk.unlock()
+      }
+      for disk in wanted where !floppyDisks.contains(where: { $0 === disk }) {
+        do throws(StorageError) { try disk.takeAgain() } catch { notice("\(error)") }
+      }
       for (drive, place) in newValue.floppies.enumerated() {
         let disk = place.map { shelf[$0] }
         if floppyDisks[drive] === disk { continue }

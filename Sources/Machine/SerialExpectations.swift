@@ -88,6 +88,32 @@ extension SerialExpectations.Port {
     range.contains { bytes[$0] > 0x20 && !echoes[$0] }
   }
 
+  private static let longestLine = 4096
+
+  /// The characters of some bytes, and where each of them begins, with the end of the last. What is no UTF-8 is a character by itself.
+  private static func characters(_ bytes: [UInt8], _ range: Range<Int>) -> ([UInt32], [Int]) {
+    var line: [UInt32] = []
+    var places: [Int] = []
+    var at = range.lowerBound
+    while at < range.upperBound {
+      let byte = bytes[at]
+      let length = byte < 0xC0 ? 1 : byte < 0xE0 ? 2 : byte < 0xF0 ? 3 : 4
+      places.append(at)
+      if length > 1, at + length <= range.upperBound,
+        let text = String(validating: bytes[at..<at + length], as: UTF8.self),
+        let scalar = text.unicodeScalars.first
+      {
+        line.append(scalar.value)
+        at += length
+      } else {
+        line.append(byte < 0x80 ? UInt32(byte) : 0xFFFD)
+        at += 1
+      }
+    }
+    places.append(range.upperBound)
+    return (line, places)
+  }
+
   fileprivate mutating func find(_ matcher: Matcher, settled: UInt64) -> UInt64? {
     switch matcher.expectation.kind {
     case .text: return findText(matcher.bytes)
@@ -110,14 +136,12 @@ extension SerialExpectations.Port {
     while searched < bytes.count {
       let end = bytes[searched...].firstIndex(of: 0x0A)
       let range = searched..<(end ?? bytes.count)
-      if let regex = matcher.regex {
-        let line = String(decoding: bytes[range], as: UTF8.self)
-        for match in line.matches(of: regex) where !match.range.isEmpty {
-          let from =
-            range.lowerBound + line.utf8.distance(from: line.startIndex, to: match.range.lowerBound)
-          let to =
-            range.lowerBound + line.utf8.distance(from: line.startIndex, to: match.range.upperBound)
-          let place = min(from, range.upperBound)..<min(to, range.upperBound)
+      if let pattern = matcher.pattern {
+        // Of a line without an end the last part is enough.
+        let from = max(range.lowerBound, range.upperBound - SerialExpectations.Port.longestLine)
+        let (line, places) = SerialExpectations.Port.characters(bytes, from..<range.upperBound)
+        for match in pattern.matches(in: line, hasStart: from == range.lowerBound) {
+          let place = places[match.lowerBound]..<places[match.upperBound]
           if hasNews(place), let last = place.last { return stamps[last] }
         }
       } else {

@@ -65,7 +65,7 @@ final class MachineDisk: BlockDevice {
       refused(error)
       throw error
     }
-    if layer != nil { hasUncommittedWrites = true }
+    if layer != nil { hasUncommittedWrites = true } else { hasWrittenFile = true }
     var hash = StateHash()
     hash.add(writeHash)
     hash.add(sector)
@@ -96,6 +96,26 @@ final class MachineDisk: BlockDevice {
 
   /// Why the image file is not what the guest has seen of it any more; nil: all is well, or we write it ourselves.
   var changeByOthers: String? { mark.flatMap { mark in file.flatMap { $0.change(since: mark) } } }
+
+  /// Whether the guest's writes have gone to the image file.
+  private var hasWrittenFile = false
+
+  /// Why what the guest wrote is not where its user will look for it, or nil: the file has lost its name.
+  var loss: String? { hasWrittenFile && original is RawImage ? file?.replacement : nil }
+
+  /// The disk is out, and kept only for going back: the file gets everything, and others may have it.
+  func release() throws(StorageError) {
+    defer { unlock() }
+    try commit()
+  }
+
+  /// Others may have the file.
+  func unlock() { if !(original is SnapshotOverlay) { file?.unlock() } }
+
+  /// The disk goes in again after `release`.
+  func takeAgain() throws(StorageError) {
+    if !(original is SnapshotOverlay) { try file?.lockAgain() }
+  }
 
   // MARK: Going back
 
@@ -165,6 +185,7 @@ final class MachineDisk: BlockDevice {
       try writeOriginal(sector, contents)
     }
     try original.flush()
+    hasWrittenFile = true
     hasUncommittedWrites = false
     mark = file?.mark()
   }

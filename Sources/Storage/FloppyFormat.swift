@@ -78,8 +78,11 @@ public struct FloppyFormat: Equatable, Sendable {
       "2.88 MB", 80, 2, 36, .extra, fiveInch: false, gap: 0x1B, formatGap: 0x53, media: 0xF0),
   ]
 
-  /// The largest number of bytes any format holds.
-  public static let largest = 2_949_120
+  /// The last cylinder that drives reach, counted from 1.
+  static let mostCylinders = 86
+
+  /// The largest number of bytes any format holds: 2.88 MB with all cylinders that a drive reaches.
+  public static let largest = mostCylinders * 2 * 36 * 512
 
   /// The standard format of exactly this many bytes.
   public static func ofSize(_ bytes: UInt64) -> FloppyFormat? {
@@ -102,6 +105,7 @@ public struct FloppyFormat: Equatable, Sendable {
     else { return nil }
     format.density = density
     format.isFiveInch = isFiveInch
+    format.mediaDescriptor = mediaDescriptor
     if count != needed * perCylinder {
       format.incompleteCount = count
       format.name = "\(count / 2)\(count % 2 == 0 ? "" : ".5") KB"
@@ -109,27 +113,31 @@ public struct FloppyFormat: Equatable, Sendable {
     return format
   }
 
-  /// The format of a disk with more sectors than a standard one: tracks behind the last (81 to 86 of them, 41 to 43 at 40), more
-  /// sectors a track, or some sectors too many.
-  ///
-  /// Below 1.44 MB, where systems without padding are common, only what has up to three whole cylinders or two sectors more than a
-  /// 360 KB, 720 KB or 1.2 MB disk counts.
+  // What an image of another size is:
+  //
+  //   1. exactly a standard format;
+  //   2. one from 360 KB on with whole cylinders behind the last one: 81 to 86 of them, 41 to 43 at 40;
+  //   3. a standard format with up to 4 sectors more, or up to 2 fewer;
+  //   4. from 1.44 to 2.88 MB, where formats with more sectors a track are, and any number behind the last: the nearest.
+  //
+  // What is none of these is not near a format: a small one is a system without padding, a large one no floppy.
+
+  /// The format of a disk with more sectors than a standard one.
   /// - Returns: nil when the count is nothing like that: then it is an image cut short.
   static func beyondStandard(sectors count: Int) -> FloppyFormat? {
     // Some bytes too many, less than a sector.
-    if let exact = all[3...].first(where: { $0.sectorCount == count }) { return exact }
-    if count <= all[6].sectorCount {
-      for format in all[3...5] {
-        let extra = count - format.sectorCount
-        let perCylinder = format.heads * format.sectors
-        if (1...2).contains(extra)
-          || (extra > 0 && extra % perCylinder == 0 && extra / perCylinder <= 3)
-        {
-          return format.holding(sectors: count)
-        }
+    if let exact = all.first(where: { $0.sectorCount == count }) { return exact }
+    for (index, format) in all.enumerated() where count <= all[6].sectorCount || index == 8 {
+      let extra = count - format.sectorCount
+      let perCylinder = format.heads * format.sectors
+      let more = index < 3 ? 0 : format.cylinders == 40 ? 3 : mostCylinders - 80
+      if (1...4).contains(extra)
+        || (extra > 0 && extra % perCylinder == 0 && extra / perCylinder <= more)
+      {
+        return format.holding(sectors: count)
       }
-      return nil
     }
+    if count <= all[6].sectorCount || count > all[8].sectorCount { return nil }
     // Whole cylinders, the fewer behind the 80th the likelier; equally many: the more usual number of sectors.
     var best: (extra: Int, sectors: Int)?
     for sectors in [18, 21, 20, 22, 23, 24, 19, 36] where count % (2 * sectors) == 0 {
@@ -146,16 +154,21 @@ public struct FloppyFormat: Equatable, Sendable {
     return nearest?.holding(sectors: count)
   }
 
+  /// The standard format below 1.44 MB that an image has one or two sectors less of; larger ones are the next that holds them anyway.
+  static func justAbove(sectors count: Int) -> FloppyFormat? {
+    all[..<6].first { (1...2).contains($0.sectorCount - count) }
+  }
+
   /// A format by its geometry: the standard one, or one that is recorded like the nearest standard format.
-  /// - Returns: nil when no drive could hold it (more than 86 cylinders, 2 heads, 36 sectors, 2.88 MB).
+  /// - Returns: nil when no drive could hold it (more than 86 cylinders, 2 heads, 36 sectors).
   public static func withGeometry(cylinders: Int, heads: Int, sectors: Int) -> FloppyFormat? {
     if let known = all.first(where: {
       $0.cylinders == cylinders && $0.heads == heads && $0.sectors == sectors
     }) {
       return known
     }
-    guard (1...86).contains(cylinders), (1...2).contains(heads), (1...36).contains(sectors),
-      cylinders * heads * sectors * 512 <= largest
+    guard (1...mostCylinders).contains(cylinders), (1...2).contains(heads),
+      (1...36).contains(sectors)
     else { return nil }
     let near: FloppyFormat
     if sectors > 24 {

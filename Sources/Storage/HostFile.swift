@@ -3,6 +3,8 @@
 // Owns: opening with all its refusals, the advisory lock, positioned reads and writes that are complete or fail.
 // Must not know: image formats, controllers.
 
+import Host
+
 #if canImport(Glibc)
   import Glibc
 #elseif canImport(Musl)
@@ -32,7 +34,7 @@ final class HostFile {
   init(path: String, writable: Bool) throws(StorageError) {
     // The kind is looked at before opening: opening a FIFO or a device can block or have effects.
     var status = stat()
-    if stat(path, &status) != 0 { throw HostFile.openError(path, errno) }
+    if stat(HostPath.system(path), &status) != 0 { throw HostFile.openError(path, errno) }
     try HostFile.checkKind(path, status.st_mode)
 
     var fd: Int32 = -1
@@ -177,13 +179,26 @@ final class HostFile {
     return fstat(descriptor, &status) == 0 ? Stamp(status) : nil
   }
 
-  /// Whether its name leads to another file by now.
-  var isReplaced: Bool {
+  /// Why its name does not lead to it any more, or nil.
+  var replacement: String? {
     var status = stat()
-    guard let own = stamp() else { return false }
-    if stat(path, &status) != 0 { return errno == ENOENT }
+    guard let own = stamp() else { return nil }
+    if stat(HostPath.system(path), &status) != 0 {
+      return errno == ENOENT ? "it was deleted or renamed" : nil
+    }
     let other = Stamp(status)
     return other.device != own.device || other.number != own.number
+      ? "another file has taken its name" : nil
+  }
+
+  // MARK: The lock
+
+  /// Lets go of the lock, while what is in the file can still be read.
+  func unlock() { if descriptor >= 0 { _ = flock(descriptor, LOCK_UN) } }
+
+  /// Takes the lock again that `unlock` let go of.
+  func lockAgain(exclusive: Bool) throws(StorageError) {
+    if descriptor >= 0 { try HostFile.lock(descriptor, path, exclusive: exclusive) }
   }
 
   /// Where the next bytes at or behind `offset` are that the file system keeps; before them are zeros. The file's end when there are none.
@@ -202,7 +217,7 @@ final class HostFile {
 
   private static func openRetrying(_ path: String, _ mode: Int32) -> Int32 {
     while true {
-      let fd = open(path, mode | O_CLOEXEC | O_NONBLOCK)
+      let fd = open(HostPath.system(path), mode | O_CLOEXEC | O_NONBLOCK)
       if fd >= 0 || errno != EINTR { return fd }
     }
   }

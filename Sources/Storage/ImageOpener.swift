@@ -187,6 +187,13 @@ public enum ImageOpener {
         return fitted(file, format, reason)
       }
       if !mustDecide && MasterBootRecord(sector: sector) != nil { return nil }
+      if mustDecide || isBootSector(sector),
+        let format = FloppyFormat.justAbove(sectors: Int(size / 512))
+      {
+        return fitted(
+          file, format,
+          "\(size) bytes, a little less than a standard floppy: taken as \(describe(format))")
+      }
       if let format = FloppyFormat.beyondStandard(sectors: Int(size / 512)) {
         let isWhole = size % 512 == 0 && format.incompleteCount == nil
         // Whole tracks are a floppy's also without a boot sector.
@@ -204,6 +211,14 @@ public enum ImageOpener {
           path: file.path,
           reason:
             "\(size) bytes are no floppy or disk size and there is no boot sector: not a disk image"
+        )
+      }
+      if size > UInt64(FloppyFormat.all[8].byteCount) {
+        if !mustDecide { return nil }
+        throw StorageError(
+          path: file.path,
+          reason:
+            "\(size) bytes are too many for a floppy of 2.88 MB and no whole cylinders of it, up to 86"
         )
       }
       // Small systems are commonly assembled without padding and expect the most common format; larger ones the next that holds them.

@@ -118,9 +118,20 @@ public final class RawImage: BlockDevice {
       return "its size has changed from \(before.size) to \(now.size) bytes"
     }
     if before != now { return "it was written by another program" }
-    return file.isReplaced ? "another file has taken its name" : nil
+    return file.replacement
   }
+
+  /// Why nobody will find what was written, or nil: the file's name does not lead to it any more.
+  public var replacement: String? { file.replacement }
+
   public func close() { file.close() }
+
+  /// Lets others have the file for as long as nothing is written; reading stays possible.
+  public func unlock() { file.unlock() }
+
+  /// Takes the file again.
+  /// - Throws: when somebody else has it.
+  public func lockAgain() throws(StorageError) { try file.lockAgain(exclusive: !isReadOnly) }
 }
 
 /// Refuses ranges outside a device; callers check before, this keeps a mistake there from reaching memory or files.

@@ -14,7 +14,7 @@ import Testing
 private let hasFull = FileManager.default.fileExists(atPath: "/dev/full")
 
 /// Runs the program through a shell, whose redirections are meant.
-private func shell(_ command: String) throws -> Finished {
+func shell(_ command: String) throws -> Finished {
   let process = Process()
   process.executableURL = URL(fileURLWithPath: "/bin/sh")
   process.arguments = ["-c", command]

@@ -48,6 +48,20 @@ import Testing
     #expect(c.run("s 0").contains("error"))
   }
 
+  @Test func aCountIsNotNegative() throws {
+    let c = try Console()
+    for command in ["s -1", "goto -1", "icount -1", "n 1-2", "rs -1", "stack -1"] {
+      #expect(c.run(command).contains("error"), "\(command)")
+    }
+  }
+
+  @Test func aTraceThatCannotBeWrittenIsRefusedAtOnce() throws {
+    let c = try Console()
+    #expect(c.run("trace on /no such folder/x").contains("error"))
+    #expect(c.run("trace on /nonexistent/x").contains("error"))
+    #expect(c.run("trace").contains("trace is off"))
+  }
+
   @Test func changedRegistersAreMarked() throws {
     let c = try Console()
     c.run("tb 7c16", "c")

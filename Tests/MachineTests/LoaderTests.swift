@@ -60,6 +60,19 @@ private func refusal(_ configuration: KernelConfiguration) -> LoadError? {
       refusal(kernel(Guest.linux, commandLine: String(repeating: "x", count: 300))) != nil)
   }
 
+  /// syssize (1F4h) counts the kernel behind the setup code in units of 16 bytes, the last perhaps not full.
+  @Test func aKernelThatIsCutShortIsRefused() {
+    var linux = Guest.linux
+    let setup = (Int(linux[0x1F1] == 0 ? 4 : linux[0x1F1]) + 1) * 512
+    let units = (linux.count - setup + 15) / 16
+    linux[0x206] = 0x04
+    linux[0x207] = 0x02
+    for n in 0..<4 { linux[0x1F4 + n] = UInt8(truncatingIfNeeded: units >> (8 * n)) }
+    #expect(refusal(kernel(linux))?.contains("cut short") != true)
+    linux[0x1F4] &+= 1
+    #expect(refusal(kernel(linux))?.contains("cut short") == true)
+  }
+
   @Test func truncatedKernelsNeverTrap() {
     for count in stride(from: 0, to: Guest.linux.count, by: 7) {
       _ = refusal(kernel(Array(Guest.linux[..<count]), initrd: [1]))

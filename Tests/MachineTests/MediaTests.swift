@@ -121,6 +121,54 @@ private final class Told {
     #expect(try ImageOpener.open(path: path).device.isReadOnly == false)
   }
 
+  @Test func theFileIsFreeAlsoWhileAPastIsKept() throws {
+    let scratch = try Scratch()
+    let path = try scratch.file("second.img", mark: 0x32)
+    let told = try Told(writeDisk)
+    told.run(100_000_000)
+    told.machine.enableTimeTravel(megabytes: 64)
+    try told.machine.changeFloppy(drive: 0, to: FloppyChoice(path: path))
+    #expect(told.waits(for: "0"))
+    let inside = told.machine.cpu.instructionCount
+    #expect(throws: StorageError.self) { try ImageOpener.open(path: path) }
+    try told.machine.changeFloppy(drive: 0, to: nil)
+    #expect(try scratch.byte("second.img", at: 1024) == UInt8(ascii: "W"))
+    #expect(try ImageOpener.open(path: path).device.isReadOnly == false)
+    try told.machine.changeFloppy(drive: 0, to: FloppyChoice(path: path, isProtected: true))
+    #expect(told.machine.floppyDrives[0].isProtected)
+    told.run(1_000_000)
+    // The disk of then is in the drive, and the file is ours again.
+    try told.machine.timeTravel?.goto(inside - 1000)
+    #expect(told.machine.floppyDrives[0].isProtected == false)
+  }
+
+  @Test func aDiskThatIsOnlyReadMayBeInBothDrives() throws {
+    let scratch = try Scratch()
+    let path = try scratch.file("second.img", mark: 0x32)
+    let told = try Told(tellDisk)
+    told.run(50_000_000)
+    let choice = FloppyChoice(path: path, isProtected: true)
+    try told.machine.changeFloppy(drive: 0, to: choice)
+    try told.machine.changeFloppy(drive: 1, to: choice)
+    #expect(told.machine.floppyDrives.map(\.disk) == [path, path])
+  }
+
+  @Test func aFileThatLostItsNameIsMissed() throws {
+    let scratch = try Scratch()
+    let path = try scratch.file("second.img", mark: 0x32)
+    let told = try Told(writeDisk)
+    told.run(100_000_000)
+    told.put(path)
+    #expect(told.waits(for: "0"))
+    #expect(told.machine.lostImages.isEmpty)
+    try FileManager.default.removeItem(atPath: path)
+    #expect(told.machine.lostImages.map(\.name) == [path])
+    told.notices = []
+    told.put(nil)
+    told.run(10_000_000)
+    #expect(told.notices.contains { $0.contains("deleted") }, "\(told.notices)")
+  }
+
   @Test func aProtectedDiskIsNotWritten() throws {
     let scratch = try Scratch()
     let told = try Told(writeDisk)

@@ -171,6 +171,8 @@ enum ScriptROMs {}
     let serial: [ScriptStep] = [.expect(">"), try type("s<enter>")]
     #expect(try run(serial + [try expect(.regex, "^over COM\\d$")]).stop == .expectationMet)
     #expect(try run(serial + [try expect(.regex, "^# $")]).stop == .expectationMet)
+    // As a line that is expected, blanks aside.
+    #expect(try run(serial + [try expect(.regex, "^#$")]).stop == .expectationMet)
   }
 
   @Test func goneIsGone() throws {

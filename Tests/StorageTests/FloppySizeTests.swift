@@ -24,8 +24,8 @@ import Testing
       (81, 18, false), (82, 18, false), (83, 18, false), (84, 18, false), (86, 18, false),
       (80, 19, false), (80, 20, false), (82, 20, false), (82, 21, false), (83, 21, false),
       (80, 22, false), (82, 22, false), (80, 23, false), (80, 24, false),
-      (81, 9, false), (82, 9, false), (83, 9, false), (81, 15, true), (82, 15, true),
-      (41, 9, true), (42, 9, true),
+      (81, 9, false), (82, 9, false), (83, 9, false), (84, 9, false), (86, 9, false),
+      (81, 15, true), (82, 15, true), (86, 15, true), (41, 9, true), (42, 9, true),
     ]
     for (cylinders, sectors, isFiveInch) in table {
       let image = try open(sectors: cylinders * 2 * sectors)
@@ -62,9 +62,40 @@ import Testing
     }
   }
 
+  /// What is within a few sectors of a standard format is that one: up to 4 more, up to 2 fewer.
+  @Test func aFewSectorsMoreOrLess() throws {
+    let table: [(bytes: Int, cylinders: Int, heads: Int, sectors: Int, name: String?)] = [
+      (163_840 - 1024, 40, 1, 8, "160 KB"), (163_840 - 512, 40, 1, 8, "160 KB"),
+      (163_840 + 512, 41, 1, 8, nil), (163_840 + 1024, 41, 1, 8, nil),
+      (184_320 - 1024, 40, 1, 9, "180 KB"), (184_320 + 1024, 41, 1, 9, nil),
+      (327_680 - 512, 40, 2, 8, "320 KB"), (327_680 + 512, 41, 2, 8, nil),
+      (368_128, 40, 2, 9, "360 KB"), (370_688, 41, 2, 9, nil),
+      (736_768, 80, 2, 9, "720 KB"), (739_328, 81, 2, 9, nil),
+      (1_228_800 - 512, 80, 2, 15, "1.2 MB"), (1_228_800 + 2048, 81, 2, 15, nil),
+      (2_949_632, 81, 2, 36, nil), (2_985_984, 81, 2, 36, nil), (3_022_848, 82, 2, 36, nil),
+      (86 * 2 * 36 * 512, 86, 2, 36, nil),
+    ]
+    for (bytes, cylinders, heads, sectors, name) in table {
+      let image = try open(sectors: bytes / 512)
+      let format = try #require(floppy(image), "\(bytes)")
+      #expect(format.cylinders == cylinders, "\(bytes)")
+      #expect(format.heads == heads && format.sectors == sectors, "\(bytes)")
+      if let name { #expect(format.name == name) } else { #expect(format.byteCount == bytes) }
+      // One cut short cannot be written: the file would have to grow.
+      #expect(image.device.isReadOnly == (format.byteCount > bytes), "\(bytes)")
+    }
+    // Near nothing: a small disk, not a large floppy.
+    for count in [5765, 5800, 6192 + 1] { #expect(try floppy(open(sectors: count)) == nil) }
+    #expect(throws: StorageError.self) {
+      let scratch = Scratch()
+      _ = try ImageOpener.open(
+        path: scratch.file("x", size: 5800 * 512, [bootSignature]), kind: .floppy)
+    }
+  }
+
   /// Systems without padding are below 1.44 MB and expect it, whatever their size; a byte more or less changes nothing.
   @Test func imagesCutShortStayWhatTheyWere() throws {
-    for count in [1, 100, 322, 700, 1000, 1443, 2000, 2532, 2879] {
+    for count in [1, 100, 330, 700, 1000, 1450, 2000, 2532, 2879] {
       #expect(try floppy(open(sectors: count)) == FloppyFormat.all[6], "\(count)")
     }
     for count in [3100, 3359] { #expect(try floppy(open(sectors: count)) == FloppyFormat.all[7]) }

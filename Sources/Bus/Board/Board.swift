@@ -53,6 +53,8 @@ public final class Board {
   public let request: (BoardRequest) -> Void
   /// In the order of saved states.
   public private(set) var devices: [any Device] = []
+  /// The kinds of parts that were added.
+  private(set) var kinds: Set<String> = []
   /// What was added to the description, as text: part of what recordings and states must agree in.
   public private(set) var additions: [(name: String, options: String)] = []
   private var lines: [Line] = []
@@ -95,6 +97,13 @@ public final class Board {
   public func need<D: Device>(_ type: D.Type, for user: String) throws(BoardError) -> D {
     guard let device = first(type) else { throw BoardError("\(user) needs a \(type)") }
     return device
+  }
+
+  /// Notes a part's kind before the part is made.
+  func noteKind(_ type: PartType) throws(BoardError) {
+    if !kinds.insert(type.name).inserted && !type.isMultiple {
+      throw BoardError("\(type.name): there is one already, and a machine has at most one")
+    }
   }
 
   /// Notes that something was added to what the board's description has.

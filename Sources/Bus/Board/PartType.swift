@@ -122,9 +122,17 @@ public struct PartValues: Sendable {
     given[name] ?? type.allOptions.first { $0.name == name }?.standard ?? ""
   }
 
-  /// The part's name: what was chosen, or the first of `name`, `name2`, ... that is free on a board.
-  public func identity(on board: Board) -> String {
-    if !self["id"].isEmpty { return self["id"] }
+  /// The part's name: what was chosen, or the first of `name`, `name2`, ... that is free on a board. To be asked before the part is made,
+  /// which registers events by this name.
+  /// - Throws: when the name that was chosen is another's.
+  public func identity(on board: Board) throws(BoardError) -> String {
+    let chosen = self["id"]
+    if !chosen.isEmpty {
+      if board.devices.contains(where: { $0.stateName == chosen }) {
+        throw BoardError("there is a '\(chosen)' already: give it another name (id=...)")
+      }
+      return chosen
+    }
     var name = type.name
     var n = 2
     while board.devices.contains(where: { $0.stateName == name }) {
@@ -160,7 +168,9 @@ public struct PartCatalogue: Sendable {
     guard let type = self[name] else {
       throw BoardError("there is no device '\(name)' (apus devices lists them)")
     }
-    try type.add(board, try type.values(options))
+    let values = try type.values(options)
+    try board.noteKind(type)
+    try type.add(board, values)
     return (name, options)
   }
 }

@@ -4,6 +4,8 @@
 // Must not know: how the pieces get into memory or how the processor gets there.
 // Follows: Documentation/arch/x86/boot.rst of Linux, protocol 2.00 and later.
 
+import Host
+
 enum LinuxKernel {
   /// Whether the file has a setup header.
   static func isKernel(_ file: LoadFile) -> Bool {
@@ -27,12 +29,21 @@ enum LinuxKernel {
     let kernelSize = file.bytes.count - setupSize
     if kernelSize == 0 { throw file.error("no kernel follows the setup code", at: setupSize) }
     let kernel = Array(file.bytes[setupSize...])
+    if version >= 0x204 {
+      // In units of 16 bytes; before 2.04 the field had 16 bits and was not to be relied on.
+      let told = UInt64(try file.read(UInt32.self, at: 0x1F4, "syssize")) << 4
+      if UInt64(kernel.count + 15) < told {
+        throw file.error(
+          "the file is cut short: the kernel in it has \(kernel.count) bytes, but its header says \(told)",
+          at: 0x1F4)
+      }
+    }
 
     // The protocol lets newer kernels be anywhere below 640 KiB; older ones are at 90000h.
     let isModern = version >= 0x202 && loadHigh
     let realAddress: UInt32 = isModern ? 0x10000 : 0x90000
     let protectedAddress: UInt32 = loadHigh ? 0x100000 : 0x10000
-    let commandBytes = Array(commandLine.utf8) + [0]
+    let commandBytes = HostPath.bytes(commandLine) + [0]
     let commandAddress: UInt32
     if isModern {
       commandAddress = 0x20000

@@ -4,6 +4,8 @@
 // Must not know: how the pieces get into memory or how the processor gets there.
 // Follows: Multiboot Specification 0.6.96; System V ABI, Intel386 supplement (ELF32).
 
+import Host
+
 /// A module given to a multiboot kernel.
 public struct KernelModule: Sendable {
   public var file: LoadFile
@@ -205,7 +207,7 @@ enum Multiboot {
     var text: [UInt8] = []
     func add(_ string: String) -> UInt32 {
       let at = UInt32(textAt + text.count)
-      text += Array(string.utf8) + [0]
+      text += HostPath.bytes(string) + [0]
       return at
     }
     let commandAt = add(commandLine)

@@ -1,0 +1,45 @@
+// What is wrong with a command line as a whole, before its values are looked at.
+//
+// Owns: options that were given twice, names that are empty. Must not know: what options mean.
+
+extension ArgumentScan {
+  /// Options that may be given again; by their names without dashes.
+  private static let repeatable: Set<String> = [
+    "floppy-a", "fda", "floppy-b", "fdb", "disk", "translator-disable", "rom", "initrd", "serial",
+    "type", "expect", "expect-line", "expect-regex", "expect-gone", "within", "command", "script",
+    "dump-block",
+  ]
+  /// Options whose value is a file.
+  private static let files: Set<String> = [
+    "floppy-a", "fda", "floppy-b", "fdb", "disk", "hda", "hdb", "hdc", "hdd", "cdrom", "bios",
+    "kernel", "initrd", "debug-console", "screenshot", "save-state", "load-state", "record",
+    "replay", "script",
+  ]
+
+  /// - Throws: `Failure` for a value that would be dropped without a word, or a file without a name.
+  func check() throws {
+    var seen: [String: String] = [:]
+    for word in words {
+      switch word {
+      case .positional(""):
+        throw Failure.usage("an image's name is empty (two quotes, or a variable without a value)")
+      case .option(let typed, let value?):
+        let name = String(typed.drop { $0 == "-" })
+        if ArgumentScan.files.contains(name), value.isEmpty {
+          throw Failure.usage("\(typed): the file's name is empty")
+        }
+        if ArgumentScan.repeatable.contains(name) { continue }
+        // The only option of which the short form is another word.
+        let canonical = name == "m" ? "memory" : name
+        if let other = seen[canonical] {
+          throw Failure.usage(
+            other == typed
+              ? "\(typed) is given twice, but there is only one value for it"
+              : "\(other) and \(typed) are the same, and there is only one value for it")
+        }
+        seen[canonical] = typed
+      default: break
+      }
+    }
+  }
+}
