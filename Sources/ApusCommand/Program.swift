@@ -143,18 +143,6 @@ final class Session: @unchecked Sendable {
   private func connect() throws {
     do {
       if DebugSession.isPossible(plan) { debugSession = DebugSession(plan, machine) }
-<<<<<<< HEAD
-      if let place = plan.gdb {
-        let session = try GDBSession(machine: machine, at: place)
-        if plan.historyMegabytes > 0 { session.keepHistory(megabytes: plan.historyMegabytes) }
-        session.instructionLimit = plan.maxInstructions ?? UInt64.max
-        gdb = session
-        ApusProgram.say([
-          "apus: \(plan.waitsForGDB ? "waiting" : "listening") for gdb at \(plan.gdbPlace)"
-        ])
-      }
-=======
->>>>>>> 3c925651997d3dfd712e0c7891221f3fd00d6f7c
       let session = debugSession
       var quit: (@Sendable () -> Void)?
       if let session { quit = { session.breakKey() } }
@@ -174,6 +162,9 @@ final class Session: @unchecked Sendable {
         if plan.historyMegabytes > 0 { session.keepHistory(megabytes: plan.historyMegabytes) }
         session.instructionLimit = plan.maxInstructions ?? UInt64.max
         gdb = session
+        ApusProgram.say([
+          "apus: \(plan.waitsForGDB ? "waiting" : "listening") for gdb at \(plan.gdbPlace)"
+        ])
       }
       for target in plan.serial { channels.append(try CharacterChannel(target)) }
       if let path = plan.debugConsole {
