@@ -39,7 +39,9 @@
           <= (test.tail == [0xD8, 0xC0] ? stepOfSum : 1)
       }
       return a.signExponent ^ b.signExponent < 0x8000
-        && [a.significand, b.significand].sorted() == [1 << 63, .max]
+        // Over the end of a binade, or of the denormal numbers.
+        && [[1 << 63, .max], [.max >> 1, 1 << 63]].contains(
+          [a.significand, b.significand].sorted())
     }
 
     /// A step of the sum of two neighbours, by the precision that the control word chooses.

@@ -38,7 +38,7 @@ import Testing
     }
 
     @Test func randomInstructionsEndAsAgreed() throws {
-      let run = try check(40_000, seed: 20, agreed: 0x271D_BAA4_6028_ABBD)
+      let run = try check(40_000, seed: 20, agreed: 0xD26A_42E8_6961_BFD8)
       // Most cases are carried out; every kind of fault that level 3 can see occurs, those of x87 and SSE too.
       #expect(run.vectors[1, default: 0] > 25_000)
       for vector in [UInt8(0), 3, 4, 5, 6, 12, 13, 14, 16, 19] {
@@ -51,7 +51,7 @@ import Testing
         ("d8,d9,da,db,dc,dd,de,df,9b", 0x711C_4CE5_AE53_C9CE),
         ("fxsave,fxrstor,ldmxcsr,stmxcsr", 0x1ED2_3B13_8E8B_C884),
         (
-          "callfar,jmpfar,retfar,iret,lds,les,lss,lfs,lgs,lar,lsl,verr,verw,movseg,popseg,pushseg",
+          "callfar*,jmpfar*,retfar,iret,lds,les,lss,lfs,lgs,lar,lsl,verr,verw,mov*seg,popseg,pushseg",
           0x4C63_AADC_E960_35A1
         ),
       ] as [(String, UInt64)])

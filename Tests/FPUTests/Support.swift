@@ -104,7 +104,10 @@ final class Machine {
       : table.entries.firstIndex {
         $0.opcode == opcode && $0.fitting(modrm) == modrm
       }
-    guard let entry else { throw Fault.ud }
+    // What the decoder refuses.
+    guard let entry, cpu.model.features.isSuperset(of: table.entries[entry].features),
+      opcode != 0x0FAE || (modrm < 0x10)
+    else { throw Fault.ud }
     record.op = table.entries[entry].op
     record.entry = UInt16(entry)
     record.rm = modrm & 7
