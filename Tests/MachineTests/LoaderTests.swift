@@ -68,9 +68,9 @@ private func refusal(_ configuration: KernelConfiguration) -> LoadError? {
     linux[0x206] = 0x04
     linux[0x207] = 0x02
     for n in 0..<4 { linux[0x1F4 + n] = UInt8(truncatingIfNeeded: units >> (8 * n)) }
-    #expect(refusal(kernel(linux))?.contains("cut short") != true)
+    #expect(refusal(kernel(linux))?.reason.contains("cut short") != true)
     linux[0x1F4] &+= 1
-    #expect(refusal(kernel(linux))?.contains("cut short") == true)
+    #expect(refusal(kernel(linux))?.reason.contains("cut short") == true)
   }
 
   @Test func truncatedKernelsNeverTrap() {
