@@ -159,7 +159,9 @@
       for (offset, bytes) in certain {
         result.expected.memory.append((base + UInt32(offset), bytes))
       }
-      let endsAtHLT = runsOn || !test.tail.isEmpty && state.vector == 13
+      let behind = test.state.eip &+ UInt32(test.bytes.count + test.tail.count)
+      let endsAtHLT =
+        runsOn || !test.tail.isEmpty && state.vector == 13 && state.eip == behind
       if !endsAtHLT {
         let hasCode = [8, 10, 11, 12, 13, 14, 17].contains(state.vector)
         result.exception = StateTest.Exception(
