@@ -65,6 +65,7 @@ final class Session: @unchecked Sendable {
   private var gdb: GDBSession?
   /// Whether the machine may run: until then a signal has nothing to be told.
   private let isConnected = Atomic<Bool>(false)
+  private let machineHasEnded = Atomic<Bool>(false)
   /// When the run began, and what was executed before.
   private var start: UInt64 = 0
   private var instructionsBefore: UInt64 = 0
@@ -342,13 +343,18 @@ final class Session: @unchecked Sendable {
         window.setDebugger(debugSession != nil)
         let thread = try HostThread(stackSize: 8 << 20) { [self] in
           stop = runMachine(until: limit)
+          machineHasEnded.store(true, ordering: .releasing)
           window.markEnded()
         }
         DisplayConnection.watch { [self] in
           lose(Failure.host("the window is lost: the display does not answer any more"))
           machine.input.requestStop(.user)
           debugSession?.end()
-          thread.join()
+          // Where the machine's thread has met it, it stands between two instructions.
+          let alarm = HostCondition()
+          while !machineHasEnded.load(ordering: .acquiring), !DisplayConnection.holdsAnotherThread {
+            alarm.locked { alarm.wait(nanoseconds: 5_000_000) }
+          }
           let code = ApusProgram.finalCode(conclude())
           HostTerminal.restore()
           HostFiles.exitAtOnce(code)

@@ -30,7 +30,11 @@ public final class CodeMemory {
       }
       defer { close(file) }
       guard ftruncate(file, count) == 0 else {
-        throw HostError("no \(count) bytes for code: \(String(cString: strerror(errno)))")
+        let reason =
+          errno == EFBIG
+          ? "the limit of a file's size (ulimit -f) counts for them too"
+          : String(cString: strerror(errno))
+        throw HostError("no \(count) bytes for code: \(reason)")
       }
       let w = mmap(nil, count, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0)
       guard let w, w != MAP_FAILED else {

@@ -32,27 +32,32 @@
   public enum DisplayConnection {
     /// Set once, before any handler can be called.
     private nonisolated(unsafe) static var lost: () -> Void = {}
-    private static let isLost = Atomic<Bool>(false)
+    private nonisolated(unsafe) static var mainThread = pthread_self()
+    private static let otherThreadMetIt = Atomic<Bool>(false)
 
-    /// From now on `body` is called when the connection is lost, on the thread that has met it. It ends the process. Call when there is
-    /// a window.
+    /// Whether another thread than the window's has met the loss: it never goes on.
+    public static var holdsAnotherThread: Bool {
+      otherThreadMetIt.load(ordering: .acquiring)
+    }
+
+    /// From now on `body` is called when the connection is lost, on this thread, which is the window's. It ends the process. Call when
+    /// there is a window.
     public static func watch(_ body: @escaping () -> Void) {
       guard let library = dlopen("libX11.so.6", RTLD_LAZY | RTLD_NOLOAD),
         let setIOError = dlsym(library, "XSetIOErrorHandler"),
         let setError = dlsym(library, "XSetErrorHandler")
       else { return }
       lost = body
+      mainThread = pthread_self()
       _ = unsafeBitCast(setIOError, to: SetIOErrorHandler.self)(connectionFailed)
       _ = unsafeBitCast(setError, to: SetErrorHandler.self)(requestFailed)
     }
 
     fileprivate static func noteLoss() {
-      // Another thread that meets it while the first ends the process waits for that.
-      if isLost.exchange(true, ordering: .sequentiallyConsistent) {
-        sleep(60)
-      } else {
-        lost()
-      }
+      if pthread_equal(pthread_self(), mainThread) != 0 { return lost() }
+      // Waking the window is a request, too. Its own thread meets the loss soon, and whoever came here must not go back to Xlib.
+      otherThreadMetIt.store(true, ordering: .releasing)
+      while true { sleep(60) }
     }
   }
 #else
@@ -60,5 +65,6 @@
   public enum DisplayConnection {
     /// Elsewhere nothing is known of it.
     public static func watch(_ body: @escaping () -> Void) {}
+    public static var holdsAnotherThread: Bool { false }
   }
 #endif

@@ -50,7 +50,7 @@ import Testing
 
   @Test func aCountIsNotNegative() throws {
     let c = try Console()
-    for command in ["s -1", "goto -1", "icount -1", "n 1-2", "rs -1", "stack -1"] {
+    for command in ["s -1", "goto -1", "icount -1", "n -1", "rs -1", "stack -1"] {
       #expect(c.run(command).contains("error"), "\(command)")
     }
   }
