@@ -49,7 +49,7 @@ import Testing
     let result = try shell(
       """
       cd '\(folder)' && n=$(printf 'q\\351\\n.img') && cp '\(image)' "$n" &&
-      $APUS --headless "$n" --save-state "$(printf 's\\377')" && test -s "$(printf 's\\377')" && ls | wc -l
+      $APUS --headless "$n" --save-state "$(printf 's\\377')" && test -s "$(printf 's\\377')" && ls -b | wc -l
       """)
     #expect(result.code == 0, "\(result.error)")
     #expect(result.output.contains("3"))

@@ -61,9 +61,14 @@ import Testing
     let state = more.saveState()
     let again = try machine { $0.parts = ["uart,id=com3,port=3E8,irq=5", "lpt"] }
     try again.restoreState(state)
-    #expect(again.ports.read(0x3EF, width: 1) == 0x5A)
     #expect(again.stateHash() == more.stateHash())
-    #expect { try machine().restoreState(state) } throws: { "\($0)".contains("device 1") }
+    #expect(again.ports.read(0x3EF, width: 1) == 0x5A)
+    #expect { try machine().restoreState(state) } throws: {
+      "\($0)".contains("saved with serial ports 3, but this machine has 2")
+    }
+    #expect { try machine { $0.parts = ["lpt"] }.restoreState(machine().saveState()) } throws: {
+      "\($0)".contains("saved without device 1, but this machine has lpt")
+    }
     #expect {
       try machine { $0.parts = ["uart,id=com3,port=3E8,irq=9", "lpt"] }.restoreState(state)
     } throws: { "\($0)".contains("irq=5") }

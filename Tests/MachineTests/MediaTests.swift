@@ -145,7 +145,10 @@ private final class Told {
   @Test func aDiskThatIsOnlyReadMayBeInBothDrives() throws {
     let scratch = try Scratch()
     let path = try scratch.file("second.img", mark: 0x32)
-    let told = try Told(tellDisk)
+    // Drive B is there when it has had a disk.
+    let told = try Told(tellDisk) {
+      $0.floppies[1] = MachineImage(floppy: floppy(tellDisk, mark: 0x33), name: "other")
+    }
     told.run(50_000_000)
     let choice = FloppyChoice(path: path, isProtected: true)
     try told.machine.changeFloppy(drive: 0, to: choice)
