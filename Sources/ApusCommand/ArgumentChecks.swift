@@ -7,7 +7,7 @@ extension ArgumentScan {
   private static let repeatable: Set<String> = [
     "floppy-a", "fda", "floppy-b", "fdb", "disk", "translator-disable", "rom", "initrd", "serial",
     "type", "expect", "expect-line", "expect-regex", "expect-gone", "within", "command", "script",
-    "dump-block",
+    "dump-block", "device",
   ]
   /// Options whose value is a file.
   private static let files: Set<String> = [

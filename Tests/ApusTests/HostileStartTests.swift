@@ -136,6 +136,7 @@ import Testing
       } catch { return (error as? Failure)?.message ?? "\(error)" }
     }
     #expect(complaint(["--screenshot", "a", "--screenshot", "b"]).contains("given twice"))
+    #expect(complaint(["--device", "lpt", "--device", "uart"]) == "")
     #expect(complaint(["-m", "4", "--memory", "8"]).contains("the same"))
     #expect(complaint(["-hda", "a", "--hda=b"]).contains("the same"))
     #expect(complaint(["--expect", "a", "--expect", "b", "-fda", "x", "-fda", "y"]).isEmpty)
