@@ -143,8 +143,7 @@ public final class Machine {
       try Translator.attach(to: cpu, options: configuration.translatorOptions)
     }
     clock.instructionCount = { [unowned cpu] in cpu.instructionCount }
-    clock.instructionCounter = CPU.countInstructions
-    clock.instructionCounterContext = UnsafeRawPointer(cpu.s)
+    clock.counter = cpu.instructionCounter
     bus.cpu = Unmanaged.passUnretained(cpu)
     bus.rateChanged(processorHertz: configuration.cpu.hertz)
     cpu.setTimeStampRate(

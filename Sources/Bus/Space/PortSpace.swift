@@ -27,6 +27,10 @@ public struct PortAccess: Equatable, Sendable {
   public var width: UInt8
   /// The value written or read.
   public var value: UInt32
+
+  @inlinable init(port: UInt16, isWrite: Bool, width: UInt8, value: UInt32) {
+    (self.port, self.isWrite, self.width, self.value) = (port, isWrite, width, value)
+  }
 }
 
 /// How a device is reached by port.
@@ -74,15 +78,15 @@ public final class PortSpace {
   /// What an access needs, without reference counting: `space` keeps the devices alive.
   @usableFromInline
   struct Slot {
-    fileprivate let file: Unmanaged<RegisterFile>
-    fileprivate let maxWidth: Int
+    @usableFromInline let file: Unmanaged<RegisterFile>
+    @usableFromInline let maxWidth: Int
     /// How many units of `isaAccessTime` an access of 1, 2, 4 bytes takes, in a byte each.
     @usableFromInline let cycles: UInt32
     /// What makes an offset of a port number.
-    fileprivate let bias: UInt32
+    @usableFromInline let bias: UInt32
     fileprivate let takesPieces: Bool
 
-    fileprivate func offset(_ port: UInt16) -> UInt32 { UInt32(port) &+ bias }
+    @inlinable @inline(__always) func offset(_ port: UInt16) -> UInt32 { UInt32(port) &+ bias }
   }
 
   /// Who is where.
@@ -94,8 +98,8 @@ public final class PortSpace {
   private var slotOf: [MappingID: UInt8] = [:]
   private var freeSlots: [UInt8] = (1...255).reversed()
   private let nobody = RegisterFile()
-  private let recent: UnsafeMutablePointer<PortAccess>
-  private var recentCount: UInt64 = 0
+  @usableFromInline let recent: UnsafeMutablePointer<PortAccess>
+  @usableFromInline var recentCount: UInt64 = 0
   private var unknown: [UInt32: UnknownPort] = [:]
 
   /// How many accesses the guest has made. Not part of the state: only differences mean something.
@@ -192,6 +196,7 @@ public final class PortSpace {
   public func read(_ port: UInt16, width: Int) -> UInt32 { read(port, width, entry(port)) }
 
   /// The guest reads at a port whose `entry` is known.
+  @inlinable @inline(__always)
   public func read(_ port: UInt16, _ width: Int, _ entry: Answer) -> UInt32 {
     let slot = entry.slot
     let value =
@@ -209,6 +214,7 @@ public final class PortSpace {
   }
 
   /// The guest writes at a port whose `entry` is known.
+  @inlinable @inline(__always)
   public func write(_ port: UInt16, _ value: UInt32, _ width: Int, _ entry: Answer) {
     let value = value & PortSpace.mask(width)
     note(port, value, width, true)
@@ -222,11 +228,12 @@ public final class PortSpace {
     }
   }
 
-  @inline(__always) private static func mask(_ width: Int) -> UInt32 {
-    width >= 4 ? 0xFFFF_FFFF : width == 2 ? 0xFFFF : 0xFF
+  /// The bits of `width` bytes (1, 2 or 4).
+  @inlinable @inline(__always) static func mask(_ width: Int) -> UInt32 {
+    UInt32.max &>> UInt32(truncatingIfNeeded: 32 &- 8 &* width)
   }
 
-  @inline(__always) private func note(
+  @inlinable @inline(__always) func note(
     _ port: UInt16, _ value: UInt32, _ width: Int, _ isWrite: Bool
   ) {
     recent[Int(recentCount & 15)] = PortAccess(
@@ -249,7 +256,8 @@ public final class PortSpace {
     return width <= slot.pointee.maxWidth && (!isPiece || slot.pointee.takesPieces) ? slot : nil
   }
 
-  private func readParts(_ port: UInt16, _ width: Int, isPiece: Bool) -> UInt32 {
+  @usableFromInline
+  func readParts(_ port: UInt16, _ width: Int, isPiece: Bool) -> UInt32 {
     if let slot = whole(port, width, isPiece) {
       return slot.pointee.file._withUnsafeGuaranteedRef {
         $0.read(slot.pointee.offset(port), width)
@@ -267,7 +275,8 @@ public final class PortSpace {
     return low | high << UInt32(8 * half)
   }
 
-  private func writeParts(_ port: UInt16, _ value: UInt32, _ width: Int, isPiece: Bool) {
+  @usableFromInline
+  func writeParts(_ port: UInt16, _ value: UInt32, _ width: Int, isPiece: Bool) {
     if let slot = whole(port, width, isPiece) {
       slot.pointee.file._withUnsafeGuaranteedRef {
         $0.write(slot.pointee.offset(port), value, width)

@@ -39,19 +39,18 @@ public final class VirtualClock {
   /// Reads the exact retired-instruction count, also in the middle of a block. Set by the machine.
   public var instructionCount: () -> UInt64 = { 0 }
 
-  /// The same as a C function and its context, which is asked instead where set: a closure costs several nanoseconds of reference
-  /// counting, and guests that poll ask for the time with every access. The context must outlive the clock.
-  public var instructionCounter: (@convention(c) (UnsafeRawPointer) -> UInt64)?
-  /// The context of `instructionCounter`.
-  public var instructionCounterContext: UnsafeRawPointer?
+  /// The same by where it stands in memory, which is looked at instead where set: guests that poll ask for the time with every access,
+  /// and a call costs as much as the rest.
+  public var counter: InstructionCounter?
 
   @inlinable @inline(__always)
   var count: UInt64 {
-    if let instructionCounter, let instructionCounterContext {
-      return instructionCounter(instructionCounterContext)
-    }
-    return instructionCount()
+    if let counter { return counter.count }
+    return countByClosure()
   }
+
+  @usableFromInline @inline(never)
+  func countByClosure() -> UInt64 { instructionCount() }
 
   /// Called when `nextDeadline` moved to an earlier time, so that the engine can shorten its present run. Set by the machine.
   public var deadlineMovedEarlier: () -> Void = {}

@@ -3,6 +3,7 @@
 // Owns: construction, reset, the derived state (fast-path tables, segment limits, attention bits). Must not know: any device.
 // Follows: Intel SDM volume 3, chapter 9 (state after reset), section 5.1 (when protection applies).
 
+import Bus
 import Host
 @_exported import X86ISA
 
@@ -199,11 +200,17 @@ public final class CPU {
     return s.pointee.retired &+ UInt64(s.pointee.current - s.pointee.blockStart)
   }
 
-  /// `instructionCount` as a C function of `s`, for clocks that are asked often.
-  public static let countInstructions: @convention(c) (UnsafeRawPointer) -> UInt64 = { raw in
-    let s = raw.assumingMemoryBound(to: CPUState.self)
+  /// `instructionCount` as a place in memory, for clocks that are asked often. Good while the processor exists.
+  public var instructionCounter: InstructionCounter {
+    let raw = UnsafeRawPointer(s)
+    func place<T>(_ field: PartialKeyPath<CPUState>, _: T.Type) -> UnsafePointer<T> {
+      (raw + MemoryLayout<CPUState>.offset(of: field)!).assumingMemoryBound(to: T.self)
+    }
+    precondition(MemoryLayout<Instruction>.stride == 1 << 5)
     // Between blocks both point at the same record.
-    return s.pointee.retired &+ UInt64(s.pointee.current - s.pointee.blockStart)
+    return InstructionCounter(
+      retired: place(\.retired, UInt64.self), current: place(\.current, UInt.self),
+      start: place(\.blockStart, UInt.self), shift: 5)
   }
 
   /// Leaves the block: nothing is being executed.

@@ -41,28 +41,39 @@ public final class PostCodes: Device {
   /// At most this many codes are kept.
   public static let capacity = 64
   /// The history, the oldest first; equal codes in a row are kept once (port 80h is also written for delays).
-  public var history: [UInt8] { Array(codes[next...] + codes[..<next]) }
+  public var history: [UInt8] {
+    (0..<kept).map { codes[(next + $0) % kept] }
+  }
   /// Told of each code.
   public var sink: ((UInt8) -> Void)?
-  /// Until it is full, in order; then a ring whose oldest code is at `next`.
-  private var codes: [UInt8] = []
+  /// Until it is full, in order; then a ring whose oldest code is at `next`. Behind a pointer, as delay loops write here.
+  private let codes: UnsafeMutablePointer<UInt8>
+  private var kept = 0
   private var next = 0
   private var last: UInt8?
 
-  public init() {}
+  public init() {
+    codes = .allocate(capacity: PostCodes.capacity)
+    codes.initialize(repeating: 0, count: PostCodes.capacity)
+  }
+
+  deinit { codes.deallocate() }
 
   /// A code was written.
   public func write(_ code: UInt8) {
-    if let sink { sink(code) }
+    if sink != nil { tell(code) }
     if last == code { return }
     last = code
-    if codes.count < PostCodes.capacity {
-      codes.append(code)
+    if kept < PostCodes.capacity {
+      codes[kept] = code
+      kept += 1
     } else {
       codes[next] = code
-      next = (next + 1) % PostCodes.capacity
+      next = (next &+ 1) & (PostCodes.capacity - 1)
     }
   }
+
+  @inline(never) private func tell(_ code: UInt8) { sink?(code) }
 
   public func reset(_ kind: ResetKind) { take([]) }
   public func save(to writer: inout StateWriter) { writer.write(bytes: history) }
@@ -73,7 +84,8 @@ public final class PostCodes: Device {
   }
 
   private func take(_ bytes: [UInt8]) {
-    codes = bytes
+    kept = bytes.count
+    for (n, code) in bytes.enumerated() { codes[n] = code }
     next = 0
     last = bytes.last
   }

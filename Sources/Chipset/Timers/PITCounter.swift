@@ -236,7 +236,14 @@ struct PITCounter: Equatable {
       out = ce != 1
       return
     }
+    if isIdle { return }
     advance(pulses)
+  }
+
+  /// Pulses change nothing: no count, or held by GATE, which mode 1 does not look at. Without modes 4 and 5, whose strobe ends.
+  @inline(__always)
+  private var isIdle: Bool {
+    !loadPending && control & 0x08 == 0 && (!counting || (!gate && control & 0x0E != 0x02))
   }
 
   /// Counts `pulses` CLK pulses; takes the same time however many there are.
