@@ -5,7 +5,9 @@ import PackageDescription
 let gnu: [CSetting] = [.define("_GNU_SOURCE")]
 
 // Checks of exclusive access at run time cost a quarter of the time where translated code calls the interpreter or a device.
-let fast: [SwiftSetting] = [.unsafeFlags(["-enforce-exclusivity=unchecked"])]
+let fast: [SwiftSetting] = [
+  .unsafeFlags(["-enforce-exclusivity=unchecked"], .when(configuration: .release))
+]
 
 // Elsewhere the header is on the compiler's path, and sdl2.pc has flags that SwiftPM warns about.
 #if os(macOS)
@@ -22,7 +24,7 @@ let staticLibraries = [
 ]
 let selfContained: [LinkerSetting] =
   Context.environment["APUS_SHARED_LIBRARIES"] == nil
-  ? [.unsafeFlags(staticLibraries, .when(platforms: [.linux]))] : []
+  ? [.unsafeFlags(staticLibraries, .when(platforms: [.linux], configuration: .release))] : []
 
 let package = Package(
   name: "apus",
@@ -114,6 +116,8 @@ let package = Package(
     .target(
       name: "Benchmark", dependencies: ["Host"], exclude: ["roms.txt"],
       plugins: ["FirmwarePlugin"]),
+    // What several suites use.
+    .target(name: "TestSupport", path: "Tests/Support"),
     // The instruction set with a made-up instruction more: the same sources, another table.
     .target(
       name: "X86ISAFixture", path: "Tests/X86ISATests/Fixture", exclude: ["Table"],
@@ -130,9 +134,11 @@ let package = Package(
       exclude: ["Golden"]),
     .testTarget(
       name: "AssemblerTests", dependencies: ["Assembler", "Host"], exclude: ["Encodings.txt"]),
-    .testTarget(name: "FPUTests", dependencies: ["CPU"]),
-    .testTarget(name: "SIMDTests", dependencies: ["CPU"]),
-    .testTarget(name: "HostUnitTests", dependencies: ["CPU", "Translator", "TranslatorX86_64"]),
+    .testTarget(name: "FPUTests", dependencies: ["CPU", "TestSupport"]),
+    .testTarget(name: "SIMDTests", dependencies: ["CPU", "TestSupport"]),
+    .testTarget(
+      name: "HostUnitTests",
+      dependencies: ["CPU", "TestSupport", "Translator", "TranslatorX86_64"]),
     .testTarget(
       name: "MachineTests",
       dependencies: [
@@ -143,7 +149,9 @@ let package = Package(
       name: "ApusTests", dependencies: ["ApusCommand", "Benchmark", "Machine", "Host"]),
     .testTarget(
       name: "CPUTests",
-      dependencies: ["Bus", "CPU", "X86ISA", "Host", "State", "Translator", "TranslatorX86_64"],
+      dependencies: [
+        "Bus", "CPU", "X86ISA", "Host", "State", "TestSupport", "Translator", "TranslatorX86_64",
+      ],
       exclude: ["roms.txt"],
       plugins: ["FirmwarePlugin"]),
     .testTarget(
@@ -154,13 +162,13 @@ let package = Package(
       exclude: ["roms.txt"], plugins: ["FirmwarePlugin"]),
     .testTarget(
       name: "DebuggerTests",
-      dependencies: ["Debugger", "Machine", "CPU", "Chipset", "Storage", "Host"]),
+      dependencies: ["Debugger", "Machine", "CPU", "Chipset", "Storage", "Host", "TestSupport"]),
     .testTarget(name: "BusTests", dependencies: ["Bus", "State"]),
     .testTarget(
       name: "FirmwareTests", dependencies: ["FirmwareImages", "Machine", "Storage"],
       exclude: ["roms.txt"],
       plugins: ["FirmwarePlugin"]),
-    .testTarget(name: "ChipsetTests", dependencies: ["Chipset", "Bus", "State"]),
+    .testTarget(name: "ChipsetTests", dependencies: ["Chipset", "Bus", "State", "TestSupport"]),
     .testTarget(
       name: "SDLFrontendTests",
       dependencies: [
@@ -168,7 +176,8 @@ let package = Package(
         .target(name: "CSDL2", condition: .when(traits: ["SDL"])),
       ], linkerSettings: [.linkedLibrary("SDL2", .when(traits: ["SDL"]))]),
     .testTarget(name: "WindowTests", dependencies: ["ApusCommand", "Machine", "Chipset", "Video"]),
-    .testTarget(name: "VideoTests", dependencies: ["Video", "Bus", "State", "CZlib"]),
+    .testTarget(
+      name: "VideoTests", dependencies: ["Video", "Bus", "State", "CZlib", "TestSupport"]),
     .testTarget(name: "StorageTests", dependencies: ["Storage", "State"]),
     .testTarget(
       name: "DiskControllerTests", dependencies: ["Chipset", "Bus", "State", "Storage"]),

@@ -17,25 +17,25 @@ start_of_image:
 %include "console.inc"
 %include "cmos.inc"
 %include "interrupts.inc"
-%include "kbc.inc"
-%include "keyboard.inc"
-%include "int16.inc"
-%include "keytable.inc"
-%include "mouse.inc"
-%include "floppy.inc"
-%include "floppymedia.inc"
-%include "floppy13.inc"
-%include "floppyset.inc"
-%include "ata.inc"
-%include "geometry.inc"
-%include "disk13.inc"
-%include "edd.inc"
+%include "input/kbc.inc"
+%include "input/keyboard.inc"
+%include "input/int16.inc"
+%include "input/keytable.inc"
+%include "input/mouse.inc"
+%include "disks/floppy.inc"
+%include "disks/floppymedia.inc"
+%include "disks/floppy13.inc"
+%include "disks/floppyset.inc"
+%include "disks/ata.inc"
+%include "disks/geometry.inc"
+%include "disks/disk13.inc"
+%include "disks/edd.inc"
 %include "system.inc"
 %include "memory.inc"
 %include "apm.inc"
 %include "serial.inc"
 %include "time.inc"
-%include "boot.inc"
+%include "disks/boot.inc"
 
 ; ---------------------------------------------------------------- fixed entry points
 
@@ -96,7 +96,7 @@ video_parameters:
         jmp     int15
         place 0xFA6E
 %define FONT8X8_LOW_HALF
-%include "VGABIOS/font8x8.inc"
+%include "VGABIOS/fonts/font8x8.inc"
         place 0xFE6E
         jmp     int1a
         place 0xFEA5

@@ -7,14 +7,14 @@
 //
 //     enum NAME                     the Swift enum the images become static members of
 //     rom  NAME PATH.asm SIZE       one image of exactly SIZE bytes: `static let NAME: [UInt8]`
-//     set  NAME DIRECTORY SIZE      every .asm file right in DIRECTORY, each padded to SIZE:
+//     set  NAME DIRECTORY SIZE      every .asm file in DIRECTORY and its folders, each padded to SIZE:
 //                                   `static let NAME: [String: () -> [UInt8]]`, by file name
-//     text NAME DIRECTORY           every file right in DIRECTORY, as it is:
+//     text NAME DIRECTORY           every file in DIRECTORY and its folders, as it is:
 //                                   `static let NAME: [String: () -> [UInt8]]`, by file name with extension
 //
 // An image shorter than SIZE is padded with zeros when it is first used; a longer one is an
 // error of the build. `%include` and `incbin` are looked up beside the including file, beside
-// the entry's source, and in the package's `Firmware` folder.
+// the source, in the folder above the source's, and in the package's `Firmware` folder.
 
 import Foundation
 import PackagePlugin
@@ -71,8 +71,11 @@ struct FirmwarePlugin: BuildToolPlugin {
   }
 
   private func files(in folder: URL) -> [URL] {
-    let names = (try? FileManager.default.contentsOfDirectory(atPath: folder.path)) ?? []
-    return names.filter { !$0.hasPrefix(".") }.sorted().map { folder.appending(path: $0) }
+    let paths = FileManager.default.enumerator(
+      at: folder, includingPropertiesForKeys: [.isRegularFileKey], options: .skipsHiddenFiles)
+    return (paths?.compactMap { $0 as? URL } ?? [])
+      .filter { (try? $0.resourceValues(forKeys: [.isRegularFileKey]))?.isRegularFile == true }
+      .sorted { $0.lastPathComponent < $1.lastPathComponent }
   }
 
   private func assemblySources(in folder: URL) -> [URL] {
@@ -89,6 +92,7 @@ struct FirmwarePlugin: BuildToolPlugin {
     let text = String(decoding: data, as: UTF8.self)
     let folders = [
       file.deletingLastPathComponent(), source.deletingLastPathComponent(),
+      source.deletingLastPathComponent().deletingLastPathComponent(),
       root.appending(path: "Firmware"),
     ]
     for line in text.split(whereSeparator: \.isNewline) {

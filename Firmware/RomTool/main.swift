@@ -37,7 +37,8 @@ func assemble(_ source: String, root: String, scratch: String) -> [UInt8] {
   let process = Process()
   process.executableURL = URL(fileURLWithPath: nasm)
   process.arguments = [
-    "-f", "bin", "-w+error", "-w-reloc-abs", "-i", "\(folder)/", "-i", "\(root)/Firmware/",
+    "-f", "bin", "-w+error", "-w-reloc-abs", "-i", "\(folder)/", "-i", "\(folder)/../", "-i",
+    "\(root)/Firmware/",
     "-o", scratch, source,
   ]
   do {

@@ -226,21 +226,21 @@ video_segment:
 %include "setmode.inc"
 %include "cursor.inc"
 %include "chars.inc"
-%include "glyphs.inc"
+%include "fonts/glyphs.inc"
 %include "scroll.inc"
 %include "teletype.inc"
 %include "palette.inc"
-%include "fonts.inc"
+%include "fonts/fonts.inc"
 %include "info.inc"
 %include "state.inc"
 %include "modes.inc"
 
 font8x16:
-%include "font8x16.inc"
+%include "fonts/font8x16.inc"
 font8x14:
-%include "font8x14.inc"
+%include "fonts/font8x14.inc"
 font8x8:
-%include "font8x8.inc"
+%include "fonts/font8x8.inc"
 
         times ROM_SIZE - 1 - ($ - $$) db 0
         db 0                            ; the checksum, filled in after assembly

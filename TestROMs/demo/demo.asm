@@ -36,10 +36,10 @@ program:
 %include "sound.inc"
 %include "disk.inc"
 %include "text.inc"
-%include "scene.inc"
-%include "lines.inc"
-%include "sine.inc"
-%include "logo.inc"
+%include "picture/scene.inc"
+%include "picture/lines.inc"
+%include "picture/sine.inc"
+%include "picture/logo.inc"
 program_end:
 
 %if program_end - program > PROGRAM_SECTORS * SECTOR

@@ -3,6 +3,7 @@
 // Owns: random places, lengths and overlaps in a buffer. Must not know: instructions.
 // Follows: Intel SDM volume 2: a repetition is its iterations one by one.
 
+import TestSupport
 import Testing
 
 @testable import CPU
@@ -13,9 +14,9 @@ import Testing
   /// The same in two buffers: as a run and unit by unit.
   private func check<T: FixedWidthInteger & UnsignedInteger>(
     _: T.Type, seed: UInt64,
-    _ body: (inout SystemRandom, UnsafeMutableRawPointer, UnsafeMutableRawPointer) -> Bool
+    _ body: (inout Random, UnsafeMutableRawPointer, UnsafeMutableRawPointer) -> Bool
   ) {
-    var random = SystemRandom(state: seed)
+    var random = Random(seed: seed)
     let a = UnsafeMutableRawPointer.allocate(byteCount: Self.size, alignment: 16)
     let b = UnsafeMutableRawPointer.allocate(byteCount: Self.size, alignment: 16)
     defer {
@@ -39,16 +40,8 @@ import Testing
     }
   }
 
-  struct SystemRandom {
-    var state: UInt64
-    mutating func below(_ n: Int) -> Int {
-      state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
-      return Int(state >> 33) % n
-    }
-  }
-
   /// A number of units, and two places that often overlap closely.
-  private func places(_ r: inout SystemRandom, _ size: Int) -> (n: Int, from: Int, to: Int) {
+  private func places(_ r: inout Random, _ size: Int) -> (n: Int, from: Int, to: Int) {
     let n = 1 + r.below(r.below(2) == 0 ? 12 : 200 / size)
     let from = 40 + r.below(200)
     let to = r.below(2) == 0 ? from - 20 + r.below(40) : 40 + r.below(200)

@@ -147,13 +147,3 @@ final class Board {
     }
   }
 }
-
-/// A small linear congruential generator.
-struct Random {
-  var state: UInt64
-  mutating func next() -> UInt32 {
-    state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
-    return UInt32(truncatingIfNeeded: state >> 33)
-  }
-  mutating func next(_ bound: UInt32) -> UInt32 { next() % bound }
-}

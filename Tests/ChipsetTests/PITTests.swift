@@ -1,6 +1,7 @@
 // Expectations from the wave forms and the text of the 8254 data sheet.
 
 import Bus
+import TestSupport
 import Testing
 
 @testable import Chipset
@@ -253,18 +254,18 @@ import Testing
   }
 
   @Test func manyPulsesAtOnceEqualManySingleOnes() {
-    var random = Random(state: 42)
+    var random = Random(seed: 42)
     for _ in 0..<400 {
       var a = PITCounter()
-      a.setGate(random.next(2) == 0)
-      a.writeControl(UInt8(random.next(3) + 1) << 4 | UInt8(random.next(16)))
+      a.setGate(random.below(2) == 0)
+      a.writeControl(UInt8(random.below(3) + 1) << 4 | UInt8(random.below(16)))
       for _ in 0..<30 {
-        switch random.next(5) {
-        case 0: a.write(UInt8(random.next(random.next(2) == 0 ? 6 : 256)))
-        case 1: a.setGate(random.next(2) == 0)
+        switch random.below(5) {
+        case 0: a.write(UInt8(random.below(random.below(2) == 0 ? 6 : 256)))
+        case 1: a.setGate(random.below(2) == 0)
         default: break
         }
-        let pulses = random.next(random.next(3) == 0 ? 3000 : 20)
+        let pulses = random.below(random.below(3) == 0 ? 3000 : 20)
         var b = a
         let foreseen = b.pulsesToChange
         let level = b.out

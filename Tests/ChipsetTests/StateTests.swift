@@ -2,6 +2,7 @@
 
 import Bus
 import State
+import TestSupport
 import Testing
 
 @testable import Chipset
@@ -20,10 +21,10 @@ import Testing
     func see(_ value: some BinaryInteger) {
       trace = (trace ^ UInt64(truncatingIfNeeded: value)) &* 0x100_0000_01B3
     }
-    let choice = random.next(100)
-    let value = random.next()
-    let port = Self.ports[Int(random.next(UInt32(Self.ports.count)))]
-    let width = [1, 1, 1, 2, 4][Int(random.next(5))]
+    let choice = random.below(100)
+    let value = random.word()
+    let port = Self.ports[Int(random.below(UInt32(Self.ports.count)))]
+    let width = [1, 1, 1, 2, 4][Int(random.below(5))]
     switch choice {
     case 0..<45: board.bus.write(port, value, width: width)
     case 45..<75: see(board.bus.read(port, width: width))
@@ -58,7 +59,7 @@ import Testing
 
   @Test func randomAccessNeverTrapsAndSavedStatesContinueIdentically() throws {
     for seed in UInt64(1)...2 {
-      var random = Random(state: seed)
+      var random = Random(seed: seed)
       var trace: UInt64 = 0
       var board = Board()
       board.initialisePICs()
@@ -86,7 +87,7 @@ import Testing
   }
 
   @Test func savingDoesNotDisturb() throws {
-    var randomA = Random(state: 99)
+    var randomA = Random(seed: 99)
     var randomB = randomA
     var traceA: UInt64 = 0
     var traceB: UInt64 = 0
@@ -176,7 +177,7 @@ import Testing
   }
 
   @Test func tamperedStatesAreRefusedOrHarmless() {
-    var random = Random(state: 7)
+    var random = Random(seed: 7)
     var trace: UInt64 = 0
     let board = Board()
     board.initialisePICs()
@@ -187,10 +188,10 @@ import Testing
       // The header with the time and the clock's section are not this module's.
       let first = 200
       for _ in 0...(i % 3) {
-        bytes[first + Int(random.next(UInt32(bytes.count - first)))] = UInt8(
-          truncatingIfNeeded: random.next())
+        bytes[first + Int(random.below(UInt32(bytes.count - first)))] = UInt8(
+          truncatingIfNeeded: random.word())
       }
-      if i % 50 == 0 { bytes.removeLast(Int(random.next(300))) }
+      if i % 50 == 0 { bytes.removeLast(Int(random.below(300))) }
       let victim = Board()
       guard (try? victim.restore(bytes)) != nil else { continue }
       for _ in 0..<30 { act(victim, &random, &trace) }

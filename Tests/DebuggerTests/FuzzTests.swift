@@ -2,22 +2,12 @@
 
 import CPU
 import Machine
+import TestSupport
 import Testing
 
 @testable import Debugger
 
 @Suite struct FuzzTests {
-  private struct Random {
-    var seed: UInt64
-    mutating func below(_ n: Int) -> Int {
-      seed ^= seed << 13
-      seed ^= seed >> 7
-      seed ^= seed << 17
-      return Int(seed % UInt64(n))
-    }
-    mutating func one<T>(_ list: [T]) -> T { list[below(list.count)] }
-  }
-
   private static let words = [
     "0", "1", "7c00", "ffffffff", "-1", "[", "]", "(", ")", "ds:si", "0:7c0c", "ffff:ffff", "eax",
     "cs", "cf", "st0", "xmm7", "/99999s", "/16bx", "/3i", "/0x", "/", "=", "==", "if", "{", "}",
@@ -44,10 +34,10 @@ import Testing
     c.run("c start")
     let commands = CommandTable.shared.commands.filter { !FuzzTests.without.contains($0.names[0]) }
     for _ in 0..<1500 {
-      var line = random.one(random.one(commands).names)
+      var line = random.one(of: random.one(of: commands).names)
       for _ in 0..<random.below(5) {
         line += random.below(4) == 0 ? "" : " "
-        line += random.one(FuzzTests.words)
+        line += random.one(of: FuzzTests.words)
       }
       if random.below(20) == 0 { line = String(line.reversed()) }
       if line.contains("source") || line.contains("load") || line.contains("save") { continue }
@@ -70,7 +60,7 @@ import Testing
       for register in [
         "eax", "esp", "ebp", "esi", "gdtr", "idtr", "eflags", "dr0", "dr7", "eip", "cr2",
       ] {
-        let value = random.below(3) == 0 ? 0xFFFF_FFFF - random.below(20) : random.below(1 << 32)
+        let value = random.below(3) == 0 ? 0xFFFF_FFFF - random.below(20) : Int(random.word())
         c.run("set \(register) = \(String(value, radix: 16))")
       }
       let before = c.machine.stateHash()

@@ -1,6 +1,10 @@
 // Digests of outcomes, made by the tests with APUS_COMPARE_HOST where host and software agreed in every case.
 
-let agreedDigests = """
+import TestSupport
+
+let agreed = Agreement(agreedDigests)
+
+private let agreedDigests = """
   DC_fadd_any_20000 153806168b59db35
   DC_fcom_any_20000 2cfa31b573407279
   DC_fcomp_any_20000 c0816f1f65a9e6a6

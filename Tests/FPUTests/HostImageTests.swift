@@ -4,6 +4,7 @@
 // them only when an exception is pending.
 
 #if os(Linux) && arch(x86_64)
+  import TestSupport
   import Testing
 
   @testable import CPU
@@ -96,7 +97,7 @@
           break
         }
       }
-      Agreement.check("fxrstor", digest)
+      #expect(agreed.holds("fxrstor", digest), "APUS_COMPARE_HOST=1 shows the cases")
     }
 
     @Test(arguments: [UInt8(0x20), 0x60])
@@ -123,7 +124,7 @@
           break
         }
       }
-      Agreement.check("restored \(opcode)", digest)
+      #expect(agreed.holds("restored \(opcode)", digest), "APUS_COMPARE_HOST=1 shows the cases")
     }
 
     @Test(arguments: [UInt8(0xD9), 0xDD])
@@ -156,7 +157,7 @@
           break
         }
       }
-      Agreement.check("stored \(opcode)", digest)
+      #expect(agreed.holds("stored \(opcode)", digest), "APUS_COMPARE_HOST=1 shows the cases")
     }
   }
 #endif

@@ -2,6 +2,7 @@
 //
 // Owns: random operands of every magnitude. Must not know: how either computes. APUS_TRANSCENDENTALS=N tries N operands of each.
 
+import TestSupport
 import Testing
 
 @testable import CPU
@@ -14,26 +15,18 @@ import Testing
   import Darwin
 #endif
 
-@Suite("Quick transcendental functions") struct QuickFunctionTests {
-  private struct Random {
-    var state: UInt64
-    mutating func next() -> UInt64 {
-      state ^= state << 13
-      state ^= state >> 7
-      state ^= state << 17
-      return state &* 0x2545_F491_4F6C_DD1D
-    }
-
-    /// A finite number with an exponent from a range; few bits set now and then.
-    mutating func number(_ exponents: ClosedRange<Int>, negative: Bool = true) -> Float80Bits {
-      let span = UInt64(exponents.upperBound - exponents.lowerBound + 1)
-      let exponent = UInt16(0x3FFF + exponents.lowerBound + Int(next() % span))
-      let sign: UInt16 = negative && next() & 1 << 40 != 0 ? 0x8000 : 0
-      let bits = next() & 7 == 0 ? next() << (next() % 63) : next()
-      return Float80Bits(signExponent: sign | exponent, significand: bits | 1 << 63)
-    }
+extension Random {
+  /// A finite number with an exponent from a range; few bits set now and then.
+  mutating func number(_ exponents: ClosedRange<Int>, negative: Bool = true) -> Float80Bits {
+    let span = UInt64(exponents.upperBound - exponents.lowerBound + 1)
+    let exponent = UInt16(0x3FFF + exponents.lowerBound + Int(next() % span))
+    let sign: UInt16 = negative && next() & 1 << 40 != 0 ? 0x8000 : 0
+    let bits = next() & 7 == 0 ? next() << (next() % 63) : next()
+    return Float80Bits(signExponent: sign | exponent, significand: bits | 1 << 63)
   }
+}
 
+@Suite("Quick transcendental functions") struct QuickFunctionTests {
   private static var count: Int {
     getenv("APUS_TRANSCENDENTALS").flatMap { Int(String(cString: $0)) } ?? 4000
   }
@@ -44,7 +37,7 @@ import Testing
     _ name: String, _ operands: (inout Random) -> (Float80Bits, Float80Bits),
     _ function: (inout SoftFloat80, Float80Bits, Float80Bits) -> Results
   ) {
-    var random = Random(state: 0x9E37_79B9_7F4A_7C15)
+    var random = Random(seed: 0x9E37_79B9_7F4A_7C15)
     var failures = 0
     for n in 0..<Self.count {
       let (y, x) = operands(&random)

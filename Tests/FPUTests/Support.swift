@@ -2,27 +2,12 @@
 //
 // Owns: hand-made instruction records, operand generators. Must not know: the decoder.
 
+import TestSupport
 import Testing
 
 @testable import CPU
 
-/// A linear congruential generator: the same operands in every run.
-struct Random {
-  private var state: UInt64
-  init(seed: UInt64) { state = seed &* 0x9E37_79B9_7F4A_7C15 | 1 }
-
-  mutating func next() -> UInt64 {
-    func step() -> UInt64 {
-      state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
-      return state >> 32
-    }
-    let high = step()
-    return high << 32 | step()
-  }
-
-  mutating func below(_ n: Int) -> Int { Int(next() >> 33) % n }
-  mutating func oneIn(_ n: Int) -> Bool { below(n) == 0 }
-
+extension Random {
   /// A significand with the integer bit: random, of few bits, or near the ends.
   mutating func significand() -> UInt64 {
     let top: UInt64 = 1 << 63

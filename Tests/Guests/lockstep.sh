@@ -189,6 +189,8 @@ image() {
   try "$file" "$file" --exit-port f4
 }
 
+assemble() { nasm -f bin -i "$(dirname "$1")/" -i "$(dirname "$1")/../" -o "$2" "$1"; }
+
 one() {
   case "$1" in
     *.img | *.flp | *.ima) image "$1" ;;
@@ -199,10 +201,12 @@ one() {
 
 if [ ${#folders[@]} -eq 0 ]; then
   try "demo disk"
-  for source in TestROMs/cpu/*.asm TestROMs/devices/*.asm; do
-    folder=$(dirname "$source")
+  # ROMs are named by set and file; the folders within a set may change.
+  for source in $(find TestROMs/cpu TestROMs/devices -name '*.asm' | sort); do
+    folder=$(echo "$source" | cut -d/ -f1,2)
+    name=$folder/$(basename "$source")
     rom=$work/$(basename "$source" .asm).bin
-    nasm -f bin -i "$folder/" -o "$rom" "$source" || { failed=$((failed + 1)); continue; }
+    assemble "$source" "$rom" || { failed=$((failed + 1)); continue; }
     speed=()
     case "$folder" in
       *devices)
@@ -216,13 +220,13 @@ if [ ${#folders[@]} -eq 0 ]; then
     case "$folder" in *devices) models=pentium4 ;; esac
     for model in $models; do
       # A test that a model does not pass may wait for ever.
-      limit=300000000 try "$source on a $model" --bios "$rom" --cpu $model --exit-port f4 "${speed[@]}"
+      limit=300000000 try "$name on a $model" --bios "$rom" --cpu $model --exit-port f4 "${speed[@]}"
     done
   done
-  for source in TestROMs/bios/*.asm TestROMs/video/*.asm TestROMs/script/*.asm; do
-    nasm -f bin -i "$(dirname "$source")/" -o "$work/boot.img" "$source" 2> /dev/null || continue
+  for source in $(find TestROMs/bios TestROMs/video TestROMs/script -name '*.asm' | sort); do
+    assemble "$source" "$work/boot.img" 2> /dev/null || continue
     truncate -s 1474560 "$work/boot.img"
-    try "$source" "$work/boot.img" --exit-port f4
+    try "$(echo "$source" | cut -d/ -f1,2)/$(basename "$source")" "$work/boot.img" --exit-port f4
   done
   [ -n "${APUS_GUESTS:-}" ] && folders=("$APUS_GUESTS")
 fi

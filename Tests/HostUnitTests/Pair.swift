@@ -2,29 +2,13 @@
 //
 // Owns: their set-up, equal random states, the comparison. Must not know: which instructions are tried.
 
+import TestSupport
 import Translator
 import TranslatorX86_64
 
 @testable import CPU
 
-/// A linear congruential generator: the same programs in every run.
-struct Random {
-  private var state: UInt64
-  init(seed: UInt64) { state = seed &* 0x9E37_79B9_7F4A_7C15 | 1 }
-
-  mutating func next() -> UInt64 {
-    func step() -> UInt64 {
-      state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
-      return state >> 32
-    }
-    let high = step()
-    return high << 32 | step()
-  }
-
-  mutating func below(_ n: Int) -> Int { Int(next() >> 33) % n }
-  mutating func oneIn(_ n: Int) -> Bool { below(n) == 0 }
-  mutating func byte() -> UInt8 { UInt8(truncatingIfNeeded: next() >> 20) }
-
+extension Random {
   /// An 80-bit value, special ones often.
   mutating func extended() -> Float80Bits {
     let sign: UInt16 = oneIn(2) ? 0x8000 : 0

@@ -1,6 +1,10 @@
 // Digests of outcomes, made by the tests with APUS_COMPARE_HOST where host and software agreed in every case.
 
-let agreedDigests = """
+import TestSupport
+
+let agreed = Agreement(agreedDigests)
+
+private let agreedDigests = """
   pentium2_emms_f77_none_-1 f661fb115eb358da
   pentium2_movd_f6e_none_-1 e6b5c1e6a48740f1
   pentium2_movd_f7e_none_-1 abef8e08b57f0dfa

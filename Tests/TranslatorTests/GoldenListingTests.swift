@@ -20,8 +20,9 @@
       .appendingPathComponent("Golden")
 
     static let files = [
-      "arithmetic", "control", "exchanges", "flags", "fpu", "memory", "mmx", "real16", "segments",
-      "shifts", "sse", "stack", "strings", "system",
+      "integer/arithmetic", "integer/exchanges", "integer/flags", "integer/memory",
+      "integer/shifts", "integer/stack", "integer/strings", "system/control", "system/real16",
+      "system/segments", "system/system", "units/fpu", "units/mmx", "units/sse",
     ]
 
     /// What a mode's name stands for.

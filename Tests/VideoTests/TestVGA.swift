@@ -146,13 +146,3 @@ final class TestVGA {
     return writer.bytes
   }
 }
-
-/// A small generator, so that runs repeat.
-struct Random {
-  var state: UInt64
-  mutating func next() -> UInt32 {
-    state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
-    return UInt32(truncatingIfNeeded: state >> 33)
-  }
-  mutating func byte() -> UInt8 { UInt8(truncatingIfNeeded: next()) }
-}

@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 
 @testable import Video
@@ -18,12 +19,12 @@ import Testing
   }
 
   @Test func aGateIsWhatACounterWithComparatorsDoes() {
-    var random = Random(state: 3)
+    var random = Random(seed: 3)
     for _ in 0..<20_000 {
-      let mask = [0x0F, 0x1F, 0x3F, 0xFF][Int(random.next() & 3)]
-      let total = 2 + Int(random.next() % 300)
-      let start = Int(random.next() % 320)
-      let end = Int(random.next()) & mask
+      let mask = [0x0F, 0x1F, 0x3F, 0xFF][Int(random.word() & 3)]
+      let total = 2 + Int(random.word() % 300)
+      let start = Int(random.word() % 320)
+      let end = Int(random.word()) & mask
       let gate = CounterGate(start: start, end: end, mask: mask, total: total)
       let wanted = counted(start, end, mask, total)
       #expect((0..<total).allSatisfy { gate.contains($0) == wanted[$0] })

@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 
 @testable import Video
@@ -79,7 +80,7 @@ private struct NaivePlanes {
     model.oddEven = addressing == "odd/even"
     t.sr(4, model.chain4 ? 0x0E : model.oddEven ? 0x02 : 0x06)
     t.gr(6, model.oddEven ? 0x07 : 0x05)
-    var random = Random(state: 42)
+    var random = Random(seed: 42)
     for round in 0..<4000 {
       for i in [0, 1, 2, 3, 4, 5, 7, 8] {
         var value = random.byte()
@@ -92,10 +93,10 @@ private struct NaivePlanes {
       model.mapMask = round % 8 == 0 ? 0x0F : random.byte() & 0x0F
       t.sr(2, model.mapMask)
       for _ in 0..<8 {
-        let width = UInt32(1) << (random.next() % 3)
-        let offset = random.next() & 0x3FF | (random.next() & 1 == 0 ? 0 : 0xF800)
-        if random.next() & 1 == 0 {
-          let value = random.next() << 1 ^ random.next()
+        let width = UInt32(1) << (random.word() % 3)
+        let offset = random.word() & 0x3FF | (random.word() & 1 == 0 ? 0 : 0xF800)
+        if random.word() & 1 == 0 {
+          let value = random.word() << 1 ^ random.word()
           t.vga.writeMemory(offset, value, width: width)
           for i in 0..<width {
             model.write(Int(offset + i), UInt8(truncatingIfNeeded: value >> (8 * i)))

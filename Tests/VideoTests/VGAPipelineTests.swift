@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 
 @testable import Video
@@ -164,7 +165,7 @@ import Testing
 
   /// Any registers, changing at any time, are drawn within bounds, and quickly.
   @Test func anyChangesInMidFrameRenderWithinBounds() {
-    var random = Random(state: 11)
+    var random = Random(seed: 11)
     let t = TestVGA(.mode13h)
     t.renderer.showsBorder = true
     for i in 0..<65536 { t.vga.setPlaneByte(i & 3, i, random.byte()) }
@@ -173,15 +174,15 @@ import Testing
       t.cr(0x11, random.byte() & 0x7F)
       for _ in 0..<400 {
         t.now += t.vga.framePeriod / 150
-        switch random.next() % 6 {
+        switch random.word() % 6 {
         case 0: t.dac(random.byte(), random.byte(), random.byte(), random.byte())
-        case 1: t.ar(UInt8(random.next() % 21), random.byte())
-        case 2: t.gr(5 + UInt8(random.next() & 1), random.byte())
+        case 1: t.ar(UInt8(random.word() % 21), random.byte())
+        case 2: t.gr(5 + UInt8(random.word() & 1), random.byte())
         // What the frame's length depends on stays, or frames would begin anew.
         case 3: t.sr(1, random.byte() & 0xD4 | 1)
-        case 4: t.sr(3 + UInt8(random.next() & 1), random.byte())
+        case 4: t.sr(3 + UInt8(random.word() & 1), random.byte())
         default:
-          let index = 1 + UInt8(random.next() % 24)
+          let index = 1 + UInt8(random.word() % 24)
           let value = random.byte()
           if index != 6 && index != 7 {
             t.cr(index, index == 0x17 ? value & 0xFB | 0x80 : value)

@@ -1,36 +1,37 @@
 import State
+import TestSupport
 import Testing
 
 @testable import Video
 
 @Suite struct VGAStateTests {
   private func step(_ t: TestVGA, _ random: inout Random) -> UInt32 {
-    t.now += UInt64(random.next() % 100_000)
-    switch random.next() % 8 {
+    t.now += UInt64(random.word() % 100_000)
+    switch random.word() % 8 {
     case 0, 1:
       let ports: [UInt16] = [
         0x3C0, 0x3C2, 0x3C4, 0x3C5, 0x3C6, 0x3C7, 0x3C8, 0x3C9, 0x3CE, 0x3CF, 0x3D4, 0x3D5, 0x3DA,
         0x3B4, 0x3B5,
       ]
-      t.out(ports[Int(random.next()) % ports.count], random.byte())
+      t.out(ports[Int(random.word()) % ports.count], random.byte())
       return 0
     case 2:
-      let width = 1 << Int(random.next() % 3)
-      t.vga.write(at: UInt32(random.next() % 0x30), random.next(), width: width)
+      let width = 1 << Int(random.word() % 3)
+      t.vga.write(at: UInt32(random.word() % 0x30), random.word(), width: width)
       return 0
-    case 3: return t.vga.read(at: UInt32(random.next() % 0x30), width: 1)
+    case 3: return t.vga.read(at: UInt32(random.word() % 0x30), width: 1)
     case 4, 5:
-      let width = UInt32(1) << (random.next() % 3)
-      return t.vga.readMemory(random.next() & 0x1FFFF, width: width)
+      let width = UInt32(1) << (random.word() % 3)
+      return t.vga.readMemory(random.word() & 0x1FFFF, width: width)
     default:
-      let width = UInt32(1) << (random.next() % 3)
-      t.vga.writeMemory(random.next() & 0x1FFFF, random.next(), width: width)
+      let width = UInt32(1) << (random.word() % 3)
+      t.vga.writeMemory(random.word() & 0x1FFFF, random.word(), width: width)
       return 0
     }
   }
 
   @Test func aRestoredVGAContinuesIdentically() throws {
-    var random = Random(state: 7)
+    var random = Random(seed: 7)
     var a = TestVGA(.mode12h)
     for round in 0..<20 {
       for _ in 0..<2500 { _ = step(a, &random) }
@@ -54,7 +55,7 @@ import Testing
   }
 
   @Test func anyRegisterValuesRenderWithinBounds() {
-    var random = Random(state: 99)
+    var random = Random(seed: 99)
     let t = TestVGA()
     for i in 0..<65536 { t.vga.setPlaneByte(i & 3, i, random.byte()) }
     for round in 0..<300 {
@@ -65,7 +66,7 @@ import Testing
       for i in 0..<25 where i != 0x11 { t.cr(UInt8(i), random.byte() | (i == 0x17 ? 0x80 : 0)) }
       for i in 0..<9 { t.gr(UInt8(i), random.byte()) }
       for i in 0..<21 { t.ar(UInt8(i), random.byte()) }
-      t.now += UInt64(random.next())
+      t.now += UInt64(random.word())
       _ = t.inb(0x3DA)
       _ = t.inb(0x3C2)
       let f = t.frame()
@@ -78,12 +79,12 @@ import Testing
 
   @Test func damagedStatesAreRefusedOrHarmless() {
     let state = TestVGA(.mode13h).saved()
-    var random = Random(state: 5)
+    var random = Random(seed: 5)
     for round in 0..<400 {
       var bytes = Array(state[..<min(state.count, 1200)])
       if round % 2 == 0 {
         bytes = state
-        for _ in 0..<8 { bytes[Int(random.next()) % 1000] = random.byte() }
+        for _ in 0..<8 { bytes[Int(random.word()) % 1000] = random.byte() }
       }
       let t = TestVGA()
       var reader = StateReader(bytes)
