@@ -124,6 +124,7 @@ let package = Package(
       plugins: ["ISAPlugin"]),
     .testTarget(
       name: "X86ISATests", dependencies: ["X86ISAFixture"], exclude: ["Fixture"]),
+    .testTarget(name: "HostTests", dependencies: ["Host", "TestSupport"]),
     .testTarget(name: "BenchmarkTests", dependencies: ["Benchmark", "Host"]),
     .testTarget(
       name: "ConformanceTests",

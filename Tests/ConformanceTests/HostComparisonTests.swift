@@ -12,7 +12,7 @@ import Testing
 @testable import Conformance
 
 #if os(Linux) && arch(x86_64) && canImport(Glibc)
-  @Suite("Host comparison", .serialized) struct HostTests {
+  @Suite("Host comparison", .serialized) struct HostComparisonTests {
     private func run(
       seed: UInt64, filter: String = "", engine: Engine = .interpreter,
       identity: HostIdentity = HostIdentity(vendor: "", family: 0, model: 0)
