@@ -182,6 +182,8 @@ extension Machine {
   /// Runs what is due and does what devices asked for.
   private func settle(_ limit: UInt64) -> StopReason? {
     clock.runDueEvents()
+    ports.space.releaseUnmapped()
+    memory.releaseUnmapped()
     return carryOutRequests().map { ended($0, limit: limit) }
   }
 

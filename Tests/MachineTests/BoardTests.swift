@@ -120,10 +120,14 @@ import Testing
       value &+= UInt8(truncatingIfNeeded: new)
       irq.set(value & 0x80 != 0)
     }
-    func reset(_ kind: ResetKind) { value = 0 }
+    func reset(_ kind: ResetKind) {
+      value = 0
+      irq.set(false)
+    }
     func save(to writer: inout StateWriter) { writer.write(value) }
     func restore(from reader: inout StateReader, version: UInt16) throws(StateError) {
       value = try reader.read()
+      irq.restore(level: value & 0x80 != 0)
     }
     func inspect() -> [Field] { [.register("value", value)] }
 
@@ -158,5 +162,17 @@ import Testing
     #expect(machine.pic.irq(5).level)
     machine.ports.write(0x302, 0x7F, width: 1)
     #expect(!machine.pic.irq(5).level)
+    // A reset takes a request back, a state has it again.
+    machine.ports.write(0x300, 0x80, width: 1)
+    #expect(machine.pic.irq(5).level)
+    let state = machine.saveState()
+    machine.reset(.system)
+    #expect(!machine.pic.irq(5).level)
+    let again = try self.machine()
+    try BoardDescription(name: "test", text: text).build(again.board, catalogue, facts: [])
+    try again.restoreState(state)
+    #expect(again.pic.irq(5).level)
+    again.ports.write(0x300, 0x80, width: 1)
+    #expect(!again.pic.irq(5).level)
   }
 }
