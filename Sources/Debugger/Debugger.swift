@@ -82,7 +82,7 @@ public final class Debugger {
   public init(machine: Machine, console: any ConsolePort) {
     self.machine = machine
     self.console = console
-    disassembler = Disassembler(model: machine.configuration.cpu)
+    disassembler = Disassembler(model: machine.cpu.model)
   }
 
   var cpu: CPU { machine.cpu }

@@ -211,7 +211,7 @@ extension Machine {
   {
     try reader.section("clock", versions: 1...1) { (reader, _) throws(StateError) in
       try clock.restore(from: &reader)
-      bus.rateChanged(processorHertz: configuration.cpu.hertz)
+      rateChanged()
     }
     try reader.section("cpu", versions: 1...CPU.stateVersion) {
       (reader, version) throws(StateError) in
@@ -235,6 +235,22 @@ extension Machine {
     }
   }
 
+  /// What the machine is built on, where that is not the usual.
+  var boardIdentity: [(String, String)] {
+    var list: [(String, String)] = []
+    if let text = configuration.boardText {
+      var hash = StateHash()
+      Array(text.utf8).withUnsafeBytes { hash.add($0) }
+      list.append(("board", "described by text of hash \(String(hash.value, radix: 16))"))
+    } else if configuration.board != "isa" {
+      list.append(("board", configuration.board))
+    }
+    if processors.count > 1 {
+      list.append(("processors", processors.map(\.model.name).joined(separator: ", ")))
+    }
+    return list
+  }
+
   /// What a state depends on.
   private var fingerprint: [(String, String)] {
     func identity(_ file: LoadFile) -> String {
@@ -244,10 +260,11 @@ extension Machine {
     }
     var list: [(String, String)] = [
       ("memory", "\(configuration.memoryMegabytes) MB"),
-      ("cpu", configuration.cpu.name),
+      ("cpu", cpu.model.name),
       ("serial ports", "\(serial.count)"),
     ]
     if let bios = configuration.bios { list.append(("bios", identity(bios))) }
+    list += boardIdentity
     for (index, rom) in configuration.roms.enumerated() {
       list.append(("rom \(index + 1)", "\(identity(rom.file)) at \(hexText(UInt64(rom.address)))"))
     }

@@ -37,7 +37,7 @@ extension Debugger {
       return View(
         cpu.report().split(separator: "\n").map(String.init),
         json: .object([
-          ("model", .string(machine.configuration.cpu.name)), ("mode", modeJSON(cpu.mode)),
+          ("model", .string(cpu.model.name)), ("mode", modeJSON(cpu.mode)),
           ("instructions", .number(cpu.instructionCount)), ("registers", registersJSON()),
           ("halted", .bool(cpu.s.pointee.halted)),
         ]))

@@ -92,7 +92,7 @@ extension Machine {
     case 0:
       try reader.section("clock", versions: 1...1) { (reader, _) throws(StateError) in
         try clock.restore(from: &reader)
-        bus.rateChanged(processorHertz: configuration.cpu.hertz)
+        rateChanged()
       }
     case 1:
       try reader.section("cpu", versions: 1...CPU.stateVersion) {
@@ -156,7 +156,7 @@ extension Machine {
     }
     var list: [(key: String, value: String)] = [
       ("apus", ApusVersion.text), ("memory", "\(configuration.memoryMegabytes) MB"),
-      ("cpu", configuration.cpu.name), ("serial ports", "\(serial.count)"),
+      ("cpu", cpu.model.name), ("serial ports", "\(serial.count)"),
       ("bios", identity(configuration.bios?.bytes ?? FirmwareImages.bios)),
       ("vga bios", identity(FirmwareImages.vgaBIOS)),
       ("boot order", configuration.bootOrder.map(\.rawValue).joined()),
@@ -167,6 +167,7 @@ extension Machine {
       list.append(
         ("rom \(index + 1)", "\(identity(rom.file.bytes)) at \(hexText(UInt64(rom.address)))"))
     }
+    list += boardIdentity.map { (key: $0.0, value: $0.1) }
     if let kernel = configuration.kernel {
       list.append(("kernel", identity(kernel.kernel.bytes)))
       list.append(("kernel command line", "'\(kernel.commandLine)'"))
