@@ -87,7 +87,7 @@ public final class Debugger {
 
   var cpu: CPU { machine.cpu }
   var registers: RegisterFile { RegisterFile(cpu: machine.cpu) }
-  var memory: GuestMemory { GuestMemory(machine: machine) }
+  var memory: GuestMemory { GuestMemory(machine: machine, cpu: cpu) }
 
   /// The linear stack pointer.
   var stackLinear: UInt32 {

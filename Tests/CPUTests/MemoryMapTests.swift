@@ -162,4 +162,43 @@ import Testing
     memory.releaseUnmapped()
     #expect(isGone)
   }
+
+  /// PC/AT: the gate is between the processor and the bus; bus masters drive A20 themselves.
+  @Test func eachAskerHasAViewOfItsOwn() throws {
+    let memory = try PhysicalMemory(ramSize: 4 << 20)
+    let card = Card()
+    memory.map(.of(card), at: 0xE000_0000, count: 0x1000)
+    memory.write(0x12_3450, 0x11, width: 1)
+    memory.write(0x02_3450, 0x22, width: 1)
+    let (one, other) = (
+      try CPU(model: .pentium2, memory: memory, bus: SystemBus()),
+      try CPU(model: .pentium2, memory: memory, bus: SystemBus())
+    )
+    one.a20 = false
+    #expect(one.view.read32(one.view.bus(0x12_3450 as UInt32)) & 0xFF == 0x22)
+    #expect(other.view.read32(other.view.bus(0x12_3450 as UInt32)) & 0xFF == 0x11)
+    #expect(one.peekTranslate(0x12_3450) == 0x02_3450)
+    #expect(other.peekTranslate(0x12_3450) == 0x12_3450)
+    // Above 4 GiB there is nothing; the gate changes no line but A20.
+    #expect(one.view.bus(0x1_0010_0000 as UInt64) == PhysicalAddress(0x1_0000_0000))
+    #expect(one.view.read64(PhysicalAddress(1 << 32)) == UInt64.max)
+    // Only processors reach devices.
+    #expect(other.view.read32(PhysicalAddress(0xE000_0000)) == 0x4433_2211)
+    var bytes: [UInt8] = [0, 0]
+    bytes.withUnsafeMutableBytes {
+      BusMasterView(memory).read(PhysicalAddress(0x12_3450), into: $0)
+    }
+    #expect(bytes == [0x11, 0])
+    bytes.withUnsafeMutableBytes {
+      BusMasterView(memory).read(PhysicalAddress(0xE000_0000), into: $0)
+    }
+    #expect(bytes == [0xFF, 0xFF])
+    let debugger = DebuggerView(memory)
+    #expect(debugger.kind(at: 0xE000_0000) == .device)
+    #expect(debugger.kind(at: 0xD000_0000) == .unmapped)
+    #expect(debugger.bytes(0xE000_0000, count: 1) == [0xFF])
+    #expect(debugger.change(0x3F_FFFF, [1, 2]) == 1)
+    #expect(debugger.bytes(0x3F_FFFF, count: 1) == [1])
+    #expect(card.log == ["r0.4"])
+  }
 }

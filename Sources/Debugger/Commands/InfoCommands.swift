@@ -155,10 +155,11 @@ extension Debugger {
     var lines: [String] = []
     var items: [JSONValue] = []
     var start: UInt64 = 0
-    var kind = machine.memory.kind(at: 0)
+    let memory = memory
+    var kind = memory.kind(0).rawValue
     var page: UInt64 = 1
     while page <= 0x10_0000 {
-      let next = page < 0x10_0000 ? machine.memory.kind(at: UInt32(page << 12)) : ""
+      let next = page < 0x10_0000 ? memory.kind(UInt32(page << 12)).rawValue : ""
       if next != kind {
         if kind != "unmapped" {
           lines.append("\(hexDigits(start << 12, 8))-\(hexDigits(page << 12 - 1, 8)) \(kind)")
