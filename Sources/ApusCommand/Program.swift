@@ -251,7 +251,7 @@ final class Session: @unchecked Sendable {
     if plan.stats {
       do { profile = try RunProfile(machine) } catch { throw Failure.host(error.reason) }
     }
-    instructionsBefore = machine.cpu.executionReport.instructions
+    instructionsBefore = machine.executionReport.instructions
     start = HostClock.nanoseconds()
     if plan.headless {
       stop = runMachine(until: plan.maxInstructions ?? UInt64.max)
@@ -281,7 +281,7 @@ final class Session: @unchecked Sendable {
     if let profile {
       profile.stop()
       report.statistics = RunStatistics(
-        report: machine.cpu.executionReport, before: instructionsBefore, seconds: seconds,
+        report: machine.executionReport, before: instructionsBefore, seconds: seconds,
         shares: profile.shares)
     }
     if let text = report.text(machine) { ApusProgram.say([text]) }

@@ -31,6 +31,10 @@ public final class Machine {
   public let processors: [CPU]
   /// The first of `processors`.
   public let cpu: CPU
+  /// The one whose turn it is.
+  public internal(set) var running: CPU
+  /// Whose turn it is.
+  var turns: ProcessorTurns
   public let ports: PortSpace
   public let pic: PIC8259Pair
   /// Present from the Pentium on.
@@ -147,16 +151,17 @@ public final class Machine {
     }
     (self.processors, self.buses) = (processors, buses)
     let (cpu, bus) = (processors[0], buses[0])
-    (self.cpu, self.bus) = (cpu, bus)
+    (self.cpu, self.bus, running) = (cpu, bus, cpu)
+    turns = ProcessorTurns(processors.count)
     clock.instructionCount = { [unowned cpu] in cpu.instructionCount }
     clock.instructionCounter = CPU.countInstructions
     clock.instructionCounterContext = UnsafeRawPointer(cpu.s)
 
     // Requests end the instruction that makes them; the run loop carries them out.
     let inbox = RequestBox()
-    let board = Board(clock: clock, ports: ports, memory: memory) { [unowned cpu] request in
+    let board = Board(clock: clock, ports: ports, memory: memory) { request in
       inbox.machine?.requests.append(request)
-      cpu.requestStop()
+      inbox.machine?.running.requestStop()
     }
     self.board = board
     let gate = A20Gate()
@@ -217,7 +222,7 @@ public final class Machine {
     bus.pic = pic
     bus.coprocessor = board.first(CoprocessorPort.self)
     connectInterrupts()
-    gate.output.connect { [unowned cpu] in cpu.a20 = $0 }
+    for cpu in processors { gate.output.connect { [unowned cpu] in cpu.a20 = $0 } }
     inbox.machine = self
     vga.directChanged = { [unowned self] direct in
       self.memory.setDirect(page: 0xA0, pages: 16, to: direct ? self.vga.linearMemory : nil)
@@ -234,7 +239,13 @@ public final class Machine {
     board.resynchronizeLines()
     try insertMedia()
     loadShadow()
-    cpu.a20 = gate.output.level
+    setPins()
+  }
+
+  /// The levels of wires that states and resets do not drive.
+  func setPins() {
+    for cpu in processors { cpu.a20 = gate.output.level }
+    cpu.setINTR(interruptRequest)
   }
 
   func note(_ error: StorageError, of disk: MachineDisk) {
@@ -340,15 +351,15 @@ public final class Machine {
   public func reset(_ kind: ResetRequest) {
     switch kind {
     case .processor:
-      cpu.reset()
+      for cpu in processors { cpu.reset() }
       localAPIC?.reset(.system)
     case .system:
       for device in devices { device.reset(.system) }
       loadShadow()
-      cpu.reset()
+      for cpu in processors { cpu.reset() }
     }
-    cpu.a20 = gate.output.level
-    cpu.setINTR(interruptRequest)
+    restartTurns()
+    setPins()
   }
 
   // MARK: Input
@@ -356,7 +367,7 @@ public final class Machine {
   /// Takes input: from here on it is part of the run.
   func take(_ offered: MachineInput) {
     guard let event = settled(offered) else { return }
-    let count = cpu.instructionCount
+    let count = instructionCount
     if configuration.recordsInput {
       inputLog.append(LoggedInput(instruction: count, input: event))
     }

@@ -175,8 +175,7 @@ extension Machine {
     try restoreMemory(&reader)
     if reader.remaining != 0 { throw reader.error("\(reader.remaining) bytes too many") }
     board.resynchronizeLines()
-    cpu.a20 = gate.output.level
-    cpu.setINTR(interruptRequest)
+    setPins()
     return savedMedia.differences
   }
 
@@ -185,6 +184,9 @@ extension Machine {
   private func saveSections(to writer: inout StateWriter) {
     writer.section("clock", version: 1) { clock.save(to: &$0) }
     writer.section("cpu", version: CPU.stateVersion) { cpu.save(to: &$0) }
+    for (n, name) in furtherParts.enumerated() {
+      writer.section(name, version: furtherVersion(n)) { saveFurther(n, to: &$0) }
+    }
     for device in devices {
       writer.section(device.stateName, version: device.stateVersion) { device.save(to: &$0) }
     }
@@ -201,6 +203,7 @@ extension Machine {
     }
     add("clock") { clock.save(to: &$0) }
     add("cpu") { cpu.save(to: &$0) }
+    for (n, name) in furtherParts.enumerated() { add(name) { saveFurther(n, to: &$0) } }
     for device in devices { add(device.stateName) { device.save(to: &$0) } }
     for (name, disk) in media { add(name) { disk.saveContents(to: &$0) } }
     return list
@@ -217,8 +220,14 @@ extension Machine {
       (reader, version) throws(StateError) in
       try cpu.restore(from: &reader, version: version)
     }
+    for (n, name) in furtherParts.enumerated() {
+      try reader.section(name, versions: 1...furtherVersion(n)) {
+        (reader, version) throws(StateError) in
+        try restoreFurther(n, from: &reader, version: version)
+      }
+    }
     // Devices read the clock from here on.
-    if !clock.isSound(atInstruction: cpu.instructionCount) {
+    if !clock.isSound(atInstruction: instructionCount) {
       throw reader.error("the clock and the number of instructions contradict each other")
     }
     for device in devices {
