@@ -280,8 +280,12 @@ final class Session: @unchecked Sendable {
     var report = RunReport(outcome: outcome, hostSeconds: seconds)
     if let profile {
       profile.stop()
+      let several = machine.processors.count > 1
       report.statistics = RunStatistics(
-        report: machine.executionReport, before: instructionsBefore, seconds: seconds,
+        report: machine.executionReport,
+        executed: several
+          ? machine.processors.indices.map { machine.executedInstructions(of: $0) } : [],
+        before: instructionsBefore, seconds: seconds,
         shares: profile.shares)
     }
     if let text = report.text(machine) { ApusProgram.say([text]) }

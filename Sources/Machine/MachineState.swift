@@ -4,8 +4,8 @@
 // A state is only ever restored into a fresh machine of the same configuration; when it is refused, that machine is thrown away.
 //
 //   "APUSSTAT", version (u32), length of the rest (u64), checksum of the rest (u64), then:
-//   fingerprint (pairs of strings), media (which images: MachineMedia.swift), sections clock, cpu, one for each device, what images hold
-//   in memory; memory
+//   fingerprint (pairs of strings), media (which images: MachineMedia.swift), sections clock, cpu, for several processors
+//   one for each other and turns, one for each device, what images hold in memory; memory
 
 import Bus
 import CPU

@@ -25,7 +25,7 @@ struct ProcessorTurns {
   var isStarted: [Bool]
   /// For each, how many slow accesses of others (`PortSpace.isaAccessTime`) its time-stamp counter has not seen.
   var missed: [UInt64]
-  /// What each has executed; not part of states.
+  /// What each has executed.
   var executed: [UInt64]
 
   init(_ count: Int) {
@@ -51,7 +51,7 @@ extension Machine {
     return report
   }
 
-  /// How many instructions a processor has executed in this run of the program.
+  /// How many instructions a processor has executed.
   public func executedInstructions(of processor: Int) -> UInt64 {
     processors.count == 1 ? executedInstructions : turns.executed[processor]
   }
@@ -167,6 +167,7 @@ extension Machine {
     for n in processors.indices {
       writer.write(turns.isStarted[n])
       writer.write(turns.missed[n])
+      writer.write(turns.executed[n])
     }
   }
 
@@ -176,6 +177,7 @@ extension Machine {
     for n in processors.indices {
       turns.isStarted[n] = try reader.readBool()
       turns.missed[n] = try reader.read()
+      turns.executed[n] = try reader.read()
     }
     if !turns.isStarted[index] { throw reader.error("a processor runs that was not started") }
     follow(index)
