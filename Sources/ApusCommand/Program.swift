@@ -251,7 +251,7 @@ final class Session: @unchecked Sendable {
     if plan.stats {
       do { profile = try RunProfile(machine) } catch { throw Failure.host(error.reason) }
     }
-    instructionsBefore = machine.cpu.executionReport.instructions
+    instructionsBefore = machine.executionReport.instructions
     start = HostClock.nanoseconds()
     if plan.headless {
       stop = runMachine(until: plan.maxInstructions ?? UInt64.max)
@@ -280,8 +280,12 @@ final class Session: @unchecked Sendable {
     var report = RunReport(outcome: outcome, hostSeconds: seconds)
     if let profile {
       profile.stop()
+      let several = machine.processors.count > 1
       report.statistics = RunStatistics(
-        report: machine.cpu.executionReport, before: instructionsBefore, seconds: seconds,
+        report: machine.executionReport,
+        executed: several
+          ? machine.processors.indices.map { machine.executedInstructions(of: $0) } : [],
+        before: instructionsBefore, seconds: seconds,
         shares: profile.shares)
     }
     if let text = report.text(machine) { ApusProgram.say([text]) }

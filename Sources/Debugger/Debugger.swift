@@ -51,6 +51,8 @@ public final class Debugger {
   public var reverse: (any ReverseControl)?
   /// Files besides the machine's own that no command may write over, and what they are.
   public var otherFiles: [(what: String, path: String)] = []
+  /// The processor that is looked at.
+  var selected = 0
   let trace = TraceLog()
   let disassembler: Disassembler
   /// Registers at the last stop that was shown, to mark what changed.
@@ -82,12 +84,13 @@ public final class Debugger {
   public init(machine: Machine, console: any ConsolePort) {
     self.machine = machine
     self.console = console
-    disassembler = Disassembler(model: machine.configuration.cpu)
+    disassembler = Disassembler(model: machine.cpu.model)
   }
 
-  var cpu: CPU { machine.cpu }
-  var registers: RegisterFile { RegisterFile(cpu: machine.cpu) }
-  var memory: GuestMemory { GuestMemory(machine: machine) }
+  /// The processor that is looked at.
+  var cpu: CPU { machine.processors[selected] }
+  var registers: RegisterFile { RegisterFile(cpu: cpu) }
+  var memory: GuestMemory { GuestMemory(machine: machine, cpu: cpu) }
 
   /// The linear stack pointer.
   var stackLinear: UInt32 {
@@ -104,6 +107,8 @@ public final class Debugger {
     var counts: () -> Bool = { true }
     /// The RET of the procedure whose stack pointer this is.
     var returnAbove: UInt32?
+    /// The one processor that can reach it; nil: any.
+    var processor: Int?
     /// The SS that belongs to it.
     var stack: UInt16 = 0
     /// The first instruction of an interrupt handler.
@@ -122,14 +127,16 @@ public final class Debugger {
       conditions.events.insert(.interrupts)
       conditions.interrupts = .all
     }
-    cpu.debugConditions = conditions
-    cpu.skipBreakpointOnce()
+    machine.debugConditions = conditions
+    machine.skipBreakpointsOnce()
     let end = min(limit, instructionLimit)
     runningChanged(true)
     defer { runningChanged(false) }
     while true {
       let reason = runMachine.map { $0(end) } ?? machine.run(untilInstruction: end)
-      let records = cpu.takeDebugRecords()
+      let records = machine.takeDebugRecords()
+      select(machine.runningProcessor)
+      let isGoal = goal.processor == nil || goal.processor == selected
       switch reason {
       case .debug(let exit):
         let physical = cpu.peekTranslate(cpu.nextLinear)
@@ -139,16 +146,16 @@ public final class Debugger {
           hits.append(candidate)
         }
         if !hits.isEmpty { return .breakpoints(hits) }
-        if case .breakpoint(let linear) = exit, linear == goal.linear, goal.counts() {
+        if case .breakpoint(let linear) = exit, linear == goal.linear, isGoal, goal.counts() {
           return .arrived
         }
         // Handlers and DOS kernels return on stacks of their own meanwhile.
-        if records.contains(where: { $0.event == .returning }),
+        if isGoal, records.contains(where: { $0.event == .returning }),
           cpu[segment: SegmentRegister.ss].selector == goal.stack
         {
           return .arrived
         }
-        if goal.anyInterrupt,
+        if goal.anyInterrupt, isGoal,
           records.contains(where: {
             if case .interrupt(_, .external, _) = $0.event { return true }
             return false
@@ -156,7 +163,7 @@ public final class Debugger {
         {
           return .arrived
         }
-        if cpu.instructionCount >= end {
+        if machine.instructionCount >= end {
           return end == instructionLimit ? .ended(.instructionLimit) : .step
         }
       case .instructionLimit:
@@ -222,11 +229,20 @@ public final class Debugger {
   func step(_ count: UInt64) -> DebugStop {
     if cpu.s.pointee.halted {
       // Nothing executes before an interrupt: its handler's first instruction is where the step leads.
-      let stop = run(goal: Goal(anyInterrupt: true))
+      let stop = run(goal: Goal(processor: selected, anyInterrupt: true))
       if case .arrived = stop { return count > 1 ? step(count - 1) : .step }
       return stop
     }
-    return run(until: cpu.instructionCount &+ count)
+    if !hasSeveralProcessors { return run(until: machine.instructionCount &+ count) }
+    let chosen = selected
+    for _ in 0..<max(count, 1) {
+      if let stop = awaitTurn() { return stop }
+      let stop = run(until: machine.instructionCount &+ 1)
+      guard case .step = stop else { return stop }
+      // With that instruction its turn may have ended.
+      select(chosen)
+    }
+    return .step
   }
 
   /// The instruction at an address as the processor would decode it now.
@@ -255,18 +271,21 @@ public final class Debugger {
     let sp = stackLinear
     let selector = cpu[segment: SegmentRegister.ss].selector
     // A deeper call of the same code is not where this step ends.
+    if let stop = awaitTurn() { return stop }
     return run(
       goal: Goal(
         linear: next,
         counts: { [unowned self] in
           cpu[segment: SegmentRegister.ss].selector != selector || stackLinear >= sp
-        }))
+        }, processor: selected))
   }
 
   /// Runs to the end of the present procedure, and out of it.
   func finish() -> DebugStop {
     let stop = run(
-      goal: Goal(returnAbove: stackLinear, stack: cpu[segment: SegmentRegister.ss].selector))
+      goal: Goal(
+        returnAbove: stackLinear, processor: selected,
+        stack: cpu[segment: SegmentRegister.ss].selector))
     guard case .arrived = stop else { return stop }
     return step(1)
   }

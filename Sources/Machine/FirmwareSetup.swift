@@ -35,7 +35,7 @@ enum CMOSContents {
 
     var hardDiskTypes: UInt8 = 0
     for (index, at) in [(0, UInt8(0x1B)), (1, 0x24)] {
-      guard let image = configuration.disks[index],
+      guard index < configuration.disks.count, let image = configuration.disks[index],
         case .disk(let geometry, let translated) = image.medium
       else { continue }
       hardDiskTypes |= index == 0 ? 0xF0 : 0x0F

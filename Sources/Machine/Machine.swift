@@ -1,6 +1,6 @@
 // A PC put together.
 //
-// Owns: processor, memory and a board with the parts its description names, media, resets. Must not know: windows, command lines, the
+// Owns: processors, memory and a board with the parts its description names, media, resets. Must not know: windows, command lines, the
 // host's clock. What is on a board and how it is wired say Board/Boards.swift and the devices themselves.
 
 import Bus
@@ -27,7 +27,14 @@ public final class Machine {
   public let configuration: MachineConfiguration
   public let clock: VirtualClock
   public let memory: PhysicalMemory
+  /// What the board has of them, the one that starts first.
+  public let processors: [CPU]
+  /// The first of `processors`.
   public let cpu: CPU
+  /// The one whose turn it is.
+  public internal(set) var running: CPU
+  /// Whose turn it is.
+  var turns: ProcessorTurns
   public let ports: PortSpace
   public let pic: PIC8259Pair
   /// Present from the Pentium on.
@@ -79,6 +86,9 @@ public final class Machine {
   /// The parts, in the order of saved states.
   var devices: [any Device] { board.devices }
   let gate: A20Gate
+  /// What each of `processors` is plugged into.
+  let buses: [MachineBus]
+  /// The first of `buses`, whose processor gets the interrupts of the 8259A.
   let bus: MachineBus
   private let dmaMemory: MachineDMAMemory
   private let floppyDMA: MachineFloppyDMA
@@ -131,29 +141,26 @@ public final class Machine {
     memory = try PhysicalMemory(ramSize: UInt32(configuration.memoryMegabytes) << 20)
     let ports = PortSpace()
     self.ports = ports
-    let bus = MachineBus(ports: ports, clock: clock)
-    self.bus = bus
-    let cpu = try CPU(model: configuration.cpu, memory: memory, bus: bus)
-    self.cpu = cpu
-    cpu.softwareFPU = configuration.fpu == .software
-    bus.place = UnsafeMutableRawPointer(cpu.s).advanced(
-      by: MemoryLayout<CPUState>.offset(of: \.place)!
-    ).assumingMemoryBound(to: UInt8.self)
-    if configuration.engine == .translator {
-      try Translator.attach(to: cpu, options: configuration.translatorOptions)
+    let description = try configuration.boardDescription()
+    var processors: [CPU] = []
+    var buses: [MachineBus] = []
+    for model in try configuration.processors(description) {
+      let bus = MachineBus(ports: ports, clock: clock)
+      processors.append(try Machine.processor(model, configuration, memory: memory, bus: bus))
+      buses.append(bus)
     }
+    (self.processors, self.buses) = (processors, buses)
+    let (cpu, bus) = (processors[0], buses[0])
+    (self.cpu, self.bus, running) = (cpu, bus, cpu)
+    turns = ProcessorTurns(processors.count)
     clock.instructionCount = { [unowned cpu] in cpu.instructionCount }
     clock.counter = cpu.instructionCounter
-    bus.cpu = Unmanaged.passUnretained(cpu)
-    bus.rateChanged(processorHertz: configuration.cpu.hertz)
-    cpu.setTimeStampRate(
-      hertz: configuration.cpu.hertz, instructionsPerSecond: configuration.instructionsPerSecond)
 
     // Requests end the instruction that makes them; the run loop carries them out.
     let inbox = RequestBox()
-    let board = Board(clock: clock, ports: ports, memory: memory) { [unowned cpu] request in
+    let board = Board(clock: clock, ports: ports, memory: memory) { request in
       inbox.machine?.requests.append(request)
-      cpu.requestStop()
+      inbox.machine?.running.requestStop()
     }
     self.board = board
     let gate = A20Gate()
@@ -177,7 +184,7 @@ public final class Machine {
     if let files = firmware.files { board.offer(files) }
     if let kernel = configuration.kernel { board.offer(try KernelLoader(kernel, memory: memory)) }
 
-    try configuration.build(board)
+    try configuration.build(board, description, cpu.model)
     let pic = try board.need(PIC8259Pair.self, for: "a PC")
     self.pic = pic
     localAPIC = board.first(LocalAPIC.self)
@@ -190,7 +197,9 @@ public final class Machine {
     floppyController = try board.need(FloppyController.self, for: "a PC")
     channels = board.all(IDEChannel.self)
     vga = try board.need(VGA.self, for: "a PC")
-    CMOSContents.fill(cmos, configuration: configuration, floppyTypes: floppyTypes)
+    CMOSContents.fill(
+      cmos, configuration: configuration,
+      floppyTypes: [floppyController.driveType(0), floppyController.driveType(1)])
     typist.guestIsFull = { [unowned cpu, unowned memory] in
       // The BIOS keyboard buffer means something only where the BIOS may be running; see the BIOS data area, 40:1Ah and 40:80h.
       if cpu.s.pointee.cr0 & CR0.pe != 0 && cpu.s.pointee.eflags & EFLAGS.vm == 0 { return false }
@@ -200,8 +209,8 @@ public final class Machine {
       guard start < end, head >= start, head < end, tail >= start, tail < end else { return false }
       return (tail + 2 == end ? start : tail + 2) == head
     }
-    floppyDisks = configuration.floppies.map { $0.map { MachineDisk($0) } }
-    hardDisks = configuration.disks.map { $0.map { MachineDisk($0) } }
+    floppyDisks = try Machine.fill(board.sockets(.floppy), configuration.floppies, "floppy drives")
+    hardDisks = try Machine.fill(board.sockets(.disk), configuration.disks, "hard disks")
     shelf = (floppyDisks + hardDisks).compactMap { $0 }
 
     for disk in (floppyDisks + hardDisks).compactMap({ $0 }) {
@@ -212,7 +221,7 @@ public final class Machine {
     bus.pic = pic
     bus.coprocessor = board.first(CoprocessorPort.self)
     connectInterrupts()
-    gate.output.connect { [unowned cpu] in cpu.a20 = $0 }
+    for cpu in processors { gate.output.connect { [unowned cpu] in cpu.a20 = $0 } }
     inbox.machine = self
     vga.directChanged = { [unowned self] direct in
       self.memory.setDirect(page: 0xA0, pages: 16, to: direct ? self.vga.linearMemory : nil)
@@ -229,7 +238,13 @@ public final class Machine {
     board.resynchronizeLines()
     try insertMedia()
     loadShadow()
-    cpu.a20 = gate.output.level
+    setPins()
+  }
+
+  /// The levels of wires that states and resets do not drive.
+  func setPins() {
+    for cpu in processors { cpu.a20 = gate.output.level }
+    cpu.setINTR(interruptRequest)
   }
 
   func note(_ error: StorageError, of disk: MachineDisk) {
@@ -260,25 +275,64 @@ public final class Machine {
     weak var machine: Machine?
   }
 
+  /// A processor with what executes its instructions.
+  private static func processor(
+    _ model: CPUModel, _ configuration: MachineConfiguration, memory: PhysicalMemory,
+    bus: MachineBus
+  ) throws -> CPU {
+    let cpu = try CPU(model: model, memory: memory, bus: bus)
+    cpu.softwareFPU = configuration.fpu == .software
+    bus.place = UnsafeMutableRawPointer(cpu.s).advanced(
+      by: MemoryLayout<CPUState>.offset(of: \.place)!
+    ).assumingMemoryBound(to: UInt8.self)
+    if configuration.engine == .translator {
+      try Translator.attach(to: cpu, options: configuration.translatorOptions)
+    }
+    bus.cpu = Unmanaged.passUnretained(cpu)
+    bus.rateChanged(processorHertz: model.hertz)
+    cpu.setTimeStampRate(
+      hertz: model.hertz, instructionsPerSecond: configuration.instructionsPerSecond)
+    return cpu
+  }
+
+  /// Another rate of instructions: what is derived from it follows.
+  func rateChanged() {
+    for (cpu, bus) in zip(processors, buses) { bus.rateChanged(processorHertz: cpu.model.hertz) }
+  }
+
+  /// What goes into the sockets of a kind.
+  private static func fill(_ sockets: [Socket], _ images: [MachineImage?], _ what: String) throws
+    -> [MachineDisk?]
+  {
+    if let extra = images.dropFirst(sockets.count).compactMap({ $0 }).first {
+      throw ConfigurationError("\(extra.name): the board has \(sockets.count) \(what)")
+    }
+    return sockets.indices.map { n in
+      n < images.count ? images[n].map { MachineDisk($0) } : nil
+    }
+  }
+
   private func insertMedia() throws {
-    for (index, image) in configuration.floppies.enumerated() {
-      guard let image, let disk = floppyDisks[index] else { continue }
+    for (index, socket) in board.sockets(.floppy).enumerated() {
+      guard let disk = floppyDisks[index], let image = configuration.floppies[index] else {
+        continue
+      }
       guard case .floppy(let format) = image.medium else {
         throw ConfigurationError(
           "\(image.name): is a hard disk image and does not go into a floppy drive")
       }
       try floppyController.insert(
-        drive: index, medium: FloppyMedium(image: disk, format: format))
+        drive: socket.unit, medium: FloppyMedium(image: disk, format: format))
     }
-    for (index, image) in configuration.disks.enumerated() {
-      guard let image, let disk = hardDisks[index] else { continue }
+    for (index, socket) in board.sockets(.disk).enumerated() {
+      guard let disk = hardDisks[index], let image = configuration.disks[index] else { continue }
       let geometry: DiskGeometry
       switch image.medium {
       case .disk(let physical, _): geometry = physical
       case .floppy: geometry = DiskGeometry.standard(sectorCount: image.device.sectorCount)
       }
-      channels[index / 2].attach(
-        drive: index & 1,
+      channels.first { $0.stateName == socket.controller }?.attach(
+        drive: socket.unit,
         ATADisk(image: disk, geometry: geometry, serial: "AP0000000\(index + 1)"))
     }
   }
@@ -296,15 +350,15 @@ public final class Machine {
   public func reset(_ kind: ResetRequest) {
     switch kind {
     case .processor:
-      cpu.reset()
+      for cpu in processors { cpu.reset() }
       localAPIC?.reset(.system)
     case .system:
       for device in devices { device.reset(.system) }
       loadShadow()
-      cpu.reset()
+      for cpu in processors { cpu.reset() }
     }
-    cpu.a20 = gate.output.level
-    cpu.setINTR(interruptRequest)
+    restartTurns()
+    setPins()
   }
 
   // MARK: Input
@@ -312,7 +366,7 @@ public final class Machine {
   /// Takes input: from here on it is part of the run.
   func take(_ offered: MachineInput) {
     guard let event = settled(offered) else { return }
-    let count = cpu.instructionCount
+    let count = instructionCount
     if configuration.recordsInput {
       inputLog.append(LoggedInput(instruction: count, input: event))
     }
@@ -372,9 +426,11 @@ public final class Machine {
       for byte in bytes { serial[port].receive(byte) }
     case .rate(let rate):
       clock.setInstructionsPerSecond(min(max(rate, 1_000), 100_000_000_000))
-      cpu.setTimeStampRate(
-        hertz: configuration.cpu.hertz, instructionsPerSecond: clock.instructionsPerSecond)
-      bus.rateChanged(processorHertz: configuration.cpu.hertz)
+      for cpu in processors {
+        cpu.setTimeStampRate(
+          hertz: cpu.model.hertz, instructionsPerSecond: clock.instructionsPerSecond)
+      }
+      rateChanged()
     case .strokes(let strokes):
       typist.type(strokes)
     case .reset(let kind):

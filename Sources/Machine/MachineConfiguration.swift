@@ -56,6 +56,7 @@ public struct MachineROM: Sendable {
 public struct MachineConfiguration {
   /// Megabytes of RAM, 1 to 3072.
   public var memoryMegabytes = 64
+  /// Of the processors whose socket does not say another.
   public var cpu = CPUModel.pentium2
   /// What executes the guest's instructions.
   public var engine = Translator.obstacle == nil ? Engine.translator : Engine.interpreter
@@ -67,9 +68,9 @@ public struct MachineConfiguration {
   public var bios: LoadFile?
   /// Further ROMs.
   public var roms: [MachineROM] = []
-  /// Drives A and B.
+  /// The board's floppy drives, A first.
   public var floppies: [MachineImage?] = [nil, nil]
-  /// Primary master and slave, secondary master and slave.
+  /// The board's hard disks: primary master and slave, secondary master and slave.
   public var disks: [MachineImage?] = [nil, nil, nil, nil]
   /// What the BIOS tries, first things first.
   public var bootOrder: [BootDevice] = [.floppy, .disk]
@@ -85,6 +86,8 @@ public struct MachineConfiguration {
   public var testDevice = false
   /// What the machine is built on, a name of `BoardDescription.boards`.
   public var board = "isa"
+  /// Another description than that of `board`, as text.
+  public var boardText: String?
   /// Parts besides those of the board, each as `PartCatalogue.add` reads it.
   public var parts: [String] = []
   /// A kernel to be started in place of a boot sector.

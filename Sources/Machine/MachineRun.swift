@@ -51,7 +51,8 @@ extension Machine {
 
   /// Shortens the present run of the processor to the next event.
   func updateDeadline() {
-    cpu.setDeadline(min(sliceEnd, clock.instruction(atNanoseconds: clock.nextDeadline)))
+    running.setDeadline(
+      min(min(sliceEnd, turnEnd), clock.instruction(atNanoseconds: clock.nextDeadline)))
   }
 
   /// Runs until something ends it.
@@ -67,7 +68,7 @@ extension Machine {
       if !isMuted { flushOutput() }
       if isMuted { _ = pit.speaker.drain(until: clock.now) }
       isMuted = false
-      if let journal { journal.frontier = max(journal.frontier, cpu.instructionCount) }
+      if let journal { journal.frontier = max(journal.frontier, instructionCount) }
     }
     while true {
       // What is asked for comes after the input that was left before: a key that was let go is up in the state that is saved.
@@ -78,9 +79,9 @@ extension Machine {
       var replays = false
       if let journal {
         if let stop = follow(journal, limit) { return stop }
-        replays = journal.replays(at: cpu.instructionCount)
-        isMuted = cpu.instructionCount < journal.frontier
-        if replays { bound = min(limit, journal.nextStop(after: cpu.instructionCount)) }
+        replays = journal.replays(at: instructionCount)
+        isMuted = instructionCount < journal.frontier
+        if replays { bound = min(limit, journal.nextStop(after: instructionCount)) }
       }
       if replays {
         looks = false
@@ -103,7 +104,7 @@ extension Machine {
           }
         }
       }
-      let count = cpu.instructionCount
+      let count = instructionCount
       if count >= limit { return .instructionLimit }
       if !isMuted {
         timeTravel?.considerSnapshot()
@@ -119,12 +120,12 @@ extension Machine {
       let adapts = pacer.adaptsRate && !replays
       // The processor's time, not the clock's: what other programs do says nothing of what this guest could.
       let before = adapts ? pacer.processorTime() : 0
-      cpu.s.pointee.place = ExecutionPlace.interpreter
-      let exit = cpu.run()
-      cpu.s.pointee.place = ExecutionPlace.devices
+      running.s.pointee.place = ExecutionPlace.interpreter
+      let exit = processors.count == 1 ? cpu.run() : runTurn()
+      running.s.pointee.place = ExecutionPlace.devices
       // What a guest that mostly sleeps takes says little of what the host can do.
       if adapts && exit != .halted {
-        let ran = cpu.instructionCount &- count
+        let ran = instructionCount &- count
         if let rate = pacer.ran(
           instructions: ran, nanoseconds: pacer.processorTime() &- before,
           rate: clock.instructionsPerSecond)
@@ -160,7 +161,7 @@ extension Machine {
   /// Notes a triple fault.
   /// - Returns: no when the machine does nothing else any more.
   private func countTripleFault() -> Bool {
-    let now = cpu.instructionCount
+    let now = instructionCount
     // Going back in time leads through here again.
     tripleFaults.removeAll { $0 >= now }
     if let last = tripleFaults.last,
@@ -182,6 +183,8 @@ extension Machine {
   /// Runs what is due and does what devices asked for.
   private func settle(_ limit: UInt64) -> StopReason? {
     clock.runDueEvents()
+    ports.space.releaseUnmapped()
+    memory.releaseUnmapped()
     return carryOutRequests().map { ended($0, limit: limit) }
   }
 
@@ -203,7 +206,7 @@ extension Machine {
 
   /// Lets in what the journal has for this instruction.
   private func follow(_ journal: Journal, _ limit: UInt64) -> StopReason? {
-    while let entry = journal.next, entry.instruction <= cpu.instructionCount {
+    while let entry = journal.next, entry.instruction <= instructionCount {
       if let difference = journal.check(entry, self) { return .replayDiffers(difference) }
       switch entry.event {
       case .input(let input, _):
@@ -239,7 +242,7 @@ extension Machine {
     while serial.contains(where: { !$0.isTransmitterIdle }), clock.nextDeadline < enough {
       let next = clock.instruction(atNanoseconds: clock.nextDeadline)
       if next > limit { break }
-      if next > cpu.instructionCount { sleep(until: next) }
+      if next > instructionCount { sleep(until: next) }
       clock.runDueEvents()
     }
     requests = []
@@ -258,8 +261,8 @@ extension Machine {
 
   /// Time passes without instructions.
   private func sleep(until count: UInt64) {
-    idleInstructions &+= count &- cpu.instructionCount
-    cpu.advanceIdle(to: count)
+    idleInstructions &+= count &- instructionCount
+    running.advanceIdle(to: count)
   }
 
   /// What devices asked for during the last instructions.
@@ -276,10 +279,10 @@ extension Machine {
 
   /// The processor waits for an interrupt: time passes without instructions.
   private func idle(bound: UInt64, limit: UInt64, nextLook: UInt64, replays: Bool) -> StopReason? {
-    cpu.s.pointee.place = ExecutionPlace.idle
-    defer { cpu.s.pointee.place = ExecutionPlace.devices }
+    running.s.pointee.place = ExecutionPlace.idle
+    defer { running.s.pointee.place = ExecutionPlace.devices }
     let canWake =
-      cpu.s.pointee.eflags & EFLAGS.if != 0
+      processors.contains { $0.s.pointee.eflags & EFLAGS.if != 0 }
       || (localAPIC?.turnsRequestsIntoNMI ?? false) && !cpu.s.pointee.nmiBlocked
     if replays {
       // Whether anything can still come is known.
@@ -327,7 +330,7 @@ extension Machine {
     } else if target == UInt64.max {
       target = clock.instruction(atNanoseconds: clock.now &+ Machine.slice)
     }
-    if target > cpu.instructionCount { sleep(until: target) }
+    if target > instructionCount { sleep(until: target) }
     return nil
   }
 
@@ -337,8 +340,8 @@ extension Machine {
       let delay = pacer.delay(virtual: clock.now)
       // Shorter sleeps than this cost more than they give.
       if delay > 2_000_000 {
-        cpu.s.pointee.place = ExecutionPlace.idle
-        defer { cpu.s.pointee.place = ExecutionPlace.devices }
+        running.s.pointee.place = ExecutionPlace.idle
+        defer { running.s.pointee.place = ExecutionPlace.devices }
         flushOutput()
         betweenSlices?()
         recorder?.flush()

@@ -4,8 +4,8 @@
 // A state is only ever restored into a fresh machine of the same configuration; when it is refused, that machine is thrown away.
 //
 //   "APUSSTAT", version (u32), length of the rest (u64), checksum of the rest (u64), then:
-//   fingerprint (pairs of strings), media (which images: MachineMedia.swift), sections clock, cpu, one for each device, what images hold
-//   in memory; memory
+//   fingerprint (pairs of strings), media (which images: MachineMedia.swift), sections clock, cpu, for several processors
+//   one for each other and turns, one for each device, what images hold in memory; memory
 
 import Bus
 import CPU
@@ -175,8 +175,7 @@ extension Machine {
     try restoreMemory(&reader)
     if reader.remaining != 0 { throw reader.error("\(reader.remaining) bytes too many") }
     board.resynchronizeLines()
-    cpu.a20 = gate.output.level
-    cpu.setINTR(interruptRequest)
+    setPins()
     return savedMedia.differences
   }
 
@@ -185,6 +184,9 @@ extension Machine {
   private func saveSections(to writer: inout StateWriter) {
     writer.section("clock", version: 1) { clock.save(to: &$0) }
     writer.section("cpu", version: CPU.stateVersion) { cpu.save(to: &$0) }
+    for (n, name) in furtherParts.enumerated() {
+      writer.section(name, version: furtherVersion(n)) { saveFurther(n, to: &$0) }
+    }
     for device in devices {
       writer.section(device.stateName, version: device.stateVersion) { device.save(to: &$0) }
     }
@@ -201,6 +203,7 @@ extension Machine {
     }
     add("clock") { clock.save(to: &$0) }
     add("cpu") { cpu.save(to: &$0) }
+    for (n, name) in furtherParts.enumerated() { add(name) { saveFurther(n, to: &$0) } }
     for device in devices { add(device.stateName) { device.save(to: &$0) } }
     for (name, disk) in media { add(name) { disk.saveContents(to: &$0) } }
     return list
@@ -211,14 +214,20 @@ extension Machine {
   {
     try reader.section("clock", versions: 1...1) { (reader, _) throws(StateError) in
       try clock.restore(from: &reader)
-      bus.rateChanged(processorHertz: configuration.cpu.hertz)
+      rateChanged()
     }
     try reader.section("cpu", versions: 1...CPU.stateVersion) {
       (reader, version) throws(StateError) in
       try cpu.restore(from: &reader, version: version)
     }
+    for (n, name) in furtherParts.enumerated() {
+      try reader.section(name, versions: 1...furtherVersion(n)) {
+        (reader, version) throws(StateError) in
+        try restoreFurther(n, from: &reader, version: version)
+      }
+    }
     // Devices read the clock from here on.
-    if !clock.isSound(atInstruction: cpu.instructionCount) {
+    if !clock.isSound(atInstruction: instructionCount) {
       throw reader.error("the clock and the number of instructions contradict each other")
     }
     for device in devices {
@@ -235,6 +244,22 @@ extension Machine {
     }
   }
 
+  /// What the machine is built on, where that is not the usual.
+  var boardIdentity: [(String, String)] {
+    var list: [(String, String)] = []
+    if let text = configuration.boardText {
+      var hash = StateHash()
+      Array(text.utf8).withUnsafeBytes { hash.add($0) }
+      list.append(("board", "described by text of hash \(String(hash.value, radix: 16))"))
+    } else if configuration.board != "isa" {
+      list.append(("board", configuration.board))
+    }
+    if processors.count > 1 {
+      list.append(("processors", processors.map(\.model.name).joined(separator: ", ")))
+    }
+    return list
+  }
+
   /// What a state depends on.
   private var fingerprint: [(String, String)] {
     func identity(_ file: LoadFile) -> String {
@@ -244,10 +269,11 @@ extension Machine {
     }
     var list: [(String, String)] = [
       ("memory", "\(configuration.memoryMegabytes) MB"),
-      ("cpu", configuration.cpu.name),
+      ("cpu", cpu.model.name),
       ("serial ports", "\(serial.count)"),
     ]
     if let bios = configuration.bios { list.append(("bios", identity(bios))) }
+    list += boardIdentity
     for (index, rom) in configuration.roms.enumerated() {
       list.append(("rom \(index + 1)", "\(identity(rom.file)) at \(hexText(UInt64(rom.address)))"))
     }

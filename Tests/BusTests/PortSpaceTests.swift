@@ -144,4 +144,44 @@ import Testing
     }
     #expect(bus.owner(of: 0x100) == nil)
   }
+
+  /// A device whose own access takes it off the bus, as the base address register of a card would.
+  private final class Leaver: Registers {
+    var leave: () -> Void = {}
+    private var value: UInt32 = 0x11
+    private let gone: () -> Void
+    init(gone: @escaping () -> Void) { self.gone = gone }
+    deinit { gone() }
+    func read(at offset: UInt32, width: Int) -> UInt32 {
+      leave()
+      value += 1
+      return value
+    }
+    func write(at offset: UInt32, _ new: UInt32, width: Int) {
+      leave()
+      value = new
+    }
+  }
+
+  @Test func aDeviceThatUnmapsItselfEndsItsAccessAlive() {
+    let bus = PortSpace()
+    var isGone = false
+    func put() {
+      let device = Leaver { isGone = true }
+      let id = bus.map(device, at: 0x300...0x303)
+      device.leave = { [unowned bus] in bus.space.unmap(id) }
+    }
+    put()
+    // The second byte finds nobody any more.
+    #expect(bus.read(0x300, width: 2) == 0xFF12)
+    #expect(!isGone)
+    bus.space.releaseUnmapped()
+    #expect(isGone)
+    isGone = false
+    put()
+    bus.write(0x300, 5, width: 1)
+    #expect(!isGone)
+    bus.space.releaseUnmapped()
+    #expect(isGone)
+  }
 }

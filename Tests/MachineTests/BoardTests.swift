@@ -4,6 +4,7 @@ import Bus
 import CPU
 import Chipset
 import State
+import Storage
 import Testing
 
 @testable import Machine
@@ -93,6 +94,75 @@ import Testing
     } throws: { "\($0)" == "there is no board 'eisa' (there are: isa)" }
   }
 
+  /// A PC with one 360 KB drive, one disk as slave of the second channel, and no second serial port.
+  private static let small = """
+    processor,model=486
+    pic
+    pit
+    port61
+    cmos
+    dma
+    i8042
+    port92
+    typist
+    uart,id=com1,port=3F8,irq=4
+    lpt,id=lpt1,port=378,irq=7
+    fdc
+    floppy-drive,id=floppy0,type=360K
+    ide,id=ide1,port=170,control=376,irq=15
+    disk-drive,id=disk0,on=ide1,unit=1
+    vga
+    """
+
+  @Test func aBoardSaysWhatCanBePutIntoIt() throws {
+    let machine = try machine {
+      $0.boardText = BoardTests.small
+      $0.disks = [
+        MachineImage(
+          name: "hard",
+          device: MemoryImage(bytes: [UInt8](repeating: 0, count: 1 << 20), name: "hard"),
+          medium: .disk(
+            physical: DiskGeometry.standard(sectorCount: 2048),
+            translated: DiskGeometry.standard(sectorCount: 2048)))
+      ]
+    }
+    #expect(machine.cpu.model.name == "486")
+    #expect(machine.board.sockets(.serial).map(\.name) == ["com1"])
+    #expect(machine.floppyDrives.map(\.type) == [.fiveInch360])
+    #expect(machine.channels.count == 1)
+    #expect(machine.channels[0].drive(0) == nil)
+    #expect(machine.channels[0].drive(1) is ATADisk)
+    // CMOS 10h: drive A 360 KB, no B.
+    #expect(machine.cmos[0x10] == 0x10)
+    let again = try self.machine { $0.boardText = BoardTests.small }
+    #expect { try again.restoreState(machine.saveState()) } throws: {
+      "\($0)".contains("saved with 'hard' in hard disk 1")
+    }
+    #expect {
+      try self.machine {
+        $0.boardText = BoardTests.small
+        $0.floppies[1] = MachineImage(
+          floppy: [UInt8](repeating: 0, count: 1_474_560), name: "second")
+      }
+    } throws: { "\($0)" == "second: the board has 1 floppy drives" }
+    #expect {
+      try self.machine().restoreState(again.saveState())
+    } throws: { "\($0)".contains("saved with") }
+  }
+
+  @Test func socketsThatCannotBeAreRefused() throws {
+    #expect(refusal("disk-drive,on=ide2")?.contains("there is no IDE channel 'ide2'") == true)
+    #expect(refusal("disk-drive,on=ide0")?.contains("'disk0' is at that place already") == true)
+    #expect(refusal("floppy-drive")?.contains("two drives already") == true)
+    #expect(refusal("processor")?.contains("only a board's description") == true)
+    #expect {
+      try machine { $0.boardText = "pic" }
+    } throws: { "\($0)".contains("1 to 64 processors") }
+    // A further channel with a disk.
+    let more = try machine { $0.parts = ["ide,id=ide2", "disk-drive,id=disk4,on=ide2"] }
+    #expect(more.board.sockets(.disk).map(\.name) == ["disk0", "disk1", "disk2", "disk3", "disk4"])
+  }
+
   @Test func descriptionsAreReadAndConditionsHold() throws {
     let text = """
       # remark
@@ -120,10 +190,14 @@ import Testing
       value &+= UInt8(truncatingIfNeeded: new)
       irq.set(value & 0x80 != 0)
     }
-    func reset(_ kind: ResetKind) { value = 0 }
+    func reset(_ kind: ResetKind) {
+      value = 0
+      irq.set(false)
+    }
     func save(to writer: inout StateWriter) { writer.write(value) }
     func restore(from reader: inout StateReader, version: UInt16) throws(StateError) {
       value = try reader.read()
+      irq.restore(level: value & 0x80 != 0)
     }
     func inspect() -> [Field] { [.register("value", value)] }
 
@@ -158,5 +232,17 @@ import Testing
     #expect(machine.pic.irq(5).level)
     machine.ports.write(0x302, 0x7F, width: 1)
     #expect(!machine.pic.irq(5).level)
+    // A reset takes a request back, a state has it again.
+    machine.ports.write(0x300, 0x80, width: 1)
+    #expect(machine.pic.irq(5).level)
+    let state = machine.saveState()
+    machine.reset(.system)
+    #expect(!machine.pic.irq(5).level)
+    let again = try self.machine()
+    try BoardDescription(name: "test", text: text).build(again.board, catalogue, facts: [])
+    try again.restoreState(state)
+    #expect(again.pic.irq(5).level)
+    again.ports.write(0x300, 0x80, width: 1)
+    #expect(!again.pic.irq(5).level)
   }
 }

@@ -139,7 +139,13 @@ struct RunReport {
     guard let message = outcome.message else { return nil }
     var lines = ["apus: \(message)"]
     if outcome.showsProcessor {
-      lines.append(machine.cpu.report())
+      for (n, cpu) in machine.processors.enumerated() {
+        if machine.processors.count > 1 {
+          lines.append(
+            "processor \(n)\(machine.isStarted(n) ? "" : ", which waits to be started"):")
+        }
+        lines.append(cpu.report())
+      }
       let codes = machine.postCodes.history.suffix(16).map { hex2($0) }.joined(separator: " ")
       if !codes.isEmpty { lines.append("last codes at port 80h: \(codes)") }
       let accesses = machine.ports.recentAccesses
@@ -163,7 +169,7 @@ struct RunReport {
 
   /// The object of --json.
   func json(_ machine: Machine) -> String {
-    let instructions = machine.cpu.instructionCount
+    let instructions = machine.instructionCount
     var members: [(String, JSON)] = [
       ("schema", .string("apus-run")), ("version", .number(1)),
       ("reason", .string(outcome.reason)),
@@ -212,6 +218,10 @@ struct RunReport {
       ))
     if let statistics { members.append(("statistics", statistics.json)) }
     members.append(("cpu", processor(machine.cpu.snapshot())))
+    if machine.processors.count > 1 {
+      members.append(
+        ("processors", .array(machine.processors.map { processor($0.snapshot()) })))
+    }
     return JSON.object(members).text
   }
 

@@ -7,6 +7,8 @@ import CPU
 /// Counters and shares of time.
 struct RunStatistics {
   var report: ExecutionReport
+  /// What each of several processors has executed.
+  var executed: [UInt64] = []
   /// Instructions executed before the run.
   var before: UInt64
   var seconds: Double
@@ -34,6 +36,9 @@ struct RunStatistics {
       "\(instructions) instructions in \(RunStatistics.fixed(seconds, 2)) s, "
         + "\(RunStatistics.fixed(mips, 0)) million a second while not idle"
     ]
+    for (n, count) in executed.enumerated() {
+      lines.append("processor \(n): \(count) instructions")
+    }
     lines.append(
       "time: "
         + shares.map { "\($0.name) \(RunStatistics.fixed($0.share * 100, 1)) %" }

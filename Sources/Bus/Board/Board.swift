@@ -53,6 +53,8 @@ public final class Board {
   public let request: (BoardRequest) -> Void
   /// In the order of saved states.
   public private(set) var devices: [any Device] = []
+  /// Places for what comes from outside, in order.
+  public private(set) var sockets: [Socket] = []
   /// The kinds of parts that were added.
   private(set) var kinds: Set<String> = []
   /// What was added to the description, as text: part of what recordings and states must agree in.
@@ -80,6 +82,19 @@ public final class Board {
       throw BoardError("there is a '\(device.stateName)' already: give it another name (id=...)")
     }
     devices.append(device)
+  }
+
+  /// Adds a place for what comes from outside.
+  public func add(_ socket: Socket) throws(BoardError) {
+    if sockets.contains(where: { $0.name == socket.name }) {
+      throw BoardError("there is a '\(socket.name)' already: give it another name (id=...)")
+    }
+    if let other = sockets.first(where: {
+      $0.kind == socket.kind && $0.controller == socket.controller && $0.unit == socket.unit
+    }) {
+      throw BoardError("\(socket.name): '\(other.name)' is at that place already")
+    }
+    sockets.append(socket)
   }
 
   /// The first device of a type, or nil.

@@ -36,14 +36,23 @@ public struct BoardDescription: Sendable {
     }
   }
 
+  /// The options of every line of one kind of part, whose conditions hold.
+  public func options(of part: String, facts: Set<String> = []) -> [String] {
+    entries.filter { holds($0, facts) && $0.part.prefix { $0 != "," } == part }.map {
+      String($0.part.dropFirst(part.count + 1))
+    }
+  }
+
+  private func holds(_ entry: Entry, _ facts: Set<String>) -> Bool {
+    entry.conditions.allSatisfy {
+      $0.hasPrefix("!") ? !facts.contains(String($0.dropFirst())) : facts.contains($0)
+    }
+  }
+
   /// Puts all parts on a board.
   /// - Parameter facts: what is so in this machine.
   public func build(_ board: Board, _ catalogue: PartCatalogue, facts: Set<String>) throws {
-    for entry in entries {
-      let holds = entry.conditions.allSatisfy {
-        $0.hasPrefix("!") ? !facts.contains(String($0.dropFirst())) : facts.contains($0)
-      }
-      if !holds { continue }
+    for entry in entries where holds(entry, facts) {
       do {
         try catalogue.add(entry.part, to: board)
       } catch let error as BoardError {

@@ -128,18 +128,22 @@ public struct PartValues: Sendable {
   public func identity(on board: Board) throws(BoardError) -> String {
     let chosen = self["id"]
     if !chosen.isEmpty {
-      if board.devices.contains(where: { $0.stateName == chosen }) {
+      if isTaken(chosen, on: board) {
         throw BoardError("there is a '\(chosen)' already: give it another name (id=...)")
       }
       return chosen
     }
     var name = type.name
     var n = 2
-    while board.devices.contains(where: { $0.stateName == name }) {
+    while isTaken(name, on: board) {
       name = type.name + String(n)
       n += 1
     }
     return name
+  }
+
+  private func isTaken(_ name: String, on board: Board) -> Bool {
+    board.devices.contains { $0.stateName == name } || board.sockets.contains { $0.name == name }
   }
 
   public func port(_ name: String) -> UInt16 { UInt16(self[name], radix: 16) ?? 0 }

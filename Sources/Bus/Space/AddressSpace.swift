@@ -25,6 +25,9 @@ public final class AddressSpace<Address: BusAddress, Target> {
   /// All mappings, whether they are seen or not, in the order they came.
   public private(set) var mappings: [Mapping] = []
   private var next: UInt64 = 0
+  /// What was taken away and may still be at work: a device can unmap itself in the middle of an access to it, and dispatchers hold
+  /// no references.
+  private var gone: [Target] = []
 
   /// Told of addresses at which something else may be seen from now on.
   public var changed: (ClosedRange<Address>) -> Void = { _ in }
@@ -49,12 +52,16 @@ public final class AddressSpace<Address: BusAddress, Target> {
     return id
   }
 
-  /// Takes a mapping away. What is gone already stays gone.
+  /// Takes a mapping away. What is gone already stays gone. The target is kept until `releaseUnmapped`.
   public func unmap(_ id: MappingID) {
     guard let n = index(id) else { return }
     let old = mappings.remove(at: n)
+    gone.append(old.target)
     if old.isEnabled { changed(old.addresses) }
   }
+
+  /// Lets go of what was unmapped; to be called where no access is under way.
+  public func releaseUnmapped() { if !gone.isEmpty { gone.removeAll() } }
 
   /// Moves a mapping, say a base address register was written. Its length stays; it must fit.
   public func move(_ id: MappingID, to first: Address) {

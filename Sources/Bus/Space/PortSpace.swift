@@ -75,7 +75,8 @@ public final class PortSpace {
   /// What an access to the ISA side takes, in nanoseconds: eight clocks of 8.33 MHz and the bridge.
   public static let isaAccessTime: UInt64 = 1_000
 
-  /// What an access needs, without reference counting: `space` keeps the devices alive.
+  /// What an access needs, without reference counting: `space` keeps the devices alive, those that are unmapped in the middle of an
+  /// access until `AddressSpace.releaseUnmapped`.
   @usableFromInline
   struct Slot {
     @usableFromInline let file: Unmanaged<RegisterFile>

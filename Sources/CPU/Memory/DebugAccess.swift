@@ -3,6 +3,8 @@
 // Owns: access to x87 and SSE registers, MSRs, control and debug registers, segment registers and memory by linear address, without
 // the side effects that instructions have. Must not know: who asks. Call between runs only.
 
+import Bus
+
 extension CPU {
   /// The registers of x87, MMX and SSE.
   public var floatingPoint: FPUState {
@@ -106,11 +108,11 @@ extension CPU {
   /// Writes bytes at a linear address as a debugger: RAM only, whatever the page's rights; decoded code is dropped.
   /// - Returns: how many bytes were written before something unmapped.
   public func pokeBytes(_ linear: UInt32, _ bytes: [UInt8]) -> Int {
+    let view = DebuggerView(memory)
     for (n, byte) in bytes.enumerated() {
       guard let physical = peekTranslate(linear &+ UInt32(truncatingIfNeeded: n)),
-        memory.isWritable(physical)
+        view.change(PhysicalAddress(UInt64(physical)), [byte]) == 1
       else { return n }
-      withUnsafeBytes(of: byte) { memory.poke(physical, from: $0) }
     }
     return bytes.count
   }
@@ -157,21 +159,6 @@ extension CPU {
     case .countAndZero(let zero): return count != 1 && zf == zero
     case .noCount: return count == 0
     case nil: return true
-    }
-  }
-}
-
-extension PhysicalMemory {
-  /// Whether a byte is RAM.
-  public func isWritable(_ address: UInt32) -> Bool { isRAM(page: address >> 12) }
-
-  /// What answers at a physical address: "ram", "rom", "device" or "unmapped".
-  public func kind(at address: UInt32) -> String {
-    switch kinds[Int(address >> 12)] & Kind.mask {
-    case Kind.ram: "ram"
-    case Kind.rom: "rom"
-    case Kind.mmio: "device"
-    default: "unmapped"
     }
   }
 }

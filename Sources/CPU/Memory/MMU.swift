@@ -8,6 +8,7 @@
 // Must not know: segments, instructions.
 // Follows: Intel SDM volume 3, chapter 4 (paging).
 
+import Bus
 import Host
 
 /// Why memory is accessed; the bits of a page-fault error code that follow from it.
@@ -168,7 +169,7 @@ extension CPU {
       userOK = walk.user
       if walk.large { tables.largeRegions[Int(linear >> 22)] = 1 }
     }
-    physical &= a20Mask
+    physical &= view.lines
     if s.pointee.cr0 & CR0.pg == 0,
       tables.notes[Int(linear >> 12)] & TranslationTables.Note.device != 0,
       memory.kinds[Int(physical >> 12)] & PhysicalMemory.Kind.mask == PhysicalMemory.Kind.mmio
@@ -271,8 +272,8 @@ extension CPU {
 
   func walk(_ linear: UInt32, _ access: Access) throws(Fault) -> Walk {
     if s.pointee.cr4 & CR4.pae != 0 { return try walkPAE(linear, access) }
-    let dirAddress = ((s.pointee.cr3 & 0xFFFF_F000) | (linear >> 20 & 0xFFC)) & a20Mask
-    var pde = memory.read(dirAddress, width: 4)
+    let dirAddress = view.bus((s.pointee.cr3 & 0xFFFF_F000) | (linear >> 20 & 0xFFC))
+    var pde = view.read32(dirAddress)
     guard pde & 1 != 0 else { throw pageFault(linear, access, present: false) }
     if pde & 0x80 != 0 && s.pointee.cr4 & CR4.pse != 0 {
       // Bits 13 to 20 are address bits 32 to 39 with PSE-36; what remains is reserved.
@@ -288,8 +289,7 @@ extension CPU {
       let mark: UInt32 = access.contains(.write) ? 0x60 : 0x20
       if pde & mark != mark {
         pde |= mark
-        if watching { noteWalk(dirAddress, pde) }
-        memory.write(dirAddress, pde, width: 4)
+        setEntry(dirAddress, pde)
       }
       let global = pde & 0x100 != 0 && s.pointee.cr4 & CR4.pge != 0
       // PSE-36 bits above 4 GiB lead to nothing here.
@@ -300,8 +300,8 @@ extension CPU {
       return Walk(
         physical: physical, global: global, writable: writable, user: user, large: true)
     }
-    let tableAddress = ((pde & 0xFFFF_F000) | (linear >> 10 & 0xFFC)) & a20Mask
-    var pte = memory.read(tableAddress, width: 4)
+    let tableAddress = view.bus((pde & 0xFFFF_F000) | (linear >> 10 & 0xFFC))
+    var pte = view.read32(tableAddress)
     guard pte & 1 != 0 else { throw pageFault(linear, access, present: false) }
     let both = pde & pte
     let writable = both & 2 != 0
@@ -311,14 +311,12 @@ extension CPU {
     }
     if pde & 0x20 == 0 {
       pde |= 0x20
-      if watching { noteWalk(dirAddress, pde) }
-      memory.write(dirAddress, pde, width: 4)
+      setEntry(dirAddress, pde)
     }
     let mark: UInt32 = access.contains(.write) ? 0x60 : 0x20
     if pte & mark != mark {
       pte |= mark
-      if watching { noteWalk(tableAddress, pte) }
-      memory.write(tableAddress, pte, width: 4)
+      setEntry(tableAddress, pte)
     }
     let global = pte & 0x100 != 0 && s.pointee.cr4 & CR4.pge != 0
     return Walk(
@@ -326,19 +324,16 @@ extension CPU {
       user: user)
   }
 
-  /// Physical addresses of 36 bits: what lies above 4 GiB is unmapped, which an unmapped page below stands for.
-  private func read64(_ address: UInt64) -> UInt64 {
-    if address >> 32 != 0 { return UInt64.max }
-    let a = UInt32(truncatingIfNeeded: address) & a20Mask
-    return UInt64(memory.read(a, width: 4)) | UInt64(memory.read(a &+ 4, width: 4)) << 32
+  /// The walk sets a bit.
+  private func setEntry(_ address: PhysicalAddress, _ value: UInt32) {
+    if watching { noteWalk(UInt32(truncatingIfNeeded: address.value), value) }
+    view.write32(address, value)
   }
 
-  private func writeLow(_ address: UInt64, _ value: UInt64) {
-    if address >> 32 == 0 {
-      let low = UInt32(truncatingIfNeeded: address) & a20Mask
-      if watching { noteWalk(low, UInt32(truncatingIfNeeded: value)) }
-      memory.write(low, UInt32(truncatingIfNeeded: value), width: 4)
-    }
+  /// Physical addresses of 36 bits: what lies above 4 GiB is unmapped, which an unmapped page below stands for. Only the low half of
+  /// an entry has bits that the walk sets.
+  private func setLowHalf(_ address: PhysicalAddress, _ value: UInt64) {
+    if address.value >> 32 == 0 { setEntry(address, UInt32(truncatingIfNeeded: value)) }
   }
 
   private func walkPAE(_ linear: UInt32, _ access: Access) throws(Fault) -> Walk {
@@ -352,8 +347,8 @@ extension CPU {
     guard pdpte & 1 != 0 else { throw pageFault(linear, access, present: false) }
     let addressMask: UInt64 = 0xF_FFFF_F000
     let reserved: UInt64 = ~0xF_FFFF_FFFF
-    let pdeAddress = (pdpte & addressMask) | UInt64(linear >> 18 & 0xFF8)
-    var pde = read64(pdeAddress)
+    let pdeAddress = view.bus((pdpte & addressMask) | UInt64(linear >> 18 & 0xFF8))
+    var pde = view.read64(pdeAddress)
     guard pde & 1 != 0 else { throw pageFault(linear, access, present: false) }
     if pde & reserved != 0 { throw pageFault(linear, access, present: true, reserved: true) }
     if pde & 0x80 != 0 {
@@ -366,7 +361,7 @@ extension CPU {
       let mark: UInt64 = access.contains(.write) ? 0x60 : 0x20
       if pde & mark != mark {
         pde |= mark
-        writeLow(pdeAddress, pde)
+        setLowHalf(pdeAddress, pde)
       }
       let base = pde & 0xF_FFE0_0000
       return Walk(
@@ -375,8 +370,8 @@ extension CPU {
         global: pde & 0x100 != 0 && s.pointee.cr4 & CR4.pge != 0, writable: writable, user: user,
         large: true)
     }
-    let pteAddress = (pde & addressMask) | UInt64(linear >> 9 & 0xFF8)
-    var pte = read64(pteAddress)
+    let pteAddress = view.bus((pde & addressMask) | UInt64(linear >> 9 & 0xFF8))
+    var pte = view.read64(pteAddress)
     guard pte & 1 != 0 else { throw pageFault(linear, access, present: false) }
     if pte & reserved != 0 { throw pageFault(linear, access, present: true, reserved: true) }
     let both = pde & pte
@@ -387,12 +382,12 @@ extension CPU {
     }
     if pde & 0x20 == 0 {
       pde |= 0x20
-      writeLow(pdeAddress, pde)
+      setLowHalf(pdeAddress, pde)
     }
     let mark: UInt64 = access.contains(.write) ? 0x60 : 0x20
     if pte & mark != mark {
       pte |= mark
-      writeLow(pteAddress, pte)
+      setLowHalf(pteAddress, pte)
     }
     let base = pte & addressMask
     return Walk(
@@ -402,11 +397,8 @@ extension CPU {
 
   /// Translates without side effects, for debuggers and reports; nil where nothing is mapped.
   public func peekTranslate(_ linear: UInt32) -> UInt32? {
-    guard s.pointee.cr0 & CR0.pg != 0 else { return linear & a20Mask }
-    func entry(_ address: UInt32) -> UInt32 {
-      guard let host = memory.readPointer(page: address >> 12) else { return 0 }
-      return host.loadUnaligned(fromByteOffset: Int(address & 0xFFC), as: UInt32.self)
-    }
+    guard s.pointee.cr0 & CR0.pg != 0 else { return linear & view.lines }
+    func entry(_ address: UInt32) -> UInt32 { view.peek32(view.bus(address)) }
     if s.pointee.cr4 & CR4.pae != 0 {
       let list = [s.pointee.pdpte.0, s.pointee.pdpte.1, s.pointee.pdpte.2, s.pointee.pdpte.3]
       let pdpte = list[Int(linear >> 30)]
@@ -417,12 +409,12 @@ extension CPU {
       let pte = entry((pde & 0xFFFF_F000) | (linear >> 9 & 0xFF8))
       return pte & 1 != 0 ? (pte & 0xFFFF_F000) | (linear & 0xFFF) : nil
     }
-    let pde = entry(((s.pointee.cr3 & 0xFFFF_F000) | (linear >> 20 & 0xFFC)) & a20Mask)
+    let pde = entry((s.pointee.cr3 & 0xFFFF_F000) | (linear >> 20 & 0xFFC))
     guard pde & 1 != 0 else { return nil }
     if pde & 0x80 != 0 && s.pointee.cr4 & CR4.pse != 0 {
       return (pde & 0xFFC0_0000) | (linear & 0x3FFFFF)
     }
-    let pte = entry(((pde & 0xFFFF_F000) | (linear >> 10 & 0xFFC)) & a20Mask)
+    let pte = entry((pde & 0xFFFF_F000) | (linear >> 10 & 0xFFC))
     return pte & 1 != 0 ? (pte & 0xFFFF_F000) | (linear & 0xFFF) : nil
   }
 

@@ -54,6 +54,8 @@ public final class PhysicalMemory {
   private var lastRegion: DeviceRegion?
   private let nobody = RegisterFile()
   private var exchanged: [MappingID: RegisterFile] = [:]
+  /// Those of them whose mapping went, perhaps in the middle of an access.
+  private var gone: [RegisterFile] = []
   /// Pages below 1 MiB that are shadow RAM to reads.
   private var shadowed = Set<UInt32>()
   /// ROM pages whose writes go to the RAM beneath (shadowing).
@@ -75,8 +77,7 @@ public final class PhysicalMemory {
     [(cpu: Unmanaged<CPU>, body: (UInt32, UnsafeRawBufferPointer) -> Void)] = []
   /// Runs of pages that the window shows only for reading.
   private var windowRuns = 0
-  private var directStart: UInt32 = 0
-  private var directBytes: UnsafeMutableRawPointer?
+  private var direct = DirectPages()
 
   /// - Parameter ramSize: bytes, a multiple of 64 KiB, from 1 MiB to 3072 MiB.
   /// - Throws: `HostError` when the host cannot map it.
@@ -203,6 +204,13 @@ public final class PhysicalMemory {
 
   /// Something else may be seen at some addresses: the tables follow.
   private func renew(_ range: ClosedRange<PhysicalAddress>) {
+    direct.follow(space)
+    renewKinds(range)
+    listRegions()
+    mapChanged()
+  }
+
+  private func renewKinds(_ range: ClosedRange<PhysicalAddress>) {
     space.forEachPiece(of: range) { piece, mapping in
       guard let first = UInt32(exactly: piece.lowerBound.value >> 12), first < 1 << 20 else {
         return
@@ -210,8 +218,6 @@ public final class PhysicalMemory {
       let last = UInt32(min(piece.upperBound.value >> 12, (1 << 20) - 1))
       for page in first...last { setKind(page, kind(page, mapping)) }
     }
-    listRegions()
-    mapChanged()
   }
 
   /// The devices that are seen, the uppermost first.
@@ -228,8 +234,12 @@ public final class PhysicalMemory {
         start: UInt32(first), length: UInt32(mapping.addresses.upperBound.value - first + 1),
         file: Unmanaged.passUnretained(exchanged[mapping.id] ?? file), isMemory: isMemory)
     }
+    // Who asks for it looks at no other: none may stand above.
+    let memory = regions.firstIndex { $0.isMemory }.flatMap { n in
+      regions[..<n].contains { $0.overlaps(regions[n]) } ? nil : regions[n]
+    }
     memoryRegion.pointee =
-      regions.first { $0.isMemory }
+      memory
       ?? DeviceRegion(
         start: 0, length: 0, file: Unmanaged.passUnretained(nobody), isMemory: false)
     lastRegion = nil
@@ -243,7 +253,7 @@ public final class PhysicalMemory {
     case nil: return Kind.unmapped
     case .ram: return Kind.ram
     case .rom: return Kind.rom
-    case .registers: return Kind.mmio
+    case .registers: return direct.holds(page, of: mapping?.id) ? Kind.direct : Kind.mmio
     }
   }
 
@@ -273,15 +283,19 @@ public final class PhysicalMemory {
     listRegions()
   }
 
-  /// Makes pages of a mapped device plain memory of the host, or gives them back to the device's functions.
-  /// - Parameter bytes: where the first page is; valid until the next call.
+  /// Makes pages of a mapped device plain memory of the host, or gives them back to the device's functions. They stay so where the
+  /// device moves to, and wherever it is seen again.
+  /// - Parameters:
+  ///   - page: where the device is now.
+  ///   - bytes: where the first page is; valid until the next call.
   public func setDirect(page: UInt32, pages: UInt32, to bytes: UnsafeMutableRawPointer?) {
-    for n in page..<page + pages
-    where kinds[Int(n)] & Kind.mask == (bytes == nil ? Kind.direct : Kind.mmio) {
-      kinds[Int(n)] = bytes == nil ? Kind.mmio : Kind.direct
-    }
-    directStart = page
-    directBytes = bytes
+    let first = UInt64(page) << 12
+    let range =
+      PhysicalAddress(first)...PhysicalAddress(first + UInt64(max(pages, 1)) << 12 - 1)
+    let old = direct.range
+    direct = DirectPages(space, range, bytes)
+    if let old, old != range { renewKinds(old) }
+    renewKinds(range)
     directChanged()
   }
 
@@ -311,8 +325,8 @@ public final class PhysicalMemory {
 
   /// The host address of a page that data accesses can use directly, or nil; code is only fetched from `readPointer`.
   func dataPointer(page: UInt32) -> UnsafeMutableRawPointer? {
-    if kinds[Int(page & 0xFFFFF)] & Kind.mask == Kind.direct, let directBytes {
-      return directBytes + Int(page &- directStart) << 12
+    if kinds[Int(page & 0xFFFFF)] & Kind.mask == Kind.direct, let bytes = direct.bytes {
+      return bytes + Int(page &- direct.start) << 12
     }
     return readPointer(page: page)
   }
@@ -535,8 +549,17 @@ extension PhysicalMemory: MemoryMap {
       at: address...PhysicalAddress(address.value + count - 1), priority: priority)
   }
 
-  public func unmap(_ id: MappingID) { space.unmap(id) }
+  public func unmap(_ id: MappingID) {
+    if let file = exchanged.removeValue(forKey: id) { gone.append(file) }
+    space.unmap(id)
+  }
   public func move(_ id: MappingID, to address: PhysicalAddress) { space.move(id, to: address) }
+
+  /// Lets go of what was unmapped; to be called where no access is under way.
+  public func releaseUnmapped() {
+    space.releaseUnmapped()
+    if !gone.isEmpty { gone.removeAll() }
+  }
 }
 
 /// A number as 0x-prefixed hexadecimal, for messages.

@@ -23,8 +23,8 @@ public final class CPU {
   let gpr32: UnsafeMutablePointer<UInt32>
   /// The flat translation tables.
   let tables: TranslationTables
-  /// FFFFFFFFh, or FFEFFFFFh while A20 is masked.
-  var a20Mask: UInt32 = 0xFFFF_FFFF
+  /// What of physical memory this processor sees.
+  var view: ProcessorView
   /// CR0.AM and EFLAGS.AC at CPL 3.
   var alignmentChecked = false
   /// MSRs with plain storage and no effect here (APIC base, MTRRs, microcode, ...), by number.
@@ -103,6 +103,7 @@ public final class CPU {
     self.model = model
     self.memory = memory
     self.bus = bus
+    view = ProcessorView(memory)
     tables = try TranslationTables()
     idle = UnsafeMutablePointer<Instruction>.allocate(capacity: 1)
     idle.initialize(to: Instruction())
@@ -312,13 +313,15 @@ public final class CPU {
 
   // MARK: - Pins
 
+  /// FFFFFFFFh, or FFEFFFFFh while A20 is masked.
+  @inline(__always) var a20Mask: UInt32 { view.lines }
+
   /// The A20 gate.
   public var a20: Bool {
-    get { a20Mask == 0xFFFF_FFFF }
+    get { view.a20 }
     set {
-      let mask: UInt32 = newValue ? 0xFFFF_FFFF : 0xFFEF_FFFF
-      if mask == a20Mask { return }
-      a20Mask = mask
+      if newValue == view.a20 { return }
+      view.a20 = newValue
       flushTLB()
       stopAfterCurrent()
     }

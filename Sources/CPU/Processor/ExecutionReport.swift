@@ -42,6 +42,31 @@ public struct ExecutionReport: Sendable {
   public var flushes: Int
   /// The commonest ones first.
   public var slowPaths: [SlowPath]
+
+  /// Adds what another processor of the machine did; accesses to devices' memory are counted for all already.
+  public mutating func add(_ other: ExecutionReport) {
+    interpretedFromCode += other.interpretedFromCode
+    faultsFromCode += other.faultsFromCode
+    windowMisses += other.windowMisses
+    overwrites += other.overwrites
+    tableFills += other.tableFills
+    codeEntries += other.codeEntries
+    decodedBlocks += other.decodedBlocks
+    translatedBlocks += other.translatedBlocks
+    translatedInstructions += other.translatedInstructions
+    invalidations += other.invalidations
+    flushes += other.flushes
+    for slow in other.slowPaths {
+      if let n = slowPaths.firstIndex(where: {
+        $0.name == slow.name && $0.hasMemory == slow.hasMemory
+      }) {
+        slowPaths[n].count += slow.count
+      } else {
+        slowPaths.append(slow)
+      }
+    }
+    slowPaths.sort { ($0.count, $1.name) > ($1.count, $0.name) }
+  }
 }
 
 extension CPU {

@@ -146,7 +146,7 @@ extension CPU {
       // It was the difference to the count of instructions.
       (s.pointee.tscBaseCount, s.pointee.tscScale) = (0, 1 << 32)
     }
-    a20Mask = try r.readBool() ? 0xFFFF_FFFF : 0xFFEF_FFFF
+    view.a20 = try r.readBool()
     testRegisters = try r.readArray(count: 8)
     let count = try r.read(in: UInt32(0)...4096)
     var values: [UInt32: UInt64] = [:]

@@ -2,9 +2,6 @@
 //
 // Owns: the interface, as a class to be overridden (a virtual call costs a nanosecond, an existential fourteen). Must not know: any device.
 
-import Bus
-import Host
-
 /// The processor's pins: I/O cycles, interrupt acknowledge, FERR#.
 open class SystemBus {
   public init() {}
@@ -34,35 +31,4 @@ open class SystemBus {
   open func portWriteBlock(
     _ port: UInt16, width: Int, from buffer: UnsafeRawPointer, count: Int
   ) -> Int { 0 }
-}
-
-/// What can be at physical addresses.
-public enum MemoryTarget {
-  /// RAM; its offset is its address.
-  case ram
-  /// Bytes that cannot be written.
-  case rom(HostMemory)
-  /// A device. `isMemory`: accesses do not depend on the time and reach nothing outside of it, so that translated code may call it
-  /// directly; at most one of a machine.
-  case registers(RegisterFile, isMemory: Bool)
-}
-
-/// A device in the memory map as the slow path wants it. Reference counts are not touched: `PhysicalMemory.space` keeps it alive.
-struct DeviceRegion {
-  /// First physical address; page-aligned.
-  var start: UInt32
-  /// Length in bytes; whole pages.
-  var length: UInt32
-  var file: Unmanaged<RegisterFile>
-  var isMemory: Bool
-
-  /// Reads 1, 2 or 4 bytes at a physical address (never across the region's end).
-  @inline(__always)
-  func read(_ address: UInt32, _ width: UInt32) -> UInt32 {
-    file._withUnsafeGuaranteedRef { $0.read(address &- start, Int(width)) }
-  }
-  @inline(__always)
-  func write(_ address: UInt32, _ value: UInt32, _ width: UInt32) {
-    file._withUnsafeGuaranteedRef { $0.write(address &- start, value, Int(width)) }
-  }
 }

@@ -126,6 +126,9 @@ public final class FloppyController: Device, Registers {
 
   // MARK: Drives
 
+  /// Connects a drive of a type, or none. To be done before the machine runs.
+  public func attach(drive index: Int, _ type: FloppyDriveType) { drive(index)?.type = type }
+
   /// The type of a drive (0: A, 1: B).
   public func driveType(_ index: Int) -> FloppyDriveType { drive(index)?.type ?? .none }
 
@@ -373,20 +376,13 @@ public final class FloppyController: Device, Registers {
   }
 }
 
-/// What is in the floppy drives at power-on; offered to boards. Drive types follow from it.
-public struct FloppyDriveTypes: Sendable {
-  public var types: [FloppyDriveType]
-  public init(types: [FloppyDriveType]) { self.types = types }
-}
-
 extension FloppyController {
   /// Offsets: the ports from 3F0h on; 6 is not its own.
-  public static let part = PartType("fdc", "82077AA floppy controller with two drives") {
-    board, _ in
+  public static let part = PartType("fdc", "82077AA floppy controller") { board, _ in
     let controller = FloppyController(
       clock: board.clock, irq: try board.interrupt(6, for: "fdc"),
       dma: try board.need(offer: (any FloppyDMA).self, for: "fdc"),
-      drives: board.offered(FloppyDriveTypes.self)?.types ?? [.threeInch1440, .none])
+      drives: [])
     try board.claim(controller, at: 0x3F0...0x3F5, owner: controller.stateName)
     try board.claim(controller, at: 0x3F7...0x3F7, offset: 7, owner: controller.stateName)
     try board.add(controller)

@@ -4,6 +4,7 @@
 // Must not know: the controller's registers and commands.
 // After: IBM PC/AT and PS/2 technical references (drive types, change line); 82077AA data sheet (data rates).
 
+import Bus
 import Storage
 
 /// The drive types, numbered as in CMOS register 10h.
@@ -101,5 +102,41 @@ final class FloppyDrive {
       sector <= format.recordedSectors(cylinder: track, head: head)
     else { return nil }
     return (track * format.heads + head) * format.sectors + sector - 1
+  }
+}
+
+/// What drives there have to be for the disks that are put in at power-on, by their order; offered to boards.
+public struct FloppyDriveTypes: Sendable {
+  public var types: [FloppyDriveType]
+  public init(types: [FloppyDriveType]) { self.types = types }
+}
+
+extension FloppyDriveType {
+  /// As boards write them; `auto` is what suits the disk.
+  private static let names: [(String, FloppyDriveType)] = [
+    ("360K", .fiveInch360), ("1.2M", .fiveInch1200), ("720K", .threeInch720),
+    ("1.44M", .threeInch1440), ("2.88M", .threeInch2880),
+  ]
+
+  /// A socket for disks, and the drive that they go into.
+  public static let part = PartType(
+    "floppy-drive", "floppy drive of the controller", isMultiple: true,
+    options: [
+      PartOption(
+        "type", .choice(["auto"] + names.map(\.0)), "auto",
+        "what fits into it; auto: as the disk at power-on wants it; without a disk the first is 1.44M and others are not there"
+      )
+    ]
+  ) { board, values in
+    let name = try values.identity(on: board)
+    let controller = try board.need(FloppyController.self, for: name)
+    let index = board.sockets(.floppy).count
+    let unit = index
+    if unit > 1 { throw BoardError("\(name): the controller has two drives already") }
+    try board.add(Socket(.floppy, name: name, controller: controller.stateName, unit: unit))
+    let wanted = board.offered(FloppyDriveTypes.self)?.types ?? [.threeInch1440]
+    controller.attach(
+      drive: unit,
+      names.first { $0.0 == values["type"] }?.1 ?? (index < wanted.count ? wanted[index] : .none))
   }
 }

@@ -333,7 +333,7 @@ extension IDEChannel {
 extension IDEChannel {
   /// Offsets: 0 to 7 the command block, 8 the control port. Commands take their own time.
   public static let part = PartType(
-    "ide", "IDE channel for two drives", isMultiple: true,
+    "ide", "IDE channel", isMultiple: true,
     options: [
       PartOption("port", .port, "1E8", "the first port of the command block"),
       PartOption("control", .port, "3EE", "the port of the control block"),
@@ -355,5 +355,23 @@ extension IDEChannel {
       channel, at: channel.controlBase...channel.controlBase, offset: controlOffset, .quick,
       owner: name)
     try board.add(channel)
+  }
+}
+
+extension ATADisk {
+  /// A socket for a disk.
+  public static let part = PartType(
+    "disk-drive", "hard disk on an IDE channel, if the machine has an image for it",
+    isMultiple: true,
+    options: [
+      PartOption("on", .text, "ide0", "the channel"),
+      PartOption("unit", .number(0...1), "0", "its place on the cable: 0 master, 1 slave"),
+    ]
+  ) { board, values in
+    let name = try values.identity(on: board)
+    guard let channel = board.all(IDEChannel.self).first(where: { $0.stateName == values["on"] })
+    else { throw BoardError("\(name): there is no IDE channel '\(values["on"])'") }
+    try board.add(
+      Socket(.disk, name: name, controller: channel.stateName, unit: values.number("unit")))
   }
 }

@@ -483,5 +483,6 @@ extension UART16550 {
     }
     try board.claim(uart, at: base...base + 7, owner: name)
     try board.add(uart)
+    try board.add(Socket(.serial, name: name, controller: name))
   }
 }

@@ -40,7 +40,8 @@ struct CommandTable: @unchecked Sendable {
   private init() {
     commands =
       Debugger.runCommands + Debugger.breakpointCommands + Debugger.memoryCommands
-      + Debugger.registerCommands + Debugger.infoCommands + Debugger.reverseCommands
+      + Debugger.registerCommands + Debugger.infoCommands + Debugger.processorCommands
+      + Debugger.reverseCommands
       + Debugger.displayCommands + Debugger.mediaCommands + Debugger.otherCommands
       + Debugger.habitCommands
     var names: [String: Int] = [:]

@@ -18,7 +18,7 @@ enum Habits {
       "the console has no programs of its own; source FILE runs commands, conditions go to breakpoints (b ADDRESS if ...)"
     let list: [(String, String)] = [
       ("f frame up down select-frame", frames),
-      ("thread threads", "there is one processor"),
+      ("thread threads", "info cpus lists the processors, cpu N chooses one"),
       ("kill", "the guest ends with the program: quit ends both, reset presses the reset button"),
       (
         "call",
@@ -113,10 +113,11 @@ enum InfoTopics {
     "tlb": "tab", "mem": "tab", "cmos": "rtc", "keyboard": "kbd", "mouse": "kbd", "disk": "ide",
     "floppy": "fdc", "uart": "serial", "flags": "eflags", "f": "frame", "s": "stack",
     "stack": "stack", "symbol": "symbol", "line": "line", "program": "program",
-    "target": "program", "files": "symbols", "functions": "symbols", "variables": "symbols",
+    "target": "program", "threads": "threads", "files": "symbols", "functions": "symbols",
+    "variables": "symbols",
   ]
   private static let absent: [String: String] = [
-    "threads": "there is one processor", "inferiors": "there is one machine",
+    "inferiors": "there is one machine",
     "locals": "there are no types or local variables here: x /8x $sp shows the stack",
     "args": "there are no types or arguments here: x /8x $fp shows the frame",
     "source": "there is no source text here", "sources": "there is no source text here",

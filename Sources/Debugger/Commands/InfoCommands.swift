@@ -9,7 +9,8 @@ import Machine
 extension Debugger {
   static let infoTopics = [
     "b", "cpu", "cr", "dma", "events", "fdc", "fpu", "gdt", "ide", "idt", "kbd", "ldt", "memory",
-    "pci", "pic", "pit", "ports", "r", "rtc", "serial", "stats", "symbols", "tab", "time", "tss",
+    "cpus", "pci", "pic", "pit", "ports", "r", "rtc", "serial", "stats", "symbols", "tab", "time",
+    "tss",
     "vga", "device", "devices", "branches", "reverse", "display", "eflags", "frame",
   ]
 
@@ -19,7 +20,7 @@ extension Debugger {
         "info i", "TOPIC", "views",
         """
         Show a part of the machine. Nothing is changed by looking.
-        b breakpoints, cpu, r registers (info r eax ebx), eflags, cr, fpu, gdt|idt|ldt [FIRST [LAST]], tss [SELECTOR], tab [START [END]] page tables,
+        b breakpoints, cpu, cpus, r registers (info r eax ebx), eflags, cr, fpu, gdt|idt|ldt [FIRST [LAST]], tss [SELECTOR], tab [START [END]] page tables,
         memory map, pic, pit, rtc, dma, kbd, ide, fdc, vga, serial, pci, ports used, events pending, time, stats, symbols, branches,
         symbol ADDRESS, line ADDRESS, frame, display; devices: the list; device NAME shows everything in one; reverse.
         """
@@ -37,10 +38,14 @@ extension Debugger {
       return View(
         cpu.report().split(separator: "\n").map(String.init),
         json: .object([
-          ("model", .string(machine.configuration.cpu.name)), ("mode", modeJSON(cpu.mode)),
-          ("instructions", .number(cpu.instructionCount)), ("registers", registersJSON()),
+          ("model", .string(cpu.model.name)), ("mode", modeJSON(cpu.mode)),
+          ("instructions", .number(machine.instructionCount)), ("registers", registersJSON()),
           ("halted", .bool(cpu.s.pointee.halted)),
         ]))
+    case "cpus": return processorsView()
+    case "threads":
+      if !hasSeveralProcessors { throw DebuggerError("there is one processor") }
+      return processorsView()
     case "r", "registers", "all-registers": return try registersView(rest)
     case "eflags":
       return View(
@@ -105,11 +110,11 @@ extension Debugger {
   private func timeView() -> View {
     View(
       [
-        "\(cpu.instructionCount) instructions, \(timeText()) of virtual time",
+        "\(machine.instructionCount) instructions, \(timeText()) of virtual time",
         "\(machine.clock.instructionsPerSecond) instructions per virtual second",
       ],
       json: .object([
-        ("instructions", .number(cpu.instructionCount)),
+        ("instructions", .number(machine.instructionCount)),
         ("nanoseconds", .number(machine.clock.now)),
         ("rate", .number(machine.clock.instructionsPerSecond)),
       ]))
@@ -119,14 +124,14 @@ extension Debugger {
     let s = cpu.codeStatistics
     return View(
       [
-        "instructions        \(cpu.instructionCount)",
+        "instructions        \(machine.instructionCount)",
         "blocks decoded      \(s.decoded)",
         "blocks invalidated  \(s.invalidated)",
         "code flushes        \(s.flushes)",
         "port accesses       \(machine.ports.accessCount)",
       ],
       json: .object([
-        ("instructions", .number(cpu.instructionCount)), ("blocksDecoded", .of(s.decoded)),
+        ("instructions", .number(machine.instructionCount)), ("blocksDecoded", .of(s.decoded)),
         ("blocksInvalidated", .of(s.invalidated)), ("codeFlushes", .of(s.flushes)),
         ("portAccesses", .number(machine.ports.accessCount)),
       ]))
@@ -155,10 +160,11 @@ extension Debugger {
     var lines: [String] = []
     var items: [JSONValue] = []
     var start: UInt64 = 0
-    var kind = machine.memory.kind(at: 0)
+    let memory = memory
+    var kind = memory.kind(0).rawValue
     var page: UInt64 = 1
     while page <= 0x10_0000 {
-      let next = page < 0x10_0000 ? machine.memory.kind(at: UInt32(page << 12)) : ""
+      let next = page < 0x10_0000 ? memory.kind(UInt32(page << 12)).rawValue : ""
       if next != kind {
         if kind != "unmapped" {
           lines.append("\(hexDigits(start << 12, 8))-\(hexDigits(page << 12 - 1, 8)) \(kind)")

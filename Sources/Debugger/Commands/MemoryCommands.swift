@@ -360,7 +360,7 @@ extension Debugger {
     while at <= last && found.count < 64 {
       // Most of the address space is empty.
       let page = start.physical ? UInt32(at) : cpu.peekTranslate(UInt32(at))
-      let kind = page.map { machine.memory.kind(at: $0) } ?? "unmapped"
+      let kind = page.map { memory.kind($0).rawValue } ?? "unmapped"
       if kind == "unmapped" {
         at = (at & ~0xFFF) + 0x1000
         continue

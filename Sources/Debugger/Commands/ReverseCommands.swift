@@ -15,7 +15,7 @@ extension Debugger {
         d, a in
         let reverse = try d.history()
         let n = a.isEmpty ? 1 : try d.count(a)
-        let now = d.cpu.instructionCount
+        let now = d.machine.instructionCount
         guard n <= now, now - n >= reverse.range.lowerBound else {
           throw DebuggerError("the history begins at #\(reverse.range.lowerBound)")
         }
@@ -40,7 +40,7 @@ extension Debugger {
         d, a in
         if a.isEmpty { throw DebuggerError("an instruction's number is missing") }
         let n = try d.count(a.hasPrefix("#") ? String(a.dropFirst()) : a)
-        if n > d.cpu.instructionCount {
+        if n > d.machine.instructionCount {
           let stop = d.run(until: n, obeysBreakpoints: false)
           if case .step = stop { return try d.stopped(.arrived) }
           return try d.stopped(stop)
@@ -49,7 +49,7 @@ extension Debugger {
         guard n >= reverse.range.lowerBound else {
           throw DebuggerError("the history begins at #\(reverse.range.lowerBound)")
         }
-        if n < d.cpu.instructionCount { try d.travel(reverse, to: n) }
+        if n < d.machine.instructionCount { try d.travel(reverse, to: n) }
         return try d.stopped(.arrived)
       },
       Command(
@@ -67,11 +67,14 @@ extension Debugger {
   }
 
   private func travel(_ reverse: any ReverseControl, to instruction: UInt64) throws(DebuggerError) {
-    cpu.debugConditions = DebugConditions()
+    machine.debugConditions = DebugConditions()
     runningChanged(true)
-    defer { runningChanged(false) }
+    defer {
+      runningChanged(false)
+      select(machine.runningProcessor)
+    }
     do { try reverse.go(to: instruction) } catch TimeTravelError.interrupted {
-      throw DebuggerError("interrupted; the machine is at #\(cpu.instructionCount)")
+      throw DebuggerError("interrupted; the machine is at #\(machine.instructionCount)")
     } catch { throw DebuggerError("\(error)") }
   }
 
@@ -80,8 +83,16 @@ extension Debugger {
   ) throws(DebuggerError) -> RunExit? {
     let reverse = try history()
     runningChanged(true)
-    defer { runningChanged(false) }
-    do { return try reverse.goBack(to: conditions, where: accept) } catch {
+    defer {
+      runningChanged(false)
+      select(machine.runningProcessor)
+    }
+    do {
+      return try reverse.goBack(to: conditions) { exit, records in
+        select(machine.runningProcessor)
+        return accept(exit, records)
+      }
+    } catch {
       throw DebuggerError("\(error)")
     }
   }
@@ -113,7 +124,7 @@ extension Debugger {
   /// The previous instruction executed with the stack pointer where it is now or above.
   private func reverseNext() throws(DebuggerError) -> View {
     let reverse = try history()
-    let start = cpu.instructionCount
+    let start = machine.instructionCount
     guard start > reverse.range.lowerBound else {
       throw DebuggerError("the history begins at #\(reverse.range.lowerBound)")
     }

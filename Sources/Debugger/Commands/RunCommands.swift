@@ -105,7 +105,7 @@ extension Debugger {
     let cs = cpu[segment: SegmentRegister.cs].selector
     let eip = cpu.currentEIP
     var line =
-      "\(cpu.instructionCount) \(place(cs: cs, eip: eip, linear: pc)) "
+      "\(machine.instructionCount) \(place(cs: cs, eip: eip, linear: pc)) "
       + padded(bytes.prefix(i?.length ?? 1).map { hexDigits($0, 2) }.joined(), 14) + " "
       + (i?.text ?? "not mapped")
     if trace.showsRegisters {
@@ -216,13 +216,14 @@ extension Debugger {
         "Run until COUNT (decimal) instructions since power-on; +COUNT counts from here."
       ) { d, a in
         if a.isEmpty {
-          return View(["\(d.cpu.instructionCount)"], json: .number(d.cpu.instructionCount))
+          return View(["\(d.machine.instructionCount)"], json: .number(d.machine.instructionCount))
         }
         let relative = a.hasPrefix("+")
         let n = try d.count(relative ? String(a.dropFirst()) : a)
-        let target = relative ? d.cpu.instructionCount &+ n : n
-        if target <= d.cpu.instructionCount {
-          throw DebuggerError("that is not ahead of #\(d.cpu.instructionCount) (goto goes back)")
+        let target = relative ? d.machine.instructionCount &+ n : n
+        if target <= d.machine.instructionCount {
+          throw DebuggerError(
+            "that is not ahead of #\(d.machine.instructionCount) (goto goes back)")
         }
         return try d.stopped(d.run(until: target))
       },

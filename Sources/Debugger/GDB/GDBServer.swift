@@ -49,6 +49,13 @@ protocol GDBTarget: AnyObject {
   func remove(kind: Int, address: UInt32, length: UInt32)
   func removeAll()
   func resume(_ how: GDBResume) -> GDBStop
+  /// How many processors there are: threads to the client, counted from 1.
+  var threadCount: Int { get }
+  /// The one that registers and steps are of; after a run the one that stopped.
+  var thread: Int { get }
+  func select(thread: Int)
+  /// What it is and does, in words.
+  func threadText(_ thread: Int) -> String
   /// Carries out a command of the console; what it prints.
   func monitor(_ command: String) -> String
 }
@@ -171,8 +178,15 @@ final class GDBServer {
       target.removeAll()
       isDetached = true
       return GDBServer.ok
-    case "H": return GDBServer.ok
-    case "T": return GDBHex.number(rest) == 1 ? GDBServer.ok : GDBServer.malformed
+    case "H":
+      // Hc is of old clients: what runs is all of them.
+      if rest.first == UInt8(ascii: "g") { choose(rest.dropFirst()) }
+      return GDBServer.ok
+    case "T":
+      guard let thread = GDBHex.number(rest), (1...target.threadCount).contains(Int(thread)) else {
+        return GDBServer.malformed
+      }
+      return GDBServer.ok
     case "q", "Q", "v": return named(body)
     default: return []
     }
@@ -199,6 +213,10 @@ final class GDBServer {
     }
     if starts("vCont;") {
       let action = body.dropFirst(6)
+      // Only one processor can be asked to step; the others take their turns meanwhile.
+      if let colon = action.firstIndex(of: UInt8(ascii: ":")), action.first != UInt8(ascii: "c") {
+        choose(action[(colon + 1)...].prefix { $0 != UInt8(ascii: ";") })
+      }
       guard let kind = action.first else { return GDBServer.malformed }
       switch kind {
       case UInt8(ascii: "c"), UInt8(ascii: "C"): return resumed(.run)
@@ -222,11 +240,18 @@ final class GDBServer {
     }
     if starts("qAttached") { return Array("1".utf8) }
     if starts("qSymbol") { return GDBServer.ok }
+    if starts("qThreadExtraInfo,"), target.threadCount > 1 {
+      guard let thread = GDBHex.number(body.dropFirst(17)),
+        (1...target.threadCount).contains(Int(thread))
+      else { return GDBServer.malformed }
+      return GDBHex.encode(target.threadText(Int(thread)).utf8)
+    }
     switch String(decoding: body, as: UTF8.self) {
     case "vCont?": return Array("vCont;c;C;s;S;r".utf8)
     case "QStartNoAckMode": return GDBServer.ok
-    case "qC": return Array("QC1".utf8)
-    case "qfThreadInfo": return Array("m1".utf8)
+    case "qC": return Array("QC\(hexDigits(target.thread))".utf8)
+    case "qfThreadInfo":
+      return Array("m\((1...target.threadCount).map { hexDigits($0) }.joined(separator: ","))".utf8)
     case "qsThreadInfo": return Array("l".utf8)
     default: return []
     }
@@ -348,21 +373,30 @@ final class GDBServer {
         : "32-bit code from here on (set architecture i386)\n")
   }
 
+  /// A thread that the client named; 0 and -1 mean any and all.
+  private func choose(_ text: ArraySlice<UInt8>) {
+    guard let thread = GDBHex.number(text), (1...target.threadCount).contains(Int(thread)) else {
+      return
+    }
+    target.select(thread: Int(thread))
+  }
+
   private func stopReply() -> [UInt8] {
+    let thread = "thread:\(hexDigits(target.thread));"
     let text: String
     switch stop {
-    case .step: text = "T05thread:1;"
-    case .interrupted: text = "T02thread:1;"
+    case .step: text = "T05\(thread)"
+    case .interrupted: text = "T02\(thread)"
     case .breakpoint(let hardware):
-      text = knowsReasons ? "T05thread:1;\(hardware ? "hwbreak" : "swbreak"):;" : "T05thread:1;"
+      text = knowsReasons ? "T05\(thread)\(hardware ? "hwbreak" : "swbreak"):;" : "T05\(thread)"
     case .watchpoint(let kind, let address):
       let name = kind == 2 ? "watch" : kind == 3 ? "rwatch" : "awatch"
-      text = "T05thread:1;\(name):\(hexDigits(address));"
-    case .historyBegins: text = "T05thread:1;replaylog:begin;"
-    case .historyEnds: text = "T05thread:1;replaylog:end;"
+      text = "T05\(thread)\(name):\(hexDigits(address));"
+    case .historyBegins: text = "T05\(thread)replaylog:begin;"
+    case .historyEnds: text = "T05\(thread)replaylog:end;"
     case .stuck(let message):
       say(message + "\n")
-      text = "T06thread:1;"
+      text = "T06\(thread)"
     case .ended(let code, let message):
       say(message + "\n")
       isFinished = true

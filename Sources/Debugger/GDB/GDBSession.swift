@@ -177,6 +177,11 @@ final class GDBMachine: GDBTarget {
     }
   }
 
+  var threadCount: Int { debugger.machine.processors.count }
+  var thread: Int { debugger.selected + 1 }
+  func select(thread: Int) { debugger.select(thread - 1) }
+  func threadText(_ thread: Int) -> String { debugger.processorText(thread - 1) }
+
   func monitor(_ command: String) -> String {
     _ = port.take()
     debugger.execute(command)

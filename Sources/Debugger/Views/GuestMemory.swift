@@ -3,26 +3,33 @@
 // Owns: reads by linear and physical address without side effects: no accessed bits, no latches, no device registers.
 // Must not know: commands.
 
+import Bus
 import CPU
 import Machine
 
 /// The memory of a machine, looked at from outside.
 struct GuestMemory {
   let machine: Machine
+  /// The processor whose linear addresses are meant.
+  let cpu: CPU
+  private var view: DebuggerView { DebuggerView(machine.memory) }
+
+  /// What answers at a physical address.
+  func kind(_ address: UInt32) -> DebuggerView.Kind {
+    view.kind(at: PhysicalAddress(UInt64(address)))
+  }
 
   /// A byte, or nil where nothing is mapped or a device other than the display adapter answers.
   func physical(_ address: UInt32) -> UInt8? {
-    switch machine.memory.kind(at: address) {
-    case "ram", "rom": return machine.memory.peek(address, count: 1)[0]
-    case "device":
+    switch kind(address) {
+    case .ram, .rom: return view.bytes(PhysicalAddress(UInt64(address)), count: 1)[0]
+    case .device:
       return (0xA0000...0xBFFFF).contains(address) ? machine.vga.peek(address) : nil
-    default: return nil
+    case .unmapped: return nil
     }
   }
 
-  func linear(_ address: UInt32) -> UInt8? {
-    machine.cpu.peekTranslate(address).flatMap { physical($0) }
-  }
+  func linear(_ address: UInt32) -> UInt8? { cpu.peekTranslate(address).flatMap { physical($0) } }
 
   func bytes(_ address: UInt32, count: Int, physical isPhysical: Bool) -> [UInt8?] {
     var result: [UInt8?] = []
@@ -30,12 +37,15 @@ struct GuestMemory {
     while result.count < count {
       let a = address &+ UInt32(truncatingIfNeeded: result.count)
       let part = min(count - result.count, Int(0x1000 - (a & 0xFFF)))
-      let place = isPhysical ? a : machine.cpu.peekTranslate(a)
-      switch place.map({ machine.memory.kind(at: $0) }) {
-      case "ram", "rom": result += machine.memory.peek(place ?? 0, count: part).map { $0 }
-      case "device":
-        for n in 0..<part { result.append(physical((place ?? 0) &+ UInt32(n))) }
-      default: result += [UInt8?](repeating: nil, count: part)
+      guard let place = isPhysical ? a : cpu.peekTranslate(a) else {
+        result += [UInt8?](repeating: nil, count: part)
+        continue
+      }
+      switch kind(place) {
+      case .ram, .rom:
+        result += view.bytes(PhysicalAddress(UInt64(place)), count: part).map { $0 }
+      case .device: for n in 0..<part { result.append(physical(place &+ UInt32(n))) }
+      case .unmapped: result += [UInt8?](repeating: nil, count: part)
       }
     }
     return result
@@ -64,16 +74,13 @@ struct GuestMemory {
   /// Changes bytes.
   func write(_ address: UInt32, _ bytes: [UInt8], physical isPhysical: Bool) throws(DebuggerError) {
     if isPhysical {
-      for (n, byte) in bytes.enumerated() {
-        let a = address &+ UInt32(truncatingIfNeeded: n)
-        guard machine.memory.isWritable(a) else {
-          throw DebuggerError("physical \(hexDigits(a, 8)) is no RAM")
-        }
-        withUnsafeBytes(of: byte) { machine.memory.poke(a, from: $0) }
+      let done = view.change(PhysicalAddress(UInt64(address)), bytes)
+      if done < bytes.count {
+        throw DebuggerError("physical \(hexDigits(address &+ UInt32(done), 8)) is no RAM")
       }
       return
     }
-    let done = machine.cpu.pokeBytes(address, bytes)
+    let done = cpu.pokeBytes(address, bytes)
     if done < bytes.count {
       throw DebuggerError(
         "\(hexDigits(address &+ UInt32(done), 8)) is no RAM; \(done) bytes were written")

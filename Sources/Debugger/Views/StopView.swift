@@ -148,8 +148,9 @@ extension Debugger {
   func stopView() -> View {
     var lines = [
       "Stopped: \(reason(stop))",
-      "#\(cpu.instructionCount)  t = \(timeText())  \(modeText(cpu.mode))"
-        + (cpu.s.pointee.halted ? ", halted" : ""),
+      "#\(machine.instructionCount)  t = \(timeText())  \(modeText(cpu.mode))"
+        + (cpu.s.pointee.halted ? ", halted" : "")
+        + (hasSeveralProcessors ? ", cpu \(selected)" : ""),
     ]
     let changed = changedRegisters()
     lines += registerLines(changed)
@@ -159,9 +160,11 @@ extension Debugger {
     nextCodeSegment = nil
     var object: [(String, JSONValue)] = [
       ("reason", .string(kind(stop))), ("text", .string(reason(stop))),
-      ("instructions", .number(cpu.instructionCount)), ("nanoseconds", .number(machine.clock.now)),
+      ("instructions", .number(machine.instructionCount)),
+      ("nanoseconds", .number(machine.clock.now)),
       ("mode", modeJSON(cpu.mode)), ("halted", .bool(cpu.s.pointee.halted)),
     ]
+    if hasSeveralProcessors { object.append(("cpu", .of(selected))) }
     if case .breakpoints(let hits) = stop {
       object.append(("breakpoints", .array(hits.map { .of($0.id) })))
     }

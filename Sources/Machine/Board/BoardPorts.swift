@@ -65,14 +65,14 @@ final class CoprocessorPort: Device, Registers {
 
 /// Memory as the DMA controller sees it.
 final class MachineDMAMemory: DMAMemory {
-  private let memory: PhysicalMemory
-  init(_ memory: PhysicalMemory) { self.memory = memory }
+  private let view: BusMasterView
+  init(_ memory: PhysicalMemory) { view = BusMasterView(memory) }
 
   func dmaRead(_ address: UInt32, into buffer: UnsafeMutableRawBufferPointer) {
-    memory.copyOut(address, into: buffer)
+    view.read(PhysicalAddress(UInt64(address)), into: buffer)
   }
   func dmaWrite(_ address: UInt32, from buffer: UnsafeRawBufferPointer) {
-    memory.copyIn(address, from: buffer)
+    view.write(PhysicalAddress(UInt64(address)), from: buffer)
   }
 }
 

@@ -5,6 +5,7 @@
 // A new device is one line in the list and, where every machine of a kind has it, one line of a board.
 
 import Bus
+import CPU
 import Chipset
 import Video
 
@@ -13,7 +14,8 @@ extension PartCatalogue {
   public static let all = PartCatalogue([
     PIC8259Pair.part, PIT8254.part, SystemPortB.part, CMOS.part, DMA8237Pair.part,
     KeyboardController8042.part, SystemPortA.part, Typist.part, LocalAPIC.part, UART16550.part,
-    LPT.part, FloppyController.part, IDEChannel.part, VGA.part, CoprocessorPort.part,
+    LPT.part, FloppyController.part, FloppyDriveType.part, IDEChannel.part, ATADisk.part,
+    ProcessorSocket.part, VGA.part, CoprocessorPort.part,
     ResetControl.part, DebugConsole.part, PowerPort.part, PollWatch.part,
     FirmwareConfigurationPort.part, KernelLoader.part, DebugExit.part, TestDevice.part,
   ])
@@ -28,6 +30,7 @@ extension BoardDescription {
   /// IRQ 0 timer, 1 keyboard, 3 COM2 and COM4, 4 COM1 and COM3, 6 floppy, 7 LPT1, 8 clock, 12 mouse, 13 coprocessor, 14 and 15 IDE.
   /// IBM PC/AT Technical Reference; PS/2 Technical Reference (IRQ 12, port 92h).
   private static let isa = """
+    processor,id=cpu0
     pic
     pit
     port61
@@ -44,8 +47,14 @@ extension BoardDescription {
     uart,id=com4,port=2E8,irq=3              if com4
     lpt,id=lpt1,port=378,irq=7
     fdc
+    floppy-drive,id=floppy0
+    floppy-drive,id=floppy1
     ide,id=ide0,port=1F0,control=3F6,irq=14
+    disk-drive,id=disk0,on=ide0,unit=0
+    disk-drive,id=disk1,on=ide0,unit=1
     ide,id=ide1,port=170,control=376,irq=15
+    disk-drive,id=disk2,on=ide1,unit=0
+    disk-drive,id=disk3,on=ide1,unit=1
     vga
     coprocessor
     reset-control
@@ -59,21 +68,56 @@ extension BoardDescription {
 }
 
 extension MachineConfiguration {
-  /// Puts on a board what its description has, and what else was chosen.
+  /// What the machine is built on.
   /// - Throws: `ConfigurationError`, one clear line.
-  func build(_ board: Board) throws {
-    guard let text = BoardDescription.boards[self.board] else {
-      let known = BoardDescription.boards.keys.sorted().joined(separator: ", ")
-      throw ConfigurationError("there is no board '\(self.board)' (there are: \(known))")
+  func boardDescription() throws -> BoardDescription {
+    do {
+      if let boardText { return try BoardDescription(name: board, text: boardText) }
+      guard let text = BoardDescription.boards[board] else {
+        let known = BoardDescription.boards.keys.sorted().joined(separator: ", ")
+        throw ConfigurationError("there is no board '\(board)' (there are: \(known))")
+      }
+      return try BoardDescription(name: board, text: text)
+    } catch let error as BoardError {
+      throw ConfigurationError(error.reason)
+    }
+  }
+
+  /// The models of a board's processors, the one that starts first.
+  func processors(_ description: BoardDescription) throws -> [CPUModel] {
+    let sockets = description.options(of: ProcessorSocket.part.name)
+    guard (1...PhysicalMemory.mostProcessors).contains(sockets.count) else {
+      throw ConfigurationError(
+        "board \(description.name): 1 to \(PhysicalMemory.mostProcessors) processors are possible")
     }
     do {
-      try BoardDescription(name: self.board, text: text).build(board, .all, facts: facts(board))
+      return try sockets.map { options in
+        let name = try ProcessorSocket.part.values(options)["model"]
+        guard let model = name.isEmpty ? cpu : CPUModel.named(name) else {
+          throw ConfigurationError("board \(description.name): there is no processor '\(name)'")
+        }
+        return model
+      }
+    } catch let error as BoardError {
+      throw ConfigurationError(error.reason)
+    }
+  }
+
+  /// Puts on a board what its description has, and what else was chosen.
+  /// - Throws: `ConfigurationError`, one clear line.
+  func build(_ board: Board, _ description: BoardDescription, _ processor: CPUModel) throws {
+    do {
+      try description.build(board, .all, facts: facts(board, processor))
       if let exitPort {
         try PartCatalogue.all.add("debug-exit,port=\(String(exitPort, radix: 16))", to: board)
       }
       if testDevice { try PartCatalogue.all.add("test-device", to: board) }
       for part in parts {
+        let count = board.sockets(.processor).count
         let added = try PartCatalogue.all.add(part, to: board)
+        if board.sockets(.processor).count > count {
+          throw BoardError("\(added.name): only a board's description has processors")
+        }
         board.noteAddition(added.name, added.options)
       }
     } catch let error as BoardError {
@@ -82,13 +126,24 @@ extension MachineConfiguration {
   }
 
   /// What boards ask about.
-  private func facts(_ board: Board) -> Set<String> {
+  private func facts(_ board: Board, _ processor: CPUModel) -> Set<String> {
     var facts: Set<String> = []
-    if cpu.features.contains(.apic) { facts.insert("apic") }
-    if cpu.features.contains(.p6) { facts.insert("p6") }
+    if processor.features.contains(.apic) { facts.insert("apic") }
+    if processor.features.contains(.p6) { facts.insert("p6") }
     for n in 2...4 where serialPorts >= n { facts.insert("com\(n)") }
     if kernel != nil { facts.insert("kernel") }
     if board.offered(FirmwareConfigurationPort.self) != nil { facts.insert("fw-cfg") }
     return facts
+  }
+}
+
+/// Where a processor sits. It is no device: the machine makes the processors before anything else.
+enum ProcessorSocket {
+  static let part = PartType(
+    "processor", "processor; all but the first wait until they are started", isMultiple: true,
+    options: [PartOption("model", .text, "", "as --cpu has it; nothing: the machine's")]
+  ) { board, values in
+    let unit = board.sockets(.processor).count
+    try board.add(Socket(.processor, name: try values.identity(on: board), unit: unit))
   }
 }

@@ -30,11 +30,11 @@ struct LockstepPair {
   ) throws {
     reference = try Machine(LockstepPair.separated(configuration, .interpreter))
     subject = try Machine(LockstepPair.separated(configuration, .translator))
-    if let threshold { subject.cpu.translationThreshold = threshold }
+    if let threshold { for cpu in subject.processors { cpu.translationThreshold = threshold } }
     for machine in [reference, subject] {
       machine.takesInput = false
       machine.closesEjectedDisks = false
-      if blockLimit > 0 { machine.cpu.blockLimit = blockLimit }
+      if blockLimit > 0 { for cpu in machine.processors { cpu.blockLimit = blockLimit } }
       if let state { try machine.restoreState(state) }
     }
   }
@@ -74,8 +74,8 @@ struct LockstepPair {
   /// - Parameter thorough: devices and memory too, not only the processor.
   func compare(thorough: Bool) -> LockstepDifference? {
     var (a, b) = (StateWriter(), StateWriter())
-    reference.cpu.save(to: &a)
-    subject.cpu.save(to: &b)
+    for cpu in reference.processors { cpu.save(to: &a) }
+    for cpu in subject.processors { cpu.save(to: &b) }
     let processor = a.bytes != b.bytes
     if !processor && !thorough { return nil }
     let sections = Lockstep.differing(reference.sectionBytes(), subject.sectionBytes())
@@ -84,7 +84,12 @@ struct LockstepPair {
     var difference = LockstepDifference()
     difference.sections = sections
     difference.memory = memory
-    difference.registers = CPUComparison.differing(reference.cpu, subject.cpu)
+    for (n, (a, b)) in zip(reference.processors, subject.processors).enumerated() {
+      for var register in CPUComparison.differing(a, b) {
+        if n > 0 { register.name = "\(register.name) of \(n)" }
+        difference.registers.append(register)
+      }
+    }
     return difference
   }
 
@@ -161,7 +166,7 @@ public final class Lockstep {
       bytes, acceptingOtherDisks: acceptingOtherDisks)
     try pair.subject.restoreState(bytes, acceptingOtherDisks: acceptingOtherDisks)
     (origin, checkpoint) = (bytes, bytes)
-    originAt = machine.cpu.instructionCount
+    originAt = machine.instructionCount
     checkpointAt = originAt
     return differences
   }
@@ -179,7 +184,7 @@ public final class Lockstep {
   }
 
   private func give(_ input: MachineInput) {
-    given.append((machine.cpu.instructionCount, input))
+    given.append((machine.instructionCount, input))
     pair.reference.take(input)
     pair.subject.take(input)
   }
@@ -203,7 +208,7 @@ public final class Lockstep {
         if let stop = script.ending { return .stopped(stop) }
         nextLook = (machine.clock.now / Script.interval &+ 1) &* Script.interval
       }
-      let count = machine.cpu.instructionCount
+      let count = machine.instructionCount
       if count >= limit { return .stopped(.instructionLimit) }
       let target = min((count / slice &+ 1) &* slice, limit)
       slices += 1
@@ -224,7 +229,7 @@ public final class Lockstep {
           return .differs(LockstepSearch(self, target, difference).result())
         }
         checkpoint = pair.reference.saveState()
-        checkpointAt = machine.cpu.instructionCount
+        checkpointAt = machine.instructionCount
       }
     }
   }

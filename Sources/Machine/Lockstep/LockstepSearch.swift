@@ -73,7 +73,7 @@ struct LockstepSearch {
     self.end = end
     found = difference
     found.first = lockstep.checkpointAt
-    found.last = max(lockstep.machine.cpu.instructionCount, lockstep.checkpointAt)
+    found.last = max(lockstep.machine.instructionCount, lockstep.checkpointAt)
   }
 
   /// The difference as near to its cause as possible.
@@ -103,7 +103,7 @@ struct LockstepSearch {
     }
     for (n, stop) in stops.enumerated() {
       while true {
-        give(pair.reference.cpu.instructionCount)
+        give(pair.reference.instructionCount)
         let target = min(stop, inputs.first?.instruction ?? stop)
         let (why, difference) = pair.run(until: target, thorough: n >= compareFrom)
         if let difference, n >= compareFrom || why != .instructionLimit {
@@ -202,7 +202,7 @@ struct LockstepSearch {
     let (whole, _, difference) = try replay(origin, cuts + [last], compareFrom: cuts.count)
     if let difference { take(difference, found.first, last) }
     // Where the last block began, by the interpreter.
-    guard let start = whole.reference.cpu.snapshot().path.last else { return }
+    guard let start = whole.reference.running.snapshot().path.last else { return }
     var entry = last
     var pair = whole
     for back in 1...UInt64(BlockCache.maximumCount + 1) where last >= origin.at + back {
@@ -213,7 +213,7 @@ struct LockstepSearch {
       }
     }
     found.first = min(found.first, entry)
-    found.before = pair.reference.cpu.report()
+    found.before = pair.reference.running.report()
     found.block = whole.subject.blockText(linear: start) ?? ""
     guard entry < last else { return }
     found.first = entry
@@ -226,7 +226,7 @@ struct LockstepSearch {
       guard n != nil, let difference else { continue }
       take(difference, stop - 1, stop)
       let (before, _, _) = try replay(near, [stop - 1], compareFrom: Int.max, blockLimit: count)
-      found.before = before.reference.cpu.report()
+      found.before = before.reference.running.report()
       found.code = before.reference.codeText(count: 1)
       return
     }

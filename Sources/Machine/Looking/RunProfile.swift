@@ -14,12 +14,14 @@ public final class RunProfile: @unchecked Sendable {
 
   /// Begins to look at a machine, which must outlive the profile's `stop`.
   public init(_ machine: Machine) throws(HostError) {
-    nonisolated(unsafe) let state = UnsafePointer(machine.cpu.s)
+    nonisolated(unsafe) let states = machine.processors.map { UnsafePointer($0.s) }
     thread = try HostThread { [self] in
       let alarm = HostCondition()
       while running.load(ordering: .relaxed) {
         alarm.locked { alarm.wait(nanoseconds: 1_000_000) }
-        let place = Int(state.pointee.place)
+        // Those that do not run are where the machine left them.
+        let busy = states.first { $0.pointee.place < ExecutionPlace.devices } ?? states[0]
+        let place = Int(busy.pointee.place)
         counts.withLock { if $0.indices.contains(place) { $0[place] += 1 } }
       }
     }

@@ -10,6 +10,7 @@
 //
 // The hash is that of the contents the guest sees, for 1 that of the file below.
 
+import Bus
 import State
 import Storage
 
@@ -153,11 +154,10 @@ extension Machine {
   /// Drives with contents, by the names of their sections.
   var media: [(String, MachineDisk)] {
     var list: [(String, MachineDisk)] = []
-    for (index, disk) in floppyDisks.enumerated() {
-      if let disk { list.append(("medium-floppy\(index)", disk)) }
-    }
-    for (index, disk) in hardDisks.enumerated() {
-      if let disk { list.append(("medium-disk\(index)", disk)) }
+    for (kind, disks) in [(Socket.Kind.floppy, floppyDisks), (.disk, hardDisks)] {
+      for (socket, disk) in zip(board.sockets(kind), disks) {
+        if let disk { list.append(("medium-\(socket.name)", disk)) }
+      }
     }
     return list
   }
@@ -190,7 +190,7 @@ extension Machine {
   {
     var saved: [SavedMedium] = []
     try reader.section("media", versions: 1...1) { (reader, _) throws(StateError) in
-      let count = try reader.read(in: UInt8(0)...6)
+      let count = try reader.read(in: UInt8(0)...64)
       for _ in 0..<count { saved.append(try SavedMedium(from: &reader)) }
     }
     let own = media

@@ -70,7 +70,9 @@ final class MemoryHash {
 
 extension Machine {
   /// The names of the parts of `checkpoint`.
-  var partNames: [String] { ["clock", "cpu"] + devices.map(\.stateName) }
+  var partNames: [String] {
+    ["clock", "cpu"] + furtherParts + devices.map(\.stateName)
+  }
 
   /// The state of one part as bytes, a section.
   func savePart(_ index: Int) -> [UInt8] {
@@ -78,8 +80,11 @@ extension Machine {
     switch index {
     case 0: writer.section("clock", version: 1) { clock.save(to: &$0) }
     case 1: writer.section("cpu", version: CPU.stateVersion) { cpu.save(to: &$0) }
+    case 2..<2 + furtherParts.count:
+      let n = index - 2
+      writer.section(furtherParts[n], version: furtherVersion(n)) { saveFurther(n, to: &$0) }
     default:
-      let device = devices[index - 2]
+      let device = devices[index - 2 - furtherParts.count]
       writer.section(device.stateName, version: device.stateVersion) { device.save(to: &$0) }
     }
     return writer.bytes
@@ -92,15 +97,21 @@ extension Machine {
     case 0:
       try reader.section("clock", versions: 1...1) { (reader, _) throws(StateError) in
         try clock.restore(from: &reader)
-        bus.rateChanged(processorHertz: configuration.cpu.hertz)
+        rateChanged()
       }
     case 1:
       try reader.section("cpu", versions: 1...CPU.stateVersion) {
         (reader, version) throws(StateError) in
         try cpu.restore(from: &reader, version: version)
       }
+    case 2..<2 + furtherParts.count:
+      let n = index - 2
+      try reader.section(furtherParts[n], versions: 1...furtherVersion(n)) {
+        (reader, version) throws(StateError) in
+        try restoreFurther(n, from: &reader, version: version)
+      }
     default:
-      let device = devices[index - 2]
+      let device = devices[index - 2 - furtherParts.count]
       try reader.section(device.stateName, versions: 1...device.stateVersion) {
         (reader, version) throws(StateError) in
         try device.restore(from: &reader, version: version)
@@ -111,7 +122,7 @@ extension Machine {
   /// Hashes of everything. The guest is not affected.
   func checkpoint() -> Checkpoint {
     var checkpoint = Checkpoint()
-    for index in 0..<devices.count + 2 {
+    for index in partNames.indices {
       var hash = StateHash()
       savePart(index).withUnsafeBytes { hash.add($0) }
       checkpoint.parts.append(UInt32(truncatingIfNeeded: hash.value ^ hash.value >> 32))
@@ -122,17 +133,17 @@ extension Machine {
     for disk in disksInDrives { writes.add(disk.writeHash) }
     if ejectedWrites != 0 { writes.add(ejectedWrites) }
     checkpoint.diskWrites = writes.value
-    checkpoint.cs = cpu[segment: SegmentRegister.cs].selector
-    checkpoint.eip = cpu.currentEIP
+    checkpoint.cs = running[segment: SegmentRegister.cs].selector
+    checkpoint.eip = running.currentEIP
     return checkpoint
   }
 
-  /// A short hash of the processor's registers.
+  /// A short hash of the running processor's registers.
   var processorCheck: UInt16 {
     var hash = StateHash()
-    for n in 0..<8 { hash.add(UInt64(cpu[n])) }
-    hash.add(UInt64(cpu.currentEIP))
-    hash.add(UInt64(cpu[segment: SegmentRegister.cs].base))
+    for n in 0..<8 { hash.add(UInt64(running[n])) }
+    hash.add(UInt64(running.currentEIP))
+    hash.add(UInt64(running[segment: SegmentRegister.cs].base))
     let value = hash.value ^ hash.value >> 32
     return UInt16(truncatingIfNeeded: value ^ value >> 16)
   }
@@ -143,7 +154,7 @@ extension Machine {
   private var disksInDrives: [MachineDisk] { (floppyDisks + hardDisks).compactMap { $0 } }
 
   /// Instructions that were executed; the count without the time the processor slept.
-  var executedInstructions: UInt64 { cpu.instructionCount &- idleInstructions }
+  var executedInstructions: UInt64 { instructionCount &- idleInstructions }
 
   // MARK: What a run depends on
 
@@ -156,7 +167,7 @@ extension Machine {
     }
     var list: [(key: String, value: String)] = [
       ("apus", ApusVersion.text), ("memory", "\(configuration.memoryMegabytes) MB"),
-      ("cpu", configuration.cpu.name), ("serial ports", "\(serial.count)"),
+      ("cpu", cpu.model.name), ("serial ports", "\(serial.count)"),
       ("bios", identity(configuration.bios?.bytes ?? FirmwareImages.bios)),
       ("vga bios", identity(FirmwareImages.vgaBIOS)),
       ("boot order", configuration.bootOrder.map(\.rawValue).joined()),
@@ -167,6 +178,7 @@ extension Machine {
       list.append(
         ("rom \(index + 1)", "\(identity(rom.file.bytes)) at \(hexText(UInt64(rom.address)))"))
     }
+    list += boardIdentity.map { (key: $0.0, value: $0.1) }
     if let kernel = configuration.kernel {
       list.append(("kernel", identity(kernel.kernel.bytes)))
       list.append(("kernel command line", "'\(kernel.commandLine)'"))

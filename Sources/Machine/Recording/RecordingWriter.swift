@@ -91,13 +91,13 @@ public final class RecordingWriter {
     let executed = machine.executedInstructions
     if executed &- lastCheckpoint < RecordingWriter.checkpointInterval || isFinished { return }
     lastCheckpoint = executed
-    add(.checkpoint(machine.checkpoint()), at: machine.cpu.instructionCount)
+    add(.checkpoint(machine.checkpoint()), at: machine.instructionCount)
   }
 
   /// Ends the recording.
   func finish(_ stop: StopReason, _ machine: Machine) {
     if isFinished { return }
-    add(.end(stop, machine.checkpoint()), at: machine.cpu.instructionCount)
+    add(.end(stop, machine.checkpoint()), at: machine.instructionCount)
     flush()
     isFinished = true
     do throws(HostError) { try target.close() } catch { failure = failure ?? error }
@@ -116,7 +116,7 @@ extension Machine {
     header.notes = notes
     header.initialTime = configuration.initialTime
     header.instructionsPerSecond = clock.instructionsPerSecond
-    header.instruction = cpu.instructionCount
+    header.instruction = instructionCount
     header.stateHash = recordingStateHash()
     header.parts = partNames
     recorder = try RecordingWriter(target, header: header, executed: executedInstructions)
@@ -143,12 +143,12 @@ extension Machine {
     for (key, value) in header.identity where !own.contains(where: { $0.key == key }) {
       throw RecordingError(reason: "recorded with \(key) \(value), which this machine has not")
     }
-    if header.instruction != cpu.instructionCount {
+    if header.instruction != instructionCount {
       throw RecordingError(
         reason: header.instruction == 0
           ? "recorded from power-on, but this machine was started from a saved state"
           : "recorded from a saved state at instruction \(header.instruction); "
-            + "this machine is at instruction \(cpu.instructionCount)")
+            + "this machine is at instruction \(instructionCount)")
     }
     if header.stateHash != recordingStateHash() {
       throw RecordingError(

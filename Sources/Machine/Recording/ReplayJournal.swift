@@ -121,7 +121,7 @@ final class Journal {
   /// The guest ended by itself: the recording must end here too.
   func checkEnd(_ machine: Machine) -> String? {
     guard let entry = next else { return nil }
-    let count = machine.cpu.instructionCount
+    let count = machine.instructionCount
     if case .end = entry.event, entry.instruction == count { return check(entry, machine) }
     return "the guest ended at instruction \(count), but the recording goes on to "
       + "instruction \(entries.last?.instruction ?? count)"

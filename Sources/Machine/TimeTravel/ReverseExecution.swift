@@ -74,7 +74,7 @@ public final class TimeTravel {
   // MARK: Where
 
   /// The instruction the machine is at.
-  public var position: UInt64 { machine.cpu.instructionCount }
+  public var position: UInt64 { machine.instructionCount }
   /// The first instruction that can be gone back to.
   public var oldest: UInt64 { store.snapshots.first?.instruction ?? position }
   /// The furthest instruction of the run so far; before it input comes from the journal and output is not repeated.
@@ -241,7 +241,7 @@ extension Machine {
   @discardableResult
   public func enableTimeTravel(megabytes: Int = 256) -> TimeTravel {
     if let timeTravel { return timeTravel }
-    let journal = journal ?? Journal(from: cpu.instructionCount)
+    let journal = journal ?? Journal(from: instructionCount)
     self.journal = journal
     let travel = TimeTravel(self, journal: journal, budget: max(megabytes, 16) << 20)
     timeTravel = travel
@@ -253,8 +253,8 @@ extension Machine {
   public func act(_ event: MachineInput) {
     if let timeTravel {
       timeTravel.forgetFuture()
-    } else if let journal, journal.replays(at: cpu.instructionCount) {
-      journal.cut(at: cpu.instructionCount)
+    } else if let journal, journal.replays(at: instructionCount) {
+      journal.cut(at: instructionCount)
     }
     take(event)
   }
@@ -265,7 +265,7 @@ extension Machine {
       timeTravel.diverge()
     } else {
       finishRecording(.host(.user))
-      journal?.cut(at: cpu.instructionCount)
+      journal?.cut(at: instructionCount)
     }
   }
 }

@@ -18,8 +18,8 @@ extension TimeTravel {
     let start = position
     // Nothing is looked for: there is nothing to find.
     if conditions == DebugConditions() { return nil }
-    machine.cpu.debugConditions = conditions
-    defer { machine.cpu.debugConditions = DebugConditions() }
+    machine.debugConditions = conditions
+    defer { machine.debugConditions = DebugConditions() }
     var found: (exit: RunExit, at: UInt64)?
     var end = start
     do throws(TimeTravelError) {
@@ -31,13 +31,13 @@ extension TimeTravel {
         end = instruction(ofSnapshot: index)
       }
     } catch {
-      machine.cpu.debugConditions = DebugConditions()
+      machine.debugConditions = DebugConditions()
       try returnTo(found?.at ?? start)
       throw error
     }
-    machine.cpu.debugConditions = DebugConditions()
+    machine.debugConditions = DebugConditions()
     try returnTo(found?.at ?? start)
-    _ = machine.cpu.takeDebugRecords()
+    _ = machine.takeDebugRecords()
     return found?.exit
   }
 
@@ -47,12 +47,12 @@ extension TimeTravel {
     before end: UInt64, isPresent: Bool, _ accept: (RunExit, [DebugRecord]) -> Bool
   ) throws(TimeTravelError) -> (exit: RunExit, at: UInt64)? {
     var found: (exit: RunExit, at: UInt64)?
-    _ = machine.cpu.takeDebugRecords()
+    _ = machine.takeDebugRecords()
     while true {
       let before = position
       switch machine.run(untilInstruction: end) {
       case .debug(let exit):
-        let records = machine.cpu.takeDebugRecords()
+        let records = machine.takeDebugRecords()
         if isPresent && position >= end { return found }
         if accept(exit, records) { found = (exit, position) }
       case .host(let reason): throw .interrupted(reason)

@@ -137,7 +137,8 @@ final class Snapshot {
   /// The first event of the journal that was not taken yet.
   let cursor: Int
   let parts: [SnapshotPart]
-  let translations: SavedTranslations
+  /// Of each processor.
+  let translations: [SavedTranslations]
   let disks: [DiskMark]
   /// Which disk of the shelf is in which floppy drive, and the hash of what was written to those taken out.
   let media: (floppies: [Int?], ejectedWrites: UInt64)
@@ -150,7 +151,7 @@ final class Snapshot {
 
   fileprivate init(
     instruction: UInt64, executed: UInt64, cursor: Int, parts: [SnapshotPart],
-    translations: SavedTranslations, disks: [DiskMark],
+    translations: [SavedTranslations], disks: [DiskMark],
     media: (floppies: [Int?], ejectedWrites: UInt64), isPinned: Bool, pages: [UInt32],
     slots: [UInt32], sectors: [DiskSector: [UInt8]?]
   ) {
@@ -169,7 +170,8 @@ final class Snapshot {
 
   /// The memory it takes besides its pages; what parts share is counted once.
   fileprivate var smallBytes: Int {
-    parts.reduce(0) { $0 + $1.ownBytes } + translations.byteCount + pages.count * 8
+    parts.reduce(0) { $0 + $1.ownBytes } + translations.reduce(0) { $0 + $1.byteCount }
+      + pages.count * 8
       + sectors.count * 600
   }
 }
@@ -204,7 +206,7 @@ final class SnapshotStore {
 
   /// Takes a snapshot of the machine as it is; there is at most one at a place of the journal.
   func take(cursor: Int, isPinned: Bool = false) {
-    let instruction = machine.cpu.instructionCount
+    let instruction = machine.instructionCount
     let at = (index(before: instruction) ?? -1) + 1
     if at > 0, snapshots[at - 1].instruction == instruction, snapshots[at - 1].cursor == cursor {
       return
@@ -234,7 +236,7 @@ final class SnapshotStore {
       }
     }
     var parts: [SnapshotPart] = []
-    for index in 0..<machine.devices.count + 2 {
+    for index in machine.partNames.indices {
       parts.append(
         SnapshotPart(
           machine.savePart(index),
@@ -242,7 +244,7 @@ final class SnapshotStore {
     }
     let snapshot = Snapshot(
       instruction: instruction, executed: machine.executedInstructions, cursor: cursor,
-      parts: parts, translations: cpu.saveTranslations(),
+      parts: parts, translations: machine.processors.map { $0.saveTranslations() },
       disks: machine.disks.map { DiskMark(writeHash: $0.writeHash, generation: $0.generation) },
       media: machine.mediaPlaces, isPinned: isPinned, pages: pages, slots: slots, sectors: sectors)
     smallBytes += snapshot.smallBytes
@@ -274,7 +276,9 @@ final class SnapshotStore {
       disk.generation = mark?.generation ?? 0
     }
     machine.cpu.takeWrittenPages(.snapshots) { _ in }
-    machine.cpu.restoreTranslations(snapshot.translations)
+    for (cpu, translations) in zip(machine.processors, snapshot.translations) {
+      cpu.restoreTranslations(translations)
+    }
     self.base = snapshot
   }
 
@@ -421,7 +425,6 @@ extension Machine {
   func afterRestore() {
     requests = []
     board.resynchronizeLines()
-    cpu.a20 = gate.output.level
-    cpu.setINTR(interruptRequest)
+    setPins()
   }
 }

@@ -1,0 +1,106 @@
+// What can be at physical addresses, and devices there as accesses reach them.
+//
+// Owns: the kinds of targets, a device's region, and which pages of a device are plain bytes at present. Must not know: any device.
+
+import Bus
+import Host
+
+/// What can be at physical addresses.
+public enum MemoryTarget {
+  /// RAM; its offset is its address.
+  case ram
+  /// Bytes that cannot be written.
+  case rom(HostMemory)
+  /// A device. `isMemory`: accesses do not depend on the time and reach nothing outside of it, so that translated code may call it
+  /// directly; at most one of a machine.
+  case registers(RegisterFile, isMemory: Bool)
+}
+
+/// A device in the memory map as the slow path wants it. Reference counts are not touched: `PhysicalMemory.space` keeps it alive,
+/// also for the rest of an access in which it is unmapped.
+struct DeviceRegion {
+  /// First physical address; page-aligned.
+  var start: UInt32
+  /// Length in bytes; whole pages.
+  var length: UInt32
+  var file: Unmanaged<RegisterFile>
+  var isMemory: Bool
+
+  /// Reads 1, 2 or 4 bytes at a physical address (never across the region's end).
+  @inline(__always)
+  func read(_ address: UInt32, _ width: UInt32) -> UInt32 {
+    file._withUnsafeGuaranteedRef { $0.read(address &- start, Int(width)) }
+  }
+  @inline(__always)
+  func write(_ address: UInt32, _ value: UInt32, _ width: UInt32) {
+    file._withUnsafeGuaranteedRef { $0.write(address &- start, value, Int(width)) }
+  }
+
+  /// Whether an address belongs to both, were each alone.
+  func overlaps(_ other: DeviceRegion) -> Bool {
+    start <= other.start &+ (other.length &- 1) && other.start <= start &+ (length &- 1)
+  }
+}
+
+/// Pages of one mapped device that are plain memory of the host at present.
+struct DirectPages {
+  private var mapping: MappingID?
+  /// Counted in pages from the mapping's first.
+  private var offset: UInt32 = 0
+  private var count: UInt32 = 0
+  /// The first of them, where the mapping is now.
+  private(set) var start: UInt32 = 0
+  /// Where the first is in the host.
+  private(set) var bytes: UnsafeMutableRawPointer?
+
+  init() {}
+
+  /// The pages of a range belong to the uppermost device that has all of it, whether that is seen there or not.
+  init(
+    _ space: AddressSpace<PhysicalAddress, MemoryTarget>, _ range: ClosedRange<PhysicalAddress>,
+    _ bytes: UnsafeMutableRawPointer?
+  ) {
+    guard let bytes else { return }
+    // What is no more than memory comes first: no other can be plain bytes.
+    func rank(_ m: AddressSpace<PhysicalAddress, MemoryTarget>.Mapping) -> (Int, Int)? {
+      guard case .registers(_, let isMemory) = m.target, m.isEnabled,
+        m.addresses.lowerBound <= range.lowerBound, m.addresses.upperBound >= range.upperBound
+      else { return nil }
+      return (isMemory ? 1 : 0, m.priority)
+    }
+    var best: (Int, Int)?
+    for m in space.mappings {
+      guard let rank = rank(m) else { continue }
+      if let best, best > rank { continue }
+      best = rank
+      mapping = m.id
+      offset = UInt32((range.lowerBound.value - m.addresses.lowerBound.value) >> 12)
+    }
+    if mapping == nil { return }
+    start = UInt32(range.lowerBound.value >> 12)
+    count = UInt32((range.upperBound.value - range.lowerBound.value + 1) >> 12)
+    self.bytes = bytes
+  }
+
+  /// Whether a page where a mapping is seen is one of them.
+  func holds(_ page: UInt32, of mapping: MappingID?) -> Bool {
+    bytes != nil && mapping == self.mapping && page &- start < count
+  }
+
+  /// Where they are now, or nil when there are none.
+  var range: ClosedRange<PhysicalAddress>? {
+    bytes == nil
+      ? nil
+      : PhysicalAddress(UInt64(start) << 12)...PhysicalAddress(UInt64(start + count) << 12 - 1)
+  }
+
+  /// The map has changed.
+  mutating func follow(_ space: AddressSpace<PhysicalAddress, MemoryTarget>) {
+    guard let mapping else { return }
+    if let m = space[mapping] {
+      start = UInt32(truncatingIfNeeded: m.addresses.lowerBound.value >> 12) &+ offset
+    } else {
+      self = DirectPages()
+    }
+  }
+}

@@ -1,0 +1,188 @@
+// A machine with two processors, which no board has yet: turns, time, states, recordings, the past.
+
+import Bus
+import Testing
+
+@testable import CPU
+@testable import Machine
+
+/// Two processors in real mode.
+enum Pair {
+  /// The usual board and a second processor.
+  static func configuration(_ engine: Engine = .interpreter) -> MachineConfiguration {
+    var configuration = MachineConfiguration()
+    configuration.memoryMegabytes = 2
+    configuration.engine = engine
+    configuration.boardText = BoardDescription.boards["isa"]! + "\nprocessor,id=cpu1\n"
+    return configuration
+  }
+
+  /// - Parameters:
+  ///   - first: code at 0000:1000 of the first processor.
+  ///   - second: code at 0000:2000 of the second; nil: it waits.
+  static func machine(
+    _ first: [UInt8], _ second: [UInt8]?, _ configuration: MachineConfiguration = configuration()
+  ) throws -> Machine {
+    let machine = try Machine(configuration)
+    put(machine, 0, 0x1000, first)
+    if let second {
+      put(machine, 1, 0x2000, second)
+      machine.startProcessor(1)
+    }
+    return machine
+  }
+
+  private static func put(_ machine: Machine, _ n: Int, _ address: UInt32, _ code: [UInt8]) {
+    code.withUnsafeBytes { machine.memory.copyIn(address, from: $0) }
+    let cpu = machine.processors[n]
+    for segment in 0..<4 { #expect(cpu.setSegmentSelector(segment, 0)) }
+    cpu[Register.esp] = address
+    cpu.s.pointee.eip = address
+  }
+
+  static func word(_ machine: Machine, _ address: UInt32) -> Int {
+    let bytes = machine.memory.peek(address, count: 2)
+    return Int(bytes[0]) | Int(bytes[1]) << 8
+  }
+
+  /// again: inc ax; lock inc word [3000h]; jmp again
+  static let counting: [UInt8] = [0x40, 0xF0, 0xFF, 0x06, 0x00, 0x30, 0xEB, 0xF8]
+
+  /// again: rdtsc; mov [3010h],eax; in al,80h; inc word [3018h]; jmp again
+  static let stamping: [UInt8] = [
+    0x0F, 0x31, 0x66, 0xA3, 0x10, 0x30, 0xE4, 0x80, 0xFF, 0x06, 0x18, 0x30, 0xEB, 0xF2,
+  ]
+}
+
+@Suite struct TwoProcessorTests {
+  @Test(arguments: [Engine.interpreter, .translator])
+  func bothTakeTurnsAndOneCountIsOfAll(engine: Engine) throws {
+    if engine == .translator && Pair.configuration().engine != .interpreter { return }
+    let machine = try Pair.machine(Pair.counting, Pair.counting, Pair.configuration(engine))
+    #expect(machine.run(untilInstruction: 30_000) == .instructionLimit)
+    #expect(machine.instructionCount == 30_000)
+    // Turns of 1000: fifteen each; three instructions to a round.
+    #expect(machine.executedInstructions(of: 0) == 15_000)
+    #expect(machine.executedInstructions(of: 1) == 15_000)
+    #expect(Pair.word(machine, 0x3000) == 10_000)
+    #expect(machine.processors.map { $0[0] & 0xFFFF } == [5000, 5000])
+    #expect(machine.clock.now == 300_000)
+  }
+
+  @Test func aProcessorThatWasNotStartedWaits() throws {
+    let machine = try Pair.machine(Pair.counting, nil)
+    #expect(machine.run(untilInstruction: 9000) == .instructionLimit)
+    #expect(Pair.word(machine, 0x3000) == 3000)
+    #expect(machine.processors[1].currentEIP == 0xFFF0)
+    machine.startProcessor(1)
+    machine.reset(.processor)
+    #expect(!machine.isStarted(1))
+    #expect(machine.runningProcessor == 0)
+    #expect(machine.instructionCount == 9000)
+  }
+
+  @Test func whoHaltsGivesItsTurnAndSleepIsOfAll() throws {
+    // cli; hlt
+    let machine = try Pair.machine(Pair.counting, [0xFA, 0xF4])
+    #expect(machine.run(untilInstruction: 10_000) == .instructionLimit)
+    #expect(machine.executedInstructions(of: 1) == 2)
+    #expect(machine.executedInstructions(of: 0) == 9998)
+    // Both halted for good: the run ends, as with one.
+    let asleep = try Pair.machine([0xFA, 0xF4], [0xFA, 0xF4])
+    #expect(asleep.run(untilInstruction: 10_000) == .halted)
+    #expect(asleep.executedInstructions == 4)
+  }
+
+  /// SDM volume 3, 17.17: the counters of processors that share a reset run together; here they count virtual time, also past slow
+  /// accesses of the other.
+  @Test func timeIsTheSameForBoth() throws {
+    let machine = try Pair.machine(Pair.stamping, Pair.stamping)
+    var before: UInt64 = 0
+    for n in UInt64(1)...100 {
+      #expect(machine.run(untilInstruction: n * 777) == .instructionLimit)
+      let now = machine.clock.now
+      #expect(now > before)
+      before = now
+      let expected = now * (machine.cpu.model.hertz / 1_000_000) / 1000
+      let found = machine.running.timeStampCounter
+      #expect(max(found, expected) - min(found, expected) < 8, "\(n)")
+    }
+    // A fifth of the instructions are slow accesses.
+    #expect(before > 777 * 100 / 5 * 1000)
+    #expect(Pair.word(machine, 0x3018) > 10_000)
+  }
+
+  @Test func howARunIsCutDoesNotShow() throws {
+    let whole = try Pair.machine(Pair.counting, Pair.stamping)
+    let cut = try Pair.machine(Pair.counting, Pair.stamping)
+    _ = whole.run(untilInstruction: 20_000)
+    var at: UInt64 = 0
+    while at < 20_000 {
+      at = min(at + 1 + at % 7 * 53, 20_000)
+      _ = cut.run(untilInstruction: at)
+      #expect(cut.instructionCount == at)
+    }
+    #expect(whole.partHashes().map(\.hash) == cut.partHashes().map(\.hash))
+  }
+
+  @Test func aStateGoesOnTheSame() throws {
+    let machine = try Pair.machine(Pair.counting, Pair.stamping)
+    // In the middle of the second's turn.
+    _ = machine.run(untilInstruction: 11_234)
+    #expect(machine.runningProcessor == 1)
+    let state = machine.saveState()
+    _ = machine.run(untilInstruction: 50_000)
+    let again = try Machine(Pair.configuration())
+    try again.restoreState(state)
+    #expect(again.runningProcessor == 1)
+    #expect(again.saveState() == state)
+    _ = again.run(untilInstruction: 50_000)
+    #expect(again.partHashes().map(\.hash) == machine.partHashes().map(\.hash))
+    #expect(machine.partHashes().map(\.name).prefix(4) == ["clock", "cpu", "cpu1", "turns"])
+    // A machine with one refuses it.
+    var one = Pair.configuration()
+    one.boardText = nil
+    #expect { try Machine(one).restoreState(state) } throws: { "\($0)".contains("saved with") }
+  }
+
+  @Test func aRecordingIsRepeated() throws {
+    let machine = try Pair.machine(Pair.counting, Pair.stamping)
+    var bytes: [UInt8] = []
+    try machine.startRecording(to: RecordingWriter.Target(append: { bytes += $0 }))
+    _ = machine.run(untilInstruction: 5_500)
+    machine.take(.key(usage: 4, down: true))
+    let stop = machine.run(untilInstruction: 40_000)
+    machine.finishRecording(stop)
+    let again = try Pair.machine(Pair.counting, Pair.stamping)
+    try again.startReplay(try Recording(bytes))
+    #expect(again.run() == .recordingEnd(.instructionLimit))
+    #expect(again.stateHash() == machine.stateHash())
+  }
+
+  @Test func thePastOfBothIsReached() throws {
+    let machine = try Pair.machine(Pair.counting, Pair.stamping)
+    let travel = machine.enableTimeTravel(megabytes: 16)
+    _ = machine.run(untilInstruction: 12_345)
+    let there = machine.stateHash()
+    _ = machine.run(untilInstruction: 30_000)
+    let end = machine.stateHash()
+    try travel.goto(12_345)
+    #expect(machine.stateHash() == there)
+    #expect(machine.runningProcessor == 0)
+    try travel.stepBack(1_000)
+    #expect(machine.runningProcessor == 1)
+    try travel.goto(30_000)
+    #expect(machine.stateHash() == end)
+  }
+
+  @Test func bothEnginesAgree() throws {
+    let machines = try [Engine.interpreter, .translator].map {
+      let machine = try Pair.machine(Pair.counting, Pair.stamping, Pair.configuration($0))
+      for cpu in machine.processors { cpu.translationThreshold = 1 }
+      return machine
+    }
+    for machine in machines { _ = machine.run(untilInstruction: 77_777) }
+    #expect(machines[0].partHashes().map(\.hash) == machines[1].partHashes().map(\.hash))
+    #expect(machines[1].executionReport.translatedBlocks > 0)
+  }
+}
