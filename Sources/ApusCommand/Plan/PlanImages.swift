@@ -110,7 +110,7 @@ extension Plan {
   private static func kernelHint(_ image: OpenedImage) -> [String] {
     let count = Int(min(image.device.sectorCount, 16)) * 512
     var bytes = [UInt8](repeating: 0, count: count)
-    do { try bytes.withUnsafeMutableBytes { try image.device.read(sector: 0, into: $0) } } catch {
+    do { try bytes.withUnsafeMutableBytes { try image.device.read(block: 0, into: $0) } } catch {
       return []
     }
     // Multiboot kernels are ELF as a rule, which no disk begins with: the opener refuses them.
