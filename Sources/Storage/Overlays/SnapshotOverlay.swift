@@ -165,8 +165,8 @@ public final class SnapshotOverlay: BlockDevice {
 
   /// Also where the medium is write-protected: what was written before it was is there.
   public func restoreContents(from reader: inout StateReader) throws(StateError) {
-    try restoreWrittenBlocks(from: &reader, mayHold: { _ in forgetAll() }) { block, bytes in
-      bytes.withUnsafeBytes { self.store(block, $0.baseAddress!) }
-    }
+    try restoreWrittenBlocks(
+      from: &reader, mayHold: { _ in forgetAll() },
+      put: { block, bytes in bytes.withUnsafeBytes { self.store(block, $0.baseAddress!) } })
   }
 }
