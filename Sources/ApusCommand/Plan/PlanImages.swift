@@ -87,6 +87,7 @@ extension Plan {
       }
     }
     if !failures.isEmpty { return }
+    try checkFilesBelow()
     let hasFloppy = configuration.floppies.contains { $0 != nil }
     let hasDisk = configuration.disks.contains { $0 != nil }
     if options.boot != nil, hasFloppy || hasDisk {
@@ -103,6 +104,18 @@ extension Plan {
       configuration.floppies[0] = DemoDisk.image
       usesDemoDisk = true
       explanations.append("no image: the demo disk is in drive A, what is written to it is lost")
+    }
+  }
+
+  /// An image may stand above others, which nobody named: these must not be overwritten either.
+  private func checkFilesBelow() throws {
+    for image in images {
+      for file in image.device.layers.compactMap(\.file) where file != image.path {
+        for (option, path) in outputFiles where HostFiles.isSame(path, file) {
+          throw Failure.usage(
+            "\(option) \(path): would overwrite the file below \(image.path)", file: path)
+        }
+      }
     }
   }
 

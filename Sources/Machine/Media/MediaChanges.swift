@@ -228,7 +228,13 @@ extension Machine {
 
   /// Names of all files that are, or were, in the machine's drives, or that it was made of.
   public var inputFiles: [String] {
-    disks.filter { $0.persistence != .memory }.map(\.name)
+    var names: [String] = []
+    for disk in disks where disk.persistence != .memory {
+      names.append(disk.name)
+      // An image may stand above others.
+      names += disk.layers.compactMap(\.file).filter { $0 != disk.name }
+    }
+    return names
       + ([configuration.bios, configuration.kernel?.kernel, configuration.kernel?.initrd]
       .compactMap { $0 } + configuration.roms.map(\.file)
       + (configuration.kernel?.modules.map(\.file) ?? [])).map(\.path)

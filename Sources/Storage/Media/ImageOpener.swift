@@ -73,7 +73,7 @@ public enum ImageOpener {
     let contents = try ImageFormats.open(store, context)
     // Drives have sectors of 512 bytes, whatever the image has.
     let blocks = contents.device.withBlocks(of: 512)
-    let kind = contents.kind == .auto ? context.kind : contents.kind
+    let kind = context.kind == .auto ? contents.kind : context.kind
     let plan = try MediumPlan(blocks, kind: kind)
     var reasons = contents.notes + plan.reasons
     var warnings = contents.warnings + plan.warnings

@@ -17,9 +17,9 @@ extension BlockDevice {
     case .overlay: saveWrittenBlocks(to: &writer)
     case .memory:
       // What is in memory can be read.
-      let size = Int(blockCount) * blockSize
-      writer.write(
-        bytes: (try? bytes(at: 0, count: size)) ?? Array(repeating: 0, count: size))
+      var bytes = [UInt8](repeating: 0, count: Int(blockCount) * blockSize)
+      bytes.withUnsafeMutableBytes { try? read(block: 0, into: $0) }
+      writer.write(bytes: bytes)
     }
   }
 
