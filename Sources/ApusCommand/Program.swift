@@ -126,7 +126,7 @@ final class Session: @unchecked Sendable {
       } catch { throw Failure.usage("\(path): \(error)", file: path) }
     }
     guard let path = plan.record else { return }
-    for image in plan.images where image.overlay == nil && !image.device.isReadOnly {
+    for image in plan.images where image.device.persistence == .file && !image.device.isReadOnly {
       ApusProgram.say([
         "apus: \(image.path): is written while it is recorded: a replay needs it as it is now (keep a copy, or use "
           + "--snapshot)"

@@ -106,11 +106,13 @@ func numbered(_ sectors: Int, isReadOnly: Bool = false) -> MemoryImage {
 
 /// A device of any size that fails at one sector.
 final class FailingImage: BlockDevice {
-  let sectorCount: UInt64
+  let blockSize = 512
+  let blockCount: UInt64
+  let capabilities: BlockCapabilities = .writable
+  let generation: UInt64 = 0
   let bad: UInt64
-  let isReadOnly = false
   init(sectorCount: UInt64, bad: UInt64) {
-    self.sectorCount = sectorCount
+    blockCount = sectorCount
     self.bad = bad
   }
   private func check(_ sector: UInt64, _ count: Int) throws(StorageError) {
@@ -118,11 +120,11 @@ final class FailingImage: BlockDevice {
       throw StorageError(path: "bad", reason: "bad sector")
     }
   }
-  func read(sector: UInt64, into buffer: UnsafeMutableRawBufferPointer) throws(StorageError) {
+  func read(block sector: UInt64, into buffer: UnsafeMutableRawBufferPointer) throws(StorageError) {
     try check(sector, buffer.count)
     buffer.initializeMemory(as: UInt8.self, repeating: UInt8(truncatingIfNeeded: sector))
   }
-  func write(sector: UInt64, from buffer: UnsafeRawBufferPointer) throws(StorageError) {
+  func write(block sector: UInt64, from buffer: UnsafeRawBufferPointer) throws(StorageError) {
     try check(sector, buffer.count)
   }
   func flush() throws(StorageError) { throw StorageError(path: "bad", reason: "no flush") }

@@ -200,7 +200,7 @@ private final class Told {
     told.run(1_000_000)
     let medium = try #require(told.machine.floppyController.medium(in: 0))
     var sector = [UInt8](repeating: 0, count: 512)
-    try sector.withUnsafeMutableBytes { try medium.image.read(sector: 2, into: $0) }
+    try sector.withUnsafeMutableBytes { try medium.image.read(block: 2, into: $0) }
     #expect(sector[0] == UInt8(ascii: "W"))
   }
 

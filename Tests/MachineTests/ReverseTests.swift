@@ -195,13 +195,17 @@ private let writeSectors = bytes("31c08ed88ec0bb0080ff0600808b0e008083e10741b505
     final class File: BlockDevice {
       let memory: MemoryImage
       init(_ memory: MemoryImage) { self.memory = memory }
-      var sectorCount: UInt64 { memory.sectorCount }
-      var isReadOnly: Bool { false }
-      func read(sector: UInt64, into buffer: UnsafeMutableRawBufferPointer) throws(StorageError) {
-        try memory.read(sector: sector, into: buffer)
+      var blockSize: Int { memory.blockSize }
+      var blockCount: UInt64 { memory.blockCount }
+      var capabilities: BlockCapabilities { .writable }
+      var generation: UInt64 { memory.generation }
+      func read(block sector: UInt64, into buffer: UnsafeMutableRawBufferPointer)
+        throws(StorageError)
+      {
+        try memory.read(block: sector, into: buffer)
       }
-      func write(sector: UInt64, from buffer: UnsafeRawBufferPointer) throws(StorageError) {
-        try memory.write(sector: sector, from: buffer)
+      func write(block sector: UInt64, from buffer: UnsafeRawBufferPointer) throws(StorageError) {
+        try memory.write(block: sector, from: buffer)
       }
       func flush() throws(StorageError) {}
     }

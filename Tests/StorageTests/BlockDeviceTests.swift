@@ -7,13 +7,13 @@ import Testing
 @Suite struct BlockDeviceTests {
   func read(_ device: any BlockDevice, _ sector: UInt64, _ count: Int = 1) throws -> [UInt8] {
     var bytes = [UInt8](repeating: 0xEE, count: count * 512)
-    try bytes.withUnsafeMutableBytes { try device.read(sector: sector, into: $0) }
+    try bytes.withUnsafeMutableBytes { try device.read(block: sector, into: $0) }
     return bytes
   }
 
   func write(_ device: any BlockDevice, _ sector: UInt64, _ value: UInt8, _ count: Int = 1) throws {
     let bytes = [UInt8](repeating: value, count: count * 512)
-    try bytes.withUnsafeBytes { try device.write(sector: sector, from: $0) }
+    try bytes.withUnsafeBytes { try device.write(block: sector, from: $0) }
   }
 
   @Test func aRawImageReadsAndWritesItsFile() throws {
@@ -103,16 +103,16 @@ import Testing
     #expect(scratch.contents(path) == before)
 
     // Its contents are part of the state.
-    let overlay = try #require(image.overlay)
+    #expect(image.device.persistence == .overlay)
     var writer = StateWriter()
-    overlay.save(to: &writer)
+    image.device.saveContents(to: &writer)
     let other = try ImageOpener.open(path: path, snapshot: true)
     var reader = StateReader(writer.bytes)
-    try #require(other.overlay).restore(from: &reader)
+    try other.device.restoreContents(from: &reader)
     #expect(reader.remaining == 0)
     #expect(try read(other.device, 0, 2880) == model)
     var again = StateWriter()
-    try #require(other.overlay).save(to: &again)
+    other.device.saveContents(to: &again)
     #expect(again.bytes == writer.bytes)
   }
 
@@ -127,7 +127,7 @@ import Testing
       writer.write(sector)
       writer.write(UInt32.max)
       var reader = StateReader(writer.bytes)
-      #expect(throws: StateError.self) { try overlay.restore(from: &reader) }
+      #expect(throws: StateError.self) { try overlay.restoreContents(from: &reader) }
     }
   }
 

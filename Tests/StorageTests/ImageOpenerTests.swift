@@ -119,13 +119,13 @@ func reason(_ path: String, _ kind: ImageKind = .auto) -> String {
     #expect(image.device.isReadOnly)
     #expect(image.warnings.count == 1)
     var sector = [UInt8](repeating: 1, count: 1024)
-    try sector.withUnsafeMutableBytes { try image.device.read(sector: 195, into: $0) }
+    try sector.withUnsafeMutableBytes { try image.device.read(block: 195, into: $0) }
     #expect(sector[100_099 - 195 * 512] == 0x77)
     #expect(sector[(100_100 - 195 * 512)...].allSatisfy { $0 == 0 })
     // A snapshot of it can be written.
     let snapshot = try ImageOpener.open(path: path, snapshot: true)
     #expect(!snapshot.device.isReadOnly)
-    try sector.withUnsafeBytes { try snapshot.device.write(sector: 2878, from: $0) }
+    try sector.withUnsafeBytes { try snapshot.device.write(block: 2878, from: $0) }
     #expect(scratch.contents(path).count == 100_100)
   }
 
@@ -253,9 +253,9 @@ func reason(_ path: String, _ kind: ImageKind = .auto) -> String {
     #expect(image.warnings.count == 1)
     let sector = [UInt8](repeating: 1, count: 512)
     #expect(throws: StorageError.self) {
-      try sector.withUnsafeBytes { try image.device.write(sector: 7812, from: $0) }
+      try sector.withUnsafeBytes { try image.device.write(block: 7812, from: $0) }
     }
-    try sector.withUnsafeBytes { try image.device.write(sector: 7811, from: $0) }
+    try sector.withUnsafeBytes { try image.device.write(block: 7811, from: $0) }
     #expect(scratch.contents(path).count == 4_000_100)
   }
 

@@ -428,12 +428,7 @@ struct Plan {
       if let path { inputs.append(("input", path)) }
     }
     inputs += options.initrd.map { ("input", $0) }
-    var outputs: [(String, String)] = []
-    if let path = screenshot { outputs.append(("--screenshot", path)) }
-    if let path = saveState { outputs.append(("--save-state", path)) }
-    if let path = record { outputs.append(("--record", path)) }
-    if let path = debugConsole, path != "-" { outputs.append(("--debug-console", path)) }
-    for case .file(let path) in serial { outputs.append(("--serial", path)) }
+    let outputs = outputFiles
     for (index, (option, path)) in outputs.enumerated() {
       for (what, input) in inputs
       where HostFiles.isSame(path, input)
@@ -448,6 +443,17 @@ struct Plan {
         throw Failure.usage("\(option) \(path): \(reason)", file: path)
       }
     }
+  }
+
+  /// What will be written, by option.
+  var outputFiles: [(option: String, path: String)] {
+    var outputs: [(option: String, path: String)] = []
+    if let path = screenshot { outputs.append(("--screenshot", path)) }
+    if let path = saveState { outputs.append(("--save-state", path)) }
+    if let path = record { outputs.append(("--record", path)) }
+    if let path = debugConsole, path != "-" { outputs.append(("--debug-console", path)) }
+    for case .file(let path) in serial { outputs.append(("--serial", path)) }
+    return outputs
   }
 
   /// Files besides the machine's own that the run reads or writes, and what they are.

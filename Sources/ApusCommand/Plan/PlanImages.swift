@@ -87,6 +87,7 @@ extension Plan {
       }
     }
     if !failures.isEmpty { return }
+    try checkFilesBelow()
     let hasFloppy = configuration.floppies.contains { $0 != nil }
     let hasDisk = configuration.disks.contains { $0 != nil }
     if options.boot != nil, hasFloppy || hasDisk {
@@ -106,11 +107,23 @@ extension Plan {
     }
   }
 
+  /// An image may stand above others, which nobody named: these must not be overwritten either.
+  private func checkFilesBelow() throws {
+    for image in images {
+      for file in image.device.layers.compactMap(\.file) where file != image.path {
+        for (option, path) in outputFiles where HostFiles.isSame(path, file) {
+          throw Failure.usage(
+            "\(option) \(path): would overwrite the file below \(image.path)", file: path)
+        }
+      }
+    }
+  }
+
   /// What to say of a file that is no disk but a kernel: it boots, if at all, only to say that it cannot be booted so.
   private static func kernelHint(_ image: OpenedImage) -> [String] {
     let count = Int(min(image.device.sectorCount, 16)) * 512
     var bytes = [UInt8](repeating: 0, count: count)
-    do { try bytes.withUnsafeMutableBytes { try image.device.read(sector: 0, into: $0) } } catch {
+    do { try bytes.withUnsafeMutableBytes { try image.device.read(block: 0, into: $0) } } catch {
       return []
     }
     // Multiboot kernels are ELF as a rule, which no disk begins with: the opener refuses them.

@@ -43,12 +43,12 @@ public enum FloppyDriveType: UInt8, Sendable {
 
 /// A disk to be put into a drive.
 public struct FloppyMedium {
-  /// The contents; at least `format.sectorCount` sectors.
+  /// The contents in sectors of 512 bytes; at least `format.sectorCount` sectors.
   public var image: any BlockDevice
   public var format: FloppyFormat
 
   public init(image: any BlockDevice, format: FloppyFormat) {
-    self.image = image
+    self.image = image.withBlocks(of: 512)
     self.format = format
   }
 }

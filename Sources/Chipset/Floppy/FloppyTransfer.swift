@@ -265,7 +265,7 @@ extension FloppyController {
     guard let image = drive.medium?.image else { return false }
     return transfer.bytes.withUnsafeMutableBytes { buffer in
       do throws(StorageError) {
-        try image.read(sector: UInt64(place), into: buffer)
+        try image.read(block: UInt64(place), into: buffer)
         return true
       } catch { return false }
     }
@@ -351,7 +351,7 @@ extension FloppyController {
     guard let medium = drive.medium, place < medium.format.sectorCount else { return false }
     return transfer.bytes.withUnsafeBytes { buffer in
       do throws(StorageError) {
-        try medium.image.write(sector: UInt64(place), from: buffer)
+        try medium.image.write(block: UInt64(place), from: buffer)
         return true
       } catch { return false }
     }

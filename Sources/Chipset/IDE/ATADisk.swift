@@ -26,7 +26,7 @@ public final class ATADisk: IDEDrive {
   /// The largest DRQ block of READ and WRITE MULTIPLE in sectors.
   static let largestMultiple = 16
 
-  /// The contents.
+  /// The contents, in sectors of 512 bytes.
   public let image: any BlockDevice
   /// The geometry the drive reports as its default.
   public let geometry: DiskGeometry
@@ -68,8 +68,8 @@ public final class ATADisk: IDEDrive {
   ///   - geometry: cylinders 1...65535, heads 1...16, sectors 1...255; anything else is replaced by the standard one.
   ///   - serial: shown by IDENTIFY DEVICE; two disks of a machine should differ.
   public init(image: any BlockDevice, geometry: DiskGeometry, serial: String = "AP00000001") {
-    self.image = image
-    total = min(image.sectorCount, 1 << 48)
+    self.image = image.withBlocks(of: 512)
+    total = min(self.image.blockCount, 1 << 48)
     let isSound =
       (1...65535).contains(geometry.cylinders) && (1...16).contains(geometry.heads)
       && (1...255).contains(geometry.sectors)
@@ -310,7 +310,7 @@ public final class ATADisk: IDEDrive {
     for sectors in most > 1 ? [Int(most), 1] : [1] {
       do throws(StorageError) {
         try image.read(
-          sector: nextSector,
+          block: nextSector,
           into: UnsafeMutableRawBufferPointer(start: buffer, count: sectors * 512))
         validEnd = sectors * 512
         return true
@@ -379,7 +379,7 @@ public final class ATADisk: IDEDrive {
     if inside > 0 {
       do throws(StorageError) {
         try image.write(
-          sector: nextSector, from: UnsafeRawBufferPointer(start: buffer, count: inside * 512))
+          block: nextSector, from: UnsafeRawBufferPointer(start: buffer, count: inside * 512))
       } catch {
         finalFault = true
         return end(error: ATAError.aborted)

@@ -23,6 +23,14 @@ struct SavedMedium: Equatable {
     case overlay = 1
     /// Everything is part of the state.
     case memory = 2
+
+    init(_ persistence: BlockPersistence) {
+      switch persistence {
+      case .file: self = .file
+      case .overlay: self = .overlay
+      case .memory: self = .memory
+      }
+    }
   }
 
   /// The section's name: "medium-floppy0".
@@ -83,10 +91,10 @@ struct SavedMedium: Equatable {
     self.drive = drive
     name = SavedMedium.baseName(disk.name)
     sectorCount = disk.sectorCount
-    kind = disk.savedKind
+    kind = Kind(disk.persistence)
     switch kind {
     case .file: hash = try? disk.contentHash()
-    case .overlay: hash = try? (disk.original as? SnapshotOverlay)?.base.contentHash()
+    case .overlay: hash = try? disk.base?.contentHash()
     case .memory: hash = nil
     }
     generation = disk.generation
@@ -94,59 +102,25 @@ struct SavedMedium: Equatable {
 }
 
 extension MachineDisk {
-  /// Where a state has its contents.
-  var savedKind: SavedMedium.Kind {
-    original is SnapshotOverlay ? .overlay : original is MemoryImage ? .memory : .file
-  }
-
-  /// What belongs to the state.
-  func saveContents(to writer: inout StateWriter) {
-    if let overlay = original as? SnapshotOverlay { overlay.save(to: &writer) }
-    if let memory = original as? MemoryImage { memory.save(to: &writer) }
-  }
-
   /// Reads what was saved, by an image of that kind.
   func restoreContents(from reader: inout StateReader, kind: SavedMedium.Kind) throws(StateError) {
-    switch (kind, original) {
-    case (.file, let overlay as SnapshotOverlay): overlay.discard()
-    case (.file, _): break
-    case (.overlay, let overlay as SnapshotOverlay): try overlay.restore(from: &reader)
-    case (.memory, let memory as MemoryImage): try memory.restore(from: &reader)
-    case (.memory, let overlay as SnapshotOverlay):
-      overlay.discard()
-      let bytes = try reader.readBytes(count: Int(sectorCount) * 512)
-      for sector in 0..<sectorCount {
-        try restore(sector, bytes[Int(sector) * 512..<Int(sector + 1) * 512], reader)
-      }
-    case (.overlay, _):
-      // Nothing was written: the image alone is what the guest saw.
-      let size = try reader.read(UInt64.self)
-      if size != sectorCount { throw reader.error("a snapshot of \(size) sectors") }
-      let count = try reader.read(in: 0...sectorCount)
-      if count > 0 && !(original is MemoryImage) {
+    switch (kind, persistence) {
+    case (.file, _): original.forgetAll()
+    case (.overlay, .overlay), (.memory, .memory): try original.restoreContents(from: &reader)
+    case (.memory, .overlay):
+      original.forgetAll()
+      try original.restoreAllBlocks(from: &reader)
+    case (.overlay, .memory), (.overlay, .file):
+      try original.restoreWrittenBlocks(from: &reader) { count throws(StateError) in
+        // Nothing was written: the image alone is what the guest saw.
+        if count == 0 || persistence == .memory { return }
         throw StateError(
           refusal:
             "\(name): the state was saved with --snapshot and holds \(count) sectors that the guest wrote: "
             + "give --snapshot again (they do not go to the file)")
       }
-      for _ in 0..<count {
-        let sector = try reader.read(in: 0...sectorCount - 1)
-        try restore(sector, try reader.readBytes(count: 512)[...], reader)
-      }
-    case (.memory, _): throw reader.error("the contents of an image where a file is")
+    case (.memory, .file): throw reader.error("the contents of an image where a file is")
     }
-  }
-
-  private func restore(_ sector: UInt64, _ bytes: ArraySlice<UInt8>, _ reader: StateReader)
-    throws(StateError)
-  {
-    var failure: StorageError?
-    bytes.withUnsafeBytes { bytes in
-      do throws(StorageError) { try original.write(sector: sector, from: bytes) } catch {
-        failure = error
-      }
-    }
-    if let failure { throw reader.error("\(failure)") }
   }
 }
 
@@ -171,7 +145,7 @@ extension Machine {
   /// Image files that the guest's writes go to, now or when the run ends: a state of this machine belongs to what they hold at this moment.
   public var imagesThatAreWritten: [String] {
     media.compactMap { _, disk in
-      disk.savedKind == .file && !disk.isReadOnly ? disk.name : nil
+      disk.persistence == .file && !disk.isReadOnly ? disk.name : nil
     }
   }
 
@@ -231,10 +205,10 @@ extension Machine {
           "saved with '\(name)' in \(drive), of \(medium.sectorCount) sectors; this machine has "
           + "'\(disk.name)' there, of \(disk.sectorCount)")
     }
-    let base = (disk.original as? SnapshotOverlay)?.base
+    let base = disk.persistence == .overlay ? disk.base : nil
     // Contents that the state holds itself go only where contents are in memory.
     if medium.kind == .memory {
-      if disk.savedKind == .memory || base is MemoryImage { return nil }
+      if disk.persistence == .memory || base?.persistence == .memory { return nil }
       throw StateError(
         refusal:
           "saved with '\(name)' in \(drive), which was no file; this machine has '\(disk.name)' there"
@@ -245,7 +219,7 @@ extension Machine {
       throw StateError(refusal: "\(error) (the state belongs to what it held)")
     }
     if found == medium.hash { return nil }
-    if disk.savedKind == .memory || base is MemoryImage {
+    if disk.persistence == .memory || base?.persistence == .memory {
       throw StateError(
         refusal:
           "saved with '\(name)' in \(drive); this machine has '\(disk.name)' there, which is no file: "
@@ -258,7 +232,7 @@ extension Machine {
           + " held when the state was saved (hash \(found.short), not \(expected.short); the guest had written "
           + "\(medium.generation) sectors to it): "
       } ?? "\(drive): '\(name)' could not be read when the state was saved: "
-    if acceptsOthers && disk.savedKind == .overlay {
+    if acceptsOthers && disk.persistence == .overlay {
       return difference + "accepted, and nothing is written to it"
     }
     throw StateError(

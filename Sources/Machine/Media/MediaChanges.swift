@@ -142,9 +142,9 @@ extension Machine {
     if let known = shelf.first(where: {
       HostFiles.isSame($0.name, choice.path) && staysOpen($0)
         && ($0.isReadOnly || !choice.isProtected) && (!isInDrive($0) || floppyDisks[drive] === $0)
-        && ($0.original is SnapshotOverlay || $0.changeByOthers == nil)
+        && ($0.persistence == .overlay || $0.changeByOthers == nil)
     }) {
-      if !isInDrive(known) { try known.takeAgain() }
+      if !isInDrive(known) { try known.lockAgain() }
       return known
     }
     if let present = floppyDisks[drive], HostFiles.isSame(present.name, choice.path) {
@@ -163,8 +163,11 @@ extension Machine {
 
   /// Whether a disk is kept when it is taken out.
   private func staysOpen(_ disk: MachineDisk) -> Bool {
-    if timeTravel != nil || disk.original is MemoryImage { return true }
-    return ((disk.original as? SnapshotOverlay)?.writtenSectors ?? 0) > 0
+    switch disk.persistence {
+    case .memory: true
+    case .overlay: timeTravel != nil || disk.writtenBlockCount > 0
+    case .file: timeTravel != nil
+    }
   }
 
   /// Carries a change out: of the user now, or of a recording, or of the past.
@@ -181,13 +184,13 @@ extension Machine {
         hash.add(ejectedWrites)
         hash.add(old.writeHash)
         ejectedWrites = hash.value
-        if let loss = old.loss, failure == nil {
+        if let loss = old.displacement, failure == nil {
           failure = StorageError(
             path: old.name, reason: "\(loss): what the guest wrote to it is lost")
         }
         if !staysOpen(old) {
           shelf.removeAll { $0 === old }
-          if closesEjectedDisks { old.original.close() }
+          if closesEjectedDisks { old.close() }
         } else if timeTravel != nil {
           // In the past it is written as it was written before.
           do throws(StorageError) { if isMuted { old.unlock() } else { try old.release() } } catch {
@@ -220,12 +223,18 @@ extension Machine {
 
   /// Image files that the guest has written to and nobody will find, with the reason.
   public var lostImages: [(name: String, reason: String)] {
-    disks.compactMap { disk in disk.loss.map { (disk.name, $0) } }
+    disks.compactMap { disk in disk.displacement.map { (disk.name, $0) } }
   }
 
   /// Names of all files that are, or were, in the machine's drives, or that it was made of.
   public var inputFiles: [String] {
-    disks.filter { !($0.original is MemoryImage) }.map(\.name)
+    var names: [String] = []
+    for disk in disks where disk.persistence != .memory {
+      names.append(disk.name)
+      // An image may stand above others.
+      names += disk.layers.compactMap(\.file).filter { $0 != disk.name }
+    }
+    return names
       + ([configuration.bios, configuration.kernel?.kernel, configuration.kernel?.initrd]
       .compactMap { $0 } + configuration.roms.map(\.file)
       + (configuration.kernel?.modules.map(\.file) ?? [])).map(\.path)
@@ -266,7 +275,7 @@ extension Machine {
         disk.unlock()
       }
       for disk in wanted where !floppyDisks.contains(where: { $0 === disk }) {
-        do throws(StorageError) { try disk.takeAgain() } catch { notice("\(error)") }
+        do throws(StorageError) { try disk.lockAgain() } catch { notice("\(error)") }
       }
       for (drive, place) in newValue.floppies.enumerated() {
         let disk = place.map { shelf[$0] }

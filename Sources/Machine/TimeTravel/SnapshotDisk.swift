@@ -1,8 +1,8 @@
 // An image in a drive as the machine holds it: passes everything through, and can undo what was written since a time.
 //
-// Owns: which sectors were written, what they held before, a running hash of all writes, whether somebody else has changed the image
-// file meanwhile. Must not know: controllers, how files are read.
-// While writes are kept undoable an image file is not written: its sectors gather in memory until `commit`.
+// Owns: which blocks were written, what they held before, a running hash of all writes, whether somebody else has changed the image
+// file meanwhile. Must not know: controllers, which kind of device it has: what differs is asked of the device.
+// While writes are kept undoable an image file is not written: its blocks gather in memory until `commit`.
 
 import State
 import Storage
@@ -14,11 +14,15 @@ final class MachineDisk: BlockDevice {
   /// What was put into the drive.
   let original: any BlockDevice
   private var target: any BlockDevice
+  let blockSize: Int
+  let blockCount: UInt64
+  /// Where a state has its contents.
+  let persistence: BlockPersistence
   /// What it is when it goes into a floppy drive.
   let format: FloppyFormat?
   /// Told of what the host refuses; the guest sees an error of the device.
   var refused: (StorageError) -> Void = { _ in }
-  /// Of every write so far: which sectors, which bytes.
+  /// Of every write so far: which blocks, which bytes.
   var writeHash: UInt64 = 0
   /// How many sectors the guest has written to it; a saved state carries the number on.
   var generation: UInt64 = 0
@@ -27,10 +31,10 @@ final class MachineDisk: BlockDevice {
   private(set) var isTracking = false
   /// Written since they were last taken.
   private var written = Set<UInt64>()
-  /// What sectors held before their first write since tracking began; nil: nothing above the image.
+  /// What blocks held before their first write since tracking began; nil: nothing above the image.
   private var before: [UInt64: [UInt8]?] = [:]
   /// The layer that keeps writes off an image file, or nil.
-  private var layer: SnapshotOverlay?
+  private var layerAbove: (any BlockDevice)?
   /// Whether the layer holds what the file does not.
   private(set) var hasUncommittedWrites = false
 
@@ -39,39 +43,76 @@ final class MachineDisk: BlockDevice {
     target = image.device
     name = image.name
     if case .floppy(let format) = image.medium { self.format = format } else { format = nil }
-    if original is SnapshotOverlay || original.isReadOnly { mark = file?.mark() }
+    blockSize = original.blockSize
+    blockCount = original.blockCount
+    persistence = original.persistence
+    if persistence == .overlay || original.isReadOnly { reliedOn = original.mark() }
   }
 
-  var sectorCount: UInt64 { original.sectorCount }
-  var isReadOnly: Bool { original.isReadOnly }
+  var byteCount: UInt64 { original.byteCount }
+  var capabilities: BlockCapabilities { original.capabilities }
 
-  func read(sector: UInt64, into buffer: UnsafeMutableRawBufferPointer) throws(StorageError) {
-    do { try target.read(sector: sector, into: buffer) } catch {
+  func read(block: UInt64, into buffer: UnsafeMutableRawBufferPointer) throws(StorageError) {
+    do { try target.read(block: block, into: buffer) } catch {
       refused(error)
       throw error
     }
   }
 
-  func write(sector: UInt64, from buffer: UnsafeRawBufferPointer) throws(StorageError) {
-    if isTracking && !isReadOnly {
-      for n in 0..<UInt64(buffer.count / 512) {
-        let at = sector &+ n
-        if at < sectorCount, written.insert(at).inserted, before.index(forKey: at) == nil {
-          before.updateValue(try contents(at), forKey: at)
-        }
-      }
-    }
-    do { try target.write(sector: sector, from: buffer) } catch {
+  func write(block: UInt64, from buffer: UnsafeRawBufferPointer) throws(StorageError) {
+    if isTracking && !isReadOnly { try track(block, UInt64(buffer.count / blockSize)) }
+    do { try target.write(block: block, from: buffer) } catch {
       refused(error)
       throw error
     }
-    if layer != nil { hasUncommittedWrites = true } else { hasWrittenFile = true }
+    if layerAbove != nil { hasUncommittedWrites = true } else { hasWrittenFile = true }
     var hash = StateHash()
     hash.add(writeHash)
-    hash.add(sector)
+    hash.add(block)
     hash.add(buffer)
     writeHash = hash.value
     generation &+= UInt64(buffer.count / 512)
+  }
+
+  func writeZeroes(block: UInt64, count: UInt64) throws(StorageError) {
+    try zero(block, count) { () throws(StorageError) in
+      try target.writeZeroes(block: block, count: count)
+    }
+  }
+
+  func discard(block: UInt64, count: UInt64) throws(StorageError) {
+    try zero(block, count) { () throws(StorageError) in
+      try target.discard(block: block, count: count)
+    }
+  }
+
+  /// Zeros are a write of whose bytes only the number is hashed.
+  private func zero(_ block: UInt64, _ count: UInt64, _ body: () throws(StorageError) -> Void)
+    throws(StorageError)
+  {
+    try checkBlocks(block, count)
+    if isTracking && !isReadOnly { try track(block, count) }
+    do { try body() } catch {
+      refused(error)
+      throw error
+    }
+    if layerAbove != nil { hasUncommittedWrites = true } else { hasWrittenFile = true }
+    var hash = StateHash()
+    hash.add(writeHash)
+    hash.add(block)
+    hash.add(count)
+    writeHash = hash.value
+    generation &+= count * UInt64(blockSize / 512)
+  }
+
+  /// Keeps what blocks hold before their first write.
+  private func track(_ block: UInt64, _ count: UInt64) throws(StorageError) {
+    for n in 0..<count {
+      let at = block &+ n
+      if at < blockCount, written.insert(at).inserted, before.index(forKey: at) == nil {
+        before.updateValue(try held(at), forKey: at)
+      }
+    }
   }
 
   func flush() throws(StorageError) {
@@ -84,24 +125,38 @@ final class MachineDisk: BlockDevice {
   /// Of what the guest sees.
   func clusterHashes() throws(StorageError) -> ClusterHashes { try target.clusterHashes() }
 
-  // MARK: The file below
-
-  /// The image file, if there is one.
-  private var file: RawImage? {
-    (original as? RawImage) ?? ((original as? SnapshotOverlay)?.base as? RawImage)
+  func nextData(from block: UInt64) -> UInt64 { target.nextData(from: block) }
+  var base: (any BlockDevice)? { original.base }
+  var layers: [BlockLayer] { target.layers }
+  func isWritten(_ block: UInt64) -> Bool { original.isWritten(block) }
+  var writtenBlockCount: UInt64 { original.writtenBlockCount }
+  var writtenBlocks: [UInt64] { original.writtenBlocks }
+  var layer: BlockLayer { target.layer }
+  func forget(_ block: UInt64) { original.forget(block) }
+  func forgetAll() { original.forgetAll() }
+  func saveContents(to writer: inout StateWriter) { original.saveContents(to: &writer) }
+  func restoreContents(from reader: inout StateReader) throws(StateError) {
+    try original.restoreContents(from: &reader)
   }
 
-  /// The file when the guest's view of it began to depend on nobody else writing it; nil where we write it ourselves.
-  private var mark: RawImage.Mark?
+  // MARK: The files below
+
+  func mark() -> FileMark { original.mark() }
+  func change(since mark: FileMark) -> String? { original.change(since: mark) }
+
+  /// The files when the guest's view of them began to depend on nobody else writing them; nil where we write them ourselves.
+  private var reliedOn: FileMark?
 
   /// Why the image file is not what the guest has seen of it any more; nil: all is well, or we write it ourselves.
-  var changeByOthers: String? { mark.flatMap { mark in file.flatMap { $0.change(since: mark) } } }
+  var changeByOthers: String? { reliedOn.flatMap { original.change(since: $0) } }
 
   /// Whether the guest's writes have gone to the image file.
   private var hasWrittenFile = false
 
   /// Why what the guest wrote is not where its user will look for it, or nil: the file has lost its name.
-  var loss: String? { hasWrittenFile && original is RawImage ? file?.replacement : nil }
+  var displacement: String? {
+    hasWrittenFile && persistence == .file ? original.displacement : nil
+  }
 
   /// The disk is out, and kept only for going back: the file gets everything, and others may have it.
   func release() throws(StorageError) {
@@ -109,13 +164,13 @@ final class MachineDisk: BlockDevice {
     try commit()
   }
 
-  /// Others may have the file.
-  func unlock() { if !(original is SnapshotOverlay) { file?.unlock() } }
+  /// Others may have the files; those below an overlay are relied on as they are.
+  func unlock() { if persistence == .file { original.unlock() } }
 
   /// The disk goes in again after `release`.
-  func takeAgain() throws(StorageError) {
-    if !(original is SnapshotOverlay) { try file?.lockAgain() }
-  }
+  func lockAgain() throws(StorageError) { if persistence == .file { try original.lockAgain() } }
+
+  func close() { original.close() }
 
   // MARK: Going back
 
@@ -123,44 +178,44 @@ final class MachineDisk: BlockDevice {
   func startTracking() {
     if isTracking { return }
     isTracking = true
-    if !(original is SnapshotOverlay || original is MemoryImage) && !isReadOnly {
+    if persistence == .file && !isReadOnly {
       let layer = SnapshotOverlay(base: original)
-      self.layer = layer
+      layerAbove = layer
       target = layer
-      mark = file?.mark()
+      reliedOn = original.mark()
     }
   }
 
   /// Whether the image is a file that is only written by `commit` now.
-  var isHeldBack: Bool { layer != nil }
+  var isHeldBack: Bool { layerAbove != nil }
 
-  /// The sectors written since the last call, with what they hold now.
+  /// The blocks written since the last call, with what they hold now.
   func takeWritten() -> [UInt64: [UInt8]?] {
     var taken: [UInt64: [UInt8]?] = [:]
-    for sector in written {
+    for block in written {
       // What cannot be read cannot have been written either.
-      if let contents = try? contents(sector) { taken.updateValue(contents, forKey: sector) }
+      if let contents = try? held(block) { taken.updateValue(contents, forKey: block) }
     }
     written.removeAll(keepingCapacity: true)
     return taken
   }
 
-  /// The sectors written since the last `takeWritten`.
-  var writtenSectors: Set<UInt64> { written }
+  /// The blocks written since the last `takeWritten`.
+  var recentlyWritten: Set<UInt64> { written }
 
-  /// What a sector held when tracking began.
-  func contentsBefore(_ sector: UInt64) -> [UInt8]? { before[sector] ?? nil }
+  /// What a block held when tracking began.
+  func contentsBefore(_ block: UInt64) -> [UInt8]? { before[block] ?? nil }
 
-  /// Puts a sector's contents back; nil: what the image holds.
-  func putBack(_ sector: UInt64, _ contents: [UInt8]?) {
+  /// Puts a block's contents back; nil: what the image holds.
+  func putBack(_ block: UInt64, _ contents: [UInt8]?) {
     if let contents {
-      contents.withUnsafeBytes { try? target.write(sector: sector, from: $0) }
-    } else if let contents = committed[sector] {
-      contents.withUnsafeBytes { try? target.write(sector: sector, from: $0) }
+      try? target.write(block: block, contents)
+    } else if let contents = committed[block] {
+      try? target.write(block: block, contents)
     } else {
-      (target as? SnapshotOverlay)?.forget(sector)
+      target.forget(block)
     }
-    if layer != nil { hasUncommittedWrites = true }
+    if layerAbove != nil { hasUncommittedWrites = true }
   }
 
   /// Everything is as it was put back: nothing was written since.
@@ -168,57 +223,33 @@ final class MachineDisk: BlockDevice {
 
   /// Writes what was held back to the image, which then holds what the guest sees now. Going back further is still possible.
   func commit() throws(StorageError) {
-    guard let layer, hasUncommittedWrites else { return }
+    guard let layer = layerAbove, hasUncommittedWrites else { return }
     if let change = changeByOthers {
       // What the guest wrote belongs to what was there before.
       throw StorageError(
         path: name,
         reason: "\(change) while the machine kept its own writes back: these "
-          + "(\(layer.writtenSectors) sectors) are not written, as they belong to the former contents"
+          + "(\(layer.writtenBlockCount) sectors) are not written, as they belong to the former contents"
       )
     }
-    for sector in layer.writtenSectorNumbers {
-      guard let contents = try contents(sector) else { continue }
-      if committed[sector] == nil {
-        committed[sector] = try Self.sector(sector, of: original)
-      }
-      try writeOriginal(sector, contents)
+    // Also when not all could be written (no room left): what was is ours, and the rest can be tried again.
+    defer { reliedOn = original.mark() }
+    for block in layer.writtenBlocks {
+      let contents = try layer.contents(of: block)
+      if committed[block] == nil { committed[block] = try original.contents(of: block) }
+      hasWrittenFile = true
+      try original.write(block: block, contents)
     }
     try original.flush()
-    hasWrittenFile = true
     hasUncommittedWrites = false
-    mark = file?.mark()
   }
 
-  /// What the image held where `commit` has written it; such sectors stay in the layer.
+  /// What the image held where `commit` has written it; such blocks stay in the layer.
   private var committed: [UInt64: [UInt8]] = [:]
 
-  private func writeOriginal(_ sector: UInt64, _ contents: [UInt8]) throws(StorageError) {
-    var failure: StorageError?
-    contents.withUnsafeBytes { bytes in
-      do throws(StorageError) { try original.write(sector: sector, from: bytes) } catch {
-        failure = error
-      }
-    }
-    if let failure { throw failure }
-  }
-
-  private func contents(_ sector: UInt64) throws(StorageError) -> [UInt8]? {
-    if let overlay = target as? SnapshotOverlay, !overlay.isWritten(sector) { return nil }
-    return try Self.sector(sector, of: target)
-  }
-
-  private static func sector(_ sector: UInt64, of device: any BlockDevice) throws(StorageError)
-    -> [UInt8]
-  {
-    var bytes = [UInt8](repeating: 0, count: 512)
-    var failure: StorageError?
-    bytes.withUnsafeMutableBytes { buffer in
-      do throws(StorageError) { try device.read(sector: sector, into: buffer) } catch {
-        failure = error
-      }
-    }
-    if let failure { throw failure }
-    return bytes
+  /// What a block holds; nil: what the device below the layer in memory does.
+  private func held(_ block: UInt64) throws(StorageError) -> [UInt8]? {
+    if target.persistence == .overlay && !target.isWritten(block) { return nil }
+    return try target.contents(of: block)
   }
 }

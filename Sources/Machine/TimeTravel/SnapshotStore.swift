@@ -329,7 +329,7 @@ final class SnapshotStore {
     let disks = machine.disks
     var wanted = Set<DiskSector>()
     for (index, disk) in disks.enumerated() {
-      for sector in disk.writtenSectors {
+      for sector in disk.recentlyWritten {
         wanted.insert(DiskSector(disk: index, sector: sector))
       }
     }

@@ -115,6 +115,14 @@ struct MasterBootRecord {
   }
 }
 
+/// A boot sector, whatever it boots.
+enum BootSector {
+  /// Whether a sector has the signature that a BIOS looks for.
+  static func isSigned(_ sector: [UInt8]) -> Bool {
+    sector.count >= 512 && sector[510] == 0x55 && sector[511] == 0xAA
+  }
+}
+
 /// The BIOS parameter block of a FAT boot sector.
 struct BIOSParameterBlock {
   let totalSectors: UInt64

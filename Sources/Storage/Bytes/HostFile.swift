@@ -16,11 +16,10 @@ import Host
 /// The system's, which a method of the same name hides.
 private func closeDescriptor(_ descriptor: Int32) { _ = close(descriptor) }
 
-/// An open, locked regular file of a size that is fixed while it is open.
-final class HostFile {
+/// An open, locked regular file. Its size changes by `setSize` only; what somebody else does to it is an error where it is noticed.
+final class HostFile: ByteStore {
   let path: String
-  /// The size in bytes when it was opened.
-  let size: UInt64
+  private(set) var size: UInt64
   /// Whether it was opened for writing.
   let isWritable: Bool
   /// Why it is not writable although that was wished, or nil.
@@ -75,13 +74,14 @@ final class HostFile {
 
   deinit { close() }
 
+  var name: String { path }
+
   /// Lets go of the file and its lock.
   func close() {
     if descriptor >= 0 { closeDescriptor(descriptor) }
     descriptor = -1
   }
 
-  /// The file will not be written after all: others may open it for reading.
   func shareLock() { _ = flock(descriptor, LOCK_SH | LOCK_NB) }
 
   /// Reads exactly `buffer.count` bytes at `offset`.
@@ -106,19 +106,6 @@ final class HostFile {
     }
   }
 
-  /// Reads up to `count` bytes at `offset`, fewer at the end of the file.
-  func bytes(at offset: UInt64, count: Int) throws(StorageError) -> [UInt8] {
-    if offset >= size { return [] }
-    let length = Int(min(UInt64(count), size - offset))
-    var result = [UInt8](repeating: 0, count: length)
-    var failure: StorageError?
-    result.withUnsafeMutableBytes { buffer in
-      do throws(StorageError) { try read(at: offset, into: buffer) } catch { failure = error }
-    }
-    if let failure { throw failure }
-    return result
-  }
-
   /// Writes all of `buffer` at `offset`.
   func write(at offset: UInt64, from buffer: UnsafeRawBufferPointer) throws(StorageError) {
     var done = 0
@@ -132,8 +119,45 @@ final class HostFile {
         throw StorageError(
           path: path, offset: place, reason: "cannot be written: \(HostFile.text(errno))")
       }
+      if count == 0 {
+        throw StorageError(path: path, offset: place, reason: "cannot be written: no room is left")
+      }
       done += count
     }
+  }
+
+  #if os(Linux)
+    let zeroesCheaply = true
+  #else
+    let zeroesCheaply = false
+  #endif
+
+  func zero(at offset: UInt64, count: UInt64, releasing: Bool) throws(StorageError) {
+    if offset > size || count > size - offset {
+      throw StorageError(path: path, offset: offset, reason: "the file ends at \(size) bytes")
+    }
+    if count == 0 { return }
+    #if os(Linux)
+      // FALLOC_FL_KEEP_SIZE with FALLOC_FL_PUNCH_HOLE or FALLOC_FL_ZERO_RANGE, which not every file system has.
+      let mode: Int32 = releasing ? 0x01 | 0x02 : 0x01 | 0x10
+      while fallocate(descriptor, mode, off_t(offset), off_t(count)) != 0 {
+        if errno != EINTR { return try writeZeros(at: offset, count: count) }
+      }
+    #else
+      try writeZeros(at: offset, count: count)
+    #endif
+  }
+
+  func setSize(_ size: UInt64) throws(StorageError) {
+    guard let length = off_t(exactly: size) else {
+      throw StorageError(path: path, reason: "\(size) bytes are too many for a file")
+    }
+    while ftruncate(descriptor, length) != 0 {
+      if errno == EINTR { continue }
+      throw StorageError(
+        path: path, offset: self.size, reason: "cannot be made longer: \(HostFile.text(errno))")
+    }
+    self.size = size
   }
 
   /// Returns when everything written is with the host's stable storage.
@@ -151,57 +175,55 @@ final class HostFile {
 
   // MARK: The file itself
 
-  /// What tells that a file was changed.
-  struct Stamp: Equatable {
-    var device: UInt64
-    var number: UInt64
-    var size: Int64
-    var seconds: Int64
-    var nanoseconds: Int64
-
-    init(_ status: stat) {
-      device = UInt64(truncatingIfNeeded: status.st_dev)
-      number = UInt64(truncatingIfNeeded: status.st_ino)
-      size = Int64(status.st_size)
-      #if canImport(Darwin)
-        seconds = Int64(status.st_mtimespec.tv_sec)
-        nanoseconds = Int64(status.st_mtimespec.tv_nsec)
-      #else
-        seconds = Int64(status.st_mtim.tv_sec)
-        nanoseconds = Int64(status.st_mtim.tv_nsec)
-      #endif
-    }
+  private static func stamp(_ status: stat) -> FileStamp {
+    #if canImport(Darwin)
+      let time = status.st_mtimespec
+    #else
+      let time = status.st_mtim
+    #endif
+    return FileStamp(
+      device: UInt64(truncatingIfNeeded: status.st_dev),
+      number: UInt64(truncatingIfNeeded: status.st_ino), size: Int64(status.st_size),
+      seconds: Int64(time.tv_sec), nanoseconds: Int64(time.tv_nsec))
   }
 
   /// The open file as it is now; nil when the host does not say.
-  func stamp() -> Stamp? {
+  private func stamp() -> FileStamp? {
     var status = stat()
-    return fstat(descriptor, &status) == 0 ? Stamp(status) : nil
+    return fstat(descriptor, &status) == 0 ? HostFile.stamp(status) : nil
   }
 
-  /// Why its name does not lead to it any more, or nil.
-  var replacement: String? {
+  func mark() -> FileMark { FileMark(stamp()) }
+
+  func change(since mark: FileMark) -> String? {
+    guard let before = mark.stamps.first ?? nil, let now = stamp() else { return nil }
+    if before.size != now.size {
+      return "its size has changed from \(before.size) to \(now.size) bytes"
+    }
+    if before != now { return "it was written by another program" }
+    return displacement
+  }
+
+  var displacement: String? {
     var status = stat()
     guard let own = stamp() else { return nil }
     if stat(HostPath.system(path), &status) != 0 {
       return errno == ENOENT ? "it was deleted or renamed" : nil
     }
-    let other = Stamp(status)
+    let other = HostFile.stamp(status)
     return other.device != own.device || other.number != own.number
       ? "another file has taken its name" : nil
   }
 
   // MARK: The lock
 
-  /// Lets go of the lock, while what is in the file can still be read.
   func unlock() { if descriptor >= 0 { _ = flock(descriptor, LOCK_UN) } }
 
-  /// Takes the lock again that `unlock` let go of.
   func lockAgain(exclusive: Bool) throws(StorageError) {
     if descriptor >= 0 { try HostFile.lock(descriptor, path, exclusive: exclusive) }
   }
 
-  /// Where the next bytes at or behind `offset` are that the file system keeps; before them are zeros. The file's end when there are none.
+  /// What the file system keeps; it knows of holes.
   func nextData(from offset: UInt64) -> UInt64 {
     if offset >= size { return UInt64.max }
     #if canImport(Darwin)

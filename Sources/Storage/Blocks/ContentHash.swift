@@ -53,10 +53,16 @@ public struct ClusterHashes: Sendable {
     clusters = Array(repeating: .zero, count: Int((sectorCount &+ size &- 1) / size))
   }
 
-  /// Of everything a device holds.
+  /// Of everything a device holds; where it knows that nothing was ever written, it is not read.
   public init(reading device: any BlockDevice) throws(StorageError) {
     self.init(sectorCount: device.sectorCount)
-    try update(0..<clusters.count, from: device)
+    let ratio = UInt64(device.blockSize / 512)
+    var data: UInt64 = 0
+    for number in 0..<clusters.count {
+      let start = UInt64(number) * sectorsPerCluster
+      if data < start { data = device.nextData(from: start / ratio) * ratio }
+      if data < start + sectorsPerCluster { try update(CollectionOfOne(number), from: device) }
+    }
   }
 
   /// How many clusters there are.
@@ -85,13 +91,10 @@ public struct ClusterHashes: Sendable {
       let first = UInt64(number) * sectorsPerCluster
       let part = UnsafeMutableRawBufferPointer(
         rebasing: buffer[..<(Int(min(sectorsPerCluster, sectorCount - first)) * 512)])
-      try device.read(sector: first, into: part)
+      try device.read(block: first / UInt64(device.blockSize / 512), into: part)
       set(number, ClusterHashes.hash(UnsafeRawBufferPointer(part), number: number))
     }
   }
-
-  /// A cluster holds only zeros.
-  mutating func clear(_ number: Int) { set(number, .zero) }
 
   private mutating func set(_ number: Int, _ hash: ContentHash) {
     let old = clusters[number]
@@ -141,13 +144,4 @@ public struct ClusterHashes: Sendable {
     }
     return true
   }
-}
-
-extension BlockDevice {
-  public func clusterHashes() throws(StorageError) -> ClusterHashes {
-    try ClusterHashes(reading: self)
-  }
-
-  /// The hash of what it holds.
-  public func contentHash() throws(StorageError) -> ContentHash { try clusterHashes().content }
 }

@@ -1,0 +1,31 @@
+// Why something with an image failed.
+//
+// Owns: the error and its words. Must not know: who asked.
+
+/// Why a block operation failed. The guest sees a device error; the host's user sees the text.
+public struct StorageError: Error, CustomStringConvertible {
+  /// The file concerned.
+  public var path: String
+  /// The byte offset in the file, where one is to blame.
+  public var offset: UInt64?
+  /// What was wrong.
+  public var reason: String
+
+  public init(path: String, offset: UInt64? = nil, reason: String) {
+    self.path = path
+    self.offset = offset
+    self.reason = reason
+  }
+
+  public var description: String {
+    offset.map { "\(path): at offset \($0): \(reason)" } ?? "\(path): \(reason)"
+  }
+
+  /// Runs something that hands out a pointer, whose closure could not throw this error by itself.
+  static func passing<Value>(_ body: (inout StorageError?) -> Value) throws(StorageError) -> Value {
+    var failure: StorageError?
+    let value = body(&failure)
+    if let failure { throw failure }
+    return value
+  }
+}

@@ -1,0 +1,140 @@
+// What an image format is: it knows its files, and makes block devices of them.
+//
+// Owns: the interface of formats, what a format is told, the list of all. Must not know: paths, drives, geometries.
+// A new format is a file beside this one and a line in `ImageFormats.all`.
+
+/// How sure a format is that a file is its own.
+public enum FormatConfidence: Int, Comparable, Sendable {
+  /// Any file can be.
+  case possible = 0
+  /// The file looks like it, but could be something else.
+  case likely = 1
+  /// The file says so.
+  case certain = 2
+
+  public static func < (a: Self, b: Self) -> Bool { a.rawValue < b.rawValue }
+}
+
+/// A disk as a format opened it.
+public struct ImageContents {
+  /// The blocks, of any size.
+  public var device: any BlockDevice
+  /// What the image has to be, when the format knows it; `.auto` otherwise.
+  public var kind = ImageKind.auto
+  /// Lines for `explain`.
+  public var notes: [String] = []
+  /// What the user should hear without asking.
+  public var warnings: [String] = []
+
+  public init(
+    _ device: any BlockDevice, kind: ImageKind = .auto, notes: [String] = [],
+    warnings: [String] = []
+  ) {
+    self.device = device
+    self.kind = kind
+    self.notes = notes
+    self.warnings = warnings
+  }
+}
+
+/// A format of image files.
+///
+/// Whatever is in a file was perhaps put there by somebody who means harm: each number from it is checked before it is used to compute, to
+/// allocate or to seek, and what cannot be right is refused with the file's name, the offset of the field and the reason.
+public protocol ImageFormat: Sendable {
+  /// What people call it, as in "qcow2".
+  var name: String { get }
+  /// Looks whether a file is of this format. Reads little; writes nothing.
+  /// - Returns: nil when it is not.
+  func probe(_ store: any ByteStore, _ context: ImageContext) throws(StorageError)
+    -> FormatConfidence?
+  /// Makes a device of a file that `probe` recognised. It is writable only if the store is, and writes to it only then, also its headers.
+  func open(_ store: any ByteStore, _ context: ImageContext) throws(StorageError) -> ImageContents
+}
+
+/// What a format is told of the image it opens.
+public struct ImageContext {
+  /// What the user says the image is, or `.auto`.
+  public var kind: ImageKind
+  /// The formats there are.
+  public var formats: [any ImageFormat]
+  /// How many images stand above this one, each of which names the next as its base.
+  public private(set) var depth = 0
+  /// Opens a file beside the image, for reading.
+  private let opener: (String) throws(StorageError) -> any ByteStore
+
+  /// More images than that above each other are a mistake, or name each other.
+  static let deepest = 16
+
+  /// - Parameter opener: opens the file of a name that stands in an image, for reading. It decides which files an image may name.
+  public init(
+    kind: ImageKind = .auto, formats: [any ImageFormat] = ImageFormats.all,
+    opener: @escaping (String) throws(StorageError) -> any ByteStore
+  ) {
+    self.kind = kind
+    self.formats = formats
+    self.opener = opener
+  }
+
+  /// Another file that belongs to the image, as a part of it (an extent).
+  public func file(named name: String) throws(StorageError) -> any ByteStore { try opener(name) }
+
+  /// The image that shows where this one holds nothing: opened for reading, whatever its format is.
+  public func base(named name: String) throws(StorageError) -> any BlockDevice {
+    if depth >= ImageContext.deepest {
+      throw StorageError(
+        path: name, reason: "more than \(ImageContext.deepest) images stand above each other")
+    }
+    let store = try opener(name)
+    var inner = self
+    inner.depth += 1
+    inner.kind = .disk
+    return try ImageFormats.open(store, inner).device
+  }
+}
+
+/// The formats there are.
+public enum ImageFormats {
+  /// All formats; of those that are equally sure of a file, the first has it.
+  public static let all: [any ImageFormat] =
+    RefusedFormat.images + RefusedFormat.archives + [CDFormat(), FixedVHDFormat(), RawFormat()]
+
+  /// The format of a file: the surest.
+  public static func format(of store: any ByteStore, _ context: ImageContext) throws(StorageError)
+    -> any ImageFormat
+  {
+    var best: (format: any ImageFormat, confidence: FormatConfidence)?
+    for format in context.formats {
+      guard let confidence = try format.probe(store, context) else { continue }
+      if confidence == .certain { return format }
+      if best == nil || confidence > best!.confidence { best = (format, confidence) }
+    }
+    if let best { return best.format }
+    throw StorageError(path: store.name, reason: "is of no format that is known")
+  }
+
+  /// A store's contents, by the format they are in.
+  public static func open(_ store: any ByteStore, _ context: ImageContext) throws(StorageError)
+    -> ImageContents
+  {
+    let format = try format(of: store, context)
+    let contents = try format.open(store, context)
+    // Whoever stands above counts on this.
+    let device = contents.device
+    guard BlockSize.isValid(device.blockSize) else {
+      throw StorageError(
+        path: store.name,
+        reason: "has blocks of \(device.blockSize) bytes, which is no power of two from "
+          + "\(BlockSize.smallest) to \(BlockSize.largest)")
+    }
+    guard device.blockCount > 0 else {
+      throw StorageError(path: store.name, reason: "is a \(format.name) image without any blocks")
+    }
+    guard device.blockCount <= UInt64(Int64.max) / UInt64(device.blockSize) else {
+      throw StorageError(
+        path: store.name,
+        reason: "says that it has \(device.blockCount) blocks, more than any disk can have")
+    }
+    return contents
+  }
+}

@@ -1,0 +1,120 @@
+// From a path to a disk: what kind of image it is, and its geometry.
+//
+// Owns: the decision and its reasons in words (for --explain). Must not know: controllers, the command line.
+
+/// What the user says an image is.
+public enum ImageKind: String, Sendable {
+  /// To be found out.
+  case auto
+  case floppy
+  case disk
+  case cd
+}
+
+/// An image that is ready for a drive.
+public struct OpenedImage {
+  /// What the image is.
+  public enum Medium: Equatable, Sendable {
+    /// A floppy of this format.
+    case floppy(FloppyFormat)
+    /// A hard disk: what the drive reports (at most 16 heads), and the geometry the BIOS shows (at most 1024 cylinders).
+    case disk(physical: DiskGeometry, translated: DiskGeometry)
+  }
+
+  /// The file's name as it was given.
+  public var path: String
+  /// The contents.
+  public var device: any BlockDevice
+  public var medium: Medium
+  /// Why this kind and geometry were concluded, a line each.
+  public var reasons: [String]
+  /// What the user should hear without asking, a line each.
+  public var warnings: [String]
+}
+
+/// Opens images.
+public enum ImageOpener {
+  /// Opens an image and finds out what it is.
+  /// - Parameters:
+  ///   - kind: what it must be, or `.auto`.
+  ///   - readOnly: the guest sees a write-protected medium.
+  ///   - snapshot: writes stay in memory.
+  ///   - formats: what it may be.
+  /// - Throws: one line that says what is wrong.
+  public static func open(
+    path: String, kind: ImageKind = .auto, readOnly: Bool = false, snapshot: Bool = false,
+    formats: [any ImageFormat] = ImageFormats.all
+  ) throws(StorageError) -> OpenedImage {
+    if kind == .cd { throw StorageError(path: path, reason: "CDs are not supported yet") }
+    let file = try HostFile(path: path, writable: !readOnly && !snapshot)
+    let context = ImageContext(kind: kind, formats: formats) { name throws(StorageError) in
+      try sibling(name, of: path)
+    }
+    var image = try open(
+      file, context, isProtected: readOnly, snapshot: snapshot, writeRefusal: file.writeRefusal)
+    image.path = path
+    return image
+  }
+
+  /// Opens what is in a store.
+  /// - Parameter writeRefusal: why the store may not be written although that was wished, or nil.
+  static func open(
+    _ store: any ByteStore, _ context: ImageContext, isProtected: Bool, snapshot: Bool,
+    writeRefusal: String? = nil
+  ) throws(StorageError) -> OpenedImage {
+    let name = store.name
+    if store.size == 0 { throw StorageError(path: name, reason: "the file is empty") }
+    if store.size < 512 {
+      throw StorageError(
+        path: name,
+        reason: "the file has only \(store.size) bytes, less than one sector: truncated, or not a "
+          + "disk image")
+    }
+    let contents = try ImageFormats.open(store, context)
+    // Drives have sectors of 512 bytes, whatever the image has.
+    let blocks = contents.device.withBlocks(of: 512)
+    let kind = context.kind == .auto ? contents.kind : context.kind
+    let plan = try MediumPlan(blocks, kind: kind)
+    var reasons = contents.notes + plan.reasons
+    var warnings = contents.warnings + plan.warnings
+    if let writeRefusal {
+      warnings.append(
+        "\(name): may not be written (\(writeRefusal)): the medium is write-protected")
+    }
+
+    // A padded floppy must not look writable: what the guest wrote behind the file's end could not be kept.
+    let image = blocks.view(
+      blockCount: plan.sectorCount, isWriteProtected: isProtected || plan.isPadded)
+    if plan.isPadded && !snapshot && !isProtected && store.isWritable {
+      warnings.append(
+        "\(name): the image is shorter than its format: write-protected, as the file would have to grow "
+          + "(make it \(plan.sectorCount * 512) bytes long, or use a snapshot, to write)")
+    }
+    var device = image
+    if snapshot {
+      device = SnapshotOverlay(base: image, isReadOnly: isProtected)
+      reasons.append("a snapshot: writes stay in memory")
+    }
+    if !snapshot && image.isReadOnly { reasons.append("write-protected") }
+    return OpenedImage(
+      path: name, device: device, medium: plan.medium, reasons: reasons, warnings: warnings)
+  }
+
+  /// Opens a file that an image names, for reading. Whoever made the image chose the name, not its user, and the guest reads what is in the
+  /// file: so it lies in the image's folder, or in one inside that.
+  private static func sibling(_ name: String, of path: String) throws(StorageError)
+    -> any ByteStore
+  {
+    let parts = name.split(separator: "/", omittingEmptySubsequences: false)
+    let isPlain = name.unicodeScalars.allSatisfy { $0.value >= 0x20 && $0.value != 0x7F }
+    if !isPlain || parts.contains("") || parts.contains("..") || name.contains("\\") {
+      throw StorageError(
+        path: path,
+        reason: "names another file, "
+          + (isPlain ? "'\(name)', that does not lie in its folder" : "with characters no name has")
+      )
+    }
+    let folder = path.lastIndex(of: "/").map { path[...$0] } ?? ""
+    return try HostFile(path: folder + name, writable: false)
+  }
+}

@@ -1,0 +1,93 @@
+// The contents of devices in saved states.
+//
+// Owns: the two layouts. Must not know: machines, drives, which device it is.
+//
+//   an overlay: blocks of the device (u64), how many were written (u64); for each, ascending: its number (u64), what it holds
+//   memory:     all bytes
+//
+// Bytes are counted (u32).
+
+import State
+
+extension BlockDevice {
+  /// Writes what is in memory, read through the device.
+  func saveByBlocks(to writer: inout StateWriter) {
+    switch persistence {
+    case .file: break
+    case .overlay: saveWrittenBlocks(to: &writer)
+    case .memory:
+      // What is in memory can be read.
+      var bytes = [UInt8](repeating: 0, count: Int(blockCount) * blockSize)
+      bytes.withUnsafeMutableBytes { try? read(block: 0, into: $0) }
+      writer.write(bytes: bytes)
+    }
+  }
+
+  private func saveWrittenBlocks(to writer: inout StateWriter) {
+    let blocks = writtenBlocks
+    writer.write(blockCount)
+    writer.write(UInt64(blocks.count))
+    let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: blockSize, alignment: 64)
+    defer { buffer.deallocate() }
+    for block in blocks {
+      writer.write(block)
+      if (try? read(block: block, into: buffer)) == nil {
+        buffer.initializeMemory(as: UInt8.self, repeating: 0)
+      }
+      writer.write(raw: UnsafeRawBufferPointer(buffer))
+    }
+  }
+
+  /// Reads what `saveByBlocks` wrote.
+  func restoreByBlocks(from reader: inout StateReader) throws(StateError) {
+    switch persistence {
+    case .file: break
+    case .overlay:
+      try restoreWrittenBlocks(from: &reader, mayHold: { _ in forgetAll() })
+    case .memory: try restoreAllBlocks(from: &reader)
+    }
+  }
+
+  /// Reads the blocks that an overlay had, into any device of its size.
+  /// - Parameters:
+  ///   - mayHold: asked once whether so many blocks may be written.
+  ///   - put: takes a block; writes it when not given.
+  public func restoreWrittenBlocks(
+    from reader: inout StateReader, mayHold: (UInt64) throws(StateError) -> Void,
+    put: ((UInt64, [UInt8]) -> Void)? = nil
+  ) throws(StateError) {
+    let size = try reader.read(UInt64.self)
+    if size != blockCount {
+      throw reader.error("a snapshot of \(size) sectors, but the image has \(blockCount)")
+    }
+    let count = try reader.read(in: 0...blockCount)
+    try mayHold(count)
+    var next: UInt64 = 0
+    for _ in 0..<count {
+      let block = try reader.read(UInt64.self)
+      if block < next || block >= blockCount {
+        throw reader.error("sector \(block) out of order or range")
+      }
+      if let put {
+        put(block, try reader.readBytes(count: blockSize))
+      } else {
+        try restore(block, count: blockSize, from: &reader)
+      }
+      next = block + 1
+    }
+  }
+
+  /// Reads all contents of a device of this size.
+  public func restoreAllBlocks(from reader: inout StateReader) throws(StateError) {
+    try restore(0, count: Int(blockCount) * blockSize, from: &reader)
+  }
+
+  private func restore(_ block: UInt64, count: Int, from reader: inout StateReader)
+    throws(StateError)
+  {
+    let bytes = try reader.readBytes(count: count)
+    do throws(StorageError) { try write(block: block, bytes) } catch {
+      throw reader.error("\(error)")
+    }
+  }
+}
