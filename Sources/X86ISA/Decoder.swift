@@ -211,7 +211,7 @@ public struct Decoder {
       case .gw, .gv: i.reg = regField * 4
       case .sw, .cd, .dd, .td: i.reg = regField
       case .segES, .segCS, .segSS, .segDS, .segFS, .segGS:
-        i.reg = kind.rawValue - OperandKind.segES.rawValue
+        i.reg = kind.segmentNumber.unsafelyUnwrapped
       case .sti: i.rm = rmField
       case .dx: i.base = 8
       case .one: i.imm = 1

@@ -84,7 +84,7 @@ public struct Disassembler {
         value.target = offset
       case .memory(let size):
         value.memory = Disassembler.reference(
-          i, size: size, isAddressOnly: parts.op == .lea || parts.op == .nopRM)
+          i, size: size, isAddressOnly: [.lea, .nopRM, .nopPrefetch].contains(parts.op))
       default: break
       }
     }

@@ -43,7 +43,7 @@ public struct Instruction {
   /// Far selector; second immediate of ENTER; the number of an operation that is numbered in the table (with 100h: count in CL); mandatory prefix
   /// (`MandatoryPrefix`) of MMX and SSE instructions; what the x87 keeps as its last opcode.
   public var imm2: UInt16 = 0
-  /// What the instruction does.
+  /// What the instruction does; where `handler` is `ud`, what it would do if this form of it were defined.
   public var op = Op.ud2
   /// The ModRM byte as it stands in the code.
   public var modrm: UInt8 = 0
@@ -88,8 +88,10 @@ public struct Instruction {
   /// Of an instruction that has both forms: MMX registers, not XMM.
   @inlinable @inline(__always)
   public var isMMX: Bool { imm2 == 0 }
-  /// Opcode (0F00h added for the two-byte map); looked up, for those who have time.
-  public var opcode: UInt16 { OpcodeTable.shared.entries[Int(entry)].opcode }
+  /// What the table says of the encoding; looked up, for those who have time.
+  public var encoding: OpcodeEntry { OpcodeTable.shared.entries[Int(entry)] }
+  /// Opcode (0F00h added for the two-byte map): to name or to write it. What an instruction does is `op`.
+  public var opcode: UInt16 { encoding.opcode }
 }
 
 /// Bits of `Instruction.flags`.

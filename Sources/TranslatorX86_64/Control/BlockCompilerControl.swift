@@ -145,7 +145,7 @@ extension BlockCompiler {
       .jnle:
       let target = relativeTarget(i)
       guard target <= context.limit else { return emitInterpreted() }
-      let condition = Condition(code: Int(i.opcode & 15))
+      let condition = Condition(code: i.condition)
       useHostFlags(for: condition)
       var taken = Label()
       a.j(condition, &taken)

@@ -16,13 +16,12 @@ extension BlockCompiler {
       !context.has(CodeContext.protected) || context.has(CodeContext.v86)
     else { return nil }
     let size = i.isOperand32 ? 4 : 2
-    switch i.opcode {
-    case 0x9A: return emitDirect(i, size, pushes: true)
-    case 0xEA: return emitDirect(i, size, pushes: false)
-    case 0xCA: return emitFarReturn(size, Int(i.imm & 0xFFFF))
-    case 0xCB: return emitFarReturn(size, 0)
-    case 0xFF where i.hasMemory && i.digit == 3: return emitIndirect(i, size, pushes: true)
-    case 0xFF where i.hasMemory && i.digit == 5: return emitIndirect(i, size, pushes: false)
+    switch i.op {
+    case .callFar: return emitDirect(i, size, pushes: true)
+    case .jmpFar: return emitDirect(i, size, pushes: false)
+    case .retFar: return emitFarReturn(size, Int(i.imm & 0xFFFF))
+    case .callFarIndirect: return emitIndirect(i, size, pushes: true)
+    case .jmpFarIndirect: return emitIndirect(i, size, pushes: false)
     default: return nil
     }
   }

@@ -14,28 +14,18 @@ extension BlockCompiler {
     guard i.handler == .system, options.contains(.segments), options.contains(.memory) else {
       return nil
     }
-    switch i.opcode {
-    case 0x06: return emitPushSegment(i, SegmentRegister.es)
-    case 0x0E: return emitPushSegment(i, SegmentRegister.cs)
-    case 0x16: return emitPushSegment(i, SegmentRegister.ss)
-    case 0x1E: return emitPushSegment(i, SegmentRegister.ds)
-    case 0x0FA0: return emitPushSegment(i, SegmentRegister.fs)
-    case 0x0FA8: return emitPushSegment(i, SegmentRegister.gs)
-    case 0x8C where i.digit <= 5: return emitStoreSegment(i)
-    case 0x8E:
-      guard i.digit <= 5, i.digit != SegmentRegister.cs, i.digit != SegmentRegister.ss else {
-        return nil
-      }
+    switch i.op {
+    case .pushSeg: return emitPushSegment(i, Int(i.reg))
+    case .popSeg where Int(i.reg) != SegmentRegister.ss: return emitPopSegment(i, Int(i.reg))
+    case .movFromSeg where Int(i.reg) <= SegmentRegister.gs: return emitStoreSegment(i)
+    case .movToSeg where Int(i.reg) <= SegmentRegister.gs:
+      if Int(i.reg) == SegmentRegister.cs || Int(i.reg) == SegmentRegister.ss { return nil }
       return emitLoadSegment(i)
-    case 0x07: return emitPopSegment(i, SegmentRegister.es)
-    case 0x1F: return emitPopSegment(i, SegmentRegister.ds)
-    case 0x0FA1: return emitPopSegment(i, SegmentRegister.fs)
-    case 0x0FA9: return emitPopSegment(i, SegmentRegister.gs)
-    case 0xC4 where i.hasMemory: return emitLoadPointer(i, SegmentRegister.es)
-    case 0xC5 where i.hasMemory: return emitLoadPointer(i, SegmentRegister.ds)
-    case 0x0FB4 where i.hasMemory: return emitLoadPointer(i, SegmentRegister.fs)
-    case 0x0FB5 where i.hasMemory: return emitLoadPointer(i, SegmentRegister.gs)
-    case 0x0F31 where cpu.model.features.contains(.tsc): return emitReadTimeStamp(i)
+    case .les: return emitLoadPointer(i, SegmentRegister.es)
+    case .lds: return emitLoadPointer(i, SegmentRegister.ds)
+    case .lfs: return emitLoadPointer(i, SegmentRegister.fs)
+    case .lgs: return emitLoadPointer(i, SegmentRegister.gs)
+    case .rdtsc: return emitReadTimeStamp(i)
     default: return nil
     }
   }
@@ -59,11 +49,11 @@ extension BlockCompiler {
     if i.hasMemory {
       // The address may take R10 to save flags.
       let m = emitAddress(i, 2, write: true)
-      a.movzx(.r10, selector(i.digit), .word)
+      a.movzx(.r10, selector(Int(i.reg)), .word)
       a.mov(m, .r10, .word)
     } else {
       willWrite(mask(i.rm))
-      a.movzx(.r10, selector(i.digit), .word)
+      a.movzx(.r10, selector(Int(i.reg)), .word)
       a.mov(host(i.rm), .r10, i.isOperand32 ? .long : .word)
     }
     return endAfterSegment(i)
@@ -76,7 +66,7 @@ extension BlockCompiler {
     } else {
       a.movzx(.r10, host(i.rm), .word)
     }
-    emitLoad(i.digit)
+    emitLoad(Int(i.reg))
     return endAfterSegment(i, loads: true)
   }
 
