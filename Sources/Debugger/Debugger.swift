@@ -232,7 +232,8 @@ public final class Debugger {
   /// The instruction at an address as the processor would decode it now.
   func instruction(at linear: UInt32) -> DisassembledInstruction? {
     disassembler.instruction(
-      memory.code(linear), big: cpu.isCode32, eip: linear &- cpu[segment: SegmentRegister.cs].base,
+      memory.code(linear), mode: DecodeMode(big: cpu.isCode32),
+      eip: linear &- cpu[segment: SegmentRegister.cs].base,
       syntax: syntax)
   }
 

@@ -18,7 +18,7 @@ public struct BlockDump {
   /// EIP of the first instruction.
   public var eip: UInt32
   /// The code segment's D bit.
-  public var big: Bool
+  public var mode: DecodeMode
   /// The count of instructions at the start.
   public var entry: [UInt8]
   public var parts: [Part] = []
@@ -50,7 +50,7 @@ extension Translator {
     let count = marks.count - 1
     guard (1...Int(block.pointee.count)).contains(count) else { return nil }
     var dump = BlockDump(
-      eip: eip, big: block.pointee.big, entry: backend.bytes(code.entry..<marks[0]))
+      eip: eip, mode: block.pointee.mode, entry: backend.bytes(code.entry..<marks[0]))
     var before: UInt32 = 0
     for n in 0..<count {
       let next = UInt32(block.pointee.records[n].nextOffset)

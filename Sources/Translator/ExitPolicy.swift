@@ -11,11 +11,11 @@ extension Translator {
     from start: UInt32, to target: UInt32, in context: CodeContext
   ) -> Bool {
     let linear = context.base &+ target
-    let paged = context.has(CodeContext.paged)
+    let paged = context.has(.paged)
     // Under paging an instruction at a page's end depends on the next page too.
     let direct =
       isSamePage(linear, start) && (linear & 0xFFF <= 0x1000 - 16 || !paged)
-      || !paged && !context.has(CodeContext.a20Masked)
+      || !paged && !context.has(.a20Masked)
     return direct && target <= context.limit
   }
 

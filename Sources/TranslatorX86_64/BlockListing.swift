@@ -21,7 +21,7 @@ package struct BlockListing {
     package var lines: [Line]
   }
   /// The code segment's D bit.
-  package var big: Bool
+  package var mode: DecodeMode
   package var entry: [Line]
   package var parts: [Part]
   /// The exit for want of budget and the paths seldom taken.
@@ -48,7 +48,7 @@ extension Translator {
       }
     }
     return BlockListing(
-      big: dump.big, entry: lines(0, dump.entry.count),
+      mode: dump.mode, entry: lines(0, dump.entry.count),
       parts: dump.parts.map {
         BlockListing.Part(
           eip: $0.eip, guest: $0.guest, size: $0.host.count,

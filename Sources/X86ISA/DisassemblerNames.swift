@@ -69,6 +69,9 @@ extension Disassembler {
 }
 
 extension DisassemblyParts {
+  /// Operands and addresses have 32 bits where nothing else is said.
+  var big: Bool { mode == .bits32 }
+
   /// Bytes of the memory operand by the table, where it says so.
   var memorySize: Int? { entry.memorySize == 0 ? nil : Int(entry.memorySize) }
 

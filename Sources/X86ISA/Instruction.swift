@@ -6,6 +6,10 @@
 ///
 /// Register operands are byte offsets into a file of general registers (so AH is 1, ECX is 4), which makes 8, 16 and 32 bit access one
 /// load; offset 32 is a register that is always zero.
+///
+/// The 32 bytes are all in use, and still have room for 64-bit mode: sixteen registers of eight bytes end at offset 128, and the one that is
+/// zero can follow them, so that offsets stay bytes; an instruction has 64 bits of displacement (moffs) or of immediate (MOV), never both, and
+/// `disp` and `imm` lie side by side; sizes of 64 bits are two more bits of flags, for which `scale` and `segment` have eleven to spare.
 @frozen
 public struct Instruction {
   /// What to execute.

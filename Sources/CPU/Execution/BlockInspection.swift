@@ -7,7 +7,8 @@ extension CPU {
   package func decodedBlock(linear: UInt32) -> BlockPointer? {
     guard let physical = peekTranslate(linear) else { return nil }
     return blocks.find(
-      physical: physical, big: segmentPointer(SegmentRegister.cs).pointee.isBig, secondPage: nil)
+      physical: physical, mode: segmentPointer(SegmentRegister.cs).pointee.decodeMode,
+      secondPage: nil)
   }
 
   /// Where decoded blocks begin in a linear address's page, and whether each has host code.

@@ -83,7 +83,7 @@ extension CPU {
       }
       let retired = s.pointee.retired &+ UInt64(UInt32(bitPattern: block.pointee.count))
       s.pointee.retired = retired
-      let tag = s.pointee.codeTag | UInt64(codeBase &+ eip)
+      let tag = s.codeKey(codeBase &+ eip)
       if link.pointee.tag != tag && !follow(link, eip, tag)
         || (s.pointee.attention != 0 && waits) || retired >= s.pointee.deadline
         || link.pointee.block.pointee.cost > s.pointee.deadline &- retired

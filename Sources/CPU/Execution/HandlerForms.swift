@@ -222,6 +222,6 @@ extension CPU {
   @inline(__always)
   var flatness: UInt8 {
     contexts.current.flat & HandlerForms.segments
-      | (contexts.current.has(CodeContext.bigStack) ? HandlerForms.bigStack : 0)
+      | (contexts.current.has(.bigStack) ? HandlerForms.bigStack : 0)
   }
 }

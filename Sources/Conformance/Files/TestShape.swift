@@ -59,7 +59,7 @@ struct TestShape {
     }
     guard at < bytes.count else { return }
     let whole = Array(bytes[at...]) + [UInt8](repeating: 0, count: Decoder.maximumLength)
-    _ = TestShape.decoder.decode(whole, count: whole.count, big: false, into: &record)
+    _ = TestShape.decoder.decode(whole, count: whole.count, mode: .bits16, into: &record)
     length = at + Int(record.length)
     let opcode = bytes[at]
     at += 1

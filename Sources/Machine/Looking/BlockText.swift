@@ -44,7 +44,7 @@ extension Machine {
       "block at \(name): \(dump.parts.count) instructions, \(all.count) bytes of host code")
     add(["(its instructions are counted)"], right(0, dump.entry))
     for part in dump.parts {
-      let text = disassembler.text(part.guest, big: dump.big, eip: part.eip)?.text ?? "(bad)"
+      let text = disassembler.text(part.guest, mode: dump.mode, eip: part.eip)?.text ?? "(bad)"
       let code = part.guest.map { hexDigits(UInt32($0), 2) }.joined(separator: " ")
       add(
         [hexDigits(part.eip, 8) + "  " + text, "          " + code], right(part.offset, part.host))

@@ -63,7 +63,7 @@ final class BlockCompiler {
     blockEIP = eip
     self.context = context
     linearStart = context.base &+ eip
-    windowed = context.has(CodeContext.window) && options.contains(.window)
+    windowed = context.has(.window) && options.contains(.window)
     a.windowSites.removeAll(keepingCapacity: true)
     stubs.removeAll(keepingCapacity: true)
 

@@ -13,7 +13,7 @@ extension BlockCompiler {
   func emitFar(_ i: Instruction) -> Bool? {
     guard i.handler == .system, options.contains(.transfers), options.contains(.memory),
       options.contains(.lookup), context.limit == 0xFFFF,
-      !context.has(CodeContext.protected) || context.has(CodeContext.v86)
+      context.mode != .protected
     else { return nil }
     let size = i.isOperand32 ? 4 : 2
     switch i.op {
@@ -160,7 +160,7 @@ extension BlockCompiler {
   /// The number in a register becomes that of the context; CS gets the rest of what the mode gives it. Uses R10.
   private func emitContext(_ number: HostRegister) {
     let attributes = StateOperand.segment(SegmentRegister.cs, StateOperand.segmentAttributes)
-    if context.has(CodeContext.v86) {
+    if context.mode == .v86 {
       a.mov(attributes, 0xF3, .word)
     } else {
       a.movzx(.r10, attributes, .word)

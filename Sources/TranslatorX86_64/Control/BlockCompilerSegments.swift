@@ -97,7 +97,7 @@ extension BlockCompiler {
 
   private func endAfterSegment(_ i: Instruction, loads: Bool = false) -> Bool {
     guard i.flags & InstructionFlags.endsBlock != 0 else { return false }
-    if loads && context.has(CodeContext.protected) && !context.has(CodeContext.v86) {
+    if loads && context.mode == .protected {
       // What follows has to be code for another context.
       var same = Label()
       a.cmp(.r10, 1)
@@ -122,8 +122,8 @@ extension BlockCompiler {
     let slow = interpretStub()
     let attributes = StateOperand.segment(index, StateOperand.segmentAttributes)
     let limit = StateOperand.segment(index, StateOperand.segmentLimit)
-    let isV86 = context.has(CodeContext.v86)
-    if context.has(CodeContext.protected) && !isV86 {
+    let isV86 = context.mode == .v86
+    if context.mode == .protected {
       a.or(.r10, Int32(index << 16))
       a.call(toOffset: backend.loadSegmentAt)
       units = 0

@@ -10,7 +10,7 @@ import Translator
 
 extension BlockCompiler {
   /// Whether IF can be changed without asking IOPL.
-  private var isSupervisor: Bool { context.cpl == 0 && !context.has(CodeContext.v86) }
+  private var isSupervisor: Bool { context.cpl == 0 && context.mode != .v86 }
 
   /// Everything else needs IOPL 3 for its short path. Flags are in memory. Uses R9.
   private func askIOPL(_ slow: Int) {
@@ -79,7 +79,7 @@ extension BlockCompiler {
       willWrite(1 << 4)
       saveFlags()
       hostFlagsValid = false
-      if context.has(CodeContext.v86) { askIOPL(interpretStub()) }
+      if context.mode == .v86 { askIOPL(interpretStub()) }
       let m = emitPush(size)
       var high = StateOperand.rawFlags
       high.displacement += 1

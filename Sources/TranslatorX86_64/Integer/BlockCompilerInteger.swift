@@ -165,7 +165,7 @@ extension BlockCompiler {
     case .aad: emitASCIIDivide(i)
     case .daa: emitDecimalAdjust(subtract: false)
     case .das: emitDecimalAdjust(subtract: true)
-    case .cld where !context.has(CodeContext.down), .std where context.has(CodeContext.down): break
+    case .cld where !context.has(.down), .std where context.has(.down): break
     case .cld, .std: return emitDirection(i)
     case .fpu: return emitFPU(i)
     case .simd: return emitSIMD(i)

@@ -13,7 +13,7 @@ extension BlockCompiler {
   func emitRepeatedString(_ i: Instruction) -> Bool {
     guard let operation = StringOperation(i.op),
       options.contains(.repeats), options.contains(.memory), operation != .lods,
-      !context.has(CodeContext.down)
+      !context.has(.down)
     else { return emitInterpreted() }
     let size = i.operandSize
     let compares = operation == .cmps || operation == .scas

@@ -10,7 +10,7 @@ import Translator
 extension BlockCompiler {
   /// Moves SI or DI by an operand; leaves the flags.
   private func advance(_ register: HostRegister, _ size: Int, _ i: Instruction) {
-    let delta = Int32(context.has(CodeContext.down) ? -size : size)
+    let delta = Int32(context.has(.down) ? -size : size)
     let m = MemoryOperand(base: register, displacement: delta)
     if i.isAddress32 {
       a.lea(register, m)
