@@ -132,7 +132,7 @@ public final class Debugger {
       let records = cpu.takeDebugRecords()
       switch reason {
       case .debug(let exit):
-        let physical = cpu.peekTranslate(cpu.nextLinear)
+        let physical = cpu.peekTranslate(LinearAddress(cpu.nextLinear))?.low
         var hits: [(id: Int, record: DebugRecord?)] = []
         for candidate in breakpoints.candidates(exit, physical: physical, records)
         where judge(candidate.id, candidate.record) {

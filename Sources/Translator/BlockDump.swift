@@ -33,12 +33,12 @@ extension Translator {
   /// The block that begins at a linear address, as it would be translated in the present mode.
   /// - Parameter context: another one in its place.
   /// - Returns: nil when no decoded block begins there, or it would not be translated.
-  public func dump(linear: UInt32) -> BlockDump? { dump(linear: linear, in: nil) }
+  public func dump(linear: LinearAddress) -> BlockDump? { dump(linear: linear, in: nil) }
 
-  package func dump(linear: UInt32, in context: CodeContext?) -> BlockDump? {
+  package func dump(linear: LinearAddress, in context: CodeContext?) -> BlockDump? {
     cpu.updateCodeTag()
     let context = context ?? cpu.codeContext
-    let eip = linear &- context.base
+    let eip = linear.low &- context.base
     guard let block = cpu.decodedBlock(linear: linear), hasRoom else { return nil }
     var marks: [Int] = []
     // A block that nothing leads to: all books stay in order.
@@ -57,7 +57,7 @@ extension Translator {
       dump.parts.append(
         BlockDump.Part(
           eip: eip &+ before,
-          guest: cpu.peekBytes(linear &+ before, count: Int(next &- before)),
+          guest: cpu.peekBytes(linear.low &+ before, count: Int(next &- before)),
           offset: marks[n] - code.entry, host: backend.bytes(marks[n]..<marks[n + 1])))
       before = next
     }

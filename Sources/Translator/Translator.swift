@@ -118,7 +118,7 @@ public final class Translator: BlockTranslator {
     else { return nil }
     blocks.append(
       CodeBlock(
-        code: code, context: cpu.contextNumber, eip: eip, linear: context.base &+ eip,
+        code: code, context: cpu.contextNumber, eip: eip, linear: context.linear(eip),
         block: block, exits: firstExit..<exits.count))
     return number
   }

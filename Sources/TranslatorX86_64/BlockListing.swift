@@ -32,7 +32,7 @@ package struct BlockListing {
 extension Translator {
   /// The decoded block at a linear address as it would be translated.
   /// - Parameter context: in place of the present one.
-  package func listing(linear: UInt32, in context: CodeContext? = nil) -> BlockListing? {
+  package func listing(linear: LinearAddress, in context: CodeContext? = nil) -> BlockListing? {
     guard let backend = backend as? X86Backend else { return nil }
     let listing = Listing()
     backend.a.listing = listing

@@ -108,9 +108,10 @@
       bench.load([0x90] + code + [0xEB, 0xFE])
       bench.run(1)
       let translator = try #require(cpu.translator as? Translator)
-      let block = try #require(cpu.decodedBlock(linear: Bench.code))
+      let block = try #require(cpu.decodedBlock(linear: LinearAddress(Bench.code)))
       block.pointee.seesFPUErrors = mode.looksForFPUErrors
-      let listing = try #require(translator.listing(linear: Bench.code, in: mode.context))
+      let listing = try #require(
+        translator.listing(linear: LinearAddress(Bench.code), in: mode.context))
       let disassembler = Disassembler(model: cpu.model)
       var lines: [String] = []
       if full { lines += ["  (entry)"] + columns(listing.entry) }

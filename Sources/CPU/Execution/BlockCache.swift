@@ -102,18 +102,18 @@ package final class BlockCache {
   }
 
   @inline(__always)
-  func slot(_ linear: UInt32) -> UnsafeMutablePointer<Entry> {
+  func slot(_ linear: Linear) -> UnsafeMutablePointer<Entry> {
     lookaside + Int((linear ^ linear >> 12) & UInt32(BlockCache.lookasideSize - 1))
   }
 
   /// The physical page of a linear page in the epoch and mode of `tag`.
   @inline(__always)
-  func cachedPage(_ tag: UInt64, _ linear: UInt32) -> UInt32? {
+  func cachedPage(_ tag: UInt64, _ linear: Linear) -> UInt32? {
     let n = Int(linear >> 12) & (BlockCache.pageLookasideSize - 1)
     return pageTags[n] == tag ? pagePhysical[n] : nil
   }
 
-  func cachePage(_ tag: UInt64, _ linear: UInt32, _ physicalPage: UInt32) {
+  func cachePage(_ tag: UInt64, _ linear: Linear, _ physicalPage: UInt32) {
     let n = Int(linear >> 12) & (BlockCache.pageLookasideSize - 1)
     pageTags[n] = tag
     pagePhysical[n] = physicalPage

@@ -42,6 +42,10 @@ package struct CodeContext: Hashable {
   @inline(__always) package func has(_ trait: CodeTraits) -> Bool {
     traits.rawValue & trait.rawValue != 0
   }
+  /// Where an EIP is.
+  @inline(__always) package func linear(_ eip: UInt32) -> LinearAddress {
+    LinearAddress(base &+ eip)
+  }
   @inline(__always) package func isFlat(_ segment: Int) -> Bool {
     flat >> UInt8(segment & 7) & 1 != 0
   }
@@ -62,7 +66,7 @@ extension StatePointer {
   /// The key of code at a linear address in the present epoch and context. Translated code puts it together with one OR; addresses of
   /// more than 32 bits will have to be compared beside the tag, here and there.
   @inline(__always)
-  func codeKey(_ linear: UInt32) -> UInt64 { pointee.codeTag | UInt64(linear) }
+  func codeKey(_ linear: Linear) -> UInt64 { pointee.codeTag | UInt64(linear) }
 }
 
 /// Numbers for contexts.

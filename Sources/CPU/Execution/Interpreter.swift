@@ -247,7 +247,7 @@ extension CPU {
   }
 
   /// The physical page of a linear page of code.
-  private func codePage(_ linear: UInt32) throws(Fault) -> UInt32 {
+  private func codePage(_ linear: Linear) throws(Fault) -> UInt32 {
     let tag = s.codeKey(linear & 0xFFFF_F000)
     if let page = blocks.cachedPage(tag, linear) { return page }
     let page = try translate(linear, userAccess) >> 12
@@ -263,7 +263,7 @@ extension CPU {
   /// Finds or decodes the block at a linear address.
   /// - Throws: #GP when EIP is outside the segment, #PF.
   @inline(never)
-  private func fetchBlock(_ linear: UInt32) throws(Fault) -> BlockPointer {
+  private func fetchBlock(_ linear: Linear) throws(Fault) -> BlockPointer {
     if contexts.restarts != knownRestarts {
       knownRestarts = contexts.restarts
       dropAllCode()
@@ -277,7 +277,7 @@ extension CPU {
     // Blocks that cross start in a page's last bytes. Only a look: what is decoded already must not show in accessed bits, so the
     // second page is reached for when it is known that the instruction goes there.
     if known == nil, linear & 0xFFF > 0xFF0,
-      let second = peekTranslate((linear & 0xFFFF_F000) &+ 0x1000),
+      let second = peekPhysical((linear & 0xFFFF_F000) &+ 0x1000),
       let crossing = blocks.find(physical: physical, mode: cs.decodeMode, secondPage: second >> 12),
       Int64(eip) &+ crossing.pointee.byteLength &- 1 <= Int64(cs.limit),
       try codePage((linear & 0xFFFF_F000) &+ 0x1000) == second >> 12
@@ -299,14 +299,14 @@ extension CPU {
 
   /// Enters a block into the lookaside, unless arriving at it must be seen.
   @inline(__always)
-  private func remember(_ block: BlockPointer, at linear: UInt32) {
+  private func remember(_ block: BlockPointer, at linear: Linear) {
     if hasCodeBreakpoints && holdsBreakpoint(linear, block) { return }
     blocks.slot(linear).pointee = BlockCache.Entry(
       tag: s.codeKey(linear), block: block, code: blocks.noCode)
   }
 
   /// Decodes a block; makes it known unless it cannot be kept (code in devices, blocks cut by the segment limit).
-  private func decodeBlock(linear: UInt32, page: UInt32, _ cs: SegmentCache) throws(Fault)
+  private func decodeBlock(linear: Linear, page: UInt32, _ cs: SegmentCache) throws(Fault)
     -> BlockPointer
   {
     let offset = linear & 0xFFF
@@ -366,7 +366,7 @@ extension CPU {
 
   /// Decodes one instruction that crosses a page, runs into the segment limit, or lies in a device.
   private func decodeOne(
-    linear: UInt32, page: UInt32, _ cs: SegmentCache, _ limitRoom: UInt64, keep: Bool
+    linear: Linear, page: UInt32, _ cs: SegmentCache, _ limitRoom: UInt64, keep: Bool
   ) throws(Fault) -> BlockPointer {
     let offset = linear & 0xFFF
     let records = blocks.nextRecords

@@ -106,7 +106,7 @@ extension CPU {
   }
 
   /// The key of code at a linear address now.
-  package func codeKey(_ linear: UInt32) -> UInt64 { s.codeKey(linear) }
+  package func codeKey(_ linear: LinearAddress) -> UInt64 { s.codeKey(linear.low) }
 
   /// The context of translated code now.
   package var codeContext: CodeContext { contexts.current }
@@ -506,8 +506,8 @@ struct CodeMoment {
 
 extension CPU {
   /// Code for a linear address in the present or another context is not found any more.
-  package func forgetCode(_ linear: UInt32, _ code: UnsafeRawPointer) {
-    let slot = blocks.slot(linear)
+  package func forgetCode(_ linear: LinearAddress, _ code: UnsafeRawPointer) {
+    let slot = blocks.slot(linear.low)
     if slot.pointee.code == code { slot.pointee.code = blocks.noCode }
   }
 

@@ -107,7 +107,7 @@ extension CPU {
   /// - Returns: how many bytes were written before something unmapped.
   public func pokeBytes(_ linear: UInt32, _ bytes: [UInt8]) -> Int {
     for (n, byte) in bytes.enumerated() {
-      guard let physical = peekTranslate(linear &+ UInt32(truncatingIfNeeded: n)),
+      guard let physical = peekPhysical(linear &+ UInt32(truncatingIfNeeded: n)),
         memory.isWritable(physical)
       else { return n }
       withUnsafeBytes(of: byte) { memory.poke(physical, from: $0) }

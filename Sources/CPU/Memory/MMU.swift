@@ -401,7 +401,7 @@ extension CPU {
   }
 
   /// Translates without side effects, for debuggers and reports; nil where nothing is mapped.
-  public func peekTranslate(_ linear: UInt32) -> UInt32? {
+  func peekPhysical(_ linear: Linear) -> UInt32? {
     guard s.pointee.cr0 & CR0.pg != 0 else { return linear & a20Mask }
     func entry(_ address: UInt32) -> UInt32 {
       guard let host = memory.readPointer(page: address >> 12) else { return 0 }

@@ -21,7 +21,7 @@ struct GuestMemory {
   }
 
   func linear(_ address: UInt32) -> UInt8? {
-    machine.cpu.peekTranslate(address).flatMap { physical($0) }
+    machine.cpu.peekTranslate(LinearAddress(address)).flatMap { physical($0.low) }
   }
 
   func bytes(_ address: UInt32, count: Int, physical isPhysical: Bool) -> [UInt8?] {
@@ -30,7 +30,7 @@ struct GuestMemory {
     while result.count < count {
       let a = address &+ UInt32(truncatingIfNeeded: result.count)
       let part = min(count - result.count, Int(0x1000 - (a & 0xFFF)))
-      let place = isPhysical ? a : machine.cpu.peekTranslate(a)
+      let place = isPhysical ? a : machine.cpu.peekTranslate(LinearAddress(a))?.low
       switch place.map({ machine.memory.kind(at: $0) }) {
       case "ram", "rom": result += machine.memory.peek(place ?? 0, count: part).map { $0 }
       case "device":

@@ -22,7 +22,7 @@ extension BlockCompiler {
       // What the target replaces unseen need not be saved, except when the budget ends right here.
       let unseen =
         recipe != nil && options.contains(.unseen)
-        && translator.isSamePage(context.base &+ target, linearStart)
+        && translator.isSamePage(context.linear(target), linearStart)
         && translator.flagsAreReplaced(
           at: target, pageOf: block, in: context, mayExit: { mayExit($0) })
       if unseen { hostFlagsValid = false } else { saveFlags() }

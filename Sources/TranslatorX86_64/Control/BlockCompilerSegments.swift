@@ -102,7 +102,7 @@ extension BlockCompiler {
       var same = Label()
       a.cmp(.r10, 1)
       a.j(.e, &same)
-      a.mov(.r8, linearStart &+ UInt32(i.nextOffset))
+      a.mov(.r8, linearStart.low &+ UInt32(i.nextOffset))
       a.jmp(toOffset: backend.lookupAt)
       a.bind(&same)
     }
