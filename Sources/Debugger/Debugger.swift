@@ -139,7 +139,7 @@ public final class Debugger {
       let isGoal = goal.processor == nil || goal.processor == selected
       switch reason {
       case .debug(let exit):
-        let physical = cpu.peekTranslate(cpu.nextLinear)
+        let physical = cpu.peekTranslate(LinearAddress(cpu.nextLinear))?.low
         var hits: [(id: Int, record: DebugRecord?)] = []
         for candidate in breakpoints.candidates(exit, physical: physical, records)
         where judge(candidate.id, candidate.record) {
@@ -248,7 +248,8 @@ public final class Debugger {
   /// The instruction at an address as the processor would decode it now.
   func instruction(at linear: UInt32) -> DisassembledInstruction? {
     disassembler.instruction(
-      memory.code(linear), big: cpu.isCode32, eip: linear &- cpu[segment: SegmentRegister.cs].base,
+      memory.code(linear), mode: DecodeMode(big: cpu.isCode32),
+      eip: linear &- cpu[segment: SegmentRegister.cs].base,
       syntax: syntax)
   }
 

@@ -13,8 +13,8 @@ extension Instruction {
   /// Whether nothing sends the instruction to the interpreter once it has read: a device must not be read twice.
   package var readsOnce: Bool {
     switch handler {
-    case .string: opcode & 0xFE == 0xAC || opcode & 0xFE == 0xAE
-    case .mulDiv: digit < 6
+    case .string: op == .lods || op == .scas
+    case .mulDiv: !op.isDivision
     case .push16M, .push32M, .pop16M, .pop32M, .call16E, .call32E, .jmp16E, .jmp32E, .ret16, .ret32,
       .system:
       false

@@ -18,7 +18,7 @@ public struct BlockDump {
   /// EIP of the first instruction.
   public var eip: UInt32
   /// The code segment's D bit.
-  public var big: Bool
+  public var mode: DecodeMode
   /// The count of instructions at the start.
   public var entry: [UInt8]
   public var parts: [Part] = []
@@ -33,12 +33,12 @@ extension Translator {
   /// The block that begins at a linear address, as it would be translated in the present mode.
   /// - Parameter context: another one in its place.
   /// - Returns: nil when no decoded block begins there, or it would not be translated.
-  public func dump(linear: UInt32) -> BlockDump? { dump(linear: linear, in: nil) }
+  public func dump(linear: LinearAddress) -> BlockDump? { dump(linear: linear, in: nil) }
 
-  package func dump(linear: UInt32, in context: CodeContext?) -> BlockDump? {
+  package func dump(linear: LinearAddress, in context: CodeContext?) -> BlockDump? {
     cpu.updateCodeTag()
     let context = context ?? cpu.codeContext
-    let eip = linear &- context.base
+    let eip = linear.low &- context.base
     guard let block = cpu.decodedBlock(linear: linear), hasRoom else { return nil }
     var marks: [Int] = []
     // A block that nothing leads to: all books stay in order.
@@ -50,14 +50,14 @@ extension Translator {
     let count = marks.count - 1
     guard (1...Int(block.pointee.count)).contains(count) else { return nil }
     var dump = BlockDump(
-      eip: eip, big: block.pointee.big, entry: backend.bytes(code.entry..<marks[0]))
+      eip: eip, mode: block.pointee.mode, entry: backend.bytes(code.entry..<marks[0]))
     var before: UInt32 = 0
     for n in 0..<count {
       let next = UInt32(block.pointee.records[n].nextOffset)
       dump.parts.append(
         BlockDump.Part(
           eip: eip &+ before,
-          guest: cpu.peekBytes(linear &+ before, count: Int(next &- before)),
+          guest: cpu.peekBytes(linear.low &+ before, count: Int(next &- before)),
           offset: marks[n] - code.entry, host: backend.bytes(marks[n]..<marks[n + 1])))
       before = next
     }

@@ -8,19 +8,19 @@ extension Translator {
   /// Whether an exit may lead straight to the block of its target: as long as both exist, the linear address means the same code.
   /// - Parameter start: linear address at which the block with the exit begins.
   package func mayJoin(
-    from start: UInt32, to target: UInt32, in context: CodeContext
+    from start: LinearAddress, to target: UInt32, in context: CodeContext
   ) -> Bool {
-    let linear = context.base &+ target
-    let paged = context.has(CodeContext.paged)
+    let linear = context.linear(target)
+    let paged = context.has(.paged)
     // Under paging an instruction at a page's end depends on the next page too.
     let direct =
-      isSamePage(linear, start) && (linear & 0xFFF <= 0x1000 - 16 || !paged)
-      || !paged && !context.has(CodeContext.a20Masked)
+      isSamePage(linear, start) && (linear.value & 0xFFF <= 0x1000 - 16 || !paged)
+      || !paged && !context.has(.a20Masked)
     return direct && target <= context.limit
   }
 
-  package func isSamePage(_ linear: UInt32, _ other: UInt32) -> Bool {
-    (linear ^ other) & 0xFFFF_F000 == 0
+  package func isSamePage(_ linear: LinearAddress, _ other: LinearAddress) -> Bool {
+    linear.page == other.page
   }
 
   /// Whether the code at an EIP in a block's page replaces all flags before anything can see them.

@@ -31,17 +31,17 @@ package final class FlagInformation {
     switch i.handler {
     case .shl32I, .shr32I, .sar32I, .shift8, .shift16, .shift32:
       // A count of 0 leaves the flags, and so may rotations of a whole turn; OF is theirs when they rotate by one.
-      if i.opcode & 0xFE == 0xD2 || i.imm & 31 == 0 {
+      if i.countsByCL || i.imm & 31 == 0 {
         effect.replaces = 0
-      } else if i.digit < 4 && i.imm & 31 != 1 {
-        effect.replaces = i.digit < 2 ? FlagInformation.carry : 0
+      } else if i.op.isRotation && i.imm & 31 != 1 {
+        effect.replaces = i.op.rotatesThroughCarry ? 0 : FlagInformation.carry
       }
     case .shld, .shrd: effect.replaces = 0
     case .bitTest, .bitTestImm: effect.replaces = FlagInformation.carry
     case .bsf, .bsr:
       // What the manual has undefined stays as it was.
       effect.replaces = 0
-    case .mulDiv where i.digit >= 6:
+    case .mulDiv where i.op.isDivision:
       // Divisions leave the flags as they were.
       effect.replaces = 0
     default: break

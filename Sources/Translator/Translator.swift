@@ -82,12 +82,12 @@ public final class Translator: BlockTranslator {
     guard target.eip == exit.targetEIP else { return }
     if exit.place != 0 {
       guard let code = block.pointee.code else { return }
-      places.set(exit.place, tag: cpu.s.pointee.codeTag | UInt64(target.linear), code: code)
+      places.set(exit.place, tag: cpu.codeKey(target.linear), code: code)
       return
     }
     guard target.context == blocks[exit.owner].context else { return }
     // A block in two pages is right only as long as both are where they were: under paging it is looked up each time.
-    if block.pointee.secondPage != UInt32.max && cpu.codeContext.has(CodeContext.paged) {
+    if block.pointee.secondPage != UInt32.max && cpu.codeContext.has(.paged) {
       return
     }
     backend.join(exit.sites, to: target.code)
@@ -118,7 +118,7 @@ public final class Translator: BlockTranslator {
     else { return nil }
     blocks.append(
       CodeBlock(
-        code: code, context: cpu.contextNumber, eip: eip, linear: context.base &+ eip,
+        code: code, context: cpu.contextNumber, eip: eip, linear: context.linear(eip),
         block: block, exits: firstExit..<exits.count))
     return number
   }
@@ -129,7 +129,7 @@ public final class Translator: BlockTranslator {
       cpu.dropAllCode()
       return false
     }
-    if cpu.codeContext.has(CodeContext.window) { recallTableSites(block) }
+    if cpu.codeContext.has(.window) { recallTableSites(block) }
     guard let number = compile(block, eip: eip, in: cpu.codeContext) else { return false }
     block.pointee.code = backend.address(of: blocks[number].code.entry)
     block.pointee.codeContext = cpu.contextNumber

@@ -29,7 +29,7 @@ package protocol TranslatorBackend: AnyObject {
   /// An exit leads back to its stub.
   func part(_ sites: ExitSites)
   /// A block's entry becomes a jump to whatever code there is for its linear address.
-  func redirect(_ code: BlockCode, toLookupOf linear: UInt32)
+  func redirect(_ code: BlockCode, toLookupOf linear: LinearAddress)
   /// All blocks are gone.
   func reset()
   /// Where an offset of the code can be executed.
@@ -108,7 +108,7 @@ struct CodeBlock {
   var code: BlockCode
   var context: UInt64
   var eip: UInt32
-  var linear: UInt32
+  var linear: LinearAddress
   var block: BlockPointer
   var exits: Range<Int>
   var incoming: [Int] = []

@@ -21,7 +21,7 @@ package struct BlockListing {
     package var lines: [Line]
   }
   /// The code segment's D bit.
-  package var big: Bool
+  package var mode: DecodeMode
   package var entry: [Line]
   package var parts: [Part]
   /// The exit for want of budget and the paths seldom taken.
@@ -32,7 +32,7 @@ package struct BlockListing {
 extension Translator {
   /// The decoded block at a linear address as it would be translated.
   /// - Parameter context: in place of the present one.
-  package func listing(linear: UInt32, in context: CodeContext? = nil) -> BlockListing? {
+  package func listing(linear: LinearAddress, in context: CodeContext? = nil) -> BlockListing? {
     guard let backend = backend as? X86Backend else { return nil }
     let listing = Listing()
     backend.a.listing = listing
@@ -48,7 +48,7 @@ extension Translator {
       }
     }
     return BlockListing(
-      big: dump.big, entry: lines(0, dump.entry.count),
+      mode: dump.mode, entry: lines(0, dump.entry.count),
       parts: dump.parts.map {
         BlockListing.Part(
           eip: $0.eip, guest: $0.guest, size: $0.host.count,

@@ -104,10 +104,10 @@ final class X86Backend: TranslatorBackend {
     a.patch(PatchSite(offset: sites.jump), toOffset: sites.stub)
   }
 
-  func redirect(_ code: BlockCode, toLookupOf linear: UInt32) {
+  func redirect(_ code: BlockCode, toLookupOf linear: LinearAddress) {
     let saved = a.position
     a.position = code.entry
-    a.mov(.r8, linear)
+    a.mov(.r8, linear.low)
     a.jmp(toOffset: lookupAt)
     a.position = saved
   }

@@ -48,15 +48,15 @@ public struct Decoder {
   /// Decodes the instruction at `code`.
   /// - Parameters:
   ///   - count: bytes that may be looked at.
-  ///   - big: the code segment's D bit.
+  ///   - mode: how the code is read.
   public func decode(
-    _ code: UnsafePointer<UInt8>, count: Int, big: Bool, into insn: inout Instruction
+    _ code: UnsafePointer<UInt8>, count: Int, mode: DecodeMode, into insn: inout Instruction
   ) -> DecodeResult {
     var i = Instruction()
     var at = 0
     let limit = min(count, Decoder.maximumLength)
-    var operand32 = big
-    var address32 = big
+    var operand32 = mode.hasOperand32
+    var address32 = mode.hasAddress32
     var segmentOverride: UInt8? = nil
     var opcode = 0
 
@@ -81,8 +81,8 @@ public struct Decoder {
       case 0x3E: segmentOverride = 3
       case 0x64: segmentOverride = 4
       case 0x65: segmentOverride = 5
-      case 0x66: operand32 = !big
-      case 0x67: address32 = !big
+      case 0x66: operand32 = !mode.hasOperand32
+      case 0x67: address32 = !mode.hasAddress32
       case 0xF0: i.flags |= InstructionFlags.lock
       case 0xF2:
         i.flags = (i.flags & ~InstructionFlags.rep) | InstructionFlags.repne
@@ -120,7 +120,7 @@ public struct Decoder {
     }
     var number = index[opcode * 16 + selector]
     if takesPrefix[opcode] {
-      let prefix = i.hasRep ? 2 : i.hasRepne ? 3 : operand32 != big ? 1 : 0
+      let prefix = i.hasRep ? 2 : i.hasRepne ? 3 : operand32 != mode.hasOperand32 ? 1 : 0
       i.imm2 = UInt16(prefix)
       if prefix != 0 { number = prefixedIndex[(prefix << 8 | opcode & 0xFF) * 16 + selector] }
     } else if opcode & 0x1F8 == 0xD8 {
@@ -211,7 +211,7 @@ public struct Decoder {
       case .gw, .gv: i.reg = regField * 4
       case .sw, .cd, .dd, .td: i.reg = regField
       case .segES, .segCS, .segSS, .segDS, .segFS, .segGS:
-        i.reg = kind.rawValue - OperandKind.segES.rawValue
+        i.reg = kind.segmentNumber.unsafelyUnwrapped
       case .sti: i.rm = rmField
       case .dx: i.base = 8
       case .one: i.imm = 1

@@ -27,7 +27,7 @@ struct DisassemblyParts {
   /// Operand size in bytes, 2 or 4; 1 for byte instructions.
   var size: Int
   /// The code segment's D bit.
-  var big: Bool
+  var mode: DecodeMode
   var isRepeatable: Bool
 
   var op: Op { entry.op }
@@ -43,27 +43,28 @@ public struct Disassembler {
 
   /// The instruction at the start of `bytes` in Intel's notation.
   /// - Parameters:
-  ///   - big: the code segment's D bit.
+  ///   - mode: how the code is read.
   ///   - eip: where the instruction stands, for branch targets.
   /// - Returns: the text and the length; "(bad)" where nothing is defined, nil when the bytes end too early.
-  public func text(_ bytes: [UInt8], big: Bool, eip: UInt32) -> (text: String, length: Int)? {
-    instruction(bytes, big: big, eip: eip, syntax: .intel).map { ($0.text, $0.length) }
+  public func text(_ bytes: [UInt8], mode: DecodeMode, eip: UInt32) -> (text: String, length: Int)?
+  {
+    instruction(bytes, mode: mode, eip: eip, syntax: .intel).map { ($0.text, $0.length) }
   }
 
   /// The instruction at the start of `bytes`.
   /// - Parameters:
-  ///   - big: the code segment's D bit.
+  ///   - mode: how the code is read.
   ///   - eip: where the instruction stands, for branch targets.
   ///   - symbol: the name of an offset in the code segment, shown behind branch targets.
   /// - Returns: nil when the bytes end too early.
   public func instruction(
-    _ bytes: [UInt8], big: Bool, eip: UInt32, syntax: AssemblySyntax,
+    _ bytes: [UInt8], mode: DecodeMode, eip: UInt32, syntax: AssemblySyntax,
     symbol: ((UInt32) -> String?)? = nil
   ) -> DisassembledInstruction? {
     var i = Instruction()
     let result = bytes.withUnsafeBufferPointer { buffer -> DecodeResult in
       guard let base = buffer.baseAddress else { return .needMore }
-      return decoder.decode(base, count: buffer.count, big: big, into: &i)
+      return decoder.decode(base, count: buffer.count, mode: mode, into: &i)
     }
     if result == .needMore { return nil }
     var value = DisassembledInstruction(
@@ -72,7 +73,7 @@ public struct Disassembler {
     if i.handler == .ud && !Disassembler.isDefinedUndefined(i) || i.handler == .lengthFault {
       return value
     }
-    guard let parts = Disassembler.parts(i, big: big, eip: eip) else { return value }
+    guard let parts = Disassembler.parts(i, mode: mode, eip: eip) else { return value }
     value.isValid = true
     value.flow = Disassembler.flow(parts)
     if value.flow == .conditional { value.condition = Disassembler.condition(i) }
@@ -84,7 +85,7 @@ public struct Disassembler {
         value.target = offset
       case .memory(let size):
         value.memory = Disassembler.reference(
-          i, size: size, isAddressOnly: parts.op == .lea || parts.op == .nopRM)
+          i, size: size, isAddressOnly: [.lea, .nopRM, .nopPrefetch].contains(parts.op))
       default: break
       }
     }
@@ -106,7 +107,7 @@ public struct Disassembler {
 
   // MARK: - Taking apart
 
-  static func parts(_ record: Instruction, big: Bool, eip: UInt32) -> DisassemblyParts? {
+  static func parts(_ record: Instruction, mode: DecodeMode, eip: UInt32) -> DisassemblyParts? {
     var i = record
     let entry = OpcodeTable.shared.entries[Int(i.entry)]
     var prefixes: [String] = []
@@ -121,7 +122,7 @@ public struct Disassembler {
     if i.hasRepne { prefixes.append("repne") }
     let wide = i.isOperand32 ? 4 : 2
     var p = DisassemblyParts(
-      record: i, entry: entry, name: entry.op.mnemonic, prefixes: prefixes, size: wide, big: big,
+      record: i, entry: entry, name: entry.op.mnemonic, prefixes: prefixes, size: wide, mode: mode,
       isRepeatable: entry.isRepeatable)
     if entry.isAlias || entry.op == .fpuUndefined { return nil }
     for kind in [entry.operands.0, entry.operands.1, entry.operands.2] {

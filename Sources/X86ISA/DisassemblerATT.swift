@@ -125,7 +125,7 @@ extension Disassembler {
     case .movs, .cmps, .stos, .lods, .scas, .ins, .outs:
       let isMove = p.op == .stos || p.op == .lods || p.op == .scas
       return isMove ? p.name : p.name + letter
-    case .nopRM: return p.name + (hasMemory && p.name == "nop" ? letter : "")
+    case .nopRM, .nopPrefetch: return p.name + (hasMemory && p.name == "nop" ? letter : "")
     default: break
     }
     if p.entry.opcode >= 0x0F00 && !integerOps.contains(p.op) { return p.name }

@@ -20,7 +20,7 @@ extension Disassembler {
         p.name = "pause"
         p.prefixes.removeAll { $0 == "repe" }
       }
-    case .nopRM: renameHint(&p)
+    case .nopPrefetch: renameHint(&p)
     case .cmpps, .cmppd, .cmpss, .cmpsd:
       // The first eight predicates have names of their own.
       let names = ["eq", "lt", "le", "unord", "neq", "nlt", "nle", "ord"]
@@ -34,7 +34,7 @@ extension Disassembler {
 
   private static func renameHint(_ p: inout DisassemblyParts) {
     let i = p.record
-    if p.entry.opcode == 0x0F18, i.hasMemory, i.digit < 4 {
+    if i.hasMemory, i.digit < 4 {
       p.name = ["prefetchnta", "prefetcht0", "prefetcht1", "prefetcht2"][i.digit]
       p.operands = [.memory(1)]
     }
@@ -69,6 +69,9 @@ extension Disassembler {
 }
 
 extension DisassemblyParts {
+  /// Operands and addresses have 32 bits where nothing else is said.
+  var big: Bool { mode == .bits32 }
+
   /// Bytes of the memory operand by the table, where it says so.
   var memorySize: Int? { entry.memorySize == 0 ? nil : Int(entry.memorySize) }
 

@@ -6,6 +6,10 @@
 ///
 /// Register operands are byte offsets into a file of general registers (so AH is 1, ECX is 4), which makes 8, 16 and 32 bit access one
 /// load; offset 32 is a register that is always zero.
+///
+/// The 32 bytes are all in use, and still have room for 64-bit mode: sixteen registers of eight bytes end at offset 128, and the one that is
+/// zero can follow them, so that offsets stay bytes; an instruction has 64 bits of displacement (moffs) or of immediate (MOV), never both, and
+/// `disp` and `imm` lie side by side; sizes of 64 bits are two more bits of flags, for which `scale` and `segment` have eleven to spare.
 @frozen
 public struct Instruction {
   /// What to execute.
@@ -43,7 +47,7 @@ public struct Instruction {
   /// Far selector; second immediate of ENTER; the number of an operation that is numbered in the table (with 100h: count in CL); mandatory prefix
   /// (`MandatoryPrefix`) of MMX and SSE instructions; what the x87 keeps as its last opcode.
   public var imm2: UInt16 = 0
-  /// What the instruction does.
+  /// What the instruction does; where `handler` is `ud`, what it would do if this form of it were defined.
   public var op = Op.ud2
   /// The ModRM byte as it stands in the code.
   public var modrm: UInt8 = 0
@@ -88,8 +92,10 @@ public struct Instruction {
   /// Of an instruction that has both forms: MMX registers, not XMM.
   @inlinable @inline(__always)
   public var isMMX: Bool { imm2 == 0 }
-  /// Opcode (0F00h added for the two-byte map); looked up, for those who have time.
-  public var opcode: UInt16 { OpcodeTable.shared.entries[Int(entry)].opcode }
+  /// What the table says of the encoding; looked up, for those who have time.
+  public var encoding: OpcodeEntry { OpcodeTable.shared.entries[Int(entry)] }
+  /// Opcode (0F00h added for the two-byte map): to name or to write it. What an instruction does is `op`.
+  public var opcode: UInt16 { encoding.opcode }
 }
 
 /// Bits of `Instruction.flags`.

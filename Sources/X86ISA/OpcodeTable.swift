@@ -103,6 +103,14 @@ public struct OpcodeTable: Sendable {
     Int(x87Index[Int(opcode & 7) << 8 | Int(modrm)]) - 1
   }
 
+  /// Whether a ModRM byte follows an opcode (0F00h is added for the two-byte map).
+  public func hasModRM(_ opcode: UInt16) -> Bool { hasModRM[OpcodeTable.slot(opcode)] }
+
+  /// Map and opcode in nine bits.
+  private static func slot(_ opcode: UInt16) -> Int {
+    Int(opcode & 0xFF) | (opcode & 0xFF00 != 0 ? 0x100 : 0)
+  }
+
   private init() {
     let rows = OpcodeRows.rows
     entries = stride(from: 0, to: rows.count, by: 3).map {
@@ -112,7 +120,7 @@ public struct OpcodeTable: Sendable {
   }
 
   private mutating func add(_ entry: OpcodeEntry, _ number: UInt16) {
-    let slot = Int(entry.opcode & 0xFF) | (entry.opcode & 0xFF00 != 0 ? 0x100 : 0)
+    let slot = OpcodeTable.slot(entry.opcode)
     if entry.usesModRM { hasModRM[slot] = true }
     if entry.isX87 {
       for byte in UInt8.min...UInt8.max where entry.fitting(byte) == byte {

@@ -26,7 +26,36 @@ extension OperandKind {
   }
 }
 
+extension OperandKind {
+  /// The segment register that the encoding itself names.
+  var segmentNumber: UInt8? {
+    switch self {
+    case .segES: 0
+    case .segCS: 1
+    case .segSS: 2
+    case .segDS: 3
+    case .segFS: 4
+    case .segGS: 5
+    default: nil
+    }
+  }
+}
+
 extension Op {
+  /// ROL, ROR, RCL, RCR.
+  public var isRotation: Bool {
+    switch self {
+    case .rol, .ror, .rcl, .rcr: true
+    default: false
+    }
+  }
+
+  /// RCL, RCR.
+  public var rotatesThroughCarry: Bool { self == .rcl || self == .rcr }
+
+  /// DIV, IDIV.
+  public var isDivision: Bool { self == .div || self == .idiv }
+
   /// Jcc.
   @inlinable
   public var isConditionalJump: Bool {
@@ -38,7 +67,14 @@ extension Op {
   }
 }
 
-extension Handler {
-  /// The number of operand shapes of the arithmetic cases, which come first: by operation, size (8, 16, 32 bits) and shape.
-  package static let shapes: UInt16 = 5
+/// What the two operands of a handler are, destination first (`Handler.shape`).
+public enum OperandShape: Sendable {
+  case registerRegister, registerMemory, memoryRegister, registerImmediate, memoryImmediate
+
+  public var hasMemory: Bool {
+    switch self {
+    case .registerRegister, .registerImmediate: false
+    case .registerMemory, .memoryRegister, .memoryImmediate: true
+    }
+  }
 }

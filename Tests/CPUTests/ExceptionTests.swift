@@ -186,8 +186,9 @@ private final class QuietBus: SystemBus {
 
   @Test func disassemblerTellsFencesFromCacheLines() {
     let disassembler = Disassembler(model: .pentium4)
-    #expect(disassembler.text([0x0F, 0xAE, 0xF8], big: true, eip: 0)?.text == "sfence")
-    #expect(disassembler.text([0x0F, 0xAE, 0x3B], big: true, eip: 0)?.text == "clflush byte [ebx]")
+    #expect(disassembler.text([0x0F, 0xAE, 0xF8], mode: .bits32, eip: 0)?.text == "sfence")
+    #expect(
+      disassembler.text([0x0F, 0xAE, 0x3B], mode: .bits32, eip: 0)?.text == "clflush byte [ebx]")
   }
 
   @Test func hostileStatesAreRefused() throws {

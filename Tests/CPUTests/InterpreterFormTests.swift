@@ -261,6 +261,30 @@ private func program(_ n: inout Numbers, wide: Bool) -> [UInt8] {
     #expect(m.cpu.instructionCount == 6)
   }
 
+  /// SDM volume 2, LOCK: #UD with an instruction that does not take it.
+  @Test func lockedJumpBehindAComparisonIsUndefined() throws {
+    // a: inc ebx; jmp b; b: cmp eax, 5; lock jb c; jmp a; c: inc ecx; jmp a
+    let m = try machine(
+      .flat,
+      [0x43, 0xEB, 0, 0x83, 0xF8, 5, 0xF0, 0x72, 2, 0xEB, 0xF5, 0x41, 0xEB, 0xF2])
+    // The handler of #UD: add dword [esp], 3; iretd
+    let handler: [UInt8] = [0x83, 0x04, 0x24, 3, 0xCF]
+    handler.withUnsafeBytes { m.memory.copyIn(0x4100, from: $0) }
+    m.cpu.s.pointee.gdtBase = 0x1000
+    m.cpu.s.pointee.gdtLimit = 0xFF
+    m.memory.write(0x1008, 0x0000_FFFF, width: 4)
+    m.memory.write(0x100C, 0x00CF_9B00, width: 4)
+    m.cpu.s.pointee.idtBase = 0x2000
+    m.cpu.s.pointee.idtLimit = 0xFF
+    m.memory.write(0x2030, 0x0008_4100, width: 4)
+    m.memory.write(0x2034, 0x8E00, width: 4)
+    m.cpu[Register.esp] = 0x9000
+    m.cpu[Register.eax] = 4
+    #expect(m.run(700, step: 700) == .deadline)
+    #expect(m.cpu[Register.ebx] == 100)
+    #expect(m.cpu[Register.ecx] == 0)
+  }
+
   @Test func flagsThatAFaultShowsAreSet() throws {
     // add eax, ebx; mov ecx, [edx] (beyond the limit): #GP, no IDT: shutdown; the flags are the addition's
     let m = try machine(.limitedData, [0x01, 0xD8, 0x8B, 0x0A, 0x31, 0xC0])

@@ -211,7 +211,7 @@ import Testing
       ([0x0F, 0x0A], true, "(bad)"),
     ] as [([UInt8], Bool, String)])
   func instructionsAreShownInIntelsNotation(bytes: [UInt8], big: Bool, text: String) {
-    let shown = Disassembler(model: .pentium2).text(bytes, big: big, eip: 0x1000)
+    let shown = Disassembler(model: .pentium2).text(bytes, mode: DecodeMode(big: big), eip: 0x1000)
     #expect(shown?.text == text)
     #expect(text == "(bad)" || shown?.length == bytes.count)
   }

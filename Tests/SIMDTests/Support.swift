@@ -111,7 +111,7 @@ final class Machine {
   /// Decodes an instruction of 32-bit code.
   func decode(_ bytes: [UInt8]) {
     let padded = bytes + [UInt8](repeating: 0x90, count: 15)
-    _ = cpu.decoder.decode(padded, count: padded.count, big: true, into: &instruction.pointee)
+    _ = cpu.decoder.decode(padded, count: padded.count, mode: .bits32, into: &instruction.pointee)
   }
 
   /// Executes what was decoded.

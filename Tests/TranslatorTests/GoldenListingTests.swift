@@ -34,37 +34,43 @@
       init?(_ name: String) {
         context.limit = 0xFFFF_FFFF
         context.flat = 0x3F
-        context.bits =
-          CodeContext.big | CodeContext.bigStack | CodeContext.protected | CodeContext.window
+        context.mode = .protected
+        context.decode = .bits32
+        context.traits = [.bigStack, .window]
         switch name {
         // Flat, without paging, through the window.
         case "flat32": break
         // The same on a host without the window, and what paging has.
-        case "table32": context.bits &= ~CodeContext.window
-        case "paged32": context.bits = context.bits & ~CodeContext.window | CodeContext.paged
+        case "table32": context.traits = .bigStack
+        case "paged32": context.traits = [.bigStack, .paged]
         case "user32":
-          context.bits = context.bits & ~CodeContext.window | CodeContext.paged
+          context.traits = [.bigStack, .paged]
           context.cpl = 3
         // Segments with bases and limits.
         case "limited32":
           context.flat = 0
           context.limit = 0xF_FFFF
         case "protected16":
-          context.bits = CodeContext.protected | CodeContext.window
+          context.decode = .bits16
+          context.traits = .window
           context.limit = 0xFFFF
           context.flat = 0
         case "real16":
-          context.bits = CodeContext.window
+          context.mode = .real
+          context.decode = .bits16
+          context.traits = .window
           context.limit = 0xFFFF
           context.base = 0x1000
           context.flat = 0
         case "v86":
-          context.bits = CodeContext.v86 | CodeContext.protected | CodeContext.paged
+          context.mode = .v86
+          context.decode = .bits16
+          context.traits = .paged
           context.limit = 0xFFFF
           context.base = 0x1000
           context.cpl = 3
           context.flat = 0
-        case "down32": context.bits |= CodeContext.down
+        case "down32": context.traits.insert(.down)
         // x87 exceptions unmasked.
         case "errors32": looksForFPUErrors = true
         default: return nil
@@ -95,8 +101,7 @@
       let bench = try Bench(translated: true, options: mode.options)
       let cpu = bench.cpu
       cpu.translationThreshold = 1000
-      let big = mode.context.has(CodeContext.big)
-      if !big {
+      if mode.context.decode == .bits16 {
         var cache = cpu[segment: SegmentRegister.cs]
         cache.attributes &= ~0x4000
         cpu[segment: SegmentRegister.cs] = cache
@@ -104,16 +109,18 @@
       bench.load([0x90] + code + [0xEB, 0xFE])
       bench.run(1)
       let translator = try #require(cpu.translator as? Translator)
-      let block = try #require(cpu.decodedBlock(linear: Bench.code))
+      let block = try #require(cpu.decodedBlock(linear: LinearAddress(Bench.code)))
       block.pointee.seesFPUErrors = mode.looksForFPUErrors
-      let listing = try #require(translator.listing(linear: Bench.code, in: mode.context))
+      let listing = try #require(
+        translator.listing(linear: LinearAddress(Bench.code), in: mode.context))
       let disassembler = Disassembler(model: cpu.model)
       var lines: [String] = []
       if full { lines += ["  (entry)"] + columns(listing.entry) }
       var before = 1
       for part in listing.parts.dropFirst() {
         if before > code.count && !full { break }
-        let guest = disassembler.text(part.guest, big: big, eip: part.eip)?.text ?? "(bad)"
+        let guest =
+          disassembler.text(part.guest, mode: mode.context.decode, eip: part.eip)?.text ?? "(bad)"
         lines.append("  \(text(part.guest)) \(guest): \(part.size) bytes")
         lines += columns(part.lines)
         before += part.guest.count

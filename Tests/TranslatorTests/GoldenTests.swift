@@ -15,7 +15,7 @@
       bench.load([0x90] + bytes + [0xEB, 0xFE])
       bench.run(2)
       let translator = try #require(bench.cpu.translator as? Translator)
-      let dump = try #require(translator.dump(linear: Bench.code))
+      let dump = try #require(translator.dump(linear: LinearAddress(Bench.code)))
       try #require(dump.parts.count == 3)
       #expect(dump.parts[1].guest == bytes)
       return dump.parts[1].host

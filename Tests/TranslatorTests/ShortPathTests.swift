@@ -104,7 +104,7 @@
       bench.load([0x01, 0xC8, 0x0F, 0xBA, 0xEB, 5, 0x83, 0xD0, 0, 0x01, 0xD0, 0xEB, 0xFE])
       bench.run(5)
       let translator = try #require(bench.cpu.translator as? Translator)
-      let dump = try #require(translator.dump(linear: Bench.code))
+      let dump = try #require(translator.dump(linear: LinearAddress(Bench.code)))
       #expect(dump.parts[1].host == [0x0F, 0xBA, 0xEB, 5])
       #expect(dump.parts[2].host == [0x83, 0xD0, 0])
     }

@@ -21,9 +21,22 @@ import Testing
     D8/0m fadd.32 M mem4
     """
 
-  private func problem(_ text: String) -> String? {
+  private static let forms = """
+
+    # What a loop does.
+    for way in load store, n in 16 32
+      {way}{n}N = s.{way}(p, {bytes})
+    movRR32 = s.move(p)
+    jump movRR32 z nz =
+        s.compare(p)
+        return s.holds({If}) ? .yes : .no
+    pair movRR32 load32N
+    slow movRR16 movMR16 movRM16 movMR32 movRM32 jz fpu
+    """
+
+  private func problem(_ text: String, forms: String = "") -> String? {
     do {
-      _ = try Table([("t.txt", text)])
+      _ = try Forms(forms, Table([("t.txt", text)]))
       return nil
     } catch {
       return "\(error)"
@@ -44,12 +57,44 @@ import Testing
     #expect(!dispatch.contains("default"))
   }
 
+  @Test("makes the forms of whole blocks and their switch") func wholeBlocks() throws {
+    let table = try Table([("t.txt", GeneratorTests.small)])
+    let forms = try Forms(GeneratorTests.forms, table)
+    let switches = table.carryOutFile(forms)
+    #expect(switches.contains("case .load16N: s.load(p, 2)\n"))
+    #expect(switches.contains("case .store32N: s.store(p, 4)\n"))
+    #expect(
+      switches.contains(
+        "case .movRR32Jz:\n      s.compare(p)\n      return s.holds(If.Z.self) ? .yes : .no\n"))
+    #expect(
+      switches.contains(
+        "case .movRR32AndLoad32N:\n      s.move(p)\n      p += 1\n      s.load(p, 4)\n"))
+    // Nothing is left to a default.
+    #expect(!switches.contains("default"))
+    let enumeration = try table.formsFile(forms)
+    #expect(enumeration.contains("case .hlt") == false)
+    #expect(enumeration.contains("(.movRR32, 4, .movRR32Jz)"))
+    #expect(enumeration.contains("(.movRR32, .load32N, .movRR32AndLoad32N)"))
+  }
+
+  @Test("refuses forms that say nothing or too much") func formMistakes() {
+    func problem(_ forms: String) -> String? { self.problem(GeneratorTests.small, forms: forms) }
+    #expect(problem("movRR32 =\n") == "forms.txt:1: nothing is done for movRR32")
+    #expect(problem("nop = a\nnop = b\n") == "forms.txt:2: nop is there already")
+    #expect(problem("pair nop nop\n")?.contains("unknown forms") == true)
+    #expect(problem("jump nop q = a\n")?.contains("no condition 'q'") == true)
+    #expect(problem("nop{n} = a\n")?.contains("no list") == true)
+    #expect(problem("for n 8\n  nop = a\n")?.contains("for VAR in WORD") == true)
+  }
+
   @Test("gives the same text each time") func deterministic() throws {
     func made() throws -> [String] {
       let table = try Table([("t.txt", GeneratorTests.small)])
       return [
         table.operationsFile(), try table.handlersFile(), try table.rowsFile(),
-        table.dispatchFile(), try table.formsFile("form movRR32N\njump movRR32 z\n"),
+        table.dispatchFile(),
+        try table.formsFile(Forms(GeneratorTests.forms, table)),
+        table.carryOutFile(try Forms(GeneratorTests.forms, table)),
       ]
     }
     #expect(try made() == made())

@@ -11,14 +11,14 @@ import X86ISAFixture
     var i = Instruction()
     let padded = bytes + [UInt8](repeating: 0x90, count: 15)
     let result = Decoder(features: features ?? all).decode(
-      padded, count: padded.count, big: true, into: &i)
+      padded, count: padded.count, mode: .bits32, into: &i)
     #expect(result == .ok)
     return i
   }
 
   private func text(_ bytes: [UInt8], _ syntax: AssemblySyntax = .intel) -> String? {
     Disassembler(features: all).instruction(
-      bytes + [0x90, 0x90], big: true, eip: 0, syntax: syntax)?.text
+      bytes + [0x90, 0x90], mode: .bits32, eip: 0, syntax: syntax)?.text
   }
 
   @Test("is decoded with its operands") func decoded() {

@@ -25,9 +25,23 @@ extension BusAddress {
   @inlinable public init(integerLiteral value: UInt16) { self.value = value }
 }
 
+/// A linear address: base of a segment and offset together, before paging. A processor without 64-bit mode has 32 bits of it.
+@frozen public struct LinearAddress: BusAddress, ExpressibleByIntegerLiteral {
+  public var value: UInt64
+  @inlinable public init(_ value: UInt64) { self.value = value }
+  @inlinable public init(_ value: UInt32) { self.value = UInt64(value) }
+  @inlinable public init(integerLiteral value: UInt64) { self.value = value }
+  /// What registers of 32 bits hold of it.
+  @inlinable public var low: UInt32 { UInt32(truncatingIfNeeded: value) }
+  /// The number of its page of 4 KiB.
+  @inlinable public var page: UInt64 { value >> 12 }
+}
+
 /// A physical address; how many of its bits a processor can drive is the processor's affair.
 @frozen public struct PhysicalAddress: BusAddress, ExpressibleByIntegerLiteral {
   public var value: UInt64
   @inlinable public init(_ value: UInt64) { self.value = value }
   @inlinable public init(integerLiteral value: UInt64) { self.value = value }
+  /// What registers of 32 bits hold of it.
+  @inlinable public var low: UInt32 { UInt32(truncatingIfNeeded: value) }
 }

@@ -33,8 +33,8 @@ package struct Block {
   var flatness: UInt8
   /// Its records have forms of their own: something goes on to it again and again. Before that they run by their handlers.
   var hasForms = false
-  /// Code segment's D bit.
-  package var big: Bool
+  /// How it was decoded.
+  package var mode: DecodeMode
   /// Physical address of the first byte.
   package var physical: UInt32
   /// Number of records.

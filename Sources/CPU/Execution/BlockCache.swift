@@ -96,24 +96,24 @@ package final class BlockCache {
       to: Block(
         records: records, cost: UInt64.max,
         next: BlockLink(tag: BlockLink.noTag, block: fleetingBlock),
-        branch: BlockLink(tag: BlockLink.noTag, block: fleetingBlock), flatness: 0, big: false,
+        branch: BlockLink(tag: BlockLink.noTag, block: fleetingBlock), flatness: 0, mode: .bits16,
         physical: 0, count: 0, byteLength: BlockCache.droppedLength, granules: 0,
         secondPage: UInt32.max, nextInBucket: nil, nextInPage: nil))
   }
 
   @inline(__always)
-  func slot(_ linear: UInt32) -> UnsafeMutablePointer<Entry> {
+  func slot(_ linear: Linear) -> UnsafeMutablePointer<Entry> {
     lookaside + Int((linear ^ linear >> 12) & UInt32(BlockCache.lookasideSize - 1))
   }
 
   /// The physical page of a linear page in the epoch and mode of `tag`.
   @inline(__always)
-  func cachedPage(_ tag: UInt64, _ linear: UInt32) -> UInt32? {
+  func cachedPage(_ tag: UInt64, _ linear: Linear) -> UInt32? {
     let n = Int(linear >> 12) & (BlockCache.pageLookasideSize - 1)
     return pageTags[n] == tag ? pagePhysical[n] : nil
   }
 
-  func cachePage(_ tag: UInt64, _ linear: UInt32, _ physicalPage: UInt32) {
+  func cachePage(_ tag: UInt64, _ linear: Linear, _ physicalPage: UInt32) {
     let n = Int(linear >> 12) & (BlockCache.pageLookasideSize - 1)
     pageTags[n] = tag
     pagePhysical[n] = physicalPage
@@ -135,10 +135,10 @@ package final class BlockCache {
   }
 
   /// The block at a physical address, or nil.
-  func find(physical: UInt32, big: Bool, secondPage: UInt32?) -> BlockPointer? {
+  func find(physical: UInt32, mode: DecodeMode, secondPage: UInt32?) -> BlockPointer? {
     var candidate = bucketHeads[bucket(physical)]
     while let block = candidate {
-      if block.pointee.physical == physical && block.pointee.big == big
+      if block.pointee.physical == physical && block.pointee.mode == mode
         && block.pointee.byteLength != BlockCache.droppedLength
       {
         let second = block.pointee.secondPage
@@ -160,11 +160,11 @@ package final class BlockCache {
 
   /// What is known of code that was decoded at an address before it was written, perhaps with the same bytes here and there.
   @inline(__always)
-  func formerRecords(physical: UInt32, big: Bool) -> FormerRecords {
+  func formerRecords(physical: UInt32, mode: DecodeMode) -> FormerRecords {
     var candidate = bucketHeads[bucket(physical)]
     while let block = candidate {
       candidate = block.pointee.nextInBucket
-      if block.pointee.physical == physical && block.pointee.big == big
+      if block.pointee.physical == physical && block.pointee.mode == mode
         && block.pointee.byteLength == BlockCache.droppedLength
       {
         guard let bytes = block.pointee.bytes else { break }
@@ -194,13 +194,14 @@ package final class BlockCache {
   ///   - bytes: what they were decoded from, or nil where it is not in one piece.
   ///   - flatness: what their forms may rely on.
   func insert(
-    physical: UInt32, big: Bool, count: Int, byteLength: Int, granules: UInt64, secondPage: UInt32,
+    physical: UInt32, mode: DecodeMode, count: Int, byteLength: Int, granules: UInt64,
+    secondPage: UInt32,
     bytes: UnsafePointer<UInt8>?, flatness: UInt8
   ) -> BlockPointer {
     let head = bucket(physical)
     let page = Int(physical >> 12)
     decodedBlocks += 1
-    if secondPage == UInt32.max, let old = dropped(physical: physical, big: big, count) {
+    if secondPage == UInt32.max, let old = dropped(physical: physical, mode: mode, count) {
       // Written code is most often run again where it was: no memory is used up, and lookaside entries for it hold.
       old.pointee.records.update(from: nextRecords, count: count)
       old.pointee.count = Int32(count)
@@ -228,7 +229,7 @@ package final class BlockCache {
       to: Block(
         records: nextRecords, cost: UInt64(count),
         next: BlockLink(tag: BlockLink.noTag, block: block),
-        branch: BlockLink(tag: BlockLink.noTag, block: block), flatness: flatness, big: big,
+        branch: BlockLink(tag: BlockLink.noTag, block: block), flatness: flatness, mode: mode,
         physical: physical, count: Int32(count), byteLength: Int64(byteLength),
         granules: granules, secondPage: secondPage, nextInBucket: bucketHeads[head],
         nextInPage: pageHeads[page]))
@@ -256,11 +257,11 @@ package final class BlockCache {
   }
 
   /// A dropped block whose place can be used again.
-  private func dropped(physical: UInt32, big: Bool, _ count: Int) -> BlockPointer? {
+  private func dropped(physical: UInt32, mode: DecodeMode, _ count: Int) -> BlockPointer? {
     var candidate = bucketHeads[bucket(physical)]
     while let block = candidate {
       candidate = block.pointee.nextInBucket
-      if block.pointee.physical == physical && block.pointee.big == big
+      if block.pointee.physical == physical && block.pointee.mode == mode
         && block.pointee.byteLength == BlockCache.droppedLength
       {
         if block.pointee.capacity >= Int32(count) { return block }
@@ -339,12 +340,12 @@ package final class BlockCache {
   /// Whether the code at an address is written anew for nearly each run, as a call through bytes on the stack is (`int86` of C
   /// libraries), so that keeping it costs more than decoding it: all around it, writes would have to be looked at. Looked into again
   /// from time to time.
-  func isFleeting(physical: UInt32, big: Bool) -> Bool {
+  func isFleeting(physical: UInt32, mode: DecodeMode) -> Bool {
     var candidate = bucketHeads[bucket(physical)]
     while let block = candidate {
       candidate = block.pointee.nextInBucket
       guard
-        block.pointee.physical == physical && block.pointee.big == big
+        block.pointee.physical == physical && block.pointee.mode == mode
           && block.pointee.byteLength == BlockCache.droppedLength
       else { continue }
       guard block.pointee.coldWrites >= BlockCache.coldPatience, block.pointee.count <= 2 else {
@@ -360,14 +361,16 @@ package final class BlockCache {
   private static let coldPatience: UInt8 = 16
 
   /// A block of one instruction, decoded at `nextRecords`, that serves once: it is in no list, and nothing leads to it.
-  func fleeting(physical: UInt32, big: Bool, byteLength: Int, flatness: UInt8) -> BlockPointer {
+  func fleeting(physical: UInt32, mode: DecodeMode, byteLength: Int, flatness: UInt8)
+    -> BlockPointer
+  {
     let block = fleetingBlock
     let records = block.pointee.records
     records.update(from: nextRecords, count: 1)
     HandlerForms.end(records, count: 1)
     block.pointee = Block(
       records: records, cost: UInt64.max, next: BlockLink(tag: BlockLink.noTag, block: block),
-      branch: BlockLink(tag: BlockLink.noTag, block: block), flatness: flatness, big: big,
+      branch: BlockLink(tag: BlockLink.noTag, block: block), flatness: flatness, mode: mode,
       physical: physical, count: 1, byteLength: Int64(byteLength), granules: 0,
       secondPage: UInt32.max, nextInBucket: nil, nextInPage: nil)
     decodedBlocks += 1

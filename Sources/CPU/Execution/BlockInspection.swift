@@ -4,17 +4,20 @@
 
 extension CPU {
   /// The decoded block that starts at a linear address in the present mode; nil when nothing is mapped or nothing decoded there.
-  package func decodedBlock(linear: UInt32) -> BlockPointer? {
-    guard let physical = peekTranslate(linear) else { return nil }
+  package func decodedBlock(linear: LinearAddress) -> BlockPointer? {
+    guard let physical = peekPhysical(linear.low) else { return nil }
     return blocks.find(
-      physical: physical, big: segmentPointer(SegmentRegister.cs).pointee.isBig, secondPage: nil)
+      physical: physical, mode: segmentPointer(SegmentRegister.cs).pointee.decodeMode,
+      secondPage: nil)
   }
 
   /// Where decoded blocks begin in a linear address's page, and whether each has host code.
-  package func decodedStarts(pageOf linear: UInt32) -> [(linear: UInt32, hasCode: Bool)] {
-    guard let physical = peekTranslate(linear) else { return [] }
+  package func decodedStarts(pageOf linear: LinearAddress) -> [(
+    linear: LinearAddress, hasCode: Bool
+  )] {
+    guard let physical = peekPhysical(linear.low) else { return [] }
     return blocks.starts(inPage: physical >> 12).map {
-      (linear & 0xFFFF_F000 | $0.physical & 0xFFF, $0.hasCode)
+      (LinearAddress(linear.low & 0xFFFF_F000 | $0.physical & 0xFFF), $0.hasCode)
     }
   }
 

@@ -3,40 +3,75 @@
 // Owns: the contexts code is made for, and their numbers as tags carry them. Must not know: host code, or how the processor comes to its
 // context.
 
-/// What translated code relies on beside the bytes it was made of.
+/// What the processor is in, apart from how code is read: a code segment with D set may stand in any of them. Long mode is one more, whose
+/// compatibility code is told by `DecodeMode`.
+package enum ProcessorMode: UInt8 {
+  case real, v86, protected
+}
+
+/// What else translated code relies on.
+package struct CodeTraits: OptionSet, Hashable {
+  package var rawValue: UInt32
+  package init(rawValue: UInt32) { self.rawValue = rawValue }
+
+  /// SS has B set: the stack pointer has 32 bits.
+  package static let bigStack = CodeTraits(rawValue: 1)
+  package static let paged = CodeTraits(rawValue: 2)
+  package static let a20Masked = CodeTraits(rawValue: 4)
+  /// Memory may be reached through the window.
+  package static let window = CodeTraits(rawValue: 8)
+  /// EFLAGS.DF is set.
+  package static let down = CodeTraits(rawValue: 16)
+}
+
+/// What translated code relies on beside the bytes it was made of. Tags have its number only, so it may grow.
 package struct CodeContext: Hashable {
   /// Code segment.
   package var base: UInt32 = 0
   package var limit: UInt32 = 0
+  package var traits: CodeTraits = []
+  package var mode = ProcessorMode.real
+  package var decode = DecodeMode.bits16
   /// Bit by segment register: base 0, limit FFFFFFFFh, readable and writable (CS: readable).
   package var flat: UInt8 = 0
-  package var bits: UInt8 = 0
   /// Current privilege level.
   package var cpl: UInt8 = 0
 
-  package static let big: UInt8 = 1
-  package static let v86: UInt8 = 2
-  package static let bigStack: UInt8 = 4
-  package static let paged: UInt8 = 8
-  package static let a20Masked: UInt8 = 16
-  /// Memory may be reached through the window.
-  package static let window: UInt8 = 32
-  /// EFLAGS.DF is set.
-  package static let down: UInt8 = 64
-  /// CR0.PE is set.
-  package static let protected: UInt8 = 128
-
   package init() {}
 
-  @inline(__always) package func has(_ bit: UInt8) -> Bool { bits & bit != 0 }
+  @inline(__always) package func has(_ trait: CodeTraits) -> Bool {
+    traits.rawValue & trait.rawValue != 0
+  }
+  /// Where an EIP is.
+  @inline(__always) package func linear(_ eip: UInt32) -> LinearAddress {
+    LinearAddress(base &+ eip)
+  }
   @inline(__always) package func isFlat(_ segment: Int) -> Bool {
     flat >> UInt8(segment & 7) & 1 != 0
   }
 }
 
+/// How `CPUState.codeTag` is put together: from the top, the epoch of the translation, the number of the context, and room for a linear
+/// address, with which it is a key of lookups.
+package enum CodeTag {
+  static let contextShift: UInt64 = 32
+  static let epochShift: UInt64 = 44
+  /// Epochs begin anew at this one.
+  static let epochs: UInt64 = 1 << 20
+  /// The context's number.
+  package static let contextMask: UInt64 = (1 << epochShift) - (1 << contextShift)
+}
+
+extension StatePointer {
+  /// The key of code at a linear address in the present epoch and context. Translated code puts it together with one OR; addresses of
+  /// more than 32 bits will have to be compared beside the tag, here and there.
+  @inline(__always)
+  func codeKey(_ linear: Linear) -> UInt64 { pointee.codeTag | UInt64(linear) }
+}
+
 /// Numbers for contexts.
 struct CodeContexts {
-  static let maximum = 1 << 12
+  static let maximum = Int(CodeTag.contextMask >> CodeTag.contextShift) + 1
   private(set) var current = CodeContext()
   private(set) var number: UInt64 = 0
   /// How often numbers have begun anew. Translated code holds numbers: it must go then.
@@ -48,8 +83,7 @@ struct CodeContexts {
   private var previousNumber: UInt64 = 0
   private var numbers: [CodeContext: UInt64] = [CodeContext(): 0]
   private struct Recent {
-    var segment: UInt64 = 0
-    var rest: UInt32 = 0
+    var context = CodeContext()
     /// 0 where there is none, otherwise 1 more than the number.
     var number: UInt32 = 0
   }
@@ -96,17 +130,17 @@ struct CodeContexts {
   @inline(never)
   private mutating func enter(_ context: CodeContext) -> Bool {
     current = context
-    let segment = UInt64(context.limit) << 32 | UInt64(context.base)
-    let rest = UInt32(context.flat) << 16 | UInt32(context.bits) << 8 | UInt32(context.cpl)
-    let mixed = context.base >> 4 &+ UInt32(context.bits) &* 5 &+ UInt32(context.cpl) &* 3
+    let mixed =
+      context.base >> 4 &+ context.traits.rawValue &* 5 &+ UInt32(context.mode.rawValue) &* 7
+      &+ UInt32(context.cpl) &* 3
     let place = recent + Int((mixed ^ mixed >> 6 ^ UInt32(context.flat)) & 63)
-    if place.pointee.segment == segment && place.pointee.rest == rest && place.pointee.number != 0 {
+    if place.pointee.number != 0 && place.pointee.context == context {
       number = UInt64(place.pointee.number &- 1)
       return true
     }
     if let known = numbers[context] {
       number = known
-      place.pointee = Recent(segment: segment, rest: rest, number: UInt32(known) + 1)
+      place.pointee = Recent(context: context, number: UInt32(known) + 1)
       return true
     }
     if numbers.count >= CodeContexts.maximum {

@@ -1,6 +1,6 @@
 // Forms of handlers for the interpreter's loop over whole blocks.
 //
-// Owns: which form each record of a block has (`Instruction.form`; forms.txt lists them): what can rely on flat segments, whose flags
+// Owns: which form each record of a block has (`Instruction.form`; forms.txt has them): what can rely on flat segments, whose flags
 // nothing sees, which comparison is carried out together with the jump behind it. A form does what the record's handler (and, for J forms, the next record's)
 // does; where a block is not run as a whole from its start, handlers are used.
 // Must not know: what forms do.
@@ -42,21 +42,10 @@ enum HandlerForms {
     (.ror32I, .ror32IN),
   ])
 
-  /// Two forms that often follow each other, and the form of both.
+  /// `Form.pairs`.
   private static let pairs: Pairs = {
-    let list: [(Form, Form, Form)] = [
-      (.movRR32, .shl32IN, .movRR32AndShl32IN), (.movRR32, .shr32IN, .movRR32AndShr32IN),
-      (.movRR32, .rol32IN, .movRR32AndRol32IN), (.movRR32, .movRR32, .movRR32AndMovRR32),
-      (.movRM32B, .movRM32B, .movRM32BAndMovRM32B), (.movRM32B, .movMR32B, .movRM32BAndMovMR32B),
-      (.movRM32B, .movRR32, .movRM32BAndMovRR32), (.movMR32B, .movRM32B, .movMR32BAndMovRM32B),
-      (.movMR32B, .movMR32B, .movMR32BAndMovMR32B), (.push32RF, .push32RF, .push32RFAndPush32RF),
-      (.pop32RF, .pop32RF, .pop32RFAndPop32RF), (.addRI32N, .addRI32N, .addRI32NAndAddRI32N),
-      (.addRR32N, .addRI32N, .addRR32NAndAddRI32N), (.xorRR32N, .movRR32, .xorRR32NAndMovRR32),
-      (.xorRR32N, .addRR32N, .xorRR32NAndAddRR32N), (.andRR32N, .xorRR32N, .andRR32NAndXorRR32N),
-      (.rol32IN, .movRR32, .rol32INAndMovRR32), (.rol32IN, .xorRR32N, .rol32INAndXorRR32N),
-    ]
     var pairs = Pairs()
-    for (first, second, both) in list { pairs.add(first, second, both) }
+    for (first, second, both) in Form.pairs { pairs.add(first, second, both) }
     return pairs
   }()
 
@@ -203,7 +192,8 @@ enum HandlerForms {
 
   /// The form of `form` together with the jump `i`, if there is one.
   private static func fused(_ form: Form, _ i: Instruction) -> Form? {
-    guard i.op.isConditionalJump else { return nil }
+    // With LOCK it is undefined.
+    guard i.op.isConditionalJump, i.handler != .ud else { return nil }
     let n = jumps[Int(form.rawValue) * 16 + i.condition]
     return n == none ? nil : Form(rawValue: n)
   }
@@ -232,6 +222,6 @@ extension CPU {
   @inline(__always)
   var flatness: UInt8 {
     contexts.current.flat & HandlerForms.segments
-      | (contexts.current.has(CodeContext.bigStack) ? HandlerForms.bigStack : 0)
+      | (contexts.current.has(.bigStack) ? HandlerForms.bigStack : 0)
   }
 }

@@ -52,7 +52,7 @@ extension CPU {
       let linear = cs.pointee.base &+ eip
       let slot = blocks.slot(linear)
       var block: BlockPointer
-      if slot.pointee.tag == s.pointee.codeTag | UInt64(linear),
+      if slot.pointee.tag == s.codeKey(linear),
         let found = slot.pointee.block,
         Int64(eip) &+ found.pointee.byteLength &- 1 <= Int64(cs.pointee.limit)
       {
@@ -237,7 +237,7 @@ extension CPU {
   /// Translations may have changed, but not those of code below CPL 3.
   func userEpochChanged() {
     userEpoch &+= 1
-    if max(userEpoch, supervisorEpoch) >= 1 << 20 {
+    if max(userEpoch, supervisorEpoch) >= CodeTag.epochs {
       userEpoch = 1
       supervisorEpoch = 1
       blocks.clearLookaside()
@@ -247,8 +247,8 @@ extension CPU {
   }
 
   /// The physical page of a linear page of code.
-  private func codePage(_ linear: UInt32) throws(Fault) -> UInt32 {
-    let tag = s.pointee.codeTag | UInt64(linear & 0xFFFF_F000)
+  private func codePage(_ linear: Linear) throws(Fault) -> UInt32 {
+    let tag = s.codeKey(linear & 0xFFFF_F000)
     if let page = blocks.cachedPage(tag, linear) { return page }
     let page = try translate(linear, userAccess) >> 12
     blocks.cachePage(tag, linear, page)
@@ -263,7 +263,7 @@ extension CPU {
   /// Finds or decodes the block at a linear address.
   /// - Throws: #GP when EIP is outside the segment, #PF.
   @inline(never)
-  private func fetchBlock(_ linear: UInt32) throws(Fault) -> BlockPointer {
+  private func fetchBlock(_ linear: Linear) throws(Fault) -> BlockPointer {
     if contexts.restarts != knownRestarts {
       knownRestarts = contexts.restarts
       dropAllCode()
@@ -273,12 +273,12 @@ extension CPU {
     guard eip <= cs.limit else { throw .gp(0) }
     let page = try codePage(linear)
     let physical = page << 12 | (linear & 0xFFF)
-    var known = blocks.find(physical: physical, big: cs.isBig, secondPage: nil)
+    var known = blocks.find(physical: physical, mode: cs.decodeMode, secondPage: nil)
     // Blocks that cross start in a page's last bytes. Only a look: what is decoded already must not show in accessed bits, so the
     // second page is reached for when it is known that the instruction goes there.
     if known == nil, linear & 0xFFF > 0xFF0,
-      let second = peekTranslate((linear & 0xFFFF_F000) &+ 0x1000),
-      let crossing = blocks.find(physical: physical, big: cs.isBig, secondPage: second >> 12),
+      let second = peekPhysical((linear & 0xFFFF_F000) &+ 0x1000),
+      let crossing = blocks.find(physical: physical, mode: cs.decodeMode, secondPage: second >> 12),
       Int64(eip) &+ crossing.pointee.byteLength &- 1 <= Int64(cs.limit),
       try codePage((linear & 0xFFFF_F000) &+ 0x1000) == second >> 12
     {
@@ -299,14 +299,14 @@ extension CPU {
 
   /// Enters a block into the lookaside, unless arriving at it must be seen.
   @inline(__always)
-  private func remember(_ block: BlockPointer, at linear: UInt32) {
+  private func remember(_ block: BlockPointer, at linear: Linear) {
     if hasCodeBreakpoints && holdsBreakpoint(linear, block) { return }
     blocks.slot(linear).pointee = BlockCache.Entry(
-      tag: s.pointee.codeTag | UInt64(linear), block: block, code: blocks.noCode)
+      tag: s.codeKey(linear), block: block, code: blocks.noCode)
   }
 
   /// Decodes a block; makes it known unless it cannot be kept (code in devices, blocks cut by the segment limit).
-  private func decodeBlock(linear: UInt32, page: UInt32, _ cs: SegmentCache) throws(Fault)
+  private func decodeBlock(linear: Linear, page: UInt32, _ cs: SegmentCache) throws(Fault)
     -> BlockPointer
   {
     let offset = linear & 0xFFF
@@ -320,23 +320,23 @@ extension CPU {
     var at = 0
     var count = 0
     let physical = page << 12 | offset
-    if enterCode != nil, blocks.isFleeting(physical: physical, big: cs.isBig) {
+    if enterCode != nil, blocks.isFleeting(physical: physical, mode: cs.decodeMode) {
       let result = decoder.decode(
-        UnsafePointer(code + Int(offset)), count: room, big: cs.isBig, into: &records[0])
+        UnsafePointer(code + Int(offset)), count: room, mode: cs.decodeMode, into: &records[0])
       if result != .needMore {
         HandlerForms.reset(records)
         let length = Int(records[0].length)
         records[0].nextOffset = UInt16(length)
         return blocks.fleeting(
-          physical: physical, big: cs.isBig, byteLength: length, flatness: flatness)
+          physical: physical, mode: cs.decodeMode, byteLength: length, flatness: flatness)
       }
     }
-    let former = blocks.formerRecords(physical: physical, big: cs.isBig)
+    let former = blocks.formerRecords(physical: physical, mode: cs.decodeMode)
     while count < blockLimit && at < room {
       let bytes = UnsafePointer(code + Int(offset) + at)
       if !former.reuse(count, at: at, bytes, room: room - at, into: records) {
         let result = decoder.decode(
-          bytes, count: room - at, big: cs.isBig, into: &records[count])
+          bytes, count: room - at, mode: cs.decodeMode, into: &records[count])
         if result == .needMore { break }
       }
       HandlerForms.reset(records + count)
@@ -357,7 +357,7 @@ extension CPU {
     }
     let granules = PhysicalMemory.granuleMask(offset: offset, count: UInt32(at))
     let block = blocks.insert(
-      physical: physical, big: cs.isBig, count: count, byteLength: at, granules: granules,
+      physical: physical, mode: cs.decodeMode, count: count, byteLength: at, granules: granules,
       secondPage: UInt32.max, bytes: UnsafePointer(code + Int(offset)), flatness: flatness)
     holdCode(page: page, granules: granules)
     remember(block, at: linear)
@@ -366,7 +366,7 @@ extension CPU {
 
   /// Decodes one instruction that crosses a page, runs into the segment limit, or lies in a device.
   private func decodeOne(
-    linear: UInt32, page: UInt32, _ cs: SegmentCache, _ limitRoom: UInt64, keep: Bool
+    linear: Linear, page: UInt32, _ cs: SegmentCache, _ limitRoom: UInt64, keep: Bool
   ) throws(Fault) -> BlockPointer {
     let offset = linear & 0xFFF
     let records = blocks.nextRecords
@@ -388,13 +388,13 @@ extension CPU {
       }
       load(upTo: min(allowed, first), 0)
       var result = decoder.decode(
-        UnsafePointer(bytes), count: have, big: cs.isBig, into: &records[0])
+        UnsafePointer(bytes), count: have, mode: cs.decodeMode, into: &records[0])
       if result == .needMore {
         if have == allowed { throw .gp(0) }
         secondPage = try codePage((linear & 0xFFFF_F000) &+ 0x1000)
         load(upTo: allowed, secondPage)
         result = decoder.decode(
-          UnsafePointer(bytes), count: have, big: cs.isBig, into: &records[0])
+          UnsafePointer(bytes), count: have, mode: cs.decodeMode, into: &records[0])
         if result == .needMore { throw .gp(0) }
       }
       length = Int(records[0].length)
@@ -404,7 +404,7 @@ extension CPU {
     let granules = PhysicalMemory.granuleMask(
       offset: offset, count: UInt32(min(length, first)))
     let block = blocks.insert(
-      physical: page << 12 | offset, big: cs.isBig, count: 1, byteLength: length,
+      physical: page << 12 | offset, mode: cs.decodeMode, count: 1, byteLength: length,
       granules: granules, secondPage: secondPage, bytes: nil, flatness: flatness)
     if keep {
       holdCode(page: page, granules: granules)

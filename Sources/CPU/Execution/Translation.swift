@@ -105,6 +105,9 @@ extension CPU {
     blocks.codeDropped = { [unowned self] in self.translator?.dropped(Int($0)) }
   }
 
+  /// The key of code at a linear address now.
+  package func codeKey(_ linear: LinearAddress) -> UInt64 { s.codeKey(linear.low) }
+
   /// The context of translated code now.
   package var codeContext: CodeContext { contexts.current }
 
@@ -127,7 +130,7 @@ extension CPU {
   /// `codeTag` without the epoch.
   @inline(__always)
   package var contextNumber: UInt64 { s.pointee.codeTag & CPU.contextMask }
-  package static var contextMask: UInt64 { 0xFFF << 32 }
+  package static var contextMask: UInt64 { CodeTag.contextMask }
 
   /// Epoch or context have changed: `codeTag` is made anew before it is used next.
   @inline(__always) func contextChanged() { s.pointee.codeTag = 0 }
@@ -141,18 +144,16 @@ extension CPU {
     context.limit = cs.pointee.limit
     context.flat = flatSegments
     context.cpl = UInt8(truncatingIfNeeded: s.pointee.cpl)
-    context.bits =
-      (cs.pointee.isBig ? CodeContext.big : 0)
-      | (v86 ? CodeContext.v86 : 0)
-      | (protectedMode ? CodeContext.protected : 0)
-      | (s.pointee.eflags & EFLAGS.df != 0 ? CodeContext.down : 0)
-      | (segmentPointer(SegmentRegister.ss).pointee.isBig ? CodeContext.bigStack : 0)
-      | (s.pointee.cr0 & CR0.pg != 0 ? CodeContext.paged : 0)
-      | (a20Mask == 0xFFFF_FFFF ? 0 : CodeContext.a20Masked)
-    if enterWindow != nil, context.bits & (CodeContext.paged | CodeContext.a20Masked) == 0,
+    context.mode = v86 ? .v86 : protectedMode ? .protected : .real
+    context.decode = cs.pointee.decodeMode
+    if s.pointee.eflags & EFLAGS.df != 0 { context.traits.insert(.down) }
+    if segmentPointer(SegmentRegister.ss).pointee.isBig { context.traits.insert(.bigStack) }
+    if s.pointee.cr0 & CR0.pg != 0 { context.traits.insert(.paged) }
+    if a20Mask != 0xFFFF_FFFF { context.traits.insert(.a20Masked) }
+    if enterWindow != nil, context.traits.isDisjoint(with: [.paged, .a20Masked]),
       s.pointee.readTable != tables.empty, !watching, !tracksWrites || memory.guardsWindow
     {
-      context.bits |= CodeContext.window
+      context.traits.insert(.window)
     }
     if !contexts.use(context) {
       // Numbers start anew: nothing made for the old ones may be found.
@@ -163,7 +164,7 @@ extension CPU {
       farContexts.update(repeating: 0, count: 64)
     }
     let epoch = s.pointee.cpl == 3 ? userEpoch : supervisorEpoch
-    s.pointee.codeTag = epoch << 44 | contexts.number << 32
+    s.pointee.codeTag = epoch << CodeTag.epochShift | contexts.number << CodeTag.contextShift
   }
 
   /// A segment register's cache has changed.
@@ -471,7 +472,7 @@ extension CPU {
   var codeAtEIP: Int {
     let linear = segmentPointer(SegmentRegister.cs).pointee.base &+ s.pointee.eip
     let slot = blocks.slot(linear)
-    if slot.pointee.tag == s.pointee.codeTag | UInt64(linear), slot.pointee.code != blocks.noCode {
+    if slot.pointee.tag == s.codeKey(linear), slot.pointee.code != blocks.noCode {
       return Int(bitPattern: slot.pointee.code)
     }
     return 1
@@ -505,8 +506,8 @@ struct CodeMoment {
 
 extension CPU {
   /// Code for a linear address in the present or another context is not found any more.
-  package func forgetCode(_ linear: UInt32, _ code: UnsafeRawPointer) {
-    let slot = blocks.slot(linear)
+  package func forgetCode(_ linear: LinearAddress, _ code: UnsafeRawPointer) {
+    let slot = blocks.slot(linear.low)
     if slot.pointee.code == code { slot.pointee.code = blocks.noCode }
   }
 
@@ -528,7 +529,7 @@ extension CPU {
       var i = Instruction()
       let room = Int(0x1000 - at)
       if room <= 0 { return false }
-      guard decoder.decode(code + Int(at), count: room, big: block.pointee.big, into: &i) == .ok
+      guard decoder.decode(code + Int(at), count: room, mode: block.pointee.mode, into: &i) == .ok
       else { return false }
       at += UInt32(i.length)
       if i.handler == .ud || i.handler == .lengthFault { return false }

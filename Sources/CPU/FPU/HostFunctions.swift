@@ -7,17 +7,17 @@
 package enum HostTranscendental: Int {
   case f2xm1, fsin, fcos, fpatan, fyl2x, fyl2xp1, fsincos, fptan
 
-  /// By the low bits of D9 F0-FF.
-  package init?(_ n: Int) {
-    switch n {
-    case 0: self = .f2xm1
-    case 1: self = .fyl2x
-    case 2: self = .fptan
-    case 3: self = .fpatan
-    case 9: self = .fyl2xp1
-    case 11: self = .fsincos
-    case 14: self = .fsin
-    case 15: self = .fcos
+  /// The function of an instruction.
+  package init?(_ op: Op) {
+    switch op {
+    case .f2xm1: self = .f2xm1
+    case .fyl2x: self = .fyl2x
+    case .fptan: self = .fptan
+    case .fpatan: self = .fpatan
+    case .fyl2xp1: self = .fyl2xp1
+    case .fsincos: self = .fsincos
+    case .fsin: self = .fsin
+    case .fcos: self = .fcos
     default: return nil
     }
   }

@@ -110,7 +110,7 @@ extension CPU {
   public func pokeBytes(_ linear: UInt32, _ bytes: [UInt8]) -> Int {
     let view = DebuggerView(memory)
     for (n, byte) in bytes.enumerated() {
-      guard let physical = peekTranslate(linear &+ UInt32(truncatingIfNeeded: n)),
+      guard let physical = peekPhysical(linear &+ UInt32(truncatingIfNeeded: n)),
         view.change(PhysicalAddress(UInt64(physical)), [byte]) == 1
       else { return n }
     }

@@ -396,7 +396,7 @@ extension CPU {
   }
 
   /// Translates without side effects, for debuggers and reports; nil where nothing is mapped.
-  public func peekTranslate(_ linear: UInt32) -> UInt32? {
+  func peekPhysical(_ linear: Linear) -> UInt32? {
     guard s.pointee.cr0 & CR0.pg != 0 else { return linear & view.lines }
     func entry(_ address: UInt32) -> UInt32 { view.peek32(view.bus(address)) }
     if s.pointee.cr4 & CR4.pae != 0 {

@@ -88,7 +88,7 @@ extension CPU {
         let linear = w.address &+ done
         let room = w.isPhysical ? w.length : min(w.length &- done, 0x1000 &- (linear & 0xFFF))
         defer { done &+= max(room, 1) }
-        guard let place = w.isPhysical ? linear : peekTranslate(linear) else { continue }
+        guard let place = w.isPhysical ? linear : peekPhysical(linear) else { continue }
         guard place &- address < count || address &- place < room else { continue }
         let start = place &- address < count ? place : address
         let offset = start &- address

@@ -7,6 +7,9 @@ import Bus
 import Host
 @_exported import X86ISA
 
+@_exported import struct Bus.LinearAddress
+@_exported import struct Bus.PhysicalAddress
+
 /// An x86 processor with its memory management, interpreter and x87.
 public final class CPU {
   /// The model being emulated.

@@ -30,6 +30,8 @@ public struct SegmentCache {
   @inline(__always) public var isPresent: Bool { attributes & 0x80 != 0 }
   /// D/B: 32-bit default size or stack.
   @inline(__always) public var isBig: Bool { attributes & 0x4000 != 0 }
+  /// How code in the segment is read.
+  @inline(__always) public var decodeMode: DecodeMode { DecodeMode(big: isBig) }
 }
 
 /// Numbers of the segment registers in `CPUState` and in encodings; TR and LDTR follow the six of the encodings.
@@ -174,7 +176,7 @@ public struct CPUState {
   public var readTable: UnsafeMutablePointer<Int>
   public var writeTable: UnsafeMutablePointer<Int>
 
-  /// High part of lookups of decoded code: translation epoch, privilege, code size; see `CPU.updateCodeTag`.
+  /// High part of lookups of code: epoch of the translation and number of the context (`CodeTag`); 0: to be made anew.
   public var codeTag: UInt64 = 0
 
   /// Current privilege level, 0 to 3 (0 in real mode, 3 in V86 mode).

@@ -101,7 +101,7 @@ extension CPU {
   public func peekBytes(_ linear: UInt32, count: Int) -> [UInt8] {
     var bytes: [UInt8] = []
     for n in 0..<count {
-      guard let physical = peekTranslate(linear &+ UInt32(truncatingIfNeeded: n)) else { break }
+      guard let physical = peekPhysical(linear &+ UInt32(truncatingIfNeeded: n)) else { break }
       bytes += memory.peek(physical, count: 1)
     }
     return bytes

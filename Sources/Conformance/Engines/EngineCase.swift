@@ -138,7 +138,7 @@
         code.append(instruction(entry, n, loops, &r))
       }
       // The end leads back.
-      if !r.oneIn(4) { code.append(jump(back: bytes.count, 0xEB)) }
+      if !r.oneIn(4) { code.append(jump(back: bytes.count)) }
       for _ in 0..<1 + r.below(4) { rounds.append(round(&r)) }
       if world.isPaged && r.oneIn(2) {
         for _ in 0..<1 + r.below(3) { holes.append((r.below(1024), UInt8(r.below(4)))) }
@@ -146,14 +146,15 @@
       }
     }
 
-    private func jump(back distance: Int, _ opcode: UInt8) -> [UInt8] {
-      if distance + 2 <= 128 { return [opcode, UInt8(truncatingIfNeeded: -(distance + 2))] }
-      if world.isBig {
-        let d = UInt32(truncatingIfNeeded: -(distance + 5))
-        return [0xE9] + (0..<4).map { UInt8(truncatingIfNeeded: d >> UInt32(8 * $0)) }
+    private func jump(back distance: Int) -> [UInt8] {
+      var code = EngineCode(isBig: world.isBig)
+      if distance + 2 <= 128 {
+        code.add(.jmp, .jb, immediate: UInt32(truncatingIfNeeded: -(distance + 2)))
+      } else {
+        let length = world.isBig ? 5 : 3
+        code.add(.jmp, .jz, immediate: UInt32(truncatingIfNeeded: -(distance + length)))
       }
-      let d = UInt16(truncatingIfNeeded: -(distance + 3))
-      return [0xE9, UInt8(truncatingIfNeeded: d), UInt8(truncatingIfNeeded: d >> 8)]
+      return code.bytes
     }
 
     private func round(_ r: inout CaseRandom) -> Round {
@@ -208,8 +209,9 @@
       var pointer = -1
       if world.isBig && !world.wrapsAll && line.usesModRM && !r.oneIn(3) {
         pointer = [0, 1, 2, 3, 5, 6, 7][r.below(7)]
-        out.append(0xB8 | UInt8(pointer))
-        append(address(&r), 4)
+        var code = EngineCode(isBig: true)
+        code.add(.mov, .zv, .iv, register: pointer, immediate: address(&r))
+        out += code.bytes
       }
       var prefixes: [UInt8] = []
       var operand32 = world.isBig

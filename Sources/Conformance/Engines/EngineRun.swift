@@ -262,7 +262,9 @@
       while at < test.bytes.count {
         let bytes = Array(padded[at..<min(at + 16, padded.count)])
         let (text, length) =
-          disassembler.text(bytes, big: test.world.isBig, eip: eip) ?? ("(bad)", 1)
+          disassembler.text(bytes, mode: DecodeMode(big: test.world.isBig), eip: eip) ?? (
+            "(bad)", 1
+          )
         let count = max(1, length)
         let code = padded[at..<min(at + count, padded.count)].map { hexByte($0) }
         lines.append("  \(hex(eip, 8).dropFirst(2))  \(text)   (\(code.joined(separator: " ")))")

@@ -8,59 +8,66 @@
   import CPU
 
   extension EngineCase {
-    private static func bytes(_ value: UInt32, _ count: Int) -> [UInt8] {
-      (0..<count).map { UInt8(truncatingIfNeeded: value >> UInt32(8 * $0)) }
-    }
-
     /// One sequence, or nil when the one chosen does not fit into the program's world.
     func template(_ lists: Lists, _ r: inout CaseRandom) -> [UInt8]? {
-      let long = { EngineCase.bytes($0, 4) }
-      let word = { EngineCase.bytes($0, world.isBig ? 4 : 2) }
+      var code = EngineCode(isBig: world.isBig)
       switch r.below(9) {
       case 0:
-        // in al, 92h; xor al, 2; out 92h, al
-        return world.level == 0 ? [0xE4, 0x92, 0x34, 0x02, 0xE6, 0x92] : nil
+        // A20 is turned over.
+        if world.level != 0 { return nil }
+        code.add(.in, .al, .ib, immediate: 0x92)
+        code.add(.xor, .al, .ib, immediate: 2)
+        code.add(.out, .ib, .al, immediate: 0x92)
       case 1:
-        // mov al, n; mov dx, 3CEh; out dx, al
-        return [0xB0, UInt8(r.below(2)), 0xBA] + word(0x3CE) + [0xEE]
+        code.add(.mov, .zb, .ib, immediate: UInt32(r.below(2)))
+        code.add(.mov, .zv, .iv, register: Register.edx, immediate: 0x3CE)
+        code.add(.out, .dx, .al)
       case 2, 3: return pageChange(lists, &r)
       case 4:
-        // mov eax, cr0; xor eax, WP; mov cr0, eax
         guard world.isFlat, lists.features.contains(.i486) else { return nil }
-        return [0x0F, 0x20, 0xC0, 0x35] + long(0x10000) + [0x0F, 0x22, 0xC0]
+        code.turnOver(CR0.wp, ofControl: 0)
       case 5:
-        // A byte of the program, most often one that comes soon: mov byte [place], n
+        // A byte of the program, most often one that comes soon.
         let place = codeBase &+ UInt32(offset + bytes.count + r.below(r.oneIn(2) ? 24 : 200))
-        let value = UInt8(truncatingIfNeeded: r.edge())
-        if world.isFlat || world == .pagedUser { return [0xC6, 0x05] + long(place) + [value] }
-        return [0x2E, 0xC6, 0x06] + EngineCase.bytes(place, 2) + [value]
+        let value = UInt32(truncatingIfNeeded: r.edge())
+        // CS where other segments lie elsewhere.
+        let prefixes: [UInt8] = world.isFlat || world == .pagedUser ? [] : [0x2E]
+        code.add(prefixes: prefixes, .mov, .eb, .ib, at: place, immediate: value)
       case 6:
-        // mov edi, place; mov ecx, n; rep stos or movs
         let ends: [UInt32] = [0x9FFF8, 0xAFFF8, EngineWorld.ramSize &- 8, 0xFFFF_FFF8]
         var place = ends[r.below(4)] &+ UInt32(r.below(12))
         if r.oneIn(3) { place = codeBase &+ UInt32(offset + r.below(bytes.count + 40)) }
-        let code: UInt8 = [0xAA, 0xAB, 0xA4, 0xA5][r.below(4)]
-        return [0xBF] + word(place) + [0xB9] + word(UInt32(r.below(24))) + [0xF3, code]
+        let kind = r.below(4)
+        code.add(.mov, .zv, .iv, register: Register.edi, immediate: place)
+        code.add(.mov, .zv, .iv, register: Register.ecx, immediate: UInt32(r.below(24)))
+        switch kind {
+        case 0: code.add(prefixes: [0xF3], .stos, .yb, .al)
+        case 1: code.add(prefixes: [0xF3], .stos, .yv, .eax)
+        case 2: code.add(prefixes: [0xF3], .movs, .yb, .xb)
+        default: code.add(prefixes: [0xF3], .movs, .yv, .xv)
+        }
       case 7:
-        // mov esp, place
         let ends: [UInt32] = [0, 0x10000, 0xA0000, EngineWorld.ramSize, 0xB0000]
-        return [0xBC] + word(ends[r.below(5)] &+ UInt32(r.below(12)) &- 6)
+        let place = ends[r.below(5)] &+ UInt32(r.below(12)) &- 6
+        code.add(.mov, .zv, .iv, register: Register.esp, immediate: place)
       default:
         // A descriptor, and ES, FS or GS loaded with it.
         guard world.isFlat else { return nil }
         let low = r.oneIn(2) ? r.edge() : UInt32(r.below(0x10000)) | 0x8000_0000
         let kinds: [UInt32] = [0x4093, 0x4097, 0x0093, 0xC093, 0x4091, 0xC097, 0x409B, 0x0013]
         let high = kinds[r.below(8)] << 8 | UInt32(r.below(2)) | UInt32(r.below(16)) << 16
-        let register: UInt8 = [0xC0, 0xE0, 0xE8][r.below(3)]
-        return [0xC7, 0x05] + long(EngineWorld.At.gdt + 0x50) + long(low) + [0xC7, 0x05]
-          + long(EngineWorld.At.gdt + 0x54) + long(high) + [0xB8] + long(0x50) + [0x8E, register]
+        let register = [SegmentRegister.es, SegmentRegister.fs, SegmentRegister.gs][r.below(3)]
+        code.add(.mov, .ev, .iz, at: EngineWorld.At.gdt + 0x50, immediate: low)
+        code.add(.mov, .ev, .iz, at: EngineWorld.At.gdt + 0x54, immediate: high)
+        code.add(.mov, .zv, .iv, register: Register.eax, immediate: 0x50)
+        code.add(.movToSeg, .sw, .ew, register: register, rm: Register.eax)
       }
+      return code.bytes
     }
 
     /// A page table entry that leads elsewhere or nowhere, and an invalidation, or none.
     private func pageChange(_ lists: Lists, _ r: inout CaseRandom) -> [UInt8]? {
       guard world.isFlat && world.isPaged else { return nil }
-      let long = { EngineCase.bytes($0, 4) }
       let index = r.oneIn(3) ? r.below(16) : EngineWorld.codePage + r.below(3)
       let pages: [UInt32] = [
         0x10000, 0x11000, 0x20000, 0x21000, 0xA0000, 0x1FF000, 0x200000, 0x12000,
@@ -72,17 +79,28 @@
         isPAE
         ? EngineWorld.At.tablePAE + UInt32(index & 511) * 8
         : EngineWorld.At.table + UInt32(index) * 4
-      let change = [0xC7, 0x05] + long(place) + long(entry)
+      var code = EngineCode(isBig: world.isBig)
+      code.add(.mov, .ev, .iz, at: place, immediate: entry)
       switch r.below(4) {
-      case 0: return change
+      case 0: break
       case 1 where lists.features.contains(.i486):
         let linear = index < 16 ? 0x80_0000 + UInt32(index) << 12 : 0x40_0000 + UInt32(index) << 12
-        return change + [0x0F, 0x01, 0x3D] + long(linear)
-      case 2 where lists.features.contains(.pge):
-        // mov eax, cr4; xor eax, PGE; mov cr4, eax
-        return change + [0x0F, 0x20, 0xE0, 0x35] + long(0x80) + [0x0F, 0x22, 0xE0]
-      default: return change + [0x0F, 0x20, 0xD8, 0x0F, 0x22, 0xD8]
+        code.add(.invlpg, .m, at: linear)
+      case 2 where lists.features.contains(.pge): code.turnOver(CR4.pge, ofControl: 4)
+      default:
+        code.add(.movFromCR, .rd, .cd, register: 3)
+        code.add(.movToCR, .cd, .rd, register: 3)
       }
+      return code.bytes
+    }
+  }
+
+  extension EngineCode {
+    /// Turns bits of a control register over, in EAX.
+    fileprivate mutating func turnOver(_ bits: UInt32, ofControl register: Int) {
+      add(.movFromCR, .rd, .cd, register: register)
+      add(.xor, .eax, .iz, immediate: bits)
+      add(.movToCR, .cd, .rd, register: register)
     }
   }
 #endif

@@ -1,13 +1,17 @@
 // What the first instruction of a 16-bit test touches.
 //
-// Owns: prefixes, opcode, ModRM and the effective address of 8086 and 80286 encodings. Must not know: the processor under test; it is
-// an independent look at the bytes, so that a wrong address there cannot excuse itself.
+// Owns: the effective address of 8086 and 80286 encodings: an independent look at prefixes and ModRM, so that a wrong address in the
+// decoder cannot excuse itself. What the instruction is, the instruction table tells, as a 386 has it. Must not know: the processor
+// under test.
 // Follows: The 8086 Family User's Manual, table 4-8 (mod and r/m encoding).
+
+import CPU
 
 /// The parts of an instruction that rules ask for.
 struct TestShape {
   private(set) var prefixes: [UInt8] = []
-  private(set) var opcode: UInt8 = 0
+  /// The instruction without its prefixes, decoded for a 386.
+  private(set) var record = Instruction()
   private(set) var modrm: UInt8?
   /// The offset of the memory operand.
   private(set) var offset: UInt16?
@@ -15,15 +19,27 @@ struct TestShape {
   private(set) var segment = 6
   /// All bytes of the instruction itself.
   private(set) var length = 0
-  /// Where the immediate or displacement that follows the ModRM part stands.
-  private var tail = 0
   private let bytes: [UInt8]
 
-  var digit: Int { Int((modrm ?? 0) >> 3 & 7) }
+  var op: Op { record.op }
+  /// Whether a 386 has no such instruction.
+  var isUndefined: Bool { record.handler == .ud }
   var isRepeated: Bool { prefixes.contains(0xF2) || prefixes.contains(0xF3) }
   var isLocked: Bool { prefixes.contains(0xF0) || prefixes.contains(0xF1) }
 
-  var isEscape: Bool { (0xD8...0xDF).contains(opcode) }
+  /// An instruction for the x87.
+  var isEscape: Bool { !isUndefined && record.encoding.isX87 }
+
+  /// MOVS, CMPS, STOS, LODS or SCAS of words.
+  var isStringWord: Bool {
+    switch op {
+    case .movs, .cmps, .stos, .lods, .scas: !record.isByte
+    default: false
+    }
+  }
+
+  /// Records refer to the table only: a decoder is made once.
+  private nonisolated(unsafe) static let decoder = Decoder(features: CPUModel.i386.features)
 
   init(_ test: MOOTest) {
     bytes = test.bytes
@@ -42,10 +58,13 @@ struct TestShape {
       at += 1
     }
     guard at < bytes.count else { return }
-    opcode = bytes[at]
+    let whole = Array(bytes[at...]) + [UInt8](repeating: 0, count: Decoder.maximumLength)
+    _ = TestShape.decoder.decode(whole, count: whole.count, mode: .bits16, into: &record)
+    length = at + Int(record.length)
+    let opcode = bytes[at]
     at += 1
     segment = override ?? 6
-    if TestShape.hasModRM(opcode), at < bytes.count {
+    if OpcodeTable.shared.hasModRM(UInt16(opcode)), at < bytes.count {
       let m = bytes[at]
       modrm = m
       at += 1
@@ -65,71 +84,35 @@ struct TestShape {
         }
         if m & 0xC7 == 6 {
           (address, stack) = (word(at), false)
-          at += 2
         } else if m >> 6 == 1 {
           address &+= UInt16(bitPattern: Int16(Int8(bitPattern: byte(at))))
-          at += 1
         } else if m >> 6 == 2 {
           address &+= word(at)
-          at += 2
         }
         offset = address
         if stack && override == nil { segment = 5 }
       }
-    } else if (0xA0...0xA3).contains(opcode) {
+    } else if record.hasMemory {
+      // The offset follows the opcode.
       offset = word(at)
-      at += 2
     }
-    tail = at
-    length = at + immediateLength
   }
 
   private func byte(_ at: Int) -> UInt8 { at < bytes.count ? bytes[at] : 0 }
   private func word(_ at: Int) -> UInt16 { UInt16(byte(at)) | UInt16(byte(at + 1)) << 8 }
 
-  /// The byte after the ModRM part.
-  var immediate: UInt8 { byte(tail) }
-
-  /// Bytes of the memory operand.
+  /// Bytes of the memory operand, with an 8086 or 80286; of an instruction for the x87 those that the processor itself reads.
   var operandSize: Int {
-    switch opcode {
-    case 0xC4, 0xC5, 0x62: return 4
-    case 0xFF: return digit == 3 || digit == 5 ? 4 : 2
-    case 0x8D: return 0
-    case 0x8C, 0x8E, 0x8F, 0xD8...0xDF: return 2
-    case 0xF6, 0xFE, 0xC0, 0xD0, 0xD2, 0xC6: return 1
-    default: return opcode & 1 == 0 ? 1 : 2
-    }
+    if isEscape { return 2 }
+    if op == .lea { return 0 }
+    let (first, second, _) = record.encoding.operands
+    if [first, second].contains(where: { $0 == .mp || $0 == .ma }) { return 4 }
+    return record.encoding.isByte ? 1 : 2
   }
 
   /// Whether the operand goes on behind offset FFFF.
   var operandWraps: Bool {
     guard let offset else { return false }
     return Int(offset) + operandSize > 0x10000
-  }
-
-  private var immediateLength: Int {
-    switch opcode {
-    case 0x00...0x3F: opcode & 7 == 4 ? 1 : opcode & 7 == 5 ? 2 : 0
-    case 0x70...0x7F, 0x80, 0x82, 0x83, 0xA8, 0xB0...0xB7, 0xCD, 0xD4, 0xD5, 0xE0...0xE7, 0xEB,
-      0xC6, 0x6A, 0x6B, 0xC0, 0xC1:
-      1
-    case 0x81, 0xA9, 0xB8...0xBF, 0xC2, 0xCA, 0xC7, 0xE8, 0xE9, 0x68, 0x69: 2
-    case 0xC8: 3
-    case 0x9A, 0xEA: 4
-    case 0xF6: digit < 2 ? 1 : 0
-    case 0xF7: digit < 2 ? 2 : 0
-    default: 0
-    }
-  }
-
-  private static func hasModRM(_ opcode: UInt8) -> Bool {
-    switch opcode {
-    case 0x00...0x3F: opcode & 7 < 4
-    case 0x62, 0x63, 0x69, 0x6B, 0x80...0x8F, 0xC0, 0xC1, 0xC4...0xC7, 0xD0...0xD3, 0xD8...0xDF,
-      0xF6, 0xF7, 0xFE, 0xFF:
-      true
-    default: false
-    }
   }
 }

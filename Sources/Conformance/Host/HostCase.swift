@@ -76,6 +76,13 @@
       !OpcodeTable.shared.entries[$0].isForeign
     }
 
+    /// Operations whose opcode is another instruction's with a prefix of operand size or repetition, on these or on later processors.
+    private static let sharesWithPrefixes: Set<Op> = [
+      .fxsave, .fxrstor, .ldmxcsr, .stmxcsr, .lfence, .mfence, .sfence, .clflush,
+    ]
+    /// Of which F3 makes other instructions on later processors.
+    private static let otherWithF3: Set<Op> = [.bsf, .bsr, .nopRM, .nopPrefetch, .loopz, .loopnz]
+
     /// What an instruction works on.
     enum Kind: Int, CaseIterable {
       case integer, x87, mmx, sse
@@ -165,7 +172,8 @@
       state.eip = flat &+ codeAt
 
       // Prefixes.
-      let selectsByPrefix = kind != .integer && kind != .x87 || line.opcode == 0x0FAE
+      let selectsByPrefix =
+        kind != .integer && kind != .x87 || HostCase.sharesWithPrefixes.contains(op)
       var prefixes: [UInt8] = []
       var operand32 = mode != .small
       var address32 = mode != .small
@@ -189,8 +197,7 @@
         if !r.oneIn(8) {
           state.registers[1] = UInt32(r.below(12)) | (address32 ? 0 : r.edge() << 16)
         }
-      } else if !selectsByPrefix, r.oneIn(12), ![.bsf, .bsr, .nopRM, .loopz, .loopnz].contains(op) {
-        // F3 makes other instructions of some opcodes on later processors.
+      } else if !selectsByPrefix, r.oneIn(12), !HostCase.otherWithF3.contains(op) {
         prefixes.append(r.oneIn(2) ? 0xF2 : 0xF3)
       }
       if r.oneIn(line.isLockable ? 6 : 40) { prefixes.append(0xF0) }
@@ -214,12 +221,10 @@
         }
         modrm = line.fitting(modrm)
         if line.isX87 {
-          // FISTTP came with SSE3.
-          if [0xDB, 0xDD, 0xDF].contains(line.opcode) && modrm < 0xC0 && modrm & 0x38 == 8 {
-            modrm ^= 8
-          }
           // The line of what is undefined stands for all that no other line is for.
-          entry = OpcodeTable.shared.x87Entry(line.opcode, modrm)
+          let table = OpcodeTable.shared
+          if table.entries[table.x87Entry(line.opcode, modrm)].isForeign { modrm ^= 8 }
+          entry = table.x87Entry(line.opcode, modrm)
         }
         // As are shifts by immediate and moves of masks with memory, and register forms of moves to memory are undefined.
         if selectsByPrefix && r.oneIn(2) && modrm >= 0xC0 && !isRegisterOnly(line) {

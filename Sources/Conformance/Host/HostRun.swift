@@ -446,7 +446,8 @@ import Host
       if let obstacle = last.obstacle { throw HostError(obstacle) }
       let bytes = last.test.bytes + last.test.tail
       let text = disassembler.text(
-        bytes + [UInt8](repeating: 0xF4, count: 15), big: last.test.mode != .small,
+        bytes + [UInt8](repeating: 0xF4, count: 15),
+        mode: DecodeMode(big: last.test.mode != .small),
         eip: last.test.state.eip)
       var result = last.test(
         region: isBlank ? nil : UnsafeRawBufferPointer(start: pattern, count: HostProcessor.size),
@@ -460,7 +461,8 @@ import Host
       let registers = zip(names, test.state.registers).map { "\($0)=\(hex($1, 8).dropFirst(2))" }
       let padded = test.bytes + test.tail + [UInt8](repeating: 0xF4, count: 15)
       let text =
-        disassembler.text(padded, big: test.mode != .small, eip: test.state.eip)?.text ?? "(bad)"
+        disassembler.text(padded, mode: DecodeMode(big: test.mode != .small), eip: test.state.eip)?
+        .text ?? "(bad)"
       let bytes = (test.bytes + test.tail).map { hexByte($0) }.joined(separator: " ")
       return """
         \(test.mode)  \(text)  (\(bytes))

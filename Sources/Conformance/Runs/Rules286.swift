@@ -3,10 +3,12 @@
 // Owns: the named rules for the 80286 suite. Must not know: how a test runs.
 // Follows: Intel 80386 Programmer's Reference Manual, chapter 14.7 (differences from the 80286).
 
+import CPU
+
 enum Rules286 {
   /// Tests that say nothing about a later processor.
   static func excluded(_ name: String, _ test: MOOTest, _ shape: TestShape) -> String? {
-    let isInterrupt = (0xCC...0xCE).contains(shape.opcode)
+    let isInterrupt = [.int3, .int, .into].contains(shape.op)
     if shape.prefixes.contains(0xF0) && (isInterrupt || test.exception?.vector != 6) {
       return "LOCK on a form that a 386 refuses to lock"
     }
@@ -17,7 +19,7 @@ enum Rules286 {
     if shape.isEscape, let offset = shape.offset, offset > 0xFFFF - 107, test.exception == nil {
       return "an x87 operand that goes on behind offset FFFF is a fault"
     }
-    if ["8C", "8E"].contains(name), [4, 5].contains(shape.digit) {
+    if [.movFromSeg, .movToSeg].contains(shape.op), [4, 5].contains(shape.record.reg) {
       return "segment register field 4 or 5 is FS and GS"
     }
     return nil
@@ -32,19 +34,19 @@ enum Rules286 {
     flags: UInt32
   ) -> String? {
     let before = test.initial.registers.words.map { $0 ?? 0 }
-    if test.exception?.vector == 13, (0x6C...0x6F).contains(shape.opcode),
+    if test.exception?.vector == 13, shape.op == .ins || shape.op == .outs,
       case .register(let n) = difference.place, [2, 10, 11].contains(n)
     {
       return "a string instruction that faults leaves CX, SI and DI"
     }
     if let rule = excuseStringWord(difference, test, shape, runner, before, flags) { return rule }
     if let rule = excusePop(difference, test, shape, runner, before, flags) { return rule }
-    if shape.opcode == 0xD4, shape.immediate == 0, test.exception?.vector == 0,
+    if shape.op == .aam, shape.record.imm & 0xFF == 0, test.exception?.vector == 0,
       keepsFlags(difference, runner, before, flags)
     {
       return "AAM by 0 leaves the flags"
     }
-    if test.exception?.vector == 6, shape.opcode == 0xFF, [3, 5].contains(shape.digit),
+    if test.exception?.vector == 6, [.callFarIndirect, .jmpFarIndirect].contains(shape.op),
       (shape.modrm ?? 0) >= 0xC0, case .memory(let at) = difference.place,
       let ss = test.initial.registers.words[5], let sp = test.final.registers.words[8],
       let cs = test.initial.registers.words[4]
@@ -79,10 +81,10 @@ enum Rules286 {
     _ difference: Difference, _ test: MOOTest, _ shape: TestShape, _ runner: SingleStepRunner,
     _ before: [UInt16], _ flags: UInt32
   ) -> String? {
-    guard test.exception?.vector == 13, [0xA5, 0xA7, 0xAB, 0xAD, 0xAF].contains(shape.opcode)
+    guard test.exception?.vector == 13, shape.isStringWord
     else { return nil }
-    let readsSource = shape.opcode == 0xA5 || shape.opcode == 0xA7 || shape.opcode == 0xAD
-    let hasTarget = shape.opcode != 0xAD
+    let readsSource = [.movs, .cmps, .lods].contains(shape.op)
+    let hasTarget = shape.op != .lods
     guard readsSource && runner.word(10) == 0xFFFF || hasTarget && runner.word(11) == 0xFFFF
     else { return nil }
     let step: UInt32 = before[13] & 0x400 != 0 ? 0xFFFE : 2
@@ -93,10 +95,10 @@ enum Rules286 {
     case .register(2) where shape.isRepeated:
       // Those that store have counted the next iteration, too.
       let ahead = (difference.actual &- difference.expected) & 0xFFFF
-      let stores = shape.opcode == 0xA5 || shape.opcode == 0xAB
+      let stores = shape.op == .movs || shape.op == .stos
       return ahead == 1 || stores && ahead == 2 ? name : nil
     default:
-      let compares = shape.opcode == 0xA7 || shape.opcode == 0xAF
+      let compares = shape.op == .cmps || shape.op == .scas
       return compares && shape.isRepeated && keepsFlags(difference, runner, before, flags)
         ? "a repeated comparison that faults gives the flags back" : nil
     }
@@ -107,7 +109,7 @@ enum Rules286 {
     _ difference: Difference, _ test: MOOTest, _ shape: TestShape, _ runner: SingleStepRunner,
     _ before: [UInt16], _ flags: UInt32
   ) -> String? {
-    guard shape.opcode == 0x8F, test.exception?.vector == 13, shape.operandWraps else { return nil }
+    guard shape.op == .pop, test.exception?.vector == 13, shape.operandWraps else { return nil }
     let sp = before[8]
     guard runner.word(8) == sp &- 6, test.final.registers.words[8] == sp &- 4 else { return nil }
     let stack = { (offset: UInt16) in UInt32(before[5]) << 4 &+ UInt32(offset) }

@@ -4,6 +4,8 @@
 // processor has there. Must not know: how a test runs.
 // Follows: Intel 80386 Programmer's Reference Manual, chapter 14.7 (differences from the 8086).
 
+import CPU
+
 enum Rules8086 {
   /// Opcode forms that are other instructions, or none, on a 386.
   private static let otherInstructions: Set<String> = {
@@ -12,34 +14,24 @@ enum Rules8086 {
     return names
   }()
 
-  /// Opcode and digit of memory forms without an x87 instruction before SSE3.
-  private static let undefinedEscapes: Set<[Int]> = [
-    [0xD9, 1], [0xDB, 1], [0xDB, 4], [0xDB, 6], [0xDD, 1], [0xDD, 5], [0xDF, 1],
-  ]
-
   /// Tests that say nothing about a later processor.
   static func excluded(_ name: String, _ test: MOOTest, _ shape: TestShape) -> String? {
     if otherInstructions.contains(name) { return "another instruction, or none, on a 386" }
-    if shape.opcode == 0xD2 || shape.opcode == 0xD3, let cx = test.initial.registers.words[2],
+    if shape.record.encoding.operands.1 == .cl, let cx = test.initial.registers.words[2],
       cx & 0xFF > 31
     {
       return "a shift count above 31, which a 386 masks"
     }
-    if [0x8F, 0xC6, 0xC7].contains(shape.opcode) && shape.digit != 0 {
-      return "a reg field other than 0 is undefined on a 386"
-    }
-    if shape.opcode == 0x8C && shape.digit > 3 {
+    if shape.op == .movFromSeg && shape.record.reg > 3 {
       return "segment register field 4 to 7 is FS, GS or undefined on a 386"
     }
-    if shape.opcode == 0x8E && (shape.digit > 3 || shape.digit == 1) {
+    if shape.op == .movToSeg && (shape.record.reg > 3 || shape.record.reg == 1) {
       return "MOV to CS or to segment register 4 to 7 is FS, GS or undefined on a 386"
     }
-    if [0xFE].contains(shape.opcode) && shape.digit > 1 { return "undefined on a 386" }
-    if let modrm = shape.modrm, modrm >= 0xC0,
-      [0xC4, 0xC5, 0x8D].contains(shape.opcode)
-        || (shape.opcode == 0xFF && [3, 5].contains(shape.digit))
-    {
-      return "a register where a 386 demands memory"
+    if shape.isUndefined {
+      // Where the table has an operation, only the kind of operand is wrong.
+      return shape.op == Instruction().op
+        ? "undefined on a 386" : "a register where a 386 demands memory"
     }
     return nil
   }
@@ -52,7 +44,7 @@ enum Rules8086 {
       return "a stack word at offset FFFF is a fault, and so is its delivery: shutdown"
     }
     if shape.isEscape && runner.standsBefore(6) && runner.pushedIP == before[12] {
-      if shape.offset == nil || undefinedEscapes.contains([Int(shape.opcode), shape.digit]) {
+      if shape.offset == nil || shape.op == .fpuUndefined {
         return "ESC with a form that the x87 does not define"
       }
     }
@@ -69,7 +61,7 @@ enum Rules8086 {
       if sp & 1 == 1 && (sp <= 5 || sp >= 0xFFFB) && runner.standsBefore(12) {
         return "a stack word at offset FFFF is a fault"
       }
-      if [0xA5, 0xA7, 0xAB, 0xAD, 0xAF].contains(shape.opcode),
+      if shape.isStringWord,
         runner.word(10) == 0xFFFF || runner.word(11) == 0xFFFF
       {
         return "a string word at offset FFFF is a fault"
@@ -82,10 +74,8 @@ enum Rules8086 {
   private static func excuseRepeatedDivision(_ difference: Difference, _ shape: TestShape)
     -> String?
   {
-    guard shape.isRepeated, difference.place == .register(0),
-      shape.opcode == 0xF6 || shape.opcode == 0xF7, shape.digit == 7
-    else { return nil }
-    let mask: UInt32 = shape.opcode == 0xF6 ? 0xFF : 0xFFFF
+    guard shape.isRepeated, difference.place == .register(0), shape.op == .idiv else { return nil }
+    let mask: UInt32 = shape.record.isByte ? 0xFF : 0xFFFF
     let sum = (difference.expected &+ difference.actual) & mask
     return sum == 0 && (difference.expected ^ difference.actual) & ~mask == 0
       ? "IDIV with REP negates the quotient" : nil
@@ -108,9 +98,9 @@ enum Rules8086 {
     if case .memory(let at) = difference.place {
       // The flags word that PUSHF and interrupts push.
       let pushesFlags: UInt16? =
-        switch shape.opcode {
-        case 0x9C: 0
-        case 0xCC, 0xCD, 0xCE: 4
+        switch shape.op {
+        case .pushf: 0
+        case .int3, .int, .into: 4
         default: nil
         }
       if let offset = pushesFlags, at == stack(offset &+ 1), changed & 0x0F == 0 {
@@ -130,7 +120,7 @@ enum Rules8086 {
           }
         }
       }
-      if shape.opcode == 0x54 || shape.opcode == 0xFF && shape.modrm == 0xF4 {
+      if shape.op == .push && shape.offset == nil && shape.record.rm == Register.esp * 4 {
         for n in UInt16(0)...1 where at == stack(n) {
           if difference.actual == UInt32(before[8] >> (8 * n) & 0xFF),
             difference.expected == UInt32((before[8] &- 2) >> (8 * n) & 0xFF)
@@ -156,10 +146,10 @@ enum Rules8086 {
       guard let offset = shape.offset else { return nil }
       let first = (UInt32(before[shape.segment]) << 4) &+ UInt32(offset)
       return (at &- first) & 0xFFFFF < 108 ? "an x87 instruction stores its operand" : nil
-    case .register(0): return shape.opcode == 0xDF && shape.modrm == 0xE0 ? "FNSTSW AX" : nil
+    case .register(0): return shape.op == .fnstswAX ? "FNSTSW AX" : nil
     case .register(13):
-      let compares = (0xE8...0xF7).contains(shape.modrm ?? 0)
-      return [0xDB, 0xDF].contains(shape.opcode) && compares ? "FCOMI sets flags" : nil
+      let compares: Set<Op> = [.fcomi, .fcomip, .fucomi, .fucomip]
+      return compares.contains(shape.op) ? "FCOMI sets flags" : nil
     default: return nil
     }
   }
@@ -170,22 +160,22 @@ enum Rules8086 {
   ) -> String? {
     let al = before[0] & 0xFF
     let (carry, adjust) = (before[13] & 1 != 0, before[13] & 0x10 != 0)
-    switch (shape.opcode, difference.place) {
-    case (0x27, .register(0)), (0x2F, .register(0)), (0x27, .register(13)), (0x2F, .register(13)):
+    switch (shape.op, difference.place) {
+    case (.daa, .register(0)), (.das, .register(0)), (.daa, .register(13)), (.das, .register(13)):
       // With AF set an 8086 compares AL with 9Fh, later processors always with 99h; DAS carries by the low digit's borrow only there.
       if !carry && adjust && (0x9A...0x9F).contains(al) {
         return "DAA, DAS with AF set compare AL with 99h, not 9Fh"
       }
-      if shape.opcode == 0x2F && !carry && al < 6 && difference.place == .register(13),
+      if shape.op == .das && !carry && al < 6 && difference.place == .register(13),
         difference.expected ^ difference.actual == 1
       {
         return "DAS: the low digit's borrow sets CF"
       }
       return nil
-    case (0x37, .register(0)):
+    case (.aaa, .register(0)):
       let wanted = UInt32((before[0] &+ 0x106) & 0xFF0F)
       return al >= 0xFA && difference.actual == wanted ? "AAA carries from AL into AH" : nil
-    case (0x3F, .register(0)):
+    case (.aas, .register(0)):
       let wanted = UInt32((before[0] &- 0x106) & 0xFF0F)
       return al < 6 && difference.actual == wanted ? "AAS borrows from AH for AL" : nil
     default: return nil
@@ -193,7 +183,7 @@ enum Rules8086 {
   }
 
   private static func isDivision(_ shape: TestShape) -> Bool {
-    (shape.opcode == 0xF6 || shape.opcode == 0xF7) && shape.digit >= 6 || shape.opcode == 0xD4
+    shape.op.isDivision || shape.op == .aam
   }
 
   /// Whether the test expects the divide error's handler.

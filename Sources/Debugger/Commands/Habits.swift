@@ -193,7 +193,7 @@ extension Debugger {
       Command("page", "ADDRESS", "views", "The physical address of a linear one.") { d, a in
         if a.isEmpty { throw DebuggerError("an address is missing") }
         let at = try d.place(a).address
-        guard let physical = d.cpu.peekTranslate(at) else {
+        guard let physical = d.cpu.peekTranslate(LinearAddress(at))?.low else {
           throw DebuggerError("\(hexDigits(at, 8)) is not mapped")
         }
         return View(

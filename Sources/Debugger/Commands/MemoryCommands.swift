@@ -359,7 +359,7 @@ extension Debugger {
     let last = UInt64(end.address)
     while at <= last && found.count < 64 {
       // Most of the address space is empty.
-      let page = start.physical ? UInt32(at) : cpu.peekTranslate(UInt32(at))
+      let page = start.physical ? UInt32(at) : cpu.peekTranslate(LinearAddress(UInt32(at)))?.low
       let kind = page.map { memory.kind($0).rawValue } ?? "unmapped"
       if kind == "unmapped" {
         at = (at & ~0xFFF) + 0x1000

@@ -101,7 +101,7 @@ extension Debugger {
     var hits: [(id: Int, record: DebugRecord?)] = []
     let list = breakpoints
     let found = try goBack(list.conditions) { exit, records in
-      let physical = cpu.peekTranslate(cpu.nextLinear)
+      let physical = cpu.peekTranslate(LinearAddress(cpu.nextLinear))?.low
       let accepted = list.candidates(exit, physical: physical, records).filter { candidate in
         guard let condition = list[candidate.id]?.condition else { return true }
         eventValues = Debugger.values(of: candidate.record)

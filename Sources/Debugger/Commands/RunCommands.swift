@@ -100,7 +100,7 @@ extension Debugger {
     let bytes = memory.code(pc)
     let base = cpu[segment: SegmentRegister.cs].base
     let i = disassembler.instruction(
-      bytes, big: cpu.isCode32, eip: pc &- base, syntax: syntax,
+      bytes, mode: DecodeMode(big: cpu.isCode32), eip: pc &- base, syntax: syntax,
       symbol: { [symbols] in symbols.text(base &+ $0) })
     let cs = cpu[segment: SegmentRegister.cs].selector
     let eip = cpu.currentEIP

@@ -216,7 +216,8 @@ struct StackWalker {
 
   private func instruction(_ linear: UInt32, _ csBase: UInt32) -> DisassembledInstruction? {
     debugger.disassembler.instruction(
-      debugger.memory.code(linear), big: isBig, eip: linear &- csBase, syntax: .intel)
+      debugger.memory.code(linear), mode: DecodeMode(big: isBig), eip: linear &- csBase,
+      syntax: .intel)
   }
 
   private func symbolStart(_ linear: UInt32) -> UInt32? {

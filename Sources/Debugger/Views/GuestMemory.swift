@@ -29,7 +29,9 @@ struct GuestMemory {
     }
   }
 
-  func linear(_ address: UInt32) -> UInt8? { cpu.peekTranslate(address).flatMap { physical($0) } }
+  func linear(_ address: UInt32) -> UInt8? {
+    cpu.peekTranslate(LinearAddress(address)).flatMap { physical($0.low) }
+  }
 
   func bytes(_ address: UInt32, count: Int, physical isPhysical: Bool) -> [UInt8?] {
     var result: [UInt8?] = []
@@ -37,7 +39,7 @@ struct GuestMemory {
     while result.count < count {
       let a = address &+ UInt32(truncatingIfNeeded: result.count)
       let part = min(count - result.count, Int(0x1000 - (a & 0xFFF)))
-      guard let place = isPhysical ? a : cpu.peekTranslate(a) else {
+      guard let place = isPhysical ? a : cpu.peekTranslate(LinearAddress(a))?.low else {
         result += [UInt8?](repeating: nil, count: part)
         continue
       }

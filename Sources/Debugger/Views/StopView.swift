@@ -279,7 +279,7 @@ extension Debugger {
       let offset = at &- frame.base
       guard
         let i = disassembler.instruction(
-          bytes, big: cpu.isCode32, eip: offset, syntax: syntax,
+          bytes, mode: DecodeMode(big: cpu.isCode32), eip: offset, syntax: syntax,
           symbol: { [symbols] in symbols.text(frame.base &+ $0) })
       else {
         lines.append("  \(hexDigits(at, 8))  cut short")

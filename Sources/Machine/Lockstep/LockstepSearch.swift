@@ -246,7 +246,9 @@ extension Machine {
     var lines: [String] = []
     for _ in 0..<count {
       let bytes = cpu.peekBytes(cs.base &+ eip, count: 15)
-      guard let (text, length) = disassembler.text(bytes, big: cs.isBig, eip: eip) else { break }
+      guard let (text, length) = disassembler.text(bytes, mode: cs.decodeMode, eip: eip) else {
+        break
+      }
       let code = bytes.prefix(length).map { hexDigits(UInt32($0), 2) }.joined(separator: " ")
       lines.append("\(hexDigits(UInt32(cs.selector), 4)):\(hexDigits(eip, 8))  \(text)   (\(code))")
       eip &+= UInt32(length)

@@ -10,7 +10,8 @@ extension Machine {
   /// The block that begins at a linear address, guest and host code side by side; nil without a translator or when no decoded block
   /// begins there (`blockObstacle` says why). Host code is disassembled where the host has objdump, else shown as bytes.
   public func blockText(linear: UInt32) -> String? {
-    guard let translator = cpu.translator as? Translator, let dump = translator.dump(linear: linear)
+    guard let translator = cpu.translator as? Translator,
+      let dump = translator.dump(linear: LinearAddress(linear))
     else { return nil }
     let disassembler = Disassembler(model: cpu.model)
     let all = dump.entry + dump.parts.flatMap(\.host) + dump.rest
@@ -44,7 +45,7 @@ extension Machine {
       "block at \(name): \(dump.parts.count) instructions, \(all.count) bytes of host code")
     add(["(its instructions are counted)"], right(0, dump.entry))
     for part in dump.parts {
-      let text = disassembler.text(part.guest, big: dump.big, eip: part.eip)?.text ?? "(bad)"
+      let text = disassembler.text(part.guest, mode: dump.mode, eip: part.eip)?.text ?? "(bad)"
       let code = part.guest.map { hexDigits(UInt32($0), 2) }.joined(separator: " ")
       add(
         [hexDigits(part.eip, 8) + "  " + text, "          " + code], right(part.offset, part.host))
@@ -59,19 +60,19 @@ extension Machine {
     guard cpu.translator is Translator else {
       return "block \(name): the interpreter makes no code (--engine translator does)"
     }
-    if cpu.decodedBlock(linear: linear) != nil {
+    if cpu.decodedBlock(linear: LinearAddress(linear)) != nil {
       return "block \(name): is left to the interpreter"
     }
-    guard cpu.peekTranslate(linear) != nil else {
+    guard cpu.peekTranslate(LinearAddress(linear)) != nil else {
       return "block \(name): nothing is mapped there at the end of the run"
     }
-    let starts = cpu.decodedStarts(pageOf: linear)
+    let starts = cpu.decodedStarts(pageOf: LinearAddress(linear))
     if starts.isEmpty {
       return "block \(name): nothing in its page has been executed, or it was overwritten since"
     }
-    let near = starts.map { (abs(Int64($0.linear) - Int64(linear)), $0) }.sorted { $0.0 < $1.0 }
+    let near = starts.map { (abs(Int64($0.linear.low) - Int64(linear)), $0) }.sorted { $0.0 < $1.0 }
     let list = near.prefix(8).map(\.1).sorted { $0.linear < $1.linear }.map {
-      String($0.linear, radix: 16) + ($0.hasCode ? "" : " (interpreted so far)")
+      String($0.linear.value, radix: 16) + ($0.hasCode ? "" : " (interpreted so far)")
     }
     return "block \(name): none begins there; near it begin \(list.joined(separator: ", "))"
   }

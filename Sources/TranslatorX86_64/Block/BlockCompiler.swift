@@ -19,7 +19,7 @@ final class BlockCompiler {
   var records = UnsafeMutablePointer<Instruction>(bitPattern: 8)!
   var count = 0
   var blockEIP: UInt32 = 0
-  var linearStart: UInt32 = 0
+  var linearStart: LinearAddress = 0
   var context = CodeContext()
   var number = 0
   var block: BlockPointer!
@@ -62,8 +62,8 @@ final class BlockCompiler {
     count = Int(block.pointee.count)
     blockEIP = eip
     self.context = context
-    linearStart = context.base &+ eip
-    windowed = context.has(CodeContext.window) && options.contains(.window)
+    linearStart = context.linear(eip)
+    windowed = context.has(.window) && options.contains(.window)
     a.windowSites.removeAll(keepingCapacity: true)
     stubs.removeAll(keepingCapacity: true)
 

@@ -81,7 +81,7 @@ extension BlockCompiler {
 
   /// The operand that EBP or, with a 16-bit stack, BP points at on the stack.
   func emitFrame(_ size: Int) -> MemoryOperand {
-    let isBig = context.has(CodeContext.bigStack)
+    let isBig = context.has(.bigStack)
     if keepsFlags(SegmentRegister.ss) && isBig {
       windowStub()
       var m = MemoryOperand(base: .rbp)
@@ -176,7 +176,7 @@ extension BlockCompiler {
 
   /// Emits the way to an operand at a distance from the stack pointer. Destroys R8, R9; keeps R10.
   func emitStackAccess(_ distance: Int, _ size: Int, write: Bool) -> MemoryOperand {
-    if keepsFlags(SegmentRegister.ss) && context.has(CodeContext.bigStack) {
+    if keepsFlags(SegmentRegister.ss) && context.has(.bigStack) {
       windowStub()
       var m = MemoryOperand(base: .r12, displacement: Int32(distance))
       m.isWindow = true
@@ -185,7 +185,7 @@ extension BlockCompiler {
     clobberFlags()
     let slow = interpretStub()
     a.lea(.r8, MemoryOperand(base: .r12, displacement: Int32(distance)))
-    if !context.has(CodeContext.bigStack) { a.movzx(.r8, .r8, .word) }
+    if !context.has(.bigStack) { a.movzx(.r8, .r8, .word) }
     return emitAccess(.r8, SegmentRegister.ss, size, write: write, slow: slow)
   }
 
@@ -193,7 +193,7 @@ extension BlockCompiler {
 
   /// Emits the way to the place a pop reads.
   func emitPop(_ size: Int) -> MemoryOperand {
-    if keepsFlags(SegmentRegister.ss) && context.has(CodeContext.bigStack) {
+    if keepsFlags(SegmentRegister.ss) && context.has(.bigStack) {
       windowStub()
       var m = MemoryOperand(base: .r12)
       m.isWindow = true
@@ -202,7 +202,7 @@ extension BlockCompiler {
     clobberFlags()
     let slow = interpretStub()
     var offset = HostRegister.r12
-    if !context.has(CodeContext.bigStack) {
+    if !context.has(.bigStack) {
       a.movzx(.r8, .r12, .word)
       offset = .r8
     }
@@ -211,7 +211,7 @@ extension BlockCompiler {
 
   /// Adds to ESP or SP; leaves the flags. Uses R8 for a small stack.
   func moveStack(_ delta: Int) {
-    if context.has(CodeContext.bigStack) {
+    if context.has(.bigStack) {
       a.lea(.r12, MemoryOperand(base: .r12, displacement: Int32(delta)))
     } else {
       a.lea(.r8, MemoryOperand(base: .r12, displacement: Int32(delta)))

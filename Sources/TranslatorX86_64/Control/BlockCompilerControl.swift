@@ -22,7 +22,7 @@ extension BlockCompiler {
       // What the target replaces unseen need not be saved, except when the budget ends right here.
       let unseen =
         recipe != nil && options.contains(.unseen)
-        && translator.isSamePage(context.base &+ target, linearStart)
+        && translator.isSamePage(context.linear(target), linearStart)
         && translator.flagsAreReplaced(
           at: target, pageOf: block, in: context, mayExit: { mayExit($0) })
       if unseen { hostFlagsValid = false } else { saveFlags() }
@@ -145,7 +145,7 @@ extension BlockCompiler {
       .jnle:
       let target = relativeTarget(i)
       guard target <= context.limit else { return emitInterpreted() }
-      let condition = Condition(code: Int(i.opcode & 15))
+      let condition = Condition(code: i.condition)
       useHostFlags(for: condition)
       var taken = Label()
       a.j(condition, &taken)

@@ -13,16 +13,15 @@ extension BlockCompiler {
   func emitFar(_ i: Instruction) -> Bool? {
     guard i.handler == .system, options.contains(.transfers), options.contains(.memory),
       options.contains(.lookup), context.limit == 0xFFFF,
-      !context.has(CodeContext.protected) || context.has(CodeContext.v86)
+      context.mode != .protected
     else { return nil }
     let size = i.isOperand32 ? 4 : 2
-    switch i.opcode {
-    case 0x9A: return emitDirect(i, size, pushes: true)
-    case 0xEA: return emitDirect(i, size, pushes: false)
-    case 0xCA: return emitFarReturn(size, Int(i.imm & 0xFFFF))
-    case 0xCB: return emitFarReturn(size, 0)
-    case 0xFF where i.hasMemory && i.digit == 3: return emitIndirect(i, size, pushes: true)
-    case 0xFF where i.hasMemory && i.digit == 5: return emitIndirect(i, size, pushes: false)
+    switch i.op {
+    case .callFar: return emitDirect(i, size, pushes: true)
+    case .jmpFar: return emitDirect(i, size, pushes: false)
+    case .retFar: return emitFarReturn(size, Int(i.imm & 0xFFFF))
+    case .callFarIndirect: return emitIndirect(i, size, pushes: true)
+    case .jmpFarIndirect: return emitIndirect(i, size, pushes: false)
     default: return nil
     }
   }
@@ -161,7 +160,7 @@ extension BlockCompiler {
   /// The number in a register becomes that of the context; CS gets the rest of what the mode gives it. Uses R10.
   private func emitContext(_ number: HostRegister) {
     let attributes = StateOperand.segment(SegmentRegister.cs, StateOperand.segmentAttributes)
-    if context.has(CodeContext.v86) {
+    if context.mode == .v86 {
       a.mov(attributes, 0xF3, .word)
     } else {
       a.movzx(.r10, attributes, .word)

@@ -14,28 +14,18 @@ extension BlockCompiler {
     guard i.handler == .system, options.contains(.segments), options.contains(.memory) else {
       return nil
     }
-    switch i.opcode {
-    case 0x06: return emitPushSegment(i, SegmentRegister.es)
-    case 0x0E: return emitPushSegment(i, SegmentRegister.cs)
-    case 0x16: return emitPushSegment(i, SegmentRegister.ss)
-    case 0x1E: return emitPushSegment(i, SegmentRegister.ds)
-    case 0x0FA0: return emitPushSegment(i, SegmentRegister.fs)
-    case 0x0FA8: return emitPushSegment(i, SegmentRegister.gs)
-    case 0x8C where i.digit <= 5: return emitStoreSegment(i)
-    case 0x8E:
-      guard i.digit <= 5, i.digit != SegmentRegister.cs, i.digit != SegmentRegister.ss else {
-        return nil
-      }
+    switch i.op {
+    case .pushSeg: return emitPushSegment(i, Int(i.reg))
+    case .popSeg where Int(i.reg) != SegmentRegister.ss: return emitPopSegment(i, Int(i.reg))
+    case .movFromSeg where Int(i.reg) <= SegmentRegister.gs: return emitStoreSegment(i)
+    case .movToSeg where Int(i.reg) <= SegmentRegister.gs:
+      if Int(i.reg) == SegmentRegister.cs || Int(i.reg) == SegmentRegister.ss { return nil }
       return emitLoadSegment(i)
-    case 0x07: return emitPopSegment(i, SegmentRegister.es)
-    case 0x1F: return emitPopSegment(i, SegmentRegister.ds)
-    case 0x0FA1: return emitPopSegment(i, SegmentRegister.fs)
-    case 0x0FA9: return emitPopSegment(i, SegmentRegister.gs)
-    case 0xC4 where i.hasMemory: return emitLoadPointer(i, SegmentRegister.es)
-    case 0xC5 where i.hasMemory: return emitLoadPointer(i, SegmentRegister.ds)
-    case 0x0FB4 where i.hasMemory: return emitLoadPointer(i, SegmentRegister.fs)
-    case 0x0FB5 where i.hasMemory: return emitLoadPointer(i, SegmentRegister.gs)
-    case 0x0F31 where cpu.model.features.contains(.tsc): return emitReadTimeStamp(i)
+    case .les: return emitLoadPointer(i, SegmentRegister.es)
+    case .lds: return emitLoadPointer(i, SegmentRegister.ds)
+    case .lfs: return emitLoadPointer(i, SegmentRegister.fs)
+    case .lgs: return emitLoadPointer(i, SegmentRegister.gs)
+    case .rdtsc: return emitReadTimeStamp(i)
     default: return nil
     }
   }
@@ -59,11 +49,11 @@ extension BlockCompiler {
     if i.hasMemory {
       // The address may take R10 to save flags.
       let m = emitAddress(i, 2, write: true)
-      a.movzx(.r10, selector(i.digit), .word)
+      a.movzx(.r10, selector(Int(i.reg)), .word)
       a.mov(m, .r10, .word)
     } else {
       willWrite(mask(i.rm))
-      a.movzx(.r10, selector(i.digit), .word)
+      a.movzx(.r10, selector(Int(i.reg)), .word)
       a.mov(host(i.rm), .r10, i.isOperand32 ? .long : .word)
     }
     return endAfterSegment(i)
@@ -76,7 +66,7 @@ extension BlockCompiler {
     } else {
       a.movzx(.r10, host(i.rm), .word)
     }
-    emitLoad(i.digit)
+    emitLoad(Int(i.reg))
     return endAfterSegment(i, loads: true)
   }
 
@@ -107,12 +97,12 @@ extension BlockCompiler {
 
   private func endAfterSegment(_ i: Instruction, loads: Bool = false) -> Bool {
     guard i.flags & InstructionFlags.endsBlock != 0 else { return false }
-    if loads && context.has(CodeContext.protected) && !context.has(CodeContext.v86) {
+    if loads && context.mode == .protected {
       // What follows has to be code for another context.
       var same = Label()
       a.cmp(.r10, 1)
       a.j(.e, &same)
-      a.mov(.r8, linearStart &+ UInt32(i.nextOffset))
+      a.mov(.r8, linearStart.low &+ UInt32(i.nextOffset))
       a.jmp(toOffset: backend.lookupAt)
       a.bind(&same)
     }
@@ -132,8 +122,8 @@ extension BlockCompiler {
     let slow = interpretStub()
     let attributes = StateOperand.segment(index, StateOperand.segmentAttributes)
     let limit = StateOperand.segment(index, StateOperand.segmentLimit)
-    let isV86 = context.has(CodeContext.v86)
-    if context.has(CodeContext.protected) && !isV86 {
+    let isV86 = context.mode == .v86
+    if context.mode == .protected {
       a.or(.r10, Int32(index << 16))
       a.call(toOffset: backend.loadSegmentAt)
       units = 0

@@ -10,7 +10,7 @@ import Translator
 
 extension BlockCompiler {
   /// Whether IF can be changed without asking IOPL.
-  private var isSupervisor: Bool { context.cpl == 0 && !context.has(CodeContext.v86) }
+  private var isSupervisor: Bool { context.cpl == 0 && context.mode != .v86 }
 
   /// Everything else needs IOPL 3 for its short path. Flags are in memory. Uses R9.
   private func askIOPL(_ slow: Int) {
@@ -50,20 +50,19 @@ extension BlockCompiler {
 
   /// Emits a system instruction that has host code; nil where it has none.
   func emitSystem(_ i: Instruction) -> Bool? {
-    // What LOCK makes undefined has these opcodes too.
+    // What LOCK makes undefined is such an operation too.
     guard i.handler == .system, options.contains(.system) else { return nil }
     let next = blockEIP &+ UInt32(i.nextOffset)
-    switch i.opcode {
-    case 0xFA:
-      // CLI
+    switch i.op {
+    case .cli:
       saveFlags()
       hostFlagsValid = false
       if !isSupervisor { askIOPL(interpretStub()) }
       a.and(StateOperand.eflags, Int32(bitPattern: ~EFLAGS.if))
       emitExit(next)
       return true
-    case 0xFB:
-      // STI: with an event due right behind it, or something waiting, its shadow matters.
+    case .sti:
+      // With an event due right behind it, or something waiting, its shadow matters.
       saveFlags()
       hostFlagsValid = false
       let slow = interpretStub()
@@ -75,13 +74,12 @@ extension BlockCompiler {
       a.or(StateOperand.eflags, Int32(EFLAGS.if))
       emitExit(next)
       return true
-    case 0x9C:
-      // PUSHF
+    case .pushf:
       let size = i.isOperand32 ? 4 : 2
       willWrite(1 << 4)
       saveFlags()
       hostFlagsValid = false
-      if context.has(CodeContext.v86) { askIOPL(interpretStub()) }
+      if context.mode == .v86 { askIOPL(interpretStub()) }
       let m = emitPush(size)
       var high = StateOperand.rawFlags
       high.displacement += 1
@@ -99,8 +97,8 @@ extension BlockCompiler {
       finishPush(size)
       emitExit(next)
       return true
-    case 0x9D:
-      // POPF that changes arithmetic flags and IF alone.
+    case .popf:
+      // One that changes arithmetic flags and IF alone.
       let size = i.isOperand32 ? 4 : 2
       willWrite(1 << 4)
       saveFlags()

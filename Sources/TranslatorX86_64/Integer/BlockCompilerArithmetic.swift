@@ -8,16 +8,17 @@ import CPU
 import Translator
 
 extension BlockCompiler {
-  /// ADD, OR, ADC, SBB, AND, SUB, XOR, CMP, TEST; `n` counts operation, size, shape.
-  func emitArithmetic(_ i: Instruction, _ n: Int) {
-    // The ninth is TEST, which only reads, as CMP does.
-    let operation = Arithmetic(rawValue: UInt8(n / 15))
-    let width = [Width.byte, .word, .long][n / 5 % 3]
-    let size = width.bytes
+  /// ADD, OR, ADC, SBB, AND, SUB, XOR, CMP, TEST; false where the instruction is another one.
+  func emitArithmetic(_ i: Instruction) -> Bool {
+    // TEST is none of the eight; it only reads, as CMP does.
+    let operation = Arithmetic(i.op)
+    guard let shape = i.handler.shape, operation != nil || i.op == .test else { return false }
+    let size = i.operandSize
+    let width = Width(bytes: size)
     let keeps = operation == .cmp || operation == nil
     let takesCarry = operation == .adc || operation == .sbb
-    switch n % 5 {
-    case 0:
+    switch shape {
+    case .registerRegister:
       let target = host(i.rm, width)
       let source = host(i.reg, width)
       if takesCarry { useCarry() }
@@ -27,7 +28,7 @@ extension BlockCompiler {
         a.test(target, source, width)
       }
       defineFlags(recipeRR(operation, width, target, source, i))
-    case 3:
+    case .registerImmediate:
       let target = host(i.rm, width)
       if takesCarry { useCarry() }
       if let operation {
@@ -36,7 +37,7 @@ extension BlockCompiler {
         a.test(target, i.imm, width)
       }
       defineFlags(recipeRI(operation, width, target, i))
-    case 1:
+    case .registerMemory:
       let m = emitAddress(i, size, write: false, needing: takesCarry ? .carry : .nothing)
       var target = host(i.reg, width)
       if target.isHighByte && !keeps {
@@ -53,7 +54,7 @@ extension BlockCompiler {
         }
       }
       defineFlags()
-    case 2:
+    case .memoryRegister:
       let m = emitAddress(i, size, write: !keeps, needing: takesCarry ? .carry : .nothing)
       let source = byteSource(host(i.reg, width))
       if let operation {
@@ -62,7 +63,7 @@ extension BlockCompiler {
         a.test(m, source, width)
       }
       defineFlags()
-    default:
+    case .memoryImmediate:
       let m = emitAddress(i, size, write: !keeps, needing: takesCarry ? .carry : .nothing)
       if let operation {
         a.alu(operation, m, signed(i.imm, width), width)
@@ -71,6 +72,7 @@ extension BlockCompiler {
       }
       defineFlags()
     }
+    return true
   }
 
   private func recipeRR(
@@ -148,13 +150,8 @@ extension BlockCompiler {
     defineFlags()
   }
 
-  /// The width of an instruction whose opcode's lowest bit tells bytes.
-  func widthByOpcode(_ i: Instruction) -> Width {
-    i.opcode & 1 == 0 ? .byte : i.isOperand32 ? .long : .word
-  }
-
   func emitNot(_ i: Instruction) {
-    let width = widthByOpcode(i)
+    let width = Width(bytes: i.operandSize)
     if i.hasMemory {
       a.not(emitAddress(i, width.bytes, write: true), width)
     } else {
@@ -164,12 +161,29 @@ extension BlockCompiler {
   }
 
   func emitNegate(_ i: Instruction) {
-    let width = widthByOpcode(i)
+    let width = Width(bytes: i.operandSize)
     if i.hasMemory {
       a.neg(emitAddress(i, width.bytes, write: true), width)
     } else {
       a.neg(host(i.rm, width), width)
     }
     defineFlags()
+  }
+}
+
+extension Arithmetic {
+  /// The host's operation for a guest's.
+  fileprivate init?(_ op: Op) {
+    switch op {
+    case .add: self = .add
+    case .or: self = .or
+    case .adc: self = .adc
+    case .sbb: self = .sbb
+    case .and: self = .and
+    case .sub: self = .sub
+    case .xor: self = .xor
+    case .cmp: self = .cmp
+    default: return nil
+    }
   }
 }

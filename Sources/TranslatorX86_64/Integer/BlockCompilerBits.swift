@@ -13,19 +13,19 @@ extension BlockCompiler {
     let immediate = i.handler == .bitTestImm
     let size = i.isOperand32 ? 4 : 2
     let width: Width = i.isOperand32 ? .long : .word
-    let kind = immediate ? i.digit & 3 : Int(i.opcode >> 3 & 3)
-    let operation = BitOperation(rawValue: UInt8(kind)).unsafelyUnwrapped
+    guard let operation = BitOperation(i.op) else { return emitInterpreted() }
+    let changes = operation != .bt
     let number = Int(i.imm) & (size * 8 - 1)
     let keeps = needs(~FlagInformation.carry)
     if i.hasMemory {
-      guard immediate else { return emitBitTestMemory(i, size, kind) }
-      let m = emitAddress(i, size, write: kind != 0, needing: keeps ? .all : .nothing)
+      guard immediate else { return emitBitTestMemory(i, size, operation) }
+      let m = emitAddress(i, size, write: changes, needing: keeps ? .all : .nothing)
       a.bit(operation, m, number, width)
       defineFlags(garbage: keeps ? garbage.keepingAdjust : .none)
       return false
     }
     if keeps { useHostFlags() }
-    if kind != 0 { willWrite(mask(i.rm)) }
+    if changes { willWrite(mask(i.rm)) }
     if immediate {
       a.bit(operation, host(i.rm), number, width)
     } else {
@@ -36,8 +36,11 @@ extension BlockCompiler {
   }
 
   /// BT and relatives with a register as bit number and memory as operand: any bit relative to the operand.
-  private func emitBitTestMemory(_ i: Instruction, _ size: Int, _ kind: Int) -> Bool {
+  private func emitBitTestMemory(
+    _ i: Instruction, _ size: Int, _ operation: BitOperation
+  ) -> Bool {
     guard size == 4 else { return emitInterpreted() }
+    let changes = operation != .bt
     let keeps = needs(~FlagInformation.carry)
     if keeps {
       saveFlags()
@@ -53,13 +56,12 @@ extension BlockCompiler {
     a.sar(.r10, 5)
     a.lea(.r8, MemoryOperand(base: .r8, index: .r10, scale: 2))
     if !i.isAddress32 { a.movzx(.r8, .r8, .word) }
-    let m = emitAccess(.r8, Int(i.segment), 4, write: kind != 0, slow: slow)
-    let operation = BitOperation(rawValue: UInt8(kind)).unsafelyUnwrapped
-    if kind == 0 || m.isWindow {
+    let m = emitAccess(.r8, Int(i.segment), 4, write: changes, slow: slow)
+    if !changes || m.isWindow {
       // The forms with a bit in a register are much faster. R9 is free in the window, and for BT behind the load.
       a.mov(.r9, m)
       a.bit(operation, .r9, host(i.reg))
-      if kind != 0 { a.mov(m, .r9) }
+      if changes { a.mov(m, .r9) }
     } else {
       a.mov(.r10, host(i.reg))
       a.and(.r10, 31)
@@ -131,7 +133,7 @@ extension BlockCompiler {
   /// processors differ.
   func emitDoubleShift(_ i: Instruction) -> Bool {
     let size = i.isOperand32 ? 4 : 2
-    let byCL = i.opcode & 1 != 0
+    let byCL = i.countsByCL
     let amount = i.imm & 31
     if !byCL && (amount == 0 || amount >= 8 * size) { return emitInterpreted() }
     let isRight = i.handler == .shrd
@@ -218,5 +220,18 @@ extension BlockCompiler {
     a.xadd(m, source, width)
     defineFlags()
     return false
+  }
+}
+
+extension BitOperation {
+  /// The host's operation for a guest's.
+  fileprivate init?(_ op: Op) {
+    switch op {
+    case .bt: self = .bt
+    case .bts: self = .bts
+    case .btr: self = .btr
+    case .btc: self = .btc
+    default: return nil
+    }
   }
 }

@@ -12,22 +12,17 @@ extension BlockCompiler {
   /// Whether the instruction works on registers alone and never leaves the block.
   func isPure(_ i: Instruction) -> Bool {
     if i.hasMemory && i.handler != .lea32 && i.handler != .lea16 { return false }
-    let raw = i.handler.rawValue
-    if raw < Handler.movRR8.rawValue {
-      let shape = (raw - Handler.addRR8.rawValue) % Handler.shapes
-      return shape == 0 || shape == 3
-    }
+    if let shape = i.handler.shape { return !shape.hasMemory }
     switch i.handler {
-    case .movRR8, .movRR16, .movRR32, .movRI8, .movRI16, .movRI32, .inc8R, .inc16R, .inc32R,
-      .dec8R, .dec16R, .dec32R, .lea16, .lea32, .movzx32R8, .movzx32R16, .movsx32R8, .movsx32R16,
-      .movzx16, .movsx16, .shl32I, .shr32I, .sar32I, .setcc, .cmov16,
-      .cmov32, .imul16I, .imul32I, .imul16, .imul32, .not, .neg, .cwde, .cdq, .cbw16, .cwd16,
-      .xchg, .nop, .cmc, .clc, .stc, .sahf, .lahf:
+    case .inc8R, .inc16R, .inc32R, .dec8R, .dec16R, .dec32R, .lea16, .lea32, .movzx32R8,
+      .movzx32R16, .movsx32R8, .movsx32R16, .movzx16, .movsx16, .shl32I, .shr32I, .sar32I, .setcc,
+      .cmov16, .cmov32, .imul16I, .imul32I, .imul16, .imul32, .not, .neg, .cwde, .cdq, .cbw16,
+      .cwd16, .xchg, .nop, .cmc, .clc, .stc, .sahf, .lahf:
       return true
-    case .mulDiv: return i.digit < 6
+    case .mulDiv: return !i.op.isDivision
     // Those of which some are interpreted.
     case .shift8, .shift16, .shift32:
-      return i.opcode & 0xFE != 0xD2 || mask(i.rm) != 1 << 1
+      return !i.countsByCL || mask(i.rm) != 1 << 1
     case .bswap: return i.isOperand32
     case .bitTest, .bitTestImm: return true
     default: return false
@@ -45,11 +40,7 @@ extension BlockCompiler {
     {
       return emitInterpreted()
     }
-    let raw = i.handler.rawValue
-    if raw < Handler.movRR8.rawValue {
-      emitArithmetic(i, Int(raw - Handler.addRR8.rawValue))
-      return false
-    }
+    if emitArithmetic(i) { return false }
     switch i.handler {
     case .movRR8: moveRegister(i, .byte)
     case .movRR16: moveRegister(i, .word)
@@ -174,7 +165,7 @@ extension BlockCompiler {
     case .aad: emitASCIIDivide(i)
     case .daa: emitDecimalAdjust(subtract: false)
     case .das: emitDecimalAdjust(subtract: true)
-    case .cld where !context.has(CodeContext.down), .std where context.has(CodeContext.down): break
+    case .cld where !context.has(.down), .std where context.has(.down): break
     case .cld, .std: return emitDirection(i)
     case .fpu: return emitFPU(i)
     case .simd: return emitSIMD(i)

@@ -58,7 +58,7 @@ extension BlockCompiler {
   }
 
   func emitExchange(_ i: Instruction) -> Bool {
-    let size = i.opcode == 0x86 ? 1 : i.isOperand32 ? 4 : 2
+    let size = i.operandSize
     let width = Width(bytes: size)
     let r = host(i.reg, width)
     if !i.hasMemory {
@@ -78,7 +78,7 @@ extension BlockCompiler {
   }
 
   func emitSet(_ i: Instruction) {
-    let condition = Condition(code: Int(i.opcode & 15))
+    let condition = Condition(code: i.condition)
     useHostFlags(for: condition)
     if !i.hasMemory {
       willWrite(mask(i.rm))
@@ -96,7 +96,7 @@ extension BlockCompiler {
 
   func emitConditionalMove(_ i: Instruction, _ width: Width) {
     let size = width.bytes
-    let condition = Condition(code: Int(i.opcode & 15))
+    let condition = Condition(code: i.condition)
     if !i.hasMemory {
       useHostFlags(for: condition)
       willWrite(mask(i.reg))

@@ -39,12 +39,12 @@ extension BlockCompiler {
   }
 
   func emitMultiplyDivide(_ i: Instruction) {
-    let width = widthByOpcode(i)
-    if i.digit >= 6 {
-      emitDivide(i, width, signed: i.digit == 7)
+    let width = Width(bytes: i.operandSize)
+    if i.op.isDivision {
+      emitDivide(i, width, signed: i.op == .idiv)
       return
     }
-    let signed = i.digit == 5
+    let signed = i.op == .imul1
     if i.hasMemory {
       let m = emitAddress(i, width.bytes, write: false)
       if signed { a.imul(m, width) } else { a.mul(m, width) }

@@ -11,11 +11,11 @@ import Translator
 extension BlockCompiler {
   /// REP MOVS, REP STOS, and REPE and REPNE with CMPS and SCAS.
   func emitRepeatedString(_ i: Instruction) -> Bool {
-    guard let operation = StringOperation(rawValue: UInt8(i.opcode & 0xFE)),
+    guard let operation = StringOperation(i.op),
       options.contains(.repeats), options.contains(.memory), operation != .lods,
-      !context.has(CodeContext.down)
+      !context.has(.down)
     else { return emitInterpreted() }
-    let size = i.opcode & 1 == 0 ? 1 : i.isOperand32 ? 4 : 2
+    let size = i.operandSize
     let compares = operation == .cmps || operation == .scas
     let hasSource = operation == .movs || operation == .cmps
     willWrite(1 << 1 | 1 << 6 | 1 << 7)
@@ -118,5 +118,19 @@ extension BlockCompiler {
     a.test(.r9, .r9, .quad)
     a.j(.le, &stubs[slow].label)
     a.add(.r8, .r9, .quad)
+  }
+}
+
+extension StringOperation {
+  /// The host's operation for a guest's.
+  fileprivate init?(_ op: Op) {
+    switch op {
+    case .movs: self = .movs
+    case .cmps: self = .cmps
+    case .stos: self = .stos
+    case .lods: self = .lods
+    case .scas: self = .scas
+    default: return nil
+    }
   }
 }

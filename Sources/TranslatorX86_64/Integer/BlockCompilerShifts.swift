@@ -11,20 +11,22 @@ import Translator
 extension BlockCompiler {
   func emitShift(_ i: Instruction, _ width: Width) {
     let size = width.bytes
-    let digit = i.digit
-    let operation = Shift(rawValue: UInt8(digit)).unsafelyUnwrapped
-    let byCL = i.opcode & 0xFE == 0xD2
-    let rotates = digit < 4
-    let throughCarry = digit == 2 || digit == 3
+    guard let operation = Shift(i.op) else {
+      _ = emitInterpreted()
+      return
+    }
+    let byCL = i.countsByCL
+    let rotates = i.op.isRotation
+    let throughCarry = i.op.rotatesThroughCarry
     let amount = i.imm & 31
 
     // Processors differ in OF after more than one step, and in CF after more steps than there are bits. Of shifts SF and CF tell OF;
     // otherwise the last step is made by itself.
     var after = FlagGarbage(adjust: true)
-    if digit == 4 || digit == 6 { after.overflow = .signAndCarry }
-    if digit == 7 || digit == 5 && !byCL && amount > 1 { after.overflow = .clear }
-    let beyond = !rotates && digit != 7 && needs() && (byCL ? size < 4 : amount >= 8 * size)
-    let splits = needs(UInt16(EFLAGS.of)) && (rotates || digit == 5 && byCL) || beyond
+    if operation == .shl || operation == .sal { after.overflow = .signAndCarry }
+    if operation == .sar || operation == .shr && !byCL && amount > 1 { after.overflow = .clear }
+    let beyond = !rotates && operation != .sar && needs() && (byCL ? size < 4 : amount >= 8 * size)
+    let splits = needs(UInt16(EFLAGS.of)) && (rotates || operation == .shr && byCL) || beyond
     func operate(_ m: MemoryOperand?) {
       if byCL && splits {
         // Of registers other than ECX; between the two nothing can fault.
@@ -136,5 +138,22 @@ extension BlockCompiler {
     a.or(high, .r10, .byte)
     a.bind(&skip)
     flagsAreInMemory()
+  }
+}
+
+extension Shift {
+  /// The host's operation for a guest's.
+  fileprivate init?(_ op: Op) {
+    switch op {
+    case .rol: self = .rol
+    case .ror: self = .ror
+    case .rcl: self = .rcl
+    case .rcr: self = .rcr
+    case .shl: self = .shl
+    case .shr: self = .shr
+    case .sal: self = .sal
+    case .sar: self = .sar
+    default: return nil
+    }
   }
 }

@@ -102,7 +102,7 @@ extension BlockCompiler {
   private func emitLeave(_ width: Width) {
     let size = width.bytes
     willWrite(1 << 4 | 1 << 5)
-    let isBig = context.has(CodeContext.bigStack)
+    let isBig = context.has(.bigStack)
     a.mov(.r10, emitFrame(size), width)
     if isBig {
       a.lea(.r12, MemoryOperand(base: .rbp, displacement: Int32(size)))

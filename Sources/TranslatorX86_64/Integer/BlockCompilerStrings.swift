@@ -10,7 +10,7 @@ import Translator
 extension BlockCompiler {
   /// Moves SI or DI by an operand; leaves the flags.
   private func advance(_ register: HostRegister, _ size: Int, _ i: Instruction) {
-    let delta = Int32(context.has(CodeContext.down) ? -size : size)
+    let delta = Int32(context.has(.down) ? -size : size)
     let m = MemoryOperand(base: register, displacement: delta)
     if i.isAddress32 {
       a.lea(register, m)
@@ -37,14 +37,14 @@ extension BlockCompiler {
   func emitString(_ i: Instruction) -> Bool {
     if i.hasRep || i.hasRepne { return emitRepeatedString(i) }
     if !options.contains(.strings) { return emitInterpreted() }
-    let size = i.opcode & 1 == 0 ? 1 : i.isOperand32 ? 4 : 2
+    let size = i.operandSize
     let width = Width(bytes: size)
     let es = SegmentRegister.es
     let segment = Int(i.segment)
     let si = HostRegister.rsi
     let di = HostRegister.rdi
-    switch i.opcode & 0xFE {
-    case 0xA4:
+    switch i.op {
+    case .movs:
       willWrite(1 << 6 | 1 << 7)
       // R10 holds the datum on the way to the second operand.
       clobberFlags()
@@ -54,19 +54,19 @@ extension BlockCompiler {
       a.mov(to, .r10, width)
       advance(si, size, i)
       advance(di, size, i)
-    case 0xAA:
+    case .stos:
       willWrite(1 << 7)
       a.mov(stringOperand(di, es, size, i, write: true), .rax, width)
       advance(di, size, i)
-    case 0xAC:
+    case .lods:
       willWrite(1 | 1 << 6)
       a.mov(.rax, stringOperand(si, segment, size, i, write: false), width)
       advance(si, size, i)
-    case 0xAE:
+    case .scas:
       a.cmp(.rax, stringOperand(di, es, size, i, write: false), width)
       advance(di, size, i)
       defineFlags()
-    default:
+    case .cmps:
       clobberFlags()
       let from = stringOperand(si, segment, size, i, write: false)
       a.mov(.r10, from, width)
@@ -75,6 +75,7 @@ extension BlockCompiler {
       advance(si, size, i)
       advance(di, size, i)
       defineFlags()
+    default: return emitInterpreted()
     }
     return false
   }

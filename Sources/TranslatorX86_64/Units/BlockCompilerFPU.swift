@@ -32,83 +32,42 @@ extension BlockCompiler {
     case wait
   }
 
-  private func memoryForm(_ escape: Int, _ digit: Int) -> FPUForm {
-    switch (escape, digit) {
-    case (0, _), (2, _): return .load(4)
-    case (4, _): return .load(8)
-    case (6, _): return .load(2)
-    case (1, 0), (3, 0): return .load(4)
-    case (5, 0): return .load(8)
-    case (7, 0): return .load(2)
-    case (1, 2), (1, 3), (3, 2), (3, 3): return .store(4)
-    case (5, 2), (5, 3), (7, 7): return .store(8)
-    case (7, 2), (7, 3): return .store(2)
-    case (7, 5): return .load(8)
-    case (3, 5): return .load(10)
-    case (3, 7): return .store(10)
-    case (1, 5): return .loadControl
-    case (1, 7): return .storeControl
-    case (5, 7): return .storeStatus
+  private func form(_ i: Instruction) -> FPUForm {
+    let encoding = i.encoding
+    if !options.contains(.x87) || encoding.isAlias { return .interpreted }
+    if let function = HostTranscendental(i.op) { return .transcendental(function) }
+    let size = Int(encoding.memorySize)
+    switch i.op {
+    case .fadd32, .fmul32, .fcom32, .fcomp32, .fsub32, .fsubr32, .fdiv32, .fdivr32, .fadd64,
+      .fmul64,
+      .fcom64, .fcomp64, .fsub64, .fsubr64, .fdiv64, .fdivr64, .fiadd32, .fimul32, .ficom32,
+      .ficomp32, .fisub32, .fisubr32, .fidiv32, .fidivr32, .fiadd16, .fimul16, .ficom16, .ficomp16,
+      .fisub16, .fisubr16, .fidiv16, .fidivr16, .fld32, .fld64, .fld80, .fild16, .fild32, .fild64:
+      return .load(size)
+    case .fst32, .fstp32, .fst64, .fstp64, .fstp80, .fist16, .fistp16, .fist32, .fistp32, .fistp64:
+      return .store(size)
+    case .fadd, .fmul, .fcom, .fcomp, .fsub, .fsubr, .fdiv, .fdivr, .faddTo, .fmulTo, .fsubTo,
+      .fsubrTo, .fdivTo, .fdivrTo, .faddp, .fmulp, .fsubp, .fsubrp, .fdivp, .fdivrp, .fcompp,
+      .fucom,
+      .fucomp, .fucompp, .fld, .fxch, .fst, .fstp, .fnop, .fchs, .fabs, .ftst, .fxam, .fld1,
+      .fldl2t,
+      .fldl2e, .fldpi, .fldlg2, .fldln2, .fldz, .fxtract, .fdecstp, .fincstp, .fsqrt, .frndint,
+      .fscale:
+      return .plain(pointers: true)
+    case .fnclex: return .plain(pointers: false)
+    case .ffree: return .free
+    case .fcmovb, .fcmove, .fcmovbe, .fcmovu, .fcmovnb, .fcmovne, .fcmovnbe, .fcmovnu:
+      return cpu.model.features.contains(.cmov) ? .conditionalMove : .interpreted
+    case .fcomi, .fcomip, .fucomi, .fucomip:
+      return cpu.model.features.contains(.cmov) ? .compareToFlags : .interpreted
+    case .fldcw: return .loadControl
+    case .fnstcw: return .storeControl
+    case .fnstsw: return .storeStatus
+    case .fnstswAX: return .statusToAX
+    case .fninit: return .initialize
+    case .fwait: return .wait
     default: return .interpreted
     }
-  }
-
-  private func registerForm(_ escape: Int, _ digit: Int, _ n: Int) -> FPUForm {
-    let hasConditions = cpu.model.features.contains(.cmov)
-    switch escape {
-    case 0: return .plain(pointers: true)
-    case 1:
-      switch digit {
-      case 0, 1: return .plain(pointers: true)
-      case 2: return n == 0 ? .plain(pointers: true) : .interpreted
-      case 4: return n < 2 || n == 4 || n == 5 ? .plain(pointers: true) : .interpreted
-      case 5: return n < 7 ? .plain(pointers: true) : .interpreted
-      case 6:
-        if let function = HostTranscendental(n) { return .transcendental(function) }
-        // FXTRACT; FDECSTP, FINCSTP.
-        return n == 4 || n >= 6 ? .plain(pointers: true) : .interpreted
-      case 7:
-        if let function = HostTranscendental(8 + n) { return .transcendental(function) }
-        // FSQRT, FRNDINT, FSCALE.
-        return n == 2 || n == 4 || n == 5 ? .plain(pointers: true) : .interpreted
-      default: return .interpreted
-      }
-    case 2:
-      if digit < 4 { return hasConditions ? .conditionalMove : .interpreted }
-      return digit == 5 && n == 1 ? .plain(pointers: true) : .interpreted
-    case 3:
-      switch digit {
-      case 0...3: return hasConditions ? .conditionalMove : .interpreted
-      case 4: return n == 2 ? .plain(pointers: false) : n == 3 ? .initialize : .interpreted
-      case 5, 6: return hasConditions ? .compareToFlags : .interpreted
-      default: return .interpreted
-      }
-    case 4: return digit & 6 == 2 ? .interpreted : .plain(pointers: true)
-    case 5:
-      switch digit {
-      case 0: return .free
-      case 2...5: return .plain(pointers: true)
-      default: return .interpreted
-      }
-    case 6:
-      if digit == 2 { return .interpreted }
-      return digit != 3 || n == 1 ? .plain(pointers: true) : .interpreted
-    default:
-      switch digit {
-      case 4: return n == 0 ? .statusToAX : .interpreted
-      case 5, 6: return hasConditions ? .compareToFlags : .interpreted
-      default: return .interpreted
-      }
-    }
-  }
-
-  private func form(_ i: Instruction) -> FPUForm {
-    if !options.contains(.x87) { return .interpreted }
-    if i.opcode == 0x9B { return .wait }
-    guard i.opcode & 0xFFF8 == 0xD8 else { return .interpreted }
-    let escape = Int(i.opcode & 7)
-    if i.hasMemory { return memoryForm(escape, i.digit) }
-    return registerForm(escape, i.digit, Int(i.modrm & 7))
   }
 
   /// Emits an x87 instruction.
@@ -119,11 +78,12 @@ extension BlockCompiler {
     case .interpreted: return emitInterpreted()
     case .transcendental where seesErrors: return emitInterpreted()
     // FSCALE: processors differ in the underflow that a denormal number raises.
-    case .plain where seesErrors && i.opcode == 0xD9 && i.modrm == 0xFD: return emitInterpreted()
+    case .plain where seesErrors && i.op == .fscale: return emitInterpreted()
     default: break
     }
     useUnit(HostUnits.x87)
-    let instruction = X87Instruction(escape: Int(i.opcode), digit: i.digit)
+    // The host's instruction has the same encoding.
+    let instruction = X87Instruction(escape: Int(i.imm2 >> 8), digit: i.digit)
     let n = Int(i.modrm & 7)
     switch form {
     case .interpreted, .wait: break

@@ -128,7 +128,7 @@ extension BlockCompiler {
   func notePointers(_ i: Instruction) {
     pointers = FPUPointers(
       eip: blockEIP &+ UInt32(i.nextOffset) &- UInt32(i.length),
-      opcode: (i.opcode & 7) << 8 | UInt16(i.modrm),
+      opcode: i.imm2,
       operand: i.hasMemory ? i : pointers?.operand)
     lookForError()
   }

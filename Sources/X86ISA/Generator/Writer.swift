@@ -3,8 +3,10 @@
 // Owns: the text of `Op`, `Handler` and the rows of the table. Must not know: the grammar of the table, what calls do.
 
 /// The first lines of a file.
-func heading(_ what: String) -> String {
-  "// Made from the instruction table (Sources/X86ISA/Table) by isatool: \(what)\n\n"
+func heading(
+  _ what: String, of source: String = "the instruction table (Sources/X86ISA/Table)"
+) -> String {
+  "// Made from \(source) by isatool: \(what)\n\n"
 }
 
 /// Words in lines of moderate length.
@@ -74,6 +76,11 @@ extension Table {
       $0.group == nil && $0.name != "ud" && used.contains($0.name) && !touched.contains($0.name)
     }
     let plain = handlers.filter(\.isPlain)
+    let shapes = Table.shapes.compactMap { condition, name in
+      let list = shaped(condition).map { "." + $0 }
+      return list.isEmpty
+        ? nil : "    case\n" + wrapped(list, indent: "      ") + ":\n      .\(name)"
+    }
     func property(_ text: String, _ name: String, _ list: [HandlerLine]) -> String {
       """
         /// \(text)
@@ -104,9 +111,34 @@ extension Table {
       \(property("Neither looks at arithmetic flags nor changes them.", "leavesFlags", keeping))
 
       \(property("Touches nothing but registers and cannot fault.", "isPlain", plain))
+
+        /// What its operands are, of those that the table tells apart by it.
+        public var shape: OperandShape? {
+          switch self {
+      \(shapes.joined(separator: "\n"))
+          default: nil
+          }
+        }
       }
 
       """
+  }
+
+  /// Conditions of handlers, and the cases of `OperandShape`.
+  private static let shapes = [
+    ("RR", "registerRegister"), ("RM", "registerMemory"), ("MR", "memoryRegister"),
+    ("RI", "registerImmediate"), ("MI", "memoryImmediate"),
+  ]
+
+  /// Handlers that are chosen by such a condition.
+  private func shaped(_ condition: String) -> [String] {
+    let names = operations.flatMap(\.choices).filter { $0.conditions.contains(condition) }.flatMap {
+      choice in
+      [8, 16, 32].map {
+        choice.handler.replacing("%", with: "\($0)").replacing("#", with: "\($0)")
+      }
+    }
+    return handlers.map(\.name).filter(names.contains)
   }
 
   /// The rows.

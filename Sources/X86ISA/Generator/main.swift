@@ -3,7 +3,7 @@
 // Owns: arguments and files. Must not know: the table's contents.
 //
 //     isatool isa OUTPUT-FOLDER TABLE.txt...              Op.swift, Handler.swift, OpcodeRows.swift
-//     isatool cpu OUTPUT-FOLDER FORMS.txt TABLE.txt...    Dispatch.swift, Form.swift
+//     isatool cpu OUTPUT-FOLDER FORMS.txt TABLE.txt...    Dispatch.swift, Form.swift, CarryOut.swift
 
 import Foundation
 
@@ -36,7 +36,9 @@ do {
     try write(table.rowsFile(), "OpcodeRows.swift")
   case "cpu":
     try write(table.dispatchFile(), "Dispatch.swift")
+    let forms = try Forms(forms, table)
     try write(table.formsFile(forms), "Form.swift")
+    try write(table.carryOutFile(forms), "CarryOut.swift")
   default: fail("'\(kind)' is neither isa nor cpu")
   }
 } catch {

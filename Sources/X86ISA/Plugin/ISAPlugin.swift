@@ -20,7 +20,9 @@ struct ISAPlugin: BuildToolPlugin {
           displayName: "Making the interpreter's switches", executable: tool,
           arguments: ["cpu", folder.path, forms.path] + tables.map(\.path),
           inputFiles: [forms] + tables,
-          outputFiles: ["Dispatch.swift", "Form.swift"].map { folder.appending(path: $0) })
+          outputFiles: ["Dispatch.swift", "Form.swift", "CarryOut.swift"].map {
+            folder.appending(path: $0)
+          })
       ]
     }
     let tables = tables(target.directoryURL.appending(path: "Table"))

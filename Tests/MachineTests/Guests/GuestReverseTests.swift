@@ -107,7 +107,7 @@ private func has(_ names: String...) -> Bool {
     // The word on top of the stack was pushed by somebody.
     let ss = machine.cpu[segment: SegmentRegister.ss]
     let sp = ss.base &+ machine.cpu[Register.esp]
-    let physical = try #require(machine.cpu.peekTranslate(sp))
+    let physical = try #require(machine.cpu.peekTranslate(LinearAddress(sp))?.low)
     let value = machine.memory.peek(physical, count: 4)
     var conditions = DebugConditions()
     conditions.watchpoints = [Watchpoint(address: sp, length: 4, onRead: false, onWrite: true)]

@@ -1,0 +1,1 @@
+../../../Sources/X86ISA/Generator/FormsWriter.swift
