@@ -7,6 +7,7 @@ import Debugger
 import Host
 import Machine
 import SDLFrontend
+import Session
 import Storage
 import Synchronization
 import Video
@@ -39,7 +40,7 @@ enum ApusProgram {
       try plan.checkDebugger()
       if plan.explain { say(plan.explanations) }
       say(plan.warnings.map { "apus: \($0)" })
-      let session = try Session(plan)
+      let session = try CommandSession(plan)
       finish(try session.run())
     } catch let failure as Failure {
       fail(failure, json: json)
@@ -52,7 +53,7 @@ enum ApusProgram {
 }
 
 /// A machine with everything it is connected to.
-final class Session: @unchecked Sendable {
+final class CommandSession: @unchecked Sendable {
   private let plan: Plan
   private let machine: Machine
   /// Runs the machine, and a second one beside it.
@@ -104,14 +105,14 @@ final class Session: @unchecked Sendable {
     }
     script = plan.steps.isEmpty ? nil : Script(plan.steps)
     if let lockstep {
-      lockstep.script = script
+      lockstep.follower = script
       lockstep.progress = { ApusProgram.say(["apus: lockstep: \($0)"]) }
     } else {
       machine.script = script
     }
     machine.notice = { ApusProgram.say(["apus: \($0)"]) }
-    machine.pacer.speed = plan.speed
-    machine.pacer.adaptsRate = plan.adaptsRate
+    machine.pacing.pacer.speed = plan.speed
+    machine.pacing.pacer.adaptsRate = plan.adaptsRate
     try startRecordingOrReplay()
   }
 
@@ -287,7 +288,7 @@ final class Session: @unchecked Sendable {
     if let text = report.text(machine) { ApusProgram.say([text]) }
     if plan.screenText && !plan.json {
       if let rows = machine.screenText {
-        ApusProgram.print(Session.trimmed(rows).joined(separator: "\n"))
+        ApusProgram.print(CommandSession.trimmed(rows).joined(separator: "\n"))
       } else {
         ApusProgram.say(["apus: the screen is in a graphics mode and has no text (--screen-text)"])
       }

@@ -6,6 +6,7 @@ import CPU
 import Chipset
 import Host
 import Machine
+import Session
 
 /// A JSON value being written.
 indirect enum JSON {

@@ -8,6 +8,7 @@ import CPU
 import Chipset
 import Host
 import Machine
+import Session
 import Storage
 import Translator
 import TranslatorX86_64
