@@ -149,7 +149,7 @@ let package = Package(
       exclude: ["roms.txt"], plugins: ["FirmwarePlugin"]),
     .testTarget(
       name: "SessionTests",
-      dependencies: ["Session", "Machine", "CPU", "Chipset", "Storage", "Host", "State"]),
+      dependencies: ["Session", "Machine", "Bus", "CPU", "Chipset", "Host"]),
     .testTarget(
       name: "ApusTests", dependencies: ["ApusCommand", "Benchmark", "Session", "Machine", "Host"]),
     .testTarget(
