@@ -43,6 +43,7 @@ public final class Session: @unchecked Sendable {
   /// The thread that has the machine.
   private var owner: UInt?
   private var isRunning = false
+  private var isStarted = false
   private var thread: HostThread?
   let alarm: SessionAlarm
   let losses = Mutex<[SessionLoss]>([])
@@ -148,15 +149,16 @@ public final class Session: @unchecked Sendable {
         access.broadcast()
         window.withLock { $0 }?.markEnded()
       }
-      access.locked { self.thread = thread }
+      access.locked { (self.thread, isStarted) = (thread, true) }
     } catch { throw SessionError(.host, error.reason) }
   }
 
   /// Waits for the end of a run that was started.
+  /// - Returns: how the last run ended; nil: there was none.
   @discardableResult
   public func wait() -> SessionEnd? {
     let thread = access.locked { () -> HostThread? in
-      while !hasEnded { access.wait() }
+      while isStarted && !hasEnded { access.wait() }
       defer { self.thread = nil }
       return self.thread
     }
