@@ -93,12 +93,14 @@ final class CommandRun: @unchecked Sendable {
     let (session, console) = (session, console)
     var quit: (@Sendable () -> Void)?
     if let console { quit = { console.breakKey() } }
-    try HostSignals.onEnd(interrupt: { console?.breakIn() ?? false }, quit: quit) { number in
-      // A server that does not answer holds up only this program's beginning.
-      if !session.isConnected { HostFiles.exitAtOnce(128 &+ number) }
-      session.stop(.signal(number))
-      console?.end()
-    }
+    try HostSignals.onEnd(
+      interrupt: { console?.breakIn() ?? false }, quit: quit,
+      { number in
+        // A server that does not answer holds up only this program's beginning.
+        if !session.isConnected { HostFiles.exitAtOnce(128 &+ number) }
+        session.stop(.signal(number))
+        console?.end()
+      })
   }
 
   /// The machine on a thread of its own, the window on this one.
