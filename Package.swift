@@ -85,23 +85,30 @@ let package = Package(
         "FirmwareImages",
       ],
       cSettings: gnu, swiftSettings: fast),
+    // A machine run for somebody: pacing, script, typing, what front ends and consoles plug into. Nothing below knows time of day.
+    .target(
+      name: "Session",
+      dependencies: [
+        "Machine", "CPU", "Chipset", "Video", "Storage", "Bus", "State", "Host", "FirmwareImages",
+      ], swiftSettings: fast),
     .systemLibrary(
       name: "CSDL2", pkgConfig: sdl2PkgConfig, providers: [.apt(["libsdl2-dev"]), .brew(["sdl2"])]),
     .target(
       name: "SDLFrontend",
       dependencies: [
-        "Machine", "Video", "Host", "FirmwareImages",
+        "Session", "Video", "Host", "FirmwareImages",
         .target(name: "CSDL2", condition: .when(traits: ["SDL"])),
       ]),
     // Console, breakpoints, symbols, views.
     .target(
       name: "Debugger",
-      dependencies: ["Machine", "CPU", "Chipset", "Video", "Bus", "State", "Host"]),
+      dependencies: ["Session", "Machine", "CPU", "Chipset", "Video", "Bus", "State", "Host"]),
     // The command line. The executable is apart from it, because what it is linked with must not reach the tests.
     .target(
       name: "ApusCommand",
       dependencies: [
-        "Bus", "Machine", "Debugger", "SDLFrontend", "Host", "CPU", "Chipset", "Storage", "Video",
+        "Bus", "Session", "Machine", "Debugger", "SDLFrontend", "Host", "CPU", "Chipset", "Storage",
+        "Video",
         "FirmwareImages", "Conformance", "Translator", "TranslatorX86_64",
         "Benchmark",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
@@ -143,11 +150,15 @@ let package = Package(
     .testTarget(
       name: "MachineTests",
       dependencies: [
-        "Bus", "Machine", "CPU", "Chipset", "Storage", "Host", "State", "FirmwareImages",
+        "Bus", "Session", "Machine", "CPU", "Chipset", "Storage", "Host", "State",
+        "FirmwareImages",
       ],
       exclude: ["roms.txt"], plugins: ["FirmwarePlugin"]),
     .testTarget(
-      name: "ApusTests", dependencies: ["ApusCommand", "Benchmark", "Machine", "Host"]),
+      name: "SessionTests",
+      dependencies: ["Session", "Machine", "Bus", "CPU", "Chipset", "Host"]),
+    .testTarget(
+      name: "ApusTests", dependencies: ["ApusCommand", "Benchmark", "Session", "Machine", "Host"]),
     .testTarget(
       name: "CPUTests",
       dependencies: [
@@ -173,10 +184,12 @@ let package = Package(
     .testTarget(
       name: "SDLFrontendTests",
       dependencies: [
-        "SDLFrontend", "Machine", "Chipset", "Video",
+        "SDLFrontend", "Session", "Machine", "Chipset", "Video",
         .target(name: "CSDL2", condition: .when(traits: ["SDL"])),
       ], linkerSettings: [.linkedLibrary("SDL2", .when(traits: ["SDL"]))]),
-    .testTarget(name: "WindowTests", dependencies: ["ApusCommand", "Machine", "Chipset", "Video"]),
+    .testTarget(
+      name: "WindowTests",
+      dependencies: ["ApusCommand", "Session", "Machine", "Chipset", "Video"]),
     .testTarget(
       name: "VideoTests", dependencies: ["Video", "Bus", "State", "CZlib", "TestSupport"]),
     .testTarget(name: "StorageTests", dependencies: ["Storage", "State"]),

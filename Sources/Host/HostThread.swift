@@ -71,6 +71,15 @@ public struct HostThread: @unchecked Sendable {
   /// How many threads the host runs at once.
   public static var processorCount: Int { max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))) }
 
+  /// A number that no other thread has while this one lives.
+  public static var currentIdentity: UInt {
+    #if canImport(Darwin)
+      UInt(bitPattern: pthread_self())
+    #else
+      UInt(pthread_self())
+    #endif
+  }
+
   /// Waits for the end of a thread that is not detached; once only.
   public func join() { pthread_join(handle, nil) }
 }

@@ -64,19 +64,17 @@ public final class Machine {
   public private(set) var imageFailures: [ImageFailure] = []
   /// Called between slices, when output that was gathered should be passed on.
   public var flushOutput: () -> Void = {}
-  /// What types and waits for text on its own, or nil.
-  public var script: Script? {
+  /// Told when the guest or the user has reset the machine or its processor.
+  public var wasReset: (ResetRequest) -> Void = { _ in }
+  /// What follows the guest at fixed virtual times, or nil.
+  public var follower: (any RunFollower)? {
     didSet {
-      if oldValue !== script { oldValue?.detach() }
-      script?.attach(to: self)
+      if oldValue !== follower { oldValue?.detach() }
+      follower?.attach(to: self)
     }
   }
-  /// How the guest's time follows the host's.
-  public var pacer = Pacer()
-  /// Called between slices with whether the guest sleeps; a window's pictures are made there.
-  public var betweenSlices: (() -> Void)?
-  /// Somebody wants to be called again soon: a picture waits for its time, or there is sound.
-  var isFollowed = false
+  /// What keeps the run beside the world outside, or nil: it runs as fast as it can.
+  public var attendant: (any RunAttendant)?
 
   /// Whether `run` looks into `input` and takes what waits there.
   var takesInput = true
@@ -119,7 +117,7 @@ public final class Machine {
   /// Goes back in time, where that was switched on.
   public internal(set) var timeTravel: TimeTravel?
   /// The past is run through again: nobody outside sees or hears it.
-  var isMuted = false
+  public internal(set) var isMuted = false
   /// How much of the instruction count is idle time.
   var idleInstructions: UInt64 = 0
 
@@ -359,12 +357,13 @@ public final class Machine {
     }
     restartTurns()
     setPins()
+    if !isMuted { wasReset(kind) }
   }
 
   // MARK: Input
 
-  /// Takes input: from here on it is part of the run.
-  func take(_ offered: MachineInput) {
+  /// Takes input: from here on it is part of the run. On the machine's thread, between two instructions; others leave it in `input`.
+  public func take(_ offered: MachineInput) {
     guard let event = settled(offered) else { return }
     let count = instructionCount
     if configuration.recordsInput {

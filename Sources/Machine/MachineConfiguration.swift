@@ -14,8 +14,8 @@ public enum BootDevice: String, Sendable, CaseIterable {
   case disk = "c"
 }
 
-/// An image in a drive.
-public struct MachineImage {
+/// An image in a drive. The device belongs to the one machine that it is given to, on whatever thread that runs.
+public struct MachineImage: @unchecked Sendable {
   /// The name for messages.
   public var name: String
   /// The contents.
@@ -53,7 +53,7 @@ public struct MachineROM: Sendable {
 }
 
 /// Everything that decides how a machine behaves, apart from input.
-public struct MachineConfiguration {
+public struct MachineConfiguration: Sendable {
   /// Megabytes of RAM, 1 to 3072.
   public var memoryMegabytes = 64
   /// Of the processors whose socket does not say another.

@@ -32,7 +32,7 @@ public enum MachineInput: Equatable, Sendable {
 extension MachineInput {
   /// What a window tells of its pointer. Windows count down as positive and the wheel away from the user, a PS/2 mouse up and towards the
   /// user: this is the one place where that is turned round.
-  static func pointer(
+  public static func pointer(
     right: Int, down: Int, wheelAway: Int, wheelRight: Int, buttons: UInt8
   ) -> MachineInput {
     .mouse(dx: right, dy: -down, wheel: -wheelAway, horizontal: wheelRight, buttons: buttons)
@@ -118,7 +118,7 @@ public final class InputQueue: @unchecked Sendable {
 
   /// Has something done on the machine's thread between two instructions, after the input that was left before. It must not change the
   /// guest.
-  func requestTask(_ task: @escaping @Sendable (Machine) -> Void) {
+  public func requestTask(_ task: @escaping @Sendable (Machine) -> Void) {
     condition.locked {
       tasks.append(task)
       pending.store(true, ordering: .releasing)
@@ -133,6 +133,15 @@ public final class InputQueue: @unchecked Sendable {
       pending.store(true, ordering: .releasing)
     }
     condition.broadcast()
+  }
+
+  /// Does what was asked for and not done when a run ended. On the machine's thread.
+  public func finishTasks(_ machine: Machine) {
+    let left = condition.locked { () -> [@Sendable (Machine) -> Void] in
+      defer { tasks = [] }
+      return tasks
+    }
+    for task in left { task(machine) }
   }
 
   /// Forgets a `requestBreak` that was not obeyed yet.
@@ -156,7 +165,7 @@ public final class InputQueue: @unchecked Sendable {
   // MARK: For the machine
 
   /// Whether there is anything to look at. Cheap.
-  @inline(__always) var hasPending: Bool { pending.load(ordering: .relaxed) }
+  public var hasPending: Bool { pending.load(ordering: .relaxed) }
 
   /// Whether bytes wait for a serial port that had no room for them.
   @inline(__always) var hasBlocked: Bool { blocked.load(ordering: .relaxed) }
@@ -193,9 +202,7 @@ public final class InputQueue: @unchecked Sendable {
       if !waits { return wasPaused }
       if !wasPaused {
         wasPaused = true
-        machine.flushOutput()
-        machine.betweenSlices?()
-        machine.recorder?.flush()
+        machine.passOn()
       }
       condition.locked {
         if tasks.isEmpty && isPaused && stop == nil && !breaks {
@@ -238,7 +245,7 @@ public final class InputQueue: @unchecked Sendable {
   }
 
   /// Waits until something is pending, at most for a time in host nanoseconds; nil: without limit.
-  func wait(nanoseconds: UInt64?) {
+  public func wait(nanoseconds: UInt64?) {
     condition.locked {
       if pending.load(ordering: .relaxed) { return }
       condition.wait(nanoseconds: nanoseconds)

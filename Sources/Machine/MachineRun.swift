@@ -5,7 +5,6 @@
 
 import Bus
 import CPU
-import Host
 
 /// Why a run ended.
 public indirect enum StopReason: Equatable, Sendable {
@@ -17,9 +16,9 @@ public indirect enum StopReason: Equatable, Sendable {
   case halted
   /// The guest wrote this code to the exit port.
   case guestExit(Int)
-  /// The script's last expectation was met.
+  /// What followed the guest has found what it waited for.
   case expectationMet
-  /// One of the script's expectations was not met in its time.
+  /// What followed the guest did not find in time what it waited for.
   case expectationMissed
   /// Triple fault.
   case shutdown
@@ -41,11 +40,6 @@ extension Machine {
   /// A slice in virtual nanoseconds: how long input may wait.
   private static let slice: UInt64 = 1_000_000
 
-  /// The most that a guest sleeps at once, in virtual nanoseconds; as `SpeakerSynth` has it where somebody listens.
-  private static let longestSleep: UInt64 = 100_000_000
-  private static let longestSleepInView: UInt64 = 50_000_000
-  private static let longestSleepFollowed: UInt64 = 15_000_000
-
   /// When bytes for the serial ports are let in, in virtual nanoseconds after power-on.
   private static let firstSerialInput: UInt64 = 1_000_000_000
 
@@ -63,7 +57,7 @@ extension Machine {
   public func run(untilInstruction limit: UInt64 = UInt64.max) -> StopReason {
     var nextLook = VirtualClock.never
     var looks = false
-    var lastFlush = HostClock.nanoseconds()
+    var slices = 0
     defer {
       if !isMuted { flushOutput() }
       if isMuted { _ = pit.speaker.drain(until: clock.now) }
@@ -92,14 +86,16 @@ extension Machine {
         if let stop = takeInput(limit) { return stop }
         // What came in the meantime has its turn first.
         if isAsked, !input.hasReadyInput, let stop = attend() { return stop }
-        if let script {
+        if let follower {
           if looks && clock.now >= nextLook {
-            script.advance(self)
-            if let stop = script.ending { return stop }
+            if let stop = follower.look(at: self) { return stop }
             if let stop = settle(limit) { return stop }
           }
           if !looks || clock.now >= nextLook {
-            nextLook = script.isFinished ? VirtualClock.never : nextScriptTime()
+            let interval = follower.interval
+            nextLook =
+              follower.isFinished
+              ? VirtualClock.never : (clock.now / interval &+ 1) &* interval
             looks = true
           }
         }
@@ -117,21 +113,13 @@ extension Machine {
       end = min(max(end, count &+ 1), bound)
       sliceEnd = end
       updateDeadline()
-      let adapts = pacer.adaptsRate && !replays
-      // The processor's time, not the clock's: what other programs do says nothing of what this guest could.
-      let before = adapts ? pacer.processorTime() : 0
+      if !replays { attendant?.sliceBegins(self) }
       running.s.pointee.place = ExecutionPlace.interpreter
       let exit = processors.count == 1 ? cpu.run() : runTurn()
       running.s.pointee.place = ExecutionPlace.devices
       // What a guest that mostly sleeps takes says little of what the host can do.
-      if adapts && exit != .halted {
-        let ran = instructionCount &- count
-        if let rate = pacer.ran(
-          instructions: ran, nanoseconds: pacer.processorTime() &- before,
-          rate: clock.instructionsPerSecond)
-        {
-          input.post(.rate(rate))
-        }
+      if !replays && exit != .halted {
+        attendant?.sliceEnds(self, ran: instructionCount &- count)
       }
       if exit == .halted {
         if let stop = idle(bound: bound, limit: limit, nextLook: nextLook, replays: replays) {
@@ -150,8 +138,24 @@ extension Machine {
       } else if exit != .deadline && exit != .stopRequested {
         return .debug(exit)
       }
-      if !isMuted { pace(&lastFlush) }
+      if isMuted { continue }
+      if let attendant {
+        attendant.turn(self)
+      } else {
+        slices &+= 1
+        if slices % Machine.slicesBetweenOutput == 0 { passOn() }
+      }
     }
+  }
+
+  /// How many slices pass before output is passed on where nobody attends to the run.
+  private static let slicesBetweenOutput = 64
+
+  /// Passes on what was gathered for the world outside.
+  public func passOn() {
+    flushOutput()
+    attendant?.show(self)
+    recorder?.flush()
   }
 
   /// So many resets by triple fault, each so soon (in virtual nanoseconds) after the one before, are a loop that nobody wants.
@@ -190,7 +194,7 @@ extension Machine {
 
   /// Does what the host asked for, and stays here while the machine is held still.
   private func attend() -> StopReason? {
-    if input.attend(self) { pacer.restart() }
+    if input.attend(self) { attendant?.timeJumped() }
     return input.stopReason.map { .host($0) }
   }
 
@@ -231,11 +235,7 @@ extension Machine {
     return journal.isReplay && journal.next == nil ? .recordingEnd(nil) : nil
   }
 
-  private func nextScriptTime() -> UInt64 {
-    (clock.now / Script.interval &+ 1) &* Script.interval
-  }
-
-  /// The guest has ended by itself: what it sent last still leaves the serial ports, and may be what a script waits for.
+  /// The guest has ended by itself: what it sent last still leaves the serial ports, and may be what a follower waits for.
   private func ended(_ stop: StopReason, limit wanted: UInt64) -> StopReason {
     let limit = min(wanted, journal?.end ?? UInt64.max)
     let enough = clock.now &+ 1_000_000_000
@@ -246,9 +246,10 @@ extension Machine {
       clock.runDueEvents()
     }
     requests = []
-    if let script, stop == .halted || stop == .powerOff, journal?.isReplay != true {
-      script.advance(self, types: false)
-      if let end = script.ending { return end }
+    if let follower, stop == .halted || stop == .powerOff, journal?.isReplay != true,
+      let end = follower.guestEnded(self)
+    {
+      return end
     }
     return replayed(stop)
   }
@@ -288,73 +289,26 @@ extension Machine {
       // Whether anything can still come is known.
     } else if !canWake {
       // Only a reset by the user could go on from here, whose button is the window's.
-      if !input.canReceive || pacer.speed == .max || betweenSlices == nil {
+      if !input.canReceive || attendant?.keepsHaltedMachine != true {
         return ended(.halted, limit: limit)
       }
     } else if clock.nextDeadline == VirtualClock.never && nextLook == VirtualClock.never {
       if !input.canReceive {
         if limit == UInt64.max { return .halted }
       } else if limit == UInt64.max {
-        flushOutput()
-        betweenSlices?()
-        recorder?.flush()
+        passOn()
         input.wait(nanoseconds: 50_000_000)
         return nil
       }
     }
     var target = min(
       bound, clock.instruction(atNanoseconds: min(clock.nextDeadline, nextLook)))
-    if case .factor = pacer.speed, !isMuted {
-      // The host sleeps through all of it, unless input comes. Somebody who watches wants sound and pictures meanwhile.
-      let most =
-        betweenSlices == nil
-        ? Machine.longestSleep
-        : isFollowed ? Machine.longestSleepFollowed : Machine.longestSleepInView
-      target = min(target, clock.instruction(atNanoseconds: clock.now &+ most))
-      let wake = clock.nanoseconds(atInstruction: target)
-      let delay = pacer.delay(virtual: wake)
-      if delay > 0 {
-        flushOutput()
-        betweenSlices?()
-        recorder?.flush()
-        let start = HostClock.nanoseconds()
-        input.wait(nanoseconds: delay)
-        let slept = HostClock.nanoseconds() &- start
-        if slept < delay && input.hasPending && !replays {
-          // Woken early: the guest has slept as long as the host has.
-          let passed = clock.nanoseconds(atInstruction: target) &- clock.now
-          let share = UInt64(Double(passed) * Double(slept) / Double(delay))
-          target = min(target, clock.instruction(atNanoseconds: clock.now &+ share))
-        }
-      }
+    if !isMuted, let slept = attendant?.sleep(self, until: target, replays: replays) {
+      target = slept
     } else if target == UInt64.max {
       target = clock.instruction(atNanoseconds: clock.now &+ Machine.slice)
     }
     if target > instructionCount { sleep(until: target) }
     return nil
-  }
-
-  /// Sleeps when the guest is ahead of the host, and passes output on now and then.
-  private func pace(_ lastFlush: inout UInt64) {
-    if case .factor = pacer.speed {
-      let delay = pacer.delay(virtual: clock.now)
-      // Shorter sleeps than this cost more than they give.
-      if delay > 2_000_000 {
-        running.s.pointee.place = ExecutionPlace.idle
-        defer { running.s.pointee.place = ExecutionPlace.devices }
-        flushOutput()
-        betweenSlices?()
-        recorder?.flush()
-        input.wait(nanoseconds: delay)
-        return
-      }
-    }
-    let host = HostClock.nanoseconds()
-    if host &- lastFlush > 5_000_000 {
-      lastFlush = host
-      flushOutput()
-      betweenSlices?()
-      recorder?.flush()
-    }
   }
 }

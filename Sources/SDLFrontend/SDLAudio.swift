@@ -4,7 +4,7 @@
 
 #if SDL
   import CSDL2
-  import Machine
+  import Session
 
   #if canImport(Glibc)
     import Glibc

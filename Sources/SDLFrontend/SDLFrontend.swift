@@ -6,7 +6,7 @@
 #if SDL
   import CSDL2
   import Host
-  import Machine
+  import Session
   import Synchronization
   import Video
 
@@ -332,7 +332,7 @@
     func capture() -> Frame? { screen.capture() }
   }
 #else
-  import Machine
+  import Session
 
   /// The window of a machine, in a build without one.
   @MainActor

@@ -4,7 +4,7 @@
 
 #if SDL
   import CSDL2
-  import Machine
+  import Session
 
   /// Movement that was not passed on yet, with what a speed below 1 leaves over.
   struct PointerMotion {

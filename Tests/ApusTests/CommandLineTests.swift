@@ -2,6 +2,7 @@
 
 import Host
 import Machine
+import Session
 import Testing
 
 @testable import ApusCommand

@@ -3,7 +3,7 @@
 
 import Testing
 
-@testable import Machine
+@testable import Session
 
 @Suite struct LinePatternTests {
   /// What matches, joined by commas; nil when the pattern is refused.

@@ -9,6 +9,7 @@
   import FirmwareImages
   import Foundation
   import Storage
+  import Session
   import Testing
 
   @testable import Machine
@@ -37,7 +38,7 @@
       let lockstep = try Lockstep(configuration)
       lockstep.slice = slice
       lockstep.translated.cpu.translationThreshold = threshold
-      if !steps.isEmpty { lockstep.script = Script(steps) }
+      if !steps.isEmpty { lockstep.follower = Script(steps) }
       if case .differs(let difference) = lockstep.run(untilInstruction: instructions) {
         Issue.record("\(difference.text)")
       }

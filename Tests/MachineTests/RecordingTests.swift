@@ -2,6 +2,7 @@
 
 import Chipset
 import Host
+import Session
 import Testing
 
 @testable import Machine

@@ -2,6 +2,7 @@
 
 import CPU
 import Chipset
+import Session
 import Storage
 import Testing
 

@@ -2,6 +2,7 @@
 
 import Chipset
 import Host
+import Session
 import Synchronization
 import Testing
 
@@ -52,8 +53,8 @@ private let busy = bytes("fb4001c331d9ebf9")
   @Test func theRateFollowsTheProcessorDownAndUpAgain() throws {
     let machine = try machine(booting: busy)
     let clock = FakeClock(machine)
-    machine.pacer.adaptsRate = true
-    machine.pacer.processorTime = { clock.now() }
+    machine.pacing.pacer.adaptsRate = true
+    machine.pacing.pacer.processorTime = { clock.now() }
     func settle() -> UInt64 {
       _ = machine.run(untilInstruction: machine.cpu.instructionCount + 200_000_000)
       return machine.clock.instructionsPerSecond / 1_000_000

@@ -3,6 +3,7 @@
 import CPU
 import Chipset
 import Machine
+import Session
 import Testing
 
 /// Generated from TestROMs/script.

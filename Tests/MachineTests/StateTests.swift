@@ -1,6 +1,7 @@
 // Determinism, saved states, hostile states.
 
 import Chipset
+import Session
 import State
 import Testing
 

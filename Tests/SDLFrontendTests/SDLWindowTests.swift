@@ -1,6 +1,7 @@
 #if SDL
   import CSDL2
   import Machine
+  import Session
   import Synchronization
   import Testing
   import Video

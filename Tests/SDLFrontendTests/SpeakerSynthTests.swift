@@ -1,7 +1,7 @@
 import Chipset
 import Testing
 
-@testable import Machine
+@testable import Session
 
 @Suite struct SpeakerSynthTests {
   private let rate = 44_100

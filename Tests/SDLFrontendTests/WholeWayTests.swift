@@ -13,6 +13,7 @@
 
   @testable import Machine
   @testable import SDLFrontend
+  @testable import Session
 
   private func bytes(_ hex: String) -> [UInt8] {
     let digits = Array(hex)

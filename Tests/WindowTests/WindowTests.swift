@@ -3,6 +3,7 @@
 import Chipset
 import Foundation
 import Machine
+import Session
 import Testing
 import Video
 

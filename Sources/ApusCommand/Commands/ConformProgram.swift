@@ -9,6 +9,7 @@ import Chipset
 import Conformance
 import Host
 import Machine
+import Session
 
 struct ConformPrograms: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -224,7 +225,7 @@ struct ConformPrograms: ParsableCommand {
       lockstep?.translated.ports.map(
         DebugConsole(name: name) { _ in }, at: port...port, owner: name)
     }
-    machine.pacer.speed = .max
+
     let trace = Trace()
     let take: (UInt8) -> Void = { if trace.text.count < Trace.most { trace.text.append($0) } }
     let postPort = try port(postPort, "--post-port")

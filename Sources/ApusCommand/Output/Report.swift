@@ -5,7 +5,7 @@
 import CPU
 import Chipset
 import Host
-import Machine
+import Session
 
 /// A JSON value being written.
 indirect enum JSON {
@@ -64,33 +64,36 @@ struct Outcome {
   /// Whether the processor's state belongs to the message.
   var showsProcessor = false
 
-  init(_ stop: StopReason, plan: Plan, script: Script?) {
-    let waitingFor = script?.nextExpectation
+  init(_ ending: SessionOutcome, plan: Plan) {
+    self.init(ending.end, waitingFor: ending.waitingFor, plan: plan)
+  }
+
+  private init(_ end: SessionEnd, waitingFor: Awaited?, plan: Plan) {
     func ended(_ reason: String, _ what: String) -> (ApusExit, String, String?) {
       guard let waitingFor else { return (.success, reason, nil) }
       return (.notMet, reason, "\(what) before \(waitingFor.missing)")
     }
-    switch stop {
+    switch end {
     case .powerOff: (exit, reason, message) = ended("power-off", "the guest turned the machine off")
     case .halted:
       (exit, reason, message) = ended("halted", "the guest halted for good")
       if message == nil { message = "the guest halted, and nothing is left to wake it" }
     case .guestExit(let code): (exit, reason, message) = (.guest(code), "guest-exit", nil)
     case .expectationMet: (exit, reason, message) = (.success, "expectation-met", nil)
-    case .expectationMissed:
+    case .expectationMissed(let missed):
       (exit, reason) = (.notMet, "expectation-missed")
-      let limit = script?.missed?.limit ?? 0
+      let limit = missed?.limit ?? 0
       let isDefault =
         plan.limitsByDefault && limit == Plan.expectationSeconds * 1_000_000_000
       message =
         "\(Double(limit) / 1e9) s of the guest are over "
         + (isDefault ? "(where no limit is given; --within gives one)" : "(--within)")
-        + " before \(script?.missed?.missing ?? "")"
+        + " before \(missed?.missing ?? "")"
     case .instructionLimit:
       (exit, reason) = (.instructionLimit, "instruction-limit")
       message = "\(plan.maxInstructions ?? 0) instructions are reached (--max-instructions)"
       if let waitingFor { message! += " before \(waitingFor.missing)" }
-    case .shutdown:
+    case .tripleFault:
       (exit, reason) = (.tripleFault, "triple-fault")
       message = "triple fault: an exception could not be delivered, nor the double fault for it"
       showsProcessor = true
@@ -99,12 +102,12 @@ struct Outcome {
       showsProcessor = true
     case .enginesDiffer(let text):
       (exit, reason, message) = (.enginesDiffer, "engines-differ", text)
-    case .debug, .host(.debugger):
+    case .interrupted:
       (exit, reason, message) = (.success, "debugger", "stopped for a debugger")
     case .recordingEnd(let recorded):
       switch recorded {
-      case .shutdown?, .unimplemented?, .halted?, .powerOff?, .guestExit?:
-        self = Outcome(recorded!, plan: plan, script: nil)
+      case .tripleFault?, .unimplemented?, .halted?, .powerOff?, .guestExit?:
+        self = Outcome(recorded!, waitingFor: nil, plan: plan)
       case nil:
         (exit, reason, message) = (.success, "recording-end", "the recording was cut off here")
       default:
@@ -113,12 +116,12 @@ struct Outcome {
     case .replayDiffers(let what):
       (exit, reason, message) = (.replayDiffers, "replay-differs", what)
       showsProcessor = true
-    case .host(.user): (exit, reason, message) = (.success, "user", nil)
-    case .host(.timeout):
+    case .stopped: (exit, reason, message) = (.success, "user", nil)
+    case .timeout:
       (exit, reason) = (.timeout, "timeout")
       message = "the time is over (--timeout)"
       if let waitingFor { message! += " before \(waitingFor.missing)" }
-    case .host(.signal(let number)):
+    case .signal(let number):
       (exit, reason) = (.signal(number), "signal")
       message = number == HostSignals.pipe ? nil : "ended by a signal (\(number))"
     }
@@ -128,27 +131,30 @@ struct Outcome {
 /// The report of a finished run.
 struct RunReport {
   var outcome: Outcome
-  var hostSeconds: Double
+  var ending: SessionOutcome
+
+  private var machine: MachineFacts { ending.machine }
+
   /// What was lost: output that could not be written, images that refused writes.
-  var failures: [Failure] = []
+  var failures: [Failure] { ending.losses.map { Failure($0) } }
+
   /// For --stats.
-  var statistics: RunStatistics?
+  var statistics: RunStatistics? {
+    ending.statistics.map {
+      RunStatistics(
+        report: $0.report, executed: $0.executed, before: $0.before, seconds: ending.hostSeconds, shares: $0.shares)
+    }
+  }
 
   /// What people read on standard error.
-  func text(_ machine: Machine) -> String? {
+  var text: String? {
     guard let message = outcome.message else { return nil }
     var lines = ["apus: \(message)"]
     if outcome.showsProcessor {
-      for (n, cpu) in machine.processors.enumerated() {
-        if machine.processors.count > 1 {
-          lines.append(
-            "processor \(n)\(machine.isStarted(n) ? "" : ", which waits to be started"):")
-        }
-        lines.append(cpu.report())
-      }
-      let codes = machine.postCodes.history.suffix(16).map { hex2($0) }.joined(separator: " ")
+      lines.append(machine.processorText)
+      let codes = machine.postCodes.suffix(16).map { hex2($0) }.joined(separator: " ")
       if !codes.isEmpty { lines.append("last codes at port 80h: \(codes)") }
-      let accesses = machine.ports.recentAccesses
+      let accesses = machine.portAccesses
       if !accesses.isEmpty {
         lines.append("last port accesses, newest last:")
         for access in accesses {
@@ -158,7 +164,7 @@ struct RunReport {
               + (access.width == 1 ? "" : " (\(access.width) bytes)"))
         }
       }
-      let unknown = machine.ports.unknownPorts
+      let unknown = machine.unknownPorts
       if !unknown.isEmpty {
         let list = unknown.prefix(24).map { "\(hex4($0.port))\($0.isWrite ? "w" : "r")" }
         lines.append("ports where nothing answers: \(list.joined(separator: " "))")
@@ -168,27 +174,28 @@ struct RunReport {
   }
 
   /// The object of --json.
-  func json(_ machine: Machine) -> String {
-    let instructions = machine.instructionCount
+  var json: String {
+    let instructions = machine.instructions
     var members: [(String, JSON)] = [
       ("schema", .string("apus-run")), ("version", .number(1)),
       ("reason", .string(outcome.reason)),
       ("exitCode", .signed(Int(outcome.exit.code))),
       ("message", outcome.message.map { .string($0) } ?? .null),
       ("instructions", .number(instructions)),
-      ("virtualSeconds", .real(Double(machine.clock.now) / 1e9)),
-      ("hostSeconds", .real(hostSeconds)),
-      ("stateHash", .string(String(machine.stateHash(), radix: 16))),
+      ("virtualSeconds", .real(Double(machine.virtualNanoseconds) / 1e9)),
+      ("hostSeconds", .real(ending.hostSeconds)),
+      ("stateHash", .string(String(machine.hashes?.all ?? 0, radix: 16))),
       (
         "parts",
-        .object(machine.partHashes().map { ($0.name, .string(String($0.hash, radix: 16))) })
+        .object(
+          (machine.hashes?.parts ?? []).map { ($0.name, .string(String($0.hash, radix: 16))) })
       ),
-      ("screen", machine.screenText.map { .array($0.map { .string($0) }) } ?? .null),
-      ("postCodes", .array(machine.postCodes.history.map { .number(UInt64($0)) })),
+      ("screen", machine.screen.map { .array($0.map { .string($0) }) } ?? .null),
+      ("postCodes", .array(machine.postCodes.map { .number(UInt64($0)) })),
       (
         "unknownPorts",
         .array(
-          machine.ports.unknownPorts.map {
+          machine.unknownPorts.map {
             .object([
               ("port", .number(UInt64($0.port))), ("write", .bool($0.isWrite)),
               ("count", .number($0.count)), ("last", .number(UInt64($0.lastValue))),
@@ -198,7 +205,7 @@ struct RunReport {
       (
         "portAccesses",
         .array(
-          machine.ports.recentAccesses.map {
+          machine.portAccesses.map {
             .object([
               ("port", .number(UInt64($0.port))), ("write", .bool($0.isWrite)),
               ("width", .number(UInt64($0.width))), ("value", .number(UInt64($0.value))),
@@ -217,10 +224,9 @@ struct RunReport {
           })
       ))
     if let statistics { members.append(("statistics", statistics.json)) }
-    members.append(("cpu", processor(machine.cpu.snapshot())))
+    members.append(("cpu", processor(machine.cpu)))
     if machine.processors.count > 1 {
-      members.append(
-        ("processors", .array(machine.processors.map { processor($0.snapshot()) })))
+      members.append(("processors", .array(machine.processors.map { processor($0) })))
     }
     return JSON.object(members).text
   }

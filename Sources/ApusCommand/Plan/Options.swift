@@ -9,6 +9,7 @@ import Chipset
 import Host
 import Machine
 import SDLFrontend
+import Session
 import Translator
 
 /// Text with its place among all texts of the command line, and the option it came with.

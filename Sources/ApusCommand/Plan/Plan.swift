@@ -6,53 +6,34 @@
 import Bus
 import CPU
 import Chipset
+import Debugger
 import Host
 import Machine
+import Session
 import Storage
 import Translator
 import TranslatorX86_64
 
-/// Something the debugger does at its start.
-enum DebugCommand: Equatable {
-  case line(String)
-  case file(String)
-}
-
 /// What the command line asks for.
 struct Plan {
-  var configuration = MachineConfiguration()
+  /// What is to be run.
+  var session = SessionConfiguration()
+  /// The images in the machine's drives, as they were opened, in the order they were given.
   var images: [OpenedImage] = []
-  /// All disks that were named for drives A and B, as they were written.
-  var floppyLists: [[String]] = [[], []]
   var mouseSpeed = 1.0
   var headless = false
-  var speed = Speed.max
-  var adaptsRate = false
   /// Somebody sits at a terminal that is the guest's, and no script, limit or debugger drives the run.
   var isInteractive = false
   /// A debugger or gdb may hold the guest as long as it likes.
   var isDebugged = false
-  var serial: [CharacterTarget] = []
-  var steps: [ScriptStep] = []
   /// Expectations have a limit that nobody gave.
   var limitsByDefault = false
-  var timeout: Double?
-  var maxInstructions: UInt64?
-  var debugConsole: String?
-  var screenshot: String?
   var screenText = false
   var json = false
   var explain = false
   var stats = false
   /// Linear addresses of blocks to be printed at the end.
   var dumpBlocks: [UInt32] = []
-  var saveState: String?
-  var loadState: LoadFile?
-  /// The state may be continued on other contents than its own; nothing is written to them.
-  var forcesState = false
-  var record: String?
-  /// The recording to be repeated, and its file's name.
-  var replay: (recording: Recording, path: String)?
   /// A debugger is there; the machine starts stopped in it; what it does first.
   var debugs = false
   var startsInDebugger = false
@@ -299,7 +280,7 @@ struct Plan {
     }
     // Its instructions count twice: the host's speed says nothing.
     if configuration.engine == .lockstep { adaptsRate = false }
-    if !headless { configuration.initialTime = HostClock.localSeconds() }
+    if !headless { configuration.initialTime = SessionConfiguration.hostTime }
   }
 
   private mutating func readOutside(_ options: ApusOptions) throws {
@@ -315,7 +296,7 @@ struct Plan {
     where target != .null && target != .pty && serial[..<index].contains(target) {
       throw Failure.usage("--serial: two ports cannot both lead to '\(options.serial[index])'")
     }
-    debugConsole = options.debugConsole
+    if let path = options.debugConsole { debugConsole = path == "-" ? .stdio : .file(path) }
     for text in options.dumpBlock {
       guard let address = Plan.hexadecimal(Substring(text), UInt32.self) else {
         throw Failure.usage("--dump-block \(text): a hexadecimal address is wanted")
@@ -339,13 +320,10 @@ struct Plan {
     }
     do {
       let recording = try Recording(try Plan.read(path, limit: 4 << 30).bytes)
-      configuration.initialTime = recording.initialTime
-      if recording.firstInstruction == 0 {
-        configuration.instructionsPerSecond = recording.instructionsPerSecond
-      }
-      adaptsRate = false
-      if options.onTripleFault == nil && !options.resetOnTripleFault {
-        configuration.resetsOnTripleFault = recording.resetsOnTripleFault
+      let resets = configuration.resetsOnTripleFault
+      session.adopt(NamedRecording(recording, path: path))
+      if options.onTripleFault != nil || options.resetOnTripleFault {
+        configuration.resetsOnTripleFault = resets
       }
       if recording.cutAt != nil {
         warnings.append(
@@ -355,7 +333,6 @@ struct Plan {
       explanations.append(
         "\(path): \(recording.inputCount) inputs, \(recording.lastInstruction) instructions")
       explanations += recording.notes.map { "  \($0)" }
-      replay = (recording, path)
     } catch let error as RecordingError {
       throw Failure.usage("\(path): \(error)", file: path)
     }
@@ -451,7 +428,7 @@ struct Plan {
     if let path = screenshot { outputs.append(("--screenshot", path)) }
     if let path = saveState { outputs.append(("--save-state", path)) }
     if let path = record { outputs.append(("--record", path)) }
-    if let path = debugConsole, path != "-" { outputs.append(("--debug-console", path)) }
+    if case .file(let path) = debugConsole { outputs.append(("--debug-console", path)) }
     for case .file(let path) in serial { outputs.append(("--serial", path)) }
     return outputs
   }
@@ -462,7 +439,7 @@ struct Plan {
     if let record { list.append(("the recording", record)) }
     if let replay { list.append(("the recording", replay.path)) }
     if let loadState { list.append(("the state that was loaded", loadState.path)) }
-    if let path = debugConsole, path != "-" { list.append(("the output of --debug-console", path)) }
+    if case .file(let path) = debugConsole { list.append(("the output of --debug-console", path)) }
     for case .file(let path) in serial { list.append(("the output of --serial", path)) }
     for case .file(let path) in debugCommands { list.append(("a script", path)) }
     for text in floppyLists.joined() {

@@ -4,6 +4,7 @@
 
 import Chipset
 import Machine
+import Session
 
 extension Plan {
   /// Seconds of the guest for an expectation of a headless run that nothing else limits: a guest that waits for keys never ends by itself,

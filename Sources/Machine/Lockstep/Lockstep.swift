@@ -125,12 +125,12 @@ public final class Lockstep {
   public var machine: Machine { pair.reference }
   /// The other one.
   public var translated: Machine { pair.subject }
-  /// What types and waits for text, or nil; in place of `Machine.script`.
-  public var script: Script? {
+  /// What follows the guest, or nil; in place of `Machine.follower`. Its input goes to both machines.
+  public var follower: (any RunFollower)? {
     didSet {
-      if oldValue !== script { oldValue?.detach() }
-      script?.take = { [unowned self] in self.give(.strokes($0)) }
-      script?.attach(to: machine)
+      if oldValue !== follower { oldValue?.detach() }
+      follower?.enter = { [unowned self] in self.give($0) }
+      follower?.attach(to: machine)
     }
   }
   /// Instructions between comparisons of the processor's state.
@@ -203,10 +203,9 @@ public final class Lockstep {
         _ = input.attend(machine)
         if let stop = input.stopReason { return .stopped(.host(stop)) }
       }
-      if let script, machine.clock.now >= nextLook {
-        script.advance(machine)
-        if let stop = script.ending { return .stopped(stop) }
-        nextLook = (machine.clock.now / Script.interval &+ 1) &* Script.interval
+      if let follower, machine.clock.now >= nextLook {
+        if let stop = follower.look(at: machine) { return .stopped(stop) }
+        nextLook = (machine.clock.now / follower.interval &+ 1) &* follower.interval
       }
       let count = machine.instructionCount
       if count >= limit { return .stopped(.instructionLimit) }
@@ -218,9 +217,10 @@ public final class Lockstep {
         if let difference = pair.compare(thorough: true) {
           return .differs(LockstepSearch(self, target, difference).result())
         }
-        if let script, stop == .halted || stop == .powerOff {
-          script.advance(machine, types: false)
-          if let end = script.ending { return .stopped(end) }
+        if let follower, stop == .halted || stop == .powerOff,
+          let end = follower.guestEnded(machine)
+        {
+          return .stopped(end)
         }
         return .stopped(stop)
       }

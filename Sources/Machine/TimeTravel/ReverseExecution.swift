@@ -151,7 +151,7 @@ public final class TimeTravel {
       throw .diverged(error.description)
     }
     journal.rewind(to: snapshot.cursor)
-    machine.pacer.restart()
+    machine.attendant?.timeJumped()
     lastExecuted = snapshot.executed
     lastTime = TimeTravel.now()
   }

@@ -2,6 +2,7 @@
 
 import Chipset
 import Machine
+import Session
 import Storage
 import Testing
 

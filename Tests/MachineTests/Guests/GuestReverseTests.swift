@@ -4,6 +4,7 @@ import CPU
 import Chipset
 import Foundation
 import Host
+import Session
 import Storage
 import Testing
 

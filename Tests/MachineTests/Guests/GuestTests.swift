@@ -4,6 +4,7 @@
 import Chipset
 import Foundation
 import Machine
+import Session
 import Storage
 import Testing
 

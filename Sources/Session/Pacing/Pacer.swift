@@ -21,7 +21,7 @@ public struct Pacer {
   public var adaptsRate = false
 
   /// The processor time of the thread that runs the machine, in nanoseconds.
-  var processorTime: () -> UInt64 = { HostClock.threadNanoseconds() }
+  public var processorTime: () -> UInt64 = { HostClock.threadNanoseconds() }
 
   private var baseVirtual: UInt64 = 0
   private var baseHost: UInt64 = 0

@@ -4,6 +4,7 @@
 
 import CPU
 import Host
+import Machine
 import Synchronization
 
 /// Samples of where a machine is. What it does costs the machine nothing but a byte stored at each change of place.

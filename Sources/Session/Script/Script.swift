@@ -7,6 +7,7 @@
 // keystroke. Characters of the screen and of the serial ports are numbered in one sequence for that.
 
 import Chipset
+import Machine
 import Video
 
 /// A step of a script.
@@ -21,7 +22,7 @@ public enum ScriptStep: Equatable, Sendable {
 }
 
 /// A script and its progress.
-public final class Script {
+public final class Script: RunFollower {
   /// All steps.
   public let steps: [ScriptStep]
   /// How many are done.
@@ -50,12 +51,12 @@ public final class Script {
   public private(set) var missed: Awaited?
 
   /// How often a waiting script looks, in virtual nanoseconds.
-  static let interval: UInt64 = 10_000_000
+  public let interval: UInt64 = 10_000_000
   /// Keys pressed during the self-test would be lost with the keyboard's reset.
   private static let firstKey: UInt64 = 1_000_000_000
 
-  /// Takes the strokes to be typed; nil: the machine's own typist.
-  var take: (([KeyStroke]) -> Void)?
+  /// Takes what is typed; nil: the machine that is watched.
+  public var enter: ((MachineInput) -> Void)?
 
   public init(_ steps: [ScriptStep]) {
     self.steps = steps
@@ -85,7 +86,7 @@ extension Script {
   }
 
   /// How a run ends because of the script, if it does.
-  var ending: StopReason? {
+  public var ending: StopReason? {
     if missed != nil { return .expectationMissed }
     return isFinished && endsRun ? .expectationMet : nil
   }
@@ -99,7 +100,7 @@ extension Script {
   }
 
   /// The machine whose screen is watched from now on.
-  func attach(to machine: Machine) {
+  public func attach(to machine: Machine) {
     if self.machine === machine { return }
     detach()
     self.machine = machine
@@ -113,7 +114,7 @@ extension Script {
   }
 
   /// Watches no screen any more.
-  func detach() {
+  public func detach() {
     screen?.end()
     if let screen { count = screen.watch.sequence }
     screen = nil
@@ -123,6 +124,16 @@ extension Script {
   public func serialOutput(_ port: Int, _ byte: UInt8) {
     if isFinished { return }
     serial.add(port, byte, stamp: number(), typed: typed)
+  }
+
+  public func look(at machine: Machine) -> StopReason? {
+    advance(machine)
+    return ending
+  }
+
+  public func guestEnded(_ machine: Machine) -> StopReason? {
+    advance(machine, types: false)
+    return ending
   }
 
   /// Goes on as far as possible.
@@ -137,7 +148,7 @@ extension Script {
         if !typing {
           if !types || machine.clock.now < Script.firstKey { return }
           begin(typing: strokes)
-          if let take { take(strokes) } else { machine.take(.strokes(strokes)) }
+          if let enter { enter(.strokes(strokes)) } else { machine.take(.strokes(strokes)) }
         }
         if !machine.typist.isIdle { return }
         typing = false

@@ -5,6 +5,7 @@
 
 import Bus
 import Host
+import Machine
 import Synchronization
 import Video
 
@@ -98,7 +99,7 @@ public final class MachineWindow: FrontendMachine {
     case .disks(let drive, let paths): setDisks(drive, paths)
     case .nextDisk(let drive):
       guard let path = nextDisk(drive) else {
-        let name = Machine.floppyName(drive)
+        let name = drive == 0 ? "A" : "B"
         let option = "--floppy-\(name.lowercased())"
         send(.notice("there is no other disk for \(name) (give \(option) several times)"))
         return
@@ -169,6 +170,7 @@ public final class MachineWindow: FrontendMachine {
 
   /// Connects a machine: from now on it shows itself here. Call on the machine's thread before it runs.
   public static func attach(to machine: Machine) -> MachineWindow {
+    let pacing = machine.pacing
     let window = MachineWindow(input: machine.input)
     machine.input.addSource()
     machine.pit.recordSpeaker(true)
@@ -182,8 +184,10 @@ public final class MachineWindow: FrontendMachine {
       window?.send(.notice(notice))
     }
     let painter = Painter()
-    machine.betweenSlices = { [unowned machine] in painter.update(window, machine) }
-    painter.update(window, machine)
+    pacing.picture = { [unowned pacing] in
+      pacing.isFollowed = painter.update(window, $0)
+    }
+    pacing.picture?(machine)
     return window
   }
 
@@ -204,7 +208,9 @@ public final class MachineWindow: FrontendMachine {
     /// How long the speaker counts as being used after a change.
     private static let soundTime: UInt64 = 1_000_000_000
 
-    func update(_ window: MachineWindow, _ machine: Machine) {
+    /// Makes what is due.
+    /// - Returns: whether it wants to be called again soon: a picture waits for its time, or there is sound.
+    func update(_ window: MachineWindow, _ machine: Machine) -> Bool {
       let host = HostClock.nanoseconds()
       let virtual = machine.clock.now
       let sound = machine.pit.speaker.drain(until: virtual)
@@ -220,7 +226,6 @@ public final class MachineWindow: FrontendMachine {
           waits = true
         }
       }
-      machine.isFollowed = waits || virtual &- lastSound < Painter.soundTime
       if !hasTitle || host &- lastTitle >= Painter.titleTime {
         let seconds = Double(host &- lastTitle) / 1e9
         var title = ""
@@ -241,6 +246,7 @@ public final class MachineWindow: FrontendMachine {
           }
         }
       }
+      return waits || virtual &- lastSound < Painter.soundTime
     }
   }
 }

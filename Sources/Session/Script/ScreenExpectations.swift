@@ -9,6 +9,7 @@
 import Bus
 import CPU
 import Chipset
+import Machine
 import Video
 
 /// Looks for expectations on a machine's screen.

@@ -1,0 +1,224 @@
+// A session for the command line: signals, the terminal, the window, what is said.
+//
+// Owns: what belongs to a process and not to a session: signals, standard output and error, the main thread. Must not know: options, how a
+// session runs.
+
+import Debugger
+import Host
+import Machine
+import SDLFrontend
+import Session
+import Synchronization
+
+/// Runs what the command line asks for.
+final class CommandRun: @unchecked Sendable {
+  private let plan: Plan
+  private let session: Session
+  private let console: SessionConsole?
+
+  init(_ plan: Plan) throws {
+    self.plan = plan
+    if !plan.headless, let obstacle = HostDisplay.obstacle {
+      throw Failure.host("no window: \(obstacle); use --headless")
+    }
+    console = CommandRun.hasConsole(plan) ? SessionConsole(CommandRun.consoleOptions(plan)) : nil
+    do throws(SessionError) {
+      session = try Session(
+        plan.finalSession, control: console ?? CommandRun.gdb(plan),
+        observing: [.notices, .failures]
+      ) { CommandRun.say($0) }
+    } catch { throw Failure(error, plan) }
+  }
+
+  /// Whether this run can have a console at all. It costs nothing until the machine starts in it or a break key is pressed.
+  private static func hasConsole(_ plan: Plan) -> Bool {
+    plan.gdb == nil && plan.configuration.engine != .lockstep
+      && (plan.debugs || SessionConsole.hasTerminal)
+  }
+
+  private static func consoleOptions(_ plan: Plan) -> SessionConsoleOptions {
+    var options = SessionConsoleOptions()
+    options.debugs = plan.debugs
+    options.startsStopped = plan.startsInDebugger
+    options.commands = plan.debugCommands
+    options.printsJSON = plan.json
+    options.instructionLimit = plan.maxInstructions
+    options.historyMegabytes = plan.historyMegabytes
+    options.sharesTerminal = plan.serial.contains(.stdio)
+    options.otherFiles = plan.filesInUse
+    return options
+  }
+
+  private static func gdb(_ plan: Plan) -> SessionGDB? {
+    guard let place = plan.gdb else { return nil }
+    let gdb = SessionGDB(at: place, name: plan.gdbPlace, waits: plan.waitsForGDB)
+    gdb.historyMegabytes = plan.historyMegabytes
+    gdb.instructionLimit = plan.maxInstructions
+    gdb.otherFiles = plan.filesInUse
+    return gdb
+  }
+
+  /// What happens, on standard error.
+  private static func say(_ event: SessionEvent) {
+    switch event {
+    case .notice(let line): ApusProgram.say(["apus: \(line)"])
+    case .searching(let line): ApusProgram.say(["apus: lockstep: \(line)"])
+    case .recordsWrittenImage(let name):
+      ApusProgram.say([
+        "apus: \(name): is written while it is recorded: a replay needs it as it is now (keep a copy, or use "
+          + "--snapshot)"
+      ])
+    case .lost(let loss): ApusProgram.say(["apus: \(Failure(loss).message)"])
+    default: break
+    }
+  }
+
+  // MARK: Running
+
+  /// Runs to the end and writes what is to be written.
+  /// - Returns: the exit code.
+  func run() throws -> Int32 {
+    // Before any thread is made: each inherits which signals are not for it.
+    do throws(HostError) { try obeySignals() } catch { throw Failure.host("\(error)") }
+    do throws(SessionError) { try session.connect() } catch { throw Failure(error, plan) }
+    if plan.headless {
+      do throws(SessionError) { try session.run() } catch { throw Failure(error, plan) }
+    } else {
+      try runInWindow()
+    }
+    return conclude()
+  }
+
+  private func obeySignals() throws(HostError) {
+    let (session, console) = (session, console)
+    var quit: (@Sendable () -> Void)?
+    if let console { quit = { console.breakKey() } }
+    try HostSignals.onEnd(
+      interrupt: { console?.breakIn() ?? false }, quit: quit,
+      { number in
+        // A server that does not answer holds up only this program's beginning.
+        if !session.isConnected { HostFiles.exitAtOnce(128 &+ number) }
+        session.stop(.signal(number))
+        console?.end()
+      })
+  }
+
+  /// The machine on a thread of its own, the window on this one.
+  private func runInWindow() throws {
+    let window = session.openWindow()
+    nameSubject(window)
+    var failure: Failure?
+    MainActor.assumeIsolated {
+      do {
+        var choices = FrontendOptions()
+        choices.mouseSpeed = plan.mouseSpeed
+        let frontend = try SDLFrontend(machine: window, options: choices)
+        try session.start()
+        DisplayConnection.watch { [self] in
+          session.lose(
+            SessionLoss(.other, "the window is lost: the display does not answer any more"))
+          session.stop()
+          console?.end()
+          // Where the machine's thread has met it, it stands between two instructions.
+          let alarm = HostCondition()
+          while !session.hasEnded, !DisplayConnection.holdsAnotherThread {
+            alarm.locked { alarm.wait(nanoseconds: 5_000_000) }
+          }
+          let code = ApusProgram.finalCode(conclude())
+          HostTerminal.restore()
+          HostFiles.exitAtOnce(code)
+        }
+        frontend.run()
+        session.stop()
+        // A console that waits for a line does not hear of the window's end.
+        if console?.isWaiting != true { session.wait() }
+      } catch {
+        failure = Failure.host("\(error)")
+      }
+    }
+    if let failure { throw failure }
+  }
+
+  /// Says what the title names: the first image, else the kernel.
+  private func nameSubject(_ window: MachineWindow) {
+    func last(_ path: String) -> String { String(path.split(separator: "/").last ?? "") }
+    let first = plan.images.first?.path
+    let drive = plan.configuration.floppies.firstIndex { $0 != nil && $0?.name == first }
+    if first == nil, let kernel = plan.configuration.kernel {
+      window.setSubject(last(kernel.kernel.path))
+    } else {
+      // Without an image the demo disk is in A.
+      window.setSubject(first.map(last) ?? "demo disk", drive: first == nil ? 0 : drive)
+    }
+  }
+
+  // MARK: Telling
+
+  /// What is done when the machine has ended.
+  /// - Returns: the exit code.
+  private func conclude() -> Int32 {
+    let ending = session.finish()
+    HostTerminal.restore()
+    var outcome = Outcome(ending, plan: plan)
+    if let console, console.wasUsed {
+      // The console has told how the machine ended.
+      outcome.message = nil
+      if console.failures > 0 && outcome.exit == .success { outcome.exit = .notMet }
+    }
+    var report = RunReport(outcome: outcome, ending: ending)
+    if let text = report.text { ApusProgram.say([text]) }
+    if plan.screenText && !plan.json {
+      if let rows = ending.machine.screen {
+        ApusProgram.print(CommandRun.trimmed(rows).joined(separator: "\n"))
+      } else {
+        ApusProgram.say(["apus: the screen is in a graphics mode and has no text (--screen-text)"])
+      }
+    }
+    if !plan.json, let text = report.statistics?.text { ApusProgram.say([text]) }
+    for address in plan.dumpBlocks {
+      let (text, isThere) = session.blockText(linear: address)
+      ApusProgram.say([isThere ? text : "apus: " + text])
+    }
+    // What was lost matters more than how the guest ended: a result that is not there must not look like one.
+    if !report.failures.isEmpty { report.outcome.exit = .host }
+    if plan.json && !plan.debugs { ApusProgram.print(report.json) }
+    return report.outcome.exit.code
+  }
+
+  /// Without the empty rows at the end.
+  private static func trimmed(_ rows: [String]) -> [String] {
+    var rows = rows
+    while rows.last == "" { rows.removeLast() }
+    return rows
+  }
+}
+
+extension Failure {
+  /// A session that could not be made or begun.
+  init(_ error: SessionError, _ plan: Plan) {
+    let hint =
+      error.kind == .state && plan.usesDemoDisk
+      ? " (no image is given: name those that the state was saved with)" : ""
+    self.init(
+      exit: error.kind == .host ? .host : .usage, message: error.reason + hint, file: error.file)
+  }
+
+  /// Something that was lost, with the option it was wanted by.
+  init(_ loss: SessionLoss) {
+    func lost(_ option: String) -> String {
+      "\(option) \(loss.file ?? "stdio"): cannot be written: \(loss.reason)"
+    }
+    func failed(_ option: String) -> String { "\(option) \(loss.file ?? ""): \(loss.reason)" }
+    let message =
+      switch loss.what {
+      case .serial: lost("--serial")
+      case .debugConsole: lost("--debug-console")
+      case .guestAccess: "\(loss.reason) (the guest sees an error)"
+      case .recording: failed("--record")
+      case .screenshot: failed("--screenshot")
+      case .state: failed("--save-state")
+      case .image, .other: loss.reason
+      }
+    self.init(exit: .host, message: message, file: loss.file)
+  }
+}

@@ -1,0 +1,118 @@
+// A machine's run beside the host's time: how long it sleeps, when output leaves and pictures are made.
+//
+// Owns: the attendant of a machine that runs for somebody. Must not know: devices, who watches. The guest notices nothing of it but a
+// change of rate, which goes through the input queue like a key.
+
+import CPU
+import Host
+import Machine
+
+/// Keeps a machine's run beside the host's time.
+public final class Pacing: RunAttendant {
+  /// How the guest's time follows the host's.
+  public var pacer = Pacer()
+  /// Shows the machine to who watches it: called where pictures may be made. nil: nobody watches.
+  public var picture: ((Machine) -> Void)?
+  /// Called whenever output is passed on, also where nobody watches.
+  public var outputPassed: ((Machine) -> Void)?
+  /// Somebody wants to be called again soon: a picture waits for its time, or there is sound.
+  public var isFollowed = false
+
+  private var lastOutput: UInt64 = 0
+  /// The processor's time at the beginning of the slice.
+  private var before: UInt64 = 0
+
+  /// The most that a guest sleeps at once, in virtual nanoseconds; as `SpeakerSynth` has it where somebody listens.
+  private static let longestSleep: UInt64 = 100_000_000
+  private static let longestSleepInView: UInt64 = 50_000_000
+  private static let longestSleepFollowed: UInt64 = 15_000_000
+  /// Output waits so long at most, in the host's nanoseconds.
+  private static let outputInterval: UInt64 = 5_000_000
+
+  public init() {}
+
+  /// Whoever watches has a reset button.
+  public var keepsHaltedMachine: Bool { pacer.speed != .max && picture != nil }
+
+  public func timeJumped() { pacer.restart() }
+
+  public func show(_ machine: Machine) {
+    picture?(machine)
+    outputPassed?(machine)
+  }
+
+  public func sliceBegins(_ machine: Machine) {
+    // The processor's time, not the clock's: what other programs do says nothing of what this guest could.
+    before = pacer.adaptsRate ? pacer.processorTime() : 0
+  }
+
+  public func sliceEnds(_ machine: Machine, ran instructions: UInt64) {
+    guard pacer.adaptsRate else { return }
+    if let rate = pacer.ran(
+      instructions: instructions, nanoseconds: pacer.processorTime() &- before,
+      rate: machine.clock.instructionsPerSecond)
+    {
+      machine.input.post(.rate(rate))
+    }
+  }
+
+  /// Sleeps when the guest is ahead of the host, and passes output on now and then.
+  public func turn(_ machine: Machine) {
+    if case .factor = pacer.speed {
+      let delay = pacer.delay(virtual: machine.clock.now)
+      // Shorter sleeps than this cost more than they give.
+      if delay > 2_000_000 {
+        machine.running.s.pointee.place = ExecutionPlace.idle
+        defer { machine.running.s.pointee.place = ExecutionPlace.devices }
+        machine.passOn()
+        machine.input.wait(nanoseconds: delay)
+        return
+      }
+    }
+    let host = HostClock.nanoseconds()
+    if host &- lastOutput > Pacing.outputInterval {
+      lastOutput = host
+      machine.passOn()
+    }
+  }
+
+  public func sleep(_ machine: Machine, until wanted: UInt64, replays: Bool) -> UInt64? {
+    guard case .factor = pacer.speed else { return nil }
+    let clock = machine.clock
+    // The host sleeps through all of it, unless input comes. Somebody who watches wants sound and pictures meanwhile.
+    let most =
+      picture == nil
+      ? Pacing.longestSleep
+      : isFollowed ? Pacing.longestSleepFollowed : Pacing.longestSleepInView
+    var target = min(wanted, clock.instruction(atNanoseconds: clock.now &+ most))
+    let delay = pacer.delay(virtual: clock.nanoseconds(atInstruction: target))
+    if delay == 0 { return target }
+    machine.passOn()
+    let start = HostClock.nanoseconds()
+    machine.input.wait(nanoseconds: delay)
+    let slept = HostClock.nanoseconds() &- start
+    if slept < delay && machine.input.hasPending && !replays {
+      // Woken early: the guest has slept as long as the host has.
+      let passed = clock.nanoseconds(atInstruction: target) &- clock.now
+      let share = UInt64(Double(passed) * Double(slept) / Double(delay))
+      target = min(target, clock.instruction(atNanoseconds: clock.now &+ share))
+    }
+    return target
+  }
+}
+
+extension Machine {
+  /// How the run is kept beside the host's time. A machine has none before this is asked for.
+  public var pacing: Pacing {
+    if let pacing = attendant as? Pacing { return pacing }
+    let pacing = Pacing()
+    attendant = pacing
+    return pacing
+  }
+
+  /// What types and waits for text on its own, or nil.
+  public var script: Script? {
+    get { follower as? Script }
+    set { follower = newValue }
+  }
+}

@@ -1,0 +1,79 @@
+// What can be seen of a session's machine, from any thread.
+//
+// Owns: views of the machine between two instructions, its state as bytes and files, the feed of a window. Must not know: formats.
+
+import CPU
+import Host
+import Machine
+import Video
+
+extension Session {
+  /// Retired instructions since power-on.
+  public var instructions: UInt64 { perform { $0.instructionCount } }
+
+  /// The rows of the text screen; nil in a graphics mode.
+  public var screenText: [String]? { perform { $0.screenText } }
+
+  /// A picture of the screen.
+  public func screenshot() -> Frame { perform { $0.screenshot() } }
+
+  /// A hash of everything that the guest's future depends on.
+  public var stateHash: UInt64 { perform { $0.stateHash() } }
+
+  /// What can be said of the machine now.
+  /// - Parameter hashes: whether all of the state is hashed.
+  public func facts(hashes: Bool = false) -> MachineFacts {
+    perform { MachineFacts($0, hashes: hashes) }
+  }
+
+  /// How many steps of the script are done.
+  public var stepsDone: Int { perform { [script] _ in script?.done ?? 0 } }
+
+  /// The whole state of the machine as it is now. A session with it as `SessionConfiguration.loadState` continues from here, with disks
+  /// that hold what they hold now.
+  public func snapshot() -> [UInt8] { perform { $0.saveState() } }
+
+  /// The same into a file.
+  /// - Throws: `SessionError` when it cannot be written, or somebody has changed an image meanwhile.
+  public func save(to path: String) throws(SessionError) {
+    try perform { (machine) throws(SessionError) in try Session.save(machine, to: path) }
+  }
+
+  static func save(_ machine: Machine, to path: String) throws(SessionError) {
+    if !machine.imagesChangedByOthers.isEmpty {
+      throw SessionError(
+        .host, "the state is not saved: it would not belong to what the images hold now", file: path
+      )
+    }
+    do throws(HostError) { try HostFiles.writeAtomically(path, machine.saveState()) } catch {
+      throw SessionError(.host, "\(error)", file: path)
+    }
+  }
+
+  /// Guest and host code of the block that begins at a linear address, or why there is none.
+  public func blockText(linear: UInt32) -> (text: String, isThere: Bool) {
+    perform { [lockstep] machine in
+      let machine = lockstep?.translated ?? machine
+      if let text = machine.blockText(linear: linear) { return (text, true) }
+      return (machine.blockObstacle(linear: linear), false)
+    }
+  }
+
+  // MARK: Windows
+
+  /// The face of the machine for a window, which shows it from now on. To be called before the machine runs, once.
+  public func openWindow() -> MachineWindow {
+    let feed = perform { MachineWindow.attach(to: $0) }
+    window.withLock { $0 = feed }
+    for (drive, list) in configuration.floppyLists.enumerated() { feed.setDisks(drive, list) }
+    feed.setDebugger(control?.takesBreakKey ?? false)
+    if let reason = control?.waitsFor { feed.setStanding("waiting for \(reason)") }
+    return feed
+  }
+
+  /// Says in the window's title that the machine stands, and why; nil: it runs.
+  public func setStanding(_ reason: String?) { window.withLock { $0 }?.setStanding(reason) }
+
+  /// Why the session is to end, if somebody asked for that.
+  public var requestedStop: HostStop? { machine.input.requestedStop }
+}

@@ -1,0 +1,75 @@
+// The end of a session.
+//
+// Owns: what is written when the machine has ended, in which order, and that it happens once. Must not know: what is printed.
+
+import CPU
+import Host
+import Machine
+import Storage
+import Video
+
+extension Session {
+  /// Ends the session: the recording is finished, images are flushed, picture and state are written, connections are closed. Nothing runs
+  /// afterwards. What could not be written is told by `lost` events and stands in the outcome. A second call gives the same outcome.
+  ///
+  /// It does not wait for a run on another thread: call it when that has ended, or can never go on.
+  @discardableResult
+  public func finish() -> SessionOutcome {
+    let (known, stop, start) = progress.withLock { ($0.outcome, $0.stop ?? .host(.user), $0.start) }
+    if let known { return known }
+    let seconds = start.map { Double(HostClock.nanoseconds() &- $0) / 1e9 } ?? 0
+    alarm.cancel()
+    machine.finishRecording(stop)
+    writeResults()
+    for channel in channels { channel?.close() }
+    debugConsole?.close()
+    profile?.stop()
+    let waitingFor = script?.nextExpectation
+    let outcome = SessionOutcome(
+      end: SessionEnd(stop, missed: script?.missed), waitingFor: waitingFor, hostSeconds: seconds,
+      losses: losses.withLock { $0 },
+      machine: MachineFacts(machine, hashes: configuration.hashesState),
+      statistics: profile.map {
+        SessionStatistics(
+          report: machine.executionReport,
+          executed: machine.processors.count == 1
+            ? [] : machine.processors.indices.map { machine.executedInstructions(of: $0) },
+          before: executedBefore, shares: $0.shares)
+      })
+    progress.withLock { $0.outcome = outcome }
+    return outcome
+  }
+
+  /// Images flushed, picture and state written; failures are told.
+  private func writeResults() {
+    func attempt(_ what: SessionLoss.What, _ path: String?, _ body: () throws -> Void) {
+      do { try body() } catch { lose(SessionLoss(what, "\(error)", file: path)) }
+    }
+    // While a debugger keeps a past, writes are kept back.
+    if let travel = machine.timeTravel { attempt(.image, nil) { try travel.commitDisks() } }
+    let images = configuration.machine.floppies + configuration.machine.disks
+    for image in images.compactMap({ $0 }) {
+      attempt(.image, image.name) { try image.device.flush() }
+    }
+    attempt(.image, nil) { try machine.flushDisks() }
+    for (name, reason) in machine.lostImages {
+      lose(
+        SessionLoss(
+          .image, "\(name): \(reason): what the guest wrote to it is lost", file: name))
+    }
+    if let path = configuration.record, let error = machine.recorder?.failure {
+      lose(SessionLoss(.recording, "\(error)", file: path))
+    }
+    if let path = configuration.screenshot {
+      attempt(.screenshot, path) {
+        try HostFiles.writeAtomically(path, PNG.encode(machine.screenshot()))
+      }
+    }
+    for change in machine.imagesChangedByOthers {
+      observers.tell(.notice("\(change) while this machine used it"))
+    }
+    if let path = configuration.saveState {
+      attempt(.state, path) { try Session.save(machine, to: path) }
+    }
+  }
+}
