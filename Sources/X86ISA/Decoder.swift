@@ -120,9 +120,14 @@ public struct Decoder {
     }
     var number = index[opcode * 16 + selector]
     if takesPrefix[opcode] {
-      let prefix = i.hasRep ? 2 : i.hasRepne ? 3 : operand32 != mode.hasOperand32 ? 1 : 0
-      i.imm2 = UInt16(prefix)
-      if prefix != 0 { number = prefixedIndex[(prefix << 8 | opcode & 0xFF) * 16 + selector] }
+      let prefix: MandatoryPrefix =
+        i.hasRep
+        ? .rep : i.hasRepne ? .repne : operand32 != mode.hasOperand32 ? .operandSize : .none
+      i.imm2 = UInt16(prefix.rawValue)
+      if prefix != .none {
+        let place = Int(prefix.rawValue) << 8 | opcode & 0xFF
+        number = prefixedIndex[place * 16 + selector]
+      }
     } else if opcode & 0x1F8 == 0xD8 {
       i.imm2 = UInt16(opcode & 7) << 8 | UInt16(i.modrm)
       number = x87Index[Int(i.imm2)]

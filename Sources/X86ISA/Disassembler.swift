@@ -189,8 +189,9 @@ public struct Disassembler {
     case .cl: return .register("cl")
     case .dx: return .register("dx")
     case .one: return .immediate(1)
-    case .zb: return .register(register(UInt8(truncatingIfNeeded: p.entry.opcode & 7), 1))
-    case .zv: return .register(register(UInt8(truncatingIfNeeded: p.entry.opcode & 7), wide))
+    // AH to BH have the numbers behind those of AL to BL.
+    case .zb: return .register(register(i.rm / 4 + (i.rm & 1) * 4, 1))
+    case .zv: return .register(register(i.rm / 4, wide))
     case .sw: return .register(segmentNames[Int(reg)])
     case .rd: return .register(register(rm, 4))
     case .cd: return .register("cr\(reg)")

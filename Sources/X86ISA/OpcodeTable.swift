@@ -12,7 +12,10 @@ public enum ModRMForm: UInt8, Sendable {
 
 /// The prefix that belongs to an opcode of the two-byte map.
 public enum MandatoryPrefix: UInt8, Sendable {
-  case none, operandSize, rep, repne
+  case none = 0
+  case operandSize = 1
+  case rep = 2
+  case repne = 3
 }
 
 /// An encoding of the instruction table.
