@@ -154,7 +154,7 @@ let package = Package(
       exclude: ["roms.txt"], plugins: ["FirmwarePlugin"]),
     .testTarget(
       name: "DebuggerTests",
-      dependencies: ["Debugger", "Machine", "CPU", "Chipset", "Storage", "Host"]),
+      dependencies: ["Bus", "Debugger", "Machine", "CPU", "Chipset", "Storage", "Host"]),
     .testTarget(name: "BusTests", dependencies: ["Bus", "State"]),
     .testTarget(
       name: "FirmwareTests", dependencies: ["FirmwareImages", "Machine", "Storage"],
