@@ -174,7 +174,9 @@ let package = Package(
       exclude: ["roms.txt"], plugins: ["FirmwarePlugin"]),
     .testTarget(
       name: "DebuggerTests",
-      dependencies: ["Debugger", "Machine", "CPU", "Chipset", "Storage", "Host", "TestSupport"]),
+      dependencies: [
+        "Bus", "Debugger", "Machine", "CPU", "Chipset", "Storage", "Host", "TestSupport",
+      ]),
     .testTarget(name: "BusTests", dependencies: ["Bus", "State"]),
     .testTarget(
       name: "FirmwareTests", dependencies: ["FirmwareImages", "Machine", "Storage"],

@@ -346,6 +346,7 @@ public final class Machine {
 
   /// A reset as the guest or the host asks for it.
   public func reset(_ kind: ResetRequest) {
+    catchUpAll()
     switch kind {
     case .processor:
       for cpu in processors { cpu.reset() }
@@ -425,6 +426,7 @@ public final class Machine {
       for byte in bytes { serial[port].receive(byte) }
     case .rate(let rate):
       clock.setInstructionsPerSecond(min(max(rate, 1_000), 100_000_000_000))
+      catchUpAll()
       for cpu in processors {
         cpu.setTimeStampRate(
           hertz: cpu.model.hertz, instructionsPerSecond: clock.instructionsPerSecond)

@@ -128,9 +128,21 @@ extension Machine {
   private func giveTurn(to index: Int, at count: UInt64) {
     if index == turns.running { return }
     follow(index)
-    let stamps = running.model.hertz / (1_000_000_000 / PortSpace.isaAccessTime)
-    running.waited(to: count, stamps: turns.missed[index] &* stamps)
+    catchUp(index, to: count)
+  }
+
+  /// A processor waited until now.
+  private func catchUp(_ index: Int, to count: UInt64) {
+    let cpu = processors[index]
+    let stamps = cpu.model.hertz / (1_000_000_000 / PortSpace.isaAccessTime)
+    cpu.waited(to: count, stamps: turns.missed[index] &* stamps)
     turns.missed[index] = 0
+  }
+
+  /// All processors have waited until now: their time-stamp counters are about to be set, or to get another rate.
+  func catchUpAll() {
+    let count = running.instructionCount
+    for n in processors.indices where n != turns.running { catchUp(n, to: count) }
   }
 
   /// The clock counts what this processor retires.

@@ -1,5 +1,6 @@
 // The debugger and gdb's protocol with two processors.
 
+import Bus
 import CPU
 import Machine
 import Testing

@@ -107,6 +107,14 @@ enum Pair {
       let found = machine.running.timeStampCounter
       #expect(max(found, expected) - min(found, expected) < 8, "\(n)")
     }
+    // Another rate, as --cpu-speed auto sets it, changes neither.
+    machine.take(.rate(50_000_000))
+    for n in UInt64(101)...120 {
+      _ = machine.run(untilInstruction: n * 777)
+      let expected = machine.clock.now * (machine.cpu.model.hertz / 1_000_000) / 1000
+      let found = machine.running.timeStampCounter
+      #expect(max(found, expected) - min(found, expected) < 16, "\(n)")
+    }
     // A fifth of the instructions are slow accesses.
     #expect(before > 777 * 100 / 5 * 1000)
     #expect(Pair.word(machine, 0x3018) > 10_000)
