@@ -124,7 +124,7 @@ let package = Package(
       name: "Benchmark", dependencies: ["Host"], exclude: ["roms.txt"],
       plugins: ["FirmwarePlugin"]),
     // What several suites use.
-    .target(name: "TestSupport", path: "Tests/Support"),
+    .target(name: "TestSupport", dependencies: ["Machine"], path: "Tests/Support"),
     // The instruction set with a made-up instruction more: the same sources, another table.
     .target(
       name: "X86ISAFixture", path: "Tests/X86ISATests/Fixture", exclude: ["Table"],
@@ -138,7 +138,9 @@ let package = Package(
       dependencies: ["Conformance", "CPU", "Host", "Translator", "TranslatorX86_64"]),
     .testTarget(
       name: "TranslatorTests",
-      dependencies: ["Translator", "TranslatorX86_64", "Assembler", "Conformance", "CPU", "Host"],
+      dependencies: [
+        "Translator", "TranslatorX86_64", "Assembler", "Conformance", "CPU", "Host", "TestSupport",
+      ],
       exclude: ["Golden"]),
     .testTarget(
       name: "AssemblerTests", dependencies: ["Assembler", "Host"], exclude: ["Encodings.txt"]),
@@ -152,13 +154,15 @@ let package = Package(
       dependencies: [
         "Bus", "Session", "Machine", "CPU", "Chipset", "Storage", "Host", "State",
         "FirmwareImages",
+        "TestSupport",
       ],
       exclude: ["roms.txt"], plugins: ["FirmwarePlugin"]),
     .testTarget(
       name: "SessionTests",
-      dependencies: ["Session", "Machine", "Bus", "CPU", "Chipset", "Host"]),
+      dependencies: ["Session", "Machine", "Bus", "CPU", "Chipset", "Host", "TestSupport"]),
     .testTarget(
-      name: "ApusTests", dependencies: ["ApusCommand", "Benchmark", "Session", "Machine", "Host"]),
+      name: "ApusTests",
+      dependencies: ["ApusCommand", "Benchmark", "Session", "Machine", "Host", "TestSupport"]),
     .testTarget(
       name: "CPUTests",
       dependencies: [
@@ -170,6 +174,7 @@ let package = Package(
       name: "DeviceROMTests",
       dependencies: [
         "CPU", "Chipset", "Machine", "State", "Storage", "Translator", "TranslatorX86_64",
+        "TestSupport",
       ],
       exclude: ["roms.txt"], plugins: ["FirmwarePlugin"]),
     .testTarget(
@@ -179,7 +184,7 @@ let package = Package(
       ]),
     .testTarget(name: "BusTests", dependencies: ["Bus", "State"]),
     .testTarget(
-      name: "FirmwareTests", dependencies: ["FirmwareImages", "Machine", "Storage"],
+      name: "FirmwareTests", dependencies: ["FirmwareImages", "Machine", "Storage", "TestSupport"],
       exclude: ["roms.txt"],
       plugins: ["FirmwarePlugin"]),
     .testTarget(name: "ChipsetTests", dependencies: ["Chipset", "Bus", "State", "TestSupport"]),
@@ -187,11 +192,11 @@ let package = Package(
       name: "SDLFrontendTests",
       dependencies: [
         "SDLFrontend", "Session", "Machine", "Chipset", "Video",
-        .target(name: "CSDL2", condition: .when(traits: ["SDL"])),
+        .target(name: "CSDL2", condition: .when(traits: ["SDL", "TestSupport"])),
       ], linkerSettings: [.linkedLibrary("SDL2", .when(traits: ["SDL"]))]),
     .testTarget(
       name: "WindowTests",
-      dependencies: ["ApusCommand", "Session", "Machine", "Chipset", "Video"]),
+      dependencies: ["ApusCommand", "Session", "Machine", "Chipset", "Video", "TestSupport"]),
     .testTarget(
       name: "VideoTests", dependencies: ["Video", "Bus", "State", "CZlib", "TestSupport"]),
     .testTarget(name: "StorageTests", dependencies: ["Storage", "State"]),

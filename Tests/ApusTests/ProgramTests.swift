@@ -1,6 +1,7 @@
 // The built program, run as a user runs it: exit codes, what it prints, what it leaves alone.
 
 import Foundation
+import TestSupport
 import Testing
 
 /// A finished run of the program.
@@ -60,10 +61,7 @@ final class Scratch {
 
   /// A 1.44 MB floppy whose boot sector begins with `code`.
   func floppy(_ name: String, _ code: [UInt8]) throws -> String {
-    var image = code + [UInt8](repeating: 0, count: 1_474_560 - code.count)
-    image[510] = 0x55
-    image[511] = 0xAA
-    return try file(name, image)
+    try file(name, bootFloppy(code))
   }
 }
 

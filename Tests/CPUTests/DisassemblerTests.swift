@@ -1,5 +1,6 @@
 // The disassembler against objdump's output, and what it says beside the text.
 
+import TestSupport
 import Testing
 
 @testable import CPU
@@ -7,13 +8,6 @@ import Testing
 
 @Suite struct DisassemblerTests {
   private let disassembler = Disassembler(model: .pentium4)
-
-  private func bytes(_ hex: some StringProtocol) -> [UInt8] {
-    let digits = Array(hex)
-    return stride(from: 0, to: digits.count - 1, by: 2).compactMap {
-      UInt8(String(digits[$0...$0 + 1]), radix: 16)
-    }
-  }
 
   @Test func textIsObjdumps() {
     var count = 0

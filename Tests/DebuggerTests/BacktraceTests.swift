@@ -94,24 +94,18 @@
 //    dd gdt
 
 import CPU
+import TestSupport
 import Testing
 
 @testable import Debugger
 
 @Suite struct BacktraceTests {
-  private static func code(_ digits: String) -> [UInt8] {
-    let digits = Array(digits.filter(\.isHexDigit))
-    return stride(from: 0, to: digits.count, by: 2).map {
-      UInt8(String(digits[$0...$0 + 1]), radix: 16)!
-    }
-  }
-
-  private static let program16 = code(
+  private static let program16 = bytes(
     """
     31c08ed88ed0bc007cbd1111e80f00e81b00ff16427c9a3c7c0000cd40f45589e583ec0456e805005e89ec5dc3505185c074
     01905958c35589e55dc3525acb5058cf377c
     """)
-  private static let program32 = code(
+  private static let program32 = bytes(
     """
     fa0f0116807c0f20c00c010f22c0ea137c080066b810008ed88ed0bc00900000bdf08f0000e813000000e81d000000ff1564
     7c00009a617c00000800f45589e583ec7b56e8030000005ec9c350515531ed85c07401905d5983c404c35589e55dc3525acb

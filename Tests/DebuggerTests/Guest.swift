@@ -62,22 +62,20 @@ import CPU
 import Host
 import Machine
 import Storage
+import TestSupport
 
 @testable import Debugger
 
 /// The boot sector's code.
 let bootSector: [UInt8] = {
-  let digits = Array(
+  bytes(
     """
     c7060001517cc70602010000fa31c08ed88ed0bc007cb90300e82100e2fbc606
     547c5abae900b041eecd400f0116987c0f20c00c010f22c0ea557c0800ff0652
     7c5589e5e802005dc35589e5a1527c5dc3cf00000066b810008ed88ec08ed0bc
     00900000bf00000200b908000000b844332211fcf3ab6687dbd9e8f490909090
     0000000000000000ffff0000009acf00ffff00000092cf001700807c0000
-    """.filter(\.isHexDigit))
-  return stride(from: 0, to: digits.count, by: 2).map {
-    UInt8(String(digits[$0...$0 + 1]), radix: 16)!
-  }
+    """)
 }()
 
 /// Places in it.
@@ -98,13 +96,10 @@ final class Console {
   let debugger: Debugger
 
   init(engine: Engine = .interpreter, code: [UInt8] = bootSector) throws {
-    var configuration = MachineConfiguration()
-    configuration.memoryMegabytes = 2
-    configuration.engine = engine
-    var sector = code + [UInt8](repeating: 0, count: 510 - code.count)
-    sector += [0x55, 0xAA]
-    configuration.floppies[0] = MachineImage(
-      floppy: sector + [UInt8](repeating: 0, count: 1_474_560 - 512), name: "boot")
+    let configuration = MachineConfiguration.small(floppy: bootFloppy(code), name: "boot") {
+      $0.engine = engine
+      $0.exitPort = nil
+    }
     machine = try Machine(configuration)
     debugger = Debugger(machine: machine, console: port)
     debugger.instructionLimit = 50_000_000

@@ -3,6 +3,7 @@
 import Bus
 import CPU
 import Machine
+import TestSupport
 import Testing
 
 @testable import Debugger
@@ -10,10 +11,10 @@ import Testing
 @Suite struct ProcessorTests {
   /// again: inc ax; nop; jmp again at 1000h and 2000h; the second adds to CX and writes it to [3000h].
   private func client() throws -> (Machine, Debugger, ScriptedPort, GDBMachine) {
-    var configuration = MachineConfiguration()
-    configuration.memoryMegabytes = 2
-    configuration.engine = .interpreter
-    configuration.boardText = BoardDescription.boards["isa"]! + "\nprocessor,id=cpu1\n"
+    let configuration = MachineConfiguration.small {
+      $0.engine = .interpreter
+      $0.boardText = BoardDescription.boards["isa"]! + "\nprocessor,id=cpu1\n"
+    }
     let machine = try Machine(configuration)
     let code: [(UInt32, [UInt8])] = [
       (0x1000, [0x40, 0x90, 0xEB, 0xFC]),

@@ -3,6 +3,7 @@
 
 import CPU
 import Machine
+import TestSupport
 import Testing
 
 @testable import Debugger
@@ -63,7 +64,7 @@ import Testing
 ///   idtr:   dw 119
 ///           dd idt
 private let pagingSector: [UInt8] = {
-  let digits = Array(
+  let head = bytes(
     """
     fa31c08ed88ed0bc007c0f0116b87c0f011e387d0f20c00c010f22c0ea217c08
     0066b810008ed88ec08ed0bc00700000c7050000010003100100bf00100100b8
@@ -71,10 +72,7 @@ private let pagingSector: [UInt8] = {
     0f20c00d000000800f22c0a100000200802580100100df8b1d040002008b0d00
     100200c7050800020034120000f4ebfd50800d84100100015883c404cf909090
     0000000000000000ffff0000009acf00ffff00000092cf001700a07c00009090
-    """.filter(\.isHexDigit))
-  let head = stride(from: 0, to: digits.count, by: 2).map {
-    UInt8(String(digits[$0...$0 + 1]), radix: 16)!
-  }
+    """)
   let tail: [UInt8] = [0x90, 0x7C, 0x08, 0, 0, 0x8E, 0, 0, 0x77, 0, 0xC0, 0x7C, 0, 0]
   return head + [UInt8](repeating: 0, count: 14 * 8) + tail
 }()

@@ -7,6 +7,7 @@ import Chipset
 import Machine
 import State
 import Storage
+import TestSupport
 import Testing
 import Translator
 
@@ -52,10 +53,7 @@ private final class TestMachine {
   static func configuration(name: String, engine: Engine) throws -> MachineConfiguration {
     let make = try #require(DeviceTestROMs.all[name])
     let geometry = DiskGeometry(cylinders: 4, heads: 16, sectors: 63)
-    var configuration = MachineConfiguration()
-    configuration.memoryMegabytes = 2
-    configuration.exitPort = 0xF4
-    configuration.engine = engine
+    var configuration = MachineConfiguration.small { $0.engine = engine }
     // The ROMs wait by reading the timer: seconds of the guest at a tenth of the usual price.
     configuration.instructionsPerSecond = 10_000_000
     configuration.bios = LoadFile(path: name, bytes: make())

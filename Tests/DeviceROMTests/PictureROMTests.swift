@@ -4,6 +4,7 @@
 
 import Machine
 import Storage
+import TestSupport
 import Testing
 
 /// The images, assembled at build time from the sources that roms.txt lists.
@@ -49,11 +50,8 @@ private struct ExpectedPicture {
     let image = make()
     let expected = try #require(ExpectedPicture(image: image))
     #expect(!expected.rectangles.isEmpty)
-    var configuration = MachineConfiguration()
-    configuration.memoryMegabytes = 2
-    configuration.exitPort = 0xF4
     let padding = [UInt8](repeating: 0, count: 1_474_560 - image.count)
-    configuration.floppies[0] = MachineImage(floppy: image + padding, name: name)
+    let configuration = MachineConfiguration.small(floppy: image + padding, name: name)
     let machine = try Machine(configuration)
     #expect(machine.run(untilInstruction: 400_000_000) == .guestExit(1))
     let picture = machine.screenshot()

@@ -6,6 +6,7 @@ import FirmwareImages
 import Foundation
 import Machine
 import Storage
+import TestSupport
 import Testing
 
 @Suite struct BIOSTests {
@@ -23,10 +24,10 @@ import Testing
     limit: UInt64 = 5_000_000_000
   ) throws -> Outcome {
     let assembled = try #require(TestROMs.bios[name])
-    var configuration = MachineConfiguration()
-    configuration.memoryMegabytes = 32
-    configuration.exitPort = 0xF4
-    configuration.floppies[0] = floppy ?? MachineImage(floppy: assembled(), name: name)
+    var configuration = MachineConfiguration.small(floppy: assembled(), name: name) {
+      $0.memoryMegabytes = 32
+      if let floppy { $0.floppies[0] = floppy }
+    }
     for (index, geometry) in disks.enumerated() {
       let sectors = geometry.cylinders * geometry.heads * geometry.sectors
       configuration.disks[index] = MachineImage(

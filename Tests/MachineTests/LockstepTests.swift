@@ -10,6 +10,7 @@
   import Foundation
   import Storage
   import Session
+  import TestSupport
   import Testing
 
   @testable import Machine
@@ -45,7 +46,7 @@
     }
 
     private func floppy(_ code: [UInt8]) -> MachineImage? {
-      MachineImage(floppy: Guest.floppy(code), name: "test")
+      MachineImage(floppy: bootFloppy(code), name: "test")
     }
 
     @Test(arguments: [1, 2, 24] as [UInt32])

@@ -3,6 +3,7 @@
 import Chipset
 import Host
 import Session
+import TestSupport
 import Testing
 
 @testable import Machine

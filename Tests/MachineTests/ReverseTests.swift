@@ -4,6 +4,7 @@ import CPU
 import Chipset
 import Session
 import Storage
+import TestSupport
 import Testing
 
 @testable import Machine
@@ -112,10 +113,8 @@ private let writeSectors = bytes("31c08ed88ec0bb0080ff0600808b0e008083e10741b505
   }
 
   @Test func aSmallBudgetKeepsThePresent() throws {
-    var configuration = MachineConfiguration()
-    configuration.memoryMegabytes = 32
     // rep stosd over 16 MB again and again needs flat segments; unreal mode is not worth it: DMA-free writes below 640 KB.
-    configuration.floppies[0] = MachineImage(floppy: Guest.floppy(Guest.ticks), name: "test")
+    let configuration = MachineConfiguration.small(booting: Guest.ticks) { $0.memoryMegabytes = 32 }
     let machine = try Machine(configuration)
     let travel = machine.enableTimeTravel(megabytes: 16)
     travel.budget = 2 << 20
@@ -191,7 +190,7 @@ private let writeSectors = bytes("31c08ed88ec0bb0080ff0600808b0e008083e10741b505
   }
 
   @Test func imageFilesAreWrittenAtCommitOnly() throws {
-    let image = MemoryImage(bytes: Guest.floppy(writeSectors))
+    let image = MemoryImage(bytes: bootFloppy(writeSectors))
     /// Stands for a file: no image in memory for the machine.
     final class File: BlockDevice {
       let memory: MemoryImage

@@ -4,6 +4,7 @@ import Chipset
 import Host
 import Session
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import Machine

@@ -4,6 +4,7 @@ import CPU
 import Chipset
 import Machine
 import Session
+import TestSupport
 import Testing
 
 /// Generated from TestROMs/script.
@@ -27,12 +28,10 @@ enum ScriptROMs {}
 
   /// Boots the shell. Ten seconds of the guest are a long time for all that is tested here.
   private func run(_ steps: [ScriptStep], engine: Engine? = nil) throws -> Run {
-    var configuration = MachineConfiguration()
-    configuration.memoryMegabytes = 2
-    configuration.exitPort = 0xF4
-    if let engine { configuration.engine = engine }
     let shell = try #require(ScriptROMs.all["shell"])
-    configuration.floppies[0] = MachineImage(floppy: shell(), name: "shell")
+    let configuration = MachineConfiguration.small(floppy: shell(), name: "shell") {
+      if let engine { $0.engine = engine }
+    }
     let machine = try Machine(configuration)
     let script = Script(steps)
     machine.script = script

@@ -2,6 +2,7 @@
 
 import Foundation
 import State
+import TestSupport
 import Testing
 
 @testable import Machine
@@ -43,8 +44,8 @@ private let writesForEver = bytes(
 
   @Test func snapshotsGoOnWithTheirImageOnly() throws {
     let folder = try Folder()
-    let a = try folder.image("a.img", Guest.floppy(writesForEver))
-    var other = Guest.floppy(writesForEver)
+    let a = try folder.image("a.img", bootFloppy(writesForEver))
+    var other = bootFloppy(writesForEver)
     other[900_000] = 1
     let b = try folder.image("b.img", other)
     // Each goes before the next: an image that is open cannot be opened for writing.
@@ -79,7 +80,7 @@ private let writesForEver = bytes(
 
   @Test func aDiskThatWasWrittenSinceIsRefused() throws {
     let folder = try Folder()
-    let path = try folder.image("disk.img", Guest.floppy(writesForEver))
+    let path = try folder.image("disk.img", bootFloppy(writesForEver))
     var state: [UInt8] = []
     do {
       let source = try machine(path, snapshot: false)
@@ -100,7 +101,7 @@ private let writesForEver = bytes(
   /// A state of a run that wrote to a file goes on with --snapshot too, and the file stays.
   @Test func aFileMayBecomeASnapshot() throws {
     let folder = try Folder()
-    let path = try folder.image("disk.img", Guest.floppy(writesForEver))
+    let path = try folder.image("disk.img", bootFloppy(writesForEver))
     var state: [UInt8] = []
     do {
       let source = try machine(path, snapshot: false)
@@ -116,7 +117,7 @@ private let writesForEver = bytes(
 
   @Test func drivesMustBeTheSame() throws {
     let folder = try Folder()
-    let a = try folder.image("a.img", Guest.floppy(writesForEver))
+    let a = try folder.image("a.img", bootFloppy(writesForEver))
     let source = try machine(a, snapshot: true)
     let state = source.saveState()
     #expect(refusal(try MachineTests.machine(booting: nil), state).contains("give that image too"))
@@ -142,7 +143,7 @@ private let writesForEver = bytes(
   /// What the state says of its drives may be anything.
   @Test func hostileDrivesAreRefusedOrHarmless() throws {
     let folder = try Folder()
-    let a = try folder.image("a.img", Guest.floppy(writesForEver))
+    let a = try folder.image("a.img", bootFloppy(writesForEver))
     let source = try machine(a, snapshot: true)
     _ = source.run(untilInstruction: 60_000_000)
     let body = Array(source.saveState()[28...])
@@ -168,13 +169,13 @@ private let writesForEver = bytes(
         #expect(error.reason.utf8.allSatisfy { $0 >= 0x20 }, "\(error.reason)")
       }
     }
-    #expect(try [UInt8](Data(contentsOf: URL(fileURLWithPath: a))) == Guest.floppy(writesForEver))
+    #expect(try [UInt8](Data(contentsOf: URL(fileURLWithPath: a))) == bootFloppy(writesForEver))
   }
 
   /// What the guest wrote while a past is kept does not go to a file that somebody else has written meanwhile.
   @Test func writesThatWereKeptBackDoNotGoToAnotherFile() throws {
     let folder = try Folder()
-    let original = Guest.floppy(writesForEver)
+    let original = bootFloppy(writesForEver)
     let path = try folder.image("disk.img", original)
     let machine = try machine(path, snapshot: false)
     let travel = machine.enableTimeTravel()
@@ -202,7 +203,7 @@ private let writesForEver = bytes(
   /// Time travel, too, keeps the count of writes that a state carries.
   @Test func goingBackTakesTheGenerationBack() throws {
     let folder = try Folder()
-    let path = try folder.image("disk.img", Guest.floppy(writesForEver))
+    let path = try folder.image("disk.img", bootFloppy(writesForEver))
     let machine = try machine(path, snapshot: true)
     let travel = machine.enableTimeTravel()
     _ = machine.run(untilInstruction: 60_000_000)
@@ -216,7 +217,7 @@ private let writesForEver = bytes(
   /// Beyond the first 512 MB every byte counts as well.
   @Test func recordingsKnowAllOfALargeDisk() throws {
     let folder = try Folder()
-    let path = try folder.image("big.img", Guest.floppy(Guest.halt))
+    let path = try folder.image("big.img", bootFloppy(Guest.halt))
     var handle = try #require(FileHandle(forWritingAtPath: path))
     try handle.truncate(atOffset: 700 << 20)
     try handle.close()

@@ -9,18 +9,12 @@
   import CSDL2
   import Chipset
   import Foundation
+  import TestSupport
   import Testing
 
   @testable import Machine
   @testable import SDLFrontend
   @testable import Session
-
-  private func bytes(_ hex: String) -> [UInt8] {
-    let digits = Array(hex)
-    return stride(from: 0, to: digits.count - 1, by: 2).map {
-      UInt8(String(digits[$0...$0 + 1]), radix: 16)!
-    }
-  }
 
   private enum Guest {
     /// Speaks with the mouse through the 8042: rates 200 100 80, 200 200 80, 200 80 40, 100, then F4h; R; then each byte of the mouse.
@@ -43,15 +37,6 @@
     )
     /// Writes keys to the screen (INT 16h, INT 10h).
     static let echo = bytes("31c0cd163c0d7408b40e31dbcd10ebf0b001e6f4ebfe")
-
-    /// A 1.44 MB floppy that boots `code`; its second sector is filled with `mark`.
-    static func floppy(_ code: [UInt8], mark: UInt8 = 0) -> [UInt8] {
-      var image = code + [UInt8](repeating: 0, count: 1_474_560 - code.count)
-      image[510] = 0x55
-      image[511] = 0xAA
-      for n in 512..<1024 { image[n] = mark }
-      return image
-    }
   }
 
   /// A machine in a window, both on this thread.
@@ -70,9 +55,10 @@
     {
       setenv("SDL_VIDEODRIVER", "dummy", 0)
       setenv("SDL_AUDIODRIVER", "dummy", 0)
-      var configuration = MachineConfiguration()
-      configuration.memoryMegabytes = 2
-      configuration.floppies[0] = disk ?? MachineImage(floppy: Guest.floppy(code), name: "test")
+      let configuration = MachineConfiguration.small(booting: code) {
+        $0.exitPort = nil
+        if let disk { $0.floppies[0] = disk }
+      }
       machine = try Machine(configuration)
       let told = Told()
       self.told = told
@@ -469,12 +455,12 @@
     @Test func keysAndDropsChangeTheDiskThatTheGuestReads() throws {
       let scratch = try Scratch()
       let whole = try Whole(
-        [], disk: MachineImage(floppy: Guest.floppy(Guest.disk, mark: 0x31), name: "first"))
+        [], disk: MachineImage(floppy: bootFloppy(Guest.disk, mark: 0x31), name: "first"))
       defer { whole.close() }
       #expect(whole.hear(1) == Array("1".utf8))
       #expect(whole.hearsNothing())
-      let second = try scratch.file("second.img", Guest.floppy([], mark: 0x32))
-      let third = try scratch.file("third.img", Guest.floppy([], mark: 0x33))
+      let second = try scratch.file("second.img", bootFloppy([], mark: 0x32))
+      let third = try scratch.file("third.img", bootFloppy([], mark: 0x33))
 
       // A file is dropped.
       whole.push(SDL_DROPFILE) { $0.drop.file = CSDL2.SDL_strdup(second) }

@@ -6,6 +6,7 @@ import Host
 import Machine
 import Session
 import Synchronization
+import TestSupport
 
 /// The demo disk in a small machine.
 func demo(_ change: (inout SessionConfiguration) -> Void = { _ in }) -> SessionConfiguration {
@@ -18,13 +19,7 @@ func demo(_ change: (inout SessionConfiguration) -> Void = { _ in }) -> SessionC
 
 /// A floppy that boots code at 7C00h (nasm, org 7C00h, 16 bits).
 func floppy(_ hex: String) -> SessionImage {
-  let digits = Array(hex.filter { $0 != " " })
-  var bytes = stride(from: 0, to: digits.count - 1, by: 2).map {
-    UInt8(String(digits[$0...$0 + 1]), radix: 16)!
-  }
-  bytes += [UInt8](repeating: 0, count: 1_474_560 - bytes.count)
-  (bytes[510], bytes[511]) = (0x55, 0xAA)
-  return .floppy(bytes, name: "test")
+  .floppy(bootFloppy(bytes(hex)), name: "test")
 }
 
 enum Guest {

@@ -11,6 +11,7 @@
 #if os(Linux) && arch(x86_64)
   import CPU
   import Foundation
+  import TestSupport
   import Testing
   import Translator
   import TranslatorX86_64
@@ -75,13 +76,6 @@
         case "errors32": looksForFPUErrors = true
         default: return nil
         }
-      }
-    }
-
-    private func bytes(_ hex: Substring) -> [UInt8] {
-      let digits = Array(hex.utf8)
-      return stride(from: 0, to: digits.count, by: 2).map {
-        UInt8(String(decoding: digits[$0...$0 + 1], as: UTF8.self), radix: 16)!
       }
     }
 

@@ -6,6 +6,7 @@
 #if os(Linux) && arch(x86_64)
   import CPU
   import Host
+  import TestSupport
   import Testing
   import Translator
 
@@ -42,11 +43,7 @@
       "88EB", "B005", "B878563412", "6689F2", "C1E204", "99", "98", "F6DA", "80CF0F",
     ])
     func theSameInstructionOnTheHost(hex: String) throws {
-      let digits = Array(hex.utf8)
-      let bytes = stride(from: 0, to: digits.count, by: 2).map {
-        UInt8(String(decoding: digits[$0...$0 + 1], as: UTF8.self), radix: 16)!
-      }
-      #expect(try host(bytes) == bytes)
+      #expect(try host(bytes(hex)) == bytes(hex))
     }
 
     @Test func pushAndPopAreAnAccessAndAnAddition() throws {

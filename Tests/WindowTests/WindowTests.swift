@@ -4,6 +4,7 @@ import Chipset
 import Foundation
 import Machine
 import Session
+import TestSupport
 import Testing
 import Video
 
@@ -35,14 +36,6 @@ private let tripleFaultOnce: [UInt8] =
     0x90, 0x34, 0x12, 0x0F, 0x01, 0x1E, 0x1A, 0x7C, 0x0F, 0x0B, 0, 0, 0, 0, 0, 0,
   ] + [0xFB] + echo
 
-/// A 1.44 MB floppy that boots `code`.
-private func floppy(_ code: [UInt8]) -> [UInt8] {
-  var image = code + [UInt8](repeating: 0, count: 1_474_560 - code.count)
-  image[510] = 0x55
-  image[511] = 0xAA
-  return image
-}
-
 /// A folder with the floppy in it, which goes away.
 private final class Scratch {
   let folder = FileManager.default.temporaryDirectory.appendingPathComponent(
@@ -51,7 +44,7 @@ private final class Scratch {
   init(_ code: [UInt8]) throws {
     try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
     image = folder.appendingPathComponent("boot.img").path
-    try Data(floppy(code)).write(to: URL(fileURLWithPath: image))
+    try Data(bootFloppy(code)).write(to: URL(fileURLWithPath: image))
   }
   deinit { try? FileManager.default.removeItem(at: folder) }
   func path(_ name: String) -> String { folder.appendingPathComponent(name).path }
@@ -59,9 +52,9 @@ private final class Scratch {
 
 /// What the screen shows after `text` was typed, from a machine without a window.
 private func expected(_ text: String) throws -> Picture {
-  var configuration = MachineConfiguration()
-  configuration.exitPort = 0xF4
-  configuration.floppies[0] = MachineImage(floppy: floppy(echo), name: "boot")
+  let configuration = MachineConfiguration.small(booting: echo) {
+    $0.memoryMegabytes = MachineConfiguration().memoryMegabytes
+  }
   let machine = try Machine(configuration)
   let script = Script([.expect(">"), .type(try KeyScript.parse(text + "<wait 200><wait 1>"), text)])
   machine.script = script

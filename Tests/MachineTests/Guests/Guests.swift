@@ -6,13 +6,7 @@ import Chipset
 import Host
 import Machine
 import Storage
-
-func bytes(_ hex: String) -> [UInt8] {
-  let digits = Array(hex.utf8.filter { $0 != 0x20 && $0 != 0x0A })
-  return stride(from: 0, to: digits.count - 1, by: 2).map {
-    UInt8(String(decoding: digits[$0...$0 + 1], as: UTF8.self), radix: 16)!
-  }
-}
+import TestSupport
 
 enum Guest {
   /// Sends "hello" through COM1, waits until it has left, then `mov al, 15h / out 0F4h, al`.
@@ -57,28 +51,13 @@ enum Guest {
       )
     return setup + [UInt8](repeating: 0, count: 0x400 - setup.count) + Array("payload".utf8)
   }()
-
-  /// A 1.44 MB floppy that boots `code`.
-  static func floppy(_ code: [UInt8]) -> [UInt8] {
-    var image = code + [UInt8](repeating: 0, count: 1_474_560 - code.count)
-    image[510] = 0x55
-    image[511] = 0xAA
-    return image
-  }
 }
 
 /// A machine of 2 MB with a floppy that boots `code`, and F4h as exit port.
 func machine(
   booting code: [UInt8]?, _ change: (inout MachineConfiguration) -> Void = { _ in }
 ) throws -> Machine {
-  var configuration = MachineConfiguration()
-  configuration.memoryMegabytes = 2
-  configuration.exitPort = 0xF4
-  if let code {
-    configuration.floppies[0] = MachineImage(floppy: Guest.floppy(code), name: "test")
-  }
-  change(&configuration)
-  return try Machine(configuration)
+  try Machine(.small(booting: code, change))
 }
 
 /// Enough for POST, a boot and a small guest.

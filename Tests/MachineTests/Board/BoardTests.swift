@@ -5,6 +5,7 @@ import CPU
 import Chipset
 import State
 import Storage
+import TestSupport
 import Testing
 
 @testable import Machine
@@ -12,10 +13,7 @@ import Testing
 @Suite struct BoardTests {
   private func machine(_ change: (inout MachineConfiguration) -> Void = { _ in }) throws -> Machine
   {
-    var configuration = MachineConfiguration()
-    configuration.memoryMegabytes = 2
-    change(&configuration)
-    return try Machine(configuration)
+    try Machine(.small { change(&$0) })
   }
 
   private func refusal(_ parts: String...) -> String? {

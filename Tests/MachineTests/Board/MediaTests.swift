@@ -4,6 +4,7 @@ import Chipset
 import Foundation
 import Host
 import Storage
+import TestSupport
 import Testing
 
 @testable import Machine
@@ -20,9 +21,7 @@ private let writeDisk = bytes(
   """)
 
 private func floppy(_ code: [UInt8], mark: UInt8) -> [UInt8] {
-  var image = Guest.floppy(code)
-  for n in 512..<1024 { image[n] = mark }
-  return image
+  bootFloppy(code, mark: mark)
 }
 
 /// Image files that go away.

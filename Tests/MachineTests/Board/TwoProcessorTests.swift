@@ -1,6 +1,7 @@
 // A machine with two processors, which no board has yet: turns, time, states, recordings, the past.
 
 import Bus
+import TestSupport
 import Testing
 
 @testable import CPU
@@ -10,11 +11,10 @@ import Testing
 enum Pair {
   /// The usual board and a second processor.
   static func configuration(_ engine: Engine = .interpreter) -> MachineConfiguration {
-    var configuration = MachineConfiguration()
-    configuration.memoryMegabytes = 2
-    configuration.engine = engine
-    configuration.boardText = BoardDescription.boards["isa"]! + "\nprocessor,id=cpu1\n"
-    return configuration
+    .small {
+      $0.engine = engine
+      $0.boardText = BoardDescription.boards["isa"]! + "\nprocessor,id=cpu1\n"
+    }
   }
 
   /// - Parameters:
