@@ -27,7 +27,7 @@ import Testing
     for way in load store, n in 16 32
       {way}{n}N = s.{way}(p, {bytes})
     movRR32 = s.move(p)
-    jump movRR32 z nz =
+    jump movRR32 z =
         s.compare(p)
         return s.holds({If}) ? .yes : .no
     pair movRR32 load32N
