@@ -1,6 +1,7 @@
 // What the processor sees of the rest of the machine.
 //
-// Owns: the interface, as a class to be overridden (a virtual call costs a nanosecond, an existential fourteen). Must not know: any device.
+// Owns: the interface, as a class to be overridden (a virtual call costs a nanosecond, an existential fourteen); what a processor needs to
+// take turns with others. Must not know: any device, whose turn it is.
 
 /// The processor's pins: I/O cycles, interrupt acknowledge, FERR#.
 open class SystemBus {
@@ -31,4 +32,34 @@ open class SystemBus {
   open func portWriteBlock(
     _ port: UInt16, width: Int, from buffer: UnsafeRawPointer, count: Int
   ) -> Int { 0 }
+}
+
+// MARK: - Turns
+
+extension CPU {
+  /// Whether `run` would do anything but come back as halted: it is not halted, or what wakes it is there.
+  public var canRun: Bool {
+    let attention = s.pointee.attention
+    if !s.pointee.halted || s.pointee.shutdown || s.pointee.pendingDebug != 0 { return true }
+    if attention & (Attention.debugger | Attention.stop) != 0 { return true }
+    if attention & Attention.nmi != 0 && !s.pointee.nmiBlocked { return true }
+    return attention & Attention.intr != 0 && s.pointee.eflags & EFLAGS.if != 0
+  }
+
+  /// Others have run meanwhile: the count of instructions, which is the machine's, and the time-stamp counter move on.
+  /// - Parameters:
+  ///   - count: the machine's count of instructions now.
+  ///   - stamps: by how much more the time-stamp counter moves on than that count says.
+  public func waited(to count: UInt64, stamps: UInt64) {
+    // Going on at a breakpoint that it stopped at is no new arrival.
+    if debug.resumeCount == s.pointee.retired { debug.resumeCount = max(count, s.pointee.retired) }
+    if count > s.pointee.retired { s.pointee.retired = count }
+    s.pointee.tscBase &+= stamps
+  }
+
+  /// Forgets what was noted for a debugger that hears of it from another processor.
+  public func forgetDebugEvents() {
+    debug.pending = []
+    s.pointee.attention &= ~Attention.debugger
+  }
 }

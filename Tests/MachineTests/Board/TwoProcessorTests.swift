@@ -57,7 +57,6 @@ enum Pair {
 @Suite struct TwoProcessorTests {
   @Test(arguments: [Engine.interpreter, .translator])
   func bothTakeTurnsAndOneCountIsOfAll(engine: Engine) throws {
-    if engine == .translator && Pair.configuration().engine != .interpreter { return }
     let machine = try Pair.machine(Pair.counting, Pair.counting, Pair.configuration(engine))
     #expect(machine.run(untilInstruction: 30_000) == .instructionLimit)
     #expect(machine.instructionCount == 30_000)
