@@ -61,7 +61,7 @@ import Testing
       return disk.writeHash
     }
     let hashes = [
-      try hash { _ in }, try hash { try $0.discard(block: 1, count: 1) },
+      hash { _ in }, try hash { try $0.discard(block: 1, count: 1) },
       try hash { try $0.discard(block: 2, count: 1) },
       try hash { try $0.discard(block: 1, count: 2) },
     ]
