@@ -192,7 +192,7 @@ let package = Package(
       name: "SDLFrontendTests",
       dependencies: [
         "SDLFrontend", "Session", "Machine", "Chipset", "Video",
-        .target(name: "CSDL2", condition: .when(traits: ["SDL", "TestSupport"])),
+        .target(name: "CSDL2", condition: .when(traits: ["SDL"])), "TestSupport",
       ], linkerSettings: [.linkedLibrary("SDL2", .when(traits: ["SDL"]))]),
     .testTarget(
       name: "WindowTests",

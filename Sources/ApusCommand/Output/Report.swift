@@ -142,7 +142,8 @@ struct RunReport {
   var statistics: RunStatistics? {
     ending.statistics.map {
       RunStatistics(
-        report: $0.report, executed: $0.executed, before: $0.before, seconds: ending.hostSeconds, shares: $0.shares)
+        report: $0.report, executed: $0.executed, before: $0.before, seconds: ending.hostSeconds,
+        shares: $0.shares)
     }
   }
 
