@@ -7,6 +7,7 @@
   import CPU
   import Foundation
   import Machine
+  import TestSupport
   import Testing
 
   enum HostileROMs {}

@@ -3,6 +3,7 @@
 // Owns: what programs are made of. Must not know: what the instructions do.
 
 #if arch(x86_64)
+  import TestSupport
   import Testing
   import Translator
 

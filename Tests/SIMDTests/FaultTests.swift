@@ -2,6 +2,8 @@
 //
 // Follows: Intel SDM volume 3, tables 2-2 and 13-1, volume 1, sections 10.2.3, 10.5 and 11.5, volume 2 (RCPPS, RSQRTPS).
 
+import TestSupport
+
 import Testing
 
 @testable import CPU

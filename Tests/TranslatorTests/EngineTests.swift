@@ -7,6 +7,7 @@
   import CPU
   import Conformance
   import Glibc
+  import TestSupport
   import Testing
   import Translator
 
