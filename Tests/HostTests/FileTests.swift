@@ -45,7 +45,7 @@ private final class Folder {
     let folder = try Folder()
     // A name that has room, and none with more behind it (255 bytes, POSIX NAME_MAX on common file systems).
     let path = folder.file(String(repeating: "n", count: 252))
-    FileManager.default.createFile(atPath: path, contents: Data([7]))
+    #expect(FileManager.default.createFile(atPath: path, contents: Data([7])))
     #expect(throws: HostError.self) { try HostFiles.writeAtomically(path, [1, 2]) }
     #expect(try HostFiles.read(path, limit: 10) == [7])
     #expect(folder.names.count == 1)
