@@ -39,7 +39,8 @@ private func undisturbed(at instruction: UInt64) throws -> UInt64 {
         $0.instructionLimit = 2_000_000_000
       })
     #expect(try session.run() == .powerOff)
-    #expect(session.stepsDone == 3)
+    // The last key may be down still when the guest turns the machine off.
+    #expect(session.stepsDone >= 2)
     #expect(session.screenText?.contains { $0.contains("hello") } == true)
     #expect(session.finish().waitingFor == nil)
   }
@@ -61,10 +62,12 @@ private func undisturbed(at instruction: UInt64) throws -> UInt64 {
     try session.run(until: .instruction(drawn))
     try session.type("A<shift-b>")
     session.paste("c!")
+    // Keys that are pressed do not wait for those that are typed.
+    try session.run(until: .instructions(100_000_000))
     session.key(0x07, down: true)
     session.key(0x07, down: false)
     try session.run(until: .instructions(200_000_000))
-    #expect(session.screenText?.contains { $0.contains("ABc!d") || $0.contains("aBc!d") } == true)
+    #expect(session.screenText?.contains { $0.contains("ABc!d") } == true)
     // F10, by its USB HID usage.
     session.key(0x43, down: true)
     #expect(try session.run() == .powerOff)
@@ -102,7 +105,7 @@ private func undisturbed(at instruction: UInt64) throws -> UInt64 {
     let before = resets.all.count
     session.reset()
     try session.run(until: .instructions(1_000_000))
-    #expect(resets.all.count == before + 1)
+    #expect(resets.all.dropFirst(before).first == .system)
     #expect(texts.all.contains { $0?.contains { $0.contains("Apus demo disk") } == true })
   }
 
