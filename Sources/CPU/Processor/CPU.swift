@@ -10,6 +10,8 @@ import Host
 public final class CPU {
   /// The model being emulated.
   public let model: CPUModel
+  /// EFLAGS bits the model has.
+  let implementedFlags: UInt32
   /// Physical memory.
   public let memory: PhysicalMemory
   /// The rest of the machine.
@@ -100,6 +102,7 @@ public final class CPU {
   /// - Throws: `HostError` when the host has no memory for the tables.
   public init(model: CPUModel, memory: PhysicalMemory, bus: SystemBus) throws(HostError) {
     self.model = model
+    implementedFlags = EFLAGS.implemented(by: model)
     self.memory = memory
     self.bus = bus
     tables = try TranslationTables()

@@ -45,6 +45,7 @@ struct Descriptor {
   @inline(__always) var fullType: UInt32 { high >> 8 & 0x1F }
   @inline(__always) var isAvailableTSS: Bool { fullType & ~8 == 1 }
   @inline(__always) var isBusyTSS: Bool { fullType & ~8 == 3 }
+  @inline(__always) var isCallGate: Bool { fullType & ~8 == 4 }
   @inline(__always) var gateSelector: UInt16 { UInt16(truncatingIfNeeded: low >> 16) }
   /// The offset of a gate; 16-bit gates have 16 bits.
   @inline(__always) var gateOffset: UInt32 {
@@ -72,10 +73,7 @@ extension CPU {
   func fetchDescriptor(_ selector: UInt16, vector: UInt8 = 13, ext: UInt16 = 0) throws(Fault)
     -> Descriptor
   {
-    guard let address = descriptorAddress(selector) else {
-      throw selectorFault(vector, selector, ext)
-    }
-    return Descriptor(try readSystem64(address))
+    try descriptor(AnyAccess.self, selector, vector: vector, ext: ext)
   }
 
   /// An exception whose error code is a selector.

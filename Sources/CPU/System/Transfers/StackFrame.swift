@@ -32,6 +32,7 @@ struct StackFrame {
   }
 
   /// Whether `size` bytes at an offset lie within the segment.
+  @inline(__always)
   func contains(_ offset: UInt32, _ size: UInt32) -> Bool {
     let last = offset.addingReportingOverflow(size &- 1)
     if last.overflow || attributes & 0x80 == 0 || attributes & 2 == 0 { return false }
@@ -122,7 +123,10 @@ extension CPU {
 
   /// SS and ESP of an inner ring, from the current TSS.
   /// - Throws: #TS with the TSS selector.
-  func innerStackPointer(_ dpl: Int, ext: UInt16) throws(Fault) -> (ss: UInt16, esp: UInt32) {
+  @inline(__always)
+  func innerStackPointer<A: TransferAccess>(_: A.Type, _ dpl: Int, ext: UInt16) throws(Fault)
+    -> (ss: UInt16, esp: UInt32)
+  {
     let tr = segmentPointer(SegmentRegister.tr)
     let big = tr.pointee.attributes & 8 != 0
     let offset = big ? UInt32(dpl &* 8 &+ 4) : UInt32(dpl &* 4 &+ 2)
@@ -131,17 +135,18 @@ extension CPU {
       throw selectorFault(10, tr.pointee.selector, ext)
     }
     let linear = tr.pointee.base &+ offset
-    if big {
-      return (try readSystem16(linear &+ 4), try readSystem32(linear))
-    }
-    return (try readSystem16(linear &+ 2), UInt32(try readSystem16(linear)))
+    if big { return (try A.word(self, linear &+ 4), try A.doubleword(self, linear)) }
+    return (try A.word(self, linear &+ 2), UInt32(try A.word(self, linear)))
   }
 
   /// Checks the stack segment of an inner ring.
   /// - Throws: #TS or #SS with its selector.
-  func innerStackSegment(_ ss: UInt16, _ dpl: Int, ext: UInt16) throws(Fault) -> Descriptor {
+  @inline(__always)
+  func innerStackSegment<A: TransferAccess>(
+    _ access: A.Type, _ ss: UInt16, _ dpl: Int, ext: UInt16
+  ) throws(Fault) -> Descriptor {
     if ss & 0xFFFC == 0 { throw selectorFault(10, 0, ext) }
-    let d = try fetchDescriptor(ss, vector: 10, ext: ext)
+    let d = try descriptor(access, ss, vector: 10, ext: ext)
     if Int(ss & 3) != dpl || d.dpl != dpl || !d.isWritableData {
       throw selectorFault(10, ss, ext)
     }
