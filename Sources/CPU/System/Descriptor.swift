@@ -73,7 +73,7 @@ extension CPU {
   func fetchDescriptor(_ selector: UInt16, vector: UInt8 = 13, ext: UInt16 = 0) throws(Fault)
     -> Descriptor
   {
-    try descriptor(AnyAccess.self, selector, vector: vector, ext: ext)
+    try descriptor(.any, selector, vector: vector, ext: ext)
   }
 
   /// An exception whose error code is a selector.

@@ -71,7 +71,7 @@ extension CPU {
   }
 
   func loadFarPointer(_ i: Insn, _ index: Int) throws(Fault) {
-    let p = try farPointer(AnyAccess.self, i)
+    let p = try farPointer(.any, i)
     try loadSegment(index, p.selector)
     if i.pointee.isOperand32 {
       setReg(i.pointee.reg, p.offset)
@@ -96,13 +96,13 @@ extension CPU {
 
   /// CALL far through memory.
   func farCallIndirect(_ i: Insn) throws(Fault) {
-    let p = try farPointer(AnyAccess.self, i)
+    let p = try farPointer(.any, i)
     try farCall(selector: p.selector, offset: p.offset, operand32: i.pointee.isOperand32)
   }
 
   /// JMP far through memory.
   func farJumpIndirect(_ i: Insn) throws(Fault) {
-    let p = try farPointer(AnyAccess.self, i)
+    let p = try farPointer(.any, i)
     try farJump(selector: p.selector, offset: p.offset, operand32: i.pointee.isOperand32)
   }
 

@@ -7,23 +7,27 @@
 extension CPU {
   /// JMP far.
   func farJump(selector: UInt16, offset: UInt32, operand32: Bool) throws(Fault) {
-    switch try planJump(AnyAccess.self, selector, offset, operand32, from: currentLinear) {
-    case .plan(let plan): try commit(plan)
-    case .task(let selector, let tss): try switchTaskFromInstruction(selector, tss, .jump)
+    let plan = try planJump(.any, selector, offset, operand32, from: currentLinear)
+    if plan.isTask {
+      try switchTaskFromInstruction(plan.selector, plan.code, .jump)
+    } else {
+      try commit(.any, plan)
     }
   }
 
   /// CALL far.
   func farCall(selector: UInt16, offset: UInt32, operand32: Bool) throws(Fault) {
-    switch try planCall(AnyAccess.self, selector, offset, operand32, from: currentLinear) {
-    case .plan(let plan): try commit(plan)
-    case .task(let selector, let tss): try switchTaskFromInstruction(selector, tss, .call)
+    let plan = try planCall(.any, selector, offset, operand32, from: currentLinear)
+    if plan.isTask {
+      try switchTaskFromInstruction(plan.selector, plan.code, .call)
+    } else {
+      try commit(.any, plan)
     }
   }
 
   /// RET far; `pop` is the count of parameter bytes that are dropped as well.
   func farReturn(operand32: Bool, pop: UInt32) throws(Fault) {
-    try commit(try planFarReturn(AnyAccess.self, operand32, pop: pop, from: currentLinear))
+    try commit(.any, try planFarReturn(.any, operand32, pop: pop, from: currentLinear))
   }
 
   /// Notes a far transfer for reports (linear addresses).
@@ -69,28 +73,28 @@ extension CPU {
 
   /// The code segment that a call gate names.
   @inline(__always)
-  private func callGateTarget<A: TransferAccess>(_ access: A.Type, _ selector: UInt16)
+  private func callGateTarget(_ reach: Reach, _ selector: UInt16)
     throws(Fault) -> Descriptor
   {
     if selector & 0xFFFC == 0 { throw .gp(0) }
-    let d = try descriptor(access, selector)
+    let d = try descriptor(reach, selector)
     if !d.isCode || d.dpl > s.pointee.cpl { throw .gp(selector & 0xFFFC) }
     return d
   }
 
   /// The task that a task gate or a TSS descriptor names.
   @inline(__always)
-  private func taskTarget<A: TransferAccess>(
-    _ access: A.Type, _ selector: UInt16, _ d: Descriptor
-  ) throws(Fault) -> Transfer<A> {
+  private func taskTarget(
+    _ reach: Reach, _ selector: UInt16, _ d: Descriptor
+  ) throws(Fault) -> TransferPlan {
     switch d.type {
     case 5:
       try checkSystem(selector, d)
-      return .task(d.gateSelector, try taskGateTarget(access, d.gateSelector, ext: 0))
+      return plan(task: d.gateSelector, try taskGateTarget(reach, d.gateSelector, ext: 0))
     case 1, 9:
       if selector & 4 != 0 { throw .gp(selector & 0xFFFC) }
       try checkSystem(selector, d)
-      return .task(selector, d)
+      return plan(task: selector, d)
     default:
       throw .gp(selector & 0xFFFC)
     }
@@ -100,105 +104,102 @@ extension CPU {
 
   /// JMP far.
   @inline(__always)
-  func planJump<A: TransferAccess>(
-    _ access: A.Type, _ selector: UInt16, _ target: UInt32, _ operand32: Bool, from: UInt32
-  ) throws(Fault) -> Transfer<A> {
+  func planJump(
+    _ reach: Reach, _ selector: UInt16, _ target: UInt32, _ operand32: Bool, from: UInt32
+  ) throws(Fault) -> TransferPlan {
     let offset = operand32 ? target : target & 0xFFFF
     let cpl = s.pointee.cpl
     if realSegments {
       if offset > realCodeLimit { throw .gp(0) }
-      return .plan(plan(access, .paragraph(selector), eip: offset, cpl: cpl, from: from))
+      return plan(paragraph: selector, eip: offset, cpl: cpl, from: from)
     }
     if selector & 0xFFFC == 0 { throw .gp(0) }
-    let d = try descriptor(access, selector)
+    let d = try descriptor(reach, selector)
     if d.isSegment {
       try checkDirect(selector, d)
       if offset > d.limit { throw .gp(0) }
-      return .plan(plan(access, selector, d, eip: offset, cpl: cpl, from: from))
+      return plan(selector, d, eip: offset, cpl: cpl, from: from)
     }
-    guard d.isCallGate else { return try taskTarget(access, selector, d) }
+    guard d.isCallGate else { return try taskTarget(reach, selector, d) }
     try checkSystem(selector, d)
     let through = d.gateSelector
-    let code = try callGateTarget(access, through)
+    let code = try callGateTarget(reach, through)
     if !code.isConforming && code.dpl != cpl { throw .gp(through & 0xFFFC) }
     if !code.isPresent { throw .np(through & 0xFFFC) }
     if d.gateOffset > code.limit { throw .gp(0) }
-    return .plan(plan(access, through, code, eip: d.gateOffset, cpl: cpl, from: from))
+    return plan(through, code, eip: d.gateOffset, cpl: cpl, from: from)
   }
 
   // MARK: - CALL
 
   /// CALL far.
   @inline(__always)
-  func planCall<A: TransferAccess>(
-    _ access: A.Type, _ selector: UInt16, _ target: UInt32, _ operand32: Bool, from: UInt32
-  ) throws(Fault) -> Transfer<A> {
+  func planCall(
+    _ reach: Reach, _ selector: UInt16, _ target: UInt32, _ operand32: Bool, from: UInt32
+  ) throws(Fault) -> TransferPlan {
     let offset = operand32 ? target : target & 0xFFFF
     let size: UInt32 = operand32 ? 4 : 2
     if realSegments {
-      let room = try access.reserve(self, currentStack(), count: 2, size: size, code: 0)
+      let room = try room(reach, currentStack(), count: 2, size: size, code: 0)
       if offset > realCodeLimit { throw .gp(0) }
-      var plan = plan(
-        access, .paragraph(selector), eip: offset, cpl: s.pointee.cpl, from: from)
-      plan.frame = TransferPlan.Frame(room, size: size)
-      return .plan(plan)
+      var plan = plan(paragraph: selector, eip: offset, cpl: s.pointee.cpl, from: from)
+      plan.push(room, size: size)
+      return plan
     }
     if selector & 0xFFFC == 0 { throw .gp(0) }
-    let d = try descriptor(access, selector)
+    let d = try descriptor(reach, selector)
     if d.isSegment {
       try checkDirect(selector, d)
-      return .plan(try planCallWithin(access, selector, d, offset, size, from))
+      return try planCallWithin(reach, selector, d, offset, size, from)
     }
-    guard d.isCallGate else { return try taskTarget(access, selector, d) }
+    guard d.isCallGate else { return try taskTarget(reach, selector, d) }
     try checkSystem(selector, d)
     let through = d.gateSelector
-    let code = try callGateTarget(access, through)
+    let code = try callGateTarget(reach, through)
     if !code.isPresent { throw .np(through & 0xFFFC) }
     if !code.isConforming && code.dpl < s.pointee.cpl {
-      return .plan(try planCallInner(access, gate: d, code, from))
+      return try planCallInner(reach, gate: d, code, from)
     }
-    return .plan(
-      try planCallWithin(access, through, code, d.gateOffset, d.isGate32 ? 4 : 2, from))
+    return try planCallWithin(reach, through, code, d.gateOffset, d.isGate32 ? 4 : 2, from)
   }
 
   /// CALL to the same level.
   @inline(__always)
-  private func planCallWithin<A: TransferAccess>(
-    _ access: A.Type, _ selector: UInt16, _ d: Descriptor, _ offset: UInt32, _ size: UInt32,
+  private func planCallWithin(
+    _ reach: Reach, _ selector: UInt16, _ d: Descriptor, _ offset: UInt32, _ size: UInt32,
     _ from: UInt32
-  ) throws(Fault) -> TransferPlan<A> {
-    let room = try access.reserve(self, currentStack(), count: 2, size: size, code: 0)
+  ) throws(Fault) -> TransferPlan {
+    let room = try room(reach, currentStack(), count: 2, size: size, code: 0)
     if offset > d.limit { throw .gp(0) }
-    var plan = plan(access, selector, d, eip: offset, cpl: s.pointee.cpl, from: from)
-    plan.frame = TransferPlan.Frame(room, size: size)
+    var plan = plan(selector, d, eip: offset, cpl: s.pointee.cpl, from: from)
+    plan.push(room, size: size)
     return plan
   }
 
   /// CALL through a gate to an inner level.
   @inline(__always)
-  private func planCallInner<A: TransferAccess>(
-    _ access: A.Type, gate: Descriptor, _ code: Descriptor, _ from: UInt32
-  ) throws(Fault) -> TransferPlan<A> {
+  private func planCallInner(
+    _ reach: Reach, gate: Descriptor, _ code: Descriptor, _ from: UInt32
+  ) throws(Fault) -> TransferPlan {
     let size: UInt32 = gate.isGate32 ? 4 : 2
     let level = code.dpl
-    let (ss, esp) = try innerStackPointer(access, level, ext: 0)
-    let stack = try innerStackSegment(access, ss, level, ext: 0)
+    let (ss, esp) = try innerStackPointer(reach, level, ext: 0)
+    let stack = try innerStackSegment(reach, ss, level, ext: 0)
     let count = gate.parameterCount
-    let room = try access.reserve(
-      self, StackFrame(stack, sp: esp, cpl: level), count: 4 &+ count, size: size,
+    let room = try room(
+      reach, StackFrame(stack, sp: esp, cpl: level), count: 4 &+ count, size: size,
       code: ss & 0xFFFC)
     if gate.gateOffset > code.limit { throw .gp(0) }
     if count > 0 {
       // Read every parameter once before anything is written.
-      let top = try access.top(self, count &* size)
-      for n in 0..<count { _ = try access.slot(self, top, n &* size, size) }
+      let top = try stackTop(reach, count &* size)
+      for n in 0..<count { _ = try slot(reach, top, n &* size, size) }
     }
-    var plan = plan(
-      access, gate.gateSelector, code, eip: gate.gateOffset, cpl: level, from: from)
-    plan.stack = .descriptor(ss, stack)
-    plan.frame = TransferPlan.Frame(room, size: size)
-    plan.frame?.stack = true
-    plan.frame?.parameters = count
+    var plan = plan(gate.gateSelector, code, eip: gate.gateOffset, cpl: level, from: from)
+    plan.loadStack(ss, stack)
+    plan.push(room, size: size)
+    plan.pushesStack = true
+    plan.parameters = count
     return plan
   }
 
@@ -206,24 +207,23 @@ extension CPU {
 
   /// RET far; `pop` is the count of parameter bytes that are dropped as well.
   @inline(__always)
-  func planFarReturn<A: TransferAccess>(
-    _ access: A.Type, _ operand32: Bool, pop: UInt32, from: UInt32
-  ) throws(Fault) -> TransferPlan<A> {
+  func planFarReturn(
+    _ reach: Reach, _ operand32: Bool, pop: UInt32, from: UInt32
+  ) throws(Fault) -> TransferPlan {
     let size: UInt32 = operand32 ? 4 : 2
-    let top = try access.top(self, 2 &* size)
-    let offset = try access.slot(self, top, 0, size)
-    let selector = UInt16(truncatingIfNeeded: try access.slot(self, top, size, size))
+    let top = try stackTop(reach, 2 &* size)
+    let offset = try slot(reach, top, 0, size)
+    let selector = UInt16(truncatingIfNeeded: try slot(reach, top, size, size))
     let after = 2 &* size &+ pop
     if realSegments {
       if offset > realCodeLimit { throw .gp(0) }
-      var plan = plan(
-        access, .paragraph(selector), eip: offset, cpl: s.pointee.cpl, from: from)
+      var plan = plan(paragraph: selector, eip: offset, cpl: s.pointee.cpl, from: from)
       plan.esp = popped(after)
       return plan
     }
-    let d = try returnTarget(access, selector)
+    let d = try returnTarget(reach, selector)
     return try planReturn(
-      access, selector, d, eip: offset, frame: after, size, more: pop, from)
+      reach, selector, d, eip: offset, frame: after, size, more: pop, from)
   }
 
   /// RET and IRET in protected mode, to a code segment that has been checked.
@@ -231,22 +231,22 @@ extension CPU {
   ///   - frame: bytes on the stack below what an outer level's stack is taken from.
   ///   - more: bytes dropped from the outer level's stack.
   @inline(__always)
-  func planReturn<A: TransferAccess>(
-    _ access: A.Type, _ selector: UInt16, _ d: Descriptor, eip: UInt32, frame: UInt32,
+  func planReturn(
+    _ reach: Reach, _ selector: UInt16, _ d: Descriptor, eip: UInt32, frame: UInt32,
     _ size: UInt32, more: UInt32, _ from: UInt32
-  ) throws(Fault) -> TransferPlan<A> {
+  ) throws(Fault) -> TransferPlan {
     let level = Int(selector & 3)
-    var plan = plan(access, selector, d, eip: eip, cpl: level, from: from)
+    var plan = plan(selector, d, eip: eip, cpl: level, from: from)
     if level == s.pointee.cpl {
       plan.esp = popped(frame)
     } else {
-      let top = try access.top(self, frame &+ 2 &* size)
-      let esp = try access.slot(self, top, frame, size)
-      let ss = UInt16(truncatingIfNeeded: try access.slot(self, top, frame &+ size, size))
-      let stack = try outerStack(access, ss, level)
-      plan.stack = .descriptor(ss, stack)
+      let top = try stackTop(reach, frame &+ 2 &* size)
+      let esp = try slot(reach, top, frame, size)
+      let ss = UInt16(truncatingIfNeeded: try slot(reach, top, frame &+ size, size))
+      let stack = try outerStack(reach, ss, level)
+      plan.loadStack(ss, stack)
       plan.esp = moved(esp &+ more, big: stack.isBig)
-      plan.data = .dropInner
+      plan.data = .dropsInner
     }
     if eip > d.limit { throw .gp(0) }
     return plan
@@ -254,11 +254,11 @@ extension CPU {
 
   /// Checks a code segment as the target of RET or IRET.
   @inline(__always)
-  func returnTarget<A: TransferAccess>(_ access: A.Type, _ selector: UInt16) throws(Fault)
+  func returnTarget(_ reach: Reach, _ selector: UInt16) throws(Fault)
     -> Descriptor
   {
     if selector & 0xFFFC == 0 { throw .gp(0) }
-    let d = try descriptor(access, selector)
+    let d = try descriptor(reach, selector)
     let rpl = Int(selector & 3)
     if !d.isCode || rpl < s.pointee.cpl { throw .gp(selector & 0xFFFC) }
     if d.isConforming ? d.dpl > rpl : d.dpl != rpl { throw .gp(selector & 0xFFFC) }
@@ -268,11 +268,11 @@ extension CPU {
 
   /// Checks the stack segment of a return to an outer ring.
   @inline(__always)
-  private func outerStack<A: TransferAccess>(_ access: A.Type, _ ss: UInt16, _ rpl: Int)
+  private func outerStack(_ reach: Reach, _ ss: UInt16, _ rpl: Int)
     throws(Fault) -> Descriptor
   {
     if ss & 0xFFFC == 0 { throw .gp(0) }
-    let d = try descriptor(access, ss)
+    let d = try descriptor(reach, ss)
     if Int(ss & 3) != rpl || !d.isWritableData || d.dpl != rpl { throw .gp(ss & 0xFFFC) }
     if !d.isPresent { throw .ss(ss & 0xFFFC) }
     return d

@@ -8,74 +8,73 @@ extension CPU {
   /// The call of a vector's handler.
   /// - Throws: what stands against it, with EXT in the error code where it belongs.
   @inline(__always)
-  func planInterrupt<A: TransferAccess>(
-    _ access: A.Type, _ vector: UInt8, _ kind: InterruptKind, _ errorCode: UInt32?
-  ) throws(Fault) -> Transfer<A> {
-    if !protectedMode { return .plan(try planInterruptReal(access, vector)) }
+  func planInterrupt(
+    _ reach: Reach, _ vector: UInt8, _ kind: InterruptKind, _ errorCode: UInt32?
+  ) throws(Fault) -> TransferPlan {
+    if !protectedMode { return try planInterruptReal(reach, vector) }
     let ext = kind.externalBit
     let own = UInt16(vector) << 3 | 2
     let index = UInt32(vector) << 3
     if index &+ 7 > s.pointee.idtLimit { throw .gp(own | ext) }
-    let gate = Descriptor(try access.quadword(self, s.pointee.idtBase &+ index))
+    let gate = Descriptor(try quadword(reach, s.pointee.idtBase &+ index))
     let type = gate.fullType
     guard type == 5 || (type & ~9) == 6 else { throw .gp(own | ext) }
     if kind.isSoftware && gate.dpl < s.pointee.cpl { throw .gp(own) }
     if !gate.isPresent { throw .np(own | ext) }
     if type == 5 {
-      return .task(gate.gateSelector, try taskGateTarget(access, gate.gateSelector, ext: ext))
+      return plan(task: gate.gateSelector, try taskGateTarget(reach, gate.gateSelector, ext: ext))
     }
     let selector = gate.gateSelector
     if selector & 0xFFFC == 0 { throw .gp(ext) }
-    let code = try descriptor(access, selector, ext: ext)
+    let code = try descriptor(reach, selector, ext: ext)
     if !code.isCode || code.dpl > s.pointee.cpl { throw selectorFault(13, selector, ext) }
     if !code.isPresent { throw selectorFault(11, selector, ext) }
 
     let size: UInt32 = gate.isGate32 ? 4 : 2
     let count: UInt32 = errorCode == nil ? 3 : 4
-    var plan = plan(
-      access, selector, code, eip: gate.gateOffset, cpl: s.pointee.cpl, from: linearAfter)
-    if !code.isConforming && code.dpl < s.pointee.cpl {
-      let level = code.dpl
+    let inner = !code.isConforming && code.dpl < s.pointee.cpl
+    let level = inner ? code.dpl : s.pointee.cpl
+    var plan = plan(selector, code, eip: gate.gateOffset, cpl: level, from: linearAfter)
+    if inner {
       let fromV86 = v86
       if fromV86 && level != 0 { throw selectorFault(13, selector, ext) }
-      let (ss, esp) = try innerStackPointer(access, level, ext: ext)
-      let stack = try innerStackSegment(access, ss, level, ext: ext)
-      let room = try access.reserve(
-        self, StackFrame(stack, sp: esp, cpl: level), count: count &+ (fromV86 ? 6 : 2),
+      let (ss, esp) = try innerStackPointer(reach, level, ext: ext)
+      let stack = try innerStackSegment(reach, ss, level, ext: ext)
+      let room = try room(
+        reach, StackFrame(stack, sp: esp, cpl: level), count: count &+ (fromV86 ? 6 : 2),
         size: size, code: ss & 0xFFFC | ext)
-      plan.frame = TransferPlan.Frame(room, size: size)
-      plan.frame?.stack = true
+      plan.push(room, size: size)
+      plan.pushesStack = true
       if fromV86 {
-        plan.frame?.data = true
+        plan.pushesData = true
         plan.data = .null
       }
-      plan.stack = .descriptor(ss, stack)
-      plan.code = .descriptor(selector & 0xFFFC | UInt16(truncatingIfNeeded: level), code)
-      plan.cpl = level
+      plan.loadStack(ss, stack)
     } else {
       // The same level: conforming code, or a nonconforming segment of exactly this level.
       if v86 || (!code.isConforming && code.dpl != s.pointee.cpl) {
         throw selectorFault(13, selector, ext)
       }
-      let room = try access.reserve(self, currentStack(), count: count, size: size, code: ext)
-      plan.frame = TransferPlan.Frame(room, size: size)
+      let room = try room(reach, currentStack(), count: count, size: size, code: ext)
+      plan.push(room, size: size)
     }
     if plan.eip > code.limit { throw .gp(ext) }
-    plan.frame?.flags = access.flags(self) | (faultRF ? EFLAGS.rf : 0)
-    plan.frame?.errorCode = errorCode
+    plan.pushesFlags = true
+    plan.flagsImage = wholeFlags(reach) | (faultRF ? EFLAGS.rf : 0)
+    plan.errorCode = errorCode
     plan.flagMask = EFLAGS.tf | EFLAGS.nt | EFLAGS.vm | EFLAGS.rf
     // A trap gate leaves IF.
     if type & 1 == 0 { plan.flagMask |= EFLAGS.if }
-    return .plan(plan)
+    return plan
   }
 
   /// The TSS that a task gate names.
   @inline(__always)
-  func taskGateTarget<A: TransferAccess>(_ access: A.Type, _ selector: UInt16, ext: UInt16)
+  func taskGateTarget(_ reach: Reach, _ selector: UInt16, ext: UInt16)
     throws(Fault) -> Descriptor
   {
     if selector & 4 != 0 { throw selectorFault(13, selector, ext) }
-    let d = try descriptor(access, selector, ext: ext)
+    let d = try descriptor(reach, selector, ext: ext)
     if !d.isAvailableTSS { throw selectorFault(13, selector, ext) }
     if !d.isPresent { throw selectorFault(11, selector, ext) }
     return d
@@ -85,26 +84,27 @@ extension CPU {
 
   /// Through the real-mode vector table.
   @inline(__always)
-  private func planInterruptReal<A: TransferAccess>(_ access: A.Type, _ vector: UInt8)
-    throws(Fault) -> TransferPlan<A>
+  private func planInterruptReal(_ reach: Reach, _ vector: UInt8)
+    throws(Fault) -> TransferPlan
   {
     let index = UInt32(vector) << 2
     if index &+ 3 > s.pointee.idtLimit { throw .gp(UInt16(vector) << 3 | 2) }
-    let entry = try access.doubleword(self, s.pointee.idtBase &+ index)
-    return try planVector(access, entry, pushing: access.flags(self), from: linearAfter)
+    let entry = try doubleword(reach, s.pointee.idtBase &+ index)
+    return try planVector(reach, entry, pushing: wholeFlags(reach), from: linearAfter)
   }
 
   /// To an entry of an 8086's vector table.
   @inline(__always)
-  private func planVector<A: TransferAccess>(
-    _ access: A.Type, _ entry: UInt32, pushing flags: UInt32, from: UInt32
-  ) throws(Fault) -> TransferPlan<A> {
-    let room = try access.reserve(self, currentStack(), count: 3, size: 2, code: 0)
+  private func planVector(
+    _ reach: Reach, _ entry: UInt32, pushing flags: UInt32, from: UInt32
+  ) throws(Fault) -> TransferPlan {
+    let room = try room(reach, currentStack(), count: 3, size: 2, code: 0)
     var plan = plan(
-      access, .paragraph(UInt16(truncatingIfNeeded: entry >> 16)), eip: entry & 0xFFFF,
+      paragraph: UInt16(truncatingIfNeeded: entry >> 16), eip: entry & 0xFFFF,
       cpl: s.pointee.cpl, from: from)
-    plan.frame = TransferPlan.Frame(room, size: 2)
-    plan.frame?.flags = flags
+    plan.push(room, size: 2)
+    plan.pushesFlags = true
+    plan.flagsImage = flags
     plan.flagMask = EFLAGS.if | EFLAGS.tf | EFLAGS.ac | EFLAGS.rf
     return plan
   }
@@ -124,7 +124,7 @@ extension CPU {
   }
 
   /// An INT n of an 8086 program, handled by the program's own vector table at linear address 0.
-  func planInterruptV86(_ vector: UInt8) throws(Fault) -> TransferPlan<AnyAccess> {
+  func planInterruptV86(_ vector: UInt8) throws(Fault) -> TransferPlan {
     let entry = UInt32(
       truncatingIfNeeded: try readSlow(UInt32(vector) << 2, 4, userAccess))
     var flags = eflags
@@ -132,7 +132,7 @@ extension CPU {
       flags |= EFLAGS.iopl
       flags = flags & EFLAGS.vif != 0 ? flags | EFLAGS.if : flags & ~EFLAGS.if
     }
-    var plan = try planVector(AnyAccess.self, entry, pushing: flags, from: currentLinear)
+    var plan = try planVector(.any, entry, pushing: flags, from: currentLinear)
     plan.flagMask = EFLAGS.tf | EFLAGS.rf | (iopl == 3 ? EFLAGS.if : EFLAGS.vif)
     return plan
   }

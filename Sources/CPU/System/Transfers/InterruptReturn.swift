@@ -11,7 +11,7 @@ extension CPU {
     if protectedMode && !v86 && s.pointee.eflags & EFLAGS.nt != 0 {
       try returnFromTask()
     } else {
-      try commit(try planInterruptReturn(AnyAccess.self, operand32, from: currentLinear))
+      try commit(.any, try planInterruptReturn(.any, operand32, from: currentLinear))
     }
   }
 
@@ -27,25 +27,25 @@ extension CPU {
 
   /// IRET, but not from a task.
   @inline(__always)
-  func planInterruptReturn<A: TransferAccess>(
-    _ access: A.Type, _ operand32: Bool, from: UInt32
-  ) throws(Fault) -> TransferPlan<A> {
-    if !protectedMode { return try planReturnReal(access, operand32, from) }
-    if v86 { return try planReturnWithinV86(access, operand32, from) }
-    return try planReturnProtected(access, operand32, from)
+  func planInterruptReturn(
+    _ reach: Reach, _ operand32: Bool, from: UInt32
+  ) throws(Fault) -> TransferPlan {
+    if !protectedMode { return try planReturnReal(reach, operand32, from) }
+    if v86 { return try planReturnWithinV86(reach, operand32, from) }
+    return try planReturnProtected(reach, operand32, from)
   }
 
   @inline(__always)
-  private func planReturnReal<A: TransferAccess>(
-    _ access: A.Type, _ operand32: Bool, _ from: UInt32
-  ) throws(Fault) -> TransferPlan<A> {
+  private func planReturnReal(
+    _ reach: Reach, _ operand32: Bool, _ from: UInt32
+  ) throws(Fault) -> TransferPlan {
     let size: UInt32 = operand32 ? 4 : 2
-    let top = try access.top(self, 3 &* size)
-    let offset = try access.slot(self, top, 0, size)
-    let selector = UInt16(truncatingIfNeeded: try access.slot(self, top, size, size))
-    let flags = try access.slot(self, top, 2 &* size, size)
+    let top = try stackTop(reach, 3 &* size)
+    let offset = try slot(reach, top, 0, size)
+    let selector = UInt16(truncatingIfNeeded: try slot(reach, top, size, size))
+    let flags = try slot(reach, top, 2 &* size, size)
     if offset > realCodeLimit { throw .gp(0) }
-    var plan = plan(access, .paragraph(selector), eip: offset, cpl: s.pointee.cpl, from: from)
+    var plan = plan(paragraph: selector, eip: offset, cpl: s.pointee.cpl, from: from)
     plan.esp = popped(3 &* size)
     plan.flags = flags
     plan.flagMask =
@@ -54,16 +54,16 @@ extension CPU {
   }
 
   @inline(__always)
-  private func planReturnWithinV86<A: TransferAccess>(
-    _ access: A.Type, _ operand32: Bool, _ from: UInt32
-  ) throws(Fault) -> TransferPlan<A> {
+  private func planReturnWithinV86(
+    _ reach: Reach, _ operand32: Bool, _ from: UInt32
+  ) throws(Fault) -> TransferPlan {
     let size: UInt32 = operand32 ? 4 : 2
     let virtual = iopl < 3
     if virtual && (operand32 || s.pointee.cr4 & CR4.vme == 0) { throw .gp(0) }
-    let top = try access.top(self, 3 &* size)
-    let offset = try access.slot(self, top, 0, size)
-    let selector = UInt16(truncatingIfNeeded: try access.slot(self, top, size, size))
-    var flags = try access.slot(self, top, 2 &* size, size)
+    let top = try stackTop(reach, 3 &* size)
+    let offset = try slot(reach, top, 0, size)
+    let selector = UInt16(truncatingIfNeeded: try slot(reach, top, size, size))
+    var flags = try slot(reach, top, 2 &* size, size)
     if offset > 0xFFFF { throw .gp(0) }
     var mask: UInt32 = 0x7FD5 & ~EFLAGS.iopl
     if virtual {
@@ -78,7 +78,7 @@ extension CPU {
     } else if operand32 {
       mask |= EFLAGS.rf | EFLAGS.ac | EFLAGS.id
     }
-    var plan = plan(access, .paragraph(selector), eip: offset, cpl: s.pointee.cpl, from: from)
+    var plan = plan(paragraph: selector, eip: offset, cpl: s.pointee.cpl, from: from)
     plan.esp = popped(3 &* size)
     plan.flags = flags
     plan.flagMask = mask & implementedFlags
@@ -86,19 +86,19 @@ extension CPU {
   }
 
   @inline(__always)
-  private func planReturnProtected<A: TransferAccess>(
-    _ access: A.Type, _ operand32: Bool, _ from: UInt32
-  ) throws(Fault) -> TransferPlan<A> {
+  private func planReturnProtected(
+    _ reach: Reach, _ operand32: Bool, _ from: UInt32
+  ) throws(Fault) -> TransferPlan {
     let size: UInt32 = operand32 ? 4 : 2
-    let top = try access.top(self, 3 &* size)
-    let offset = try access.slot(self, top, 0, size)
-    let selector = UInt16(truncatingIfNeeded: try access.slot(self, top, size, size))
-    let flags = try access.slot(self, top, 2 &* size, size)
+    let top = try stackTop(reach, 3 &* size)
+    let offset = try slot(reach, top, 0, size)
+    let selector = UInt16(truncatingIfNeeded: try slot(reach, top, size, size))
+    let flags = try slot(reach, top, 2 &* size, size)
     let cpl = s.pointee.cpl
     if operand32 && flags & EFLAGS.vm != 0 && cpl == 0 {
-      return try planReturnToV86(access, offset, selector, flags, from)
+      return try planReturnToV86(reach, offset, selector, flags, from)
     }
-    let d = try returnTarget(access, selector)
+    let d = try returnTarget(reach, selector)
     var mask: UInt32 = 0x4DD5  // NT OF DF TF SF ZF AF PF CF
     if operand32 { mask |= EFLAGS.rf | EFLAGS.ac | EFLAGS.id }
     if cpl <= iopl { mask |= EFLAGS.if }
@@ -107,28 +107,30 @@ extension CPU {
       if operand32 { mask |= EFLAGS.vif | EFLAGS.vip }
     }
     var plan = try planReturn(
-      access, selector, d, eip: offset, frame: 3 &* size, size, more: 0, from)
+      reach, selector, d, eip: offset, frame: 3 &* size, size, more: 0, from)
     plan.flags = flags
     plan.flagMask = mask & implementedFlags
     return plan
   }
 
   @inline(__always)
-  private func planReturnToV86<A: TransferAccess>(
-    _ access: A.Type, _ offset: UInt32, _ selector: UInt16, _ flags: UInt32, _ from: UInt32
-  ) throws(Fault) -> TransferPlan<A> {
-    let top = try access.top(self, 36)
-    let esp = try access.slot(self, top, 12, 4)
-    let ss = UInt16(truncatingIfNeeded: try access.slot(self, top, 16, 4))
-    let es = UInt16(truncatingIfNeeded: try access.slot(self, top, 20, 4))
-    let ds = UInt16(truncatingIfNeeded: try access.slot(self, top, 24, 4))
-    let fs = UInt16(truncatingIfNeeded: try access.slot(self, top, 28, 4))
-    let gs = UInt16(truncatingIfNeeded: try access.slot(self, top, 32, 4))
+  private func planReturnToV86(
+    _ reach: Reach, _ offset: UInt32, _ selector: UInt16, _ flags: UInt32, _ from: UInt32
+  ) throws(Fault) -> TransferPlan {
+    let top = try stackTop(reach, 36)
+    let esp = try slot(reach, top, 12, 4)
+    let ss = UInt16(truncatingIfNeeded: try slot(reach, top, 16, 4))
+    let es = UInt16(truncatingIfNeeded: try slot(reach, top, 20, 4))
+    let ds = UInt16(truncatingIfNeeded: try slot(reach, top, 24, 4))
+    let fs = UInt16(truncatingIfNeeded: try slot(reach, top, 28, 4))
+    let gs = UInt16(truncatingIfNeeded: try slot(reach, top, 32, 4))
     if offset > 0xFFFF { throw .gp(0) }
-    var plan = plan(access, .paragraph(selector), eip: offset, cpl: 3, from: from)
-    plan.stack = .paragraph(ss)
+    var plan = plan(paragraph: selector, eip: offset, cpl: 3, from: from)
+    plan.ss = ss
+    plan.stackLoad = .paragraph
     plan.esp = esp
-    plan.data = .paragraphs(es: es, ds: ds, fs: fs, gs: gs)
+    plan.data = .paragraphs
+    plan.dataSelectors = (es, ds, fs, gs)
     plan.flags = flags
     plan.flagMask = implementedFlags
     return plan

@@ -32,7 +32,7 @@ extension CPU {
     if v86 && kind == .software {
       if s.pointee.cr4 & CR4.vme != 0, try redirectedToV86(vector) {
         if !debugEvents.isEmpty { noteInterrupt(vector, kind, nil) }
-        try commit(try planInterruptV86(vector))
+        try commit(.any, try planInterruptV86(vector))
         return
       }
       if iopl < 3 { throw .gp(0) }
@@ -141,13 +141,14 @@ extension CPU {
   ///   `taskSwitchCommitted` says that a new task is running.
   func interrupt(_ vector: UInt8, _ kind: InterruptKind, _ errorCode: UInt32?) throws(Fault) {
     if !debugEvents.isEmpty { noteInterrupt(vector, kind, errorCode) }
-    switch try planInterrupt(AnyAccess.self, vector, kind, errorCode) {
-    case .plan(let plan): try commit(plan)
-    case .task(let selector, let tss):
-      let ext = kind.externalBit
-      try switchTask(selector, tss, .interrupt, ext: ext)
-      if let errorCode { try pushErrorCode(errorCode, ext: ext) }
+    let plan = try planInterrupt(.any, vector, kind, errorCode)
+    if !plan.isTask {
+      try commit(.any, plan)
+      return
     }
+    let ext = kind.externalBit
+    try switchTask(plan.selector, plan.code, .interrupt, ext: ext)
+    if let errorCode { try pushErrorCode(errorCode, ext: ext) }
   }
 
   /// Pushes the error code of an exception that a task gate took, in the new task.

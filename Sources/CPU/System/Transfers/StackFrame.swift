@@ -124,7 +124,7 @@ extension CPU {
   /// SS and ESP of an inner ring, from the current TSS.
   /// - Throws: #TS with the TSS selector.
   @inline(__always)
-  func innerStackPointer<A: TransferAccess>(_: A.Type, _ dpl: Int, ext: UInt16) throws(Fault)
+  func innerStackPointer(_ reach: Reach, _ dpl: Int, ext: UInt16) throws(Fault)
     -> (ss: UInt16, esp: UInt32)
   {
     let tr = segmentPointer(SegmentRegister.tr)
@@ -135,18 +135,18 @@ extension CPU {
       throw selectorFault(10, tr.pointee.selector, ext)
     }
     let linear = tr.pointee.base &+ offset
-    if big { return (try A.word(self, linear &+ 4), try A.doubleword(self, linear)) }
-    return (try A.word(self, linear &+ 2), UInt32(try A.word(self, linear)))
+    if big { return (try word(reach, linear &+ 4), try doubleword(reach, linear)) }
+    return (try word(reach, linear &+ 2), UInt32(try word(reach, linear)))
   }
 
   /// Checks the stack segment of an inner ring.
   /// - Throws: #TS or #SS with its selector.
   @inline(__always)
-  func innerStackSegment<A: TransferAccess>(
-    _ access: A.Type, _ ss: UInt16, _ dpl: Int, ext: UInt16
+  func innerStackSegment(
+    _ reach: Reach, _ ss: UInt16, _ dpl: Int, ext: UInt16
   ) throws(Fault) -> Descriptor {
     if ss & 0xFFFC == 0 { throw selectorFault(10, 0, ext) }
-    let d = try descriptor(access, ss, vector: 10, ext: ext)
+    let d = try descriptor(reach, ss, vector: 10, ext: ext)
     if Int(ss & 3) != dpl || d.dpl != dpl || !d.isWritableData {
       throw selectorFault(10, ss, ext)
     }

@@ -7,36 +7,34 @@
 extension CPU {
   /// SYSENTER.
   func executeSYSENTER() throws(Fault) {
-    try commit(try planSYSENTER(AnyAccess.self, from: currentLinear))
+    try commit(.any, try planSYSENTER(from: currentLinear))
   }
 
   /// SYSEXIT.
   func executeSYSEXIT() throws(Fault) {
-    try commit(try planSYSEXIT(AnyAccess.self, from: currentLinear))
+    try commit(.any, try planSYSEXIT(from: currentLinear))
   }
 
   @inline(__always)
-  func planSYSENTER<A: TransferAccess>(_ access: A.Type, from: UInt32) throws(Fault)
-    -> TransferPlan<A>
+  func planSYSENTER(from: UInt32) throws(Fault)
+    -> TransferPlan
   {
     let cs = try systemCallSelector()
-    var plan = plan(
-      access, cs, .flat(access: 0x9B), eip: s.pointee.sysenterEIP, cpl: 0, from: from)
-    plan.stack = .descriptor(cs &+ 8, .flat(access: 0x93))
+    var plan = plan(cs, .flat(access: 0x9B), eip: s.pointee.sysenterEIP, cpl: 0, from: from)
+    plan.loadStack(cs &+ 8, .flat(access: 0x93))
     plan.esp = s.pointee.sysenterESP
     plan.flagMask = EFLAGS.vm | EFLAGS.if | EFLAGS.rf
     return plan
   }
 
   @inline(__always)
-  func planSYSEXIT<A: TransferAccess>(_ access: A.Type, from: UInt32) throws(Fault)
-    -> TransferPlan<A>
+  func planSYSEXIT(from: UInt32) throws(Fault)
+    -> TransferPlan
   {
     let cs = try systemCallSelector()
     try requireCPL0()
-    var plan = plan(
-      access, cs &+ 16, .flat(access: 0xFB), eip: gpr32[Register.edx], cpl: 3, from: from)
-    plan.stack = .descriptor((cs &+ 24) | 3, .flat(access: 0xF3))
+    var plan = plan(cs &+ 16, .flat(access: 0xFB), eip: gpr32[Register.edx], cpl: 3, from: from)
+    plan.loadStack((cs &+ 24) | 3, .flat(access: 0xF3))
     plan.esp = gpr32[Register.ecx]
     return plan
   }
@@ -54,5 +52,7 @@ extension CPU {
 extension Descriptor {
   /// A 32-bit segment with base 0 and limit FFFFFFFFh.
   @inline(__always)
-  static func flat(access: UInt64) -> Descriptor { Descriptor(0x00CF_0000_0000_FFFF | access << 40) }
+  static func flat(access: UInt64) -> Descriptor {
+    Descriptor(0x00CF_0000_0000_FFFF | access << 40)
+  }
 }

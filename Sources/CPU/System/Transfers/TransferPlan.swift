@@ -2,117 +2,139 @@
 //
 // Owns: the plan, and carrying it out: accessed bits, pushes, flags, stack, code segment, privilege, and what follows from them.
 // Interrupts, returns, far calls and jumps, SYSENTER and SYSEXIT make plans: functions that check everything in the manual's order and
-// change nothing. The interpreter and translated code's short paths make the same plans, each with its own access to memory.
-// Must not know: which instruction or event it was, task switches. Follows: Intel SDM volume 3, sections 5.8 and 6.12.
+// change nothing. The interpreter and translated code's short paths make the same plans, each with its own reach.
+// Must not know: which instruction or event it was; task switches. Follows: Intel SDM volume 3, sections 5.8 and 6.12.
 
 /// What a transfer of control changes. Whatever can be checked has been.
-struct TransferPlan<A: TransferAccess> {
-  /// CS as it will be; the RPL is the new CPL.
-  enum Code {
-    case descriptor(UInt16, Descriptor)
-    /// In real and V86 mode.
-    case paragraph(UInt16)
-  }
-
-  enum Stack {
-    case stays
-    case descriptor(UInt16, Descriptor)
-    case paragraph(UInt16)
+struct TransferPlan {
+  /// How a segment register is loaded.
+  enum Load: UInt8 {
+    case stays, descriptor
+    /// As in real and V86 mode.
+    case paragraph
   }
 
   /// What becomes of ES, DS, FS and GS.
-  enum Data {
-    case stay
+  enum Data: UInt8 {
+    case stays
     /// What the new level may not see becomes null.
-    case dropInner
+    case dropsInner
     case null
-    case paragraphs(es: UInt16, ds: UInt16, fs: UInt16, gs: UInt16)
+    /// `dataSelectors`, for V86 mode.
+    case paragraphs
   }
+
+  /// A hardware task switch to the TSS that `selector` and `code` name is what has to follow; nothing else of the plan counts.
+  var isTask = false
 
   /// The linear address the transfer comes from, for reports.
   var from: UInt32
-  var code: Code
+  /// CS with its RPL, which is CPL.
+  var selector: UInt16
+  var code: Descriptor
+  var codeLoad: Load
   var eip: UInt32
   var cpl: Int
-  var stack = Stack.stays
+
+  var ss: UInt16 = 0
+  var stack = Descriptor(0)
+  var stackLoad = Load.stays
   /// ESP, where nothing is pushed.
   var esp: UInt32
-  /// What is pushed.
-  var frame: Frame? = nil
+
+  /// CS and EIP are pushed, and what else is set below, in this order.
+  var pushes = false
+  var room: PushRoom
+  /// Bytes a push.
+  var size: UInt32 = 4
+  /// GS, FS, DS, ES.
+  var pushesData = false
+  /// SS and ESP.
+  var pushesStack = false
+  /// How many words or doublewords are copied from the present stack.
+  var parameters: UInt32 = 0
+  var pushesFlags = false
+  var flagsImage: UInt32 = 0
+  var errorCode: UInt32? = nil
+
   /// Flags that change; all of the arithmetic ones or none.
   var flagMask: UInt32 = 0
   var flags: UInt32 = 0
-  var data = Data.stay
 
-  /// What is pushed, in this order; CS and EIP always are.
-  struct Frame {
-    var room: A.Room
-    /// Bytes a push.
-    var size: UInt32
-    /// GS, FS, DS, ES.
-    var data = false
-    /// SS and ESP.
-    var stack = false
-    /// How many words or doublewords are copied from the present stack.
-    var parameters: UInt32 = 0
-    var flags: UInt32? = nil
-    var errorCode: UInt32? = nil
+  var data = Data.stays
+  var dataSelectors: (es: UInt16, ds: UInt16, fs: UInt16, gs: UInt16) = (0, 0, 0, 0)
 
-    init(_ room: A.Room, size: UInt32) {
-      self.room = room
-      self.size = size
-    }
+  @inline(__always)
+  fileprivate init(
+    from: UInt32, selector: UInt16, code: Descriptor, load: Load, eip: UInt32, cpl: Int,
+    room: PushRoom
+  ) {
+    self.from = from
+    self.selector = selector
+    self.code = code
+    codeLoad = load
+    self.eip = eip
+    self.cpl = cpl
+    esp = room.stack.sp
+    self.room = room
   }
-}
 
-/// A transfer whose checks have passed; hardware task switches have checks and effects of their own.
-enum Transfer<A: TransferAccess> {
-  case plan(TransferPlan<A>)
-  case task(UInt16, Descriptor)
+  @inline(__always)
+  mutating func push(_ room: PushRoom, size: UInt32) {
+    pushes = true
+    self.room = room
+    self.size = size
+  }
+
+  @inline(__always)
+  mutating func loadStack(_ selector: UInt16, _ d: Descriptor) {
+    ss = selector
+    stack = d
+    stackLoad = .descriptor
+  }
 }
 
 extension CPU {
   /// Carries out a plan.
   /// - Throws: what the accessed bits and the pushes raise in spite of the checks; no register has changed then.
   @inline(__always)
-  func commit<A: TransferAccess>(_ plan: TransferPlan<A>) throws(Fault) {
-    if case .descriptor(let selector, let d) = plan.code { try markAccessed(selector, d) }
-    if case .descriptor(let selector, let d) = plan.stack { try markAccessed(selector, d) }
+  func commit(_ reach: Reach, _ plan: TransferPlan) throws(Fault) {
+    if plan.codeLoad == .descriptor { try markAccessed(plan.selector, plan.code) }
+    if plan.stackLoad == .descriptor { try markAccessed(plan.ss, plan.stack) }
     var esp = plan.esp
-    if let frame = plan.frame { esp = try push(frame) }
+    if plan.pushes { esp = try push(reach, plan) }
 
     let level = s.pointee.cpl
     let old = s.pointee.eflags
-    if plan.flagMask != 0 {
-      let mask = plan.flagMask & ~EFLAGS.arithmetic
-      s.pointee.eflags = old & ~mask | plan.flags & mask
-      if plan.flagMask & EFLAGS.cf != 0 { A.setArithmeticFlags(self, plan.flags) }
-    }
-    switch plan.stack {
+    let mask = plan.flagMask & ~EFLAGS.arithmetic
+    s.pointee.eflags = old & ~mask | plan.flags & mask
+    if plan.flagMask & EFLAGS.cf != 0 { setArithmeticFlags(reach, plan.flags) }
+    switch plan.stackLoad {
     case .stays: break
-    case .descriptor(let selector, let d): setSegment(SegmentRegister.ss, selector, d)
-    case .paragraph(let selector): loadRealSegment(SegmentRegister.ss, selector)
+    case .descriptor: setSegment(SegmentRegister.ss, plan.ss, plan.stack)
+    case .paragraph: loadRealSegment(SegmentRegister.ss, plan.ss)
     }
     gpr32[Register.esp] = esp
-    switch plan.code {
-    case .descriptor(let selector, let d): setSegment(SegmentRegister.cs, selector, d)
-    case .paragraph(let selector): loadRealSegment(SegmentRegister.cs, selector)
+    if plan.codeLoad == .descriptor {
+      setSegment(SegmentRegister.cs, plan.selector, plan.code)
+    } else {
+      loadRealSegment(SegmentRegister.cs, plan.selector)
     }
     s.pointee.cpl = plan.cpl
     s.pointee.eip = plan.eip
     switch plan.data {
-    case .stay: break
-    case .dropInner: dropInnerSegments()
+    case .stays: break
+    case .dropsInner: dropInnerSegments()
     case .null:
       setNullSegment(SegmentRegister.es, 0)
       setNullSegment(SegmentRegister.ds, 0)
       setNullSegment(SegmentRegister.fs, 0)
       setNullSegment(SegmentRegister.gs, 0)
-    case .paragraphs(let es, let ds, let fs, let gs):
-      loadRealSegment(SegmentRegister.es, es)
-      loadRealSegment(SegmentRegister.ds, ds)
-      loadRealSegment(SegmentRegister.fs, fs)
-      loadRealSegment(SegmentRegister.gs, gs)
+    case .paragraphs:
+      loadRealSegment(SegmentRegister.es, plan.dataSelectors.es)
+      loadRealSegment(SegmentRegister.ds, plan.dataSelectors.ds)
+      loadRealSegment(SegmentRegister.fs, plan.dataSelectors.fs)
+      loadRealSegment(SegmentRegister.gs, plan.dataSelectors.gs)
     }
     recordBranch(
       from: plan.from, to: segmentPointer(SegmentRegister.cs).pointee.base &+ plan.eip)
@@ -120,32 +142,32 @@ extension CPU {
   }
 
   @inline(__always)
-  private func push<A: TransferAccess>(_ frame: TransferPlan<A>.Frame) throws(Fault) -> UInt32 {
-    var room = frame.room
-    let size = frame.size
-    if frame.data {
-      try A.push(self, &room, visible(SegmentRegister.gs), size)
-      try A.push(self, &room, visible(SegmentRegister.fs), size)
-      try A.push(self, &room, visible(SegmentRegister.ds), size)
-      try A.push(self, &room, visible(SegmentRegister.es), size)
+  private func push(_ reach: Reach, _ plan: TransferPlan) throws(Fault) -> UInt32 {
+    var room = plan.room
+    let size = plan.size
+    if plan.pushesData {
+      try push(reach, &room, visible(SegmentRegister.gs), size)
+      try push(reach, &room, visible(SegmentRegister.fs), size)
+      try push(reach, &room, visible(SegmentRegister.ds), size)
+      try push(reach, &room, visible(SegmentRegister.es), size)
     }
-    if frame.stack {
-      try A.push(self, &room, visible(SegmentRegister.ss), size)
-      try A.push(self, &room, gpr32[Register.esp], size)
+    if plan.pushesStack {
+      try push(reach, &room, visible(SegmentRegister.ss), size)
+      try push(reach, &room, gpr32[Register.esp], size)
     }
-    if frame.parameters > 0 {
-      let top = try A.top(self, frame.parameters &* size)
-      var n = frame.parameters
+    if plan.parameters > 0 {
+      let top = try stackTop(reach, plan.parameters &* size)
+      var n = plan.parameters
       while n > 0 {
         n &-= 1
-        try A.push(self, &room, try A.slot(self, top, n &* size, size), size)
+        try push(reach, &room, try slot(reach, top, n &* size, size), size)
       }
     }
-    if let flags = frame.flags { try A.push(self, &room, flags, size) }
-    try A.push(self, &room, visible(SegmentRegister.cs), size)
-    try A.push(self, &room, s.pointee.eip, size)
-    if let errorCode = frame.errorCode { try A.push(self, &room, errorCode, size) }
-    return A.stackPointer(room)
+    if plan.pushesFlags { try push(reach, &room, plan.flagsImage, size) }
+    try push(reach, &room, visible(SegmentRegister.cs), size)
+    try push(reach, &room, s.pointee.eip, size)
+    if let errorCode = plan.errorCode { try push(reach, &room, errorCode, size) }
+    return room.stack.sp
   }
 
   @inline(__always)
@@ -174,22 +196,32 @@ extension CPU {
 
   // MARK: - What plans have in common
 
-  /// A plan that leaves stack and flags alone.
-  @inline(__always)
-  func plan<A: TransferAccess>(
-    _: A.Type, _ code: TransferPlan<A>.Code, eip: UInt32, cpl: Int, from: UInt32
-  ) -> TransferPlan<A> {
-    TransferPlan(from: from, code: code, eip: eip, cpl: cpl, esp: gpr32[Register.esp])
-  }
-
   /// A plan that goes on in a code segment whose checks have passed.
   @inline(__always)
-  func plan<A: TransferAccess>(
-    _ access: A.Type, _ selector: UInt16, _ d: Descriptor, eip: UInt32, cpl: Int, from: UInt32
-  ) -> TransferPlan<A> {
-    plan(
-      access, .descriptor(selector & 0xFFFC | UInt16(truncatingIfNeeded: cpl), d), eip: eip,
-      cpl: cpl, from: from)
+  func plan(_ selector: UInt16, _ d: Descriptor, eip: UInt32, cpl: Int, from: UInt32)
+    -> TransferPlan
+  {
+    TransferPlan(
+      from: from, selector: selector & 0xFFFC | UInt16(truncatingIfNeeded: cpl), code: d,
+      load: .descriptor, eip: eip, cpl: cpl, room: PushRoom(stack: currentStack(), host: nil))
+  }
+
+  /// The same in real and V86 mode.
+  @inline(__always)
+  func plan(paragraph selector: UInt16, eip: UInt32, cpl: Int, from: UInt32) -> TransferPlan {
+    TransferPlan(
+      from: from, selector: selector, code: Descriptor(0), load: .paragraph, eip: eip, cpl: cpl,
+      room: PushRoom(stack: currentStack(), host: nil))
+  }
+
+  /// A task switch that has to follow.
+  @inline(__always)
+  func plan(task selector: UInt16, _ tss: Descriptor) -> TransferPlan {
+    var plan = TransferPlan(
+      from: 0, selector: selector, code: tss, load: .stays, eip: 0, cpl: 0,
+      room: PushRoom(stack: currentStack(), host: nil))
+    plan.isTask = true
+    return plan
   }
 
   /// ESP after a change of the part that a stack has.
