@@ -8,32 +8,32 @@ struct Descriptor {
   let low: UInt32
   let high: UInt32
 
-  @inline(__always)
+  @_transparent
   init(_ raw: UInt64) {
     low = UInt32(truncatingIfNeeded: raw)
     high = UInt32(truncatingIfNeeded: raw >> 32)
   }
 
   /// The form `SegmentCache.attributes` has.
-  @inline(__always) var attributes: UInt16 { UInt16(truncatingIfNeeded: high >> 8) & 0xF0FF }
-  @inline(__always) var type: UInt32 { high >> 8 & 0xF }
-  @inline(__always) var isSegment: Bool { high & 0x1000 != 0 }
-  @inline(__always) var dpl: Int { Int(high >> 13 & 3) }
-  @inline(__always) var isPresent: Bool { high & 0x8000 != 0 }
-  @inline(__always) var isCode: Bool { high & 0x1800 == 0x1800 }
-  @inline(__always) var isConforming: Bool { high & 0x1C00 == 0x1C00 }
-  @inline(__always) var isWritableData: Bool { high & 0x1A00 == 0x1200 }
+  @_transparent var attributes: UInt16 { UInt16(truncatingIfNeeded: high >> 8) & 0xF0FF }
+  @_transparent var type: UInt32 { high >> 8 & 0xF }
+  @_transparent var isSegment: Bool { high & 0x1000 != 0 }
+  @_transparent var dpl: Int { Int(high >> 13 & 3) }
+  @_transparent var isPresent: Bool { high & 0x8000 != 0 }
+  @_transparent var isCode: Bool { high & 0x1800 == 0x1800 }
+  @_transparent var isConforming: Bool { high & 0x1C00 == 0x1C00 }
+  @_transparent var isWritableData: Bool { high & 0x1A00 == 0x1200 }
   /// Data, or code that may be read.
-  @inline(__always) var isReadable: Bool {
+  @_transparent var isReadable: Bool {
     isSegment && (high & 0x800 == 0 || high & 0x200 != 0)
   }
   /// D/B: 32-bit.
-  @inline(__always) var isBig: Bool { high & 0x40_0000 != 0 }
-  @inline(__always) var base: UInt32 {
+  @_transparent var isBig: Bool { high & 0x40_0000 != 0 }
+  @_transparent var base: UInt32 {
     low >> 16 | (high & 0xFF) << 16 | high & 0xFF00_0000
   }
   /// The limit in bytes, granularity applied.
-  @inline(__always) var limit: UInt32 {
+  @_transparent var limit: UInt32 {
     let l = low & 0xFFFF | high & 0xF_0000
     return high & 0x80_0000 != 0 ? l << 12 | 0xFFF : l
   }
@@ -42,22 +42,22 @@ struct Descriptor {
   // 7 trap gate 16, 9 available 32-bit TSS, B busy 32-bit TSS, C call gate 32, E interrupt gate 32, F trap gate 32.
 
   /// Type with the S bit above it: 10h to 1Fh for segments.
-  @inline(__always) var fullType: UInt32 { high >> 8 & 0x1F }
-  @inline(__always) var isAvailableTSS: Bool { fullType & ~8 == 1 }
-  @inline(__always) var isBusyTSS: Bool { fullType & ~8 == 3 }
-  @inline(__always) var isCallGate: Bool { fullType & ~8 == 4 }
-  @inline(__always) var gateSelector: UInt16 { UInt16(truncatingIfNeeded: low >> 16) }
+  @_transparent var fullType: UInt32 { high >> 8 & 0x1F }
+  @_transparent var isAvailableTSS: Bool { fullType & ~8 == 1 }
+  @_transparent var isBusyTSS: Bool { fullType & ~8 == 3 }
+  @_transparent var isCallGate: Bool { fullType & ~8 == 4 }
+  @_transparent var gateSelector: UInt16 { UInt16(truncatingIfNeeded: low >> 16) }
   /// The offset of a gate; 16-bit gates have 16 bits.
-  @inline(__always) var gateOffset: UInt32 {
+  @_transparent var gateOffset: UInt32 {
     high & 0x800 != 0 ? low & 0xFFFF | high & 0xFFFF_0000 : low & 0xFFFF
   }
-  @inline(__always) var isGate32: Bool { high & 0x800 != 0 }
-  @inline(__always) var parameterCount: UInt32 { high & 0x1F }
+  @_transparent var isGate32: Bool { high & 0x800 != 0 }
+  @_transparent var parameterCount: UInt32 { high & 0x1F }
 }
 
 extension CPU {
   /// The linear address of a selector's descriptor, or nil when it lies outside of its table.
-  @inline(__always)
+  @_transparent
   func descriptorAddress(_ selector: UInt16) -> UInt32? {
     let offset = UInt32(selector & 0xFFF8)
     if selector & 4 == 0 {
@@ -77,14 +77,14 @@ extension CPU {
   }
 
   /// An exception whose error code is a selector.
-  @inline(__always)
+  @_transparent
   func selectorFault(_ vector: UInt8, _ selector: UInt16, _ ext: UInt16 = 0) -> Fault {
     Fault(vector: vector, errorCode: UInt32(selector & 0xFFFC | ext))
   }
 
   /// Sets the accessed bit of a segment's descriptor where it is clear.
   /// - Throws: #PF when the table cannot be written.
-  @inline(__always)
+  @_transparent
   func markAccessed(_ selector: UInt16, _ d: Descriptor) throws(Fault) {
     if d.high & 0x100 == 0, let address = descriptorAddress(selector) {
       try writeSystem8(address &+ 5, UInt8(truncatingIfNeeded: d.high >> 8) | 1)

@@ -40,19 +40,19 @@ extension CPU {
   }
 
   /// The linear address of the instruction being executed.
-  @inline(__always) var currentLinear: UInt32 {
+  @_transparent var currentLinear: UInt32 {
     segmentPointer(SegmentRegister.cs).pointee.base &+ currentEIP
   }
 
   /// The limit CS will have after a real-mode transfer.
-  @inline(__always) var realCodeLimit: UInt32 {
+  @_transparent var realCodeLimit: UInt32 {
     v86 ? 0xFFFF : segmentPointer(SegmentRegister.cs).pointee.limit
   }
 
   // MARK: - Targets
 
   /// Checks a code segment as the target of a direct far jump or call.
-  @inline(__always)
+  @_transparent
   private func checkDirect(_ selector: UInt16, _ d: Descriptor) throws(Fault) {
     let cpl = s.pointee.cpl
     if !d.isCode { throw .gp(selector & 0xFFFC) }
@@ -65,14 +65,14 @@ extension CPU {
   }
 
   /// Checks DPL and presence of a gate or TSS descriptor named by a far jump or call.
-  @inline(__always)
+  @_transparent
   private func checkSystem(_ selector: UInt16, _ d: Descriptor) throws(Fault) {
     if d.dpl < s.pointee.cpl || Int(selector & 3) > d.dpl { throw .gp(selector & 0xFFFC) }
     if !d.isPresent { throw .np(selector & 0xFFFC) }
   }
 
   /// The code segment that a call gate names.
-  @inline(__always)
+  @_transparent
   private func callGateTarget(_ reach: Reach, _ selector: UInt16)
     throws(Fault) -> Descriptor
   {
@@ -83,7 +83,7 @@ extension CPU {
   }
 
   /// The task that a task gate or a TSS descriptor names.
-  @inline(__always)
+  @_transparent
   private func taskTarget(
     _ reach: Reach, _ selector: UInt16, _ d: Descriptor
   ) throws(Fault) -> TransferPlan {
@@ -103,7 +103,7 @@ extension CPU {
   // MARK: - JMP
 
   /// JMP far.
-  @inline(__always)
+  @_transparent
   func planJump(
     _ reach: Reach, _ selector: UInt16, _ target: UInt32, _ operand32: Bool, from: UInt32
   ) throws(Fault) -> TransferPlan {
@@ -133,7 +133,7 @@ extension CPU {
   // MARK: - CALL
 
   /// CALL far.
-  @inline(__always)
+  @_transparent
   func planCall(
     _ reach: Reach, _ selector: UInt16, _ target: UInt32, _ operand32: Bool, from: UInt32
   ) throws(Fault) -> TransferPlan {
@@ -164,7 +164,7 @@ extension CPU {
   }
 
   /// CALL to the same level.
-  @inline(__always)
+  @_transparent
   private func planCallWithin(
     _ reach: Reach, _ selector: UInt16, _ d: Descriptor, _ offset: UInt32, _ size: UInt32,
     _ from: UInt32
@@ -177,7 +177,7 @@ extension CPU {
   }
 
   /// CALL through a gate to an inner level.
-  @inline(__always)
+  @_transparent
   private func planCallInner(
     _ reach: Reach, gate: Descriptor, _ code: Descriptor, _ from: UInt32
   ) throws(Fault) -> TransferPlan {
@@ -206,7 +206,7 @@ extension CPU {
   // MARK: - RET
 
   /// RET far; `pop` is the count of parameter bytes that are dropped as well.
-  @inline(__always)
+  @_transparent
   func planFarReturn(
     _ reach: Reach, _ operand32: Bool, pop: UInt32, from: UInt32
   ) throws(Fault) -> TransferPlan {
@@ -230,7 +230,7 @@ extension CPU {
   /// - Parameters:
   ///   - frame: bytes on the stack below what an outer level's stack is taken from.
   ///   - more: bytes dropped from the outer level's stack.
-  @inline(__always)
+  @_transparent
   func planReturn(
     _ reach: Reach, _ selector: UInt16, _ d: Descriptor, eip: UInt32, frame: UInt32,
     _ size: UInt32, more: UInt32, _ from: UInt32
@@ -253,7 +253,7 @@ extension CPU {
   }
 
   /// Checks a code segment as the target of RET or IRET.
-  @inline(__always)
+  @_transparent
   func returnTarget(_ reach: Reach, _ selector: UInt16) throws(Fault)
     -> Descriptor
   {
@@ -267,7 +267,7 @@ extension CPU {
   }
 
   /// Checks the stack segment of a return to an outer ring.
-  @inline(__always)
+  @_transparent
   private func outerStack(_ reach: Reach, _ ss: UInt16, _ rpl: Int)
     throws(Fault) -> Descriptor
   {
@@ -279,7 +279,6 @@ extension CPU {
   }
 
   /// After a return to an outer ring: data segments that it may not see become null.
-  @inline(__always)
   func dropInnerSegments() {
     dropInner(SegmentRegister.es)
     dropInner(SegmentRegister.ds)

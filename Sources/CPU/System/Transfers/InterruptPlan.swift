@@ -7,7 +7,7 @@
 extension CPU {
   /// The call of a vector's handler.
   /// - Throws: what stands against it, with EXT in the error code where it belongs.
-  @inline(__always)
+  @_transparent
   func planInterrupt(
     _ reach: Reach, _ vector: UInt8, _ kind: InterruptKind, _ errorCode: UInt32?
   ) throws(Fault) -> TransferPlan {
@@ -69,7 +69,7 @@ extension CPU {
   }
 
   /// The TSS that a task gate names.
-  @inline(__always)
+  @_transparent
   func taskGateTarget(_ reach: Reach, _ selector: UInt16, ext: UInt16)
     throws(Fault) -> Descriptor
   {
@@ -83,7 +83,7 @@ extension CPU {
   // MARK: - Real mode
 
   /// Through the real-mode vector table.
-  @inline(__always)
+  @_transparent
   private func planInterruptReal(_ reach: Reach, _ vector: UInt8)
     throws(Fault) -> TransferPlan
   {
@@ -94,7 +94,7 @@ extension CPU {
   }
 
   /// To an entry of an 8086's vector table.
-  @inline(__always)
+  @_transparent
   private func planVector(
     _ reach: Reach, _ entry: UInt32, pushing flags: UInt32, from: UInt32
   ) throws(Fault) -> TransferPlan {

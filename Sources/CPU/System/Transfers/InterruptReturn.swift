@@ -26,7 +26,7 @@ extension CPU {
   }
 
   /// IRET, but not from a task.
-  @inline(__always)
+  @_transparent
   func planInterruptReturn(
     _ reach: Reach, _ operand32: Bool, from: UInt32
   ) throws(Fault) -> TransferPlan {
@@ -35,7 +35,7 @@ extension CPU {
     return try planReturnProtected(reach, operand32, from)
   }
 
-  @inline(__always)
+  @_transparent
   private func planReturnReal(
     _ reach: Reach, _ operand32: Bool, _ from: UInt32
   ) throws(Fault) -> TransferPlan {
@@ -53,7 +53,7 @@ extension CPU {
     return plan
   }
 
-  @inline(__always)
+  @_transparent
   private func planReturnWithinV86(
     _ reach: Reach, _ operand32: Bool, _ from: UInt32
   ) throws(Fault) -> TransferPlan {
@@ -85,7 +85,7 @@ extension CPU {
     return plan
   }
 
-  @inline(__always)
+  @_transparent
   private func planReturnProtected(
     _ reach: Reach, _ operand32: Bool, _ from: UInt32
   ) throws(Fault) -> TransferPlan {
@@ -113,7 +113,7 @@ extension CPU {
     return plan
   }
 
-  @inline(__always)
+  @_transparent
   private func planReturnToV86(
     _ reach: Reach, _ offset: UInt32, _ selector: UInt16, _ flags: UInt32, _ from: UInt32
   ) throws(Fault) -> TransferPlan {

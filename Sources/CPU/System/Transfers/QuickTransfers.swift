@@ -87,14 +87,14 @@ extension CPU {
         .atHand, i.pointee.isOperand32, pop: i.pointee.imm & 0xFFFF, from: from))
   }
 
-  @inline(__always)
+  @_transparent
   private func commitQuickly(_ plan: TransferPlan) throws(Fault) {
     if plan.isTask { throw .notAtHand }
     try commit(.atHand, plan)
   }
 
   /// Where a CALL or JMP goes; `direct` has the pointer in the code.
-  @inline(__always)
+  @_transparent
   private func target(_ i: Insn, _ direct: Op) throws(Fault) -> (selector: UInt16, offset: UInt32) {
     if i.pointee.op == direct { return (i.pointee.imm2, i.pointee.imm) }
     return try farPointer(.atHand, i)

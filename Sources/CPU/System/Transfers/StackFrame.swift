@@ -13,6 +13,7 @@ struct StackFrame {
   let mask: UInt32
   let access: Access
 
+  @_transparent
   init(_ cache: SegmentCache, sp: UInt32, cpl: Int) {
     base = cache.base
     limit = cache.limit
@@ -22,6 +23,7 @@ struct StackFrame {
     access = cpl == 3 ? .user : []
   }
 
+  @_transparent
   init(_ d: Descriptor, sp: UInt32, cpl: Int) {
     base = d.base
     limit = d.limit
@@ -32,7 +34,7 @@ struct StackFrame {
   }
 
   /// Whether `size` bytes at an offset lie within the segment.
-  @inline(__always)
+  @_transparent
   func contains(_ offset: UInt32, _ size: UInt32) -> Bool {
     let last = offset.addingReportingOverflow(size &- 1)
     if last.overflow || attributes & 0x80 == 0 || attributes & 2 == 0 { return false }
@@ -46,7 +48,7 @@ struct StackFrame {
 
 extension CPU {
   /// The current stack.
-  @inline(__always)
+  @_transparent
   func currentStack() -> StackFrame {
     StackFrame(
       segmentPointer(SegmentRegister.ss).pointee, sp: gpr32[Register.esp], cpl: s.pointee.cpl)
@@ -123,7 +125,7 @@ extension CPU {
 
   /// SS and ESP of an inner ring, from the current TSS.
   /// - Throws: #TS with the TSS selector.
-  @inline(__always)
+  @_transparent
   func innerStackPointer(_ reach: Reach, _ dpl: Int, ext: UInt16) throws(Fault)
     -> (ss: UInt16, esp: UInt32)
   {
@@ -141,7 +143,7 @@ extension CPU {
 
   /// Checks the stack segment of an inner ring.
   /// - Throws: #TS or #SS with its selector.
-  @inline(__always)
+  @_transparent
   func innerStackSegment(
     _ reach: Reach, _ ss: UInt16, _ dpl: Int, ext: UInt16
   ) throws(Fault) -> Descriptor {

@@ -15,7 +15,7 @@ extension CPU {
     try commit(.any, try planSYSEXIT(from: currentLinear))
   }
 
-  @inline(__always)
+  @_transparent
   func planSYSENTER(from: UInt32) throws(Fault)
     -> TransferPlan
   {
@@ -27,7 +27,7 @@ extension CPU {
     return plan
   }
 
-  @inline(__always)
+  @_transparent
   func planSYSEXIT(from: UInt32) throws(Fault)
     -> TransferPlan
   {
@@ -40,7 +40,7 @@ extension CPU {
   }
 
   /// IA32_SYSENTER_CS, from which all four selectors follow.
-  @inline(__always)
+  @_transparent
   private func systemCallSelector() throws(Fault) -> UInt16 {
     if !model.features.contains(.sep) { throw .ud }
     let cs = UInt16(truncatingIfNeeded: s.pointee.sysenterCS & 0xFFFC)
@@ -51,7 +51,7 @@ extension CPU {
 
 extension Descriptor {
   /// A 32-bit segment with base 0 and limit FFFFFFFFh.
-  @inline(__always)
+  @_transparent
   static func flat(access: UInt64) -> Descriptor {
     Descriptor(0x00CF_0000_0000_FFFF | access << 40)
   }

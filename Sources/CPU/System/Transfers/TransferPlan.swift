@@ -64,7 +64,7 @@ struct TransferPlan {
   var data = Data.stays
   var dataSelectors: (es: UInt16, ds: UInt16, fs: UInt16, gs: UInt16) = (0, 0, 0, 0)
 
-  @inline(__always)
+  @_transparent
   fileprivate init(
     from: UInt32, selector: UInt16, code: Descriptor, load: Load, eip: UInt32, cpl: Int,
     room: PushRoom
@@ -79,14 +79,14 @@ struct TransferPlan {
     self.room = room
   }
 
-  @inline(__always)
+  @_transparent
   mutating func push(_ room: PushRoom, size: UInt32) {
     pushes = true
     self.room = room
     self.size = size
   }
 
-  @inline(__always)
+  @_transparent
   mutating func loadStack(_ selector: UInt16, _ d: Descriptor) {
     ss = selector
     stack = d
@@ -97,7 +97,7 @@ struct TransferPlan {
 extension CPU {
   /// Carries out a plan.
   /// - Throws: what the accessed bits and the pushes raise in spite of the checks; no register has changed then.
-  @inline(__always)
+  @_transparent
   func commit(_ reach: Reach, _ plan: TransferPlan) throws(Fault) {
     if plan.codeLoad == .descriptor { try markAccessed(plan.selector, plan.code) }
     if plan.stackLoad == .descriptor { try markAccessed(plan.ss, plan.stack) }
@@ -141,7 +141,7 @@ extension CPU {
     modeFollows(level: level, flags: old)
   }
 
-  @inline(__always)
+  @_transparent
   private func push(_ reach: Reach, _ plan: TransferPlan) throws(Fault) -> UInt32 {
     var room = plan.room
     let size = plan.size
@@ -170,11 +170,11 @@ extension CPU {
     return room.stack.sp
   }
 
-  @inline(__always)
+  @_transparent
   private func visible(_ index: Int) -> UInt32 { UInt32(segmentPointer(index).pointee.selector) }
 
   /// What depends on CPL and EFLAGS follows their change, as `updateMode` has it; mostly there is little of it.
-  @inline(__always)
+  @_transparent
   private func modeFollows(level old: Int, flags oldFlags: UInt32) {
     let level = s.pointee.cpl
     let flags = s.pointee.eflags
@@ -197,7 +197,7 @@ extension CPU {
   // MARK: - What plans have in common
 
   /// A plan that goes on in a code segment whose checks have passed.
-  @inline(__always)
+  @_transparent
   func plan(_ selector: UInt16, _ d: Descriptor, eip: UInt32, cpl: Int, from: UInt32)
     -> TransferPlan
   {
@@ -207,7 +207,7 @@ extension CPU {
   }
 
   /// The same in real and V86 mode.
-  @inline(__always)
+  @_transparent
   func plan(paragraph selector: UInt16, eip: UInt32, cpl: Int, from: UInt32) -> TransferPlan {
     TransferPlan(
       from: from, selector: selector, code: Descriptor(0), load: .paragraph, eip: eip, cpl: cpl,
@@ -215,7 +215,7 @@ extension CPU {
   }
 
   /// A task switch that has to follow.
-  @inline(__always)
+  @_transparent
   func plan(task selector: UInt16, _ tss: Descriptor) -> TransferPlan {
     var plan = TransferPlan(
       from: 0, selector: selector, code: tss, load: .stays, eip: 0, cpl: 0,
@@ -225,20 +225,20 @@ extension CPU {
   }
 
   /// ESP after a change of the part that a stack has.
-  @inline(__always)
+  @_transparent
   func moved(_ esp: UInt32, big: Bool) -> UInt32 {
     big ? esp : gpr32[Register.esp] & 0xFFFF_0000 | esp & 0xFFFF
   }
 
   /// ESP after `bytes` bytes of the present stack were popped.
-  @inline(__always)
+  @_transparent
   func popped(_ bytes: UInt32) -> UInt32 {
     moved(
       gpr32[Register.esp] &+ bytes, big: segmentPointer(SegmentRegister.ss).pointee.isBig)
   }
 
   /// The linear address of EIP: that of the next instruction, or of the one that has faulted.
-  @inline(__always) var linearAfter: UInt32 {
+  @_transparent var linearAfter: UInt32 {
     segmentPointer(SegmentRegister.cs).pointee.base &+ s.pointee.eip
   }
 }

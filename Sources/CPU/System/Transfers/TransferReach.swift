@@ -28,26 +28,26 @@ struct PushRoom {
 extension CPU {
   // MARK: - Tables of the system
 
-  @inline(__always)
+  @_transparent
   func word(_ reach: Reach, _ linear: UInt32) throws(Fault) -> UInt16 {
     if reach == .any { return try readSystem16(linear) }
     return try place(linear, 2, tables.supervisorRead).loadUnaligned(as: UInt16.self)
   }
 
-  @inline(__always)
+  @_transparent
   func doubleword(_ reach: Reach, _ linear: UInt32) throws(Fault) -> UInt32 {
     if reach == .any { return try readSystem32(linear) }
     return try place(linear, 4, tables.supervisorRead).loadUnaligned(as: UInt32.self)
   }
 
-  @inline(__always)
+  @_transparent
   func quadword(_ reach: Reach, _ linear: UInt32) throws(Fault) -> UInt64 {
     if reach == .any { return try readSystem64(linear) }
     return try place(linear, 8, tables.supervisorRead).loadUnaligned(as: UInt64.self)
   }
 
   /// Where `bytes` bytes in one page are, by a table's entry.
-  @inline(__always)
+  @_transparent
   private func place(_ linear: UInt32, _ bytes: UInt32, _ table: UnsafeMutablePointer<Int>)
     throws(Fault) -> UnsafeRawPointer
   {
@@ -58,7 +58,7 @@ extension CPU {
 
   /// A selector's descriptor.
   /// - Throws: exception `vector` with the selector and `ext` as error code, when the selector lies outside of its table.
-  @inline(__always)
+  @_transparent
   func descriptor(_ reach: Reach, _ selector: UInt16, vector: UInt8 = 13, ext: UInt16 = 0)
     throws(Fault) -> Descriptor
   {
@@ -73,7 +73,7 @@ extension CPU {
 
   // MARK: - Operands
 
-  @inline(__always)
+  @_transparent
   private func operand<T: FixedWidthInteger & UnsignedInteger>(
     _ reach: Reach, _ segment: Int, _ offset: UInt32, _: T.Type
   ) throws(Fault) -> T {
@@ -86,7 +86,7 @@ extension CPU {
   }
 
   /// A far pointer in memory.
-  @inline(__always)
+  @_transparent
   func farPointer(_ reach: Reach, _ i: Insn) throws(Fault) -> (selector: UInt16, offset: UInt32) {
     if !i.pointee.hasMemory { throw .ud }
     let segment = Int(i.pointee.segment)
@@ -103,7 +103,7 @@ extension CPU {
   // MARK: - The present stack
 
   /// The top of the stack, of which `bytes` bytes will be read at most: at hand, the host's address.
-  @inline(__always)
+  @_transparent
   func stackTop(_ reach: Reach, _ bytes: UInt32) throws(Fault) -> UnsafeRawPointer? {
     if reach == .any { return nil }
     let ss = segmentPointer(SegmentRegister.ss)
@@ -117,7 +117,7 @@ extension CPU {
   }
 
   /// The word or doubleword `offset` bytes above the stack pointer.
-  @inline(__always)
+  @_transparent
   func slot(_ reach: Reach, _ top: UnsafeRawPointer?, _ offset: UInt32, _ size: UInt32)
     throws(Fault) -> UInt32
   {
@@ -132,7 +132,7 @@ extension CPU {
 
   /// Checks that `count` pushes of `size` bytes will succeed.
   /// - Throws: #SS with `code`, #PF, #AC.
-  @inline(__always)
+  @_transparent
   func room(
     _ reach: Reach, _ stack: StackFrame, count: UInt32, size: UInt32, code: UInt16
   ) throws(Fault) -> PushRoom {
@@ -158,7 +158,7 @@ extension CPU {
     return PushRoom(stack: stack, host: host + Int(bytes))
   }
 
-  @inline(__always)
+  @_transparent
   func push(_ reach: Reach, _ room: inout PushRoom, _ value: UInt32, _ size: UInt32)
     throws(Fault)
   {
@@ -180,14 +180,14 @@ extension CPU {
   // MARK: - Flags
 
   /// The whole of EFLAGS.
-  @inline(__always)
+  @_transparent
   func wholeFlags(_ reach: Reach) -> UInt32 {
     if reach == .any { return eflags }
     let raw = UInt32(s.pointee.rawFlags)
     return s.pointee.eflags & ~EFLAGS.arithmetic | raw >> 8 & 0xD5 | (raw & 1) << 11 | 2
   }
 
-  @inline(__always)
+  @_transparent
   func setArithmeticFlags(_ reach: Reach, _ value: UInt32) {
     if reach == .any {
       setArithmeticFlags(value)
