@@ -92,10 +92,11 @@ extension CPU {
   }
 
   /// Puts a descriptor into a segment register's cache; nothing is checked.
-  @inline(__always)
+  @_transparent
   func setSegment(_ index: Int, _ selector: UInt16, _ d: Descriptor) {
     let cache = segmentPointer(index)
-    let attributes = d.isSegment ? d.attributes | 1 : d.attributes
+    // A segment is accessed now.
+    let attributes = d.attributes | UInt16(truncatingIfNeeded: d.high >> 12 & 1)
     // Loading what is there changes nothing, nor the context of translated code.
     if cache.pointee.selector == selector, cache.pointee.attributes == attributes,
       cache.pointee.base == d.base, cache.pointee.limit == d.limit
@@ -107,6 +108,20 @@ extension CPU {
     cache.pointee.base = d.base
     cache.pointee.limit = d.limit
     updateSegmentLimits(index)
+  }
+
+  /// Recomputes the fast-path limits of a segment register after its cache changed.
+  @_transparent
+  func updateSegmentLimits(_ index: Int) {
+    let cache = segmentPointer(index)
+    let a = cache.pointee.attributes
+    let limit = Int64(cache.pointee.limit)
+    // Present, code that may be read or data that does not expand down; for writes, such data alone.
+    let read = a & 0x90 == 0x90 && a & 0xC != 4 && a & 0xA != 8 ? limit : -1
+    let write = a & 0x9E == 0x92 ? limit : -1
+    cache.pointee.readLimit = read
+    cache.pointee.writeLimit = write
+    noteSegmentChange(index, flat: read == 0xFFFF_FFFF && write == read && cache.pointee.base == 0)
   }
 
   /// Makes a segment register unusable, with the given (null) selector. The limit stays: real mode, which does not load limits, finds

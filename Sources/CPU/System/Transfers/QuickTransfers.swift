@@ -53,7 +53,7 @@ extension CPU {
       return interpretOne(record, left, blockEIP)
     }
     if s.pointee.codeTag == 0 { updateCodeTag() }
-    noteFarContext()
+    if realSegments { noteFarContext() }
     if waits { return 1 }
     return codeAtEIP
   }
@@ -103,8 +103,7 @@ extension CPU {
   /// In real and V86 mode: translated code will find the context of this CS.
   private func noteFarContext() {
     let cs = segmentPointer(SegmentRegister.cs)
-    guard realSegments, cs.pointee.limit == 0xFFFF,
-      cs.pointee.base == UInt32(cs.pointee.selector) << 4
+    guard cs.pointee.limit == 0xFFFF, cs.pointee.base == UInt32(cs.pointee.selector) << 4
     else { return }
     let n = CPU.farContextIndex(cs.pointee.selector)
     let number = contextNumber >> 32

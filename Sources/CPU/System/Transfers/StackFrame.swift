@@ -137,7 +137,7 @@ extension CPU {
       throw selectorFault(10, tr.pointee.selector, ext)
     }
     let linear = tr.pointee.base &+ offset
-    if big { return (try word(reach, linear &+ 4), try doubleword(reach, linear)) }
+    if big { return try stackPair(reach, linear) }
     return (try word(reach, linear &+ 2), UInt32(try word(reach, linear)))
   }
 

@@ -46,6 +46,14 @@ extension CPU {
     return try place(linear, 8, tables.supervisorRead).loadUnaligned(as: UInt64.self)
   }
 
+  /// SS and ESP of an inner level in a 32-bit TSS.
+  @_transparent
+  func stackPair(_ reach: Reach, _ linear: UInt32) throws(Fault) -> (ss: UInt16, esp: UInt32) {
+    if reach == .any { return (try readSystem16(linear &+ 4), try readSystem32(linear)) }
+    let pair = try quadword(reach, linear)
+    return (UInt16(truncatingIfNeeded: pair >> 32), UInt32(truncatingIfNeeded: pair))
+  }
+
   /// Where `bytes` bytes in one page are, by a table's entry.
   @_transparent
   private func place(_ linear: UInt32, _ bytes: UInt32, _ table: UnsafeMutablePointer<Int>)
