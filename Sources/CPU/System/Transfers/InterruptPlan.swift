@@ -12,6 +12,14 @@ extension CPU {
     _ reach: Reach, _ vector: UInt8, _ kind: InterruptKind, _ errorCode: UInt32?
   ) throws(Fault) -> TransferPlan {
     if !protectedMode { return try planInterruptReal(reach, vector) }
+    return try planInterruptProtected(reach, vector, kind, errorCode)
+  }
+
+  /// Through a gate.
+  @_transparent
+  func planInterruptProtected(
+    _ reach: Reach, _ vector: UInt8, _ kind: InterruptKind, _ errorCode: UInt32?
+  ) throws(Fault) -> TransferPlan {
     let ext = kind.externalBit
     let own = UInt16(vector) << 3 | 2
     let index = UInt32(vector) << 3
@@ -84,7 +92,7 @@ extension CPU {
 
   /// Through the real-mode vector table.
   @_transparent
-  private func planInterruptReal(_ reach: Reach, _ vector: UInt8)
+  func planInterruptReal(_ reach: Reach, _ vector: UInt8)
     throws(Fault) -> TransferPlan
   {
     let index = UInt32(vector) << 2

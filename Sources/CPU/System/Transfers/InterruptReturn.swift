@@ -30,9 +30,17 @@ extension CPU {
   func planInterruptReturn(
     _ reach: Reach, _ operand32: Bool, from: UInt32
   ) throws(Fault) -> TransferPlan {
-    if !protectedMode { return try planReturnReal(reach, operand32, from) }
-    if v86 { return try planReturnWithinV86(reach, operand32, from) }
+    if realSegments { return try planReturn8086(reach, operand32, from) }
     return try planReturnProtected(reach, operand32, from)
+  }
+
+  /// In real and V86 mode.
+  @_transparent
+  func planReturn8086(_ reach: Reach, _ operand32: Bool, _ from: UInt32) throws(Fault)
+    -> TransferPlan
+  {
+    if v86 { return try planReturnWithinV86(reach, operand32, from) }
+    return try planReturnReal(reach, operand32, from)
   }
 
   @_transparent
@@ -86,7 +94,7 @@ extension CPU {
   }
 
   @_transparent
-  private func planReturnProtected(
+  func planReturnProtected(
     _ reach: Reach, _ operand32: Bool, _ from: UInt32
   ) throws(Fault) -> TransferPlan {
     let size: UInt32 = operand32 ? 4 : 2
@@ -96,6 +104,8 @@ extension CPU {
     let flags = try slot(reach, top, 2 &* size, size)
     let cpl = s.pointee.cpl
     if operand32 && flags & EFLAGS.vm != 0 && cpl == 0 {
+      // Seldom enough to be left to the interpreter.
+      if reach == .atHand { throw .notAtHand }
       return try planReturnToV86(reach, offset, selector, flags, from)
     }
     let d = try returnTarget(reach, selector)

@@ -61,12 +61,31 @@ extension CPU {
   private func interruptQuickly(_ vector: UInt8) throws(Fault) {
     // In V86 mode INT n has more rules. Elsewhere INT3 is as INT n.
     if v86 { throw .notAtHand }
-    try commitQuickly(try planInterrupt(.atHand, vector, .software, nil))
+    // Two functions, because each has less to tell apart.
+    if protectedMode {
+      try interruptProtected(vector)
+    } else {
+      try commitQuickly(try planInterruptReal(.atHand, vector))
+    }
+  }
+
+  @inline(never)
+  private func interruptProtected(_ vector: UInt8) throws(Fault) {
+    try commitQuickly(try planInterruptProtected(.atHand, vector, .software, nil))
   }
 
   private func returnQuickly(_ operand32: Bool, _ from: UInt32) throws(Fault) {
-    try commitQuickly(try planInterruptReturn(.atHand, operand32, from: from))
+    if realSegments {
+      try commitQuickly(try planReturn8086(.atHand, operand32, from))
+    } else {
+      try returnProtected(operand32, from)
+    }
     s.pointee.nmiBlocked = false
+  }
+
+  @inline(never)
+  private func returnProtected(_ operand32: Bool, _ from: UInt32) throws(Fault) {
+    try commitQuickly(try planReturnProtected(.atHand, operand32, from))
   }
 
   private func callQuickly(_ i: Insn, _ from: UInt32) throws(Fault) {

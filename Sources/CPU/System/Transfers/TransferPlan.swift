@@ -99,8 +99,11 @@ extension CPU {
   /// - Throws: what the accessed bits and the pushes raise in spite of the checks; no register has changed then.
   @_transparent
   func commit(_ reach: Reach, _ plan: TransferPlan) throws(Fault) {
-    if plan.codeLoad == .descriptor { try markAccessed(plan.selector, plan.code) }
-    if plan.stackLoad == .descriptor { try markAccessed(plan.ss, plan.stack) }
+    if reach == .any {
+      // At hand they are set.
+      if plan.codeLoad == .descriptor { try markAccessed(plan.selector, plan.code) }
+      if plan.stackLoad == .descriptor { try markAccessed(plan.ss, plan.stack) }
+    }
     var esp = plan.esp
     if plan.pushes { esp = try push(reach, plan) }
 
