@@ -152,12 +152,12 @@ extension UnsafeMutablePointer<CPUState> {
 
   @inline(__always)
   func flaglessRR<O: PlainOperation>(_ i: Insn, _: O.Type) {
-    setReg(i.pointee.rm, O.value(reg(i.pointee.rm), reg(i.pointee.reg)))
+    setReg(i.pointee.rm, O.value(reg(i.pointee.rm) as UInt32, reg(i.pointee.reg)))
   }
 
   @inline(__always)
   func flaglessRI<O: PlainOperation>(_ i: Insn, _: O.Type) {
-    setReg(i.pointee.rm, O.value(reg(i.pointee.rm), i.pointee.imm))
+    setReg(i.pointee.rm, O.value(reg(i.pointee.rm) as UInt32, i.pointee.imm))
   }
 
   // MARK: - One operand
@@ -288,22 +288,14 @@ extension UnsafeMutablePointer<CPUState> {
     } else {
       var offset = offset(i)
       if !immediate {
-        // A register reaches any bit relative to the operand.
-        let units = (reg(i.pointee.reg) as Int32) >> 5
-        offset = (offset &+ UInt32(bitPattern: units) &* 4) & i.pointee.addressMask
+        offset = offsetOfBit(i, offset, reg(i.pointee.reg), UInt32.self)
       }
       place = writable(i, at: offset, 4)
     }
     guard let m = place else { return true }
     let bit: UInt32 = 1 &<< (immediate ? i.pointee.imm : reg(i.pointee.reg))
-    let v = m.value32
-    setCF(v & bit != 0)
-    switch kind {
-    case 0: break
-    case 1: m.storeBytes(of: v | bit, as: UInt32.self)
-    case 2: m.storeBytes(of: v & ~bit, as: UInt32.self)
-    default: m.storeBytes(of: v ^ bit, as: UInt32.self)
-    }
+    let r = testBit(m.value32, bit, kind)
+    if kind != 0 { m.storeBytes(of: r, as: UInt32.self) }
     return false
   }
 

@@ -168,7 +168,7 @@ extension CPU {
   }
 
   /// A segment register's cache has changed.
-  @inline(__always)
+  @_transparent
   func noteSegmentChange(_ index: Int, flat: Bool) {
     guard index < 6 else { return }
     let bit: UInt8 = 1 << UInt8(index)

@@ -1,6 +1,6 @@
 // Binary arithmetic and logic in all operand shapes, INC, DEC, NEG, NOT, sign extension.
 //
-// Owns: results and flags of these operations. Must not know: encodings.
+// Owns: results and flags of these operations, for handlers and forms alike (StateArithmetic.swift). Must not know: encodings.
 // Follows: Intel SDM volume 2, and volume 1 section 3.4.3.1 for the flags.
 
 /// A two-operand operation that sets the arithmetic flags.
@@ -9,11 +9,20 @@ protocol BinaryOperation {
   static func apply<T: FixedWidthInteger & UnsignedInteger>(_ s: StatePointer, _ a: T, _ b: T) -> T
 }
 
-enum AddOperation: BinaryOperation {
+/// An operation whose result does not depend on flags.
+protocol PlainOperation: BinaryOperation {
+  /// The result alone.
+  static func value<T: FixedWidthInteger & UnsignedInteger>(_ a: T, _ b: T) -> T
+}
+
+enum AddOperation: PlainOperation {
+  @inline(__always)
+  static func value<T: FixedWidthInteger & UnsignedInteger>(_ a: T, _ b: T) -> T { a &+ b }
+
   @inline(__always)
   static func apply<T: FixedWidthInteger & UnsignedInteger>(_ s: StatePointer, _ a: T, _ b: T) -> T
   {
-    let r = a &+ b
+    let r = value(a, b)
     s.setFlags(r, carries: StatePointer.addCarries(a, b, r))
     return r
   }
@@ -29,11 +38,14 @@ enum AdcOperation: BinaryOperation {
   }
 }
 
-enum SubOperation: BinaryOperation {
+enum SubOperation: PlainOperation {
+  @inline(__always)
+  static func value<T: FixedWidthInteger & UnsignedInteger>(_ a: T, _ b: T) -> T { a &- b }
+
   @inline(__always)
   static func apply<T: FixedWidthInteger & UnsignedInteger>(_ s: StatePointer, _ a: T, _ b: T) -> T
   {
-    let r = a &- b
+    let r = value(a, b)
     s.setFlags(r, carries: StatePointer.subCarries(a, b, r))
     return r
   }
@@ -51,11 +63,14 @@ enum SbbOperation: BinaryOperation {
   }
 }
 
-enum AndOperation: BinaryOperation {
+enum AndOperation: PlainOperation {
+  @inline(__always)
+  static func value<T: FixedWidthInteger & UnsignedInteger>(_ a: T, _ b: T) -> T { a & b }
+
   @inline(__always)
   static func apply<T: FixedWidthInteger & UnsignedInteger>(_ s: StatePointer, _ a: T, _ b: T) -> T
   {
-    let r = a & b
+    let r = value(a, b)
     s.setLogicFlags(r)
     return r
   }
@@ -63,45 +78,30 @@ enum AndOperation: BinaryOperation {
 
 typealias TestOperation = AndOperation
 
-enum OrOperation: BinaryOperation {
+enum OrOperation: PlainOperation {
+  @inline(__always)
+  static func value<T: FixedWidthInteger & UnsignedInteger>(_ a: T, _ b: T) -> T { a | b }
+
   @inline(__always)
   static func apply<T: FixedWidthInteger & UnsignedInteger>(_ s: StatePointer, _ a: T, _ b: T) -> T
   {
-    let r = a | b
+    let r = value(a, b)
     s.setLogicFlags(r)
     return r
   }
 }
 
-enum XorOperation: BinaryOperation {
+enum XorOperation: PlainOperation {
+  @inline(__always)
+  static func value<T: FixedWidthInteger & UnsignedInteger>(_ a: T, _ b: T) -> T { a ^ b }
+
   @inline(__always)
   static func apply<T: FixedWidthInteger & UnsignedInteger>(_ s: StatePointer, _ a: T, _ b: T) -> T
   {
-    let r = a ^ b
+    let r = value(a, b)
     s.setLogicFlags(r)
     return r
   }
-}
-
-/// An operation whose result does not depend on flags.
-protocol PlainOperation: BinaryOperation {
-  static func value(_ a: UInt32, _ b: UInt32) -> UInt32
-}
-
-extension AddOperation: PlainOperation {
-  @inline(__always) static func value(_ a: UInt32, _ b: UInt32) -> UInt32 { a &+ b }
-}
-extension SubOperation: PlainOperation {
-  @inline(__always) static func value(_ a: UInt32, _ b: UInt32) -> UInt32 { a &- b }
-}
-extension AndOperation: PlainOperation {
-  @inline(__always) static func value(_ a: UInt32, _ b: UInt32) -> UInt32 { a & b }
-}
-extension OrOperation: PlainOperation {
-  @inline(__always) static func value(_ a: UInt32, _ b: UInt32) -> UInt32 { a | b }
-}
-extension XorOperation: PlainOperation {
-  @inline(__always) static func value(_ a: UInt32, _ b: UInt32) -> UInt32 { a ^ b }
 }
 
 extension UnsafeMutablePointer<CPUState> {
@@ -161,9 +161,9 @@ extension CPU {
 
   @inline(__always)
   func binaryRR<O: BinaryOperation, T: FixedWidthInteger & UnsignedInteger>(
-    _ i: Insn, _: O.Type, _: T.Type
+    _ i: Insn, _ operation: O.Type, _ size: T.Type
   ) {
-    setReg(i.pointee.rm, O.apply(s, reg(i.pointee.rm) as T, reg(i.pointee.reg) as T))
+    s.binaryRR(i, operation, size)
   }
 
   @inline(__always)
@@ -184,10 +184,9 @@ extension CPU {
 
   @inline(__always)
   func binaryRI<O: BinaryOperation, T: FixedWidthInteger & UnsignedInteger>(
-    _ i: Insn, _: O.Type, _: T.Type
+    _ i: Insn, _ operation: O.Type, _ size: T.Type
   ) {
-    let b = T(truncatingIfNeeded: i.pointee.imm)
-    setReg(i.pointee.rm, O.apply(s, reg(i.pointee.rm) as T, b))
+    s.binaryRI(i, operation, size)
   }
 
   @inline(__always)
@@ -200,9 +199,9 @@ extension CPU {
 
   @inline(__always)
   func compareRR<O: BinaryOperation, T: FixedWidthInteger & UnsignedInteger>(
-    _ i: Insn, _: O.Type, _: T.Type
+    _ i: Insn, _ operation: O.Type, _ size: T.Type
   ) {
-    _ = O.apply(s, reg(i.pointee.rm) as T, reg(i.pointee.reg) as T)
+    s.compareRR(i, operation, size)
   }
 
   @inline(__always)
@@ -223,9 +222,9 @@ extension CPU {
 
   @inline(__always)
   func compareRI<O: BinaryOperation, T: FixedWidthInteger & UnsignedInteger>(
-    _ i: Insn, _: O.Type, _: T.Type
+    _ i: Insn, _ operation: O.Type, _ size: T.Type
   ) {
-    _ = O.apply(s, reg(i.pointee.rm) as T, T(truncatingIfNeeded: i.pointee.imm))
+    s.compareRI(i, operation, size)
   }
 
   @inline(__always)

@@ -3,6 +3,29 @@
 // Owns: BT, BTS, BTR, BTC, BSF, BSR, BSWAP, XCHG, CMPXCHG, CMPXCHG8B, XADD. Must not know: encodings.
 // Follows: Intel SDM volume 2, the instructions' pages.
 
+extension UnsafeMutablePointer<CPUState> {
+  /// BT (0), BTS (1), BTR (2) and BTC (3): CF, and the operand as it is afterwards.
+  @inline(__always)
+  func testBit<T: FixedWidthInteger & UnsignedInteger>(_ v: T, _ bit: T, _ kind: Int) -> T {
+    setCF(v & bit != 0)
+    switch kind {
+    case 0: return v
+    case 1: return v | bit
+    case 2: return v & ~bit
+    default: return v ^ bit
+    }
+  }
+
+  /// Where the unit with a bit is: a register's bit offset reaches any bit relative to the operand, in units of the operand size.
+  @inline(__always)
+  func offsetOfBit<T: FixedWidthInteger & UnsignedInteger>(
+    _ i: Insn, _ offset: UInt32, _ bit: Int32, _: T.Type
+  ) -> UInt32 {
+    let units = UInt32(bitPattern: bit >> (T.bitWidth == 32 ? 5 : 4))
+    return (offset &+ units &* UInt32(MemoryLayout<T>.size)) & i.pointee.addressMask
+  }
+}
+
 extension CPU {
   /// BT and relatives; the table numbers them.
   func bitTest(_ i: Insn, immediate: Bool) throws(Fault) {
@@ -28,33 +51,18 @@ extension CPU {
       raw = signExtend(reg(i.pointee.reg) as UInt16)
     }
     let bit = T(1) &<< T(truncatingIfNeeded: raw & (width - 1))
-    func change(_ v: T) -> T {
-      setCF(v & bit != 0)
-      switch kind {
-      case 1: return v | bit
-      case 2: return v & ~bit
-      default: return v ^ bit
-      }
-    }
     guard i.pointee.hasMemory else {
-      let v: T = reg(i.pointee.rm)
-      if kind == 0 { setCF(v & bit != 0) } else { setReg(i.pointee.rm, change(v)) }
+      let r = s.testBit(reg(i.pointee.rm) as T, bit, kind)
+      if kind != 0 { setReg(i.pointee.rm, r) }
       return
     }
     var offset = effectiveAddress(i)
-    if !immediate {
-      // A register offset reaches any bit relative to the operand, in units of the operand size.
-      let units = Int32(bitPattern: raw) >> (T.bitWidth == 32 ? 5 : 4)
-      offset =
-        (offset &+ UInt32(bitPattern: units) &* UInt32(MemoryLayout<T>.size))
-        & i.pointee.addressMask
-    }
+    if !immediate { offset = s.offsetOfBit(i, offset, Int32(bitPattern: raw), T.self) }
     let segment = Int(i.pointee.segment)
     if kind == 0 {
-      let v: T = try read(segment, offset)
-      setCF(v & bit != 0)
+      _ = s.testBit(try read(segment, offset) as T, bit, kind)
     } else {
-      try modify(segment, offset, change)
+      try modify(segment, offset) { (v: T) in s.testBit(v, bit, kind) }
     }
   }
 

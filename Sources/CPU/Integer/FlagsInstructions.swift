@@ -49,6 +49,12 @@ extension CPU {
     changeFlags(flags & ~EFLAGS.rf, mask: mask)
   }
 
+  /// Replaces the EFLAGS bits under `mask`, as far as the model has them.
+  private func changeFlags(_ value: UInt32, mask: UInt32) {
+    let m = mask & implementedFlags
+    setEFLAGS((eflags & ~m) | (value & m))
+  }
+
   /// Whether CLI and STI work on VIF here, or on IF (nil means neither: #GP).
   private enum InterruptFlag { case real, virtual }
 

@@ -4,66 +4,106 @@
 // Must not know: encodings. Follows: Intel SDM volume 2, RCL/RCR/ROL/ROR, SAL/SAR/SHL/SHR, SHLD, SHRD.
 
 extension UnsafeMutablePointer<CPUState> {
-  // 32-bit registers by immediates other than 0, with or without flags.
+  // MARK: - By 1 to 31 bits, operands of any size; with or without flags
+
+  @inline(__always)
+  func shl<T: FixedWidthInteger & UnsignedInteger>(_ v: T, _ n: UInt32, flags: Bool = true) -> T {
+    let x = UInt32(truncatingIfNeeded: v)
+    let r = T(truncatingIfNeeded: x &<< n)
+    if flags {
+      let carry =
+        T.bitWidth == 32 ? (x &>> (0 &- n)) & 1 : (x &<< n) &>> UInt32(T.bitWidth) & 1
+      // OF is CF ^ sign.
+      setShiftFlags(r, carry: carry, carryWithoutOverflow: UInt32(r >> T(T.bitWidth - 1)))
+    }
+    return r
+  }
+
+  @inline(__always)
+  func shr<T: FixedWidthInteger & UnsignedInteger>(_ v: T, _ n: UInt32, flags: Bool = true) -> T {
+    let x = UInt32(truncatingIfNeeded: v)
+    let r = T(truncatingIfNeeded: x &>> n)
+    if flags {
+      let carry = (x &>> (n &- 1)) & 1
+      // The top two result bits differ only when the count is 1 and the sign was set.
+      let overflow = n == 1 ? UInt32(v >> T(T.bitWidth - 1)) : 0
+      setShiftFlags(r, carry: carry, carryWithoutOverflow: carry ^ overflow)
+    }
+    return r
+  }
+
+  @inline(__always)
+  func sar<T: FixedWidthInteger & UnsignedInteger>(_ v: T, _ n: UInt32, flags: Bool = true) -> T {
+    let shift = Int32(32 - T.bitWidth)
+    let x = (Int32(truncatingIfNeeded: v) &<< shift) &>> shift
+    let r = T(truncatingIfNeeded: x &>> Int32(bitPattern: n))
+    if flags {
+      let carry = UInt32(bitPattern: x &>> Int32(bitPattern: n &- 1)) & 1
+      setShiftFlags(r, carry: carry, carryWithoutOverflow: carry)
+    }
+    return r
+  }
+
+  @inline(__always)
+  func rol<T: FixedWidthInteger & UnsignedInteger>(_ v: T, _ n: UInt32, flags: Bool = true) -> T {
+    let n = T(truncatingIfNeeded: n)
+    let r = v &<< n | v &>> (0 &- n)
+    if flags {
+      // CF is the lowest bit; CF ^ OF the highest.
+      pointee.flagAux =
+        (pointee.flagAux & 0x3FFF_FFFF) | UInt32(truncatingIfNeeded: r) << 31
+        | UInt32(truncatingIfNeeded: r >> T(T.bitWidth - 1)) << 30
+    }
+    return r
+  }
+
+  @inline(__always)
+  func ror<T: FixedWidthInteger & UnsignedInteger>(_ v: T, _ n: UInt32, flags: Bool = true) -> T {
+    let n = T(truncatingIfNeeded: n)
+    let r = v &>> n | v &<< (0 &- n)
+    if flags {
+      // CF is the highest bit, OF its difference from the next.
+      let top = UInt32(truncatingIfNeeded: r) &<< UInt32(32 - T.bitWidth)
+      pointee.flagAux = (pointee.flagAux & 0x3FFF_FFFF) | (top & 0xC000_0000)
+    }
+    return r
+  }
+
+  /// SF, ZF and PF of a result; AF is cleared.
+  /// - Parameter carryWithoutOverflow: CF ^ OF.
+  @inline(__always)
+  private func setShiftFlags<T: FixedWidthInteger & UnsignedInteger>(
+    _ r: T, carry: UInt32, carryWithoutOverflow: UInt32
+  ) {
+    setLogicFlags(r)
+    pointee.flagAux = carry << 31 | carryWithoutOverflow << 30
+  }
+
+  // MARK: - 32-bit registers by immediates other than 0
 
   @inline(__always)
   func shiftLeft(_ i: Insn, flags: Bool) {
-    let n = i.pointee.imm & 31
-    let v: UInt32 = reg(i.pointee.rm)
-    let r = v &<< n
-    setReg(i.pointee.rm, r)
-    if !flags { return }
-    let carry = (v &>> (32 &- n)) & 1
-    pointee.flagResult = r
-    // Bit 30 is CF ^ OF, and OF is CF ^ sign: so it is the sign.
-    pointee.flagAux = carry << 31 | (r >> 31) << 30
+    setReg(i.pointee.rm, shl(reg(i.pointee.rm) as UInt32, i.pointee.imm & 31, flags: flags))
   }
 
   @inline(__always)
   func shiftRight(_ i: Insn, flags: Bool) {
-    let n = i.pointee.imm & 31
-    let v: UInt32 = reg(i.pointee.rm)
-    let r = v &>> n
-    setReg(i.pointee.rm, r)
-    if !flags { return }
-    let carry = (v &>> (n &- 1)) & 1
-    let overflow = n == 1 ? v >> 31 : 0
-    pointee.flagResult = r
-    pointee.flagAux = carry << 31 | (carry ^ overflow) << 30
+    setReg(i.pointee.rm, shr(reg(i.pointee.rm) as UInt32, i.pointee.imm & 31, flags: flags))
   }
 
   @inline(__always)
   func shiftArithmetic(_ i: Insn, flags: Bool) {
-    let n = i.pointee.imm & 31
-    let v: UInt32 = reg(i.pointee.rm)
-    let r = UInt32(bitPattern: Int32(bitPattern: v) &>> Int32(bitPattern: n))
-    setReg(i.pointee.rm, r)
-    if !flags { return }
-    let carry = (v &>> (n &- 1)) & 1
-    pointee.flagResult = r
-    pointee.flagAux = carry << 31 | carry << 30
+    setReg(i.pointee.rm, sar(reg(i.pointee.rm) as UInt32, i.pointee.imm & 31, flags: flags))
   }
 
   @inline(__always)
   func rotateLeft(_ i: Insn, flags: Bool) {
-    let n = i.pointee.imm & 31
-    let v: UInt32 = reg(i.pointee.rm)
-    let r = v &<< n | v &>> (0 &- n)
-    setReg(i.pointee.rm, r)
-    if !flags { return }
-    // CF is the lowest bit; CF ^ OF the highest.
-    pointee.flagAux = (pointee.flagAux & 0x3FFF_FFFF) | r << 31 | (r >> 31) << 30
+    setReg(i.pointee.rm, rol(reg(i.pointee.rm) as UInt32, i.pointee.imm & 31, flags: flags))
   }
 
   @inline(__always)
   func rotateRight(_ i: Insn, flags: Bool) {
-    let n = i.pointee.imm & 31
-    let v: UInt32 = reg(i.pointee.rm)
-    let r = v &>> n | v &<< (0 &- n)
-    setReg(i.pointee.rm, r)
-    if !flags { return }
-    // CF is the highest bit, OF its difference from the next.
-    pointee.flagAux = (pointee.flagAux & 0x3FFF_FFFF) | (r & 0xC000_0000)
+    setReg(i.pointee.rm, ror(reg(i.pointee.rm) as UInt32, i.pointee.imm & 31, flags: flags))
   }
 }
 
@@ -90,17 +130,8 @@ extension CPU {
     if count == 0 { return v }
     let bits = UInt32(T.bitWidth)
     switch ShiftKind(i) {
-    case .rol:
-      let n = T(truncatingIfNeeded: count & (bits - 1))
-      let r = n == 0 ? v : (v &<< n) | (v &>> (T(bits) &- n))
-      setRotateFlags(carry: r & 1 != 0, overflow: (r & 1) != (r >> (T(bits) - 1)))
-      return r
-    case .ror:
-      let n = T(truncatingIfNeeded: count & (bits - 1))
-      let r = n == 0 ? v : (v &>> n) | (v &<< (T(bits) &- n))
-      let top = r >> (T(bits) - 1)
-      setRotateFlags(carry: top != 0, overflow: top != (r >> (T(bits) - 2)) & 1)
-      return r
+    case .rol: return s.rol(v, count)
+    case .ror: return s.ror(v, count)
     case .rcl:
       let n = count % (bits + 1)
       if n == 0 && bits < 32 {
@@ -129,32 +160,9 @@ extension CPU {
       let top = r >> (T(bits) - 1)
       setRotateFlags(carry: carry, overflow: top != (r >> (T(bits) - 2)) & 1)
       return r
-    case .shl, .sal:
-      let r = count >= bits ? 0 : v &<< T(truncatingIfNeeded: count)
-      let carry =
-        count <= bits && (v >> T(truncatingIfNeeded: bits - count)) & 1 != 0
-      setFlags(r, cf: carry, of: carry != (r >> (T(bits) - 1) != 0), af: false)
-      return r
-    case .shr:
-      let r = count >= bits ? 0 : v &>> T(truncatingIfNeeded: count)
-      let carry = count <= bits && (v >> T(truncatingIfNeeded: count - 1)) & 1 != 0
-      // The top two result bits differ only when the count is 1 and the sign was set.
-      setFlags(r, cf: carry, of: count == 1 && v >> (T(bits) - 1) != 0, af: false)
-      return r
-    case .sar:
-      let negative = v >> (T(bits) - 1) != 0
-      let fill: T = negative ? ~0 : 0
-      let r: T
-      let carry: Bool
-      if count >= bits {
-        r = fill
-        carry = negative
-      } else {
-        r = (v &>> T(truncatingIfNeeded: count)) | (fill &<< T(truncatingIfNeeded: bits - count))
-        carry = (v >> T(truncatingIfNeeded: count - 1)) & 1 != 0
-      }
-      setFlags(r, cf: carry, of: false, af: false)
-      return r
+    case .shl, .sal: return s.shl(v, count)
+    case .shr: return s.shr(v, count)
+    case .sar: return s.sar(v, count)
     }
   }
 

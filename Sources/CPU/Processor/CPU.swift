@@ -14,6 +14,8 @@ import Host
 public final class CPU {
   /// The model being emulated.
   public let model: CPUModel
+  /// EFLAGS bits the model has.
+  let implementedFlags: UInt32
   /// Physical memory.
   public let memory: PhysicalMemory
   /// The rest of the machine.
@@ -104,6 +106,7 @@ public final class CPU {
   /// - Throws: `HostError` when the host has no memory for the tables.
   public init(model: CPUModel, memory: PhysicalMemory, bus: SystemBus) throws(HostError) {
     self.model = model
+    implementedFlags = EFLAGS.implemented(by: model)
     self.memory = memory
     self.bus = bus
     view = ProcessorView(memory)
@@ -276,23 +279,6 @@ public final class CPU {
   }
   private var dataBreakpointsArmed: Bool { breakpointsArmed { $0 & 1 != 0 } }
   private var instructionBreakpointsArmed: Bool { breakpointsArmed { $0 == 0 } }
-
-  /// Recomputes the fast-path limits of a segment register after its cache changed.
-  @inline(__always)
-  func updateSegmentLimits(_ index: Int) {
-    let cache = segmentPointer(index)
-    let a = cache.pointee.attributes
-    var read: Int64 = -1
-    var write: Int64 = -1
-    if a & 0x90 == 0x90, a & 0xC != 4 {
-      let limit = Int64(cache.pointee.limit)
-      if a & 8 == 0 || a & 2 != 0 { read = limit }
-      if a & 8 == 0 && a & 2 != 0 { write = limit }
-    }
-    cache.pointee.readLimit = read
-    cache.pointee.writeLimit = write
-    noteSegmentChange(index, flat: read == 0xFFFF_FFFF && write == read && cache.pointee.base == 0)
-  }
 
   /// Loads a segment register as real and V86 mode do: base = selector * 16. In real mode limit and attributes stay as they are
   /// (unreal mode); V86 mode sets them.

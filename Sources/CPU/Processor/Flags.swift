@@ -153,3 +153,14 @@ extension CPU {
     if (old ^ new) & (EFLAGS.vm | EFLAGS.ac | EFLAGS.tf | EFLAGS.rf) != 0 { updateMode() }
   }
 }
+
+extension EFLAGS {
+  /// The bits a model has.
+  static func implemented(by model: CPUModel) -> UInt32 {
+    var mask: UInt32 = 0x7FD5 | rf | vm
+    if model.features.contains(.i486) { mask |= ac }
+    if model.features.contains(.cpuid) { mask |= id }
+    if model.features.contains(.vme) { mask |= vif | vip }
+    return mask
+  }
+}

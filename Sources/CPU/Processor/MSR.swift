@@ -203,48 +203,4 @@ extension CPU {
     gpr32[Register.eax] = UInt32(truncatingIfNeeded: value)
     gpr32[Register.edx] = UInt32(truncatingIfNeeded: value >> 32)
   }
-
-  // MARK: - SYSENTER, SYSEXIT
-
-  /// Loads CS or SS with a flat 32-bit segment, as SYSENTER and SYSEXIT do without looking at descriptors.
-  func setFlatSegment(_ index: Int, _ selector: UInt32, attributes: UInt16) {
-    let cache = segmentPointer(index)
-    cache.pointee.selector = UInt16(truncatingIfNeeded: selector)
-    cache.pointee.attributes = attributes
-    cache.pointee.base = 0
-    cache.pointee.limit = 0xFFFF_FFFF
-    updateSegmentLimits(index)
-  }
-
-  /// SYSENTER.
-  func executeSYSENTER() throws(Fault) {
-    if !model.features.contains(.sep) { throw .ud }
-    let cs = s.pointee.sysenterCS & 0xFFFC
-    if !protectedMode || cs == 0 { throw .gp(0) }
-    let from = currentLinear
-    s.pointee.eflags &= ~(EFLAGS.vm | EFLAGS.if | EFLAGS.rf)
-    s.pointee.cpl = 0
-    setFlatSegment(SegmentRegister.cs, cs, attributes: 0xC09B)
-    setFlatSegment(SegmentRegister.ss, cs &+ 8, attributes: 0xC093)
-    gpr32[Register.esp] = s.pointee.sysenterESP
-    s.pointee.eip = s.pointee.sysenterEIP
-    recordBranch(from: from, to: s.pointee.eip)
-    updateMode()
-  }
-
-  /// SYSEXIT.
-  func executeSYSEXIT() throws(Fault) {
-    if !model.features.contains(.sep) { throw .ud }
-    let cs = s.pointee.sysenterCS & 0xFFFC
-    if !protectedMode || cs == 0 { throw .gp(0) }
-    try requireCPL0()
-    let from = currentLinear
-    s.pointee.cpl = 3
-    setFlatSegment(SegmentRegister.cs, (cs &+ 16) | 3, attributes: 0xC0FB)
-    setFlatSegment(SegmentRegister.ss, (cs &+ 24) | 3, attributes: 0xC0F3)
-    gpr32[Register.esp] = gpr32[Register.ecx]
-    s.pointee.eip = gpr32[Register.edx]
-    recordBranch(from: from, to: s.pointee.eip)
-    updateMode()
-  }
 }

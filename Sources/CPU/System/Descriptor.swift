@@ -8,32 +8,32 @@ struct Descriptor {
   let low: UInt32
   let high: UInt32
 
-  @inline(__always)
+  @_transparent
   init(_ raw: UInt64) {
     low = UInt32(truncatingIfNeeded: raw)
     high = UInt32(truncatingIfNeeded: raw >> 32)
   }
 
   /// The form `SegmentCache.attributes` has.
-  @inline(__always) var attributes: UInt16 { UInt16(truncatingIfNeeded: high >> 8) & 0xF0FF }
-  @inline(__always) var type: UInt32 { high >> 8 & 0xF }
-  @inline(__always) var isSegment: Bool { high & 0x1000 != 0 }
-  @inline(__always) var dpl: Int { Int(high >> 13 & 3) }
-  @inline(__always) var isPresent: Bool { high & 0x8000 != 0 }
-  @inline(__always) var isCode: Bool { high & 0x1800 == 0x1800 }
-  @inline(__always) var isConforming: Bool { high & 0x1C00 == 0x1C00 }
-  @inline(__always) var isWritableData: Bool { high & 0x1A00 == 0x1200 }
+  @_transparent var attributes: UInt16 { UInt16(truncatingIfNeeded: high >> 8) & 0xF0FF }
+  @_transparent var type: UInt32 { high >> 8 & 0xF }
+  @_transparent var isSegment: Bool { high & 0x1000 != 0 }
+  @_transparent var dpl: Int { Int(high >> 13 & 3) }
+  @_transparent var isPresent: Bool { high & 0x8000 != 0 }
+  @_transparent var isCode: Bool { high & 0x1800 == 0x1800 }
+  @_transparent var isConforming: Bool { high & 0x1C00 == 0x1C00 }
+  @_transparent var isWritableData: Bool { high & 0x1A00 == 0x1200 }
   /// Data, or code that may be read.
-  @inline(__always) var isReadable: Bool {
+  @_transparent var isReadable: Bool {
     isSegment && (high & 0x800 == 0 || high & 0x200 != 0)
   }
   /// D/B: 32-bit.
-  @inline(__always) var isBig: Bool { high & 0x40_0000 != 0 }
-  @inline(__always) var base: UInt32 {
+  @_transparent var isBig: Bool { high & 0x40_0000 != 0 }
+  @_transparent var base: UInt32 {
     low >> 16 | (high & 0xFF) << 16 | high & 0xFF00_0000
   }
   /// The limit in bytes, granularity applied.
-  @inline(__always) var limit: UInt32 {
+  @_transparent var limit: UInt32 {
     let l = low & 0xFFFF | high & 0xF_0000
     return high & 0x80_0000 != 0 ? l << 12 | 0xFFF : l
   }
@@ -42,21 +42,22 @@ struct Descriptor {
   // 7 trap gate 16, 9 available 32-bit TSS, B busy 32-bit TSS, C call gate 32, E interrupt gate 32, F trap gate 32.
 
   /// Type with the S bit above it: 10h to 1Fh for segments.
-  @inline(__always) var fullType: UInt32 { high >> 8 & 0x1F }
-  @inline(__always) var isAvailableTSS: Bool { fullType & ~8 == 1 }
-  @inline(__always) var isBusyTSS: Bool { fullType & ~8 == 3 }
-  @inline(__always) var gateSelector: UInt16 { UInt16(truncatingIfNeeded: low >> 16) }
+  @_transparent var fullType: UInt32 { high >> 8 & 0x1F }
+  @_transparent var isAvailableTSS: Bool { fullType & ~8 == 1 }
+  @_transparent var isBusyTSS: Bool { fullType & ~8 == 3 }
+  @_transparent var isCallGate: Bool { fullType & ~8 == 4 }
+  @_transparent var gateSelector: UInt16 { UInt16(truncatingIfNeeded: low >> 16) }
   /// The offset of a gate; 16-bit gates have 16 bits.
-  @inline(__always) var gateOffset: UInt32 {
+  @_transparent var gateOffset: UInt32 {
     high & 0x800 != 0 ? low & 0xFFFF | high & 0xFFFF_0000 : low & 0xFFFF
   }
-  @inline(__always) var isGate32: Bool { high & 0x800 != 0 }
-  @inline(__always) var parameterCount: UInt32 { high & 0x1F }
+  @_transparent var isGate32: Bool { high & 0x800 != 0 }
+  @_transparent var parameterCount: UInt32 { high & 0x1F }
 }
 
 extension CPU {
   /// The linear address of a selector's descriptor, or nil when it lies outside of its table.
-  @inline(__always)
+  @_transparent
   func descriptorAddress(_ selector: UInt16) -> UInt32? {
     let offset = UInt32(selector & 0xFFF8)
     if selector & 4 == 0 {
@@ -72,21 +73,18 @@ extension CPU {
   func fetchDescriptor(_ selector: UInt16, vector: UInt8 = 13, ext: UInt16 = 0) throws(Fault)
     -> Descriptor
   {
-    guard let address = descriptorAddress(selector) else {
-      throw selectorFault(vector, selector, ext)
-    }
-    return Descriptor(try readSystem64(address))
+    try descriptor(.any, selector, vector: vector, ext: ext)
   }
 
   /// An exception whose error code is a selector.
-  @inline(__always)
+  @_transparent
   func selectorFault(_ vector: UInt8, _ selector: UInt16, _ ext: UInt16 = 0) -> Fault {
     Fault(vector: vector, errorCode: UInt32(selector & 0xFFFC | ext))
   }
 
   /// Sets the accessed bit of a segment's descriptor where it is clear.
   /// - Throws: #PF when the table cannot be written.
-  @inline(__always)
+  @_transparent
   func markAccessed(_ selector: UInt16, _ d: Descriptor) throws(Fault) {
     if d.high & 0x100 == 0, let address = descriptorAddress(selector) {
       try writeSystem8(address &+ 5, UInt8(truncatingIfNeeded: d.high >> 8) | 1)
@@ -94,10 +92,11 @@ extension CPU {
   }
 
   /// Puts a descriptor into a segment register's cache; nothing is checked.
-  @inline(__always)
+  @_transparent
   func setSegment(_ index: Int, _ selector: UInt16, _ d: Descriptor) {
     let cache = segmentPointer(index)
-    let attributes = d.isSegment ? d.attributes | 1 : d.attributes
+    // A segment is accessed now.
+    let attributes = d.attributes | UInt16(truncatingIfNeeded: d.high >> 12 & 1)
     // Loading what is there changes nothing, nor the context of translated code.
     if cache.pointee.selector == selector, cache.pointee.attributes == attributes,
       cache.pointee.base == d.base, cache.pointee.limit == d.limit
@@ -109,6 +108,20 @@ extension CPU {
     cache.pointee.base = d.base
     cache.pointee.limit = d.limit
     updateSegmentLimits(index)
+  }
+
+  /// Recomputes the fast-path limits of a segment register after its cache changed.
+  @_transparent
+  func updateSegmentLimits(_ index: Int) {
+    let cache = segmentPointer(index)
+    let a = cache.pointee.attributes
+    let limit = Int64(cache.pointee.limit)
+    // Present, code that may be read or data that does not expand down; for writes, such data alone.
+    let read = a & 0x90 == 0x90 && a & 0xC != 4 && a & 0xA != 8 ? limit : -1
+    let write = a & 0x9E == 0x92 ? limit : -1
+    cache.pointee.readLimit = read
+    cache.pointee.writeLimit = write
+    noteSegmentChange(index, flat: read == 0xFFFF_FFFF && write == read && cache.pointee.base == 0)
   }
 
   /// Makes a segment register unusable, with the given (null) selector. The limit stays: real mode, which does not load limits, finds

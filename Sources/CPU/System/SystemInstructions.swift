@@ -70,21 +70,8 @@ extension CPU {
     }
   }
 
-  /// Reads a far pointer from memory.
-  private func readFarPointer(_ i: Insn) throws(Fault) -> (selector: UInt16, offset: UInt32) {
-    if !i.pointee.hasMemory { throw .ud }
-    let segment = Int(i.pointee.segment)
-    let address = effectiveAddress(i)
-    if i.pointee.isOperand32 {
-      let offset: UInt32 = try read(segment, address)
-      return (try read(segment, (address &+ 4) & i.pointee.addressMask), offset)
-    }
-    let offset: UInt16 = try read(segment, address)
-    return (try read(segment, (address &+ 2) & i.pointee.addressMask), UInt32(offset))
-  }
-
   func loadFarPointer(_ i: Insn, _ index: Int) throws(Fault) {
-    let p = try readFarPointer(i)
+    let p = try farPointer(.any, i)
     try loadSegment(index, p.selector)
     if i.pointee.isOperand32 {
       setReg(i.pointee.reg, p.offset)
@@ -109,13 +96,13 @@ extension CPU {
 
   /// CALL far through memory.
   func farCallIndirect(_ i: Insn) throws(Fault) {
-    let p = try readFarPointer(i)
+    let p = try farPointer(.any, i)
     try farCall(selector: p.selector, offset: p.offset, operand32: i.pointee.isOperand32)
   }
 
   /// JMP far through memory.
   func farJumpIndirect(_ i: Insn) throws(Fault) {
-    let p = try readFarPointer(i)
+    let p = try farPointer(.any, i)
     try farJump(selector: p.selector, offset: p.offset, operand32: i.pointee.isOperand32)
   }
 

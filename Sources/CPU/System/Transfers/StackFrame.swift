@@ -13,6 +13,7 @@ struct StackFrame {
   let mask: UInt32
   let access: Access
 
+  @_transparent
   init(_ cache: SegmentCache, sp: UInt32, cpl: Int) {
     base = cache.base
     limit = cache.limit
@@ -22,6 +23,7 @@ struct StackFrame {
     access = cpl == 3 ? .user : []
   }
 
+  @_transparent
   init(_ d: Descriptor, sp: UInt32, cpl: Int) {
     base = d.base
     limit = d.limit
@@ -32,6 +34,7 @@ struct StackFrame {
   }
 
   /// Whether `size` bytes at an offset lie within the segment.
+  @_transparent
   func contains(_ offset: UInt32, _ size: UInt32) -> Bool {
     let last = offset.addingReportingOverflow(size &- 1)
     if last.overflow || attributes & 0x80 == 0 || attributes & 2 == 0 { return false }
@@ -45,7 +48,7 @@ struct StackFrame {
 
 extension CPU {
   /// The current stack.
-  @inline(__always)
+  @_transparent
   func currentStack() -> StackFrame {
     StackFrame(
       segmentPointer(SegmentRegister.ss).pointee, sp: gpr32[Register.esp], cpl: s.pointee.cpl)
@@ -122,7 +125,10 @@ extension CPU {
 
   /// SS and ESP of an inner ring, from the current TSS.
   /// - Throws: #TS with the TSS selector.
-  func innerStackPointer(_ dpl: Int, ext: UInt16) throws(Fault) -> (ss: UInt16, esp: UInt32) {
+  @_transparent
+  func innerStackPointer(_ reach: Reach, _ dpl: Int, ext: UInt16) throws(Fault)
+    -> (ss: UInt16, esp: UInt32)
+  {
     let tr = segmentPointer(SegmentRegister.tr)
     let big = tr.pointee.attributes & 8 != 0
     let offset = big ? UInt32(dpl &* 8 &+ 4) : UInt32(dpl &* 4 &+ 2)
@@ -131,17 +137,18 @@ extension CPU {
       throw selectorFault(10, tr.pointee.selector, ext)
     }
     let linear = tr.pointee.base &+ offset
-    if big {
-      return (try readSystem16(linear &+ 4), try readSystem32(linear))
-    }
-    return (try readSystem16(linear &+ 2), UInt32(try readSystem16(linear)))
+    if big { return try stackPair(reach, linear) }
+    return (try word(reach, linear &+ 2), UInt32(try word(reach, linear)))
   }
 
   /// Checks the stack segment of an inner ring.
   /// - Throws: #TS or #SS with its selector.
-  func innerStackSegment(_ ss: UInt16, _ dpl: Int, ext: UInt16) throws(Fault) -> Descriptor {
+  @_transparent
+  func innerStackSegment(
+    _ reach: Reach, _ ss: UInt16, _ dpl: Int, ext: UInt16
+  ) throws(Fault) -> Descriptor {
     if ss & 0xFFFC == 0 { throw selectorFault(10, 0, ext) }
-    let d = try fetchDescriptor(ss, vector: 10, ext: ext)
+    let d = try descriptor(reach, ss, vector: 10, ext: ext)
     if Int(ss & 3) != dpl || d.dpl != dpl || !d.isWritableData {
       throw selectorFault(10, ss, ext)
     }
