@@ -212,37 +212,37 @@ public final class Session: @unchecked Sendable {
 
   /// Does something with the machine between two instructions, whichever thread runs it, and waits until it is done. It must not change
   /// the guest. A machine that stands in a console's hands is reached when it runs again.
-  public func perform<T, E: Error>(_ body: (Machine) throws(E) -> T) throws(E) -> T {
+  public func perform<T, E: Error>(
+    _ body: @escaping (Machine) throws(E) -> T
+  ) throws(E) -> T {
     let me = HostThread.currentIdentity
     let answer = Answer<T, E>()
     var (isMine, isTaken) = (false, false)
-    withoutActuallyEscaping(body) { body in
-      // Whoever carries it out is waited for.
-      nonisolated(unsafe) let body = body
-      access.locked {
-        while true {
-          if owner == me {
-            isMine = true
-            return
-          }
-          if isRunning {
-            machine.input.requestTask { answer.give(body, $0) }
-            return
-          }
-          if owner == nil {
-            (owner, isTaken) = (me, true)
-            return
-          }
-          access.wait()
+    // Whoever carries it out is waited for.
+    nonisolated(unsafe) let body = body
+    access.locked {
+      while true {
+        if owner == me {
+          isMine = true
+          return
         }
+        if isRunning {
+          machine.input.requestTask { answer.give(body, $0) }
+          return
+        }
+        if owner == nil {
+          (owner, isTaken) = (me, true)
+          return
+        }
+        access.wait()
       }
-      if isMine || isTaken { answer.give(body, machine) }
-      if isTaken {
-        access.locked { owner = nil }
-        access.broadcast()
-      }
-      answer.wait()
     }
+    if isMine || isTaken { answer.give(body, machine) }
+    if isTaken {
+      access.locked { owner = nil }
+      access.broadcast()
+    }
+    answer.wait()
     return try answer.result!.get()
   }
 

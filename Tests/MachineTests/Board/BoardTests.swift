@@ -13,7 +13,11 @@ import Testing
 @Suite struct BoardTests {
   private func machine(_ change: (inout MachineConfiguration) -> Void = { _ in }) throws -> Machine
   {
-    try Machine(.small { change(&$0) })
+    try Machine(
+      .small {
+        $0.exitPort = nil
+        change(&$0)
+      })
   }
 
   private func refusal(_ parts: String...) -> String? {
