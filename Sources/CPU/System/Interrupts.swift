@@ -169,8 +169,13 @@ extension CPU {
     let oldCS = UInt32(segmentPointer(SegmentRegister.cs).pointee.selector)
     let count: UInt32 = errorCode == nil ? 3 : 4
     var newCPL = s.pointee.cpl
-    if !code.isConforming && code.dpl < newCPL {
-      newCPL = code.dpl
+    // A task whose SS could not be loaded has no stack for a handler of its own level: it gets the one that the TSS has for inner levels.
+    // The manual leaves it open (it asks for a task gate; section 6.15, #TS); so does Bochs, and QEMU pushes at the new ESP unchecked.
+    let hasNoStack =
+      segmentPointer(SegmentRegister.ss).pointee.attributes & 0x80 == 0 && !v86 && newCPL < 3
+      && (code.isConforming || code.dpl == newCPL)
+    if (!code.isConforming && code.dpl < newCPL) || hasNoStack {
+      if !hasNoStack { newCPL = code.dpl }
       let fromV86 = v86
       if fromV86 && newCPL != 0 { throw selectorFault(13, selector, ext) }
       let (ss, esp) = try innerStackPointer(newCPL, ext: ext)
