@@ -118,6 +118,8 @@ public final class Machine {
   public internal(set) var timeTravel: TimeTravel?
   /// The past is run through again: nobody outside sees or hears it.
   public internal(set) var isMuted = false
+  /// Why the machine is no machine any more, and does not run: it could neither be put into its past nor back.
+  var damage: String?
   /// How much of the instruction count is idle time.
   var idleInstructions: UInt64 = 0
 

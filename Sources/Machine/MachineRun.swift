@@ -64,6 +64,7 @@ extension Machine {
       isMuted = false
       if let journal { journal.frontier = max(journal.frontier, instructionCount) }
     }
+    if let damage { return .replayDiffers(damage) }
     while true {
       // What is asked for comes after the input that was left before: a key that was let go is up in the state that is saved.
       let isAsked = takesInput && input.hasPending

@@ -1,6 +1,7 @@
 // Expectations from the IBM PS/2 Technical Reference (controller, keyboard, mouse).
 
 import Bus
+import State
 import Testing
 
 @testable import Chipset
@@ -217,6 +218,72 @@ import Testing
     #expect(drain(board) == [0x1C])
   }
 
+  /// "The keyboard sends the previous output again (unless the previous output was Resend: then the last byte before it)." However often it is
+  /// asked, it is one byte.
+  @Test func resendRepeatsOneByte() throws {
+    let board = raw()
+    #expect(command(board, 0xF0, 0x00) == [0xFA, 0xFA, 0x02])
+    #expect(command(board, 0xFE) == [0x02])
+    #expect(command(board, 0xEF) == [0xFE])
+    #expect(command(board, 0xFE) == [0x02])
+    // Nobody reads; what waits after it is what was to be sent.
+    board.out(0x60, 0xF2)
+    board.time.advance(2_000_000)
+    #expect(board.in(0x60) == 0xFA)
+    for _ in 0..<100 {
+      board.out(0x60, 0xFE)
+      board.time.advance(2_000_000)
+    }
+    let copy = Board()
+    try copy.restore(board.save())
+    for board in [board, copy] {
+      // The second byte of the identification was on the line before the first resend.
+      #expect(drain(board, 200) == [0xAB, 0xAB, 0x83])
+    }
+  }
+
+  @Test func aCommandDiscardsAnswersNotYetSent() {
+    let board = raw()
+    // The output buffer is full, so that the keyboard is held off.
+    board.out(0x64, 0xD0)
+    board.out(0x60, 0xF2)
+    board.time.advance(2_000_000)
+    board.out(0x60, 0xEE)
+    board.time.advance(2_000_000)
+    _ = board.in(0x60)
+    #expect(drain(board) == [0xEE])
+  }
+
+  /// Resends used to stack up, and were saved so.
+  @Test func statesWithStackedResendsAreRead() throws {
+    func state(_ replies: [UInt8]) -> [UInt8] {
+      var writer = StateWriter()
+      let board = Board()
+      board.keyboardController.keyboard.save(to: &writer)
+      // The LEDs, then the answers.
+      var replaced = StateWriter()
+      replaced.write(bytes: replies)
+      return [0] + replaced.bytes + writer.bytes[5...]
+    }
+    let board = Board()
+    var reader = StateReader(state([UInt8](repeating: 0x1C, count: 5_000) + [0xFA, 0xAB, 0x83]))
+    try board.keyboardController.keyboard.restore(from: &reader)
+    #expect(reader.remaining == 0)
+    let answers = drain(raw: board, 200)
+    #expect(answers.count <= 16 && answers.suffix(3) == [0xFA, 0xAB, 0x83])
+    var endless = StateReader(state([UInt8](repeating: 0x1C, count: 1_000_000)))
+    #expect(throws: StateError.self) {
+      try Board().keyboardController.keyboard.restore(from: &endless)
+    }
+  }
+
+  /// The same as `drain` of a board whose controller is told to pass codes on first.
+  private func drain(raw board: Board, _ milliseconds: Int) -> [UInt8] {
+    board.out(0x64, 0x60)
+    board.out(0x60, 0x05)
+    return drain(board, milliseconds)
+  }
+
   @Test func identificationIsTranslated() {
     let board = Board()
     #expect(command(board, 0xF2) == [0xFA, 0xAB, 0x41])
@@ -327,6 +394,33 @@ import Testing
     #expect(mouse(board, 0xF3, 200, 0xF3, 200, 0xF3, 80, 0xF2).last == 4)
     board.keyboardController.mouse.button(.back, down: true)
     #expect(drain(board, 30, aux: true) == [0x08, 0, 0, 0x10])
+  }
+
+  /// A reset leaves ID 0 and nothing of a knock; only the whole one selects the wheel again, and a horizontal wheel is not told of.
+  @Test func aResetTakesTheProtocolBack() {
+    let board = Board()
+    board.out(0x64, 0xA8)
+    func knock(_ rates: UInt8...) { for rate in rates { _ = mouse(board, 0xF3, rate) } }
+    func reset() {
+      #expect(mouse(board, 0xFF) == [0xFA])
+      #expect(drain(board, 40, aux: true) == [0xAA, 0x00])
+      #expect(mouse(board, 0xF2) == [0xFA, 0x00])
+    }
+    let pointer = board.keyboardController.mouse
+    knock(200, 100, 80, 200, 200, 80, 200, 80, 40)
+    #expect(mouse(board, 0xF2) == [0xFA, 4])
+    reset()
+    // Half a knock, and the other half after a reset.
+    knock(200, 100)
+    reset()
+    knock(80)
+    #expect(mouse(board, 0xF2) == [0xFA, 0])
+    // Five buttons again, without the horizontal wheel.
+    knock(200, 100, 80, 200, 200, 80)
+    #expect(mouse(board, 0xF2) == [0xFA, 4])
+    #expect(mouse(board, 0xF4) == [0xFA])
+    pointer.move(dx: 0, dy: 0, dw: 3)
+    #expect(drain(board, 30, aux: true).isEmpty)
   }
 
   @Test func wrapAndRemoteMode() {

@@ -86,6 +86,49 @@ import Testing
     }
   }
 
+  /// A guest that asks for the same again and again and hardly reads: no queue grows beyond what a state may hold.
+  @Test func repeatedCommandsLeaveStatesThatLoad() throws {
+    var random = Random(seed: 17)
+    let commands: [(port: UInt16, values: [UInt8])] = [
+      (0x60, Array(0xED...0xFF) + [0, 2, 0xC8, 0x50]),
+      (0x64, Array(0x20...0x21) + Array(0xA7...0xAE)),
+      (0x64, [0xC0, 0xD0, 0xD1, 0xD2, 0xD3, 0xE0]), (0x3F8, [0x55]), (0x3FA, [0, 1, 7]),
+      (0x3FB, [3, 0x43, 0x83]), (0x3FC, [0, 0x10, 0x1F]), (0x80, [1, 2]), (0x43, Array(0...0xFF)),
+      (0x40, [0, 1, 0x99]), (0x42, [0, 0xFF]), (0x61, [0, 1, 2, 3]), (0x20, [0x11, 0x20, 0x0A]),
+      (0x21, [0, 1, 4, 0xFF]), (0x70, [0x0A, 0x0B, 0x8F]), (0x71, [0, 0x26, 0x7F, 0xFF]),
+      (0x37A, [0, 1, 0x3F]), (0x0B, [0x44, 0x58]), (0x0C, [0]), (0x01, [0, 0xFF]), (0xE9, [0x41]),
+    ]
+    for seed in 0..<6 {
+      let board = Board()
+      board.initialisePICs()
+      if seed % 2 == 0 { board.keyboardController.mouse.move(dx: 1, dy: 1) }
+      for _ in 0..<150 {
+        let (port, values) = commands[Int(random.below(UInt32(commands.count)))]
+        let value = values[Int(random.below(UInt32(values.count)))]
+        let reads = random.below(4) == 0
+        // To the keyboard or, through the controller, to the mouse.
+        let prefix = port == 0x60 && random.below(3) == 0
+        let pause = UInt64([100, 10_000, 1_000_000, 2_500_000][Int(random.below(4))])
+        for _ in 0..<(1 + random.below(60)) {
+          if prefix { board.out(0x64, 0xD4) }
+          board.out(port, value)
+          board.time.advance(pause)
+          if reads { _ = board.in(port) }
+        }
+        switch random.below(8) {
+        case 0: for _ in 0..<40 { _ = board.com1.receive(0x31) }
+        case 1: board.keyboardController.keyboard.key(.pause, down: random.below(2) == 0)
+        case 2: for n in 0..<100 as Range<UInt8> { board.keyboardController.mouse.hold(n) }
+        default: break
+        }
+        let state = board.save()
+        let copy = Board()
+        try copy.restore(state)
+        #expect(copy.save() == state)
+      }
+    }
+  }
+
   @Test func savingDoesNotDisturb() throws {
     var randomA = Random(seed: 99)
     var randomB = randomA

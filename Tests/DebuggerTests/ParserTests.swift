@@ -53,6 +53,26 @@ import Testing
     #expect(throws: DebuggerError.self) { try Expression.parse(minus) }
   }
 
+  /// A chain of operators is as deep as it is long; what it takes grows with its length only.
+  @Test func longChainsHaveTheirValueOrAreTooLong() throws {
+    let names = Names()
+    for op in ["+", "-", "|", "*", "&&", "=="] {
+      let chain = Array(repeating: "1", count: 4_000).joined(separator: op)
+      let value = try Expression.parse(chain).evaluate(names)
+      #expect(value == ["+": 4_000, "-": 0xFFFF_F062][op] ?? 1)
+    }
+    // Pointers stay pointers along the chain.
+    #expect(try Expression.parse("(short*)10+1+1-1+2").evaluate(names) == 0x16)
+    #expect(try Expression.parse("1+(short*)10+1").evaluate(names) == 0x14)
+    #expect(try Expression.parse("1-1+(char*)10+(2)").evaluate(names) == 0x12)
+    for text in ["1+", "(1+", "-", "*", "[", "1 "] {
+      let long = String(repeating: text, count: 200_000) + "1"
+      #expect(throws: DebuggerError.self) { try Expression.parse(long) }
+    }
+    let long = Array(repeating: "1", count: 20_000).joined(separator: "+")
+    #expect { try Expression.parse(long) } throws: { "\($0)".contains("too long") }
+  }
+
   @Test func randomLinesNeverCrash() throws {
     let c = try Console()
     c.run("tb start", "c")

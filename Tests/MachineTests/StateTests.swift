@@ -3,6 +3,7 @@
 import Chipset
 import Session
 import State
+import Storage
 import Testing
 
 @testable import Machine
@@ -87,6 +88,52 @@ import Testing
     _ = second.run(untilInstruction: at)
     #expect(second.stateHash() == first.stateHash())
     #expect(first.screenText?.contains { $0.contains("abc") } == true)
+  }
+
+  /// Whatever a guest writes to its devices, however often: the state that is saved then can be loaded.
+  @Test func whateverAGuestAsksOfItsDevicesTheStateLoads() throws {
+    func fresh() throws -> Machine {
+      try machine(booting: Guest.ticks) {
+        $0.parts = ["lpt"]
+        $0.disks = [
+          MachineImage(
+            name: "disk",
+            device: MemoryImage(bytes: [UInt8](repeating: 0, count: 1 << 20), name: "disk"),
+            medium: .disk(
+              physical: DiskGeometry.standard(sectorCount: 2048),
+              translated: DiskGeometry.standard(sectorCount: 2048)))
+        ]
+      }
+    }
+    let source = try fresh()
+    _ = source.run(untilInstruction: 1_000_000)
+    var owned: [String: [UInt16]] = [:]
+    for port in UInt16.min...UInt16.max {
+      if let owner = source.ports.owner(of: port) { owned[owner, default: []].append(port) }
+    }
+    let owners = owned.keys.sorted()
+    #expect(owners.count > 12)
+    var random = SplitMix(seed: 41)
+    func below(_ n: Int) -> Int { Int(random.next() % UInt64(n)) }
+    for _ in 0..<120 {
+      for _ in 0..<8 {
+        let ports = owned[owners[below(owners.count)]]!
+        let port = ports[below(ports.count)]
+        // Commands lie at the ends of the range more often than not.
+        let value = UInt32(below(2) == 0 ? below(256) : 0xF0 + below(16))
+        let reads = below(4) == 0
+        let pause = UInt64([1, 100, 10_000][below(3)])
+        for _ in 0..<(1 + below(30)) {
+          source.ports.write(port, value, width: 1)
+          _ = source.run(untilInstruction: source.instructionCount + pause)
+          if reads { _ = source.ports.read(port, width: 1) }
+        }
+      }
+      let state = source.saveState()
+      let again = try fresh()
+      try again.restoreState(state)
+      #expect(again.saveState() == state)
+    }
   }
 
   // MARK: Hostile states

@@ -112,10 +112,12 @@ extension CPU {
   func adjustRPL(_ i: Insn) throws(Fault) {
     if realSegments { throw .ud }
     let source: UInt16 = reg(i.pointee.reg)
-    // The operand is written only when it changes: an unchanged one may lie in a segment that cannot be written.
-    let destination: UInt16 = try readRM(i)
-    let raise = destination & 3 < source & 3
-    if raise { try writeRM(i, destination & 0xFFFC | source & 3) }
+    // The destination must be writable even where its RPL stays.
+    var raise = false
+    try modifyRM(i) { (destination: UInt16) in
+      raise = destination & 3 < source & 3
+      return raise ? destination & 0xFFFC | source & 3 : destination
+    }
     setZF(raise)
   }
 

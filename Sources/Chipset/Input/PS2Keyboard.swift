@@ -38,6 +38,10 @@ public final class PS2Keyboard {
   private var lastSent: UInt8 = 0
 
   private static let bufferSize = 16
+  /// The most answers that wait: three, one repeated before them and the self-test's after them, with room to spare.
+  private static let mostReplies = 16
+  /// Resends stacked up without end before; states saved then are read up to here.
+  private static let mostSavedReplies = 65_536
   private static let defaultKinds = Key.allCases.map { $0.codes.kind }
   /// How long the basic assurance test takes. Real keyboards take up to half a second; nobody waits for that to pass.
   private static let selfTestTime: UInt64 = 20_000_000
@@ -201,8 +205,10 @@ public final class PS2Keyboard {
   /// The next byte to be sent, or nil.
   func takeByte() -> UInt8? {
     if !replies.isEmpty {
-      lastSent = replies.removeFirst()
-      return lastSent
+      let byte = replies.removeFirst()
+      // What a resend repeats is the last byte that was none itself.
+      if byte != 0xFE { lastSent = byte }
+      return byte
     }
     guard command == 0, !buffer.isEmpty else { return nil }
     lastSent = buffer.removeFirst()
@@ -212,6 +218,8 @@ public final class PS2Keyboard {
 
   /// A byte from the controller arrived.
   func receive(_ byte: UInt8) {
+    // The answers to an earlier command that were not sent yet are never sent; a resend is no new command.
+    if byte != 0xFE { replies = [] }
     if command != 0 && byte < 0xED {
       argument(byte)
     } else {
@@ -221,11 +229,11 @@ public final class PS2Keyboard {
     onData()
   }
 
-  private func reply(_ bytes: UInt8...) {
-    // A guest that never reads cannot make this grow: the controller takes one command at a time, and more than a few replies unread
-    // are replaced.
-    if replies.count > 8 { replies = [] }
-    replies += bytes
+  private func reply(_ bytes: UInt8...) { replies += bytes }
+
+  /// RESEND repeats the last byte once, however often it is asked for, before what was still to come.
+  private func resend() {
+    if replies.first != lastSent { replies.insert(lastSent, at: 0) }
   }
 
   private func execute(_ byte: UInt8) {
@@ -254,7 +262,7 @@ public final class PS2Keyboard {
       kinds = kinds.map { _ in kind }
       clearBuffer()
       reply(0xFA)
-    case 0xFE: replies.insert(lastSent, at: 0)
+    case 0xFE: resend()
     case 0xFF:
       setDefaults()
       set = 2
@@ -345,8 +353,12 @@ public final class PS2Keyboard {
     leds = try reader.read(in: 0...7)
     replies = try reader.readBytes()
     buffer = try reader.readBytes()
-    if replies.count > 16 || buffer.count > PS2Keyboard.bufferSize + 1 {
+    if replies.count > PS2Keyboard.mostSavedReplies || buffer.count > PS2Keyboard.bufferSize + 1 {
       throw reader.error("a keyboard buffer too long")
+    }
+    // What was stacked up stands before the answers.
+    if replies.count > PS2Keyboard.mostReplies {
+      replies = Array(replies.suffix(PS2Keyboard.mostReplies))
     }
     overrun = try reader.readBool()
     let count = Key.allCases.count

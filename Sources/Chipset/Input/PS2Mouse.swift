@@ -99,7 +99,8 @@ public final class PS2Mouse {
   }
 
   /// These buttons and no others are held from now on, each the bit of its number.
-  public func hold(_ held: UInt8) {
+  public func hold(_ bits: UInt8) {
+    let held = bits & 0x1F
     if held == buttons { return }
     buttons = held
     if steps.count < PS2Mouse.mostSteps {
@@ -231,7 +232,7 @@ public final class PS2Mouse {
     case 0xFE: queue = [lastSent]
     case 0xFF:
       setDefaults()
-      id = 0
+      becomePlain()
       clock.schedule(selfTestEvent, after: PS2Mouse.selfTestTime)
     default: queue = [0xFE]
     }
@@ -279,10 +280,15 @@ public final class PS2Mouse {
     buttons = 0
     setDefaults()
     queue = []
+    becomePlain()
+    lastSent = 0
+  }
+
+  /// What no other command than a reset takes back: the three-byte protocol, no part of a knock heard.
+  private func becomePlain() {
     id = 0
     tellsHorizontal = false
     knock = [0, 0, 0]
-    lastSent = 0
   }
 
   // MARK: State

@@ -99,13 +99,27 @@ indirect enum Expression: Equatable {
         throw DebuggerError("nothing is mapped at \(hexDigits(at, 8))")
       }
       return value
-    case .binary(let op, let left, let right):
-      let a = try left.evaluate(context)
-      if op == "&&" { return a != 0 ? (try right.evaluate(context) != 0 ? 1 : 0) : 0 }
-      if op == "||" { return a != 0 ? 1 : (try right.evaluate(context) != 0 ? 1 : 0) }
-      let b = try right.evaluate(context)
-      return try Expression.apply(op, a, b)
+    case .binary: return try evaluateChain(context)
     }
+  }
+
+  /// A chain of operators that grows to the left, however long, without going down it.
+  private func evaluateChain(_ context: any ExpressionContext) throws(DebuggerError) -> UInt64 {
+    var first = self
+    var rest: [(op: String, right: Expression)] = []
+    while case .binary(let op, let left, let right) = first {
+      rest.append((op, right))
+      first = left
+    }
+    var value = try first.evaluate(context)
+    for (op, right) in rest.reversed() {
+      switch op {
+      case "&&": value = value == 0 ? 0 : try right.evaluate(context) != 0 ? 1 : 0
+      case "||": value = value != 0 ? 1 : try right.evaluate(context) != 0 ? 1 : 0
+      default: value = try Expression.apply(op, value, try right.evaluate(context))
+      }
+    }
+    return value
   }
 
   private static func apply(_ op: String, _ a: UInt64, _ b: UInt64) throws(DebuggerError) -> UInt64
@@ -154,6 +168,8 @@ struct ExpressionParser {
   private var depth = 0
   private let characters: [Character]
   private static let maximumDepth = 64
+  /// Numbers, names and operators; a chain of them is as deep as it is long.
+  private static let mostTokens = 8_192
 
   init(_ text: String) throws(DebuggerError) {
     characters = Array(text)
@@ -199,6 +215,11 @@ struct ExpressionParser {
         }
       }
       places.append((start, i))
+      if tokens.count > ExpressionParser.mostTokens {
+        throw DebuggerError(
+          "the expression is too long: more than \(ExpressionParser.mostTokens) numbers, names and operators"
+        )
+      }
     }
   }
 
@@ -252,6 +273,8 @@ struct ExpressionParser {
     ["||"], ["&&"], ["==", "!=", "<", "<=", ">", ">="], ["&", "|", "^", "<<", ">>"], ["+", "-"],
     ["*", "/", "%"],
   ]
+  /// Where sums are in `levels`.
+  private static let sums = 4
 
   private mutating func level(_ n: Int) throws(DebuggerError) -> Expression {
     if n == ExpressionParser.levels.count { return try unary() }
@@ -261,19 +284,23 @@ struct ExpressionParser {
       throw DebuggerError("the expression is nested too deeply")
     }
     var left = try level(n + 1)
+    // Asked once for each operand: a long chain would be gone down again and again.
+    var pointee = n == ExpressionParser.sums ? left.pointee : nil
     while at < tokens.count, case .op(let op) = tokens[at],
       ExpressionParser.levels[n].contains(op)
     {
       at += 1
       var right = try level(n + 1)
-      if op == "+" || op == "-" {
+      if n == ExpressionParser.sums {
         // Elements of the type that a pointer leads to.
-        if let type = left.pointee {
-          if type.size > 1 && right.pointee == nil {
+        let other = right.pointee
+        if let type = pointee {
+          if type.size > 1 && other == nil {
             right = .binary("*", right, .number(UInt64(type.size)))
           }
-        } else if op == "+", let type = right.pointee, type.size > 1 {
-          left = .binary("*", left, .number(UInt64(type.size)))
+        } else if op == "+", let type = other {
+          if type.size > 1 { left = .binary("*", left, .number(UInt64(type.size))) }
+          pointee = type
         }
       }
       left = .binary(op, left, right)

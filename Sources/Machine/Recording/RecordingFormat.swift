@@ -81,6 +81,8 @@ enum RecordingFormat {
   static let frameHead = 12
   /// The longest payload of a frame.
   static let longestFrame = 16 << 20
+  /// The longest pause of a typist, in milliseconds; what is longer counts as this.
+  static let longestWait: UInt64 = 0x7FFF_FFFF
   static let lastInstruction: UInt64 = 1 << 62
 
   enum Kind {
@@ -209,7 +211,7 @@ enum RecordingFormat {
         case .wait(let milliseconds):
           // No keys, then the time.
           append(0, to: &bytes)
-          append(UInt64(max(0, milliseconds)), to: &bytes)
+          append(min(UInt64(max(0, milliseconds)), longestWait), to: &bytes)
         }
       }
     case .reset(let kind):

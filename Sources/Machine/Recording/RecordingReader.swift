@@ -308,7 +308,7 @@ private struct RecordingCursor {
     for _ in 0..<(try number(atMost: UInt64(end))) {
       let codes = try data()
       if codes.isEmpty {
-        strokes.append(.wait(milliseconds: try number(atMost: 3_600_000)))
+        strokes.append(.wait(milliseconds: try number(atMost: RecordingFormat.longestWait)))
         continue
       }
       var keys: [Key] = []

@@ -20,6 +20,9 @@ public enum TimeTravelError: Error, Equatable, CustomStringConvertible {
   case ended(StopReason)
   /// Running again did something else: a mistake of the emulator.
   case diverged(String)
+  /// A part of the machine did not take back what it had saved: a mistake of the emulator. The machine is where it was, or does not run
+  /// any more.
+  case refused(String)
 
   public var description: String {
     switch self {
@@ -27,6 +30,7 @@ public enum TimeTravelError: Error, Equatable, CustomStringConvertible {
     case .interrupted: "interrupted"
     case .ended(let stop): "the run ends before that (\(stop))"
     case .diverged(let what): "running again went another way: \(what)"
+    case .refused(let what): "a snapshot cannot be put back: \(what)"
     }
   }
 }
@@ -148,7 +152,7 @@ public final class TimeTravel {
     let snapshot = store.snapshots[index]
     journal.frontier = max(journal.frontier, position)
     do throws(StateError) { try store.restore(index) } catch {
-      throw .diverged(error.description)
+      throw .refused(machine.damage.map { "\($0) (at first: \(error))" } ?? error.description)
     }
     journal.rewind(to: snapshot.cursor)
     machine.attendant?.timeJumped()

@@ -255,12 +255,14 @@ final class SnapshotStore {
   // MARK: Putting back
 
   /// Makes the machine what it was at a snapshot.
-  /// - Throws: never, unless a part does not read what it wrote.
+  /// - Throws: never, unless a part does not read what it wrote; the machine is then what it was, or will not run any more
+  ///   (`Machine.damage`).
   func restore(_ index: Int) throws(StateError) {
     guard snapshots.indices.contains(index), let base,
       let from = snapshots.firstIndex(where: { $0 === base })
     else { return }
     let snapshot = snapshots[index]
+    try tryParts(of: snapshot)
     restoreMemory(index, from)
     restoreDisks(index, from)
     machine.mediaPlaces = snapshot.media
@@ -280,6 +282,31 @@ final class SnapshotStore {
       cpu.restoreTranslations(translations)
     }
     self.base = snapshot
+  }
+
+  /// Puts a snapshot's parts into the machine before anything else of it, so that a part that refuses finds memory and disks as they
+  /// were: the parts that the machine had go back then.
+  private func tryParts(of snapshot: Snapshot) throws(StateError) {
+    let media = machine.mediaPlaces
+    let present = snapshot.parts.indices.map { machine.savePart($0) }
+    let translations = machine.processors.map { $0.saveTranslations() }
+    machine.mediaPlaces = snapshot.media
+    do throws(StateError) {
+      for (index, part) in snapshot.parts.enumerated() {
+        try machine.restorePart(index, part.bytes)
+      }
+    } catch {
+      machine.mediaPlaces = media
+      do throws(StateError) {
+        for (index, bytes) in present.enumerated() { try machine.restorePart(index, bytes) }
+      } catch let second {
+        machine.damage =
+          "the machine is half in its past, as a part of it could not be put back: \(second)"
+      }
+      machine.afterRestore()
+      for (cpu, saved) in zip(machine.processors, translations) { cpu.restoreTranslations(saved) }
+      throw error
+    }
   }
 
   private func restoreMemory(_ index: Int, _ from: Int) {

@@ -43,7 +43,12 @@ extension CPU {
     let inner = !code.isConforming && code.dpl < s.pointee.cpl
     let level = inner ? code.dpl : s.pointee.cpl
     var plan = plan(selector, code, eip: gate.gateOffset, cpl: level, from: linearAfter)
-    if inner {
+    // A task whose SS could not be loaded has no stack for a handler of its own level: it gets the one that the TSS has for inner levels.
+    // The manual leaves it open (it asks for a task gate; section 6.15, #TS); so does Bochs, and QEMU pushes at the new ESP unchecked.
+    let hasNoStack =
+      reach == .any && segmentPointer(SegmentRegister.ss).pointee.attributes & 0x80 == 0 && !v86
+      && level < 3 && (code.isConforming || code.dpl == level) && !inner
+    if inner || hasNoStack {
       let fromV86 = v86
       if fromV86 && level != 0 { throw selectorFault(13, selector, ext) }
       let (ss, esp) = try innerStackPointer(reach, level, ext: ext)

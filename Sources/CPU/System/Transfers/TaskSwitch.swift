@@ -197,11 +197,15 @@ extension CPU {
     if t.trap { raiseDebugTrap(DR6.bt) }
     if is32 && s.pointee.cr0 & CR0.pg != 0 { try loadCR3(t.cr3) }
 
-    if t.ldt & 0xFFFC != 0 {
-      if t.ldt & 4 != 0 { throw selectorFault(10, t.ldt, ext) }
-      let ldt = try fetchDescriptor(t.ldt, vector: 10, ext: ext)
-      if ldt.fullType != 2 || !ldt.isPresent { throw selectorFault(10, t.ldt, ext) }
-      setSegment(SegmentRegister.ldtr, t.ldt, ldt)
+    do {
+      try loadTaskLDT(t.ldt, ext)
+    } catch {
+      // All of the new state is there before the exception is: a good stack segment of the GDT serves its handler. What is wrong with a
+      // bad one is not told; `interrupt` finds another stack.
+      if !toV86 && t.selectors.2 & 4 == 0 {
+        try? loadTaskStack(t.selectors.2, s.pointee.cpl, ext)
+      }
+      throw error
     }
     if toV86 {
       loadRealSegment(SegmentRegister.cs, t.selectors.1)
@@ -233,6 +237,14 @@ extension CPU {
     try loadTaskData(SegmentRegister.fs, t.selectors.4, cpl, ext)
     try loadTaskData(SegmentRegister.gs, t.selectors.5, cpl, ext)
     if t.eip > code.limit { throw .gp(ext) }
+  }
+
+  private func loadTaskLDT(_ selector: UInt16, _ ext: UInt16) throws(Fault) {
+    if selector & 0xFFFC == 0 { return }
+    if selector & 4 != 0 { throw selectorFault(10, selector, ext) }
+    let ldt = try fetchDescriptor(selector, vector: 10, ext: ext)
+    if ldt.fullType != 2 || !ldt.isPresent { throw selectorFault(10, selector, ext) }
+    setSegment(SegmentRegister.ldtr, selector, ldt)
   }
 
   private func loadTaskStack(_ ss: UInt16, _ cpl: Int, _ ext: UInt16) throws(Fault) {
