@@ -85,6 +85,9 @@ final class CommandRun: @unchecked Sendable {
       do throws(SessionError) { try session.run() } catch { throw Failure(error, plan) }
     } else {
       try runInWindow()
+      let code = ApusProgram.finalCode(conclude())
+      // The window goes with the process: to take it down would be to wait for a display that may have lost it meanwhile.
+      HostFiles.exitAtOnce(code)
     }
     return conclude()
   }
@@ -129,6 +132,10 @@ final class CommandRun: @unchecked Sendable {
           HostFiles.exitAtOnce(code)
         }
         frontend.run()
+        if frontend.isLost {
+          session.lose(SessionLoss(.other, "the window is lost: it was destroyed from outside"))
+          console?.end()
+        }
         session.stop()
         // A console that waits for a line does not hear of the window's end.
         if console?.isWaiting != true { session.wait() }

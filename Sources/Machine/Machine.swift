@@ -166,6 +166,8 @@ public final class Machine {
     let gate = A20Gate()
     self.gate = gate
     let floppyTypes = configuration.floppies.enumerated().map { index, image in
+      let types = configuration.floppyTypes
+      if types.indices.contains(index), let type = types[index] { return type }
       guard let image, case .floppy(let format) = image.medium else {
         return index == 0 ? FloppyDriveType.threeInch1440 : .none
       }
@@ -405,7 +407,7 @@ public final class Machine {
 
   /// Whether Alt and digits of the keypad type characters: the BIOS, or what stands in for it, sees the keys.
   private var takesAltCodes: Bool {
-    cpu.s.pointee.cr0 & CR0.pe == 0 || cpu.s.pointee.eflags & EFLAGS.vm != 0
+    cpu.s.pointee.cr0 & CR0.pe == 0 || cpu.s.pointee.eflags & EFLAGS.vm != 0 || cpu.servesV86
   }
 
   /// Lets the guest have what came from outside, now or in the run that is repeated.

@@ -70,6 +70,8 @@ public struct MachineConfiguration: Sendable {
   public var roms: [MachineROM] = []
   /// The board's floppy drives, A first.
   public var floppies: [MachineImage?] = [nil, nil]
+  /// What the floppy drives are; nil: what suits the image, and without one a 1.44 MB drive as A and none as B.
+  public var floppyTypes: [FloppyDriveType?] = [nil, nil]
   /// The board's hard disks: primary master and slave, secondary master and slave.
   public var disks: [MachineImage?] = [nil, nil, nil, nil]
   /// What the BIOS tries, first things first.

@@ -212,6 +212,21 @@ public final class InputQueue: @unchecked Sendable {
     }
   }
 
+  /// Stays here until the machine has to end, and does meanwhile what is asked for. What comes from outside stays where it is.
+  /// - Parameter show: called now and then: a picture may be due yet.
+  public func attendUntilStopped(_ machine: Machine, _ show: (Machine) -> Void) {
+    while true {
+      show(machine)
+      let todo = condition.locked { () -> [@Sendable (Machine) -> Void] in
+        if tasks.isEmpty && stop == nil { condition.wait(nanoseconds: 100_000_000) }
+        defer { tasks = [] }
+        return tasks
+      }
+      for task in todo { task(machine) }
+      if requestedStop != nil { return }
+    }
+  }
+
   /// Takes what waits; serial bytes only as far as `room` (for a port) allows.
   func take(room: (Int) -> Int) -> [MachineInput] {
     let taken = condition.locked { () -> [MachineInput] in

@@ -66,6 +66,8 @@
     private var lastTitle = ""
     private var lastTitleTime: UInt64 = 0
     private var closed = false
+    /// Somebody else has destroyed the window.
+    public private(set) var isLost = false
     private let wake: WakeUp
     private var stopAsked: UInt64?
     /// What the user should know for some seconds.
@@ -138,6 +140,7 @@
         SDL_QuitSubSystem(SDL_INIT_VIDEO)
         throw FrontendError("nothing draws into the window: \(reason)")
       }
+      WindowLoss.listen()
       SDL_SetWindowMinimumSize(window, 160, 120)
       self.window = window
       self.screen = screen
@@ -165,14 +168,33 @@
       return (640, 480)
     }
 
-    /// Runs until the machine ends; closing the window asks it to. Returns with the window closed, at the latest some seconds after
-    /// that was asked, also if the machine is still busy ending.
+    /// Runs until the machine ends; closing the window asks it to. Returns at the latest some seconds after that was asked, also if the
+    /// machine is still busy ending, and at once when the window is lost (`isLost`). The window still stands, and shows nothing new.
+    ///
+    /// What is to be written comes first: taking a window down asks the display things, which may not answer any more.
     public func run() {
-      while machine.isRunning {
+      while machine.isRunning, !isLost {
         step()
         if let stopAsked, SDL_GetTicks64() &- stopAsked > 5_000 { break }
       }
-      close()
+      leave()
+      // Nothing answers there any more.
+      if machine.isRunning, !isLost { SDL_HideWindow(window) }
+    }
+
+    /// Nothing reaches the window from other threads any more, and nothing the guest from the window.
+    private func leave() {
+      machine.frames.onPublish(nil)
+      wake.end()
+      releaseKeys()
+      audio?.close()
+      audio = nil
+    }
+
+    /// The window is gone.
+    func noteLoss() {
+      isLost = true
+      askToStop()
     }
 
     func askToStop() {
@@ -198,6 +220,7 @@
       if SDL_WaitEventTimeout(&event, Int32(wait)) != 0 {
         repeat { handle(event) } while SDL_PollEvent(&event) != 0
       }
+      if isLost { return }
       takeMessages()
       followMouse()
       flushMouse()
@@ -209,11 +232,9 @@
     public func close() {
       if closed { return }
       closed = true
-      machine.frames.onPublish(nil)
-      wake.end()
-      releaseKeys()
-      audio?.close()
-      audio = nil
+      leave()
+      // SDL would wait for its answer.
+      if isLost { return }
       SDL_HideWindow(window)
       awaitMessages()
       screen.close()
@@ -293,13 +314,15 @@
     }
 
     func updateTitle(force: Bool) {
+      if isLost { return }
       let now = SDL_GetTicks64()
       if !force, now &- lastTitleTime < 500 { return }
       lastTitleTime = now
       let name = machine.subject.map { "\(options.title): \($0)" } ?? options.title
       var parts = [name, paused ? "paused" : machine.titleStatus]
       if let notice, now < notice.until {
-        parts.append(notice.text)
+        // The machine may have said it already.
+        if !parts[1].contains(notice.text) { parts.append(notice.text) }
       } else if grabbed {
         parts.append("Ctrl+Alt+G frees the mouse")
       } else {
@@ -312,20 +335,10 @@
     }
 
     func takeScreenshot() {
-      let file = PNG.encode(machine.frames.latest())
-      // A name that is free.
-      for number in 1...9999 {
-        let path = "\(options.screenshotDirectory)/apus-\(number).png"
-        guard let stream = SDL_RWFromFile(path, "rb") else {
-          guard let output = SDL_RWFromFile(path, "wb") else { break }
-          let written = SDL_RWwrite(output, file, 1, file.count)
-          let ok = SDL_RWclose(output) == 0 && written == file.count
-          tell(ok ? "saved \(path)" : "no screenshot: \(SDLFrontend.lastError)")
-          return
-        }
-        _ = SDL_RWclose(stream)
-      }
-      tell("no screenshot: \(SDLFrontend.lastError)")
+      let line = NumberedFile.save(
+        PNG.encode(machine.frames.latest()), in: options.screenshotDirectory, suffix: "png")
+      tell(line)
+      machine.tell(line)
     }
 
     /// What the window shows, for tests.

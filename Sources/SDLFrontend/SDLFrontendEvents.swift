@@ -44,6 +44,7 @@
           UInt16(truncatingIfNeeded: key.keysym.scancode.rawValue),
           down: event.type == SDL_KEYDOWN.rawValue, isRepeat: key.repeat != 0)
       case SDL_WINDOWEVENT: handleWindow(event.window)
+      case SDL_SYSWMEVENT: if WindowLoss.isMeant(by: event.syswm) { noteLoss() }
       case SDL_MOUSEMOTION:
         if takesPointer {
           motion.move(event.motion.xrel, event.motion.yrel, speed: options.mouseSpeed)

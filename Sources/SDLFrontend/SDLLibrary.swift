@@ -72,6 +72,7 @@
   let SDL_DestroyWindow: @convention(c) @Sendable (OpaquePointer?) -> Void = load(
     "SDL_DestroyWindow")
   let SDL_EnableScreenSaver: @convention(c) @Sendable () -> Void = load("SDL_EnableScreenSaver")
+  let SDL_EventState: @convention(c) @Sendable (UInt32, Int32) -> UInt8 = load("SDL_EventState")
   let SDL_GetClipboardText: @convention(c) @Sendable () -> UnsafeMutablePointer<CChar>? =
     load("SDL_GetClipboardText")
   let SDL_GetCurrentVideoDriver: @convention(c) @Sendable () -> UnsafePointer<CChar>? =
@@ -120,15 +121,6 @@
   let SDL_PushEvent: @convention(c) @Sendable (UnsafeMutablePointer<SDL_Event>?) -> Int32 =
     load("SDL_PushEvent")
   let SDL_QuitSubSystem: @convention(c) @Sendable (UInt32) -> Void = load("SDL_QuitSubSystem")
-  let SDL_RWFromFile:
-    @convention(c) @Sendable (UnsafePointer<CChar>?, UnsafePointer<CChar>?) -> UnsafeMutablePointer<
-      SDL_RWops
-    >? = load("SDL_RWFromFile")
-  let SDL_RWclose: @convention(c) @Sendable (UnsafeMutablePointer<SDL_RWops>?) -> Int32 =
-    load("SDL_RWclose")
-  let SDL_RWwrite:
-    @convention(c) @Sendable (UnsafeMutablePointer<SDL_RWops>?, UnsafeRawPointer?, Int, Int) -> Int =
-      load("SDL_RWwrite")
   let SDL_RegisterEvents: @convention(c) @Sendable (Int32) -> UInt32 = load("SDL_RegisterEvents")
   let SDL_RenderClear: @convention(c) @Sendable (OpaquePointer?) -> Int32 = load("SDL_RenderClear")
   let SDL_RenderCopy:

@@ -144,7 +144,8 @@ public final class Session: @unchecked Sendable {
     do throws(HostError) {
       let thread = try HostThread(stackSize: 8 << 20) { [self] in
         // Everything is connected.
-        _ = try? run(until: limit)
+        let end = try? run(until: limit)
+        if let end { holdAfterReplay(end) }
         access.locked { ended.store(true, ordering: .releasing) }
         access.broadcast()
         window.withLock { $0 }?.markEnded()
@@ -200,6 +201,17 @@ public final class Session: @unchecked Sendable {
       owner = me
       isRunning = true
     }
+  }
+
+  /// What a replay ended with stays in its window until the user has seen enough: the machine stands, and can be looked at.
+  private func holdAfterReplay(_ end: SessionEnd) {
+    guard configuration.replay != nil, control?.isWaiting != true, end.isGuestsEnd,
+      let window = window.withLock({ $0 })
+    else { return }
+    window.setStanding("the recording ends here")
+    acquire()
+    machine.input.attendUntilStopped(machine) { [pacing] in pacing.picture?($0) }
+    release()
   }
 
   private func release() {

@@ -35,6 +35,17 @@ private func refusal(_ arguments: String...) -> String? {
     #expect(window.speed == .factor(1) && window.adaptsRate)
   }
 
+  @Test func aFloppyDriveMayBeThereWithoutADisk() throws {
+    let plan = try parsed("--floppy-b", "empty")
+    #expect(plan.configuration.floppyTypes == [nil, .threeInch1440])
+    #expect(plan.configuration.floppies[0]?.name == "demo disk" && plan.floppyLists[1].isEmpty)
+    let machine = try Machine(plan.configuration)
+    #expect(machine.floppyDrives[1].type == .threeInch1440 && machine.floppyDrives[1].disk == nil)
+    let empty = try parsed("--floppy-a", "empty")
+    #expect(empty.configuration.floppies.allSatisfy { $0 == nil })
+    #expect(refusal("--floppy-b", "empty", "--floppy-b", "x.img")?.contains("no other") == true)
+  }
+
   @Test func headlessExpectationsEndSomeTime() throws {
     func limits(_ arguments: String...) throws -> [UInt64?] {
       try Plan(try ApusOptions.parse(arguments)).steps.map {
@@ -125,6 +136,8 @@ private func refusal(_ arguments: String...) -> String? {
     let (bytes, command) = escape.filter([67, 1, UInt8(ascii: "x"), 68])
     #expect(bytes == [67] && command == .quit)
     #expect(escape.filter([1, UInt8(ascii: "d")]) == ([], .debugger))
+    #expect(escape.filter([1, UInt8(ascii: "h")]) == ([], .help))
+    #expect(escape.filter([1, 1]) == ([1], nil))
     var inactive = TerminalEscape(isActive: false)
     #expect(inactive.filter([1, UInt8(ascii: "x")]).command == nil)
   }

@@ -107,7 +107,7 @@ struct StateDiskTests {
     try Data(bytes).write(to: URL(fileURLWithPath: image))
     let refused = try run(60_000_000, image, "--replay", recording)
     #expect(refused.code == 64)
-    #expect(refused.error.contains("recorded with floppy 1"))
+    #expect(refused.error.contains(" in drive A ("))
   }
 
   /// A debugger that keeps a past writes the image when it ends: not where somebody else has written it meanwhile.

@@ -66,6 +66,42 @@ private func repack(_ bytes: [UInt8], _ change: (Int, inout [UInt8]) -> Void) ->
 }
 
 @Suite struct RecordingTests {
+  /// A file that holds no recording is not left behind.
+  @Test(arguments: [0, 1])
+  func whatCannotBeBegunIsDiscarded(written: Int) throws {
+    let machine = try machine(booting: Guest.echoKeys)
+    var (count, discarded) = (0, 0)
+    let target = RecordingWriter.Target(
+      append: { (_) throws(HostError) in
+        if count == written { throw HostError("cannot be written: No space left on device") }
+        count += 1
+      }, discard: { discarded += 1 })
+    #expect(throws: HostError.self) { try machine.startRecording(to: target) }
+    #expect(discarded == 1)
+  }
+
+  @Test func whatDiffersNamesTheDriveAndTheState() throws {
+    func reason(_ body: () throws -> Void) -> String {
+      do { try body() } catch { return "\(error)" }
+      return ""
+    }
+    let tape = Tape()
+    _ = try recordKeys(tape)
+    let recording = try Recording(tape.bytes)
+    let other = try machine(booting: [0xEB, 0xFE])
+    let refusal = reason { try other.startReplay(recording) }
+    #expect(refusal.contains("in drive A") && refusal.contains("give the image as it was then"))
+
+    let started = try machine(booting: Guest.echoKeys)
+    _ = started.run(untilInstruction: 160_000_000)
+    let late = Tape()
+    _ = try recordKeys(late, state: started.saveState())
+    let fresh = try machine(booting: Guest.echoKeys)
+    #expect(
+      reason { try fresh.startReplay(try Recording(late.bytes)) }.contains(
+        "give that state too (--load-state)"))
+  }
+
   @Test func aReplayIsTheSameToTheByte() throws {
     let tape = Tape()
     let first = try recordKeys(tape)

@@ -130,6 +130,8 @@ private let busy = bytes("fb4001c331d9ebf9")
     #expect(typed.leftOut == ["€", "中"])
     #expect(typed.complaint?.contains("3 characters") == true)
     #expect(TypedText("ä", codes: nil).leftOut == ["ä"])
+    #expect(TypedText("ä", codes: nil).complaint?.contains("the BIOS or DOS") == true)
+    #expect(TypedText("中", codes: nil).complaint?.contains("BIOS") == false)
     #expect(TypedText("plain <text>", codes: nil).complaint == nil)
   }
 

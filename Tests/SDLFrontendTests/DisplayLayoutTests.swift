@@ -30,6 +30,19 @@ import Testing
       place(640, 480, in: 320, 240, integer: true) == .init(x: 0, y: 0, width: 320, height: 240))
   }
 
+  /// A pixel of 720x400 on a screen of 4 to 3 is 0.74 as wide as high: 1 to 1 is 35 % off, 1 to 2 is 32 %, 2 to 3 is 10 %.
+  @Test func wholeMultiplesKeepOneShapeWhereNoneIsNear() {
+    #expect(
+      place(720, 400, in: 1280, 1024, integer: true)
+        == .init(x: 280, y: 312, width: 720, height: 400))
+    #expect(
+      place(720, 400, in: 1920, 1080, integer: true)
+        == .init(x: 240, y: 140, width: 1440, height: 800))
+    #expect(
+      place(720, 400, in: 1920, 1200, integer: true)
+        == .init(x: 240, y: 0, width: 1440, height: 1200))
+  }
+
   @Test func oddSizesNeverFail() {
     for (w, h) in [(1, 1), (1, 5000), (5000, 1), (0, 0)] {
       for integer in [false, true] {

@@ -25,6 +25,7 @@
       var pasted = ""
       var requests: [FrontendRequest] = []
       var messages: [FrontendMessage] = []
+      var told: [String] = []
     }
     let frames = FrameMailbox()
     let seen = Mutex(Seen())
@@ -41,6 +42,7 @@
       seen.withLock { $0.messages.isEmpty ? nil : $0.messages.removeFirst() }
     }
     func paste(_ text: String) { seen.withLock { $0.pasted += text } }
+    func tell(_ line: String) { seen.withLock { $0.told.append(line) } }
     var titleStatus: String { "33 MHz" }
     var isRunning: Bool { seen.withLock { $0.stops == 0 } }
     func requestStop() { seen.withLock { $0.stops += 1 } }
@@ -279,6 +281,52 @@
       #expect(head == [137, 80, 78, 71, 13, 10, 26, 10])
       unlink(path)
       rmdir(directory)
+    }
+
+    /// The host's reason, on the screen and outside of it.
+    @Test func aScreenshotThatCannotBeWrittenSaysWhy() throws {
+      let machine = FakeMachine()
+      var options = FrontendOptions()
+      options.sound = false
+      options.screenshotDirectory = "/nowhere/at/all"
+      let frontend = try SDLFrontend(machine: machine, options: options)
+      defer { frontend.close() }
+      for usage in [0xE0, 0xE2, 0x16] as [UInt32] { key(usage, down: true) }
+      frontend.step()
+      let line = try #require(frontend.notice?.text)
+      #expect(line.hasPrefix("not saved: /nowhere/at/all/apus-1.png: "))
+      #expect(line.contains("No such file or directory") || line.contains("no directory"))
+      #expect(machine.seen.withLock { $0.told } == [line])
+    }
+
+    /// XDestroyWindowEvent as SDL passes it on: 17, the window that is told, the window that is gone.
+    @Test func theServersWordOfADestroyedWindowIsUnderstood() {
+      func message(system: UInt32 = 2, type: Int32 = 17, told: UInt, gone: UInt) -> Bool {
+        withUnsafeTemporaryAllocation(byteCount: 256, alignment: 16) { bytes in
+          bytes.initializeMemory(as: UInt8.self, repeating: 0)
+          bytes.storeBytes(of: system, toByteOffset: 4, as: UInt32.self)
+          bytes.storeBytes(of: type, toByteOffset: 8, as: Int32.self)
+          bytes.storeBytes(of: told, toByteOffset: 40, as: UInt.self)
+          bytes.storeBytes(of: gone, toByteOffset: 48, as: UInt.self)
+          return WindowLoss.isMeant(by: UnsafeRawPointer(bytes.baseAddress!))
+        }
+      }
+      #expect(message(told: 77, gone: 77))
+      #expect(!message(told: 1, gone: 77))
+      #expect(!message(type: 18, told: 77, gone: 77))
+      #expect(!message(system: 1, told: 77, gone: 77))
+    }
+
+    @Test func aLostWindowEndsTheLoopAndIsLeftAlone() throws {
+      let machine = FakeMachine()
+      let frontend = try open(machine)
+      frontend.noteLoss()
+      frontend.run()
+      frontend.close()
+      #expect(frontend.isLost && machine.seen.withLock { $0.stops } == 1)
+      // The display of this test has lost nothing.
+      SDL_DestroyWindow(frontend.window)
+      SDL_QuitSubSystem(SDL_INIT_VIDEO)
     }
   }
 #endif

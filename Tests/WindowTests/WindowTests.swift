@@ -168,6 +168,47 @@ private func expected(_ text: String) throws -> Picture {
     }
   }
 
+  /// Another client destroys the window: the machine does not run on unseen, and nothing of it is lost.
+  @Test func aWindowDestroyedFromOutsideLosesNothing() throws {
+    let scratch = try Scratch(echo)
+    let display = try Display()
+    for _ in 0..<4 {
+      let state = scratch.path("lost.state")
+      let window = try Window(display, [scratch.image, "--snapshot", "--save-state", state])
+      try display.xdotool("windowclose", window.id)
+      #expect(window.end() == 74)
+      let told = String(decoding: window.errors.fileHandleForReading.availableData, as: UTF8.self)
+      #expect(told.contains("the window is lost"))
+      #expect(FileManager.default.fileExists(atPath: state))
+      try? FileManager.default.removeItem(atPath: state)
+    }
+  }
+
+  @Test func theLastPictureOfAReplayStays() throws {
+    let scratch = try Scratch(echo)
+    let display = try Display()
+    let recording = scratch.path("a.rec")
+    let recorder = Process()
+    recorder.executableURL = URL(fileURLWithPath: try #require(Tools.apus))
+    recorder.arguments = [
+      scratch.image, "--snapshot", "--headless", "--record", recording, "--expect", ">",
+    ]
+    recorder.standardError = FileHandle.nullDevice
+    try recorder.run()
+    recorder.waitUntilExit()
+    #expect(recorder.terminationStatus == 0)
+    let window = try Window(display, [scratch.image, "--replay", recording, "--speed", "max"])
+    #expect(try eventually { try window.title().contains("the recording ends here") })
+    let wanted = try expected("")
+    let shown = try eventually {
+      guard let picture = try window.picture() else { return false }
+      return wanted.scaled(to: picture.width, picture.height).difference(picture) < 0.1
+    }
+    #expect(shown && window.process.isRunning)
+    kill(window.process.processIdentifier, SIGTERM)
+    #expect(window.end() != nil)
+  }
+
   @Test func helpCoversTheGuestAndPauseHoldsIt() throws {
     let scratch = try Scratch(echo)
     let display = try Display()

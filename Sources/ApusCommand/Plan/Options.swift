@@ -70,13 +70,14 @@ struct ApusOptions: ParsableCommand {
     name: [.customLong("floppy-a"), .customLong("fda", withSingleDash: true)],
     parsing: .unconditionalSingleValue,
     help: ArgumentHelp(
-      "The image in drive A; FILE:ro is write-protected. Given again: further disks, which Ctrl+Alt+N puts in one after the other.",
+      "The image in drive A; FILE:ro is write-protected. Given again: further disks, which Ctrl+Alt+N puts in one after the other. 'empty' is a 1.44 MB drive without a disk, 'none' no drive.",
       valueName: "file"))
   var floppyA: [String] = []
   @Option(
     name: [.customLong("floppy-b"), .customLong("fdb", withSingleDash: true)],
     parsing: .unconditionalSingleValue,
-    help: ArgumentHelp("The same for drive B.", valueName: "file"))
+    help: ArgumentHelp(
+      "The same for drive B, which is there only with an image or 'empty'.", valueName: "file"))
   var floppyB: [String] = []
   @Option(
     name: [.customLong("disk")],

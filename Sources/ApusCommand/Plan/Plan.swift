@@ -396,7 +396,8 @@ struct Plan {
   /// Output files must be possible and must not be input.
   private func checkOutputs(_ options: ApusOptions) throws {
     var inputs: [(String, String)] = options.images.map { ("an image", $0) }
-    inputs += (options.disks + options.floppyA + options.floppyB).map { ("an image", $0) }
+    let floppies = (options.floppyA + options.floppyB).filter { Plan.drivesWithoutDisk[$0] == nil }
+    inputs += (options.disks + floppies).map { ("an image", $0) }
     for path in [options.hda, options.hdb, options.hdc, options.hdd] {
       if let path { inputs.append(("an image", path)) }
     }

@@ -8,6 +8,11 @@ import Machine
 import Storage
 
 extension Plan {
+  /// What `--floppy-a` and `--floppy-b` take in place of an image; a file of that name is `./empty`.
+  static let drivesWithoutDisk: [String: FloppyDriveType] = [
+    "empty": .threeInch1440, "none": FloppyDriveType.none,
+  ]
+
   mutating func openImages(
     _ options: ApusOptions, _ media: [(path: String, isDisk: Bool)], keepsOff: Bool,
     looksOnly: Bool
@@ -59,6 +64,17 @@ extension Plan {
     floppyLists = [options.floppyA, options.floppyB]
     for (index, list) in floppyLists.enumerated() {
       guard let first = list.first else { continue }
+      if let type = Plan.drivesWithoutDisk[first] {
+        if list.count > 1 {
+          throw Failure.usage(
+            "--floppy-\(index == 0 ? "a" : "b") \(first): is for a drive without a disk, and goes with no other"
+          )
+        }
+        configuration.floppyTypes[index] = type
+        floppyLists[index] = []
+        explanations.append("\(first): drive \(index == 0 ? "A" : "B")")
+        continue
+      }
       try attempt(&self) { plan in
         let image = try open(first, .floppy)
         floppy(image, index, &plan)
@@ -74,7 +90,11 @@ extension Plan {
         let image = try open(path, isDisk ? .disk : .auto)
         if !isDisk { plan.warnings += Plan.kernelHint(image) }
         if !isDisk, case .floppy = image.medium {
-          guard let free = plan.configuration.floppies.firstIndex(where: { $0 == nil }) else {
+          guard
+            let free = plan.configuration.floppies.indices.first(where: {
+              plan.configuration.floppies[$0] == nil && plan.configuration.floppyTypes[$0] == nil
+            })
+          else {
             throw Failure.usage("\(path): there are only two floppy drives", file: path)
           }
           floppy(image, free, &plan)
@@ -97,7 +117,8 @@ extension Plan {
       }
       if first == .disk && !hasDisk { throw Failure.usage("--boot c: there is no hard disk image") }
     }
-    if !hasFloppy && !hasDisk && configuration.kernel == nil {
+    if !hasFloppy && !hasDisk && configuration.kernel == nil && configuration.floppyTypes[0] == nil
+    {
       if options.boot?.first == "c" {
         throw Failure.usage("--boot c: there is no hard disk image")
       }

@@ -136,7 +136,7 @@ public final class SessionConsole: SessionControl, @unchecked Sendable {
   }
 
   private func tellStanding(_ stands: Bool) {
-    session?.setStanding(stands ? "stopped: the debugger has the terminal" : nil)
+    session?.setStanding(stands ? "stopped: the debugger has the terminal; c goes on" : nil)
   }
 
   /// How many commands failed; what a user mistypes at a terminal does not count.

@@ -13,10 +13,12 @@
 /// A new file, written from its beginning on; every `append` leaves its bytes with the host's kernel.
 public final class HostAppendFile {
   private var descriptor: Int32
+  private let path: String
 
   /// Makes the file, or empties it.
   /// - Throws: `HostError` without the name, which the caller knows better.
   public init(_ path: String) throws(HostError) {
+    self.path = path
     descriptor = try HostFiles.openForWriting(path, O_CREAT | O_TRUNC | O_APPEND)
   }
 
@@ -49,6 +51,16 @@ public final class HostAppendFile {
     if Self.systemClose(descriptor) != 0 && failure == 0 { failure = errno }
     descriptor = -1
     if failure != 0 { throw HostError("cannot be written: \(String(cString: strerror(failure)))") }
+  }
+
+  /// Closes it and removes the file: nothing of it is worth keeping. Pipes, devices and links stay.
+  public func discard() {
+    if descriptor < 0 { return }
+    _ = Self.systemClose(descriptor)
+    descriptor = -1
+    var status = stat()
+    let name = HostPath.system(path)
+    if lstat(name, &status) == 0, status.st_mode & S_IFMT == S_IFREG { unlink(name) }
   }
 
   private static func systemWrite(_ fd: Int32, _ bytes: UnsafeRawPointer, _ count: Int) -> Int {

@@ -70,6 +70,8 @@ public final class CharacterChannel: @unchecked Sendable {
     case .stdio:
       input = 0
       output = 1
+      // Not even Ctrl-C ends it.
+      if HostTerminal.isInteractive { notice = TerminalEscape.hint }
     case .file(let path):
       do { output = try HostFiles.openForWriting(path, O_CREAT | O_TRUNC) } catch {
         throw HostError("\(path): \(error)")
@@ -265,6 +267,7 @@ public final class CharacterChannel: @unchecked Sendable {
         switch command {
         case .quit: events.quit()
         case .debugger: events.debugger()
+        case .help: HostFiles.print(Array(TerminalEscape.help.utf8), toError: true)
         case nil: break
         }
       } else if count < 0 && (errno == EINTR || errno == EAGAIN) {
@@ -283,12 +286,25 @@ public final class CharacterChannel: @unchecked Sendable {
   }
 }
 
-/// Finds Ctrl-A commands in what is typed: Ctrl-A X leaves, Ctrl-A D asks for the debugger, Ctrl-A Ctrl-A is a Ctrl-A for the guest.
+/// Finds Ctrl-A commands in what is typed: Ctrl-A X leaves, Ctrl-A D asks for the debugger, Ctrl-A H for help, Ctrl-A Ctrl-A is a Ctrl-A for
+/// the guest. What means nothing here goes to the guest with its Ctrl-A.
 public struct TerminalEscape: Sendable {
   /// What the user wants.
   public enum Command: Sendable {
-    case quit, debugger
+    case quit, debugger, help
   }
+
+  /// What is said at the start.
+  static let hint = "the terminal is the guest's: Ctrl-A X leaves, Ctrl-A H shows the keys"
+  /// The keys; a raw terminal wants to be told to go to the left.
+  static let help = """
+    \r
+    Ctrl-A X       leave\r
+    Ctrl-A D       the debugger\r
+    Ctrl-A Ctrl-A  a Ctrl-A for the guest\r
+    Ctrl-A H       this help; all other keys are the guest's\r
+
+    """
 
   private let isActive: Bool
   private var afterPrefix = false
@@ -308,6 +324,7 @@ public struct TerminalEscape: Sendable {
         switch byte {
         case UInt8(ascii: "x"), UInt8(ascii: "X"): return (kept, .quit)
         case UInt8(ascii: "d"), UInt8(ascii: "D"): command = .debugger
+        case UInt8(ascii: "h"), UInt8(ascii: "H"), UInt8(ascii: "?"): command = .help
         case 1: kept.append(1)
         default: kept += [1, byte]
         }

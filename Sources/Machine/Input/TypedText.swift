@@ -46,6 +46,8 @@ public struct TypedText {
   /// The characters that nothing types, each once, in the order they were met.
   public private(set) var leftOut: [Character] = []
   private var leftOutCount = 0
+  /// Some of them have a code, which the guest would not take now.
+  private var needsCodes = false
 
   /// - Parameters:
   ///   - codes: how codes are entered with Alt, or nil where the guest does not take them.
@@ -64,6 +66,9 @@ public struct TypedText {
         strokes.append(.tap(digits, holding: .leftAlt))
       } else {
         leftOutCount += 1
+        if codes == nil, CodePage.allCases.contains(where: { $0.code(of: character) != nil }) {
+          needsCodes = true
+        }
         if !leftOut.contains(character) { leftOut.append(character) }
       }
     }
@@ -78,7 +83,10 @@ public struct TypedText {
         : String(character)
     }
     let characters = leftOutCount == 1 ? "1 character" : "\(leftOutCount) characters"
-    return "paste: \(characters) left out that no key types: " + shown.joined(separator: " ")
+    return "paste: \(characters) left out that no key types"
+      + (needsCodes
+        ? " (Alt and the keypad type them only where the BIOS or DOS sees the keys, and it does not now): "
+        : ": ") + shown.joined(separator: " ")
       + (leftOut.count > 12 ? " ..." : "")
   }
 }

@@ -89,7 +89,9 @@ extension Machine {
   func prepareFloppy(_ drive: Int, _ choice: FloppyChoice?) throws(MediaError) -> FloppyChoice? {
     let name = Machine.floppyName(drive)
     guard floppyDisks.indices.contains(drive), floppyController.driveType(drive) != .none else {
-      throw MediaError(description: "there is no floppy drive \(name)")
+      throw MediaError(
+        description: "there is no floppy drive \(name)"
+          + (drive == 1 ? " (--floppy-b empty makes one without a disk)" : ""))
     }
     guard let choice else {
       if floppyDisks[drive] == nil {

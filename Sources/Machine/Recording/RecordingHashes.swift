@@ -174,6 +174,9 @@ extension Machine {
       ("reset on triple fault", configuration.resetsOnTripleFault ? "yes" : "no"),
       ("exit port", configuration.exitPort.map { hexText(UInt64($0)) } ?? "none"),
     ]
+    for (index, type) in configuration.floppyTypes.enumerated() {
+      if let type { list.append(("drive \(Machine.floppyName(index)) without a disk", "\(type)")) }
+    }
     for (index, rom) in configuration.roms.enumerated() {
       list.append(
         ("rom \(index + 1)", "\(identity(rom.file.bytes)) at \(hexText(UInt64(rom.address)))"))

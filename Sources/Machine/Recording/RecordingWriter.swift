@@ -14,14 +14,18 @@ public final class RecordingWriter {
   public struct Target {
     var append: ([UInt8]) throws(HostError) -> Void
     var close: () throws(HostError) -> Void
+    var discard: () -> Void
 
     /// - Parameters:
     ///   - append: takes further bytes.
     ///   - close: nothing will follow.
+    ///   - discard: nothing will follow, and there is nothing to be kept.
     public init(
       append: @escaping ([UInt8]) throws(HostError) -> Void,
-      close: @escaping () throws(HostError) -> Void = { () throws(HostError) in }
+      close: @escaping () throws(HostError) -> Void = { () throws(HostError) in },
+      discard: @escaping () -> Void = {}
     ) {
+      self.discard = discard
       self.append = append
       self.close = close
     }
@@ -31,7 +35,7 @@ public final class RecordingWriter {
       let file = try HostAppendFile(path)
       return Target(
         append: { (bytes) throws(HostError) in try file.append(bytes) },
-        close: { () throws(HostError) in try file.close() })
+        close: { () throws(HostError) in try file.close() }, discard: { file.discard() })
     }
   }
 
@@ -54,11 +58,18 @@ public final class RecordingWriter {
     self.target = target
     lastInstruction = header.instruction
     lastCheckpoint = executed
-    try target.append(RecordingFormat.magic)
+    do throws(HostError) { try target.append(RecordingFormat.magic) } catch {
+      target.discard()
+      throw error
+    }
     byteCount = RecordingFormat.magic.count
     payload = RecordingFormat.bytes(header)
     flush()
-    if let failure { throw failure }
+    if let failure {
+      // Without its header it is no recording.
+      target.discard()
+      throw failure
+    }
   }
 
   func add(_ input: MachineInput, at instruction: UInt64, check: UInt16) {
@@ -113,7 +124,7 @@ extension Machine {
   ) throws {
     var header = RecordingHeader()
     header.identity = try recordingIdentity()
-    header.notes = notes
+    header.notes = notes + media.map { (SavedMedium.words($0), SavedMedium.baseName($1.name)) }
     header.initialTime = configuration.initialTime
     header.instructionsPerSecond = clock.instructionsPerSecond
     header.instruction = instructionCount
@@ -129,26 +140,15 @@ extension Machine {
   /// in the recording, or with `.replayDiffers`.
   /// - Throws: what is not the same as it was, in one line.
   public func startReplay(_ recording: Recording) throws {
-    let own = try recordingIdentity()
     let header = recording.header
-    for (key, value) in own {
-      guard let found = header.identity.first(where: { $0.key == key }) else {
-        throw RecordingError(reason: "recorded without \(key), but this machine has \(value)")
-      }
-      if found.value != value {
-        throw RecordingError(
-          reason: "recorded with \(key) \(found.value), but this machine has \(value)")
-      }
-    }
-    for (key, value) in header.identity where !own.contains(where: { $0.key == key }) {
-      throw RecordingError(reason: "recorded with \(key) \(value), which this machine has not")
-    }
+    try compare(try recordingIdentity(), with: header)
     if header.instruction != instructionCount {
       throw RecordingError(
         reason: header.instruction == 0
-          ? "recorded from power-on, but this machine was started from a saved state"
-          : "recorded from a saved state at instruction \(header.instruction); "
-            + "this machine is at instruction \(instructionCount)")
+          ? "recorded from power-on, but this machine was started from a saved state: leave that out"
+          : "recorded from a saved state at instruction \(header.instruction); this machine is at instruction "
+            + "\(instructionCount): give "
+            + (instructionCount == 0 ? "that state too (--load-state)" : "that state instead"))
     }
     if header.stateHash != recordingStateHash() {
       throw RecordingError(

@@ -34,19 +34,26 @@ enum DisplayLayout {
       x: (ww - width) / 2, y: (wh - height) / 2, width: width, height: height)
   }
 
+  /// How far from the right shape a pixel may be, so that a picture still looks like itself.
+  private static let tolerance = 0.2
+
+  /// The largest whole factors that come near to the shape, else the same one in both directions; nil: even one is too large.
   private static func wholeMultiple(
     _ fw: Int, _ fh: Int, _ aw: Int, _ ah: Int, _ ww: Int, _ wh: Int
   ) -> (Int, Int)? {
-    var best: (Int, Int)?
+    let square = min(ww / fw, wh / fh)
+    if square < 1 { return nil }
+    var best = (fw * square, fh * square)
     var bestScore = -1.0
-    for ky in 1...max(1, wh / fh) where fh * ky <= wh {
+    for ky in 1...wh / fh {
       // The two whole factors around the right one.
       let ideal = Double(fh * ky * aw) / Double(ah * fw)
       for kx in [Int(ideal.rounded(.down)), Int(ideal.rounded(.up))]
       where kx >= 1 && fw * kx <= ww {
-        // Size counts, but not at the price of a picture that looks wrong.
         let error = abs(Double(kx) / ideal - 1)
-        let score = Double(fw * kx * fh * ky) * max(0.05, 1 - 4 * error)
+        if error > tolerance + 1e-9 { continue }
+        // Size counts, but not at the price of a picture that looks wrong.
+        let score = Double(fw * kx * fh * ky) * (1 - 4 * error)
         if score > bestScore {
           bestScore = score
           best = (fw * kx, fh * ky)

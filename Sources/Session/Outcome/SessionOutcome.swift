@@ -62,6 +62,14 @@ public indirect enum SessionEnd: Equatable, Sendable {
     }
   }
 
+  /// Whether the guest, or the recording of it, came to its end by itself.
+  var isGuestsEnd: Bool {
+    switch self {
+    case .powerOff, .halted, .guestExit, .tripleFault, .recordingEnd: true
+    default: false
+    }
+  }
+
   /// Whether the session can run on from here.
   public var canGoOn: Bool { self == .instructionLimit || self == .interrupted }
 }

@@ -60,6 +60,9 @@ public protocol FrontendMachine: AnyObject, Sendable {
   /// The next message, or nil. After each the mailbox of pictures wakes the front end.
   func takeMessage() -> FrontendMessage?
 
+  /// Has a line told outside the window, too: on standard error.
+  func tell(_ line: String)
+
   /// What the window's title says of the machine: what runs, how fast.
   var titleStatus: String { get }
 
@@ -83,6 +86,7 @@ extension FrontendMachine {
   public func paste(_ text: String) {}
   public func request(_ request: FrontendRequest) {}
   public func takeMessage() -> FrontendMessage? { nil }
+  public func tell(_ line: String) {}
   public func speakerSamples(into buffer: UnsafeMutableBufferPointer<Int16>, rate: Int) {
     buffer.update(repeating: 0)
   }

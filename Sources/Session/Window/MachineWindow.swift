@@ -31,6 +31,7 @@ public final class MachineWindow: FrontendMachine {
   private let speaker = SpeakerSynth()
   private let status = Mutex(Status())
   private let hasDebugger = Atomic<Bool>(false)
+  private let outside = Mutex<(@Sendable (String) -> Void)?>(nil)
 
   init(input: InputQueue) { self.input = input }
 
@@ -140,19 +141,17 @@ public final class MachineWindow: FrontendMachine {
     frames.wake()
   }
 
+  public func tell(_ line: String) { outside.withLock { $0 }?(line) }
+
+  /// Who else hears what the window tells its user: what was saved, and what was not.
+  public func setOutside(_ listener: @escaping @Sendable (String) -> Void) {
+    outside.withLock { $0 = listener }
+  }
+
   private func save(_ machine: Machine, in directory: String) {
-    let bytes = machine.saveState()
-    for number in 1...9999 {
-      let path = "\(directory)/apus-\(number).state"
-      if HostFiles.exists(path) { continue }
-      do {
-        try HostFiles.writeAtomically(path, bytes)
-        send(.notice("saved \(path)"))
-      } catch {
-        send(.notice("not saved: \(path): \(error)"))
-      }
-      return
-    }
+    let line = NumberedFile.save(machine.saveState(), in: directory, suffix: "state")
+    send(.notice(line))
+    tell(line)
   }
 
   /// Whether a debugger takes over when the window asks for it.
