@@ -9,6 +9,7 @@ import Machine
 import SDLFrontend
 import Session
 import Synchronization
+import Video
 
 /// Runs what the command line asks for.
 final class CommandRun: @unchecked Sendable {
@@ -28,6 +29,14 @@ final class CommandRun: @unchecked Sendable {
         observing: [.notices, .failures]
       ) { CommandRun.say($0) }
     } catch { throw Failure(error, plan) }
+  }
+
+  /// Makes the machine of a run as the run does, and throws it away: nothing is connected, nothing is written.
+  /// - Throws: what the run would be refused for.
+  static func rehearse(_ plan: Plan) throws {
+    var configuration = plan.finalSession
+    configuration.record = nil
+    do throws(SessionError) { _ = try Session(configuration) } catch { throw Failure(error, plan) }
   }
 
   /// Whether this run can have a console at all. It costs nothing until the machine starts in it or a break key is pressed.
@@ -176,7 +185,7 @@ final class CommandRun: @unchecked Sendable {
     if let text = report.text { ApusProgram.say([text]) }
     if plan.screenText && !plan.json {
       if let rows = ending.machine.screen {
-        ApusProgram.print(CommandRun.trimmed(rows).joined(separator: "\n"))
+        ApusProgram.printOnOwnLine(CommandRun.trimmed(rows).joined(separator: "\n"))
       } else {
         ApusProgram.say(["apus: the screen is in a graphics mode and has no text (--screen-text)"])
       }
@@ -187,8 +196,16 @@ final class CommandRun: @unchecked Sendable {
       ApusProgram.say([isThere ? text : "apus: " + text])
     }
     // What was lost matters more than how the guest ended: a result that is not there must not look like one.
-    if !report.failures.isEmpty { report.outcome.exit = .host }
-    if plan.json && !plan.debugs { ApusProgram.print(report.json) }
+    report.tellLosses()
+    if plan.printsScreenshot {
+      HostFiles.print(session.perform { PNG.encode($0.screenshot()) })
+    }
+    if let target = plan.jsonTarget, !plan.debugs {
+      do { try target.deliver(report.json) } catch {
+        ApusProgram.say(["apus: \((error as? Failure)?.message ?? "\(error)")"])
+        report.outcome.exit = .host
+      }
+    }
     return report.outcome.exit.code
   }
 

@@ -13,8 +13,12 @@ public enum Apus {
   public static func main() {
     HostStart.prepare()
     let arguments = HostPath.arguments
-    let rest = Array(arguments.dropFirst())
-    switch arguments.first {
+    main(arguments.first, Array(arguments.dropFirst()), arguments)
+  }
+
+  private static func main(_ first: String?, _ rest: [String], _ all: [String]? = nil) -> Never {
+    let arguments = all ?? [first ?? ""] + rest
+    switch first {
     case "conform": ConformProgram.main(rest)
     case "bench": BenchProgram.main(rest)
     case "debug": ApusProgram.main(rest, debugging: true)
@@ -22,6 +26,10 @@ public enum Apus {
     case "devices": DevicesProgram.main(rest)
     case "schema": SchemaProgram.main(rest)
     case "completions": CompletionProgram.main(rest)
+    // As other programs have them.
+    case "help" where rest.isEmpty: ApusProgram.main(["--help"])
+    case "help" where subcommands.contains(rest[0]): main(rest[0], ["--help"])
+    case "version" where rest.isEmpty: ApusProgram.main(["--version"])
     default:
       if let shell = CompletionProgram.shell(in: arguments) { CompletionProgram.main([shell]) }
       ApusProgram.main(arguments)

@@ -18,9 +18,8 @@ enum ApusProgram {
   /// - Parameter debugging: the machine starts in the debugger (`apus debug`).
   static func main(_ arguments: [String]? = nil, debugging: Bool = false) -> Never {
     HostSignals.ignorePipe()
-    let arguments = arguments ?? HostPath.arguments
+    let (arguments, json) = JSONTarget.taken(from: arguments ?? HostPath.arguments)
     let command = debugging ? "apus debug" : "apus"
-    let json = arguments.contains("--json")
     do {
       // Help comes before any complaint.
       if !arguments.contains(where: { ["-h", "--help", "--version"].contains($0) }) {

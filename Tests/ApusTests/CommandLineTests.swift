@@ -92,14 +92,20 @@ private func refusal(_ arguments: String...) -> String? {
 
   @Test func stepsKeepTheirOrder() throws {
     let plan = try parsed(
-      "--headless", "--expect", "A:", "--type", "dir<enter>", "--type", "-x", "--expect", "--free")
+      "--headless", "--expect", "A:", "--type", "dir<enter>", "--type", "-x", "--type-serial",
+      "uname",
+      "--type-serial", "2:x:y", "--expect", "--free")
     let texts = plan.steps.map {
       switch $0 {
       case .type(_, let text): "type " + text
+      case .send(let port, _, let text): "send \(port) " + text
       case .await(let expectation): "\(expectation.kind) " + expectation.text
       }
     }
-    #expect(texts == ["text A:", "type dir<enter>", "type -x", "text --free"])
+    #expect(
+      texts == [
+        "text A:", "type dir<enter>", "type -x", "send 0 uname", "send 1 x:y", "text --free",
+      ])
   }
 
   @Test func aTripleFaultResetsInAWindowUnlessToldOtherwise() throws {

@@ -1,6 +1,7 @@
 // Command lines as people type them who come from elsewhere, or in a hurry: what they are told.
 
 import Testing
+import Translator
 
 @testable import ApusCommand
 
@@ -50,7 +51,8 @@ private func complaint(_ arguments: String...) -> String? {
       (["-vga", "std"], ["-vga:", "standard VGA"]),
       (["-device", "isa-debug-exit,iobase=0xf4,iosize=4"], ["--exit-port f4"]),
       (["-device", "e1000"], ["-device:"]), (["-debugcon", "stdio"], ["--debug-console"]),
-      (["-no-reboot"], ["--reset-on-triple-fault"]), (["-loadvm", "x"], ["--load-state"]),
+      (["-no-reboot"], ["--on-triple-fault stop", "headless"]),
+      (["-loadvm", "x"], ["--load-state"]),
       (["-f", "bochsrc"], ["-f:", "configuration files"]), (["-q"], ["-q:"]),
       (["-soundhw", "sb16"], ["-soundhw:"]), (["-curses"], ["-curses:", "--headless"]),
       (["-headless"], ["-headless, but --headless"]), (["--m", "64"], ["--m, but -m"]),
@@ -142,6 +144,7 @@ private func complaint(_ arguments: String...) -> String? {
     let steps = plan.steps.map {
       switch $0 {
       case .type(_, let text): "type \(text)"
+      case .send(let port, _, let text): "send \(port) \(text)"
       case .await(let e): "\(e.kind) \(e.text) \(e.limit ?? 0)"
       }
     }
@@ -173,6 +176,10 @@ private func complaint(_ arguments: String...) -> String? {
       return answer.words + (answer.files ? ["<files>"] : [])
     }
     #expect(answer("con") == ["conform", "<files>"])
+    #expect(answer("devices", "lp") == ["lpt"])
+    #expect(answer("x.img", "--device", "ua") == ["uart"])
+    #expect(answer("--translator-disable", "") == TranslatorOptions.named.map(\.name))
+    #expect(answer("--on-triple-fault", "s") == ["stop"])
     #expect(answer("") == Apus.subcommands + ["<files>"])
     #expect(answer("x.img", "--expect-") == ["--expect-gone", "--expect-line", "--expect-regex"])
     #expect(answer("debug", "--load-state", "") == ["<files>"])

@@ -32,6 +32,20 @@ private final class Folder {
     #expect(HostPath.bytes(HostPath.decode(standIn)) == standIn)
   }
 
+  @Test func onePlaceIsOneFileHoweverItIsSpelled() throws {
+    let folder = try Folder()
+    let name = folder.path.split(separator: "/").last ?? ""
+    // None of them is there yet.
+    #expect(HostFiles.isSame(folder.file("a"), folder.file("./a")))
+    #expect(HostFiles.isSame(folder.file("a"), folder.file("../\(name)//a")))
+    #expect(!HostFiles.isSame(folder.file("a"), folder.file("b")))
+    #expect(!HostFiles.isSame(folder.file("a"), "/no such folder/a"))
+    try HostFiles.writeAtomically(folder.file("a"), [1])
+    #expect(HostFiles.isSame(folder.file("a"), folder.file("./a")))
+    #expect(!HostFiles.isSame(folder.file("a"), folder.file("b")))
+    #expect(HostFiles.size(folder.file("a")) == 1 && HostFiles.size(folder.file("b")) == nil)
+  }
+
   @Test func writingReplacesTheWholeFileAndLeavesNothingBeside() throws {
     let folder = try Folder()
     let path = folder.file("a")

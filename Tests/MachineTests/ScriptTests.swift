@@ -71,6 +71,49 @@ enum ScriptROMs {}
     #expect(try run([.expect(">"), try type("sabc<enter>"), .expect("sabc")]).done == 2)
   }
 
+  /// As a terminal sends it: ECMA-48, VT220.
+  @Test func textForASerialPortIsWhatATerminalSends() throws {
+    func bytes(_ text: String) throws -> [UInt8] {
+      try SerialText.parse(text).flatMap { if case .bytes(let bytes) = $0 { bytes } else { [] } }
+    }
+    #expect(try bytes("ls<enter>") == [0x6C, 0x73, 0x0D])
+    #expect(try bytes("a\nb") == [0x61, 0x0D, 0x62])
+    #expect(try bytes("<ctrl-c><bs><esc><tab>") == [0x03, 0x7F, 0x1B, 0x09])
+    #expect(try bytes("<lt><gt><alt-x>") == [0x3C, 0x3E, 0x1B, 0x78])
+    #expect(try bytes("<up>") == [0x1B, 0x5B, 0x41])
+    #expect(try bytes("<f1><f5><f12>") == Array("\u{1B}OP\u{1B}[15~\u{1B}[24~".utf8))
+    #expect(try bytes("für") == Array("für".utf8))
+    #expect(try SerialText.parse("a<wait 5>b").count == 3)
+    for wrong in ["<x", "<ctrl-alt-del", "<nokey>", "<caps>", "<ctrl-f1>"] {
+      #expect(throws: SerialTextError.self, "\(wrong)") { try SerialText.parse(wrong) }
+    }
+  }
+
+  /// A boot sector that sends back what comes to COM1, with "ok" before a CR.
+  @Test func whatIsTypedAtASerialPortArrivesThere() throws {
+    // xor dx, dx / mov ax, 00E3h / int 14h; loop: mov ah, 2 / int 14h / test ah, 80h / jnz loop / mov ah, 1 / int 14h /
+    // cmp al, 0Dh / jne loop / mov ax, 016Fh / int 14h / mov ax, 016Bh / int 14h / jmp loop
+    let code: [UInt8] = [
+      0x31, 0xD2, 0xB8, 0xE3, 0x00, 0xCD, 0x14, 0xB4, 0x02, 0xCD, 0x14, 0xF6, 0xC4, 0x80, 0x75,
+      0xF7,
+      0xB4, 0x01, 0xCD, 0x14, 0x3C, 0x0D, 0x75, 0xEF, 0xB8, 0x6F, 0x01, 0xCD, 0x14, 0xB8, 0x6B,
+      0x01,
+      0xCD, 0x14, 0xEB, 0xE3,
+    ]
+    func run(_ steps: [ScriptStep]) throws -> (StopReason, Int) {
+      let machine = try Machine(.small(floppy: bootFloppy(code), name: "echo"))
+      let script = Script(steps)
+      machine.script = script
+      machine.serialOutput = { script.serialOutput($0, $1) }
+      return (machine.run(untilInstruction: 1_000_000_000), script.done)
+    }
+    let hello = ScriptStep.send(port: 0, try SerialText.parse("hello<wait 100><enter>"), "")
+    #expect(try run([hello, .expect("ok")]) == (.expectationMet, 2))
+    // Its echo is nothing new.
+    #expect(try run([hello, .expect("hello")]) == (.instructionLimit, 1))
+    #expect(try run([hello, .expect("ok"), hello, .expect("ok")]) == (.expectationMet, 4))
+  }
+
   @Test func whatIsPrintedAfterItsEchoCounts() throws {
     #expect(
       try run([.expect(">"), try type("ver<enter>"), .expect("ver")]).stop == .expectationMet)

@@ -62,7 +62,7 @@ import Testing
     }
   }
 
-  /// What is within a few sectors of a standard format is that one: up to 4 more, up to 2 fewer.
+  /// What is within a few sectors of a standard format is that one: up to 4 more, up to 4 fewer.
   @Test func aFewSectorsMoreOrLess() throws {
     let table: [(bytes: Int, cylinders: Int, heads: Int, sectors: Int, name: String?)] = [
       (163_840 - 1024, 40, 1, 8, "160 KB"), (163_840 - 512, 40, 1, 8, "160 KB"),
@@ -133,6 +133,22 @@ import Testing
       [bootSignature, partition(0, start: 18, count: 82 * 36 - 18, heads: 2, sectors: 18)])
     #expect(floppy(disk) == nil)
     #expect(try floppy(open(sectors: 3001, [])) == nil)
+    // A few sectors more or fewer than a standard format are that format, also where nothing is written on it.
+    for format in FloppyFormat.all {
+      for few in [-4, -2, -1, 1, 2, 4] {
+        let image = try open(sectors: format.sectorCount + few, [])
+        let found = try #require(floppy(image), "\(format.name) \(few)")
+        #expect(found.heads == format.heads && found.sectors == format.sectors)
+        #expect(found.sectorCount == format.sectorCount + max(few, 0))
+        #expect(image.device.isReadOnly == (few < 0))
+      }
+      for far in [-5, 5] where (format.sectorCount + far) * 512 >= 1 << 20 {
+        #expect(try floppy(open(sectors: format.sectorCount + far, [])) == nil, "\(format.name)")
+      }
+    }
+    // A partition table says otherwise.
+    let table = partition(0, start: 18, count: 2862, heads: 2, sectors: 18)
+    #expect(try floppy(open(sectors: 2882, [bootSignature, table])) == nil)
   }
 
   /// Every size up to the largest, with and without nonsense for a parameter block, is a floppy that drives reach or is refused.

@@ -10,20 +10,22 @@ import Host
 enum BenchProgram {
   static func main(_ arguments: [String]) -> Never {
     HostSignals.ignorePipe()
+    let json = JSONTarget.valued(in: arguments)
     do {
+      try OptionsTwice.check(arguments, help: BenchCommand.helpMessage())
       var command = try BenchCommand.parse(arguments)
       try command.run()
       ApusProgram.finish(0)
     } catch let failure as Failure {
       ApusProgram.fail(
-        failure, command: "apus bench", json: ConformProgram.wantsJSON(arguments))
+        failure, command: "apus bench", json: json)
     } catch let exit as ExitCode {
       ApusProgram.finish(exit.rawValue)
     } catch {
       ApusProgram.endParsing(
         text: BenchCommand.fullMessage(for: error),
         isSuccess: BenchCommand.exitCode(for: error).isSuccess, command: "apus bench",
-        json: ConformProgram.wantsJSON(arguments))
+        json: json)
     }
   }
 }

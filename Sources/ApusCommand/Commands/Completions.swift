@@ -7,7 +7,10 @@
 
 import ArgumentParser
 import Benchmark
+import Bus
 import Host
+import Machine
+import Translator
 
 /// `apus completions SHELL`.
 enum CompletionProgram {
@@ -27,7 +30,7 @@ enum CompletionProgram {
     }
     guard arguments.count == 1, let script = script(arguments[0]) else {
       ApusProgram.fail(
-        .usage("bash, zsh or fish is wanted"), command: "apus completions", json: false)
+        .usage("bash, zsh or fish is wanted"), command: "apus completions", json: nil)
     }
     ApusProgram.print(script)
     ApusProgram.finish(0)
@@ -44,13 +47,16 @@ enum CompletionProgram {
 
   // MARK: Answers
 
-  private static let conform = ["run", "merge", "host", "program", "engines"]
   /// Values that have names.
   private static let values: [String: [String]] = [
     "--cpu": ["386", "486", "pentium", "pentium-mmx", "pentium2", "pentium3", "pentium4"],
     "--engine": ["translator", "interpreter", "lockstep"], "--fpu": ["software", "host"],
     "--boot": ["a", "c", "ac", "ca"], "--speed": ["max", "realtime"], "--cpu-speed": ["auto"],
     "--serial": ["stdio", "pty", "null", "file:", "tcp:", "unix:"], "--gdb": ["tcp:", "unix:"],
+    "--on-triple-fault": ["reset", "stop"], "--code-page": ["437", "850"],
+    "--board": BoardDescription.boards.keys.sorted(),
+    "--device": PartCatalogue.all.types.map(\.name),
+    "--translator-disable": TranslatorOptions.named.map(\.name),
     "--against": ["qemu", "bochs", "native", "none"],
   ]
   private static let fileValues: Set<String> = ["file", "folder", "path", "file@address"]
@@ -68,15 +74,8 @@ enum CompletionProgram {
     }
     switch context {
     case "conform":
-      let part = before.first.flatMap { conform.contains($0) ? $0 : nil }
-      if part == nil && before.isEmpty { first = conform }
-      switch part {
-      case "merge": help = ConformMerge.helpMessage()
-      case "host": help = ConformHost.helpMessage()
-      case "program": help = ConformPrograms.helpMessage()
-      case "engines": help = ConformEngines.helpMessage()
-      default: help = ConformSuites.helpMessage()
-      }
+      if before.isEmpty { first = ConformProgram.parts }
+      help = ConformProgram.help(for: before.first)
     case "bench":
       help = BenchCommand.helpMessage()
       first = ["start"] + Kernel.all.map(\.name)
@@ -86,6 +85,9 @@ enum CompletionProgram {
         matching(current.isEmpty ? names : names + names.map { "apus-" + $0 }, current), false
       )
     case "completions": return (matching(shells, current), false)
+    case "devices":
+      let names = before.contains { !$0.hasPrefix("-") } ? [] : PartCatalogue.all.types.map(\.name)
+      return (matching(current.hasPrefix("-") ? ["--help", "--json"] : names, current), false)
     default:
       help = ApusOptions.helpMessage(includeHidden: true)
       if context.isEmpty && before.isEmpty { first = Apus.subcommands }

@@ -27,26 +27,36 @@ enum ConformExit {
 enum ConformProgram {
   static func main(_ arguments: [String]) -> Never {
     HostSignals.ignorePipe()
+    let json = JSONTarget.valued(in: arguments)
     do {
+      try OptionsTwice.check(arguments, help: help(for: arguments.first))
       var command = try ConformCommand.parseAsRoot(arguments)
       try command.run()
       ApusProgram.finish(ConformExit.passed)
     } catch let failure as Failure {
-      ApusProgram.fail(failure, command: "apus conform", json: wantsJSON(arguments))
+      ApusProgram.fail(failure, command: "apus conform", json: json)
     } catch let exit as ExitCode {
       ApusProgram.finish(exit.rawValue)
     } catch {
       ApusProgram.endParsing(
         text: ConformCommand.fullMessage(for: error),
         isSuccess: ConformCommand.exitCode(for: error).isSuccess, command: "apus conform",
-        json: wantsJSON(arguments))
+        json: json)
     }
   }
 
-  /// Whether standard output is to have JSON.
-  static func wantsJSON(_ arguments: [String]) -> Bool {
-    zip(arguments, arguments.dropFirst()).contains { $0 == "--json" && $1 == "-" }
-      || arguments.contains("--json=-")
+  /// The subcommands.
+  static let parts = ["run", "merge", "host", "program", "engines"]
+
+  /// The help of a subcommand; of the default one for what is none.
+  static func help(for part: String?) -> String {
+    switch part {
+    case "merge": ConformMerge.helpMessage()
+    case "host": ConformHost.helpMessage()
+    case "program": ConformPrograms.helpMessage()
+    case "engines": ConformEngines.helpMessage()
+    default: ConformSuites.helpMessage()
+    }
   }
 
   /// Prints to standard output.

@@ -19,20 +19,22 @@ enum DevicesProgram {
 
   static func main(_ arguments: [String]) -> Never {
     HostSignals.ignorePipe()
-    let json = arguments.contains("--json")
+    let (arguments, json) = JSONTarget.taken(from: arguments)
     do {
       if arguments.contains(where: { ["-h", "--help"].contains($0) }) {
         ApusProgram.print(help)
         ApusProgram.finish(0)
       }
-      if let option = arguments.first(where: { $0.hasPrefix("-") && $0 != "--json" }) {
+      if let option = arguments.first(where: {
+        $0.hasPrefix("-") && $0 != "--json" && !$0.hasPrefix("--json-file=")
+      }) {
         throw Failure.usage("unknown option '\(option)'")
       }
       let names = arguments.filter { !$0.hasPrefix("-") }
       if names.count > 1 { throw Failure.usage("one device at a time") }
       let types = try names.first.map { [try type($0)] } ?? PartCatalogue.all.types
-      if json {
-        ApusProgram.print(object(types).text)
+      if let json {
+        try json.deliver(object(types).text)
       } else {
         ApusProgram.print((names.isEmpty ? list() : describe(types[0])).joined(separator: "\n"))
       }

@@ -14,13 +14,14 @@ enum ExplainProgram {
 
     USAGE: apus explain IMAGE ... [options]
 
-    All options of a run are possible (apus --help), so that a whole command line can be looked at. --json prints an object.
-    Exit codes: 0, or 64 where the run would be refused; all images are looked at all the same.
+    All options of a run are possible (apus --help), so that a whole command line can be looked at: the machine is made as for a run, and
+    thrown away. --json prints an object; --json=FILE writes it.
+    Exit codes: 0, or 64 where the run would be refused (74 where the host refuses it); all images are looked at all the same.
     """
 
   static func main(_ arguments: [String]) -> Never {
     HostSignals.ignorePipe()
-    let json = arguments.contains("--json")
+    let (arguments, json) = JSONTarget.taken(from: arguments)
     do {
       if arguments.contains(where: { ["-h", "--help"].contains($0) }) {
         ApusProgram.print(help)
@@ -28,13 +29,19 @@ enum ExplainProgram {
       }
       let scan = try ArgumentScan(arguments)
       try scan.check()
-      let plan = try Plan(
+      var plan = try Plan(
         try ApusOptions.parse(arguments), media: scan.media, looksOnly: true)
       // One that is wrong is an error as everywhere.
       if plan.images.isEmpty, plan.failures.count == 1 { throw plan.failures[0] }
-      ApusProgram.say(plan.warnings.map { "apus: \($0)" })
-      if json {
-        ApusProgram.print(object(plan).text)
+      if plan.failures.isEmpty {
+        do {
+          try plan.checkDebugger()
+          try CommandRun.rehearse(plan)
+        } catch let failure as Failure { plan.failures.append(failure) }
+      }
+      ApusProgram.say(plan.warnings.map { "apus explain: \($0)" })
+      if let json {
+        try json.deliver(object(plan).text)
       } else {
         for line in plan.explanations { ApusProgram.print(ApusProgram.harmless(line)) }
       }
@@ -54,38 +61,22 @@ enum ExplainProgram {
     func drives(_ images: [MachineImage?], _ name: (Int) -> String) -> [JSON] {
       images.enumerated().compactMap { index, image in
         guard let image else { return nil }
-        let reasons = plan.images.first { $0.path == image.name }?.reasons ?? []
-        var members: [(String, JSON)] = [
-          ("file", plan.usesDemoDisk ? .null : .string(image.name)),
-          ("drive", .string(name(index))), ("sectors", .number(image.device.sectorCount)),
-          ("reasons", .array(reasons.map { .string($0) })),
-        ]
-        switch image.medium {
-        case .floppy(let format):
-          members.append(("kind", .string("floppy")))
-          members.append(
-            (
-              "geometry",
-              geometry(format.cylinders, format.heads, format.sectors)
-            ))
-        case .disk(let physical, let translated):
-          members.append(("kind", .string("disk")))
-          members.append(
-            ("geometry", geometry(physical.cylinders, physical.heads, physical.sectors)))
-          members.append(
-            (
-              "biosGeometry",
-              geometry(translated.cylinders, translated.heads, translated.sectors)
-            ))
-        }
-        return .object(members)
+        return entry(
+          file: plan.usesDemoDisk ? .null : .string(image.name), drive: .string(name(index)),
+          image.medium, image.device,
+          reasons: plan.images.first { $0.path == image.name }?.reasons ?? [])
       }
+    }
+    let further = plan.furtherImages.map { drive, image in
+      entry(
+        file: .string(image.path), drive: drive.map { .string($0 == 0 ? "A" : "B") } ?? .null,
+        image.medium, image.device, reasons: image.reasons)
     }
     let floppies = drives(plan.configuration.floppies) { $0 == 0 ? "A" : "B" }
     let disks = drives(plan.configuration.disks) { "disk \($0 + 1)" }
     return .object([
       ("schema", .string("apus-explain")), ("version", .number(1)),
-      ("drives", .array(floppies + disks)),
+      ("drives", .array(floppies + disks)), ("further", .array(further)),
       ("lines", .array(plan.explanations.map { .string($0) })),
       ("warnings", .array(plan.warnings.map { .string($0) })),
       (
@@ -98,6 +89,29 @@ enum ExplainProgram {
           })
       ),
     ])
+  }
+
+  private static func entry(
+    file: JSON, drive: JSON, _ medium: OpenedImage.Medium, _ device: any BlockDevice,
+    reasons: [String]
+  ) -> JSON {
+    var members: [(String, JSON)] = [
+      ("file", file), ("drive", drive), ("sectors", .number(device.sectorCount)),
+      ("writeProtected", .bool(device.isReadOnly)),
+      ("reasons", .array(reasons.map { .string($0) })),
+    ]
+    switch medium {
+    case .floppy(let format):
+      members.append(("kind", .string("floppy")))
+      members.append(("geometry", geometry(format.cylinders, format.heads, format.sectors)))
+    case .disk(let physical, let translated):
+      members.append(("kind", .string("disk")))
+      members.append(
+        ("geometry", geometry(physical.cylinders, physical.heads, physical.sectors)))
+      members.append(
+        ("biosGeometry", geometry(translated.cylinders, translated.heads, translated.sectors)))
+    }
+    return .object(members)
   }
 
   private static func geometry(_ cylinders: Int, _ heads: Int, _ sectors: Int) -> JSON {

@@ -36,6 +36,11 @@ extension ApusProgram {
   /// Prints to standard output.
   static func print(_ text: String) { HostFiles.print(Array((text + "\n").utf8)) }
 
+  /// Prints to standard output what must not be part of a line that the guest began there and left open.
+  static func printOnOwnLine(_ text: String) {
+    print(HostFiles.outputBeginsLine ? text : "\n" + text)
+  }
+
   /// Ends the process: with `code`, unless standard output did not take everything.
   static func finish(_ code: Int32) -> Never {
     HostFiles.exit(finalCode(code))
@@ -50,16 +55,16 @@ extension ApusProgram {
     return ApusExit.host.code
   }
 
-  /// Ends with an error, for people and, when JSON was asked for on standard output, for programs.
-  static func fail(_ failure: Failure, command: String = "apus", json: Bool) -> Never {
+  /// Ends with an error, for people and, when JSON was asked for, for programs.
+  static func fail(_ failure: Failure, command: String = "apus", json: JSONTarget?) -> Never {
     say(["\(command): \(failure.message)"])
-    if json { print(failure.json.text) }
+    json?.deliver(error: failure.json.text)
     finish(failure.exit.code)
   }
 
   /// What the parser has to say: help, version, or what is wrong.
   static func endParsing(
-    text: String, isSuccess: Bool, command: String, json: Bool
+    text: String, isSuccess: Bool, command: String, json: JSONTarget?
   ) -> Never {
     if isSuccess {
       print(text)

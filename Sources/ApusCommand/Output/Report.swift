@@ -138,6 +138,14 @@ struct RunReport {
   /// What was lost: output that could not be written, images that refused writes.
   var failures: [Failure] { ending.losses.map { Failure($0) } }
 
+  /// The outcome of a run that lost something is that, and its message tells it.
+  mutating func tellLosses() {
+    guard let first = failures.first else { return }
+    outcome.exit = .host
+    let more = failures.count == 1 ? "" : " (and \(failures.count - 1) more)"
+    outcome.message = (outcome.message.map { $0 + "; " } ?? "") + first.message + more
+  }
+
   /// For --stats.
   var statistics: RunStatistics? {
     ending.statistics.map {

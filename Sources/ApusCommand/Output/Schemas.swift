@@ -142,6 +142,16 @@ enum Schemas {
       }
     """)
 
+  /// What is told of an image.
+  private static let image = """
+            "kind": { "enum": ["floppy", "disk"] },
+            "sectors": { "type": "integer", "minimum": 1 },
+            "geometry": { "$ref": "#/$defs/geometry" },
+            "biosGeometry": { "$ref": "#/$defs/geometry" },
+            "writeProtected": { "type": "boolean", "description": "as the guest sees it" },
+            "reasons": { "type": "array", "items": { "type": "string" } }
+    """
+
   static let explain = document(
     "explain", "What images are taken for",
     """
@@ -149,18 +159,21 @@ enum Schemas {
       "properties": {
     \(head("explain"))
         "drives": { "type": "array", "items": { "type": "object",
-          "required": ["file", "drive", "kind", "sectors", "geometry", "reasons"],
+          "required": ["file", "drive", "kind", "sectors", "geometry", "writeProtected", "reasons"],
           "properties": {
             "file": { "type": ["string", "null"], "description": "null: the demo disk" },
             "drive": { "enum": ["A", "B", "disk 1", "disk 2", "disk 3", "disk 4"] },
-            "kind": { "enum": ["floppy", "disk"] },
-            "sectors": { "type": "integer", "minimum": 1 },
-            "geometry": { "$ref": "#/$defs/geometry" },
-            "biosGeometry": { "$ref": "#/$defs/geometry" },
-            "reasons": { "type": "array", "items": { "type": "string" } } } } },
+    \(image) } } },
+        "further": { "type": "array", "description": "disks that are put in later, and images for which no drive is left",
+          "items": { "type": "object",
+          "required": ["file", "drive", "kind", "sectors", "geometry", "writeProtected", "reasons"],
+          "properties": {
+            "file": { "type": "string" },
+            "drive": { "enum": ["A", "B", null] },
+    \(image) } } },
         "lines": { "type": "array", "items": { "type": "string" }, "description": "the same for people" },
         "warnings": { "type": "array", "items": { "type": "string" } },
-        "failures": { "type": "array", "description": "images that a run would refuse; the exit code is 64 then",
+        "failures": { "type": "array", "description": "what a run would be refused for; the exit code is 64 then",
           "items": { "type": "object", "required": ["message", "file"],
             "properties": { "message": { "type": "string" }, "file": { "type": ["string", "null"] } } } }
       },
@@ -246,7 +259,7 @@ enum SchemaProgram {
       let names = Schemas.all.map(\.name).joined(separator: ", ")
       ApusProgram.fail(
         .usage("\(arguments.joined(separator: " ")): there are \(names)"), command: "apus schema",
-        json: false)
+        json: nil)
     }
     ApusProgram.print(schema.text)
     ApusProgram.finish(0)

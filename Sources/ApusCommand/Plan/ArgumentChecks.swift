@@ -6,14 +6,15 @@ extension ArgumentScan {
   /// Options that may be given again; by their names without dashes.
   private static let repeatable: Set<String> = [
     "floppy-a", "fda", "floppy-b", "fdb", "disk", "translator-disable", "rom", "initrd", "serial",
-    "type", "expect", "expect-line", "expect-regex", "expect-gone", "within", "command", "script",
+    "type", "type-serial", "expect", "expect-line", "expect-regex", "expect-gone", "within",
+    "command", "script",
     "dump-block", "device",
   ]
   /// Options whose value is a file.
   private static let files: Set<String> = [
     "floppy-a", "fda", "floppy-b", "fdb", "disk", "hda", "hdb", "hdc", "hdd", "cdrom", "bios",
     "kernel", "initrd", "debug-console", "screenshot", "save-state", "load-state", "record",
-    "replay", "script",
+    "replay", "script", "json-file",
   ]
 
   /// - Throws: `Failure` for a value that would be dropped without a word, or a file without a name.
@@ -25,6 +26,8 @@ extension ArgumentScan {
         throw Failure.usage("an image's name is empty (two quotes, or a variable without a value)")
       case .option(let typed, let value?):
         let name = String(typed.drop { $0 == "-" })
+        // What `JSONTarget` makes of --json=FILE.
+        let typed = name == "json-file" ? "--json" : typed
         if ArgumentScan.files.contains(name), value.isEmpty {
           throw Failure.usage("\(typed): the file's name is empty")
         }
@@ -41,5 +44,42 @@ extension ArgumentScan {
       default: break
       }
     }
+  }
+}
+
+/// The same for commands whose options only the parser knows, which takes the last of several values without a word.
+enum OptionsTwice {
+  /// - Parameter help: the command's; options that may be given again say "repeatable" there.
+  /// - Throws: `Failure` for a value that would be dropped.
+  static func check(_ arguments: [String], help: String) throws {
+    let options = CompletionProgram.options(in: help)
+    let repeatable = repeatable(in: help)
+    var seen: Set<String> = []
+    var index = 0
+    while index < arguments.count, arguments[index] != "--" {
+      let word = arguments[index]
+      index += 1
+      let name = String(word.prefix { $0 != "=" })
+      guard let value = options[name], value != nil else { continue }
+      if name == word { index += 1 }
+      if repeatable.contains(name) { continue }
+      if !seen.insert(name).inserted {
+        throw Failure.usage("\(name) is given twice, but there is only one value for it")
+      }
+    }
+  }
+
+  private static func repeatable(in help: String) -> Set<String> {
+    var found: Set<String> = []
+    var name = ""
+    for line in help.split(separator: "\n") {
+      if line.hasPrefix("  -") {
+        name = String(line.dropFirst(2).prefix { $0 != " " && $0 != "," })
+      } else if !line.hasPrefix("   ") {
+        name = ""
+      }
+      if line.contains("epeatable") { found.insert(name) }
+    }
+    return found
   }
 }

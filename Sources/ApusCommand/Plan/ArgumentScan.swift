@@ -28,10 +28,10 @@ struct ArgumentScan {
     "--kernel", "-kernel", "--initrd", "-initrd", "--append", "-append", "--serial", "-serial",
     "--debug-console", "--board", "--device", "--exit-port", "--on-triple-fault", "--mouse-speed",
     "--code-page",
-    "--speed", "--cpu-speed", "--type", "--expect",
+    "--speed", "--cpu-speed", "--type", "--type-serial", "--expect",
     "--expect-line", "--expect-regex", "--expect-gone", "--within", "--timeout",
     "--max-instructions", "--command", "--script", "--history", "--gdb", "-gdb", "--screenshot",
-    "--dump-block", "--save-state", "--load-state", "--record", "--replay",
+    "--dump-block", "--save-state", "--load-state", "--record", "--replay", "--json-file",
   ]
 
   /// - Throws: `Failure` that names an option that does not exist, as it was typed.
@@ -126,7 +126,7 @@ enum ForeignOptions {
     add("rr", "--record FILE and --replay FILE")
     add(
       "no-reboot",
-      "a triple fault ends the run unless --reset-on-triple-fault is given; leave it out")
+      "a triple fault ends a headless run anyway; --on-triple-fault stop ends one in a window, too")
     add("no-shutdown", "the debugger keeps a machine that has ended (--debug)")
     add("pflash", "--bios FILE is another BIOS")
     add("L", "--bios FILE is another BIOS; own ROMs go in with --rom FILE@ADDRESS")
@@ -242,10 +242,11 @@ enum ForeignOptions {
   static func subcommand(near word: String) -> String? {
     if word.contains("/") || word.contains(".") { return nil }
     if ["run", "start", "boot"].contains(word) { return "apus IMAGE" }
-    for name in Apus.subcommands
-    where distance(Array(word), Array(name)) <= (name.count < 6 ? 1 : 2) {
-      return "apus \(name)"
-    }
-    return nil
+    // Words shorter than three letters are near everything.
+    if word.count < 3 { return nil }
+    let near = (Apus.subcommands + ["help", "version"]).map {
+      (name: $0, distance: distance(Array(word.lowercased()), Array($0)))
+    }.filter { $0.distance <= ($0.name.count < 5 ? 1 : 2) }
+    return near.min { $0.distance < $1.distance }.map { "apus \($0.name)" }
   }
 }

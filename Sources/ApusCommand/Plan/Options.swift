@@ -48,7 +48,7 @@ struct ApusOptions: ParsableCommand {
       Each IMAGE goes into the next free drive of its kind: floppy or hard disk, found out from its size and contents \
       (apus explain tells how). Without an image a demo disk boots.
 
-      --type and what is to be expected are obeyed in the order given. An expectation is met by what appears after the \
+      --type, --type-serial and what is to be expected are obeyed in the order given. An expectation is met by what appears after the \
       step before it: on the text screen or from a serial port, wherever it scrolls, but never by the echo of what --type typed.
 
       Keys for --type stand in angle brackets:
@@ -113,7 +113,7 @@ struct ApusOptions: ParsableCommand {
     name: [.customLong("boot"), .customLong("boot", withSingleDash: true)],
     parsing: .unconditional,
     help: ArgumentHelp(
-      "What to boot from: a (floppy), c (hard disk), or both in order. (default: a, then c)",
+      "What to boot from: a (floppy), c (hard disk), or both in order; a drive without a disk is skipped. (default: a, then c)",
       valueName: "a|c"))
   var boot: String?
 
@@ -193,8 +193,9 @@ struct ApusOptions: ParsableCommand {
     name: [.customLong("serial"), .customLong("serial", withSingleDash: true)],
     parsing: .unconditionalSingleValue,
     help: ArgumentHelp(
-      "Where a serial port leads: stdio (Ctrl-A X leaves), file:PATH, pty, tcp:PORT (server), tcp:HOST:PORT, unix:PATH or "
-        + "null; the first is COM1, repeatable.", valueName: "target"))
+      "Where a serial port leads: stdio (Ctrl-A X leaves), file:PATH, pty, tcp:PORT (a server on this host), tcp:HOST:PORT, unix:PATH (a "
+        + "server, unless one is there already) or null; the first is COM1, repeatable.",
+      valueName: "target"))
   var serial: [String] = []
   @Option(
     name: .customLong("debug-console"),
@@ -270,6 +271,12 @@ struct ApusOptions: ParsableCommand {
     help: ArgumentHelp("Keystrokes to type.", valueName: "text"), transform: { OrderedText($0) })
   var type: [OrderedText] = []
   @Option(
+    name: .customLong("type-serial"), parsing: .unconditionalSingleValue,
+    help: ArgumentHelp(
+      "The same at the first serial port, as a terminal sends it; 2:TEXT at the second one.",
+      valueName: "text"), transform: { OrderedText($0) })
+  var typeSerial: [OrderedText] = []
+  @Option(
     name: .customLong("expect"), parsing: .unconditionalSingleValue,
     help: ArgumentHelp(
       "Text to wait for, on the text screen or a serial port; blanks at its end count. When the last step is an expectation, meeting it "
@@ -335,7 +342,7 @@ struct ApusOptions: ParsableCommand {
     name: .customLong("history"),
     parsing: .unconditional,
     help: ArgumentHelp(
-      "Memory for the past that the debugger can go back to; 0 keeps none. (default: 256)",
+      "Memory for the past that the debugger (--debug, --gdb) can go back to; 0 keeps none. (default: 256)",
       valueName: "MB"))
   var history: String?
 
@@ -343,7 +350,7 @@ struct ApusOptions: ParsableCommand {
     name: [.customLong("gdb"), .customLong("gdb", withSingleDash: true)],
     parsing: .unconditional,
     help: ArgumentHelp(
-      "Serve gdb's remote protocol: tcp:PORT (on this host only) or unix:PATH.",
+      "Serve gdb's remote protocol at tcp:PORT (on this host only) or unix:PATH.",
       valueName: "place"))
   var gdb: String?
   @Flag(name: .customShort("s"), help: "The same as --gdb tcp:1234.")
@@ -354,12 +361,20 @@ struct ApusOptions: ParsableCommand {
   @Option(
     name: .customLong("screenshot"),
     parsing: .unconditional,
-    help: ArgumentHelp("Write the screen at the end as PNG.", valueName: "file"))
+    help: ArgumentHelp(
+      "Write the screen at the end as PNG; - is standard output.", valueName: "file"))
   var screenshot: String?
   @Flag(name: .customLong("screen-text"), help: "Print the text screen at the end.")
   var screenText = false
-  @Flag(name: .customLong("json"), help: "Print one report object on standard output at the end.")
+  @Flag(
+    name: .customLong("json"),
+    help:
+      "Print one report object on standard output at the end; --json=FILE writes it there (--json FILE, too, where the name ends in .json)."
+  )
   var json = false
+  /// What `JSONTarget` makes of --json=FILE.
+  @Option(name: .customLong("json-file"), parsing: .unconditional, help: .hidden)
+  var jsonFile: String?
   @Flag(
     name: .customLong("stats"),
     help:

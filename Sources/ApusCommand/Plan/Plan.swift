@@ -20,6 +20,8 @@ struct Plan {
   var session = SessionConfiguration()
   /// The images in the machine's drives, as they were opened, in the order they were given.
   var images: [OpenedImage] = []
+  /// Those that are in none: to be put in later, with the drive (0: A), or what no drive is left for.
+  var furtherImages: [(drive: Int?, image: OpenedImage)] = []
   var mouseSpeed = 1.0
   var headless = false
   /// Somebody sits at a terminal that is the guest's, and no script, limit or debugger drives the run.
@@ -29,7 +31,11 @@ struct Plan {
   /// Expectations have a limit that nobody gave.
   var limitsByDefault = false
   var screenText = false
-  var json = false
+  /// Where the report's object goes; nil: none is wanted.
+  var jsonTarget: JSONTarget?
+  var json: Bool { jsonTarget != nil }
+  /// The picture of --screenshot goes to standard output.
+  var printsScreenshot = false
   var explain = false
   var stats = false
   /// Linear addresses of blocks to be printed at the end.
@@ -45,6 +51,8 @@ struct Plan {
   var waitsForGDB = false
   /// Memory for the past that the debugger can go back to; 0: none.
   var historyMegabytes = 256
+  /// It was said how much.
+  var hasHistory = false
   /// Lines for --explain.
   var explanations: [String] = []
   /// Lines the user should hear.
@@ -58,7 +66,7 @@ struct Plan {
 
   /// - Parameters:
   ///   - media: images without a place of their own in the order they were written, and whether they came with --disk.
-  ///   - looksOnly: nothing will run; images are opened for reading.
+  ///   - looksOnly: nothing will run; images are neither locked nor opened for writing, and what is wrong with them is gathered.
   ///   - hasTerminal: standard input is a terminal.
   ///   - debugging: the machine starts in the debugger.
   init(
@@ -66,7 +74,12 @@ struct Plan {
     hasTerminal: Bool = HostTerminal.isInteractive, debugging: Bool = false
   ) throws {
     headless = options.headless || options.nographic
-    json = options.json
+    if let path = options.jsonFile {
+      if options.json { throw Failure.usage("--json and --json=\(path): one report is enough") }
+      jsonTarget = .file(path)
+    } else if options.json {
+      jsonTarget = .output
+    }
     explain = options.explain
     stats = options.stats
     screenText = options.screenText
@@ -74,7 +87,8 @@ struct Plan {
     let isDriven =
       isDebugged || options.timeout != nil || options.maxInstructions != nil
       || options.replay != nil
-      || !options.type.isEmpty || !options.expect.isEmpty || !options.expectLine.isEmpty
+      || !options.type.isEmpty || !options.typeSerial.isEmpty || !options.expect.isEmpty
+      || !options.expectLine.isEmpty
       || !options.expectRegex.isEmpty || !options.expectGone.isEmpty
     isInteractive =
       headless && hasTerminal && !isDriven
@@ -90,7 +104,7 @@ struct Plan {
     try openImages(
       options,
       media ?? options.disks.map { ($0, true) } + options.images.map { ($0, false) },
-      keepsOff: options.snapshot || options.replay != nil || looksOnly, looksOnly: looksOnly)
+      keepsOff: options.snapshot || options.replay != nil, looksOnly: looksOnly)
   }
 
   // MARK: Values
@@ -129,12 +143,14 @@ struct Plan {
     }
     if let text = options.boot { configuration.bootOrder = try Plan.bootOrder(text) }
     if let path = options.bios {
-      let file = try Plan.read(path, limit: 1 << 20)
-      guard [64 << 10, 128 << 10, 256 << 10].contains(file.bytes.count) else {
+      let sizes = [64 << 10, 128 << 10, 256 << 10]
+      // What is no file is said by whoever reads it.
+      if let size = HostFiles.size(path), !HostFiles.isDirectory(path), !sizes.contains(size) {
         throw Failure.usage(
-          "\(path): a BIOS has 64, 128 or 256 KB, but the file has \(file.bytes.count) bytes")
+          "\(path): a BIOS has 64, 128 or 256 KB, but the file has \(size) "
+            + (size == 1 ? "byte" : "bytes"), file: path)
       }
-      configuration.bios = file
+      configuration.bios = try Plan.read(path, limit: 256 << 10)
     }
     for text in options.roms {
       guard let at = text.lastIndex(of: "@"), at != text.startIndex,
@@ -268,7 +284,7 @@ struct Plan {
     }
     if let text = options.timeout {
       guard let seconds = Double(text), seconds > 0, seconds <= 1e9 else {
-        throw Failure.usage("--timeout \(text): a number of seconds above 0 is wanted")
+        throw Failure.usage("--timeout \(text): \(Plan.secondsWanted)")
       }
       timeout = seconds
     }
@@ -282,6 +298,8 @@ struct Plan {
     if configuration.engine == .lockstep { adaptsRate = false }
     if !headless { configuration.initialTime = SessionConfiguration.hostTime }
   }
+
+  static let secondsWanted = "seconds are wanted, more than 0 and at most 1000000000"
 
   private mutating func readOutside(_ options: ApusOptions) throws {
     for text in options.serial {
@@ -304,6 +322,8 @@ struct Plan {
       dumpBlocks.append(address)
     }
     screenshot = options.screenshot
+    if screenshot == "-" { (screenshot, printsScreenshot) = (nil, true) }
+    try checkScreenshot()
   }
 
   /// What a replay repeats is not to be given again: time and everything that comes from outside.
@@ -313,7 +333,7 @@ struct Plan {
     if record != nil { throw Failure.usage("--record and --replay contradict each other") }
     if !steps.isEmpty {
       throw Failure.usage(
-        "--replay brings its own keys; --type and expectations have no place in it")
+        "--replay brings its own keys; --type, --type-serial and expectations have no place in it")
     }
     if options.cpuSpeed != nil {
       throw Failure.usage("--replay brings its own CPU speed; --cpu-speed has no place in it")
@@ -340,6 +360,7 @@ struct Plan {
 
   private mutating func readDebugger(_ options: ApusOptions) throws {
     debugs = options.debug
+    hasHistory = options.history != nil
     if let text = options.history {
       guard let megabytes = Int(text), (0...65536).contains(megabytes) else {
         throw Failure.usage("--history \(text): a number of megabytes is wanted (0 keeps no past)")
@@ -376,7 +397,19 @@ struct Plan {
         throw Failure.usage(
           "--command and --script belong to the debugger (apus debug, or --debug)")
       }
+      if hasHistory && gdb == nil {
+        throw Failure.usage(
+          "--history belongs to the debugger (apus debug, --debug, or --gdb for gdb's)")
+      }
       return
+    }
+    if case .file(let path) = jsonTarget {
+      throw Failure.usage(
+        "--json=\(path): the debugger's objects, one for each command, go to standard output (--json)"
+      )
+    }
+    if printsScreenshot {
+      throw Failure.usage("--screenshot -: standard output is the debugger's")
     }
     if configuration.engine == .lockstep {
       throw Failure.usage("--engine lockstep runs two machines, which no debugger can stop")
@@ -392,62 +425,6 @@ struct Plan {
   }
 
   // MARK: Files
-
-  /// Output files must be possible and must not be input.
-  private func checkOutputs(_ options: ApusOptions) throws {
-    var inputs: [(String, String)] = options.images.map { ("an image", $0) }
-    let floppies = (options.floppyA + options.floppyB).filter { Plan.drivesWithoutDisk[$0] == nil }
-    inputs += (options.disks + floppies).map { ("an image", $0) }
-    for path in [options.hda, options.hdb, options.hdc, options.hdd] {
-      if let path { inputs.append(("an image", path)) }
-    }
-    inputs = inputs.map { ($0.0, FloppyChoice.parts(of: $0.1).path) }
-    for path in [options.bios, options.kernel, options.loadState, options.replay] {
-      if let path { inputs.append(("input", path)) }
-    }
-    inputs += options.initrd.map { ("input", $0) }
-    let outputs = outputFiles
-    for (index, (option, path)) in outputs.enumerated() {
-      for (what, input) in inputs
-      where HostFiles.isSame(path, input)
-        && !(option == "--save-state" && input == options.loadState)
-      {
-        throw Failure.usage("\(option) \(path): would overwrite \(what)", file: path)
-      }
-      for (other, second) in outputs[..<index] where HostFiles.isSame(path, second) {
-        throw Failure.usage("\(option) and \(other) both write \(path)")
-      }
-      if let reason = HostFiles.refusalToWrite(path) {
-        throw Failure.usage("\(option) \(path): \(reason)", file: path)
-      }
-    }
-  }
-
-  /// What will be written, by option.
-  var outputFiles: [(option: String, path: String)] {
-    var outputs: [(option: String, path: String)] = []
-    if let path = screenshot { outputs.append(("--screenshot", path)) }
-    if let path = saveState { outputs.append(("--save-state", path)) }
-    if let path = record { outputs.append(("--record", path)) }
-    if case .file(let path) = debugConsole { outputs.append(("--debug-console", path)) }
-    for case .file(let path) in serial { outputs.append(("--serial", path)) }
-    return outputs
-  }
-
-  /// Files besides the machine's own that the run reads or writes, and what they are.
-  var filesInUse: [(what: String, path: String)] {
-    var list: [(String, String)] = []
-    if let record { list.append(("the recording", record)) }
-    if let replay { list.append(("the recording", replay.path)) }
-    if let loadState { list.append(("the state that was loaded", loadState.path)) }
-    if case .file(let path) = debugConsole { list.append(("the output of --debug-console", path)) }
-    for case .file(let path) in serial { list.append(("the output of --serial", path)) }
-    for case .file(let path) in debugCommands { list.append(("a script", path)) }
-    for text in floppyLists.joined() {
-      list.append(("an image", FloppyChoice.parts(of: text).path))
-    }
-    return list
-  }
 
   static func read(_ path: String, limit: Int) throws -> LoadFile {
     do { return LoadFile(path: path, bytes: try HostFiles.read(path, limit: limit)) } catch {

@@ -29,11 +29,8 @@ extension Plan {
       }
       opened.append((path, isProtected))
       do {
-        var image = try ImageOpener.open(
-          path: path, kind: kind, readOnly: isProtected, snapshot: keepsOff)
-        // Only looked at: how it is opened for that is nobody's business.
-        if keepsOff, !options.snapshot, options.replay == nil { image.reasons.removeLast() }
-        return image
+        return try ImageOpener.open(
+          path: path, kind: kind, readOnly: isProtected, snapshot: keepsOff, looksOnly: looksOnly)
       } catch {
         let hint =
           HostFiles.exists(path)
@@ -45,6 +42,13 @@ extension Plan {
       plan.images.append(image)
       plan.warnings += image.warnings
       plan.explanations.append("\(image.path): \(drive)")
+      plan.explanations += image.reasons.map { "  \($0)" }
+    }
+    /// One that is in no drive.
+    func further(_ image: OpenedImage, _ drive: Int?, _ words: String, _ plan: inout Plan) {
+      plan.furtherImages.append((drive, image))
+      plan.warnings += image.warnings
+      plan.explanations.append("\(image.path): \(words)")
       plan.explanations += image.reasons.map { "  \($0)" }
     }
     func floppy(_ image: OpenedImage, _ index: Int, _ plan: inout Plan) {
@@ -78,7 +82,13 @@ extension Plan {
       try attempt(&self) { plan in
         let image = try open(first, .floppy)
         floppy(image, index, &plan)
-        try plan.checkFurther(Array(list.dropFirst()), after: image, first)
+        for text in list.dropFirst() {
+          try attempt(&plan) { plan in
+            let other = try plan.further(
+              text, of: list, drive: index, after: image, keepsOff: keepsOff, looksOnly: looksOnly)
+            further(other, index, "drive \(index == 0 ? "A" : "B"), to be put in later", &plan)
+          }
+        }
       }
     }
     for (index, path) in [options.hda, options.hdb, options.hdc, options.hdd].enumerated() {
@@ -95,11 +105,13 @@ extension Plan {
               plan.configuration.floppies[$0] == nil && plan.configuration.floppyTypes[$0] == nil
             })
           else {
+            further(image, nil, "a floppy, but no drive is left", &plan)
             throw Failure.usage("\(path): there are only two floppy drives", file: path)
           }
           floppy(image, free, &plan)
         } else {
           guard let free = plan.configuration.disks.firstIndex(where: { $0 == nil }) else {
+            further(image, nil, "a hard disk, but there are four", &plan)
             throw Failure.usage("\(path): there are only four hard disks", file: path)
           }
           disk(image, free, &plan)
@@ -110,18 +122,23 @@ extension Plan {
     try checkFilesBelow()
     let hasFloppy = configuration.floppies.contains { $0 != nil }
     let hasDisk = configuration.disks.contains { $0 != nil }
-    if options.boot != nil, hasFloppy || hasDisk {
-      let first = configuration.bootOrder[0]
-      if first == .floppy && configuration.floppies[0] == nil {
-        throw Failure.usage("--boot a: drive A has no image")
+    let usesDemo =
+      !hasFloppy && !hasDisk && configuration.kernel == nil && configuration.floppyTypes[0] == nil
+    if let boot = options.boot {
+      // Of several devices one with a disk is enough.
+      let isThere = configuration.bootOrder.contains { device in
+        device == .floppy ? configuration.floppies[0] != nil || usesDemo : hasDisk
       }
-      if first == .disk && !hasDisk { throw Failure.usage("--boot c: there is no hard disk image") }
+      if !isThere {
+        throw Failure.usage(
+          configuration.bootOrder == [.disk]
+            ? "--boot \(boot): there is no hard disk image"
+            : configuration.bootOrder == [.floppy]
+              ? "--boot \(boot): drive A has no image"
+              : "--boot \(boot): there is neither an image in drive A nor a hard disk image")
+      }
     }
-    if !hasFloppy && !hasDisk && configuration.kernel == nil && configuration.floppyTypes[0] == nil
-    {
-      if options.boot?.first == "c" {
-        throw Failure.usage("--boot c: there is no hard disk image")
-      }
+    if usesDemo {
       configuration.floppies[0] = DemoDisk.image
       usesDemoDisk = true
       explanations.append("no image: the demo disk is in drive A, what is written to it is lost")
@@ -159,20 +176,32 @@ extension Plan {
   }
 
   /// Disks to be put in later are looked at now, so that none is refused in the middle of an installation.
-  private func checkFurther(_ list: [String], after image: OpenedImage, _ first: String) throws {
-    for text in list {
-      let (path, _) = FloppyChoice.parts(of: text)
-      let other: OpenedImage
-      do {
-        other = try ImageOpener.open(
-          path: path, kind: .floppy, readOnly: true, snapshot: HostFiles.isSame(path, image.path))
-      } catch { throw Failure.usage("\(error)", file: path) }
-      guard case .floppy(let format) = image.medium, case .floppy(let wanted) = other.medium,
-        FloppyDriveType.suited(to: format).accepts(wanted)
-      else {
-        throw Failure.usage(
-          "\(path): does not fit into the drive that \(first) wants", file: path)
-      }
+  private func further(
+    _ text: String, of list: [String], drive: Int, after image: OpenedImage, keepsOff: Bool,
+    looksOnly: Bool
+  ) throws -> OpenedImage {
+    let (path, isProtected) = FloppyChoice.parts(of: text)
+    let isTwice =
+      list.filter { HostFiles.isSame(FloppyChoice.parts(of: $0).path, path) }.count > 1
+    if isTwice {
+      throw Failure.usage(
+        "\(path): is given twice for drive \(drive == 0 ? "A" : "B")", file: path)
     }
+    let other: OpenedImage
+    do {
+      other = try ImageOpener.open(
+        path: path, kind: .floppy, readOnly: isProtected, snapshot: keepsOff, looksOnly: true)
+      // Whether another program has it, is seen only by who locks it.
+      if !looksOnly, !images.contains(where: { HostFiles.isSame($0.path, path) }) {
+        _ = try ImageOpener.open(path: path, kind: .floppy, readOnly: true)
+      }
+    } catch { throw Failure.usage("\(error)", file: path) }
+    guard case .floppy(let format) = image.medium, case .floppy(let wanted) = other.medium,
+      FloppyDriveType.suited(to: format).accepts(wanted)
+    else {
+      throw Failure.usage(
+        "\(path): does not fit into the drive that \(list[0]) wants", file: path)
+    }
+    return other
   }
 }

@@ -21,6 +21,25 @@ extension Plan {
     }
   }
 
+  /// "TEXT" or "N:TEXT" for the N-th port.
+  private func sending(_ text: String) throws -> ScriptStep {
+    var (port, typed) = (0, Substring(text))
+    if let digit = text.first?.wholeNumberValue, (1...4).contains(digit),
+      text.dropFirst().first == ":"
+    {
+      (port, typed) = (digit - 1, text.dropFirst(2))
+    }
+    if typed.isEmpty { throw Failure.usage("--type-serial '\(text)': the text is empty") }
+    if port >= configuration.serialPorts {
+      throw Failure.usage(
+        "--type-serial '\(text)': there is no serial port \(port + 1) (each --serial behind the second adds one)"
+      )
+    }
+    do { return .send(port: port, try SerialText.parse(String(typed)), String(typed)) } catch {
+      throw Failure.usage("--type-serial '\(text)': \(error)")
+    }
+  }
+
   mutating func readSteps(_ options: ApusOptions) throws {
     var steps: [(Int, ScriptStep)] = []
     for item in options.type {
@@ -30,6 +49,7 @@ extension Plan {
         throw Failure.usage("--type '\(item.text)': \(error)")
       }
     }
+    for item in options.typeSerial { steps.append((item.order, try sending(item.text))) }
     let kinds: [(Awaited.Kind, String, [OrderedText])] = [
       (.text, "--expect", options.expect), (.line, "--expect-line", options.expectLine),
       (.regex, "--expect-regex", options.expectRegex),
@@ -44,7 +64,7 @@ extension Plan {
     }
     for item in options.within {
       guard let seconds = Double(item.text), seconds > 0, seconds <= 1e9 else {
-        throw Failure.usage("--within \(item.text): a number of seconds above 0 is wanted")
+        throw Failure.usage("--within \(item.text): \(Plan.secondsWanted)")
       }
       guard
         let index = steps.indices.filter({ steps[$0].0 < item.order }).max(by: {

@@ -35,12 +35,31 @@ public enum HostFiles {
     status(path).map { $0.st_mode & S_IFMT == S_IFDIR } ?? false
   }
 
+  /// How many bytes a file has; nil: there is none of that name.
+  public static func size(_ path: String) -> Int? { status(path).map { Int($0.st_size) } }
+
   /// Whether two names mean the same file, existing or not.
   public static func isSame(_ a: String, _ b: String) -> Bool {
     // Texts that mean the same characters may be different names.
     if a.utf8.elementsEqual(b.utf8) { return true }
-    guard let first = status(a), let second = status(b) else { return false }
-    return first.st_dev == second.st_dev && first.st_ino == second.st_ino
+    let (first, second) = (status(a), status(b))
+    if let first, let second {
+      return first.st_dev == second.st_dev && first.st_ino == second.st_ino
+    }
+    if first != nil || second != nil { return false }
+    // Neither is there yet: they become one where they have one name in one folder.
+    let (one, other) = (parts(a), parts(b))
+    guard one.name.utf8.elementsEqual(other.name.utf8), let folder = status(one.folder),
+      let second = status(other.folder)
+    else { return false }
+    return folder.st_dev == second.st_dev && folder.st_ino == second.st_ino
+  }
+
+  /// The folder of a path and the name in it.
+  private static func parts(_ path: String) -> (folder: String, name: String) {
+    guard let slash = path.utf8.lastIndex(of: UInt8(ascii: "/")) else { return (".", path) }
+    let name = String(path[path.utf8.index(after: slash)...])
+    return (slash == path.startIndex ? "/" : String(path[..<slash]), name)
   }
 
   /// The contents of a regular file.
@@ -93,12 +112,7 @@ public enum HostFiles {
       return access(name, W_OK) == 0 ? nil : "cannot be written: \(lastError)"
     }
     if errno != ENOENT { return "cannot be written: \(lastError)" }
-    let folder: String
-    if let slash = path.utf8.lastIndex(of: UInt8(ascii: "/")) {
-      folder = slash == path.startIndex ? "/" : String(path[..<slash])
-    } else {
-      folder = "."
-    }
+    let folder = parts(path).folder
     guard let status = status(folder) else { return "there is no directory '\(folder)'" }
     if status.st_mode & S_IFMT != S_IFDIR { return "'\(folder)' is no directory" }
     return access(HostPath.system(folder), W_OK) == 0 ? nil : "cannot be made: \(lastError)"
@@ -214,7 +228,18 @@ public enum HostFiles {
         done += count
       }
     }
+    if !toError { noteOutput(bytes.last) }
   }
+
+  private static let lastOutput = Atomic<UInt8>(0x0A)
+
+  /// Remembers what standard output ends with.
+  static func noteOutput(_ byte: UInt8?) {
+    if let byte { lastOutput.store(byte, ordering: .relaxed) }
+  }
+
+  /// Whether what is printed next on standard output begins a line, whoever wrote the last one: a guest may have left it open.
+  public static var outputBeginsLine: Bool { lastOutput.load(ordering: .relaxed) == 0x0A }
 
   private static let outputFailure = Atomic<Int32>(0)
 

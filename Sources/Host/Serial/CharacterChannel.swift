@@ -199,6 +199,7 @@ public final class CharacterChannel: @unchecked Sendable {
       }
       if sent > 0 {
         done += sent
+        if target == .stdio { HostFiles.noteOutput(pending[done - 1]) }
       } else if errno == EINTR {
         continue
       } else if errno == EAGAIN && untilDone {

@@ -41,10 +41,23 @@ public struct Awaited: Equatable, Sendable, CustomStringConvertible {
       throw Problem(description: "a line has no line ends in it")
     }
     if kind == .regex {
+      if Awaited.namesLineEnd(text) {
+        throw Problem(description: "a match lies within a line, which has no line ends in it")
+      }
       do throws(LinePattern.Problem) { _ = try LinePattern(text) } catch {
         throw Problem(description: "as a regular expression: \(error)")
       }
     }
+  }
+
+  /// Whether a regular expression has a line end in it, or `\n`.
+  private static func namesLineEnd(_ text: String) -> Bool {
+    var isEscaped = false
+    for character in text {
+      if character.isNewline || (isEscaped && character == "n") { return true }
+      isEscaped = character == "\\" && !isEscaped
+    }
+    return false
   }
 
   /// For text that is known to have something in it.

@@ -14,6 +14,8 @@ import Video
 public enum ScriptStep: Equatable, Sendable {
   /// Strokes, with the text they were written as.
   case type([KeyStroke], String)
+  /// What arrives at a serial port, counted from 0, with the text it was written as.
+  case send(port: Int, [SerialStroke], String)
   /// Something to wait for.
   case await(Awaited)
 
@@ -30,6 +32,8 @@ public final class Script: RunFollower {
   /// How many are done or were met while a step before them is still typing.
   private var met = 0
   private var typing = false
+  /// How far a step that sends is, and when it goes on, in virtual nanoseconds.
+  private var sending = SerialSending()
   private let matchers: [Matcher?]
   private var screen: ScreenExpectations?
   private var serial = SerialExpectations()
@@ -153,6 +157,21 @@ extension Script {
         if !machine.typist.isIdle { return }
         typing = false
         began = nil
+      case .send(let port, let strokes, _):
+        if !typing {
+          if !types || machine.clock.now < Script.firstKey { return }
+          begin()
+          for line in SerialText.lines(strokes) { typed.add(line) }
+          sending = SerialSending()
+        }
+        let now = machine.clock.now
+        while types, let bytes = sending.next(strokes, now, room: room(machine, port)) {
+          let input = MachineInput.serial(port: port, bytes: bytes)
+          if let enter { enter(input) } else { machine.take(input) }
+        }
+        if !sending.isDone(strokes, now) { return }
+        typing = false
+        began = nil
       case .await(let expectation):
         if met <= done {
           if began == nil { began = machine.clock.now }
@@ -169,12 +188,20 @@ extension Script {
     detach()
   }
 
-  private func begin(typing strokes: [KeyStroke]) {
+  private func room(_ machine: Machine, _ port: Int) -> Int {
+    machine.serial.indices.contains(port) ? machine.serial[port].inputRoom : Int.max
+  }
+
+  private func begin() {
     typing = true
     mark = sequence
     serial.begin(after: mark)
     goneLooks = 0
     met = done + 1
+  }
+
+  private func begin(typing strokes: [KeyStroke]) {
+    begin()
     var piece: [UInt8] = []
     for stroke in strokes {
       if case .press(let keys) = stroke, let character = KeyScript.character(typedBy: keys),

@@ -30,7 +30,8 @@ final class HostFile: ByteStore {
   /// Opens and locks a file: exclusively for writing, shared for reading.
   ///
   /// A file that may not be written is opened for reading instead; `writeRefusal` then says why.
-  init(path: String, writable: Bool) throws(StorageError) {
+  /// - Parameter looksOnly: it is opened for reading and not locked, and says of itself what it would say if it were not.
+  init(path: String, writable: Bool, looksOnly: Bool = false) throws(StorageError) {
     // The kind is looked at before opening: opening a FIFO or a device can block or have effects.
     var status = stat()
     if stat(HostPath.system(path), &status) != 0 { throw HostFile.openError(path, errno) }
@@ -38,7 +39,9 @@ final class HostFile: ByteStore {
 
     var fd: Int32 = -1
     var refusal: String?
-    if writable {
+    if writable, looksOnly {
+      if access(HostPath.system(path), W_OK) != 0 { refusal = HostFile.text(errno) }
+    } else if writable {
       fd = HostFile.openRetrying(path, O_RDWR)
       if fd < 0 {
         let code = errno
@@ -48,7 +51,7 @@ final class HostFile: ByteStore {
         refusal = HostFile.text(code)
       }
     }
-    let opensForWriting = fd >= 0
+    let opensForWriting = fd >= 0 || (writable && looksOnly && refusal == nil)
     if fd < 0 { fd = HostFile.openRetrying(path, O_RDONLY) }
     if fd < 0 { throw HostFile.openError(path, errno) }
 
@@ -60,7 +63,7 @@ final class HostFile: ByteStore {
     }
     do {
       try HostFile.checkKind(path, opened.st_mode)
-      try HostFile.lock(fd, path, exclusive: opensForWriting)
+      if !looksOnly { try HostFile.lock(fd, path, exclusive: opensForWriting) }
     } catch {
       closeDescriptor(fd)
       throw error

@@ -116,11 +116,12 @@ public struct FloppyFormat: Equatable, Sendable {
   // What an image of another size is:
   //
   //   1. exactly a standard format;
-  //   2. one from 360 KB on with whole cylinders behind the last one: 81 to 86 of them, 41 to 43 at 40;
-  //   3. a standard format with up to 4 sectors more, or up to 2 fewer;
-  //   4. from 1.44 to 2.88 MB, where formats with more sectors a track are, and any number behind the last: the nearest.
+  //   2. a standard format with up to 4 sectors more or fewer: dumps of worn disks are that, and nobody makes a hard disk of that size;
+  //   3. one from 360 KB on with whole cylinders behind the last one: 81 to 86 of them, 41 to 43 at 40;
+  //   4. from 1.44 to 2.88 MB 80 to 86 cylinders of 18 to 24 sectors a track;
+  //   5. what has a boot sector, and no other size: from 1.44 to 2.88 MB the nearest, a smaller one a system without padding.
   //
-  // What is none of these is not near a format: a small one is a system without padding, a large one no floppy.
+  // Without a boot sector whole cylinders behind 2.88 MB, and what is none of these, are no floppy's.
 
   /// The format of a disk with more sectors than a standard one.
   /// - Returns: nil when the count is nothing like that: then it is an image cut short.
@@ -131,7 +132,7 @@ public struct FloppyFormat: Equatable, Sendable {
       let extra = count - format.sectorCount
       let perCylinder = format.heads * format.sectors
       let more = index < 3 ? 0 : format.cylinders == 40 ? 3 : mostCylinders - 80
-      if (1...4).contains(extra)
+      if (1...fewSectors).contains(extra)
         || (extra > 0 && extra % perCylinder == 0 && extra / perCylinder <= more)
       {
         return format.holding(sectors: count)
@@ -154,9 +155,17 @@ public struct FloppyFormat: Equatable, Sendable {
     return nearest?.holding(sectors: count)
   }
 
-  /// The standard format below 1.44 MB that an image has one or two sectors less of; larger ones are the next that holds them anyway.
+  /// So many sectors more or fewer than a standard format has are still that format.
+  static let fewSectors = 4
+
+  /// The standard format that an image has a few sectors less of.
   static func justAbove(sectors count: Int) -> FloppyFormat? {
-    all[..<6].first { (1...2).contains($0.sectorCount - count) }
+    all.first { (1...fewSectors).contains($0.sectorCount - count) }
+  }
+
+  /// Whether an image has the sectors of a standard format, or a few more.
+  static func isJustBehind(sectors count: Int) -> Bool {
+    all.contains { (0...fewSectors).contains(count - $0.sectorCount) }
   }
 
   /// A format by its geometry: the standard one, or one that is recorded like the nearest standard format.

@@ -39,16 +39,19 @@ public enum ImageOpener {
   ///   - kind: what it must be, or `.auto`.
   ///   - readOnly: the guest sees a write-protected medium.
   ///   - snapshot: writes stay in memory.
+  ///   - looksOnly: nothing will be written; the file is neither locked nor opened for that, but what is concluded is the same.
   ///   - formats: what it may be.
   /// - Throws: one line that says what is wrong.
   public static func open(
     path: String, kind: ImageKind = .auto, readOnly: Bool = false, snapshot: Bool = false,
+    looksOnly: Bool = false,
     formats: [any ImageFormat] = ImageFormats.all
   ) throws(StorageError) -> OpenedImage {
     if kind == .cd { throw StorageError(path: path, reason: "CDs are not supported yet") }
-    let file = try HostFile(path: path, writable: !readOnly && !snapshot)
+    let file = try HostFile(
+      path: path, writable: !readOnly && !snapshot, looksOnly: looksOnly)
     let context = ImageContext(kind: kind, formats: formats) { name throws(StorageError) in
-      try sibling(name, of: path)
+      try sibling(name, of: path, looksOnly)
     }
     var image = try open(
       file, context, isProtected: readOnly, snapshot: snapshot, writeRefusal: file.writeRefusal)
@@ -67,7 +70,8 @@ public enum ImageOpener {
     if store.size < 512 {
       throw StorageError(
         path: name,
-        reason: "the file has only \(store.size) bytes, less than one sector: truncated, or not a "
+        reason:
+          "the file has only \(store.size) \(store.size == 1 ? "byte" : "bytes"), less than one sector: truncated, or not a "
           + "disk image")
     }
     let contents = try ImageFormats.open(store, context)
@@ -95,16 +99,16 @@ public enum ImageOpener {
       device = SnapshotOverlay(base: image, isReadOnly: isProtected)
       reasons.append("a snapshot: writes stay in memory")
     }
-    if !snapshot && image.isReadOnly { reasons.append("write-protected") }
+    if device.isReadOnly { reasons.append("write-protected") }
     return OpenedImage(
       path: name, device: device, medium: plan.medium, reasons: reasons, warnings: warnings)
   }
 
   /// Opens a file that an image names, for reading. Whoever made the image chose the name, not its user, and the guest reads what is in the
   /// file: so it lies in the image's folder, or in one inside that.
-  private static func sibling(_ name: String, of path: String) throws(StorageError)
-    -> any ByteStore
-  {
+  private static func sibling(
+    _ name: String, of path: String, _ looksOnly: Bool
+  ) throws(StorageError) -> any ByteStore {
     let parts = name.split(separator: "/", omittingEmptySubsequences: false)
     let isPlain = name.unicodeScalars.allSatisfy { $0.value >= 0x20 && $0.value != 0x7F }
     if !isPlain || parts.contains("") || parts.contains("..") || name.contains("\\") {
@@ -115,6 +119,6 @@ public enum ImageOpener {
       )
     }
     let folder = path.lastIndex(of: "/").map { path[...$0] } ?? ""
-    return try HostFile(path: folder + name, writable: false)
+    return try HostFile(path: folder + name, writable: false, looksOnly: looksOnly)
   }
 }

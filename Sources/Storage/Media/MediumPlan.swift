@@ -85,17 +85,17 @@ struct MediumPlan {
       return fitted(device, format, reason)
     }
     if !mustDecide && MasterBootRecord(sector: sector) != nil { return nil }
-    if mustDecide || BootSector.isSigned(sector),
-      let format = FloppyFormat.justAbove(sectors: Int(size / 512))
-    {
+    if let format = FloppyFormat.justAbove(sectors: Int(size / 512)) {
       return fitted(
         device, format,
         "\(size) bytes, a little less than a standard floppy: taken as \(describe(format))")
     }
     if let format = FloppyFormat.beyondStandard(sectors: Int(size / 512)) {
       let isWhole = size % 512 == 0 && format.incompleteCount == nil
-      // Whole tracks are a floppy's also without a boot sector.
-      if mustDecide || BootSector.isSigned(sector) || (isWhole && format.sectors != 36) {
+      // Whole tracks are a floppy's also without a boot sector, and so are a few sectors more than a standard one has.
+      if mustDecide || BootSector.isSigned(sector) || (isWhole && format.sectors != 36)
+        || FloppyFormat.isJustBehind(sectors: Int(size / 512))
+      {
         return fitted(
           device, format,
           "\(size) bytes, "
