@@ -250,6 +250,7 @@
       let frontend = try open(machine)
       push(SDL_QUIT)
       frontend.run()
+      frontend.close()
       #expect(machine.seen.withLock { $0.stops } == 1)
     }
 
