@@ -74,9 +74,10 @@ enum ScriptROMs {}
   /// As a terminal sends it: ECMA-48, VT220.
   @Test func textForASerialPortIsWhatATerminalSends() throws {
     func bytes(_ text: String) throws -> [UInt8] {
-      var bytes: [UInt8] = []
-      for case .bytes(let more) in try SerialText.parse(text) { bytes += more }
-      return bytes
+      try SerialText.parse(text).flatMap { step -> [UInt8] in
+        if case .bytes(let bytes) = step { return bytes }
+        return []
+      }
     }
     #expect(try bytes("ls<enter>") == [0x6C, 0x73, 0x0D])
     #expect(try bytes("a\nb") == [0x61, 0x0D, 0x62])
