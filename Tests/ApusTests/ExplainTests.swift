@@ -15,7 +15,7 @@ import Testing
       ["--floppy-a", f, "--floppy-a", f],
       [f, "--rom", "\(f)@D0000"], [f, "--device", "uart,port=60"], [f, "--exit-port", "60"],
       [f, "--load-state", f], [f, "--history", "5"], [f, "--command", "regs"], [f, g, "--disk", f],
-      [f, "--timeout", "1e300"], [f, "--expect-regex", "a\nb"], [f, "--screenshot", "x.gif"],
+      [f, "--timeout", "1e300"], [f, "--expect-regex", "a\\nb"], [f, "--screenshot", "x.gif"],
       [f, "--record", scratch.path("y"), "--save-state", scratch.folder.path + "/./y"],
     ]
     for arguments in table {
