@@ -60,7 +60,7 @@ import Testing
     let c = try scratch.floppy("c.img", halts)
     let third = try Program.run(["explain", a, "\(b):ro", c])
     #expect(third.code == 64)
-    #expect(third.output.contains("\(c): a floppy, but both drives have one"))
+    #expect(third.output.contains("\(c): a floppy, but no floppy drive is left"))
     #expect(third.output.contains("write-protected"))
     let text = try Program.run(["explain", "--json", "--floppy-a", a, "--floppy-a", b, "\(c):ro"])
     let object = try #require(

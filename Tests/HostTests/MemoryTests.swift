@@ -30,7 +30,9 @@ import Testing
       let memory = try CodeMemory(count: 1 << 16)
       memory.writable.storeBytes(of: 0x1122_3344, as: UInt32.self)
       #expect(memory.executable.load(as: UInt32.self) == 0x1122_3344)
-      let maps = try String(contentsOfFile: "/proc/self/maps", encoding: .utf8)
+      // Its size is told as 0: it has to be read to its end.
+      let file = try #require(FileHandle(forReadingAtPath: "/proc/self/maps"))
+      let maps = String(decoding: try file.readToEnd() ?? Data(), as: UTF8.self)
       func rights(_ address: UInt) -> Substring? {
         for line in maps.split(separator: "\n") {
           let words = line.split(separator: " ")

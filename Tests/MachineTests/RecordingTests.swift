@@ -175,7 +175,7 @@ private func repack(_ bytes: [UInt8], _ change: (Int, inout [UInt8]) -> Void) ->
       try machine(booting: Guest.echoKeys) { $0.exitPort = nil },
       try machine(booting: Guest.ticks), try machine(booting: nil),
     ]
-    let words = ["memory", "cpu", "exit port", "floppy 1", "floppy 1"]
+    let words = ["memory", "cpu", "exit port", "drive A", "drive A"]
     for (other, word) in zip(others, words) {
       do {
         try other.startReplay(recording)

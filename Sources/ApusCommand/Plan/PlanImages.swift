@@ -105,7 +105,7 @@ extension Plan {
               plan.configuration.floppies[$0] == nil && plan.configuration.floppyTypes[$0] == nil
             })
           else {
-            further(image, nil, "a floppy, but no drive is left", &plan)
+            further(image, nil, "a floppy, but no floppy drive is left", &plan)
             throw Failure.usage("\(path): there are only two floppy drives", file: path)
           }
           floppy(image, free, &plan)
