@@ -211,6 +211,10 @@ public final class Machine {
       guard start < end, head >= start, head < end, tail >= start, tail < end else { return false }
       return (tail + 2 == end ? start : tail + 2) == head
     }
+    // What saved states call them is made from the sockets.
+    if processors.count > 1, board.sockets(.processor).count != processors.count {
+      throw ConfigurationError("a board's further processors must not depend on conditions")
+    }
     floppyDisks = try Machine.fill(board.sockets(.floppy), configuration.floppies, "floppy drives")
     hardDisks = try Machine.fill(board.sockets(.disk), configuration.disks, "hard disks")
     shelf = (floppyDisks + hardDisks).compactMap { $0 }

@@ -284,7 +284,8 @@ extension Machine {
     running.s.pointee.place = ExecutionPlace.idle
     defer { running.s.pointee.place = ExecutionPlace.devices }
     let canWake =
-      processors.contains { $0.s.pointee.eflags & EFLAGS.if != 0 }
+      // Interrupts go to the first processor.
+      cpu.s.pointee.eflags & EFLAGS.if != 0
       || (localAPIC?.turnsRequestsIntoNMI ?? false) && !cpu.s.pointee.nmiBlocked
     if replays {
       // Whether anything can still come is known.

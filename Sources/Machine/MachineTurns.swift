@@ -192,6 +192,11 @@ extension Machine {
       turns.executed[n] = try reader.read()
     }
     if !turns.isStarted[index] { throw reader.error("a processor runs that was not started") }
+    // Those that wait are behind, and a turn is short.
+    let count = processors[index].instructionCount
+    guard processors.allSatisfy({ $0.instructionCount <= count }),
+      turns.end <= count &+ ProcessorTurns.length
+    else { throw reader.error("a processor is ahead of the one that runs") }
     follow(index)
   }
 

@@ -156,6 +156,10 @@ private func expected(_ text: String) throws -> Picture {
     manager.standardError = FileHandle.nullDevice
     try manager.run()
     defer { kill(manager.processIdentifier, SIGKILL) }
+    // A window that comes while a manager starts may never be shown: the program would wait for it for ever.
+    let manages = try eventually { try !display.xdotool("get_num_desktops").isEmpty }
+    try #require(manages, "the window manager does not start")
+    Thread.sleep(forTimeInterval: 0.5)
     for _ in 0..<12 {
       let window = try Window(display, [scratch.image, "--snapshot"])
       // The manager has to know the window first.

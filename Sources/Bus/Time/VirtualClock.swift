@@ -43,8 +43,9 @@ public final class VirtualClock {
   /// and a call costs as much as the rest.
   public var counter: InstructionCounter?
 
+  /// Retired instructions, exact also in the middle of a block.
   @inlinable @inline(__always)
-  var count: UInt64 {
+  public var count: UInt64 {
     if let counter { return counter.count }
     return countByClosure()
   }

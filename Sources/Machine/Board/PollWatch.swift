@@ -41,7 +41,7 @@ final class PollWatch: Device, Registers {
   }
 
   func read(at offset: UInt32, width: Int) -> UInt32 {
-    let now = clock.instructionCount()
+    let now = clock.count
     let (access, generation) = (ports.accessCount, vga.frameGeneration)
     // The two accesses are the BIOS's look at the interrupt mask and the question itself.
     let idle =

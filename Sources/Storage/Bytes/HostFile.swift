@@ -26,6 +26,8 @@ final class HostFile: ByteStore {
   let writeRefusal: String?
   /// -1: it was let go of.
   private var descriptor: Int32
+  /// It is never locked.
+  private let looksOnly: Bool
 
   /// Opens and locks a file: exclusively for writing, shared for reading.
   ///
@@ -69,6 +71,7 @@ final class HostFile: ByteStore {
       throw error
     }
     self.path = path
+    self.looksOnly = looksOnly
     size = UInt64(max(0, opened.st_size))
     isWritable = opensForWriting
     writeRefusal = refusal
@@ -85,7 +88,7 @@ final class HostFile: ByteStore {
     descriptor = -1
   }
 
-  func shareLock() { _ = flock(descriptor, LOCK_SH | LOCK_NB) }
+  func shareLock() { if !looksOnly { _ = flock(descriptor, LOCK_SH | LOCK_NB) } }
 
   /// Reads exactly `buffer.count` bytes at `offset`.
   func read(at offset: UInt64, into buffer: UnsafeMutableRawBufferPointer) throws(StorageError) {
@@ -223,7 +226,7 @@ final class HostFile: ByteStore {
   func unlock() { if descriptor >= 0 { _ = flock(descriptor, LOCK_UN) } }
 
   func lockAgain(exclusive: Bool) throws(StorageError) {
-    if descriptor >= 0 { try HostFile.lock(descriptor, path, exclusive: exclusive) }
+    if descriptor >= 0, !looksOnly { try HostFile.lock(descriptor, path, exclusive: exclusive) }
   }
 
   /// What the file system keeps; it knows of holes.

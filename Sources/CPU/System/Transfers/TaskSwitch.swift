@@ -203,7 +203,9 @@ extension CPU {
       // All of the new state is there before the exception is: a good stack segment of the GDT serves its handler. What is wrong with a
       // bad one is not told; `interrupt` finds another stack.
       if !toV86 && t.selectors.2 & 4 == 0 {
-        try? loadTaskStack(t.selectors.2, s.pointee.cpl, ext)
+        // A page fault that is not told must not leave its address for the fault that is.
+        let cr2 = s.pointee.cr2
+        do { try loadTaskStack(t.selectors.2, s.pointee.cpl, ext) } catch { s.pointee.cr2 = cr2 }
       }
       throw error
     }

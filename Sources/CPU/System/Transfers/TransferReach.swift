@@ -60,7 +60,8 @@ extension CPU {
     throws(Fault) -> UnsafeRawPointer
   {
     let delta = table[Int(linear >> 12)]
-    guard delta > 0, linear & 0xFFF <= 0x1000 &- bytes else { throw .notAtHand }
+    // A far return may leave out up to 64 KB of parameters.
+    guard delta > 0, bytes <= 0x1000, linear & 0xFFF <= 0x1000 &- bytes else { throw .notAtHand }
     return UnsafeRawPointer(bitPattern: delta &+ Int(linear)).unsafelyUnwrapped
   }
 
@@ -154,7 +155,7 @@ extension CPU {
     let linear = stack.base &+ top &- bytes
     let table = stack.access.contains(.user) ? tables.userWrite : tables.supervisorWrite
     let entry = table[Int(linear >> 12)]
-    guard entry != 0, linear & 0xFFF <= 0x1000 &- bytes else { throw .notAtHand }
+    guard entry != 0, bytes <= 0x1000, linear & 0xFFF <= 0x1000 &- bytes else { throw .notAtHand }
     let host = UnsafeMutableRawPointer(bitPattern: (entry & Int.max) &+ Int(linear))
       .unsafelyUnwrapped
     if entry < 0 {
