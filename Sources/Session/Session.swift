@@ -43,6 +43,8 @@ public final class Session: @unchecked Sendable {
   /// The thread that has the machine.
   private var owner: UInt?
   private var isRunning = false
+  /// The session has ended: no thread takes up what is left for it.
+  private var isFinishing = false
   private var isStarted = false
   private var thread: HostThread?
   let alarm: SessionAlarm
@@ -106,7 +108,10 @@ public final class Session: @unchecked Sendable {
     try startRecordingOrReplay()
   }
 
-  deinit { alarm.cancel() }
+  deinit {
+    alarm.cancel()
+    profile?.stop()
+  }
 
   // MARK: Running
 
@@ -212,6 +217,16 @@ public final class Session: @unchecked Sendable {
     acquire()
     machine.input.attendUntilStopped(machine) { [pacing] in pacing.picture?($0) }
     release()
+    // Who closes the window has seen the recording's end; other ends are told.
+    if let stop = machine.input.requestedStop, stop != .user, stop != .debugger {
+      progress.withLock { $0.stop = .host(stop) }
+    }
+  }
+
+  /// From here on whoever asks for the machine has it at once.
+  func beginFinishing() {
+    access.locked { isFinishing = true }
+    access.broadcast()
   }
 
   private func release() {
@@ -234,7 +249,7 @@ public final class Session: @unchecked Sendable {
     nonisolated(unsafe) let body = body
     access.locked {
       while true {
-        if owner == me {
+        if owner == me || isFinishing {
           isMine = true
           return
         }

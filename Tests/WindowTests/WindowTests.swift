@@ -210,7 +210,7 @@ private func expected(_ text: String) throws -> Picture {
     }
     #expect(shown && window.process.isRunning)
     kill(window.process.processIdentifier, SIGTERM)
-    #expect(window.end() != nil)
+    #expect(window.end() == 143)
   }
 
   @Test func helpCoversTheGuestAndPauseHoldsIt() throws {

@@ -74,16 +74,18 @@ enum JSONTarget: Equatable {
   }
 
   /// Writes the object of an error, whatever is wrong with the command line: also that the file is an image, or another's.
-  func deliver(error object: String) {
+  /// - Parameter file: the file that the error is about, which stays as it is.
+  func deliver(error object: String, about file: String?) {
     guard case .file(let path) = self else {
       ApusProgram.printOnOwnLine(object)
       return
     }
     if HostFiles.refusalToWrite(path) != nil { return }
+    if let file, HostFiles.isSame(file, path) { return }
     if HostFiles.exists(path) {
       // Only an object of before is replaced.
-      guard let bytes = try? HostFiles.read(path, limit: 1 << 30),
-        bytes.isEmpty || bytes[0] == UInt8(ascii: "{")
+      guard let bytes = try? HostFiles.read(path, limit: 64 << 20),
+        bytes.starts(with: #"{"schema":"apus-"#.utf8)
       else { return }
     }
     try? HostFiles.writeAtomically(path, Array((object + "\n").utf8))

@@ -58,7 +58,7 @@ extension ApusProgram {
   /// Ends with an error, for people and, when JSON was asked for, for programs.
   static func fail(_ failure: Failure, command: String = "apus", json: JSONTarget?) -> Never {
     say(["\(command): \(failure.message)"])
-    json?.deliver(error: failure.json.text)
+    json?.deliver(error: failure.json.text, about: failure.file)
     finish(failure.exit.code)
   }
 

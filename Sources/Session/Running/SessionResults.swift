@@ -17,6 +17,7 @@ extension Session {
   public func finish() -> SessionOutcome {
     let (known, stop, start) = progress.withLock { ($0.outcome, $0.stop ?? .host(.user), $0.start) }
     if let known { return known }
+    beginFinishing()
     let seconds = start.map { Double(HostClock.nanoseconds() &- $0) / 1e9 } ?? 0
     alarm.cancel()
     machine.finishRecording(stop)

@@ -85,12 +85,20 @@ private let leavesLineOpen: [UInt8] = [
     let wrong = try Program.run(["--headless", image, "--json=\(image)"])
     #expect(wrong.code == 64 && wrong.error.contains("would overwrite"))
     #expect(try Data(contentsOf: URL(fileURLWithPath: image)) == before)
+    // Nor is a file of the user's that is JSON, or empty.
+    for contents in ["{\"mine\": 1}", ""] {
+      let file = try scratch.file("mine.json", Array(contents.utf8))
+      let refused = try Program.run(["--headless", image, "--bios", file, "--json=\(file)"])
+      #expect(refused.code == 64)
+      #expect(try Data(contentsOf: URL(fileURLWithPath: file)) == Data(contents.utf8))
+    }
   }
 
   @Test func optionsGivenTwiceAreRefusedEverywhere() throws {
+    let scratch = try Scratch()
     for arguments in [
       ["conform", "host", "--seed", "1", "--seed=2"], ["bench", "--runs", "1", "--runs", "2"],
-      ["--headless", "--json=a", "--json=b"],
+      ["--headless", "--json=\(scratch.path("a"))", "--json=\(scratch.path("b"))"],
     ] {
       let result = try Program.run(arguments)
       #expect(result.code == 64 && result.error.contains("given twice"), "\(result.error)")
