@@ -11,7 +11,7 @@ import Machine
 ///     var configuration = SessionConfiguration()
 ///     configuration.drives[.floppy(0)] = .file("dos.img", .snapshot)
 ///     configuration.steps = [.expect("A:\\>"), .type(try KeyScript.parse("ver<enter>"), "ver")]
-///     let outcome = try Session(configuration).run()
+///     let end = try Session(configuration).run()
 public struct SessionConfiguration: Sendable {
   /// The machine. Images may be in its drives already; those of `drives` are opened when the session is made.
   public var machine = MachineConfiguration()
