@@ -112,12 +112,11 @@ extension CPU {
   func adjustRPL(_ i: Insn) throws(Fault) {
     if realSegments { throw .ud }
     let source: UInt16 = reg(i.pointee.reg)
-    // The destination must be writable even where its RPL stays.
-    var raise = false
-    try modifyRM(i) { (destination: UInt16) in
-      raise = destination & 3 < source & 3
-      return raise ? destination & 0xFFFC | source & 3 : destination
-    }
+    // The operand is written only when it changes, as the manual's operation says: an unchanged one may lie where nothing can be
+    // written, and one that is not there is a read's fault. So do Intel's processors; QEMU and Bochs ask for a write at once.
+    let destination: UInt16 = try readRM(i)
+    let raise = destination & 3 < source & 3
+    if raise { try writeRM(i, destination & 0xFFFC | source & 3) }
     setZF(raise)
   }
 
