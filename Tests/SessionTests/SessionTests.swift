@@ -78,7 +78,7 @@ private func undisturbed(at instruction: UInt64) throws -> UInt64 {
     #expect(try session.run() == .tripleFault)
     let outcome = session.finish()
     #expect(outcome.machine.cpu.code.prefix(2) == [0x0F, 0x0B])
-    #expect(outcome.machine.processorText.contains("EIP") || !outcome.machine.processorText.isEmpty)
+    #expect(outcome.machine.processorText.contains("EIP="))
   }
 
   @Test func serialPortsTalkBothWays() throws {
@@ -183,7 +183,7 @@ private func undisturbed(at instruction: UInt64) throws -> UInt64 {
         $0.timeout = 0.3
       })
     #expect(try session.run() == .timeout)
-    #expect(session.finish().hostSeconds >= 0.3)
+    #expect(session.finish().hostSeconds >= 0.29)
   }
 
   @Test func aSessionThatIsGivenUpGoesAway() throws {
