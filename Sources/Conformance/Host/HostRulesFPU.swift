@@ -32,16 +32,21 @@
     /// A register of the x87 that differs by one step, also over the end of a binade; behind an FADD ST(0),ST(0) by what that rounds to.
     fileprivate func isNear(_ n: Int) -> Bool {
       let (a, b) = (apusFPU[physical: n], hostFPU[physical: n])
-      if a.signExponent == b.signExponent {
-        return
-          (a.significand > b.significand
-          ? a.significand - b.significand : b.significand - a.significand)
-          <= (test.tail == [0xD8, 0xC0] ? stepOfSum : 1)
+      let step = test.tail == [0xD8, 0xC0] ? stepOfSum : 1
+      let (low, high) = a.signExponent < b.signExponent ? (a, b) : (b, a)
+      switch high.signExponent - low.signExponent {
+      case 0:
+        return max(a.significand, b.significand) - min(a.significand, b.significand) <= step
+      case 1 where low.significand >> 63 == 1:
+        // Over the end of a binade: from the lower number to it, in the lower one's units, and from there.
+        return high.signExponent & 0x7FFF != 0 && high.significand == 1 << 63
+          && 0 &- low.significand <= step
+      case 1:
+        // Over the end of the denormal numbers.
+        return low.signExponent & 0x7FFF == 0 && low.significand == .max >> 1
+          && high.significand == 1 << 63
+      default: return false
       }
-      return a.signExponent ^ b.signExponent < 0x8000
-        // Over the end of a binade, or of the denormal numbers.
-        && [[1 << 63, .max], [.max >> 1, 1 << 63]].contains(
-          [a.significand, b.significand].sorted())
     }
 
     /// A step of the sum of two neighbours, by the precision that the control word chooses.
