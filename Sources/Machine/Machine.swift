@@ -179,6 +179,7 @@ public final class Machine {
     board.offer(postCodes)
     board.offer(PowerOnTime(seconds: configuration.initialTime))
     board.offer(FloppyDriveTypes(types: floppyTypes))
+    board.offer(MemorySize(megabytes: configuration.memoryMegabytes))
     floppyDMA = MachineFloppyDMA(board)
     board.offer(floppyDMA, as: (any FloppyDMA).self)
     let firmware = try FirmwareSetup.map(configuration, memory: memory)

@@ -42,6 +42,14 @@ public protocol MemoryMap: AnyObject {
   func unmap(_ id: MappingID)
   /// Moves a mapping.
   func move(_ id: MappingID, to address: PhysicalAddress)
+  /// Chooses for whole pages between 640 KiB and 1 MiB who is read and who is written: the RAM beneath, or what is mapped there.
+  func setShadow(_ range: ClosedRange<UInt32>, readRAM: Bool, writeRAM: Bool)
+  /// Lets processors see the RAM at A0000h to BFFFFh in place of what is mapped there.
+  func setSMRAM(isOpen: Bool)
+}
+
+extension MemoryMap {
+  public func setSMRAM(isOpen: Bool) {}
 }
 
 /// The parts of a machine and what is between them.
@@ -60,6 +68,8 @@ public final class Board {
   /// What was added to the description, as text: part of what recordings and states must agree in.
   public private(set) var additions: [(name: String, options: String)] = []
   private var lines: [Line] = []
+  /// Wires of other buses.
+  private var otherLines: [Line] = []
   private var offers: [ObjectIdentifier: AnyObject] = [:]
 
   private final class Offer<T> {
@@ -169,7 +179,13 @@ public final class Board {
   }
 
   /// After a state was restored.
-  public func resynchronizeLines() { for line in lines { line.resynchronize() } }
+  public func resynchronizeLines() {
+    for line in otherLines { line.resynchronize() }
+    for line in lines { line.resynchronize() }
+  }
+
+  /// Has a wire besides the interrupt requests take part in that.
+  func resynchronize(_ line: Line) { otherLines.append(line) }
 
   // MARK: Ports
 
@@ -177,13 +193,14 @@ public final class Board {
   @discardableResult
   public func claim(
     _ registers: some Registers, at ports: ClosedRange<UInt16>, offset: UInt32 = 0,
-    _ traits: PortTraits = .isa, owner: String
+    _ traits: PortTraits = .isa, owner: String, priority: Int = 0
   ) throws(BoardError) -> MappingID {
     for port in ports {
       if let other = self.ports.owner(of: port) {
         throw BoardError("port \(Port(port)) belongs to '\(other)' and cannot be \(owner)'s")
       }
     }
-    return self.ports.map(registers, at: ports, offset: offset, traits, owner: owner)
+    return self.ports.map(
+      registers, at: ports, offset: offset, traits, owner: owner, priority: priority)
   }
 }

@@ -18,12 +18,13 @@ extension PartCatalogue {
     ProcessorSocket.part, VGA.part, CoprocessorPort.part,
     ResetControl.part, DebugConsole.part, PowerPort.part, PollWatch.part,
     FirmwareConfigurationPort.part, KernelLoader.part, DebugExit.part, TestDevice.part,
+    I440FX.part, PIIX3.part, PIIXIDE.part,
   ])
 }
 
 extension BoardDescription {
   /// What a machine is built on.
-  public static let boards: [String: String] = ["isa": isa]
+  public static let boards: [String: String] = ["isa": isa, "pc": pc]
 
   /// A PC/AT with what 386, 486 and Pentium boards added to it.
   ///
@@ -65,6 +66,16 @@ extension BoardDescription {
     fw-cfg                                   if fw-cfg
     kernel-loader                            if kernel
     """
+
+  /// A PC with PCI: 82441FX and 82371SB beside all that the older board has. Slot 0 host bridge, slot 1 ISA bridge and IDE, 2 and on free;
+  /// interrupt pins as `PCIBus` has them.
+  private static let pc =
+    isa + """
+
+      i440fx
+      piix3
+      piix-ide
+      """
 }
 
 extension MachineConfiguration {
