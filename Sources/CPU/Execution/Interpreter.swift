@@ -438,7 +438,7 @@ extension CPU {
 
   /// Marks decoded bytes so that writes to them are seen.
   private func holdCode(page: UInt32, granules: UInt64) {
-    guard memory.isRAM(page: page) else { return }
+    guard memory.readsRAM(page: page) else { return }
     let first = !memory.hasCode(page: page)
     if !memory.markCode(page: page, granules: granules) {
       // Writes through the window would not be seen: all goes through the tables from now on.

@@ -110,9 +110,15 @@ public struct DebuggerView {
   public func kind(at address: PhysicalAddress) -> Kind {
     guard address.value >> 32 == 0 else { return .unmapped }
     switch memory.kinds[Int(address.value >> 12)] & PhysicalMemory.Kind.mask {
-    case PhysicalMemory.Kind.ram: return .ram
+    case PhysicalMemory.Kind.ram, PhysicalMemory.Kind.readOnlyRAM: return .ram
     case PhysicalMemory.Kind.rom: return .rom
     case PhysicalMemory.Kind.mmio, PhysicalMemory.Kind.direct: return .device
+    case PhysicalMemory.Kind.writeOnlyRAM:
+      switch memory.space.seen(at: address)?.target {
+      case .registers: return .device
+      case .rom: return .rom
+      default: return .unmapped
+      }
     default: return .unmapped
     }
   }

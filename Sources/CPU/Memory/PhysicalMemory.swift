@@ -23,6 +23,10 @@ public final class PhysicalMemory {
     static let mmio: UInt8 = 3
     /// A device's memory that is plain bytes at present; its writes need not be told. Never holds decoded code.
     static let direct: UInt8 = 4
+    /// RAM that is only read; writes go to the bus, where what is mapped beneath may take them (write-protected shadow RAM).
+    static let readOnlyRAM: UInt8 = 5
+    /// Reads go to what is mapped there, writes to the RAM beneath (a ROM about to be copied to its shadow).
+    static let writeOnlyRAM: UInt8 = 6
     static let mask: UInt8 = 0x7F
     /// The page holds decoded instructions: writes must look at `codeGranules`.
     static let code: UInt8 = 0x80
@@ -56,10 +60,8 @@ public final class PhysicalMemory {
   private var exchanged: [MappingID: RegisterFile] = [:]
   /// Those of them whose mapping went, perhaps in the middle of an access.
   private var gone: [RegisterFile] = []
-  /// Pages below 1 MiB that are shadow RAM to reads.
-  private var shadowed = Set<UInt32>()
-  /// ROM pages whose writes go to the RAM beneath (shadowing).
-  private var writeThrough = Set<UInt32>()
+  /// What the host bridge makes of the pages below 1 MiB.
+  var shadow = ShadowPages()
   /// The processors that run from it; each takes itself away before it goes.
   private let processors = UnsafeMutablePointer<Unmanaged<CPU>>.allocate(
     capacity: PhysicalMemory.mostProcessors)
@@ -210,7 +212,7 @@ public final class PhysicalMemory {
     mapChanged()
   }
 
-  private func renewKinds(_ range: ClosedRange<PhysicalAddress>) {
+  func renewKinds(_ range: ClosedRange<PhysicalAddress>) {
     space.forEachPiece(of: range) { piece, mapping in
       guard let first = UInt32(exactly: piece.lowerBound.value >> 12), first < 1 << 20 else {
         return
@@ -248,7 +250,13 @@ public final class PhysicalMemory {
   private func kind(_ page: UInt32, _ mapping: AddressSpace<PhysicalAddress, MemoryTarget>.Mapping?)
     -> UInt8
   {
-    if shadowed.contains(page) { return Kind.ram }
+    if shadow.isSMRAM(page) { return Kind.ram }
+    switch shadow.access(page) {
+    case .none: break
+    case .readWrite: return Kind.ram
+    case .read: return Kind.readOnlyRAM
+    case .write: return Kind.writeOnlyRAM
+    }
     switch mapping?.target {
     case nil: return Kind.unmapped
     case .ram: return Kind.ram
@@ -299,22 +307,13 @@ public final class PhysicalMemory {
     directChanged()
   }
 
-  /// Makes the pages of a range below 1 MiB plain RAM (shadow RAM), ROM again, or ROM whose writes reach the RAM beneath.
-  public func setShadow(_ range: ClosedRange<UInt32>, readRAM: Bool, writeRAM: Bool) {
-    for page in range.lowerBound >> 12...range.upperBound >> 12 where page < ramSize >> 12 {
-      if readRAM { shadowed.insert(page) } else { shadowed.remove(page) }
-      if writeRAM && !readRAM { writeThrough.insert(page) } else { writeThrough.remove(page) }
-    }
-    renew(PhysicalAddress(UInt64(range.lowerBound))...PhysicalAddress(UInt64(range.upperBound)))
-  }
-
   // MARK: - Host pointers
 
   /// The host address of a page that reads can use directly, or nil.
   func readPointer(page: UInt32) -> UnsafeMutableRawPointer? {
     switch kinds[Int(page & 0xFFFFF)] & Kind.mask {
-    case Kind.ram: return ram + Int(page) << 12
-    case Kind.rom:
+    case Kind.ram, Kind.readOnlyRAM: return ram + Int(page) << 12
+    case Kind.rom, Kind.writeOnlyRAM:
       guard let mapping = space.seen(at: PhysicalAddress(UInt64(page) << 12)),
         case .rom(let memory) = mapping.target
       else { return nil }
@@ -340,6 +339,18 @@ public final class PhysicalMemory {
     kinds[Int(page & 0xFFFFF)] & Kind.mask == Kind.ram
   }
 
+  /// Whether reads of a page see RAM, so that code decoded from it depends on what RAM holds.
+  @inline(__always) func readsRAM(page: UInt32) -> Bool {
+    let kind = kinds[Int(page & 0xFFFFF)] & Kind.mask
+    return kind == Kind.ram || kind == Kind.readOnlyRAM
+  }
+
+  /// Whether writes to a page reach RAM.
+  @inline(__always) func writesRAM(page: UInt32) -> Bool {
+    let kind = kinds[Int(page & 0xFFFFF)] & Kind.mask
+    return kind == Kind.ram || kind == Kind.writeOnlyRAM
+  }
+
   @inline(__always) func hasCode(page: UInt32) -> Bool {
     kinds[Int(page & 0xFFFFF)] & Kind.code != 0
   }
@@ -347,7 +358,7 @@ public final class PhysicalMemory {
   /// Marks granules of a page as decoded code; ROM pages need no marks.
   /// - Returns: false when the host does not keep writes through the window away from the page.
   func markCode(page: UInt32, granules: UInt64) -> Bool {
-    guard isRAM(page: page) else { return true }
+    guard readsRAM(page: page) else { return true }
     var isProtected = true
     if kinds[Int(page)] & Kind.code == 0 {
       kinds[Int(page)] |= Kind.code
@@ -465,6 +476,9 @@ public final class PhysicalMemory {
       default: return p.loadUnaligned(as: UInt32.self)
       }
     }
+    if kind == Kind.writeOnlyRAM, let region = region(at: address) {
+      return region.read(address, width)
+    }
     return UInt32.max >> (32 - 8 * width)
   }
 
@@ -507,22 +521,16 @@ public final class PhysicalMemory {
       }
       dirty[Int(page)] = 0xFF
       store(ram + Int(address), value, width: width)
-    case Kind.rom:
-      if !writeThrough.isEmpty, writeThrough.contains(page) {
-        dirty[Int(page)] = 0xFF
-        store(ram + Int(address), value, width: width)
-      }
-    case Kind.mmio:
+    case Kind.mmio, Kind.readOnlyRAM:
       if let region = region(at: address) { region.write(address, value, width) }
     case Kind.direct:
       if let host = dataPointer(page: page) {
         store(host + Int(address & 0xFFF), value, width: width)
       }
-    default:
-      if !writeThrough.isEmpty, writeThrough.contains(page) {
-        dirty[Int(page)] = 0xFF
-        store(ram + Int(address), value, width: width)
-      }
+    case Kind.writeOnlyRAM:
+      dirty[Int(page)] = 0xFF
+      store(ram + Int(address), value, width: width)
+    default: break
     }
   }
 

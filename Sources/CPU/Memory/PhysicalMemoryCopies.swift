@@ -22,7 +22,7 @@ extension PhysicalMemory {
       let a = address &+ UInt32(truncatingIfNeeded: done)
       let n = min(buffer.count - done, Int(0x1000 - (a & 0xFFF)))
       let target = buffer.baseAddress! + done
-      if let host = readPointer(page: a >> 12) {
+      if !shadow.isSMRAM(a >> 12), let host = readPointer(page: a >> 12) {
         target.copyMemory(from: host + Int(a & 0xFFF), byteCount: n)
       } else {
         target.initializeMemory(as: UInt8.self, repeating: 0xFF, count: n)
@@ -34,17 +34,25 @@ extension PhysicalMemory {
   /// Copies into RAM as a bus master; anything but RAM ignores it. Decoded code that is overwritten is dropped.
   public func copyIn(_ address: UInt32, from buffer: UnsafeRawBufferPointer) {
     for watch in busMasterWatches { watch.body(address, buffer) }
-    poke(address, from: buffer)
+    copy(to: address, from: buffer) { writesRAM(page: $0) && !shadow.isSMRAM($0) }
   }
 
-  /// The same for a debugger: nobody is told.
+  /// The same for a debugger, which nobody is told of and which changes what it sees: RAM that reads see, write-protected or not.
   public func poke(_ address: UInt32, from buffer: UnsafeRawBufferPointer) {
+    copy(to: address, from: buffer) { readsRAM(page: $0) }
+  }
+
+  /// Copies to the RAM of those pages that `takes` lets through.
+  @inline(__always)
+  private func copy(
+    to address: UInt32, from buffer: UnsafeRawBufferPointer, _ takes: (UInt32) -> Bool
+  ) {
     var done = 0
     while done < buffer.count {
       let a = address &+ UInt32(truncatingIfNeeded: done)
       let n = min(buffer.count - done, Int(0x1000 - (a & 0xFFF)))
       let page = a >> 12
-      if isRAM(page: page) {
+      if takes(page) {
         if hasCode(page: page) {
           let mask = PhysicalMemory.granuleMask(offset: a & 0xFFF, count: UInt32(n))
           let new = UnsafeRawBufferPointer(start: buffer.baseAddress! + done, count: n)
