@@ -20,12 +20,17 @@ enum CMOSContents {
       cmos[index] = UInt8(truncatingIfNeeded: value)
       cmos[index &+ 1] = UInt8(truncatingIfNeeded: value >> 8)
     }
-    let kilobytes = UInt32(configuration.memoryMegabytes) << 10
+    let layout = configuration.memoryLayout
+    let kilobytes = UInt32(layout.low >> 10)
     word(0x15, 640)
     let extended = min(kilobytes - 1024, 65535)
     word(0x17, extended)
     word(0x30, extended)
     word(0x34, kilobytes > 16384 ? min((kilobytes - 16384) >> 6, 65535) : 0)
+    // From 4 GiB on, in 64 KiB, 24 bits.
+    let high = UInt32(layout.high >> 16)
+    word(0x5B, high)
+    cmos[0x5D] = UInt8(truncatingIfNeeded: high >> 16)
 
     let types = floppyTypes + [.none, .none]
     cmos[0x10] = types[0].rawValue << 4 | types[1].rawValue
@@ -122,7 +127,7 @@ enum FirmwareSetup {
     if end > 1 << 32 {
       throw refuse("a ROM of \(count) bytes at \(hexText(start)) ends beyond 4 GB")
     }
-    let ram = UInt64(configuration.memoryMegabytes) << 20
+    let ram = configuration.memoryLayout.low
     if start < 0xA0000 || (start < ram && end > 0x100000) {
       throw refuse("a ROM of \(count) bytes at \(hexText(start)) would hide the guest's memory")
     }

@@ -133,12 +133,12 @@ public final class Machine {
   /// - Throws: `ConfigurationError`, `LoadError`, `StorageError` or `HostError`, each with one clear line.
   public init(_ configuration: MachineConfiguration) throws {
     self.configuration = configuration
-    guard (1...3072).contains(configuration.memoryMegabytes) else {
-      throw ConfigurationError("a machine has 1 to 3072 MB of memory")
+    guard (1...16384).contains(configuration.memoryMegabytes) else {
+      throw ConfigurationError("a machine has 1 to 16384 MB of memory")
     }
     let clock = VirtualClock(instructionsPerSecond: configuration.instructionsPerSecond)
     self.clock = clock
-    memory = try PhysicalMemory(ramSize: UInt32(configuration.memoryMegabytes) << 20)
+    memory = try PhysicalMemory(configuration.memoryLayout)
     let ports = PortSpace()
     self.ports = ports
     let description = try configuration.boardDescription()

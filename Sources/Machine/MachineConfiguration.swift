@@ -54,8 +54,16 @@ public struct MachineROM: Sendable {
 
 /// Everything that decides how a machine behaves, apart from input.
 public struct MachineConfiguration: Sendable {
-  /// Megabytes of RAM, 1 to 3072.
+  /// Megabytes of RAM, 1 to 16384.
   public var memoryMegabytes = 64
+
+  /// Where the RAM is: all below 4 GiB while E0000000h to FFFFFFFFh stay free for devices and firmware; of more, 3 GiB below and the
+  /// rest from 4 GiB on (as QEMU's `pc` has it, with 1 GiB of addresses for PCI).
+  public var memoryLayout: RAMLayout {
+    let size = UInt64(max(memoryMegabytes, 0)) << 20
+    return size <= 0xE000_0000
+      ? RAMLayout(low: size) : RAMLayout(low: 0xC000_0000, high: size - 0xC000_0000)
+  }
   /// Of the processors whose socket does not say another.
   public var cpu = CPUModel.pentium2
   /// What executes the guest's instructions.

@@ -293,9 +293,8 @@ extension Machine {
 
   /// Calls `body` with every page that holds anything but zeros.
   private func forEachUsedPage(_ body: (Int, UnsafeRawBufferPointer) -> Void) {
-    for page in 0..<Int(memory.ramSize) / Machine.pageSize {
-      let bytes = UnsafeRawBufferPointer(
-        start: memory.ram + page * Machine.pageSize, count: Machine.pageSize)
+    memory.forEachUsedPage { page in
+      let bytes = memory.page(page)
       var any: UInt64 = 0
       for offset in stride(from: 0, to: Machine.pageSize, by: 64) {
         for word in stride(from: offset, to: offset + 64, by: 8) {
@@ -319,12 +318,11 @@ extension Machine {
 
   private func restoreMemory(_ reader: inout StateReader) throws(StateError) {
     if try reader.readString() != "memory" { throw reader.error("the memory is missing") }
-    let pages = memory.ramSize / UInt32(Machine.pageSize)
     var next: UInt32 = 0
     while true {
       let page = try reader.read(UInt32.self)
       if page == UInt32.max { break }
-      if page < next || page >= pages {
+      if page < next || !memory.hasPage(Int(page)) {
         throw reader.error("page \(page) is out of order or beyond the memory")
       }
       let packed = try reader.readBytes()

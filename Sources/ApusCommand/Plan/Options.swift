@@ -122,7 +122,8 @@ struct ApusOptions: ParsableCommand {
   @Option(
     name: [.customLong("memory"), .customShort("m")],
     parsing: .unconditional,
-    help: ArgumentHelp("Megabytes of memory, 1 to 3072. (default: 64)", valueName: "MB"))
+    help: ArgumentHelp(
+      "Megabytes of memory, 1 to 16384, or with G gigabytes. (default: 64)", valueName: "MB"))
   var memory: String?
   @Option(
     name: [.customLong("cpu"), .customLong("cpu", withSingleDash: true)],

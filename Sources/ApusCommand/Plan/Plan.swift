@@ -223,9 +223,9 @@ struct Plan {
       default: digits = ""
       }
     }
-    guard let number = Int(digits), (1...3072).contains(number), number * factor <= 3072,
+    guard let number = Int(digits), (1...16384).contains(number), number * factor <= 16384,
       digits.allSatisfy(\.isNumber)
-    else { throw Failure.usage("--memory \(text): 1 to 3072 megabytes are possible") }
+    else { throw Failure.usage("--memory \(text): 1 to 16384 megabytes are possible") }
     return number * factor
   }
 

@@ -110,7 +110,7 @@ public final class CPU {
     self.memory = memory
     self.bus = bus
     view = ProcessorView(memory)
-    tables = try TranslationTables()
+    tables = try TranslationTables(pages: memory.pageCount)
     idle = UnsafeMutablePointer<Instruction>.allocate(capacity: 1)
     idle.initialize(to: Instruction())
     // One piece of memory, so that translated code reaches both from one register.

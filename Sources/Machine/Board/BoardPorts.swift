@@ -63,7 +63,7 @@ final class CoprocessorPort: Device, Registers {
   }
 }
 
-/// Memory as the DMA controller sees it.
+/// Memory as bus masters see it.
 final class MachineDMAMemory: DMAMemory {
   private let view: BusMasterView
   init(_ memory: PhysicalMemory) { view = BusMasterView(memory) }
@@ -73,6 +73,12 @@ final class MachineDMAMemory: DMAMemory {
   }
   func dmaWrite(_ address: UInt32, from buffer: UnsafeRawBufferPointer) {
     view.write(PhysicalAddress(UInt64(address)), from: buffer)
+  }
+  func dmaRead(at address: UInt64, into buffer: UnsafeMutableRawBufferPointer) {
+    view.read(PhysicalAddress(address), into: buffer)
+  }
+  func dmaWrite(at address: UInt64, from buffer: UnsafeRawBufferPointer) {
+    view.write(PhysicalAddress(address), from: buffer)
   }
 }
 

@@ -28,7 +28,7 @@ final class MemoryHash {
     isIncremental = cpu.memory.pageCount > MemoryHash.wholePages
     pages = [UInt64](repeating: 0, count: cpu.memory.pageCount)
     if isIncremental { cpu.takeWrittenPages(.hashes) { _ in } }
-    for page in pages.indices { take(page, cpu.memory) }
+    cpu.memory.forEachUsedPage { take($0, cpu.memory) }
   }
 
   /// Takes in what was written since the last time.
@@ -36,7 +36,7 @@ final class MemoryHash {
     if isIncremental {
       cpu.takeWrittenPages(.hashes) { take($0, cpu.memory) }
     } else {
-      for page in pages.indices { take(page, cpu.memory) }
+      cpu.memory.forEachUsedPage { take($0, cpu.memory) }
     }
   }
 
