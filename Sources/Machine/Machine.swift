@@ -182,7 +182,9 @@ public final class Machine {
     board.offer(MemorySize(megabytes: configuration.memoryMegabytes))
     floppyDMA = MachineFloppyDMA(board)
     board.offer(floppyDMA, as: (any FloppyDMA).self)
-    shadow = try FirmwareSetup.map(configuration, hasShadowing: false, memory: memory)
+    shadow = try FirmwareSetup.map(
+      configuration, hasShadowing: !description.options(of: I440FX.part.name).isEmpty,
+      memory: memory)
     if let kernel = configuration.kernel { board.offer(try KernelLoader(kernel, memory: memory)) }
 
     try configuration.build(board, description, cpu.model)
