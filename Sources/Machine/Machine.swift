@@ -182,9 +182,9 @@ public final class Machine {
     board.offer(MemorySize(megabytes: configuration.memoryMegabytes))
     floppyDMA = MachineFloppyDMA(board)
     board.offer(floppyDMA, as: (any FloppyDMA).self)
-    let firmware = try FirmwareSetup.map(configuration, memory: memory)
-    shadow = firmware.shadow
-    if let files = firmware.files { board.offer(files) }
+    shadow = try FirmwareSetup.map(
+      configuration, hasShadowing: !description.options(of: I440FX.part.name).isEmpty,
+      memory: memory)
     if let kernel = configuration.kernel { board.offer(try KernelLoader(kernel, memory: memory)) }
 
     try configuration.build(board, description, cpu.model)
@@ -203,6 +203,9 @@ public final class Machine {
     CMOSContents.fill(
       cmos, configuration: configuration,
       floppyTypes: [floppyController.driveType(0), floppyController.driveType(1)])
+    board.first(FirmwareConfiguration.self)?.install(
+      try FirmwareFiles.items(configuration, board: board, processors: processors.map(\.model)),
+      ram: GuestRAM.ranges(megabytes: configuration.memoryMegabytes))
     typist.guestIsFull = { [unowned cpu, unowned memory] in
       // The BIOS keyboard buffer means something only where the BIOS may be running; see the BIOS data area, 40:1Ah and 40:80h.
       if cpu.s.pointee.cr0 & CR0.pe != 0 && cpu.s.pointee.eflags & EFLAGS.vm == 0 { return false }

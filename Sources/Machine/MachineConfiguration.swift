@@ -74,6 +74,8 @@ public struct MachineConfiguration: Sendable {
   public var fpu: FPUUnit?
   /// Another system BIOS than the built-in one: 64, 128 or 256 KiB.
   public var bios: LoadFile?
+  /// Files that firmware can ask for, besides those that tell of the machine, or in the place of one of these.
+  public var firmwareFiles: [FirmwareFile] = []
   /// Further ROMs.
   public var roms: [MachineROM] = []
   /// The board's floppy drives, A first.

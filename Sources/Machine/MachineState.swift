@@ -260,6 +260,18 @@ extension Machine {
     return list
   }
 
+  /// What firmware is told beyond what the machine is.
+  var firmwareFileIdentity: [(String, String)] {
+    configuration.firmwareFiles.map {
+      var hash = StateHash()
+      $0.bytes.withUnsafeBytes { hash.add($0) }
+      return (
+        "firmware's file \(StateError.printable($0.name))",
+        "\($0.bytes.count) bytes, hash \(String(hash.value, radix: 16))"
+      )
+    }
+  }
+
   /// What a state depends on.
   private var fingerprint: [(String, String)] {
     func identity(_ file: LoadFile) -> String {
@@ -277,6 +289,7 @@ extension Machine {
     for (index, rom) in configuration.roms.enumerated() {
       list.append(("rom \(index + 1)", "\(identity(rom.file)) at \(hexText(UInt64(rom.address)))"))
     }
+    list += firmwareFileIdentity
     if let kernel = configuration.kernel { list.append(("kernel", identity(kernel.kernel))) }
     if let port = configuration.exitPort { list.append(("exit port", hexText(UInt64(port)))) }
     for (n, addition) in board.additions.enumerated() {

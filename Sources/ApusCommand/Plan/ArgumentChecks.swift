@@ -8,7 +8,7 @@ extension ArgumentScan {
     "floppy-a", "fda", "floppy-b", "fdb", "disk", "translator-disable", "rom", "initrd", "serial",
     "type", "type-serial", "expect", "expect-line", "expect-regex", "expect-gone", "within",
     "command", "script",
-    "dump-block", "device",
+    "dump-block", "device", "fw-cfg", "fw_cfg",
   ]
   /// Options whose value is a file.
   private static let files: Set<String> = [

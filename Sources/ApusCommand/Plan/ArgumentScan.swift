@@ -25,6 +25,7 @@ struct ArgumentScan {
     "--floppy-a", "-fda", "--floppy-b", "-fdb", "--disk", "--hda", "-hda", "--hdb", "-hdb",
     "--hdc", "-hdc", "--hdd", "-hdd", "--cdrom", "-cdrom", "--boot", "-boot", "--memory", "-m",
     "--cpu", "-cpu", "--engine", "--translator-disable", "--fpu", "--bios", "-bios", "--rom",
+    "--fw-cfg", "-fw_cfg",
     "--kernel", "-kernel", "--initrd", "-initrd", "--append", "-append", "--serial", "-serial",
     "--debug-console", "--board", "--device", "--exit-port", "--on-triple-fault", "--mouse-speed",
     "--code-page",
@@ -130,7 +131,9 @@ enum ForeignOptions {
     add("no-shutdown", "the debugger keeps a machine that has ended (--debug)")
     add("pflash", "--bios FILE is another BIOS")
     add("L", "--bios FILE is another BIOS; own ROMs go in with --rom FILE@ADDRESS")
-    add("option-rom", "--rom FILE@ADDRESS")
+    add(
+      "option-rom",
+      "--rom FILE@ADDRESS, or with another BIOS --fw-cfg name=genroms/NAME,file=FILE")
     add("rtc", "headless runs begin on 1 January 2000, runs in a window now; leave it out")
     add("d D trace dfilter", "the debugger traces (apus debug, then help trace), --stats counts")
     add("parallel", "what is printed goes nowhere yet; leave it out")

@@ -159,6 +159,14 @@ struct ApusOptions: ParsableCommand {
     help: ArgumentHelp("Another system BIOS (64, 128 or 256 KB).", valueName: "file"))
   var bios: String?
   @Option(
+    name: [.customLong("fw-cfg"), .customLong("fw_cfg", withSingleDash: true)],
+    parsing: .unconditionalSingleValue,
+    help: ArgumentHelp(
+      "A file that firmware can ask for: name=opt/NAME,file=FILE or name=opt/NAME,string=TEXT (a comma in a value is written twice); a name "
+        + "that is there already (bootorder, etc/boot-menu-wait) is replaced; repeatable.",
+      valueName: "what"))
+  var firmwareFiles: [String] = []
+  @Option(
     name: .customLong("rom"),
     parsing: .unconditionalSingleValue,
     help: ArgumentHelp(

@@ -53,6 +53,8 @@ struct Plan {
   var historyMegabytes = 256
   /// It was said how much.
   var hasHistory = false
+  /// The files of --fw-cfg.
+  var firmwarePaths: [String] = []
   /// Lines for --explain.
   var explanations: [String] = []
   /// Lines the user should hear.
@@ -161,6 +163,7 @@ struct Plan {
       let file = try Plan.read(String(text[..<at]), limit: 16 << 20)
       configuration.roms.append(MachineROM(file: file, address: address))
     }
+    try readFirmwareFiles(options.firmwareFiles)
     configuration.resetsOnTripleFault = !headless
     switch options.onTripleFault {
     case nil: if options.resetOnTripleFault { configuration.resetsOnTripleFault = true }

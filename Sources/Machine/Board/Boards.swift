@@ -17,7 +17,7 @@ extension PartCatalogue {
     LPT.part, FloppyController.part, FloppyDriveType.part, IDEChannel.part, ATADisk.part,
     ProcessorSocket.part, VGA.part, CoprocessorPort.part,
     ResetControl.part, DebugConsole.part, PowerPort.part, PollWatch.part,
-    FirmwareConfigurationPort.part, KernelLoader.part, DebugExit.part, TestDevice.part,
+    FirmwareConfiguration.part, KernelLoader.part, DebugExit.part, TestDevice.part,
     I440FX.part, PIIX3.part, PIIXIDE.part,
   ])
 }
@@ -143,7 +143,8 @@ extension MachineConfiguration {
     if processor.features.contains(.p6) { facts.insert("p6") }
     for n in 2...4 where serialPorts >= n { facts.insert("com\(n)") }
     if kernel != nil { facts.insert("kernel") }
-    if board.offered(FirmwareConfigurationPort.self) != nil { facts.insert("fw-cfg") }
+    // Multiboot kernels made for emulators ask it for the number of processors.
+    if bios != nil || kernel != nil || !firmwareFiles.isEmpty { facts.insert("fw-cfg") }
     return facts
   }
 }

@@ -181,7 +181,7 @@ extension Machine {
       list.append(
         ("rom \(index + 1)", "\(identity(rom.file.bytes)) at \(hexText(UInt64(rom.address)))"))
     }
-    list += boardIdentity.map { (key: $0.0, value: $0.1) }
+    list += (firmwareFileIdentity + boardIdentity).map { (key: $0.0, value: $0.1) }
     if let kernel = configuration.kernel {
       list.append(("kernel", identity(kernel.kernel.bytes)))
       list.append(("kernel command line", "'\(kernel.commandLine)'"))
