@@ -60,6 +60,13 @@ public final class CDImage: @unchecked Sendable, Equatable {
 
   deinit { scratch.deallocate() }
 
+  /// The same disc for another machine: the files are shared.
+  public func twin() -> CDImage {
+    CDImage(
+      name: name, tracks: tracks, sessions: sessions, extents: extents, catalogue: catalogue,
+      isDVD: isDVD)
+  }
+
   /// The same disc, not one that holds the same.
   public static func == (a: CDImage, b: CDImage) -> Bool { a === b }
 
