@@ -1,7 +1,7 @@
 ; Apus system BIOS: 64 KiB for F0000h-FFFFFh of a PC/AT, top-level file.
 ; It owns: the order of the parts and the entry points that programs know by address.
 ; Follows: IBM PC/AT Technical Reference, PS/2 and AT BIOS interface, Enhanced Disk Drive
-; specification 3.0, APM BIOS interface 1.2.
+; specification 3.0, El Torito 1.0, APM BIOS interface 1.2.
 ; All code runs with cs = F000h and needs a 386.
 
         cpu     386
@@ -26,16 +26,23 @@ start_of_image:
 %include "disks/floppymedia.inc"
 %include "disks/floppy13.inc"
 %include "disks/floppyset.inc"
+%include "disks/buffer.inc"
 %include "disks/ata.inc"
+%include "disks/atapi.inc"
 %include "disks/geometry.inc"
 %include "disks/disk13.inc"
 %include "disks/edd.inc"
+%include "disks/cd13.inc"
+%include "disks/emulation.inc"
 %include "system.inc"
 %include "memory.inc"
 %include "apm.inc"
 %include "serial.inc"
 %include "time.inc"
-%include "disks/boot.inc"
+%include "boot/boot.inc"
+%include "boot/optionrom.inc"
+%include "boot/bootcd.inc"
+%include "boot/menu.inc"
 
 ; ---------------------------------------------------------------- fixed entry points
 
