@@ -36,7 +36,13 @@ start_of_image:
 %include "disks/emulation.inc"
 %include "system.inc"
 %include "memory.inc"
-%include "apm.inc"
+%include "stack.inc"
+%include "power/apm.inc"
+%include "pci/pcibios.inc"
+%include "pci/setup.inc"
+%include "pci/rom.inc"
+%include "pnp/pnpbios.inc"
+%include "tables/smbios.inc"
 %include "serial.inc"
 %include "time.inc"
 %include "boot/boot.inc"
@@ -121,6 +127,6 @@ dummy_iret:
         jmp     int05
         place 0xFFF0
         jmp     0xF000:0xE05B
-        db      "11/21/26"
+        db      "06/23/99"
         place 0xFFFE
         db      0xFC, 0
