@@ -445,7 +445,7 @@ public final class ATADisk: IDEDrive {
         flushes = false
       }
       end(error: finalError)
-    case .idle, .reading, .writing, .resetting: break
+    case .idle, .reading, .writing, .resetting, .dmaReading, .dmaWriting: break
     }
   }
 

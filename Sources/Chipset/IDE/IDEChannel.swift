@@ -36,6 +36,8 @@ public final class IDEChannel: Device, Registers {
   private var selected = 0
   /// The drive that is selected, kept at hand for the data port.
   private var current: IDEDrive?
+  /// What moves data by DMA; nil on a board without a bus master.
+  public var busMaster: (any IDEBusMaster)?
 
   /// The offset of alternate status and device control; the command block is at 0 to 7.
   static let controlOffset: UInt32 = 8
@@ -84,8 +86,19 @@ public final class IDEChannel: Device, Registers {
   func cancel(_ drive: IDEDrive) { clock.cancel(events[drive.index]) }
 
   func updateInterrupt() {
-    irq.set(control & 0x02 == 0 && current?.interruptPending == true)
+    let level = control & 0x02 == 0 && current?.interruptPending == true
+    if level == irq.level { return }
+    // The engine first: who is told of the interrupt may ask it at once.
+    busMaster?.interruptChanged(to: level)
+    irq.set(level)
   }
+
+  func dmaRequested(by drive: IDEDrive) {
+    if drive === current { busMaster?.dmaRequested(by: drive) }
+  }
+
+  /// The drive whose DMARQ reaches the bus master: the selected one, when it has a window for DMA.
+  var dmaDrive: IDEDrive? { current.flatMap { $0.wantsDMA ? $0 : nil } }
 
   private func driveDue(_ index: Int) { drives[index]?.eventDue() }
 
@@ -153,7 +166,7 @@ public final class IDEChannel: Device, Registers {
   }
 
   /// How many words the data port moves until the end of the DRQ block.
-  public var dataRoom: Int { current.map { max(0, $0.bytesLeft) / 2 } ?? 0 }
+  public var dataRoom: Int { current.map { $0.wantsDMA ? 0 : max(0, $0.bytesLeft) / 2 } ?? 0 }
 
   /// Moves words from memory to the data port as REP OUTSW does.
   /// - Returns: how many words were taken: fewer than `count` at the end of the DRQ block.
@@ -226,6 +239,7 @@ public final class IDEChannel: Device, Registers {
     selected = Int(value >> 4 & 1)
     current = drives[selected]
     updateInterrupt()
+    if let drive = dmaDrive { busMaster?.dmaRequested(by: drive) }
   }
 
   private func command(_ value: UInt8) {

@@ -44,6 +44,10 @@ public class IDEDrive {
     case finishing
     /// Busy after a reset or during the diagnostic; the channel ends it.
     case resetting
+    /// Data are waiting for the bus master (DMARQ).
+    case dmaReading
+    /// The bus master is to bring data (DMARQ).
+    case dmaWriting
   }
 
   /// The buffer's size in bytes.
@@ -61,7 +65,7 @@ public class IDEDrive {
   var interruptPending = false
 
   var phase = Phase.idle
-  /// What the host moves next, and where the present DRQ block ends.
+  /// What the host or the bus master moves next, and where the present window (for PIO: the DRQ block) ends.
   var position = 0
   var windowEnd = 0
   /// Where the data that were read ahead end.
@@ -86,9 +90,9 @@ public class IDEDrive {
   func execute(_ command: UInt8) {}
   /// The event that the drive scheduled is due.
   func eventDue() {}
-  /// The host has read all of the window.
+  /// The host or the bus master has read all of the window.
   func windowRead() {}
-  /// The host has written all of the window.
+  /// The host or the bus master has written all of the window.
   func windowWritten() {}
   /// The values of LBA mid and high that tell the kind of device.
   var signature: UInt16 { 0 }
@@ -134,7 +138,11 @@ public class IDEDrive {
 
   /// Reads up to `byteCount` bytes of the window; returns how many there were.
   final func readBytes(_ target: UnsafeMutableRawPointer, _ byteCount: Int) -> Int {
-    guard phase == .reading else { return 0 }
+    phase == .reading ? take(target, byteCount) : 0
+  }
+
+  /// Moves bytes out of the window, and tells the command set behind the last one.
+  final func take(_ target: UnsafeMutableRawPointer, _ byteCount: Int) -> Int {
     let moved = min(byteCount, bytesLeft)
     if moved <= 0 { return 0 }
     target.copyMemory(from: buffer + position, byteCount: moved)
@@ -145,7 +153,11 @@ public class IDEDrive {
 
   /// Writes up to `byteCount` bytes into the window; returns how many it took.
   final func writeBytes(_ source: UnsafeRawPointer, _ byteCount: Int) -> Int {
-    guard phase == .writing else { return 0 }
+    phase == .writing ? put(source, byteCount) : 0
+  }
+
+  /// Moves bytes into the window, and tells the command set behind the last one.
+  final func put(_ source: UnsafeRawPointer, _ byteCount: Int) -> Int {
     let moved = min(byteCount, bytesLeft)
     if moved <= 0 { return 0 }
     (buffer + position).copyMemory(from: source, byteCount: moved)
@@ -220,9 +232,8 @@ public class IDEDrive {
     let newPosition = Int(try reader.read(in: 0...limit))
     windowEnd = Int(try reader.read(in: 0...limit))
     validEnd = Int(try reader.read(in: 0...limit))
-    if newPosition > max(windowEnd, validEnd) || (phase == .reading && newPosition >= windowEnd)
-      || (phase == .writing && newPosition >= windowEnd)
-    {
+    let isOpen = phase == .reading || phase == .writing || wantsDMA
+    if newPosition > max(windowEnd, validEnd) || (isOpen && newPosition >= windowEnd) {
       throw reader.error("a data position outside the window")
     }
     position = newPosition
