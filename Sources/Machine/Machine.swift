@@ -338,9 +338,9 @@ public final class Machine {
       case .disk(let physical, _): geometry = physical
       case .floppy: geometry = DiskGeometry.standard(sectorCount: image.device.sectorCount)
       }
-      channels.first { $0.stateName == socket.controller }?.attach(
-        drive: socket.unit,
-        ATADisk(image: disk, geometry: geometry, serial: "AP0000000\(index + 1)"))
+      let drive = ATADisk(image: disk, geometry: geometry, serial: "AP0000000\(index + 1)")
+      drive.latency = min(configuration.diskLatency, MachineConfiguration.mostDiskLatency)
+      channels.first { $0.stateName == socket.controller }?.attach(drive: socket.unit, drive)
     }
   }
 

@@ -38,4 +38,10 @@ extension Device {
 public protocol DMAMemory: AnyObject {
   func dmaRead(_ address: UInt32, into buffer: UnsafeMutableRawBufferPointer)
   func dmaWrite(_ address: UInt32, from buffer: UnsafeRawBufferPointer)
+  /// How many of `count` bytes from an address on somebody answers for, so that a master of the PCI bus need not give up (master abort).
+  func dmaReach(_ address: UInt32, _ count: Int) -> Int
+}
+
+extension DMAMemory {
+  public func dmaReach(_ address: UInt32, _ count: Int) -> Int { count }
 }

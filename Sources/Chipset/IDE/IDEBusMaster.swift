@@ -4,9 +4,9 @@
 // After: ATA/ATAPI-6 clauses 9.7 and 9.11 (DMARQ, DMACK-).
 //
 // A drive that has data for DMA, or wants some, opens a window as for PIO, with the phase `dmaReading` or `dmaWriting`, and calls
-// `IDEDrive.requestDMA()`. The engine moves bytes when it is started, at once or later, with `IDEDrive.readDMA` and `writeDMA`; behind the
-// last byte of the window the drive is told by `windowRead` or `windowWritten` as after PIO: it waits for the next window or ends
-// the command. A drive without an engine, or with one that is never started, waits until it is reset.
+// `IDEDrive.requestDMA()`. The engine moves bytes when it is started, at once or later, between memory and `dmaWindow`, and says so with
+// `dmaMoved`; behind the last byte of the window the drive is told by `windowRead` or `windowWritten` as after PIO: it waits for the
+// next window or ends the command. A drive without an engine, or with one that is never started, waits until it is reset.
 
 /// An engine that moves data between memory and the drives of one channel.
 public protocol IDEBusMaster: AnyObject {
@@ -20,16 +20,19 @@ extension IDEDrive {
   /// Whether the window that is open is one for DMA (DMARQ).
   final var wantsDMA: Bool { phase == .dmaReading || phase == .dmaWriting }
 
-  /// Asks for the window that was just opened to be moved by DMA. The window may have been moved when this returns.
+  /// Asks for the window that was just opened to be moved by DMA. All of it may have been moved when this returns.
   final func requestDMA() { channel?.dmaRequested(by: self) }
 
-  /// Moves up to `byteCount` bytes of the window to memory; returns how many there were.
-  final func readDMA(_ target: UnsafeMutableRawPointer, _ byteCount: Int) -> Int {
-    phase == .dmaReading ? take(target, byteCount) : 0
+  /// What is left of a window for DMA.
+  final var dmaWindow: UnsafeMutableRawBufferPointer {
+    UnsafeMutableRawBufferPointer(start: buffer + position, count: wantsDMA ? max(bytesLeft, 0) : 0)
   }
 
-  /// Moves up to `byteCount` bytes from memory to the window; returns how many it took.
-  final func writeDMA(_ source: UnsafeRawPointer, _ byteCount: Int) -> Int {
-    phase == .dmaWriting ? put(source, byteCount) : 0
+  /// The first bytes of `dmaWindow` were moved.
+  final func dmaMoved(_ byteCount: Int) {
+    guard wantsDMA, byteCount > 0, byteCount <= bytesLeft else { return }
+    position &+= byteCount
+    if position < windowEnd { return }
+    if phase == .dmaReading { windowRead() } else { windowWritten() }
   }
 }

@@ -12,7 +12,7 @@
 //   +7 status / command
 //
 // A channel without drives floats high but for DD7, which the host pulls down so that BSY reads as 0 (ATA/ATAPI-6, table 4).
-// Device 0 answers for an absent device 1: its registers, but a status of 00h.
+// Device 0 answers for an absent device 1: its registers, but a status of 00h; a packet device with 00h in all of them.
 // Device 1 alone does not answer for device 0: the bus floats.
 
 import Bus
@@ -38,6 +38,8 @@ public final class IDEChannel: Device, Registers {
   private var current: IDEDrive?
   /// What moves data by DMA; nil on a board without a bus master.
   public var busMaster: (any IDEBusMaster)?
+  /// Whether the ports are decoded: a PCI function can switch them off, and they float.
+  public var isDecoded = true
 
   /// The offset of alternate status and device control; the command block is at 0 to 7.
   static let controlOffset: UInt32 = 8
@@ -105,6 +107,7 @@ public final class IDEChannel: Device, Registers {
   // MARK: Ports
 
   public func read(at offset: UInt32, width: Int) -> UInt32 {
+    if !isDecoded { return UInt32.max }
     if offset == 0 {
       guard let current else { return floating(width) }
       return current.readData(width: width)
@@ -117,6 +120,7 @@ public final class IDEChannel: Device, Registers {
   }
 
   public func write(at offset: UInt32, _ value: UInt32, width: Int) {
+    if !isDecoded { return }
     if offset == 0 {
       current?.writeData(value, width: width)
       return
@@ -129,13 +133,13 @@ public final class IDEChannel: Device, Registers {
   // MARK: Blocks
 
   public func blockRoom(at offset: UInt32, width: Int) -> Int {
-    offset == 0 && width > 1 ? (dataRoom &* 2 &+ width &- 1) / width : 0
+    offset == 0 && width > 1 && isDecoded ? (dataRoom &* 2 &+ width &- 1) / width : 0
   }
 
   public func readBlock(
     at offset: UInt32, width: Int, into buffer: UnsafeMutableRawPointer, count: Int
   ) -> Int {
-    guard offset == 0, width > 1 else { return 0 }
+    guard offset == 0, width > 1, isDecoded else { return 0 }
     let words = readData(into: buffer, count: count &* (width / 2))
     if width == 2 { return words }
     if words & 1 != 0 {
@@ -149,7 +153,7 @@ public final class IDEChannel: Device, Registers {
   public func writeBlock(at offset: UInt32, width: Int, from buffer: UnsafeRawPointer, count: Int)
     -> Int
   {
-    guard offset == 0, width > 1 else { return 0 }
+    guard offset == 0, width > 1, isDecoded else { return 0 }
     let words = writeData(from: buffer, count: count &* (width / 2))
     if width == 2 { return words }
     if words & 1 != 0 {
@@ -189,6 +193,7 @@ public final class IDEChannel: Device, Registers {
     guard let drive = current ?? (selected == 1 ? drives[0] : nil) else {
       return IDEChannel.floatingByte
     }
+    if current == nil && drive.signature != 0 { return 0x00 }
     let shift: UInt16 = control & 0x80 != 0 ? 8 : 0
     switch register {
     case 0: return current == nil ? 0xFF : UInt8(truncatingIfNeeded: drive.readData(width: 1))
@@ -303,6 +308,10 @@ public final class IDEChannel: Device, Registers {
 
   // MARK: State
 
+  /// 2: drives that do DMA.
+  public static let latestVersion: UInt16 = 2
+  public var stateVersion: UInt16 { IDEChannel.latestVersion }
+
   public func save(to writer: inout StateWriter) {
     writer.write(control)
     writer.write(UInt8(selected))
@@ -324,7 +333,10 @@ public final class IDEChannel: Device, Registers {
           "the state has \(present ? "a" : "no") drive \(index) on \(stateName), this machine has "
             + (present ? "none" : "one"))
       }
-      if let drive { try drive.restore(from: &reader) }
+      if let drive {
+        drive.savedVersion = version
+        try drive.restore(from: &reader)
+      }
     }
     current = drives[selected]
     irq.restore(level: control & 0x02 == 0 && current?.interruptPending == true)

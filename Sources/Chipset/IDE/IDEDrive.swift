@@ -32,7 +32,7 @@ public class IDEDrive {
   /// What the drive is doing.
   enum Phase: UInt8 {
     case idle
-    /// Busy; the event brings the next window to be read.
+    /// Busy; the event brings the next window.
     case readPending
     /// Data are waiting for the host.
     case reading
@@ -71,6 +71,13 @@ public class IDEDrive {
   /// Where the data that were read ahead end.
   var validEnd = 0
   let buffer: UnsafeMutableRawPointer
+
+  /// What a command that moves sectors takes at least, in virtual nanoseconds.
+  public final var latency = IDEDrive.defaultLatency
+  public static let defaultLatency: UInt64 = 1_000_000
+
+  /// The version of the state that is being restored.
+  final var savedVersion: UInt16 = IDEChannel.latestVersion
 
   /// The channel owns its drives.
   unowned(unsafe) var channel: IDEChannel?
@@ -138,11 +145,7 @@ public class IDEDrive {
 
   /// Reads up to `byteCount` bytes of the window; returns how many there were.
   final func readBytes(_ target: UnsafeMutableRawPointer, _ byteCount: Int) -> Int {
-    phase == .reading ? take(target, byteCount) : 0
-  }
-
-  /// Moves bytes out of the window, and tells the command set behind the last one.
-  final func take(_ target: UnsafeMutableRawPointer, _ byteCount: Int) -> Int {
+    guard phase == .reading else { return 0 }
     let moved = min(byteCount, bytesLeft)
     if moved <= 0 { return 0 }
     target.copyMemory(from: buffer + position, byteCount: moved)
@@ -153,11 +156,7 @@ public class IDEDrive {
 
   /// Writes up to `byteCount` bytes into the window; returns how many it took.
   final func writeBytes(_ source: UnsafeRawPointer, _ byteCount: Int) -> Int {
-    phase == .writing ? put(source, byteCount) : 0
-  }
-
-  /// Moves bytes into the window, and tells the command set behind the last one.
-  final func put(_ source: UnsafeRawPointer, _ byteCount: Int) -> Int {
+    guard phase == .writing else { return 0 }
     let moved = min(byteCount, bytesLeft)
     if moved <= 0 { return 0 }
     (buffer + position).copyMemory(from: source, byteCount: moved)
