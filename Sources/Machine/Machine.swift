@@ -382,9 +382,9 @@ public final class Machine {
       case .floppy: geometry = DiskGeometry.standard(sectorCount: image.device.sectorCount)
       case .cd: throw ConfigurationError("\(image.name): is a CD and does not go into a hard disk")
       }
-      channels.first { $0.stateName == socket.controller }?.attach(
-        drive: socket.unit,
-        ATADisk(image: disk, geometry: geometry, serial: "AP0000000\(index + 1)"))
+      let drive = ATADisk(image: disk, geometry: geometry, serial: "AP0000000\(index + 1)")
+      drive.latency = min(configuration.diskLatency, MachineConfiguration.mostDiskLatency)
+      channels.first { $0.stateName == socket.controller }?.attach(drive: socket.unit, drive)
     }
     try attachCDDrives()
   }

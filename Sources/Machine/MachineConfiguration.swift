@@ -98,6 +98,10 @@ public struct MachineConfiguration: Sendable {
   public var serialPorts = 2
   /// How many instructions make a virtual second.
   public var instructionsPerSecond: UInt64 = 100_000_000
+  /// What a disk command that moves sectors takes at least, in virtual nanoseconds: 0 to `mostDiskLatency`.
+  public var diskLatency = IDEDrive.defaultLatency
+  /// A second.
+  public static let mostDiskLatency: UInt64 = 1_000_000_000
   /// What the guest's clock shows at power-on, in seconds since 1970-01-01 00:00. The default is 2000-01-01.
   public var initialTime: Int64 = 946_684_800
   /// The port by which the guest ends the run with a code of its own, or nil.

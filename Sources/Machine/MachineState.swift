@@ -9,6 +9,7 @@
 
 import Bus
 import CPU
+import Chipset
 import State
 import Storage
 
@@ -253,6 +254,9 @@ extension Machine {
       list.append(("board", "described by text of hash \(String(hash.value, radix: 16))"))
     } else if configuration.board != "isa" {
       list.append(("board", configuration.board))
+    }
+    if configuration.diskLatency != IDEDrive.defaultLatency {
+      list.append(("disk latency", "\(configuration.diskLatency) ns"))
     }
     if processors.count > 1 {
       list.append(("processors", processors.map(\.model.name).joined(separator: ", ")))

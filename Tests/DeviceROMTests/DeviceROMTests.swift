@@ -58,6 +58,7 @@ private final class TestMachine {
     configuration.instructionsPerSecond = 10_000_000
     configuration.bios = LoadFile(path: name, bytes: make())
     configuration.resetsOnTripleFault = name == "reset"
+    if name == "busmaster" { configuration.board = "pc" }
     configuration.floppies[0] = MachineImage(floppy: Patterns.floppy, name: "floppy")
     if name == "drives" {
       configuration.floppies[1] = MachineImage(floppy: Patterns.floppyB, name: "floppy B")

@@ -30,7 +30,7 @@ struct ArgumentScan {
     "--kernel", "-kernel", "--initrd", "-initrd", "--append", "-append", "--serial", "-serial",
     "--debug-console", "--board", "--device", "--exit-port", "--on-triple-fault", "--mouse-speed",
     "--code-page",
-    "--speed", "--cpu-speed", "--type", "--type-serial", "--change", "--expect",
+    "--speed", "--cpu-speed", "--disk-latency", "--type", "--type-serial", "--change", "--expect",
     "--expect-line", "--expect-regex", "--expect-gone", "--within", "--timeout",
     "--max-instructions", "--command", "--script", "--history", "--gdb", "-gdb", "--screenshot",
     "--dump-block", "--save-state", "--load-state", "--record", "--replay", "--json-file",

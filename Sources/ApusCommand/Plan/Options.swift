@@ -281,6 +281,13 @@ struct ApusOptions: ParsableCommand {
       "Millions of instructions per virtual second, or auto: what the host can do in real time. (default: auto in a window "
         + "or for a person at a terminal, 100 headless)", valueName: "auto|N"))
   var cpuSpeed: String?
+  @Option(
+    name: .customLong("disk-latency"),
+    parsing: .unconditional,
+    help: ArgumentHelp(
+      "What a disk command that moves sectors takes at least, in the guest's time: up to 1s, as in 500us, 2.5ms or 0. (default: 1ms)",
+      valueName: "time"))
+  var diskLatency: String?
 
   // MARK: Automation
 

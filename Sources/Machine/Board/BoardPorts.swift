@@ -66,7 +66,11 @@ final class CoprocessorPort: Device, Registers {
 /// Memory as bus masters see it.
 final class MachineDMAMemory: DMAMemory {
   private let view: BusMasterView
-  init(_ memory: PhysicalMemory) { view = BusMasterView(memory) }
+  private let answers: DebuggerView
+  init(_ memory: PhysicalMemory) {
+    view = BusMasterView(memory)
+    answers = DebuggerView(memory)
+  }
 
   func dmaRead(_ address: UInt32, into buffer: UnsafeMutableRawBufferPointer) {
     view.read(PhysicalAddress(UInt64(address)), into: buffer)
@@ -79,6 +83,15 @@ final class MachineDMAMemory: DMAMemory {
   }
   func dmaWrite(at address: UInt64, from buffer: UnsafeRawBufferPointer) {
     view.write(PhysicalAddress(address), from: buffer)
+  }
+  func dmaReach(_ address: UInt32, _ count: Int) -> Int {
+    var done = 0
+    while done < count {
+      let at = UInt64(address) + UInt64(done)
+      if answers.kind(at: PhysicalAddress(at)) == .unmapped { break }
+      done += 0x1000 - Int(at & 0xFFF)
+    }
+    return min(done, count)
   }
 }
 
