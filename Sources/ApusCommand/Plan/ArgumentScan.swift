@@ -28,7 +28,7 @@ struct ArgumentScan {
     "--kernel", "-kernel", "--initrd", "-initrd", "--append", "-append", "--serial", "-serial",
     "--debug-console", "--board", "--device", "--exit-port", "--on-triple-fault", "--mouse-speed",
     "--code-page",
-    "--speed", "--cpu-speed", "--type", "--type-serial", "--expect",
+    "--speed", "--cpu-speed", "--rtc", "-rtc", "--type", "--type-serial", "--expect",
     "--expect-line", "--expect-regex", "--expect-gone", "--within", "--timeout",
     "--max-instructions", "--command", "--script", "--history", "--gdb", "-gdb", "--screenshot",
     "--dump-block", "--save-state", "--load-state", "--record", "--replay", "--json-file",
@@ -131,7 +131,6 @@ enum ForeignOptions {
     add("pflash", "--bios FILE is another BIOS")
     add("L", "--bios FILE is another BIOS; own ROMs go in with --rom FILE@ADDRESS")
     add("option-rom", "--rom FILE@ADDRESS")
-    add("rtc", "headless runs begin on 1 January 2000, runs in a window now; leave it out")
     add("d D trace dfilter", "the debugger traces (apus debug, then help trace), --stats counts")
     add("parallel", "what is printed goes nowhere yet; leave it out")
     add("k keyboard", "the keyboard is the guest's; leave it out")
