@@ -16,6 +16,7 @@ extension PartCatalogue {
     KeyboardController8042.part, SystemPortA.part, Typist.part, LocalAPIC.part, UART16550.part,
     LPT.part, FloppyController.part, FloppyDriveType.part, IDEChannel.part, ATADisk.part,
     ProcessorSocket.part, VGA.part, CoprocessorPort.part,
+    ISAPnPBus.part, PnPSerialCard.part,
     ResetControl.part, DebugConsole.part, PowerPort.part, PollWatch.part,
     FirmwareConfigurationPort.part, KernelLoader.part, DebugExit.part, TestDevice.part,
     I440FX.part, PIIX3.part, PIIXIDE.part,
@@ -57,6 +58,7 @@ extension BoardDescription {
     disk-drive,id=disk2,on=ide1,unit=0
     disk-drive,id=disk3,on=ide1,unit=1
     vga
+    isapnp
     coprocessor
     reset-control
     debug-console,id=port-e9,port=E9
