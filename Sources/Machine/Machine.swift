@@ -403,7 +403,7 @@ public final class Machine {
     catchUpAll()
     switch kind {
     case .processor:
-      for cpu in processors { cpu.reset() }
+      for cpu in processors { cpu.reset(keepsTimeStamps: true) }
       localAPIC?.reset(.system)
     case .system:
       for device in devices { device.reset(.system) }

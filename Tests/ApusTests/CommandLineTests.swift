@@ -32,7 +32,40 @@ private func refusal(_ arguments: String...) -> String? {
     #expect(headless.speed == .max && !headless.adaptsRate)
     #expect(headless.configuration.floppies[0]?.name == "demo disk")
     let window = try parsed()
-    #expect(window.speed == .factor(1) && window.adaptsRate)
+    #expect(window.speed == .factor(1) && window.adaptsRate && window.session.limitsRate)
+    let now = HostClock.localSeconds()
+    #expect((0...60).contains(now - window.configuration.initialTime))
+  }
+
+  @Test func theGuestsClockBeginsWhereItIsTold() throws {
+    func begins(_ arguments: String...) throws -> Int64 {
+      try Plan(try ApusOptions.parse(arguments)).configuration.initialTime
+    }
+    // date -u -d 1995-08-24T12:30 +%s
+    #expect(try begins("--headless", "--rtc", "1995-08-24T12:30:00") == 809_267_400)
+    #expect(try begins("--rtc", "1995-08-24") == 809_222_400)
+    #expect(try begins("--headless", "-rtc", "base=1995-08-24") == 809_222_400)
+    for text in ["host", "localtime", "base=localtime"] {
+      #expect(
+        (0...60).contains(HostClock.localSeconds() - (try begins("--headless", "--rtc", text))))
+    }
+    #expect((0...60).contains(HostClock.utcSeconds() - (try begins("--headless", "--rtc", "utc"))))
+    for text in ["", "now", "1995-13-01", "1995-08-24T12", "base=", "utc,clock=vm"] {
+      #expect(refusal("--headless", "--rtc", text)?.contains("--rtc") == true, "\(text)")
+    }
+    #expect(
+      try parsed("--headless", "--rtc", "2001-02-03").explanations.contains {
+        $0.contains("2001-02-03 00:00:00")
+      })
+  }
+
+  @Test func theRateHasABoundOrNot() throws {
+    let free = try parsed("--cpu-speed", "max")
+    #expect(free.adaptsRate && !free.session.limitsRate)
+    #expect(try parsed("--cpu-speed", "auto").session.limitsRate)
+    #expect(try parsed("--headless", "--cpu-speed", "max", "--speed", "realtime").adaptsRate)
+    #expect(refusal("--headless", "--cpu-speed", "max")?.contains("--speed max") == true)
+    #expect(refusal("--cpu-speed", "fast")?.contains("auto, max or") == true)
   }
 
   @Test func aFloppyDriveMayBeThereWithoutADisk() throws {

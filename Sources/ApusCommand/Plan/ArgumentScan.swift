@@ -30,7 +30,8 @@ struct ArgumentScan {
     "--kernel", "-kernel", "--initrd", "-initrd", "--append", "-append", "--serial", "-serial",
     "--debug-console", "--board", "--device", "--exit-port", "--on-triple-fault", "--mouse-speed",
     "--code-page",
-    "--speed", "--cpu-speed", "--disk-latency", "--type", "--type-serial", "--change", "--expect",
+    "--speed", "--cpu-speed", "--disk-latency", "--rtc", "-rtc", "--type", "--type-serial", "--change",
+    "--expect",
     "--expect-line", "--expect-regex", "--expect-gone", "--within", "--timeout",
     "--max-instructions", "--command", "--script", "--history", "--gdb", "-gdb", "--screenshot",
     "--dump-block", "--save-state", "--load-state", "--record", "--replay", "--json-file",
@@ -135,7 +136,6 @@ enum ForeignOptions {
     add(
       "option-rom",
       "--rom FILE@ADDRESS, or with another BIOS --fw-cfg name=genroms/NAME,file=FILE")
-    add("rtc", "headless runs begin on 1 January 2000, runs in a window now; leave it out")
     add("d D trace dfilter", "the debugger traces (apus debug, then help trace), --stats counts")
     add("parallel", "what is printed goes nowhere yet; leave it out")
     add("k keyboard", "the keyboard is the guest's; leave it out")

@@ -278,16 +278,27 @@ struct ApusOptions: ParsableCommand {
     name: .customLong("cpu-speed"),
     parsing: .unconditional,
     help: ArgumentHelp(
-      "Millions of instructions per virtual second, or auto: what the host can do in real time. (default: auto in a window "
-        + "or for a person at a terminal, 100 headless)", valueName: "auto|N"))
+      "Millions of instructions per virtual second; or auto: what the host can do in real time, up to what software of the processor's time "
+        + "bears (386 20, 486 60, Pentium 150, later ones 500); or max: the same without that bound. (default: auto in a window or for a "
+        + "person at a terminal, 100 headless)", valueName: "auto|max|N"))
   var cpuSpeed: String?
   @Option(
+<<<<<<< HEAD
     name: .customLong("disk-latency"),
     parsing: .unconditional,
     help: ArgumentHelp(
       "What a disk command that moves sectors takes at least, in the guest's time: up to 1s, as in 500us, 2.5ms or 0. (default: 1ms)",
       valueName: "time"))
   var diskLatency: String?
+=======
+    name: [.customLong("rtc"), .customLong("rtc", withSingleDash: true)],
+    parsing: .unconditional,
+    help: ArgumentHelp(
+      "What the guest's clock shows at the start: host or localtime (the host's local time), utc, or a date (1995-08-24, "
+        + "1995-08-24T12:30:00). (default: host in a window, 2000-01-01 headless)",
+      valueName: "date"))
+  var rtc: String?
+>>>>>>> a61b6044f083912e06ba446d778955ebafb404f5
 
   // MARK: Automation
 

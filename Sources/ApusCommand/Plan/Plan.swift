@@ -256,6 +256,7 @@ struct Plan {
     return T(digits, radix: 16)
   }
 
+<<<<<<< HEAD
   private mutating func readTime(_ options: ApusOptions) throws {
     speed = headless && !isInteractive ? .max : .factor(1)
     switch options.speed {
@@ -319,6 +320,8 @@ struct Plan {
     return (number * factor).rounded()
   }
 
+=======
+>>>>>>> a61b6044f083912e06ba446d778955ebafb404f5
   static let secondsWanted = "seconds are wanted, more than 0 and at most 1000000000"
 
   private mutating func readOutside(_ options: ApusOptions) throws {
@@ -358,6 +361,9 @@ struct Plan {
     if options.cpuSpeed != nil {
       throw Failure.usage("--replay brings its own CPU speed; --cpu-speed has no place in it")
     }
+    if options.rtc != nil {
+      throw Failure.usage("--replay brings its own date; --rtc has no place in it")
+    }
     do {
       let recording = try Recording(try Plan.read(path, limit: 4 << 30).bytes)
       let resets = configuration.resetsOnTripleFault
@@ -371,7 +377,8 @@ struct Plan {
             + "\(recording.lastInstruction)")
       }
       explanations.append(
-        "\(path): \(recording.inputCount) inputs, \(recording.lastInstruction) instructions")
+        "\(path): \(recording.inputCount) inputs, \(recording.lastInstruction) instructions, the clock from "
+          + StartTime.text(recording.initialTime))
       explanations += recording.notes.map { "  \($0)" }
     } catch let error as RecordingError {
       throw Failure.usage("\(path): \(error)", file: path)

@@ -196,7 +196,7 @@ public final class Board {
     _ traits: PortTraits = .isa, owner: String, priority: Int = 0
   ) throws(BoardError) -> MappingID {
     for port in ports {
-      if let other = self.ports.owner(of: port) {
+      if let other = self.ports.claimant(of: port) {
         throw BoardError("port \(Port(port)) belongs to '\(other)' and cannot be \(owner)'s")
       }
     }

@@ -17,6 +17,7 @@ extension PartCatalogue {
     LPT.part, FloppyController.part, FloppyDriveType.part, IDEChannel.part, ATADisk.part,
     ATAPIDrive.part,
     ProcessorSocket.part, VGA.part, CoprocessorPort.part,
+    ISAPnPBus.part, PnPSerialCard.part,
     ResetControl.part, DebugConsole.part, PowerPort.part, PollWatch.part,
     FirmwareConfiguration.part, KernelLoader.part, DebugExit.part, TestDevice.part,
     I440FX.part, PIIX3.part, PIIXIDE.part,
@@ -62,6 +63,7 @@ extension BoardDescription {
     cd-drive,id=cd2,on=ide1,unit=0
     cd-drive,id=cd3,on=ide1,unit=1
     vga
+    isapnp
     coprocessor
     reset-control
     debug-console,id=port-e9,port=E9
