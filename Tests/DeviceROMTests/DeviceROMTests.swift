@@ -58,11 +58,8 @@ private final class TestMachine {
     configuration.instructionsPerSecond = 10_000_000
     configuration.bios = LoadFile(path: name, bytes: make())
     configuration.resetsOnTripleFault = name == "reset"
-<<<<<<< HEAD
     if name == "busmaster" { configuration.board = "pc" }
-=======
     if name == "isapnp" { configuration.parts = ["pnp-uart", "pnp-uart"] }
->>>>>>> a61b6044f083912e06ba446d778955ebafb404f5
     configuration.floppies[0] = MachineImage(floppy: Patterns.floppy, name: "floppy")
     if name == "drives" {
       configuration.floppies[1] = MachineImage(floppy: Patterns.floppyB, name: "floppy B")

@@ -283,14 +283,13 @@ struct ApusOptions: ParsableCommand {
         + "person at a terminal, 100 headless)", valueName: "auto|max|N"))
   var cpuSpeed: String?
   @Option(
-<<<<<<< HEAD
     name: .customLong("disk-latency"),
     parsing: .unconditional,
     help: ArgumentHelp(
       "What a disk command that moves sectors takes at least, in the guest's time: up to 1s, as in 500us, 2.5ms or 0. (default: 1ms)",
       valueName: "time"))
   var diskLatency: String?
-=======
+  @Option(
     name: [.customLong("rtc"), .customLong("rtc", withSingleDash: true)],
     parsing: .unconditional,
     help: ArgumentHelp(
@@ -298,7 +297,6 @@ struct ApusOptions: ParsableCommand {
         + "1995-08-24T12:30:00). (default: host in a window, 2000-01-01 headless)",
       valueName: "date"))
   var rtc: String?
->>>>>>> a61b6044f083912e06ba446d778955ebafb404f5
 
   // MARK: Automation
 

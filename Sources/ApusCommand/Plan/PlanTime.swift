@@ -36,6 +36,14 @@ extension Plan {
       adaptsRate = false
       configuration.instructionsPerSecond = UInt64(millions * 1e6)
     }
+    if let text = options.diskLatency {
+      let most = Double(MachineConfiguration.mostDiskLatency)
+      guard let nanoseconds = Plan.nanoseconds(text), nanoseconds <= most else {
+        throw Failure.usage(
+          "--disk-latency \(text): a time up to 1s is wanted, as in 500us, 2.5ms or 0")
+      }
+      configuration.diskLatency = UInt64(nanoseconds)
+    }
     if let text = options.timeout {
       guard let seconds = Double(text), seconds > 0, seconds <= 1e9 else {
         throw Failure.usage("--timeout \(text): \(Plan.secondsWanted)")
@@ -51,6 +59,15 @@ extension Plan {
     // Its instructions count twice: the host's speed says nothing.
     if configuration.engine == .lockstep { adaptsRate = false }
     try readClock(options)
+  }
+
+  /// A time with its unit (ns, us, ms, s; none: seconds), or nil.
+  private static func nanoseconds(_ text: String) -> Double? {
+    let units: [(String, Double)] = [("ns", 1), ("us", 1e3), ("ms", 1e6), ("s", 1e9), ("", 1e9)]
+    guard let (unit, factor) = units.first(where: { text.hasSuffix($0.0) }),
+      let number = Double(text.dropLast(unit.count)), number >= 0, number.isFinite
+    else { return nil }
+    return (number * factor).rounded()
   }
 
   /// The date at power-on. What is taken of the host is part of the configuration from here on.
