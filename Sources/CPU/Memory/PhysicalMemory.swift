@@ -78,6 +78,8 @@ public final class PhysicalMemory {
   private let memoryRegion = UnsafeMutablePointer<DeviceRegion>.allocate(capacity: 1)
   /// Reads and writes of devices' memory, for statistics.
   private(set) var deviceAccesses: UInt64 = 0
+  /// The page of ROM that was asked for last, and where it is in the host.
+  private var lastROM: (page: UInt32, host: UnsafeMutableRawPointer)?
   /// The one of `regions` that was accessed last.
   private var lastRegion: DeviceRegion?
   private let nobody = RegisterFile()
@@ -242,6 +244,7 @@ public final class PhysicalMemory {
 
   /// Something else may be seen at some addresses: the tables follow.
   private func renew(_ range: ClosedRange<PhysicalAddress>) {
+    lastROM = nil
     direct.follow(space)
     renewKinds(range)
     listRegions()
@@ -351,10 +354,13 @@ public final class PhysicalMemory {
     switch kinds[Int(page & 0xFFFFFF)] & Kind.mask {
     case Kind.ram, Kind.readOnlyRAM: return ram + Int(page) << 12
     case Kind.rom, Kind.writeOnlyRAM:
+      if let lastROM, page == lastROM.page { return lastROM.host }
       guard let mapping = space.seen(at: PhysicalAddress(UInt64(page) << 12)),
         case .rom(let memory) = mapping.target
       else { return nil }
-      return memory.base + Int(UInt64(page) << 12 - mapping.addresses.lowerBound.value)
+      let host = memory.base + Int(UInt64(page) << 12 - mapping.addresses.lowerBound.value)
+      lastROM = (page, host)
+      return host
     default: return nil
     }
   }
