@@ -108,8 +108,8 @@ public struct MachineConfiguration: Sendable {
   public var exitPort: UInt16?
   /// Whether there is the device that kvm-unit-tests expect.
   public var testDevice = false
-  /// What the machine is built on, a name of `BoardDescription.boards`.
-  public var board = "isa"
+  /// What the machine is built on, a name of `BoardDescription.boards`; nil: what suits `cpu`.
+  public var board: String?
   /// Another description than that of `board`, as text.
   public var boardText: String?
   /// Parts besides those of the board, each as `PartCatalogue.add` reads it.
@@ -126,6 +126,9 @@ public struct MachineConfiguration: Sendable {
   public var recordsInput = false
 
   public init() {}
+
+  /// The name of the board: one with PCI from the Pentium on.
+  public var boardName: String { board ?? (cpu.features.contains(.tsc) ? "pc" : "isa") }
 }
 
 /// A configuration that makes no machine.

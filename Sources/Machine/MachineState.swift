@@ -252,8 +252,8 @@ extension Machine {
       var hash = StateHash()
       Array(text.utf8).withUnsafeBytes { hash.add($0) }
       list.append(("board", "described by text of hash \(String(hash.value, radix: 16))"))
-    } else if configuration.board != "isa" {
-      list.append(("board", configuration.board))
+    } else if configuration.boardName != "isa" {
+      list.append(("board", configuration.boardName))
     }
     if configuration.diskLatency != IDEDrive.defaultLatency {
       list.append(("disk latency", "\(configuration.diskLatency) ns"))

@@ -224,7 +224,7 @@ struct ApusOptions: ParsableCommand {
   @Option(
     name: .customLong("board"),
     help: ArgumentHelp(
-      "What the machine is built on: \(BoardDescription.boards.keys.sorted().joined(separator: ", ")). (default: isa)",
+      "What the machine is built on: \(BoardDescription.boards.keys.sorted().joined(separator: ", ")). (default: pc from the Pentium on, else isa)",
       valueName: "name"))
   var board: String?
   @Option(

@@ -90,12 +90,12 @@ extension MachineConfiguration {
   /// - Throws: `ConfigurationError`, one clear line.
   func boardDescription() throws -> BoardDescription {
     do {
-      if let boardText { return try BoardDescription(name: board, text: boardText) }
-      guard let text = BoardDescription.boards[board] else {
+      if let boardText { return try BoardDescription(name: boardName, text: boardText) }
+      guard let text = BoardDescription.boards[boardName] else {
         let known = BoardDescription.boards.keys.sorted().joined(separator: ", ")
-        throw ConfigurationError("there is no board '\(board)' (there are: \(known))")
+        throw ConfigurationError("there is no board '\(boardName)' (there are: \(known))")
       }
-      return try BoardDescription(name: board, text: text)
+      return try BoardDescription(name: boardName, text: text)
     } catch let error as BoardError {
       throw ConfigurationError(error.reason)
     }
