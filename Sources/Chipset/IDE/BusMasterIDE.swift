@@ -12,7 +12,8 @@
 //   have 16 bits above which nothing carries: what crosses 64 KiB goes on at the start of the same 64 KiB.
 //
 // What the status says at the end: 4 the regions were as long as the command; 5 they were longer; 0 shorter (the drive still asks), or
-// with bit 1 that memory did not answer.
+// with bit 1 that memory did not answer. Behind the last byte of the last region the engine stays active until the drive interrupts or
+// asks for more, so that nobody who polls takes the time between for the third of these.
 
 import Bus
 import State
@@ -34,14 +35,15 @@ public final class BusMasterIDE: Registers {
 
   private let engines: [BusMasterChannel]
 
-  /// Becomes the bus master of the channels, at most two.
-  /// - Parameters:
-  ///   - mayMaster: whether the function may use the bus; asked before each access.
-  public init(
-    channels: [IDEChannel], memory: any DMAMemory, mayMaster: @escaping () -> Bool = { true }
-  ) {
+  /// Whether the function may use the bus. Not part of the state: the function says it again.
+  public var mayMaster = true {
+    didSet { for engine in engines { engine.mayMaster = mayMaster } }
+  }
+
+  /// Becomes the bus master of the channels, at most two, which must outlive it.
+  public init(channels: [IDEChannel], memory: any DMAMemory) {
     engines = channels.prefix(2).map { channel in
-      let engine = BusMasterChannel(channel, memory, mayMaster)
+      let engine = BusMasterChannel(channel, memory)
       channel.busMaster = engine
       return engine
     }
@@ -84,9 +86,9 @@ public final class BusMasterIDE: Registers {
 
 /// The engine of one channel.
 final class BusMasterChannel: IDEBusMaster {
-  private unowned let channel: IDEChannel
+  private unowned(unsafe) let channel: IDEChannel
   private let memory: any DMAMemory
-  private let mayMaster: () -> Bool
+  var mayMaster = true
 
   private var command: UInt8 = 0
   private var status: UInt8 = 0
@@ -94,7 +96,7 @@ final class BusMasterChannel: IDEBusMaster {
 
   /// Where the next region is read from.
   private var nextEntry: UInt32 = 0
-  /// The present region: where its next byte goes, how many are left (0: it is to be fetched), whether none follows.
+  /// The present region: where its next byte goes, how many are left (0: only behind the last one), whether none follows.
   private var address: UInt32 = 0
   private var left = 0
   private var isLast = false
@@ -102,8 +104,8 @@ final class BusMasterChannel: IDEBusMaster {
   /// A drive that opens its next window while the last bytes of one are moved asks again: it need not.
   private var isMoving = false
 
-  init(_ channel: IDEChannel, _ memory: any DMAMemory, _ mayMaster: @escaping () -> Bool) {
-    (self.channel, self.memory, self.mayMaster) = (channel, memory, mayMaster)
+  init(_ channel: IDEChannel, _ memory: any DMAMemory) {
+    (self.channel, self.memory) = (channel, memory)
   }
 
   // MARK: Registers
@@ -154,7 +156,14 @@ final class BusMasterChannel: IDEBusMaster {
 
   func dmaRequested(by drive: IDEDrive) { move() }
 
-  func interruptChanged(to level: Bool) { if level { status |= BusMaster.interrupt } }
+  func interruptChanged(to level: Bool) {
+    guard level else { return }
+    status |= BusMaster.interrupt
+    if isExhausted { status &= ~BusMaster.active }
+  }
+
+  /// All regions were moved.
+  private var isExhausted: Bool { isLast && left == 0 }
 
   /// Moves what can be moved now.
   private func move() {
@@ -167,9 +176,12 @@ final class BusMasterChannel: IDEBusMaster {
       if toMemory != (command & BusMaster.toMemory != 0) { return }
       let window = drive.dmaWindow
       if window.count == 0 { return }
+      if isExhausted {
+        status &= ~BusMaster.active
+        return
+      }
       // No region goes over the end of 64 KiB without coming back to its start.
       let wanted = min(window.count, left, 0x10000 - Int(address & 0xFFFF))
-      let mayMaster = mayMaster()
       let count = mayMaster ? memory.dmaReach(address, wanted) : wanted
       let bytes = UnsafeMutableRawBufferPointer(rebasing: window[..<count])
       if !mayMaster {
@@ -188,25 +200,29 @@ final class BusMasterChannel: IDEBusMaster {
     }
   }
 
-  /// Reads the next region from the table, or ends behind the last one.
+  /// Reads the next region from the table, if there is one.
   private func fetch() {
-    if isLast {
-      status &= ~BusMaster.active
-      return
-    }
-    var entry: (UInt32, UInt32) = (0, 0)
+    if isLast { return }
     // The data sheets do not say what an engine does that may not use the bus. Here it finds zeros, and its data go nowhere.
-    if mayMaster() {
-      guard let first = word(nextEntry), let second = word(upper(nextEntry, 4)) else {
-        return fail()
-      }
-      entry = (first, second)
+    var entry: UInt64 = 0
+    if mayMaster {
+      // The second half may be at the start of the 64 KiB.
+      let isWhole = nextEntry & 0xFFFF <= 0xFFF8
+      guard
+        withUnsafeMutableBytes(
+          of: &entry,
+          { bytes in
+            if isWhole { return read(nextEntry, bytes[...]) }
+            return read(nextEntry, bytes[..<4]) && read(upper(nextEntry, 4), bytes[4...])
+          })
+      else { return fail() }
+      entry = UInt64(littleEndian: entry)
     }
     nextEntry = upper(nextEntry, 8)
-    address = entry.0 & ~1
-    left = Int(entry.1 & 0xFFFE)
+    address = UInt32(truncatingIfNeeded: entry) & ~1
+    left = Int(entry >> 32 & 0xFFFE)
     if left == 0 { left = 0x10000 }
-    isLast = entry.1 & 0x8000_0000 != 0
+    isLast = entry >> 63 != 0
   }
 
   /// An address of the table further on: 16 bits are counted.
@@ -214,11 +230,11 @@ final class BusMasterChannel: IDEBusMaster {
     address & 0xFFFF_0000 | (address &+ distance) & 0xFFFF
   }
 
-  private func word(_ address: UInt32) -> UInt32? {
-    guard memory.dmaReach(address, 4) == 4 else { return nil }
-    var value: UInt32 = 0
-    withUnsafeMutableBytes(of: &value) { memory.dmaRead(address, into: $0) }
-    return UInt32(littleEndian: value)
+  /// Reads a piece of the table, if somebody answers.
+  private func read(_ address: UInt32, _ bytes: Slice<UnsafeMutableRawBufferPointer>) -> Bool {
+    guard memory.dmaReach(address, bytes.count) == bytes.count else { return false }
+    memory.dmaRead(address, into: UnsafeMutableRawBufferPointer(rebasing: bytes))
+    return true
   }
 
   /// Nobody answered on the bus (master abort).
@@ -253,7 +269,7 @@ final class BusMasterChannel: IDEBusMaster {
     address = try reader.read(UInt32.self) & ~1
     left = Int(try reader.read(in: UInt32(0)...0x10000)) & ~1
     isLast = try reader.readBool()
-    if left == 0 && status & BusMaster.active != 0 {
+    if left == 0 && !isLast && status & BusMaster.active != 0 {
       throw reader.error("an active bus master without a region")
     }
   }

@@ -29,9 +29,7 @@ public final class PIIXIDE: PCIFunction {
     let configuration = PCIConfiguration(identity)
     self.configuration = configuration
     self.channels = channels
-    busMaster = BusMasterIDE(channels: channels, memory: memory) {
-      [unowned configuration] in configuration.canMaster
-    }
+    busMaster = BusMasterIDE(channels: channels, memory: memory)
     configuration.define(
       PCIConfiguration.Register.command, width: 2, 0, writable: 0x0005)
     configuration.define(PCIConfiguration.Register.cacheLineSize, width: 1, 0)
@@ -41,12 +39,14 @@ public final class PIIXIDE: PCIFunction {
     configuration.define(0x44, width: 1, 0, writable: 0xFF)
     configuration.addBAR(
       4, .io(size: BusMasterIDE.registerCount), .of(busMaster), name: stateName)
-    switchPorts()
+    follow()
   }
 
-  public func configurationWritten(at offset: Int, width: Int) { switchPorts() }
+  public func configurationWritten(at offset: Int, width: Int) { follow() }
 
-  private func switchPorts() {
+  /// Ports and bus master are as the registers say.
+  private func follow() {
+    busMaster.mayMaster = configuration.canMaster
     let hasPorts = configuration.command & PCIConfiguration.Command.io != 0
     for (n, channel) in channels.enumerated() {
       let timing = configuration[word: PIIXIDE.timing + 2 * n]
@@ -57,7 +57,7 @@ public final class PIIXIDE: PCIFunction {
   public func reset(_ kind: ResetKind) {
     configuration.reset()
     busMaster.reset()
-    switchPorts()
+    follow()
   }
 
   public func save(to writer: inout StateWriter) {
@@ -68,7 +68,7 @@ public final class PIIXIDE: PCIFunction {
   public func restore(from reader: inout StateReader, version: UInt16) throws(StateError) {
     try configuration.restore(from: &reader)
     try busMaster.restore(from: &reader)
-    switchPorts()
+    follow()
   }
 
   public func inspect() -> [Field] { configuration.inspect() + busMaster.inspect() }
