@@ -48,10 +48,6 @@ public protocol MemoryMap: AnyObject {
   func setSMRAM(isOpen: Bool)
 }
 
-extension MemoryMap {
-  public func setSMRAM(isOpen: Bool) {}
-}
-
 /// The parts of a machine and what is between them.
 public final class Board {
   public let clock: VirtualClock

@@ -59,10 +59,10 @@ extension PhysicalMemory {
 
   /// Whether processors see RAM at A0000h to BFFFFh in place of the video memory, as data and as code (D_OPEN of a host bridge's SMRAM
   /// register). Bus masters never do. Part of the bridge's state, as `setShadow`.
-  public func setSMRAM(open: Bool) {
-    if open == shadow.isSMRAMOpen { return }
+  public func setSMRAM(isOpen: Bool) {
+    if isOpen == shadow.isSMRAMOpen { return }
     var changed = shadow
-    changed.isSMRAMOpen = open
+    changed.isSMRAMOpen = isOpen
     change(Array(0xA0..<0xC0), to: changed)
   }
 

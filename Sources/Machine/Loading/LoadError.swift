@@ -2,6 +2,8 @@
 //
 // Owns: the error and the bounds checks. Must not know: any format.
 
+import CPU
+
 /// Why a kernel, module, initrd or ROM was refused.
 public struct LoadError: Error, Equatable, CustomStringConvertible {
   /// The file.
