@@ -51,7 +51,8 @@ enum CompletionProgram {
   private static let values: [String: [String]] = [
     "--cpu": ["386", "486", "pentium", "pentium-mmx", "pentium2", "pentium3", "pentium4"],
     "--engine": ["translator", "interpreter", "lockstep"], "--fpu": ["software", "host"],
-    "--boot": ["a", "c", "ac", "ca"], "--speed": ["max", "realtime"], "--cpu-speed": ["auto"],
+    "--boot": ["a", "c", "d", "n", "acdn", "cad", "dca"], "--speed": ["max", "realtime"],
+    "--cpu-speed": ["auto"],
     "--serial": ["stdio", "pty", "null", "file:", "tcp:", "unix:"], "--gdb": ["tcp:", "unix:"],
     "--on-triple-fault": ["reset", "stop"], "--code-page": ["437", "850"],
     "--board": BoardDescription.boards.keys.sorted(),
