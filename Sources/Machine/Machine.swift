@@ -94,6 +94,10 @@ public final class Machine {
   /// The images in the drives, each behind what can undo its writes.
   var floppyDisks: [MachineDisk?]
   let hardDisks: [MachineDisk?]
+  /// The CD drives that there are, where they are, and the discs in them.
+  private(set) var cdDrives: [ATAPIDrive] = []
+  private(set) var cdSockets: [Socket] = []
+  var cdDiscs: [MachineDisk?] = []
   /// All of these, and those taken out that may be needed again, in the order they came.
   var shelf: [MachineDisk] = []
   /// Of what was written to disks that were taken out.
@@ -218,9 +222,10 @@ public final class Machine {
     }
     floppyDisks = try Machine.fill(board.sockets(.floppy), configuration.floppies, "floppy drives")
     hardDisks = try Machine.fill(board.sockets(.disk), configuration.disks, "hard disks")
-    shelf = (floppyDisks + hardDisks).compactMap { $0 }
+    try makeCDDrives()
+    shelf = (floppyDisks + hardDisks + cdDiscs).compactMap { $0 }
 
-    for disk in (floppyDisks + hardDisks).compactMap({ $0 }) {
+    for disk in shelf {
       disk.refused = { [unowned self, unowned disk] in note($0, of: disk) }
     }
 
@@ -319,6 +324,41 @@ public final class Machine {
     }
   }
 
+  private func makeCDDrives() throws {
+    let sockets = board.sockets(.cd)
+    if configuration.cds.dropFirst(sockets.count).contains(where: { $0 != nil }) {
+      throw ConfigurationError("the board has places for \(sockets.count) CD drives")
+    }
+    for (index, (socket, contents)) in zip(sockets, configuration.cds).enumerated() {
+      guard let contents else { continue }
+      var disc: MachineDisk?
+      if case .disc(let image) = contents { disc = MachineDisk(image) }
+      if let disc, disc.cd == nil {
+        throw ConfigurationError("\(disc.name): is no CD image and does not go into a CD drive")
+      }
+      let drive = ATAPIDrive(disc: disc?.cd, serial: "AP0000CD0\(index + 1)")
+      cdDrives.append(drive)
+      cdSockets.append(socket)
+      cdDiscs.append(disc)
+    }
+  }
+
+  private func attachCDDrives() throws {
+    for (index, (drive, socket)) in zip(cdDrives, cdSockets).enumerated() {
+      guard let channel = channels.first(where: { $0.stateName == socket.controller }) else {
+        continue
+      }
+      if channel.drive(socket.unit) != nil {
+        throw ConfigurationError(
+          "a hard disk and a CD drive cannot be at the same place of a cable")
+      }
+      channel.attach(drive: socket.unit, drive)
+      drive.refused = { [unowned self] error in
+        if let disc = cdDiscs[index] { note(error, of: disc) }
+      }
+    }
+  }
+
   private func insertMedia() throws {
     for (index, socket) in board.sockets(.floppy).enumerated() {
       guard let disk = floppyDisks[index], let image = configuration.floppies[index] else {
@@ -337,11 +377,13 @@ public final class Machine {
       switch image.medium {
       case .disk(let physical, _): geometry = physical
       case .floppy: geometry = DiskGeometry.standard(sectorCount: image.device.sectorCount)
+      case .cd: throw ConfigurationError("\(image.name): is a CD and does not go into a hard disk")
       }
       channels.first { $0.stateName == socket.controller }?.attach(
         drive: socket.unit,
         ATADisk(image: disk, geometry: geometry, serial: "AP0000000\(index + 1)"))
     }
+    try attachCDDrives()
   }
 
   // MARK: Reset
@@ -406,6 +448,15 @@ public final class Machine {
         notice("\(error)")
         return nil
       }
+    case .cd(let drive, let choice):
+      do {
+        let settled = try prepareCD(drive, choice)
+        notice(cdNotice(drive, settled))
+        return .cd(drive: drive, disc: settled)
+      } catch {
+        notice("\(error)")
+        return nil
+      }
     default: return event
     }
   }
@@ -447,6 +498,8 @@ public final class Machine {
       reset(kind)
     case .floppy(let drive, let choice):
       do { try putFloppy(drive, choice) } catch { mediaFailure = "\(error)" }
+    case .cd(let drive, let choice):
+      do { try putCD(drive, choice) } catch { mediaFailure = "\(error)" }
     }
   }
 

@@ -44,6 +44,12 @@ public struct MachineImage: @unchecked Sendable {
   }
 }
 
+/// A CD/DVD drive of the machine.
+public enum CDDriveContents: Sendable {
+  case empty
+  case disc(MachineImage)
+}
+
 /// A ROM at a physical address.
 public struct MachineROM: Sendable {
   public var file: LoadFile
@@ -77,6 +83,8 @@ public struct MachineConfiguration: Sendable {
   public var floppyTypes: [FloppyDriveType?] = [nil, nil]
   /// The board's hard disks: primary master and slave, secondary master and slave.
   public var disks: [MachineImage?] = [nil, nil, nil, nil]
+  /// The board's CD/DVD drives, at the places of `disks`; nil: none there.
+  public var cds: [CDDriveContents?] = [nil, nil, nil, nil]
   /// What the BIOS tries, first things first.
   public var bootOrder: [BootDevice] = [.floppy, .disk, .cd, .network]
   /// How many serial ports there are, 1 to 4.

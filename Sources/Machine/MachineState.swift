@@ -274,6 +274,7 @@ extension Machine {
     ]
     if let bios = configuration.bios { list.append(("bios", identity(bios))) }
     list += boardIdentity
+    if let places = cdPlaces { list.append(("cd drives", places)) }
     for (index, rom) in configuration.roms.enumerated() {
       list.append(("rom \(index + 1)", "\(identity(rom.file)) at \(hexText(UInt64(rom.address)))"))
     }

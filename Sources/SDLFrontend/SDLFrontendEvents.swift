@@ -148,6 +148,8 @@
         machine.request(.saveState(directory: options.screenshotDirectory))
       case .nextDisk(let drive): machine.request(.nextDisk(drive: drive))
       case .eject(let drive): machine.request(.eject(drive: drive))
+      case .nextCD: machine.request(.nextCD)
+      case .ejectCD: machine.request(.ejectCD(drive: 0))
       case .debugger:
         releaseKeys()
         machine.request(.debugger)
@@ -265,6 +267,11 @@
     /// Files were dropped: the first goes into the drive, all of them take turns from now on.
     private func drop(_ files: [String]) {
       guard let first = files.first else { return }
+      // What is a CD by its name goes into the CD drive.
+      if [".iso", ".cue"].contains(where: first.lowercased().hasSuffix) {
+        if files.count > 1 { machine.request(.discs(files)) }
+        return machine.request(.insertCD(drive: 0, path: first))
+      }
       let isShifted = keys.shift || SDL_GetModState().rawValue & KMOD_SHIFT.rawValue != 0
       let drive = isShifted ? 1 : 0
       if files.count > 1 { machine.request(.disks(drive: drive, paths: files)) }

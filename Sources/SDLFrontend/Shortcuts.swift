@@ -18,6 +18,8 @@ enum HostCommand: Equatable {
   case saveState
   case nextDisk(drive: Int)
   case eject(drive: Int)
+  case nextCD
+  case ejectCD
   /// Delete for the guest, for hosts that keep Ctrl+Alt+Del to themselves.
   case sendDelete
   case debugger
@@ -63,6 +65,8 @@ public struct Shortcut: Sendable {
     Shortcut(.controlAltShift, 0x11, .nextDisk(drive: 1), "Ctrl+Alt+Shift+N", ""),
     Shortcut(.controlAlt, 0x08, .eject(drive: 0), "Ctrl+Alt+E", "eject A; with Shift B"),
     Shortcut(.controlAltShift, 0x08, .eject(drive: 1), "Ctrl+Alt+Shift+E", ""),
+    Shortcut(.controlAlt, 0x05, .nextCD, "Ctrl+Alt+B", "next CD; with Shift eject it"),
+    Shortcut(.controlAltShift, 0x05, .ejectCD, "Ctrl+Alt+Shift+B", ""),
     Shortcut(.controlAlt, 0x19, .paste, "Ctrl+Alt+V", "type the clipboard's text"),
     Shortcut(.controlAlt, 0x06, .copy, "Ctrl+Alt+C", "copy the text of the screen"),
     Shortcut(.controlAlt, 0x16, .screenshot, "Ctrl+Alt+S", "screenshot (apus-N.png)"),
@@ -77,7 +81,7 @@ public struct Shortcut: Sendable {
   /// Lines for help: keys and what they do, those of one kind together.
   public static var lines: [(keys: String, action: String)] {
     all.filter { !$0.action.isEmpty }.map { ($0.keys, $0.action) }
-      + [("drop a file", "insert it into A; with Shift into B")]
+      + [("drop a file", "insert it into A; with Shift into B; .iso, .cue: CD")]
   }
 
   /// The same as a table for a terminal.

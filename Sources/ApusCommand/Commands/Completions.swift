@@ -93,8 +93,7 @@ enum CompletionProgram {
       help = ApusOptions.helpMessage(includeHidden: true)
       if context.isEmpty && before.isEmpty { first = Apus.subcommands }
     }
-    // What only says that it is not there yet is no help.
-    let options = options(in: help).filter { !["--cdrom", "-cdrom"].contains($0.key) }
+    let options = options(in: help)
     if let last = before.last, let value = options[last] ?? nil {
       let name = last.hasPrefix("--") ? last : "-" + last
       return (matching(values[name] ?? [], current), fileValues.contains(value))

@@ -104,6 +104,10 @@ enum ExplainProgram {
     case .floppy(let format):
       members.append(("kind", .string("floppy")))
       members.append(("geometry", geometry(format.cylinders, format.heads, format.sectors)))
+    case .cd(let cd):
+      members.append(("kind", .string("cd")))
+      members.append(("tracks", .signed(cd.tracks.count)))
+      members.append(("sessions", .signed(cd.sessions.count)))
     case .disk(let physical, let translated):
       members.append(("kind", .string("disk")))
       members.append(

@@ -144,7 +144,9 @@ enum Schemas {
 
   /// What is told of an image.
   private static let image = """
-            "kind": { "enum": ["floppy", "disk"] },
+            "kind": { "enum": ["floppy", "disk", "cd"] },
+            "tracks": { "type": "integer", "minimum": 1, "description": "of a CD" },
+            "sessions": { "type": "integer", "minimum": 1, "description": "of a CD" },
             "sectors": { "type": "integer", "minimum": 1 },
             "geometry": { "$ref": "#/$defs/geometry" },
             "biosGeometry": { "$ref": "#/$defs/geometry" },
@@ -159,14 +161,14 @@ enum Schemas {
       "properties": {
     \(head("explain"))
         "drives": { "type": "array", "items": { "type": "object",
-          "required": ["file", "drive", "kind", "sectors", "geometry", "writeProtected", "reasons"],
+          "required": ["file", "drive", "kind", "sectors", "writeProtected", "reasons"],
           "properties": {
             "file": { "type": ["string", "null"], "description": "null: the demo disk" },
-            "drive": { "enum": ["A", "B", "disk 1", "disk 2", "disk 3", "disk 4"] },
+            "drive": { "enum": ["A", "B", "CD", "disk 1", "disk 2", "disk 3", "disk 4"] },
     \(image) } } },
         "further": { "type": "array", "description": "disks that are put in later, and images for which no drive is left",
           "items": { "type": "object",
-          "required": ["file", "drive", "kind", "sectors", "geometry", "writeProtected", "reasons"],
+          "required": ["file", "drive", "kind", "sectors", "writeProtected", "reasons"],
           "properties": {
             "file": { "type": "string" },
             "drive": { "enum": ["A", "B", null] },

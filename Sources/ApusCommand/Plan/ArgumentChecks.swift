@@ -6,7 +6,8 @@ extension ArgumentScan {
   /// Options that may be given again; by their names without dashes.
   private static let repeatable: Set<String> = [
     "floppy-a", "fda", "floppy-b", "fdb", "disk", "translator-disable", "rom", "initrd", "serial",
-    "type", "type-serial", "expect", "expect-line", "expect-regex", "expect-gone", "within",
+    "type", "type-serial", "change", "cdrom", "expect", "expect-line", "expect-regex",
+    "expect-gone", "within",
     "command", "script",
     "dump-block", "device",
   ]

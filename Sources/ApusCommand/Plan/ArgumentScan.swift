@@ -23,12 +23,13 @@ struct ArgumentScan {
   /// Options with a value.
   static let valued: Set<String> = [
     "--floppy-a", "-fda", "--floppy-b", "-fdb", "--disk", "--hda", "-hda", "--hdb", "-hdb",
-    "--hdc", "-hdc", "--hdd", "-hdd", "--cdrom", "-cdrom", "--boot", "-boot", "--memory", "-m",
+    "--hdc", "-hdc", "--hdd", "-hdd", "--cdrom", "-cdrom", "--cdrom-at", "--boot", "-boot",
+    "--memory", "-m",
     "--cpu", "-cpu", "--engine", "--translator-disable", "--fpu", "--bios", "-bios", "--rom",
     "--kernel", "-kernel", "--initrd", "-initrd", "--append", "-append", "--serial", "-serial",
     "--debug-console", "--board", "--device", "--exit-port", "--on-triple-fault", "--mouse-speed",
     "--code-page",
-    "--speed", "--cpu-speed", "--type", "--type-serial", "--expect",
+    "--speed", "--cpu-speed", "--type", "--type-serial", "--change", "--expect",
     "--expect-line", "--expect-regex", "--expect-gone", "--within", "--timeout",
     "--max-instructions", "--command", "--script", "--history", "--gdb", "-gdb", "--screenshot",
     "--dump-block", "--save-state", "--load-state", "--record", "--replay", "--json-file",
@@ -137,7 +138,7 @@ enum ForeignOptions {
     add("k keyboard", "the keyboard is the guest's; leave it out")
     add("name pidfile daemonize runas sandbox uuid", "leave it out")
     add("sd mtdblock", "there is no such drive; --disk FILE is a hard disk")
-    add("cdrom cd dvd", "CDs are not supported yet")
+    add("cd dvd", "--cdrom FILE")
     add("hard-disk harddisk hd", "--disk FILE is a hard disk")
     add("floppy fd", "--floppy-a FILE")
     add("ram mem", "--memory MB")
@@ -182,7 +183,7 @@ enum ForeignOptions {
     switch name {
     case "drive", "blockdev":
       let file = field("file") ?? field("filename") ?? "FILE"
-      if field("media") == "cdrom" { return "CDs are not supported yet" }
+      if field("media") == "cdrom" { return "write --cdrom \(file)" }
       let isFloppy = field("if") == "floppy"
       let index = Int(field("index") ?? field("unit") ?? "") ?? 0
       let option = isFloppy ? (index == 1 ? "--floppy-b" : "--floppy-a") : "--disk"

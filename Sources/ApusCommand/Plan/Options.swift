@@ -103,8 +103,17 @@ struct ApusOptions: ParsableCommand {
   var hdd: String?
   @Option(
     name: [.customLong("cdrom"), .customLong("cdrom", withSingleDash: true)],
-    parsing: .unconditional, help: .hidden)
-  var cdrom: String?
+    parsing: .unconditionalSingleValue,
+    help: ArgumentHelp(
+      "A CD or DVD (ISO, raw dump, CUE sheet) in a drive of its own; 'empty' is a drive without a disc. Given again: further discs, which Ctrl+Alt+B puts in one after the other.",
+      valueName: "file"))
+  var cdrom: [String] = []
+  @Option(
+    name: .customLong("cdrom-at"), parsing: .unconditional,
+    help: ArgumentHelp(
+      "Where the CD drive is: hda, hdb, hdc or hdd (primary master to secondary slave). (default: hdc, or what is free)",
+      valueName: "place"))
+  var cdromAt: String?
   @Flag(
     name: [.customLong("snapshot"), .customLong("snapshot", withSingleDash: true)],
     help: "Writes to images go nowhere.")
@@ -276,6 +285,12 @@ struct ApusOptions: ParsableCommand {
       "The same at the first serial port, as a terminal sends it; 2:TEXT at the second one.",
       valueName: "text"), transform: { OrderedText($0) })
   var typeSerial: [OrderedText] = []
+  @Option(
+    name: .customLong("change"), parsing: .unconditionalSingleValue,
+    help: ArgumentHelp(
+      "Another disk: a=FILE, b=FILE or cd=FILE puts an image into that drive (FILE:ro write-protected), a= b= cd= takes out what is in it.",
+      valueName: "drive=file"), transform: { OrderedText($0) })
+  var change: [OrderedText] = []
   @Option(
     name: .customLong("expect"), parsing: .unconditionalSingleValue,
     help: ArgumentHelp(

@@ -87,7 +87,8 @@ struct Plan {
     let isDriven =
       isDebugged || options.timeout != nil || options.maxInstructions != nil
       || options.replay != nil
-      || !options.type.isEmpty || !options.typeSerial.isEmpty || !options.expect.isEmpty
+      || !options.type.isEmpty || !options.typeSerial.isEmpty || !options.change.isEmpty
+      || !options.expect.isEmpty
       || !options.expectLine.isEmpty
       || !options.expectRegex.isEmpty || !options.expectGone.isEmpty
     isInteractive =
@@ -110,7 +111,6 @@ struct Plan {
   // MARK: Values
 
   private mutating func readMachine(_ options: ApusOptions) throws {
-    if options.cdrom != nil { throw Failure.usage("CD images are not supported yet (-cdrom)") }
     if let text = options.memory {
       configuration.memoryMegabytes = try Plan.megabytes(text)
     }

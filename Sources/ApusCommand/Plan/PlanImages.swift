@@ -13,6 +13,34 @@ extension Plan {
     "empty": .threeInch1440, "none": FloppyDriveType.none,
   ]
 
+  /// What `--cdrom` takes in place of an image; a file of that name is `./empty`.
+  static let emptyCDDrive = "empty"
+  /// The places of `MachineConfiguration.cds` by their names.
+  private static let places = ["hda", "hdb", "hdc", "hdd"]
+  private static let placeWords = [
+    "primary master", "primary slave", "secondary master", "secondary slave",
+  ]
+
+  /// The place for a CD drive: where the user wants it, or the first that is free.
+  private func cdPlace(_ wanted: String?) throws -> Int {
+    if let wanted {
+      guard let place = Plan.places.firstIndex(of: wanted.lowercased()) else {
+        throw Failure.usage("--cdrom-at is hda, hdb, hdc or hdd, not '\(wanted)'")
+      }
+      if configuration.disks[place] != nil {
+        throw Failure.usage("--cdrom-at \(wanted): a hard disk is there")
+      }
+      return place
+    }
+    guard let place = [2, 3, 1, 0].first(where: { configuration.disks[$0] == nil }) else {
+      throw Failure.usage("there is no place for a CD drive beside four hard disks")
+    }
+    return place
+  }
+
+  /// The place of the CD drive that there is.
+  private var cdDrive: Int? { configuration.cds.firstIndex { $0 != nil } }
+
   mutating func openImages(
     _ options: ApusOptions, _ media: [(path: String, isDisk: Bool)], keepsOff: Bool,
     looksOnly: Bool
@@ -55,6 +83,20 @@ extension Plan {
       plan.configuration.floppies[index] = MachineImage(image)
       note(image, "drive \(index == 0 ? "A" : "B")", &plan)
     }
+    /// Into the CD drive, which is made where there is none.
+    func cd(_ image: OpenedImage, _ plan: inout Plan) throws {
+      if let place = plan.cdDrive {
+        if case .disc? = plan.configuration.cds[place] {
+          further(image, nil, "a CD, but there is one in the drive", &plan)
+          throw Failure.usage(
+            "\(image.path): there is a disc in the CD drive (--cdrom, given again, takes further ones)",
+            file: image.path)
+        }
+      }
+      let place = try plan.cdDrive ?? plan.cdPlace(options.cdromAt)
+      plan.configuration.cds[place] = .disc(MachineImage(image))
+      note(image, "CD drive, \(Plan.placeWords[place])", &plan)
+    }
     func disk(_ image: OpenedImage, _ index: Int, _ plan: inout Plan) {
       plan.configuration.disks[index] = MachineImage(image)
       note(image, "hard disk \(index + 1)", &plan)
@@ -95,9 +137,40 @@ extension Plan {
       guard let path else { continue }
       try attempt(&self) { disk(try open(path, .disk), index, &$0) }
     }
+    if options.cdromAt != nil && options.cdrom.isEmpty {
+      throw Failure.usage("--cdrom-at goes with --cdrom")
+    }
+    if let first = options.cdrom.first {
+      if first == Plan.emptyCDDrive {
+        if options.cdrom.count > 1 {
+          throw Failure.usage(
+            "--cdrom empty: is for a drive without a disc, and goes with no other")
+        }
+        let place = try cdPlace(options.cdromAt)
+        configuration.cds[place] = .empty
+        explanations.append("empty: CD drive, \(Plan.placeWords[place])")
+      } else {
+        cdList = options.cdrom
+        for (n, text) in options.cdrom.enumerated() {
+          try attempt(&self) { plan in
+            let path = FloppyChoice.parts(of: text).path
+            let image: OpenedImage
+            do {
+              image = try ImageOpener.open(path: path, kind: .cd, looksOnly: looksOnly || n > 0)
+            } catch { throw Failure.usage("\(error)", file: path) }
+            if n == 0 {
+              try cd(image, &plan)
+            } else {
+              further(image, nil, "CD drive, to be put in later", &plan)
+            }
+          }
+        }
+      }
+    }
     for (path, isDisk) in media {
       try attempt(&self) { plan in
         let image = try open(path, isDisk ? .disk : .auto)
+        if case .cd = image.medium { return try cd(image, &plan) }
         if !isDisk { plan.warnings += Plan.kernelHint(image) }
         if !isDisk, case .floppy = image.medium {
           guard
@@ -110,7 +183,11 @@ extension Plan {
           }
           floppy(image, free, &plan)
         } else {
-          guard let free = plan.configuration.disks.firstIndex(where: { $0 == nil }) else {
+          guard
+            let free = plan.configuration.disks.indices.first(where: {
+              plan.configuration.disks[$0] == nil && plan.configuration.cds[$0] == nil
+            })
+          else {
             further(image, nil, "a hard disk, but there are four", &plan)
             throw Failure.usage("\(path): there are only four hard disks", file: path)
           }
@@ -122,8 +199,10 @@ extension Plan {
     try checkFilesBelow()
     let hasFloppy = configuration.floppies.contains { $0 != nil }
     let hasDisk = configuration.disks.contains { $0 != nil }
+    let hasCD = configuration.cds.contains { if case .disc? = $0 { true } else { false } }
     let usesDemo =
-      !hasFloppy && !hasDisk && configuration.kernel == nil && configuration.floppyTypes[0] == nil
+      !hasFloppy && !hasDisk && !hasCD && configuration.kernel == nil
+      && configuration.floppyTypes[0] == nil
     if let boot = options.boot {
       // Of several devices one with a disk is enough.
       let order = configuration.bootOrder

@@ -36,7 +36,8 @@ extension Plan {
   func checkOutputs(_ options: ApusOptions) throws {
     var inputs: [(String, String)] = options.images.map { ("an image", $0) }
     let floppies = (options.floppyA + options.floppyB).filter { Plan.drivesWithoutDisk[$0] == nil }
-    inputs += (options.disks + floppies).map { ("an image", $0) }
+    let discs = options.cdrom.filter { $0 != Plan.emptyCDDrive }
+    inputs += (options.disks + floppies + discs).map { ("an image", $0) }
     for path in [options.hda, options.hdb, options.hdc, options.hdd] {
       if let path { inputs.append(("an image", path)) }
     }
@@ -85,7 +86,7 @@ extension Plan {
     if case .file(let path) = debugConsole { list.append(("the output of --debug-console", path)) }
     for case .file(let path) in serial { list.append(("the output of --serial", path)) }
     for case .file(let path) in debugCommands { list.append(("a script", path)) }
-    for text in floppyLists.joined() {
+    for text in floppyLists.joined() + cdList {
       list.append(("an image", FloppyChoice.parts(of: text).path))
     }
     return list

@@ -12,6 +12,10 @@ extension Plan {
     _modify { yield &session.machine }
   }
   /// All disks that were named for drives A and B, as they were written.
+  var cdList: [String] {
+    get { session.cdList }
+    set { session.cdList = newValue }
+  }
   var floppyLists: [[String]] {
     get { session.floppyLists }
     set { session.floppyLists = newValue }

@@ -3,6 +3,7 @@
 // Owns: from the texts of the options to the steps of a script. Must not know: how a script is followed.
 
 import Chipset
+import Host
 import Machine
 import Session
 
@@ -40,6 +41,31 @@ extension Plan {
     }
   }
 
+  /// "a=FILE", or "a=" for no disk.
+  private func changing(_ text: String) throws -> ScriptStep {
+    let parts = text.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+    guard parts.count == 2 else {
+      throw Failure.usage(
+        "--change '\(text)': DRIVE=FILE is wanted, or DRIVE= to take the disk out")
+    }
+    var choice: FloppyChoice?
+    if !parts[1].isEmpty {
+      let (path, isProtected) = FloppyChoice.parts(of: String(parts[1]))
+      if !HostFiles.exists(path) {
+        throw Failure.usage("--change '\(text)': there is no such file", file: path)
+      }
+      choice = FloppyChoice(path: path, isProtected: isProtected)
+    }
+    switch parts[0].lowercased() {
+    case "a": return .change(.floppy(drive: 0, disk: choice), text)
+    case "b": return .change(.floppy(drive: 1, disk: choice), text)
+    case "cd", "cd1": return .change(.cd(drive: 0, disc: choice), text)
+    case "cd2", "cd3", "cd4":
+      return .change(.cd(drive: Int(parts[0].suffix(1))! - 1, disc: choice), text)
+    default: throw Failure.usage("--change '\(text)': a drive is a, b or cd")
+    }
+  }
+
   mutating func readSteps(_ options: ApusOptions) throws {
     var steps: [(Int, ScriptStep)] = []
     for item in options.type {
@@ -50,6 +76,7 @@ extension Plan {
       }
     }
     for item in options.typeSerial { steps.append((item.order, try sending(item.text))) }
+    for item in options.change { steps.append((item.order, try changing(item.text))) }
     let kinds: [(Awaited.Kind, String, [OrderedText])] = [
       (.text, "--expect", options.expect), (.line, "--expect-line", options.expectLine),
       (.regex, "--expect-regex", options.expectRegex),

@@ -6,7 +6,7 @@
 /// has a line for each; the order of those of a kind is that in which the machine's configuration fills them.
 public struct Socket: Equatable, Sendable {
   public enum Kind: String, Sendable, CaseIterable {
-    case processor, floppy, disk, serial
+    case processor, floppy, disk, cd, serial
   }
 
   public var kind: Kind

@@ -12,7 +12,8 @@
 //   +7 status / command
 //
 // A channel without drives floats high but for DD7, which the host pulls down so that BSY reads as 0 (ATA/ATAPI-6, table 4).
-// Device 0 answers for an absent device 1: its registers, but a status of 00h.
+// Device 0 answers for an absent device 1: its registers, but a status of 00h; a packet device answers with 00h for all of them, so that
+// nobody finds its signature twice.
 // Device 1 alone does not answer for device 0: the bus floats.
 
 import Bus
@@ -82,6 +83,9 @@ public final class IDEChannel: Device, Registers {
   }
 
   func cancel(_ drive: IDEDrive) { clock.cancel(events[drive.index]) }
+
+  /// Virtual nanoseconds since power-on.
+  var now: UInt64 { clock.now }
 
   func updateInterrupt() {
     irq.set(control & 0x02 == 0 && current?.interruptPending == true)
@@ -176,6 +180,8 @@ public final class IDEChannel: Device, Registers {
     guard let drive = current ?? (selected == 1 ? drives[0] : nil) else {
       return IDEChannel.floatingByte
     }
+    // A packet device shows nothing of itself where a driver looks for a second one.
+    if current == nil && drive.isPacketDevice && register < 6 { return 0 }
     let shift: UInt16 = control & 0x80 != 0 ? 8 : 0
     switch register {
     case 0: return current == nil ? 0xFF : UInt8(truncatingIfNeeded: drive.readData(width: 1))

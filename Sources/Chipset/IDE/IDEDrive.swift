@@ -92,6 +92,10 @@ public class IDEDrive {
   func windowWritten() {}
   /// The values of LBA mid and high that tell the kind of device.
   var signature: UInt16 { 0 }
+  /// The status when a reset is over, until the first command.
+  var statusAfterReset: UInt8 { ATAStatus.ready | ATAStatus.seekComplete }
+  /// Whether it is a packet device.
+  final var isPacketDevice: Bool { signature == 0xEB14 }
   /// Settings return to their defaults: all of them at power-on and hardware reset.
   func resetSettings(hardware: Bool) {}
   func saveCommandSet(to writer: inout StateWriter) {}
@@ -116,7 +120,7 @@ public class IDEDrive {
   func endReset() {
     phase = .idle
     putSignature()
-    status = ATAStatus.ready | ATAStatus.seekComplete
+    status = statusAfterReset
   }
 
   func putSignature() {

@@ -15,6 +15,7 @@ extension PartCatalogue {
     PIC8259Pair.part, PIT8254.part, SystemPortB.part, CMOS.part, DMA8237Pair.part,
     KeyboardController8042.part, SystemPortA.part, Typist.part, LocalAPIC.part, UART16550.part,
     LPT.part, FloppyController.part, FloppyDriveType.part, IDEChannel.part, ATADisk.part,
+    ATAPIDrive.part,
     ProcessorSocket.part, VGA.part, CoprocessorPort.part,
     ResetControl.part, DebugConsole.part, PowerPort.part, PollWatch.part,
     FirmwareConfigurationPort.part, KernelLoader.part, DebugExit.part, TestDevice.part,
@@ -53,9 +54,13 @@ extension BoardDescription {
     ide,id=ide0,port=1F0,control=3F6,irq=14
     disk-drive,id=disk0,on=ide0,unit=0
     disk-drive,id=disk1,on=ide0,unit=1
+    cd-drive,id=cd0,on=ide0,unit=0
+    cd-drive,id=cd1,on=ide0,unit=1
     ide,id=ide1,port=170,control=376,irq=15
     disk-drive,id=disk2,on=ide1,unit=0
     disk-drive,id=disk3,on=ide1,unit=1
+    cd-drive,id=cd2,on=ide1,unit=0
+    cd-drive,id=cd3,on=ide1,unit=1
     vga
     coprocessor
     reset-control

@@ -53,6 +53,14 @@ struct LockstepPair {
     }
     own.floppies = own.floppies.map(layer)
     own.disks = own.disks.map(layer)
+    own.cds = own.cds.map { contents in
+      // Each machine reads for itself.
+      guard case .disc(var image) = contents, case .cd(let cd) = image.medium else {
+        return contents
+      }
+      image.medium = .cd(cd.twin())
+      return .disc(image)
+    }
     return own
   }
 

@@ -50,7 +50,9 @@ struct SavedMedium: Equatable {
     case "medium-floppy0": "drive A"
     case "medium-floppy1": "drive B"
     default:
-      if drive.hasPrefix("medium-disk"), let n = Int(drive.dropFirst(11)), n < 4 {
+      if drive.hasPrefix("medium-cd"), let n = Int(drive.dropFirst(9)), n < 4 {
+        "the CD drive (\(n < 2 ? "primary" : "secondary") \(n & 1 == 0 ? "master" : "slave"))"
+      } else if drive.hasPrefix("medium-disk"), let n = Int(drive.dropFirst(11)), n < 4 {
         "hard disk \(n + 1)"
       } else {
         "a drive '\(StateError.printable(drive))'"
@@ -132,6 +134,9 @@ extension Machine {
       for (socket, disk) in zip(board.sockets(kind), disks) {
         if let disk { list.append(("medium-\(socket.name)", disk)) }
       }
+    }
+    for (socket, disc) in zip(cdSockets, cdDiscs) {
+      if let disc { list.append(("medium-\(socket.name)", disc)) }
     }
     return list
   }

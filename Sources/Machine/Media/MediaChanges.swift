@@ -161,10 +161,12 @@ extension Machine {
     return disk
   }
 
-  private func isInDrive(_ disk: MachineDisk) -> Bool { floppyDisks.contains { $0 === disk } }
+  func isInDrive(_ disk: MachineDisk) -> Bool {
+    (floppyDisks + cdDiscs).contains { $0 === disk }
+  }
 
   /// Whether a disk is kept when it is taken out.
-  private func staysOpen(_ disk: MachineDisk) -> Bool {
+  func staysOpen(_ disk: MachineDisk) -> Bool {
     switch disk.persistence {
     case .memory: true
     case .overlay: timeTravel != nil || disk.writtenBlockCount > 0
@@ -246,11 +248,11 @@ extension Machine {
 
   /// Refuses a recording whose disks are not what they were, before anything runs.
   func checkInsertedDisks(_ recording: Recording) throws(RecordingError) {
-    for choice in recording.insertedDisks
+    for (kind, choice) in recording.insertedDisks
     where !shelf.contains(where: { HostFiles.isSame($0.name, choice.path) }) {
       do throws(StorageError) {
         let image = try ImageOpener.open(
-          path: choice.path, kind: .floppy, readOnly: choice.isProtected, snapshot: true)
+          path: choice.path, kind: kind, readOnly: choice.isProtected, snapshot: true)
         let found = try diskIdentity(MachineDisk(MachineImage(image)))
         if found != choice.identity {
           throw StorageError(
@@ -263,20 +265,20 @@ extension Machine {
   }
 
   /// Which disk of the shelf is in which floppy drive.
-  var mediaPlaces: (floppies: [Int?], ejectedWrites: UInt64) {
+  var mediaPlaces: MediaPlaces {
     get {
-      let places = floppyDisks.map { disk in
-        disk.flatMap { disk in shelf.firstIndex { $0 === disk } }
+      func places(_ disks: [MachineDisk?]) -> [Int?] {
+        disks.map { disk in disk.flatMap { disk in shelf.firstIndex { $0 === disk } } }
       }
-      return (places, ejectedWrites)
+      return MediaPlaces(
+        floppies: places(floppyDisks), cds: places(cdDiscs), ejectedWrites: ejectedWrites)
     }
     set {
       ejectedWrites = newValue.ejectedWrites
-      let wanted = newValue.floppies.compactMap { $0 }.map { shelf[$0] }
-      for disk in floppyDisks.compactMap({ $0 }) where !wanted.contains(where: { $0 === disk }) {
-        disk.unlock()
-      }
-      for disk in wanted where !floppyDisks.contains(where: { $0 === disk }) {
+      let wanted = (newValue.floppies + newValue.cds).compactMap { $0 }.map { shelf[$0] }
+      let present = (floppyDisks + cdDiscs).compactMap { $0 }
+      for disk in present where !wanted.contains(where: { $0 === disk }) { disk.unlock() }
+      for disk in wanted where !present.contains(where: { $0 === disk }) {
         do throws(StorageError) { try disk.lockAgain() } catch { notice("\(error)") }
       }
       for (drive, place) in newValue.floppies.enumerated() {
@@ -286,6 +288,21 @@ extension Machine {
         // The change line and the rest come with the controller's state; the disk fitted before.
         try? floppyController.insert(drive: drive, medium: disk.flatMap(Machine.medium))
       }
+      for (drive, place) in newValue.cds.enumerated() {
+        let disc = place.map { shelf[$0] }
+        if cdDiscs[drive] === disc { continue }
+        cdDiscs[drive] = disc
+        // Tray and attention come with the drive's state.
+        cdDrives[drive].change(to: disc?.cd)
+      }
     }
   }
+}
+
+/// Which disk of the shelf is in which drive.
+struct MediaPlaces {
+  var floppies: [Int?]
+  var cds: [Int?]
+  /// The hash of what was written to disks that were taken out.
+  var ejectedWrites: UInt64
 }

@@ -98,6 +98,8 @@ enum RecordingFormat {
     static let wideMouse: UInt8 = 9
     static let eject: UInt8 = 10
     static let insert: UInt8 = 11
+    static let ejectCD: UInt8 = 12
+    static let insertCD: UInt8 = 13
     static let checkpoint: UInt8 = 64
     static let end: UInt8 = 65
   }
@@ -223,6 +225,12 @@ enum RecordingFormat {
       guard let choice else { return }
       append(choice.path.utf8, to: &bytes)
       bytes.append(choice.isProtected ? 1 : 0)
+      append(choice.identity.utf8, to: &bytes)
+    case .cd(let drive, let choice):
+      bytes.append(choice == nil ? Kind.ejectCD : Kind.insertCD)
+      bytes.append(UInt8(truncatingIfNeeded: drive))
+      guard let choice else { return }
+      append(choice.path.utf8, to: &bytes)
       append(choice.identity.utf8, to: &bytes)
     }
   }

@@ -151,7 +151,7 @@ extension Machine {
   /// The images in the drives, and those taken out that may be needed again.
   var disks: [MachineDisk] { shelf }
 
-  private var disksInDrives: [MachineDisk] { (floppyDisks + hardDisks).compactMap { $0 } }
+  private var disksInDrives: [MachineDisk] { (floppyDisks + hardDisks + cdDiscs).compactMap { $0 } }
 
   /// Instructions that were executed; the count without the time the processor slept.
   var executedInstructions: UInt64 { instructionCount &- idleInstructions }
@@ -191,7 +191,8 @@ extension Machine {
           ("module \(index + 1)", "\(identity(module.file.bytes)) '\(module.commandLine)'"))
       }
     }
-    for (kind, images) in [("floppy", floppyDisks), ("disk", hardDisks)] {
+    if let places = cdPlaces { list.append(("cd drives", places)) }
+    for (kind, images) in [("floppy", floppyDisks), ("disk", hardDisks), ("cd", discsByPlace)] {
       for (index, disk) in images.enumerated() {
         guard let disk else { continue }
         list.append(("\(kind) \(index + 1)", try diskIdentity(disk)))

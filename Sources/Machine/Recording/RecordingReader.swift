@@ -5,6 +5,7 @@
 import Bus
 import Chipset
 import State
+import Storage
 
 /// A recorded run that was read.
 public struct Recording: Sendable {
@@ -38,13 +39,17 @@ public struct Recording: Sendable {
     header.identity.contains { $0.key == "reset on triple fault" && $0.value == "yes" }
   }
   /// The disks that are put in on the way, each only the first time.
-  var insertedDisks: [FloppyChoice] {
-    var found: [FloppyChoice] = []
+  var insertedDisks: [(kind: ImageKind, choice: FloppyChoice)] {
+    var found: [(kind: ImageKind, choice: FloppyChoice)] = []
     for entry in entries {
-      if case .input(.floppy(_, let choice?), _) = entry.event,
-        !found.contains(where: { $0.path == choice.path })
-      {
-        found.append(choice)
+      let new: (ImageKind, FloppyChoice)
+      switch entry.event {
+      case .input(.floppy(_, let choice?), _): new = (.floppy, choice)
+      case .input(.cd(_, let choice?), _): new = (.cd, choice)
+      default: continue
+      }
+      if !found.contains(where: { $0.kind == new.0 && $0.choice.path == new.1.path }) {
+        found.append(new)
       }
     }
     return found
@@ -286,6 +291,12 @@ private struct RecordingCursor {
       return .floppy(
         drive: drive,
         disk: FloppyChoice(path: path, isProtected: isProtected, identity: try text()))
+    case RecordingFormat.Kind.ejectCD: return .cd(drive: try cdDrive(), disc: nil)
+    case RecordingFormat.Kind.insertCD:
+      let drive = try cdDrive()
+      let path = try text()
+      return .cd(
+        drive: drive, disc: FloppyChoice(path: path, isProtected: true, identity: try text()))
     case RecordingFormat.Kind.text: return .text(try text())
     case RecordingFormat.Kind.serial:
       let port = try number(atMost: 3)
@@ -300,6 +311,12 @@ private struct RecordingCursor {
   private mutating func drive() throws(RecordingError) -> Int {
     let drive = try byte()
     if drive > 1 { throw error("there is no floppy drive \(drive)") }
+    return Int(drive)
+  }
+
+  private mutating func cdDrive() throws(RecordingError) -> Int {
+    let drive = try byte()
+    if drive > 3 { throw error("there is no CD drive \(drive)") }
     return Int(drive)
   }
 

@@ -20,6 +20,8 @@ final class MachineDisk: BlockDevice {
   let persistence: BlockPersistence
   /// What it is when it goes into a floppy drive.
   let format: FloppyFormat?
+  /// What it is when it goes into a CD drive; the blocks are then the bytes of its files.
+  let cd: CDImage?
   /// Told of what the host refuses; the guest sees an error of the device.
   var refused: (StorageError) -> Void = { _ in }
   /// Of every write so far: which blocks, which bytes.
@@ -43,6 +45,7 @@ final class MachineDisk: BlockDevice {
     target = image.device
     name = image.name
     if case .floppy(let format) = image.medium { self.format = format } else { format = nil }
+    if case .cd(let cd) = image.medium { self.cd = cd } else { cd = nil }
     blockSize = original.blockSize
     blockCount = original.blockCount
     persistence = original.persistence

@@ -140,8 +140,8 @@ final class Snapshot {
   /// Of each processor.
   let translations: [SavedTranslations]
   let disks: [DiskMark]
-  /// Which disk of the shelf is in which floppy drive, and the hash of what was written to those taken out.
-  let media: (floppies: [Int?], ejectedWrites: UInt64)
+  /// Which disk of the shelf is in which floppy or CD drive, and the hash of what was written to those taken out.
+  let media: MediaPlaces
   /// What it holds cannot be had by running: it is never left out.
   let isPinned: Bool
   /// RAM pages, ascending, and where they are kept.
@@ -152,7 +152,7 @@ final class Snapshot {
   fileprivate init(
     instruction: UInt64, executed: UInt64, cursor: Int, parts: [SnapshotPart],
     translations: [SavedTranslations], disks: [DiskMark],
-    media: (floppies: [Int?], ejectedWrites: UInt64), isPinned: Bool, pages: [UInt32],
+    media: MediaPlaces, isPinned: Bool, pages: [UInt32],
     slots: [UInt32], sectors: [DiskSector: [UInt8]?]
   ) {
     self.isPinned = isPinned

@@ -51,14 +51,25 @@ extension SessionConfiguration {
         isThere =
           machine.floppies.indices.contains(index) && machine.floppies[index] == nil
       case .disk(let index):
-        isThere = machine.disks.indices.contains(index) && machine.disks[index] == nil
+        isThere =
+          machine.disks.indices.contains(index) && machine.disks[index] == nil
+          && drives[.cd(index)] == nil
+      case .cd(let index):
+        isThere = machine.cds.indices.contains(index) && machine.cds[index] == nil
       }
       if !isThere {
         throw SessionError(.configuration, "\(drive): there is no such drive, or it has an image")
       }
     }
     let files = drives.sorted { "\($0.key)" < "\($1.key)" }.compactMap { drive, image in
-      image.path.map { (drive, $0, image.mode) }
+      image.path.map { path in
+        // A CD is never written.
+        if case .cd = drive {
+          (drive, path, SessionImage.Mode.protected)
+        } else {
+          (drive, path, image.mode)
+        }
+      }
     }
     for (index, (drive, path, mode)) in files.enumerated() {
       for (other, second, otherMode) in files[..<index]
@@ -111,6 +122,7 @@ extension SessionConfiguration {
       switch drive {
       case .floppy(let index): result.floppies[index] = try image.open(for: drive)
       case .disk(let index): result.disks[index] = try image.open(for: drive)
+      case .cd(let index): result.cds[index] = .disc(try image.open(for: drive))
       }
     }
     return result

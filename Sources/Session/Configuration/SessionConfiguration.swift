@@ -19,6 +19,8 @@ public struct SessionConfiguration: Sendable {
   public var drives: [SessionDrive: SessionImage] = [:]
   /// The disks that a user takes turns with in each floppy drive, as they are written; the first is in the drive.
   public var floppyLists: [[String]] = [[], []]
+  /// The same for the first CD drive.
+  public var cdList: [String] = []
 
   // MARK: Time
 

@@ -12,11 +12,15 @@ public enum SessionDrive: Hashable, Sendable, CustomStringConvertible {
   case floppy(Int)
   /// A hard disk: 0 and 1 are master and slave of the primary channel, 2 and 3 of the secondary one.
   case disk(Int)
+  /// A CD/DVD drive at one of the places of `disk`.
+  case cd(Int)
 
   public var description: String {
     switch self {
     case .floppy(let index): "drive \(index == 0 ? "A" : "B")"
     case .disk(let index): "hard disk \(index + 1)"
+    case .cd(let index):
+      "the CD drive (\(index < 2 ? "primary" : "secondary") \(index & 1 == 0 ? "master" : "slave"))"
     }
   }
 }
@@ -70,6 +74,7 @@ public struct SessionImage: Equatable, Sendable {
     case .file(let path):
       var kind = ImageKind.floppy
       if case .disk = drive { kind = .disk }
+      if case .cd = drive { kind = .cd }
       do throws(StorageError) {
         return MachineImage(
           try ImageOpener.open(

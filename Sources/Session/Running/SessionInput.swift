@@ -62,6 +62,14 @@ extension Session {
   /// Takes the disk out of a floppy drive.
   public func eject(drive: Int = 0) { machine.input.post(.floppy(drive: drive, disk: nil)) }
 
+  /// Puts a CD image into a CD drive (0: the first). What cannot be put in is told by a notice.
+  public func insertCD(_ path: String, drive: Int = 0) {
+    machine.input.post(.cd(drive: drive, disc: FloppyChoice(path: path, isProtected: true)))
+  }
+
+  /// Presses the button of a CD drive: the disc comes out, unless the guest has locked the tray.
+  public func ejectCD(drive: Int = 0) { machine.input.post(.cd(drive: drive, disc: nil)) }
+
   /// Sends bytes to a serial port, counted from 0. Waits while many wait there already.
   public func send(_ bytes: [UInt8], toSerialPort port: Int = 0) {
     machine.input.post(.serial(port: port, bytes: bytes))

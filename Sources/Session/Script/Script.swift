@@ -16,6 +16,8 @@ public enum ScriptStep: Equatable, Sendable {
   case type([KeyStroke], String)
   /// What arrives at a serial port, counted from 0, with the text it was written as.
   case send(port: Int, [SerialStroke], String)
+  /// Another disk in a drive, with the text it was written as.
+  case change(MachineInput, String)
   /// Something to wait for.
   case await(Awaited)
 
@@ -171,6 +173,10 @@ extension Script {
         }
         if !sending.isDone(strokes, now) { return }
         typing = false
+        began = nil
+      case .change(let input, _):
+        if !types { return }
+        if let enter { enter(input) } else { machine.take(input) }
         began = nil
       case .await(let expectation):
         if met <= done {

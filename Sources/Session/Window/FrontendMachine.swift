@@ -22,6 +22,14 @@ public enum FrontendRequest: Equatable, Sendable {
   case nextDisk(drive: Int)
   /// The disk out of a drive.
   case eject(drive: Int)
+  /// A CD image into a CD drive (0: the first).
+  case insertCD(drive: Int, path: String)
+  /// The next of the discs that were named for the first CD drive.
+  case nextCD
+  /// The discs that `nextCD` takes turns with from now on.
+  case discs([String])
+  /// The disc out of a CD drive.
+  case ejectCD(drive: Int)
   /// The disks that `nextDisk` takes turns with from now on.
   case disks(drive: Int, paths: [String])
 }

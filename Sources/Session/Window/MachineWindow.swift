@@ -21,9 +21,9 @@ public final class MachineWindow: FrontendMachine {
     var subject: String?
     var subjectDrive: Int?
     var messages: [FrontendMessage] = []
-    /// The disks for each floppy drive, and which of them comes next.
-    var disks: [[String]] = [[], []]
-    var next = [0, 0]
+    /// The disks for each floppy drive and the first CD drive, and which of them comes next.
+    var disks: [[String]] = [[], [], []]
+    var next = [0, 0, 0]
   }
 
   public let frames = FrameMailbox()
@@ -97,6 +97,19 @@ public final class MachineWindow: FrontendMachine {
     case .insert(let drive, let path):
       input.post(.floppy(drive: drive, disk: FloppyChoice(path: path)))
     case .eject(let drive): input.post(.floppy(drive: drive, disk: nil))
+    case .insertCD(let drive, let path):
+      input.post(.cd(drive: drive, disc: FloppyChoice(path: path, isProtected: true)))
+    case .discs(let paths): setDisks(MachineWindow.cdList, paths)
+    case .nextCD:
+      guard let path = nextDisk(MachineWindow.cdList) else {
+        send(.notice("there is no other CD (give --cdrom several times)"))
+        return
+      }
+      input.post(
+        .cd(
+          drive: 0,
+          disc: FloppyChoice(path: FloppyChoice.parts(of: path).path, isProtected: true)))
+    case .ejectCD(let drive): input.post(.cd(drive: drive, disc: nil))
     case .disks(let drive, let paths): setDisks(drive, paths)
     case .nextDisk(let drive):
       guard let path = nextDisk(drive) else {
@@ -118,6 +131,9 @@ public final class MachineWindow: FrontendMachine {
       status.next[drive] = 1
     }
   }
+
+  /// Which of the lists is the CD drive's.
+  static let cdList = 2
 
   private func nextDisk(_ drive: Int) -> String? {
     status.withLock { status in

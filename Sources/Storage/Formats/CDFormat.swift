@@ -1,9 +1,9 @@
-// CDs, as far as they are told apart from disks: some are both.
+// CDs and DVDs, as far as they are told apart from disks: some are both.
 //
-// Owns: recognising CD images; which of them can be used as a disk. Must not know: geometries, drives.
+// Owns: recognising CD images and CUE sheets; which of them are used as a disk where nobody says what they are. Must not know: sectors.
 // After: ECMA-119 (ISO 9660) 8.1 and 8.2, the El Torito specification 1.0 (boot record volume descriptor), ECMA-130 (raw sectors).
 
-/// A CD image: refused, unless the same bytes are a bootable disk (isohybrid).
+/// A file of the sectors of a disc with one track: an ISO file, or a raw dump of 2352 bytes a sector.
 struct CDFormat: ImageFormat {
   let name = "CD"
 
@@ -13,9 +13,7 @@ struct CDFormat: ImageFormat {
   )? {
     let head = try store.bytes(at: 0, count: 512)
     // Raw CD dumps begin each 2352-byte sector with a synchronisation pattern.
-    if head.starts(with: [0x00] + [UInt8](repeating: 0xFF, count: 10) + [0x00]) {
-      return ("sectors of 2352 bytes", false)
-    }
+    if head.starts(with: CDSector.sync) { return ("sectors of 2352 bytes", false) }
     let volume = try store.bytes(at: 0x8000, count: 0x1000)
     guard volume.count >= 6, volume[1...5].elementsEqual("CD001".utf8) else { return nil }
     let second = volume.count >= 0x848 ? Array(volume[0x807..<0x81E]) : []
@@ -28,16 +26,18 @@ struct CDFormat: ImageFormat {
   func probe(_ store: any ByteStore, _ context: ImageContext) throws(StorageError)
     -> FormatConfidence?
   {
-    // Who says that it is a disk or a floppy has it as one.
-    if context.kind == .disk || context.kind == .floppy { return nil }
-    return try description(store) == nil ? nil : .certain
+    // Who says that it is a disk or a floppy has it as one; a CD may hold anything (HFS, UDF, nothing that is known).
+    switch context.kind {
+    case .disk, .floppy: return nil
+    case .cd: return .certain
+    case .auto: return try description(store) == nil ? nil : .certain
+    }
   }
 
   func open(_ store: any ByteStore, _ context: ImageContext) throws(StorageError) -> ImageContents {
     let (what, isHybrid) = try description(store) ?? ("", false)
-    guard isHybrid else {
-      throw StorageError(
-        path: store.name, reason: "is a CD image (\(what)); CDs are not supported yet")
+    guard isHybrid, context.kind == .auto else {
+      return ImageContents(try CDContents(sectors: store))
     }
     // The small ones are rescue floppies; what does not fit on 1.44 MB was meant for larger media.
     if store.size <= UInt64(FloppyFormat.all[6].byteCount) {
@@ -48,5 +48,34 @@ struct CDFormat: ImageFormat {
     return ImageContents(
       RawImage(store), kind: .disk,
       notes: ["a CD image (\(what)) that is also a bootable disk: used as a disk"])
+  }
+}
+
+/// A CUE sheet, which names the files with the sectors.
+struct CUEFormat: ImageFormat {
+  let name = "CUE"
+
+  static func isLikely(_ store: any ByteStore) throws(StorageError) -> Bool {
+    guard store.size <= CUESheet.largest else { return false }
+    return CUESheet.isLikely(try store.bytes(at: 0, count: Int(store.size)))
+  }
+
+  func probe(_ store: any ByteStore, _ context: ImageContext) throws(StorageError)
+    -> FormatConfidence?
+  {
+    if context.kind == .disk || context.kind == .floppy { return nil }
+    return try CUEFormat.isLikely(store) ? .certain : nil
+  }
+
+  func open(_ store: any ByteStore, _ context: ImageContext) throws(StorageError) -> ImageContents {
+    ImageContents(try CDContents(cue: store, context))
+  }
+}
+
+extension ImageContents {
+  /// A disc.
+  fileprivate init(_ disc: CDContents) {
+    self.init(CDFiles(disc.stores), kind: .cd, notes: disc.notes, warnings: disc.warnings)
+    cd = disc.image
   }
 }

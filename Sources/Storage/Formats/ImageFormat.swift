@@ -25,6 +25,8 @@ public struct ImageContents {
   public var notes: [String] = []
   /// What the user should hear without asking.
   public var warnings: [String] = []
+  /// What a drive reads, when it is a CD; `device` then has the bytes of its files.
+  public var cd: CDImage?
 
   public init(
     _ device: any BlockDevice, kind: ImageKind = .auto, notes: [String] = [],
@@ -97,7 +99,9 @@ public struct ImageContext {
 public enum ImageFormats {
   /// All formats; of those that are equally sure of a file, the first has it.
   public static let all: [any ImageFormat] =
-    RefusedFormat.images + RefusedFormat.archives + [CDFormat(), FixedVHDFormat(), RawFormat()]
+    RefusedFormat.images + RefusedFormat.archives + [
+      CUEFormat(), CDFormat(), FixedVHDFormat(), RawFormat(),
+    ]
 
   /// The format of a file: the surest.
   public static func format(of store: any ByteStore, _ context: ImageContext) throws(StorageError)

@@ -19,6 +19,8 @@ public struct OpenedImage {
     case floppy(FloppyFormat)
     /// A hard disk: what the drive reports (at most 16 heads), and the geometry the BIOS shows (at most 1024 cylinders).
     case disk(physical: DiskGeometry, translated: DiskGeometry)
+    /// A CD or DVD. The contents are then the bytes of its files, not its sectors.
+    case cd(CDImage)
   }
 
   /// The file's name as it was given.
@@ -47,9 +49,8 @@ public enum ImageOpener {
     looksOnly: Bool = false,
     formats: [any ImageFormat] = ImageFormats.all
   ) throws(StorageError) -> OpenedImage {
-    if kind == .cd { throw StorageError(path: path, reason: "CDs are not supported yet") }
     let file = try HostFile(
-      path: path, writable: !readOnly && !snapshot, looksOnly: looksOnly)
+      path: path, writable: !readOnly && !snapshot && kind != .cd, looksOnly: looksOnly)
     let context = ImageContext(kind: kind, formats: formats) { name throws(StorageError) in
       try sibling(name, of: path, looksOnly)
     }
@@ -67,7 +68,10 @@ public enum ImageOpener {
   ) throws(StorageError) -> OpenedImage {
     let name = store.name
     if store.size == 0 { throw StorageError(path: name, reason: "the file is empty") }
-    if store.size < 512 {
+    // A CUE sheet is a text, and may be a short one.
+    let maySheet = context.kind == .auto || context.kind == .cd
+    let isSheet = maySheet ? try CUEFormat.isLikely(store) : false
+    if store.size < 512, !isSheet {
       throw StorageError(
         path: name,
         reason:
@@ -75,6 +79,11 @@ public enum ImageOpener {
           + "disk image")
     }
     let contents = try ImageFormats.open(store, context)
+    if let cd = contents.cd {
+      return OpenedImage(
+        path: name, device: contents.device, medium: .cd(cd), reasons: contents.notes,
+        warnings: contents.warnings)
+    }
     // Drives have sectors of 512 bytes, whatever the image has.
     let blocks = contents.device.withBlocks(of: 512)
     let kind = context.kind == .auto ? contents.kind : context.kind

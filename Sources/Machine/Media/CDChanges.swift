@@ -1,0 +1,161 @@
+// Discs that are changed while the machine runs.
+//
+// Owns: opening and checking a CD image before it goes into a drive, what the user does at a drive: the button, another disc. Must not know:
+// commands of drives, who asked.
+//
+// A change is input as that of a floppy is (MediaChanges.swift). The guest may have locked the tray: then the button does what it does on a
+// drive, it tells the guest that its user wants the disc, and the disc stays.
+
+import Chipset
+import Host
+import State
+import Storage
+
+/// What a CD drive is and holds.
+public struct CDDriveStatus: Equatable, Sendable {
+  /// Where it is: "primary master" to "secondary slave".
+  public var place: String
+  /// The image's name; nil: no disc.
+  public var disc: String?
+  /// A disc that lies in an open tray counts as out.
+  public var isTrayOpen = false
+  /// The guest has locked the tray.
+  public var isLocked = false
+}
+
+extension Machine {
+  /// The CD drives there are.
+  public var cdDriveStatus: [CDDriveStatus] {
+    cdDrives.indices.map { n in
+      CDDriveStatus(
+        place: Machine.cdPlace(cdSockets[n].name), disc: cdDiscs[n]?.name,
+        isTrayOpen: cdDrives[n].isTrayOpen, isLocked: cdDrives[n].isLocked)
+    }
+  }
+
+  /// A place by the name of its socket.
+  private static func cdPlace(_ name: String) -> String {
+    switch name {
+    case "cd0": "primary master"
+    case "cd1": "primary slave"
+    case "cd2": "secondary master"
+    case "cd3": "secondary slave"
+    default: name
+    }
+  }
+
+  /// Where there are CD drives, in words; nil: nowhere.
+  var cdPlaces: String? {
+    cdSockets.isEmpty
+      ? nil : cdSockets.map { Machine.cdPlace($0.name) }.joined(separator: ", ")
+  }
+
+  /// The discs by the places of the board.
+  var discsByPlace: [MachineDisk?] {
+    board.sockets(.cd).map { socket in
+      cdSockets.firstIndex(of: socket).flatMap { cdDiscs[$0] }
+    }
+  }
+
+  /// Puts a disc into a CD drive (0: the first), or takes it out with nil, for who holds the machine still; others post `MachineInput.cd`.
+  /// - Throws: why nothing was changed. A locked tray is no reason: the guest is asked, and `notice` tells it.
+  public func changeCD(drive: Int, to choice: FloppyChoice?) throws(MediaError) {
+    let settled = try prepareCD(drive, choice)
+    act(.cd(drive: drive, disc: settled))
+  }
+
+  /// The name of a drive for messages.
+  func cdName(_ drive: Int) -> String { cdDrives.count < 2 ? "CD" : "CD \(drive + 1)" }
+
+  func cdNotice(_ drive: Int, _ choice: FloppyChoice?) -> String {
+    let name = cdName(drive)
+    if holdsTray(drive) {
+      return "\(name): the guest has locked the tray and was asked to let go of the disc"
+    }
+    guard let choice else { return "\(name): ejected" }
+    return "\(name): \(choice.path.split(separator: "/").last.map(String.init) ?? choice.path)"
+  }
+
+  /// Whether the guest keeps the disc that is in the drive.
+  private func holdsTray(_ drive: Int) -> Bool {
+    cdDrives[drive].isLocked && !cdDrives[drive].isTrayOpen && cdDrives[drive].disc != nil
+  }
+
+  /// Finds out whether a change is possible and leaves its disc in `preparedDisk`. The guest notices nothing.
+  func prepareCD(_ drive: Int, _ choice: FloppyChoice?) throws(MediaError) -> FloppyChoice? {
+    guard cdDrives.indices.contains(drive) else {
+      throw MediaError(
+        description: drive == 0
+          ? "there is no CD drive (--cdrom empty makes one without a disc)"
+          : "there is no CD drive \(drive + 1)")
+    }
+    guard let choice else {
+      if cdDiscs[drive] == nil {
+        throw MediaError(description: "there is no disc in drive \(cdName(drive))")
+      }
+      return nil
+    }
+    if let prepared = preparedDisk, choice.identity != "", prepared.name == choice.path,
+      prepared.cd != nil
+    {
+      return choice
+    }
+    do throws(StorageError) {
+      let disc = try openedCD(choice)
+      var isAccepted = false
+      defer { if !isAccepted, !isInDrive(disc) { disc.unlock() } }
+      let settled = FloppyChoice(
+        path: choice.path, isProtected: true, identity: try diskIdentity(disc))
+      if choice.identity != "" && settled.identity != choice.identity {
+        throw StorageError(
+          path: choice.path,
+          reason: "was \(choice.identity) when it was put in, but is \(settled.identity) now")
+      }
+      preparedDisk = disc
+      isAccepted = true
+      return settled
+    } catch {
+      throw MediaError(description: "\(error)")
+    }
+  }
+
+  private func openedCD(_ choice: FloppyChoice) throws(StorageError) -> MachineDisk {
+    if let known = shelf.first(where: {
+      $0.cd != nil && HostFiles.isSame($0.name, choice.path) && staysOpen($0) && !isInDrive($0)
+        && $0.changeByOthers == nil
+    }) {
+      try known.lockAgain()
+      return known
+    }
+    let image = try ImageOpener.open(path: choice.path, kind: .cd)
+    let disc = MachineDisk(MachineImage(image))
+    disc.refused = { [unowned self, unowned disc] in note($0, of: disc) }
+    return disc
+  }
+
+  /// Carries a change out: of the user now, or of a recording, or of the past.
+  func putCD(_ drive: Int, _ choice: FloppyChoice?) throws(MediaError) {
+    let settled = try prepareCD(drive, choice)
+    let disc = settled == nil ? nil : preparedDisk
+    preparedDisk = nil
+    if holdsTray(drive) {
+      cdDrives[drive].requestEject()
+      if let disc, !isInDrive(disc) { disc.unlock() }
+      return
+    }
+    if let old = cdDiscs[drive], old !== disc {
+      if !staysOpen(old) {
+        shelf.removeAll { $0 === old }
+        if closesEjectedDisks { old.close() }
+      } else {
+        old.unlock()
+      }
+    }
+    cdDrives[drive].change(to: disc?.cd)
+    cdDiscs[drive] = disc
+    if let disc {
+      if !shelf.contains(where: { $0 === disc }) { shelf.append(disc) }
+      if timeTravel != nil { disc.startTracking() }
+    }
+  }
+}

@@ -1,0 +1,149 @@
+// A file of nothing but the sectors of one data track: an ISO file, or a raw dump.
+//
+// Owns: which of the two it is, what its volume descriptors say against it. Must not know: directories, drives.
+// After: ECMA-119 (ISO 9660) clauses 8.1 to 8.4, the El Torito specification 1.0 (boot record volume descriptor), ECMA-167 (UDF) 2/9.
+
+extension CDContents {
+  /// What is in a file that has data sectors from its start.
+  private struct Volume {
+    var size: Int
+    var name: String
+    var isBootable = false
+  }
+
+  /// A file with one data track.
+  init(sectors store: any ByteStore) throws(StorageError) {
+    let head = try store.bytes(at: 0, count: 16)
+    var form = CDExtent.Form.user
+    var kind = CDTrackKind.mode1
+    if head.starts(with: CDSector.sync), head.count == 16 {
+      form = .raw
+      switch head[15] & 3 {
+      case 1: kind = .mode1
+      case 2: kind = .mode2
+      default:
+        throw StorageError(
+          path: store.name, offset: 15,
+          reason: "the first sector's header says mode \(head[15]), which no data sector has")
+      }
+    }
+    var notes: [String] = []
+    var warnings: [String] = []
+    let size = UInt64(form.rawValue)
+    let tail = store.size % size
+    // The end of a last sector of user data reads as zeros; half a raw one is none.
+    let count = store.size / size + (tail != 0 && form == .user ? 1 : 0)
+    if store.size < size {
+      throw StorageError(path: store.name, reason: "is less than one sector of a CD")
+    }
+    if count > 1 << 23 {
+      throw StorageError(
+        path: store.name, reason: "\(count) sectors are more than a DVD has (\(1 << 23))")
+    }
+    if tail != 0 {
+      warnings.append(
+        "\(store.name): the last \(tail) bytes are no whole sector of \(size) bytes"
+          + (form == .user ? ": the rest of it reads as zeros" : " and are left out"))
+    }
+    let isDVD = form == .user && count > UInt64(CDAddress.largestCD)
+    if form == .raw {
+      notes.append("sectors of 2352 bytes, mode \(kind == .mode1 ? 1 : 2)")
+      if count > UInt64(CDAddress.frameLimit - CDAddress.firstPause) {
+        throw StorageError(path: store.name, reason: "\(count) sectors do not go on a CD")
+      }
+    }
+    let track = CDTrack(
+      number: 1, session: 1, kind: kind, pregap: 0, start: 0, end: Int(count))
+    image = CDImage(
+      name: store.name, tracks: [track],
+      sessions: [CDSession(number: 1, firstTrack: 1, lastTrack: 1, leadOut: Int(count))],
+      extents: [CDExtent(start: 0, count: Int(count), form: form, store: store, kind: kind)],
+      isDVD: isDVD)
+    stores = [store]
+    notes.append(CDContents.words(image))
+    if let volume = try CDContents.volume(image, store, form) {
+      notes.append(
+        "ISO 9660 volume '\(volume.name)' of \(volume.size) sectors"
+          + (volume.isBootable ? ", with El Torito boot" : ""))
+      if volume.size > Int(count) {
+        warnings.append(
+          "\(store.name): at offset \(store.size): the file ends behind \(count) sectors, but its volume has "
+            + "\(volume.size): it was cut short")
+      }
+    } else {
+      notes.append("no ISO 9660 volume in it")
+    }
+    self.notes = notes
+    self.warnings = warnings
+  }
+
+  /// The primary volume descriptor, if the disc has one.
+  /// - Throws: when it contradicts itself.
+  private static func volume(
+    _ image: CDImage, _ store: any ByteStore, _ form: CDExtent.Form
+  ) throws(StorageError) -> Volume? {
+    var found: Volume?
+    var isBootable = false
+    var isSequence = false
+    let sector = UnsafeMutableRawPointer.allocate(byteCount: CDSector.userSize, alignment: 16)
+    defer { sector.deallocate() }
+    for number in 16..<32 {
+      func refusal(_ at: Int, _ reason: String) -> StorageError {
+        let inside = form == .user ? 0 : image.tracks[0].kind == .mode1 ? 16 : 24
+        return StorageError(
+          path: store.name, offset: UInt64(number * form.rawValue + inside + at),
+          reason: "the volume descriptor is damaged: \(reason)")
+      }
+      if number >= image.leadOut {
+        if isSequence { throw refusal(0, "the file ends before the last one (type 255)") }
+        break
+      }
+      do throws(CDReadError) { try image.readUserData(number, into: sector) } catch { break }
+      let bytes = Array(UnsafeRawBufferPointer(start: sector, count: CDSector.userSize))
+      guard bytes[1...5].elementsEqual("CD001".utf8) else {
+        if isSequence { throw refusal(1, "'CD001' is missing") }
+        break
+      }
+      isSequence = true
+      func word(_ at: Int) -> Int { Int(bytes[at]) | Int(bytes[at + 1]) << 8 }
+      func double(_ at: Int) -> Int { word(at) | word(at + 2) << 16 }
+      func bigDouble(_ at: Int) -> Int {
+        (0..<4).reduce(0) { $0 << 8 | Int(bytes[at + $1]) }
+      }
+      switch bytes[0] {
+      case 0: isBootable = isBootable || bytes[7..<30].elementsEqual("EL TORITO SPECIFICATION".utf8)
+      case 1 where found == nil:
+        if double(80) != bigDouble(84) {
+          throw refusal(80, "its size is \(double(80)) and \(bigDouble(84)) at once")
+        }
+        if double(80) == 0 { throw refusal(80, "its size is zero") }
+        let block = word(128)
+        if ![512, 1024, 2048].contains(block) {
+          throw refusal(128, "logical blocks of \(block) bytes")
+        }
+        if double(158) == 0 || double(158) >= double(80) {
+          throw refusal(158, "the root directory at block \(double(158)) of \(double(80))")
+        }
+        let name = String(decoding: bytes[40..<72], as: UTF8.self)
+        found = Volume(
+          size: (double(80) * block + 2047) / 2048,
+          name: CUESheet.printable(String(name.prefix { $0 != "\0" })).trimmedEnd)
+      case 255:
+        found?.isBootable = isBootable
+        return found
+      default: break
+      }
+    }
+    found?.isBootable = isBootable
+    return found
+  }
+}
+
+extension String {
+  /// Without the spaces at its end.
+  fileprivate var trimmedEnd: String {
+    var text = self[...]
+    while text.last == " " { text.removeLast() }
+    return String(text)
+  }
+}
