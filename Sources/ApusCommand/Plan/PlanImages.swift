@@ -210,7 +210,7 @@ extension Plan {
         switch device {
         case .floppy: configuration.floppies[0] != nil || usesDemo
         case .disk: hasDisk
-        case .cd: configuration.cds.contains { if case .disc? = $0 { true } else { false } }
+        case .cd: hasCD
         case .network: !configuration.roms.isEmpty
         }
       }
