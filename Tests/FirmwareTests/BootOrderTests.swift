@@ -56,7 +56,7 @@ import Testing
     return bytes
   }
 
-  private func rom(mode: UInt8) throws -> MachineROM {
+  private func rom(mode: UInt8, isDamaged: Bool = false) throws -> MachineROM {
     let assembled = try #require(TestROMs.bios["option_rom"])
     var bytes = Array(assembled().prefix(2048))
     let mark = Array("MODE".utf8)
@@ -64,6 +64,7 @@ import Testing
       (0..<2040).first { Array(bytes[$0..<$0 + 4]) == mark })
     bytes[at + 4] = mode
     bytes[2047] &-= bytes.reduce(0, &+)
+    if isDamaged { bytes[100] &+= 1 }
     return MachineROM(file: LoadFile(path: "option ROM", bytes: bytes), address: 0xD0000)
   }
 
@@ -144,9 +145,7 @@ import Testing
 
   @Test func anOptionROMWithAWrongSumIsLeftAlone() throws {
     var configuration = try configuration([.network, .disk])
-    var damaged = try rom(mode: 0)
-    damaged.file.bytes[100] &+= 1
-    configuration.roms = [damaged]
+    configuration.roms = [try rom(mode: 0, isDamaged: true)]
     let guest = try Guest(configuration)
     guest.run()
     #expect(guest.text == "c", "\(guest.screen)")
