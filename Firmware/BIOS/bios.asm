@@ -1,7 +1,7 @@
 ; Apus system BIOS: 64 KiB for F0000h-FFFFFh of a PC/AT, top-level file.
 ; It owns: the order of the parts and the entry points that programs know by address.
 ; Follows: IBM PC/AT Technical Reference, PS/2 and AT BIOS interface, Enhanced Disk Drive
-; specification 3.0, El Torito 1.0, APM BIOS interface 1.2.
+; specification 3.0, El Torito 1.0.
 ; All code runs with cs = F000h and needs a 386.
 
         cpu     386
@@ -36,7 +36,13 @@ start_of_image:
 %include "disks/emulation.inc"
 %include "system.inc"
 %include "memory.inc"
-%include "apm.inc"
+%include "stack.inc"
+%include "power/apm.inc"
+%include "pci/pcibios.inc"
+%include "pci/setup.inc"
+%include "pci/rom.inc"
+%include "pnp/pnpbios.inc"
+%include "tables/smbios.inc"
 %include "serial.inc"
 %include "time.inc"
 %include "boot/boot.inc"
@@ -121,6 +127,6 @@ dummy_iret:
         jmp     int05
         place 0xFFF0
         jmp     0xF000:0xE05B
-        db      "11/21/26"
+        db      "06/23/99"
         place 0xFFFE
         db      0xFC, 0

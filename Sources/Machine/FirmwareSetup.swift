@@ -56,6 +56,11 @@ enum CMOSContents {
     // Bit 0: a floppy's boot sector need not end in 55AA. Bits 1-3 are the own BIOS's: what comes fourth.
     cmos[0x38] = codes[2] << 4 | codes[3] << 1 | 1
     cmos[0x5F] = 0
+    // AMI's options: A: before C:, full speed, both caches, quick A20.
+    cmos[0x2D] = 0x1E | (configuration.bootOrder.first == .floppy ? 0x20 : 0)
+    // 640 KB of base memory; the century where PS/2 models have it.
+    cmos[0x33] = 0x80
+    cmos[0x37] = cmos[0x32]
     cmos.updateChecksum()
   }
 

@@ -218,7 +218,7 @@ test:
         cmp     ah, 1
         expect  e, "no C209h: ah = 1"
 
-        ; APM
+        ; APM; whoever is connected lets go before another connects
         mov     ax, 0x5300
         xor     bx, bx
         int     0x15
@@ -251,6 +251,10 @@ test:
         expect  nc, "APM power status"
         cmp     bh, 1
         expect  e, "on line"
+        mov     ax, 0x5304
+        xor     bx, bx
+        int     0x15
+        expect  nc, "APM lets go"
         call    apm32
         jmp     pass
 

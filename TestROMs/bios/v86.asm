@@ -221,9 +221,31 @@ program:
         xor     bx, bx
         int     0x15
         expect  nc, "15/5300"
+        mov     ax, 0x5301
+        xor     bx, bx
+        int     0x15
+        expect  nc, "15/5301"
         mov     ax, 0x5305              ; idle: nothing to be halted here
         int     0x15
         expect  nc, "15/5305"
+        mov     ax, 0x5304
+        xor     bx, bx
+        int     0x15
+        expect  nc, "15/5304"
+        mov     ax, 0xB101              ; PCI, or that there is none
+        int     0x1A
+        jnc     .pci
+        cmp     ah, 0x81
+        expect  e, "1A/B101"
+        jmp     .no_pci
+.pci:   mov     ax, 0xB10A
+        xor     bx, bx
+        xor     di, di
+        int     0x1A
+        expect  nc, "1A/B10A"
+        cmp     ecx, 0x12378086
+        expect  e, "1A/B10A"
+.no_pci:
         push    ds
         pop     es
         mov     si, 0x4000

@@ -21,11 +21,12 @@ import Testing
 
   private func run(
     _ name: String, floppy: MachineImage? = nil, disks: [DiskGeometry] = [],
-    limit: UInt64 = 5_000_000_000
+    board: String = "isa", memory: Int = 32, limit: UInt64 = 5_000_000_000
   ) throws -> Outcome {
     let assembled = try #require(TestROMs.bios[name])
     var configuration = MachineConfiguration.small(floppy: assembled(), name: name) {
-      $0.memoryMegabytes = 32
+      $0.board = board
+      $0.memoryMegabytes = memory
       if let floppy { $0.floppies[0] = floppy }
     }
     for (index, geometry) in disks.enumerated() {
@@ -58,6 +59,29 @@ import Testing
   @Test(arguments: ["flags", "v86"])
   func theSameWithADisk(name: String) throws {
     let outcome = try run(name, disks: [DiskGeometry(cylinders: 80, heads: 16, sectors: 63)])
+    #expect(outcome.text == "PASS\n", "\(outcome.reason)")
+  }
+
+  /// What PCI brought: on the board that has it.
+  @Test(arguments: [
+    "pci", "apm", "tables", "aliased", "system", "v86", "data_area", "flags", "clock",
+  ])
+  func servicesBehaveAsDocumentedWithPCI(name: String) throws {
+    let outcome = try run(name, board: "pc")
+    #expect(outcome.text == "PASS\n", "\(outcome.reason)")
+  }
+
+  /// Power management, Plug and Play and tables on the board without PCI.
+  @Test(arguments: ["apm", "tables", "aliased"])
+  func theSameWithoutPCI(name: String) throws {
+    let outcome = try run(name)
+    #expect(outcome.text == "PASS\n", "\(outcome.reason)")
+  }
+
+  /// Little memory, more than 16 MiB, more than 64 MiB.
+  @Test(arguments: [1, 2, 16, 17, 65, 512])
+  func tablesAgreeOnTheMemory(megabytes: Int) throws {
+    let outcome = try run("tables", board: "pc", memory: megabytes)
     #expect(outcome.text == "PASS\n", "\(outcome.reason)")
   }
 
