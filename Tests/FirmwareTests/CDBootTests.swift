@@ -226,4 +226,29 @@ import Testing
       #expect(outcome.screen.contains("Booting from hard disk: "))
     }
   }
+
+  @Test func discsAreChangedWhileItRuns() throws {
+    let assembled = try #require(TestROMs.bios["cd_change"])
+    let disc = ElToritoDisc(image: [0xF4], entry: ElToritoDisc.Entry())
+    let path = FileManager.default.temporaryDirectory
+      .appendingPathComponent("apus-cd-\(UUID().uuidString).iso").path
+    #expect(FileManager.default.createFile(atPath: path, contents: Data(disc.bytes)))
+    defer { try? FileManager.default.removeItem(atPath: path) }
+    var configuration = MachineConfiguration.small(floppy: assembled())
+    configuration.cds[2] = .disc(MachineImage(try ImageOpener.open(path: path, kind: .cd)))
+    let machine = try Machine(configuration)
+    final class Gathered {
+      var text = ""
+    }
+    let gathered = Gathered()
+    machine.debugOutput = { [unowned machine] in
+      gathered.text.append(Character(UnicodeScalar($0)))
+      if gathered.text.hasSuffix("EJECT\n") { machine.input.post(.cd(drive: 0, disc: nil)) }
+      if gathered.text.hasSuffix("INSERT\n") {
+        machine.input.post(.cd(drive: 0, disc: FloppyChoice(path: path)))
+      }
+    }
+    _ = machine.run(untilInstruction: 500_000_000)
+    #expect(gathered.text == "EJECT\nINSERT\nPASS\n")
+  }
 }
