@@ -143,6 +143,34 @@ import Testing
     #expect(guest.text == "d", "\(guest.screen)")
   }
 
+  /// A ROM of before Plug and Play that takes INT 19h has the boot; one that takes INT 18h is the network.
+  @Test(arguments: [
+    (UInt8(0x64), [BootDevice.floppy], "h"), (0x60, [.network, .floppy], "h"),
+    (0x60, [.floppy, .network], "a"),
+  ])
+  func anOldOptionROMMayTakeABootVector(vector: UInt8, order: [BootDevice], expected: String) throws
+  {
+    var bytes: [UInt8] = [
+      0x55, 0xAA, 1, 0x1E, 0x50,  // push ds; push ax
+      0x31, 0xC0, 0x8E, 0xD8,  // xor ax,ax; mov ds,ax
+      0xC7, 0x06, vector, 0x00, 0x20, 0x00,  // mov word [vector],20h
+      0x8C, 0x0E, vector + 2, 0x00,  // mov [vector + 2],cs
+      0x58, 0x1F, 0xCB,  // pop ax; pop ds; retf
+    ]
+    bytes += [UInt8](repeating: 0, count: 0x20 - bytes.count)
+    // mov al,"h"; out E9h,al; mov al,10h; out F4h,al; hlt
+    bytes += [0xB0, 0x68, 0xE6, 0xE9, 0xB0, 0x10, 0xE6, 0xF4, 0xF4]
+    bytes += [UInt8](repeating: 0, count: 512 - bytes.count)
+    bytes[511] &-= bytes.reduce(0, &+)
+    var configuration = try configuration(order)
+    configuration.roms = [
+      MachineROM(file: LoadFile(path: "option ROM", bytes: bytes), address: 0xD0000)
+    ]
+    let guest = try Guest(configuration)
+    guest.run()
+    #expect(guest.text == expected, "\(guest.screen)")
+  }
+
   @Test func anOptionROMWithAWrongSumIsLeftAlone() throws {
     var configuration = try configuration([.network, .disk])
     configuration.roms = [try rom(mode: 0, isDamaged: true)]
