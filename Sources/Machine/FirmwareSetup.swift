@@ -56,10 +56,10 @@ enum CMOSContents {
     }
     cmos[0x12] = hardDiskTypes
 
-    let codes = configuration.bootOrder.map { $0 == .floppy ? UInt8(1) : 2 } + [0, 0, 0]
+    let codes = configuration.bootOrder.map(bootCode) + [0, 0, 0, 0]
     cmos[0x3D] = codes[0] | codes[1] << 4
-    // Bit 0: a floppy's boot sector need not end in 55AA.
-    cmos[0x38] = codes[2] << 4 | 1
+    // Bit 0: a floppy's boot sector need not end in 55AA. Bits 1-3 are the own BIOS's: what comes fourth.
+    cmos[0x38] = codes[2] << 4 | codes[3] << 1 | 1
     cmos[0x5F] = 0
     // AMI's options: A: before C:, full speed, both caches, quick A20.
     cmos[0x2D] = 0x1E | (configuration.bootOrder.first == .floppy ? 0x20 : 0)
@@ -67,6 +67,15 @@ enum CMOSContents {
     cmos[0x33] = 0x80
     cmos[0x37] = cmos[0x32]
     cmos.updateChecksum()
+  }
+
+  private static func bootCode(_ device: BootDevice) -> UInt8 {
+    switch device {
+    case .floppy: 1
+    case .disk: 2
+    case .cd: 3
+    case .network: 4
+    }
   }
 }
 

@@ -8,10 +8,13 @@ import Storage
 import Translator
 import TranslatorX86_64
 
-/// A device to boot from.
+/// A device to boot from. The raw value is its letter on a command line.
 public enum BootDevice: String, Sendable, CaseIterable {
   case floppy = "a"
   case disk = "c"
+  case cd = "d"
+  /// What an option ROM boots from.
+  case network = "n"
 }
 
 /// An image in a drive. The device belongs to the one machine that it is given to, on whatever thread that runs.
@@ -93,7 +96,7 @@ public struct MachineConfiguration: Sendable {
   /// The board's CD/DVD drives, at the places of `disks`; nil: none there.
   public var cds: [CDDriveContents?] = [nil, nil, nil, nil]
   /// What the BIOS tries, first things first.
-  public var bootOrder: [BootDevice] = [.floppy, .disk]
+  public var bootOrder: [BootDevice] = [.floppy, .disk, .cd, .network]
   /// How many serial ports there are, 1 to 4.
   public var serialPorts = 2
   /// How many instructions make a virtual second.

@@ -122,8 +122,8 @@ struct ApusOptions: ParsableCommand {
     name: [.customLong("boot"), .customLong("boot", withSingleDash: true)],
     parsing: .unconditional,
     help: ArgumentHelp(
-      "What to boot from: a (floppy), c (hard disk), or both in order; a drive without a disk is skipped. (default: a, then c)",
-      valueName: "a|c"))
+      "What to boot from, in this order: a (floppy), c (hard disk), d (CD), n (network, by an option ROM); a drive without a disk is skipped. F12 during the start shows a menu. (default: acdn)",
+      valueName: "acdn"))
   var boot: String?
 
   // MARK: Machine

@@ -235,16 +235,18 @@ struct Plan {
   private static func bootOrder(_ text: String) throws -> [BootDevice] {
     let letters = text.hasPrefix("order=") ? text.dropFirst(6) : Substring(text)
     var order: [BootDevice] = []
+    let possible =
+      "letters in the order wanted: a (floppy), c (hard disk), d (CD), n (network, by an option ROM)"
     for letter in letters {
-      if letter == "d" { throw Failure.usage("--boot \(text): CDs (d) are not supported yet") }
-      guard let device = BootDevice(rawValue: String(letter)), !order.contains(device) else {
-        throw Failure.usage("--boot \(text): a (floppy), c (hard disk), ac or ca are possible")
+      guard let device = BootDevice(rawValue: String(letter)) else {
+        throw Failure.usage("--boot \(text): \(possible)")
+      }
+      if order.contains(device) {
+        throw Failure.usage("--boot \(text): \(letter) is there twice")
       }
       order.append(device)
     }
-    if order.isEmpty {
-      throw Failure.usage("--boot: a (floppy), c (hard disk), ac or ca are possible")
-    }
+    if order.isEmpty { throw Failure.usage("--boot: \(possible)") }
     return order
   }
 

@@ -205,16 +205,29 @@ extension Plan {
       && configuration.floppyTypes[0] == nil
     if let boot = options.boot {
       // Of several devices one with a disk is enough.
-      let isThere = configuration.bootOrder.contains { device in
-        device == .floppy ? configuration.floppies[0] != nil || usesDemo : hasDisk
+      let order = configuration.bootOrder
+      let isThere = order.contains { device in
+        switch device {
+        case .floppy: configuration.floppies[0] != nil || usesDemo
+        case .disk: hasDisk
+        case .cd: hasCD
+        case .network: !configuration.roms.isEmpty
+        }
       }
       if !isThere {
+        let missing = order.map { device in
+          switch device {
+          case .floppy: "image in drive A"
+          case .disk: "hard disk image"
+          case .cd: "CD image (--cdrom)"
+          case .network: "option ROM (--rom)"
+          }
+        }
         throw Failure.usage(
-          configuration.bootOrder == [.disk]
-            ? "--boot \(boot): there is no hard disk image"
-            : configuration.bootOrder == [.floppy]
-              ? "--boot \(boot): drive A has no image"
-              : "--boot \(boot): there is neither an image in drive A nor a hard disk image")
+          order == [.floppy]
+            ? "--boot \(boot): drive A has no image"
+            : "--boot \(boot): there is no \(missing.joined(separator: ", no "))"
+        )
       }
     }
     if usesDemo {

@@ -1,7 +1,8 @@
 ; INT 13h on the first hard disk. Needs a disk of 20 MB or more, whose sectors from 5000 to 5300
 ; may be overwritten.
 ; Expected, after the AT BIOS interface and the Enhanced Disk Drive specification 3.0: geometry
-; and size that agree, the same sectors by either address, transfers of many sectors, errors.
+; and size that agree, the same sectors by either address, transfers of many sectors, flat addresses,
+; device tables and paths, errors.
 %include "harness.inc"
 
 test:
@@ -66,7 +67,30 @@ test:
         expect  e, "41h: the signature"
         test    cl, 1
         expect  nz, "41h: packet access"
-        mov     word [parameters], 66
+        test    cl, 4
+        expect  nz, "41h: device tables"
+        cmp     ah, 0x30
+        expect  e, "41h: version 3.0"
+        mov     cx, 25                  ; buffers of every size that has a meaning
+        call    ask
+        expect  c, "48h: 25 bytes are too few"
+        mov     cx, 26
+        call    ask
+        expect  nc, "48h: 26 bytes"
+        cmp     word [parameters], 26
+        expect  e, "48h: 26 bytes filled"
+        cmp     dword [parameters + 26], 0
+        expect  e, "48h: and no more"
+        mov     cx, 65
+        call    ask
+        expect  nc, "48h: 65 bytes"
+        cmp     word [parameters], 30
+        expect  e, "48h: 30 bytes filled"
+        cmp     word [parameters + 30], 0
+        expect  e, "48h: no path"
+        test    byte [parameters + 2], 1
+        expect  nz, "48h: boundaries are handled"
+        mov     word [parameters], 80
         mov     si, parameters
         mov     ah, 0x48
         mov     dl, 0x80
@@ -77,8 +101,44 @@ test:
         mov     eax, [parameters + 16]
         cmp     eax, [total]
         expect  ae, "48h: no less sectors than 08h"
+        cmp     word [parameters], 66
+        expect  e, "48h: 66 bytes filled"
         cmp     word [parameters + 30], 0xBEDD
         expect  e, "48h: a device path"
+        cmp     byte [parameters + 32], 36
+        expect  e, "48h: its length"
+        cmp     dword [parameters + 40], "ATA "
+        expect  e, "48h: interface ATA"
+        cmp     dword [parameters + 44], "    "
+        expect  e, "48h: padded"
+        mov     eax, 0x80000000         ; which bus there is
+        mov     dx, 0xCF8
+        out     dx, eax
+        in      eax, dx
+        cmp     eax, 0x80000000
+        je      .pci
+        cmp     dword [parameters + 36], "ISA "
+        expect  e, "48h: bus ISA"
+        cmp     word [parameters + 48], 0x1F0
+        expect  e, "48h: base port"
+        jmp     .device
+.pci:   cmp     dword [parameters + 36], "PCI "
+        expect  e, "48h: bus PCI"
+        movzx   eax, word [parameters + 48]     ; bus, slot
+        shl     ah, 3
+        or      ah, [parameters + 50]   ; function
+        xchg    al, ah
+        shl     eax, 8
+        or      eax, 0x80000008
+        out     dx, eax
+        mov     dx, 0xCFC
+        in      eax, dx
+        shr     eax, 16
+        cmp     ax, 0x0101
+        expect  e, "48h: the function is an IDE controller"
+.device:
+        cmp     byte [parameters + 56], 0
+        expect  e, "48h: master"
         mov     si, parameters + 30
         mov     cx, 36
         call    sum
@@ -89,6 +149,20 @@ test:
         push    word 0
         pop     ds
         expect  z, "48h: checksum of the device table"
+
+        les     di, [parameters + 26]
+        cmp     word [es:di], 0x1F0
+        expect  e, "48h: the device table's port"
+        cmp     word [es:di + 2], 0x3F6
+        expect  e, "48h: its control port"
+        mov     al, [es:di + 4]
+        and     al, 0xB0
+        cmp     al, 0xA0
+        expect  e, "48h: its device register"
+        cmp     byte [es:di + 6], 14
+        expect  e, "48h: its interrupt"
+        push    ds
+        pop     es
 
         ; write by packet, read by cylinder, head, sector
         mov     ax, 0x1000
@@ -174,6 +248,87 @@ test:
         int     0x13
         expect  nc, "44h"
 
+        ; 100 KiB across segments, and to and from a flat address
+        push    ds
+        pop     es
+        mov     word [packet + 2], 200
+        mov     dword [packet + 4], 0x3000FFF0
+        mov     dword [packet + 8], 5000
+        mov     si, packet
+        mov     ah, 0x42
+        mov     dl, 0x80
+        int     0x13
+        expect  nc, "42h: 200 sectors"
+        mov     byte [packet], 0x18
+        mov     dword [packet + 4], -1
+        mov     dword [packet + 16], 0x200000
+        mov     si, packet
+        mov     ah, 0x42
+        mov     dl, 0x80
+        int     0x13
+        expect  nc, "42h: 200 sectors to a flat address"
+        mov     si, descriptors         ; the last 32 KiB back
+        mov     cx, 0x4000
+        mov     ah, 0x87
+        int     0x15
+        expect  nc, "87h"
+        push    ds
+        mov     ax, 0x6000
+        mov     es, ax
+        mov     ax, 0x3FFF + ((200 * 512 - 0x8000) >> 4)
+        mov     ds, ax
+        xor     si, si
+        xor     di, di
+        mov     cx, 0x4000
+        repe cmpsw
+        pop     ds
+        push    ds
+        pop     es
+        expect  e, "42h to a flat address reads the same"
+        mov     dword [packet + 8], 5250
+        mov     word [packet + 2], 2
+        mov     dword [packet + 16], 0x200000 + 198 * 512
+        mov     si, packet
+        mov     ax, 0x4300
+        mov     dl, 0x80
+        int     0x13
+        expect  nc, "43h from a flat address"
+        mov     byte [packet], 0x10
+        mov     dword [packet + 4], 0x60000000
+        mov     word [packet + 2], 2
+        mov     si, packet
+        mov     ah, 0x42
+        mov     dl, 0x80
+        int     0x13
+        push    ds
+        mov     ax, 0x6000
+        mov     es, ax
+        mov     ax, 0x3FFF + (198 * 512 >> 4)
+        mov     ds, ax
+        xor     si, si
+        xor     di, di
+        mov     cx, 512
+        repe cmpsw
+        pop     ds
+        push    ds
+        pop     es
+        expect  e, "43h from a flat address wrote the same"
+        mov     dword [packet + 4], -1  ; a packet without room for one
+        mov     word [packet + 2], 1
+        mov     si, packet
+        mov     ah, 0x42
+        mov     dl, 0x80
+        int     0x13
+        expect  c, "no flat address in a short packet"
+        mov     byte [packet], 0x18
+        mov     dword [packet + 20], 1
+        mov     si, packet
+        mov     ah, 0x42
+        mov     dl, 0x80
+        int     0x13
+        expect  c, "no flat address above 4 GiB"
+        mov     byte [packet], 0x10
+
         ; errors
         push    ds
         pop     es
@@ -241,6 +396,20 @@ test:
         expect  nc, "02h after a reset"
         jmp     pass
 
+; 48h with a buffer of cx bytes.
+ask:    mov     di, parameters
+        push    cx
+        xor     al, al
+        mov     cx, 80
+        rep stosb
+        pop     cx
+        mov     [parameters], cx
+        mov     si, parameters
+        mov     ah, 0x48
+        mov     dl, 0x80
+        int     0x13
+        ret
+
 ; Sector eax as cylinder, head, sector for INT 13h: cx, dh.
 address:
         xor     edx, edx
@@ -274,6 +443,16 @@ packet: db      16, 0
         dw      1
         dd      0
         dq      0
+        dq      0
+descriptors:
+        times   16 db 0
+        dw      0xFFFF
+        dd      0x93000000 + 0x200000 + 200 * 512 - 0x8000
+        dw      0
+        dw      0xFFFF
+        dd      0x93060000
+        dw      0
+        times   16 db 0
 parameters:
         times   80 db 0
 %include "footer.inc"
