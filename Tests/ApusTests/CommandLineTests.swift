@@ -141,6 +141,21 @@ private func refusal(_ arguments: String...) -> String? {
       ])
   }
 
+  @Test func filesForFirmwareAreRead() throws {
+    let files = try parsed(
+      "--fw-cfg", "name=opt/a,string=x,,y=z", "-fw_cfg", "opt/b,file=\(#filePath)"
+    ).configuration.firmwareFiles
+    #expect(files.map(\.name) == ["opt/a", "opt/b"])
+    #expect(files[0].bytes == Array("x,y=z".utf8))
+    #expect(files[1].bytes.starts(with: Array("//".utf8)))
+    for text in [
+      "", "opt/a", "name=opt/a", "name=opt/a,string=x,file=/dev/null", "name=opt/a,text=x",
+      "string=x", "name=,string=x", "opt/a,string=x,string=y", "opt/a,string", "opt/a,file=",
+      "opt/a,file=/nonexistent", String(repeating: "n", count: 56) + ",string=x",
+    ] { #expect(refusal("--fw-cfg", text) != nil, "\(text)") }
+    #expect(refusal("--fw-cfg", "opt/a,string=x", "--fw-cfg", "opt/a,string=y") != nil)
+  }
+
   @Test func aTripleFaultResetsInAWindowUnlessToldOtherwise() throws {
     #expect(try parsed().configuration.resetsOnTripleFault)
     #expect(try !parsed("--on-triple-fault", "stop").configuration.resetsOnTripleFault)

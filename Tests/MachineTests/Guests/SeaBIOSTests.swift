@@ -77,7 +77,7 @@ struct SeaBIOSTests {
     #expect(text.contains("Copying SMBIOS"))
     #expect(text.contains("Running option rom at c000:0003"))
     if test.board == "pc" {
-      #expect(text.contains("vd=8086:1237"))
+      #expect(text.contains("init bdf=00:00.0 id=8086:1237"))
       #expect(!text.contains("Unable to"))
     }
   }
