@@ -363,6 +363,7 @@ final class BusMasterBench {
     }
     let commands: [UInt8] = [
       0xC8, 0xCA, 0x25, 0x35, 0x3D, 0x20, 0x30, 0xEC, 0x90, 0xEF, 0xB0, 0xF8, 0xF9, 0x27, 0x37,
+      0x06,
     ]
     var bench = BusMasterBench(numbered(600), numbered(300))
     for n in 0..<SmallMemory.size where n % 3 == 0 {
