@@ -111,6 +111,14 @@ private func refusal(_ arguments: String...) -> String? {
     #expect(try plan("--nographic", "--type", "x").speed == .max)
     let fixed = try plan("--nographic", "--cpu-speed", "25")
     #expect(fixed.speed == .factor(1) && !fixed.adaptsRate)
+    func latency(_ text: String) throws -> UInt64 {
+      try plan("--headless", "--disk-latency", text).configuration.diskLatency
+    }
+    #expect(try plan("--headless").configuration.diskLatency == 1_000_000)
+    #expect(try latency("2.5ms") == 2_500_000)
+    #expect(try latency("500us") == 500_000 && latency("20ns") == 20)
+    #expect(
+      try latency("0") == 0 && latency("1s") == 1_000_000_000 && latency("0.01") == 10_000_000)
   }
 
   @Test func shortFormsOfQEMUMeanTheSame() throws {
@@ -210,6 +218,9 @@ private func refusal(_ arguments: String...) -> String? {
     #expect(refusal("--speed", "nan") != nil)
     #expect(refusal("--cpu-speed", "-1") != nil)
     #expect(refusal("--headless", "--cpu-speed", "auto") != nil)
+    for text in ["-1ms", "1.1s", "ms", "1 ms", "1min", "nan", "inf"] {
+      #expect(refusal("--disk-latency", text) != nil)
+    }
     #expect(refusal("--timeout", "0") != nil)
     #expect(refusal("--timeout", "inf") != nil)
     #expect(refusal("--max-instructions", "-5") != nil)

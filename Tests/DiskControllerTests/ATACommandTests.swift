@@ -205,6 +205,34 @@ private final class CountingImage: BlockDevice {
     #expect(bench.ide.inb(7) == 0x50)
   }
 
+  @Test func trimmedSectorsAreZeros() {
+    let image = numbered(100)
+    let bench = BusMasterBench(image)
+    #expect(bench.ide.identify()[169] & 1 == 1)
+    func trim(features: UInt8, _ ranges: (UInt32, UInt32)...) -> UInt8 {
+      for n in 0..<128 { bench.memory.put(0x2000 + UInt32(4 * n), 0) }
+      for (n, range) in ranges.enumerated() {
+        bench.memory.put(0x2000 + UInt32(8 * n), range.0, range.1 << 16)
+      }
+      bench.memory.put(0x1000, 0x2000, 512 | BusMasterBench.last)
+      bench.prepare(table: 0x1000, toMemory: false)
+      bench.ide.out(1, features)
+      bench.ide.command48(0x06, lba: 0, count: 1)
+      bench.start(toMemory: false)
+      bench.ide.run(10_000_000)
+      bench.write(0, 0)
+      return bench.ide.inb(7)
+    }
+    #expect(trim(features: 1, (10, 2), (0, 0), (20, 1)) == 0x50)
+    for sector in 9..<22 {
+      let isTrimmed = [10, 11, 20].contains(sector)
+      #expect(image.bytes[sector * 512 + 77] == (isTrimmed ? 0 : UInt8(sector)))
+    }
+    #expect(trim(features: 1, (99, 2)) == 0x51 && bench.ide.inb(1) == 0x10)
+    #expect(trim(features: 0, (30, 1)) == 0x51 && bench.ide.inb(1) == 0x04)
+    #expect(image.bytes[30 * 512] == 30)
+  }
+
   @Test func writeProtectedDisksRefuseDMA() {
     let bench = BusMasterBench(numbered(100, isReadOnly: true))
     bench.memory.put(0x1000, 0x2000, 512 | BusMasterBench.last)

@@ -361,23 +361,34 @@ final class BusMasterBench {
       seed = seed &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
       return UInt32(truncatingIfNeeded: seed >> 33)
     }
+    func place() -> UInt32 { random() % 32 == 0 ? random() : random() & 0xF_FFFF }
     let commands: [UInt8] = [
       0xC8, 0xCA, 0x25, 0x35, 0x3D, 0x20, 0x30, 0xEC, 0x90, 0xEF, 0xB0, 0xF8, 0xF9, 0x27, 0x37,
+      0x06,
     ]
     var bench = BusMasterBench(numbered(600), numbered(300))
-    for n in 0..<SmallMemory.size where n % 3 == 0 {
-      bench.memory.bytes[n] = UInt8(random() & 0xFF)
+    // Wherever a table is, its regions are mostly in memory; what is moved makes others of them.
+    for address in stride(from: UInt32(0), to: UInt32(SmallMemory.size), by: 8) {
+      bench.memory.put(address, place(), random() & 0x8000_0FFF)
     }
     for step in 0..<60_000 {
       switch random() % 10 {
       case 0: bench.ide.out(7, commands[Int(random()) % commands.count])
-      case 1: bench.ide.out(UInt16(random() % 6) + 1, UInt8(random() % 6))
+      case 1:
+        // Sectors that there are, most of the time.
+        let register = UInt16(random() % 6) + 1
+        let value = UInt8(random() % 6)
+        bench.ide.out(register, register == 6 ? 0xE0 | value & 1 << 4 : register > 3 ? 0 : value)
       case 2, 3: bench.ide.run(UInt64(random() % 1_500_000))
-      case 4: bench.write(4, random() & 0x1F_FFFF, 4)
+      case 4: bench.write(4, place() & ~7, 4)
       case 5: bench.write(0, random() % 16)
       case 6: bench.write(random() % 16, random(), 1 << Int(random() % 3))
       case 7: _ = bench.read(random() % 20, 1 << Int(random() % 3))
-      case 8: if random() % 20 == 0 { bench.ide.control(UInt8(random() & 0x06)) }
+      case 8:
+        if random() % 20 == 0 {
+          bench.ide.control(4)
+          bench.ide.control(UInt8(random() & 2))
+        }
       default: bench.engine.mayMaster = random() % 8 != 0
       }
       if step % 1_000 == 0 {

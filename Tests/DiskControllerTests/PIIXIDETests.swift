@@ -19,6 +19,21 @@ private final class NoMemoryMap: MemoryMap {
   func setShadow(_ range: ClosedRange<UInt32>, readRAM: Bool, writeRAM: Bool) {}
 }
 
+/// What makes slot 1 one of several functions.
+private final class Bridge: PCIFunction {
+  let stateName = "bridge"
+  let configuration: PCIConfiguration
+  init() {
+    var identity = PCIIdentity(vendor: 0x8086, device: 0x7000, classCode: 0x060100)
+    identity.isMultifunction = true
+    configuration = PCIConfiguration(identity)
+  }
+  func save(to writer: inout StateWriter) {}
+  func restore(from reader: inout StateReader, version: UInt16) throws(StateError) {}
+  func reset(_ kind: ResetKind) {}
+  func inspect() -> [Field] { [] }
+}
+
 /// Two channels and the function on a bus.
 private final class PIIXIDEBench {
   let first = IDEBench(numbered(100))
@@ -33,6 +48,7 @@ private final class PIIXIDEBench {
     second = IDEChannel(clock: first.clock, irq: Signal(), name: "ide1")
     bus = PCIBus(board)
     function = PIIXIDE(channels: [first.channel, second], memory: memory)
+    try bus.add(Bridge(), slot: 1)
     try bus.add(function, slot: 1, function: 1)
     function.reset(.power)
   }

@@ -2,7 +2,7 @@
 //
 // Owns: the command set and the disk's settings. How data move is in ATADiskTransfers.swift, addresses in ATADiskAddresses.swift, what
 // IDENTIFY DEVICE and SMART tell in files of their own. Must not know: ports, files, who moves data by DMA.
-// After: ATA/ATAPI-6 (T13 1410D) clause 8; ATA/ATAPI-7 for the FUA commands; ATA-1 (X3.221) for the obsolete ones.
+// After: ATA/ATAPI-6 (T13 1410D) clause 8; ATA/ATAPI-7 for the FUA commands; ATA8-ACS for TRIM; ATA-1 (X3.221) for the obsolete ones.
 
 import Bus
 import State
@@ -12,7 +12,7 @@ import Storage
 public final class ATADisk: IDEDrive {
   /// What the DRQ blocks of the present command carry.
   enum Transfer: UInt8 {
-    case none, disk, identify, sectorBuffer, smart
+    case none, disk, identify, sectorBuffer, smart, trim
   }
 
   /// How the present command addresses sectors.
@@ -119,6 +119,7 @@ public final class ATADisk: IDEDrive {
     nativeMaxRead = 0
 
     switch command {
+    case 0x06: startTrim()
     case 0x10...0x1F:  // RECALIBRATE
       mid = 0
       high = 0

@@ -60,7 +60,7 @@ extension ATADisk {
     case .smart:
       openReadWindow(
         smart.data(UInt8(truncatingIfNeeded: features), log: UInt8(truncatingIfNeeded: low)))
-    case .sectorBuffer, .none: openReadWindow(sectorBuffer)
+    case .sectorBuffer, .trim, .none: openReadWindow(sectorBuffer)
     }
     status = ATAStatus.ready | ATAStatus.seekComplete | ATAStatus.dataRequest
     if usesDMA {
@@ -171,6 +171,7 @@ extension ATADisk {
   }
 
   func storeWindow() {
+    if transfer == .trim { return trim() }
     if transfer != .disk {
       sectorBuffer = Array(UnsafeRawBufferPointer(start: buffer, count: 512))
       sectorsLeft = 0
@@ -196,6 +197,43 @@ extension ATADisk {
     }
     openWriteWindow()
     if !usesDMA { raiseInterrupt() }
+  }
+
+  // MARK: Trimming
+
+  /// DATA SET MANAGEMENT with TRIM: blocks of 64 ranges come by DMA, as many as the buffer holds.
+  func startTrim() {
+    let blocks = Int(count)
+    guard features & 0xFF == 1, (1...IDEDrive.capacity / 512).contains(blocks)
+    else { return finish(error: ATAError.aborted) }
+    if image.isReadOnly { return finish(error: ATAError.writeProtected | ATAError.aborted) }
+    power = .active
+    transfer = .trim
+    sectorsLeft = blocks
+    blockSectors = blocks
+    usesDMA = true
+    isWriting = true
+    phase = .readPending
+    wait(ATADisk.shortTime)
+  }
+
+  /// Nobody needs the sectors any more: they are zeros. A range is a sector's number in 48 bits and a count in 16.
+  private func trim() {
+    transfer = .none
+    for offset in stride(from: 0, to: min(windowEnd, IDEDrive.capacity) & ~7, by: 8) {
+      let entry = UInt64(littleEndian: buffer.load(fromByteOffset: offset, as: UInt64.self))
+      let first = entry & 0xFFFF_FFFF_FFFF
+      let count = entry >> 48
+      if count == 0 { continue }
+      if first >= accessible || count > accessible - first {
+        return end(error: ATAError.idNotFound)
+      }
+      do throws(StorageError) { try image.discard(block: first, count: count) } catch {
+        finalFault = true
+        return end(error: ATAError.aborted)
+      }
+    }
+    end(error: 0)
   }
 
   // MARK: Verifying

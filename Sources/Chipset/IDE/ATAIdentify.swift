@@ -41,6 +41,7 @@ extension ATADisk {
     words[66] = 120
     words[67] = 120
     words[68] = 120
+    words[69] = 0x4020  // what was trimmed reads as zeros
     words[80] = 0x007C  // ATA-2 to ATA/ATAPI-6
     // Supported: NOP, READ BUFFER, WRITE BUFFER, host protected area, look-ahead, write cache, power management, SMART;
     // FLUSH CACHE (EXT), LBA48; FUA, SMART self-test and error log. The same again: in force.
@@ -55,6 +56,8 @@ extension ATADisk {
     // A cable of 80 wires; what the hardware reset found.
     words[93] = index == 0 ? 0x6009 : 0x6900
     put(accessible, into: &words, at: 100, count: 4)
+    words[105] = UInt16(IDEDrive.capacity / 512)  // blocks of ranges of one TRIM
+    words[169] = 0x0001  // TRIM
 
     var bytes: [UInt8] = []
     bytes.reserveCapacity(512)

@@ -111,7 +111,7 @@ public final class IDEChannel: Device, Registers {
   // MARK: Ports
 
   public func read(at offset: UInt32, width: Int) -> UInt32 {
-    if !isDecoded { return UInt32.max }
+    if !isDecoded { return UInt32.max >> UInt32(32 - 8 * min(max(width, 1), 4)) }
     if offset == 0 {
       guard let current else { return floating(width) }
       return current.readData(width: width)
