@@ -54,7 +54,7 @@ final class TranslationTables {
   }
 
   /// - Parameter pages: how many physical pages writes can lead to.
-  init(pages: Int) throws(HostError) {
+  init(pages: Int = entries) throws(HostError) {
     var all: [HostMemory] = []
     for _ in 0..<5 { all.append(try HostMemory(count: TranslationTables.entries * 8)) }
     let p = all.map { $0.base.bindMemory(to: Int.self, capacity: TranslationTables.entries) }

@@ -26,7 +26,7 @@ public struct RAMLayout: Equatable, Sendable {
 /// Physical memory of 36 address bits with 4 KiB granularity.
 public final class PhysicalMemory {
   /// RAM as translated code of unpaged modes reaches it, see `openWindow`.
-  private(set) var window: MemoryWindow?
+  var window: MemoryWindow?
   /// Notices first writes through the window, once somebody tracks writes.
   var windowGuard: WindowGuard?
 
@@ -96,15 +96,15 @@ public final class PhysicalMemory {
   public static let mostProcessors = 64
   private let windowRegion: HostMemory
   /// For each RAM page how often it has lost its code, and in bit 7 whether the window shows it only for reading.
-  private let windowStates: UnsafeMutablePointer<UInt8>
+  let windowStates: UnsafeMutablePointer<UInt8>
   /// Changing what the window lets be written is a system call: a page that got and lost code this often stays as it is.
-  private static let windowPatience: UInt8 = 4
-  private static let windowReadOnly: UInt8 = 0x80
+  static let windowPatience: UInt8 = 4
+  static let windowReadOnly: UInt8 = 0x80
   /// Told of what bus masters write, before they do, while a debugger watches memory for a processor.
   private(set) var busMasterWatches:
     [(cpu: Unmanaged<CPU>, body: (UInt64, UnsafeRawBufferPointer) -> Void)] = []
   /// Runs of pages that the window shows only for reading.
-  private var windowRuns = 0
+  var windowRuns = 0
   private var direct = DirectPages()
 
   /// RAM below 4 GiB only.
@@ -435,70 +435,6 @@ public final class PhysicalMemory {
     let first = UInt64(offset >> 6)
     let last = UInt64((offset &+ count &- 1) >> 6)
     return (UInt64.max &<< first) & (UInt64.max &>> (63 &- last))
-  }
-
-  // MARK: - The window
-
-  /// Makes conventional and extended memory appear in a window of the host's address space, pages with decoded code only for reading.
-  /// - Returns: where physical address 0 is, or nil when the host has no such thing.
-  func openWindow() -> UnsafeMutableRawPointer? {
-    if let window { return window.base }
-    guard MemoryWindow.isSupported, let new = try? MemoryWindow() else { return nil }
-    guard new.map(ramRegion, offset: 0, at: 0, count: 0xA0000) else { return nil }
-    if layout.low > 0x100000 {
-      let count = Int(layout.low) - 0x100000
-      guard new.map(ramRegion, offset: 0x100000, at: 0x100000, count: count) else { return nil }
-    }
-    for page in 0..<lowPages where isInWindow(page) {
-      if !isRAM(page: page) {
-        new.hide(at: Int(page) << 12)
-      } else if hasCode(page: page) && !protect(new, page) {
-        return nil
-      }
-    }
-    window = new
-    return new.base
-  }
-
-  /// - Returns: false when the host refuses.
-  private func protect(_ window: MemoryWindow, _ page: UInt32) -> Bool {
-    if windowStates[Int(page)] & PhysicalMemory.windowReadOnly != 0 { return true }
-    windowGuard?.release(Int(page))
-    if !window.setWritable(false, at: Int(page) << 12) { return false }
-    windowStates[Int(page)] |= PhysicalMemory.windowReadOnly
-    windowRuns += 1 - readOnlyNeighbours(page)
-    return true
-  }
-
-  private func readOnlyNeighbours(_ page: UInt32) -> Int {
-    func readOnly(_ n: UInt32) -> Int {
-      n < lowPages ? Int(windowStates[Int(n)] >> 7) : 0
-    }
-    return readOnly(page &- 1) + readOnly(page &+ 1)
-  }
-
-  /// So many runs of pages that can only be read, each a mapping of the host's, of which a process has some ten thousand, that they must
-  /// be given up.
-  var isWindowFragmented: Bool { windowRuns > 12_000 }
-
-  /// Lets all of the window be written; no page may hold code.
-  func joinWindow() {
-    guard let window, windowRuns > 0 else { return }
-    windowGuard?.giveUp(0..<Int(lowPages))
-    for (start, end) in [(0, 0xA0000), (0x100000, Int(layout.low))] where start < end {
-      _ = window.setWritable(true, at: start, count: end - start)
-    }
-    windowStates.update(repeating: 0, count: Int(lowPages))
-    windowRuns = 0
-  }
-
-  /// Whether the window shows a page only for reading on account of code.
-  func isReadOnlyInWindow(_ page: Int) -> Bool {
-    windowStates[page] & PhysicalMemory.windowReadOnly != 0
-  }
-
-  @inline(__always) private func isInWindow(_ page: UInt32) -> Bool {
-    page < lowPages && !(0xA0..<0x100).contains(page)
   }
 
   /// Whether RAM has this page, whatever is seen there.

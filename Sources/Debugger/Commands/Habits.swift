@@ -287,7 +287,7 @@ extension Debugger {
 
   /// `info line ADDRESS`.
   func lineView(_ text: String) throws(DebuggerError) -> View {
-    let at = try text.isEmpty ? cpu.nextLinear : place(text).address
+    let at = try text.isEmpty ? cpu.nextLinear : place(text).linear
     let code = codeView(at: at, count: 1)
     nextCode = nil
     return View(["there are no source lines; at \(address(at)):"] + code.lines, json: code.json)

@@ -36,7 +36,16 @@ final class MemoryHash {
     if isIncremental {
       cpu.takeWrittenPages(.hashes) { take($0, cpu.memory) }
     } else {
-      cpu.memory.forEachUsedPage { take($0, cpu.memory) }
+      var used = [Bool](repeating: false, count: pages.count)
+      cpu.memory.forEachUsedPage {
+        used[$0] = true
+        take($0, cpu.memory)
+      }
+      // Given back to the host since: zeros again.
+      for page in pages.indices where !used[page] && pages[page] != 0 {
+        value = value &- pages[page]
+        pages[page] = 0
+      }
     }
   }
 
