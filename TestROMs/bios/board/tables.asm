@@ -405,7 +405,7 @@ smbios: push    si
         expect  e, "as much is mapped as there is"
         ret
 .required:
-        db      0, 1, 3, 4, 16, 17, 19, 20, 32, 127
+        db      0, 1, 3, 4, 9, 16, 17, 19, 20, 32, 127
 .required_end:
 check_cpu:
         pushad
