@@ -29,6 +29,7 @@ enum FirmwareFiles {
     static let nodes: UInt16 = 0x0D
     static let bootMenu: UInt16 = 0x0E
     static let mostProcessors: UInt16 = 0x0F
+    static let timerOverride: UInt16 = 0x8002
   }
 
   /// Everything that firmware can ask for.
@@ -50,6 +51,8 @@ enum FirmwareFiles {
     // No nodes: a count, and for each processor its node.
     items.set(Item.nodes, [UInt8](repeating: 0, count: 8 * (1 + Int(count))))
     items.set(Item.bootMenu, UInt16(1))
+    // IRQ 0 is at the I/O APIC's input 2.
+    if board.first(IOAPIC.self) != nil { items.set(Item.timerOverride, UInt32(1)) }
 
     func add(_ name: String, _ bytes: [UInt8]) { items.add(.init(name, bytes)) }
     add("etc/e820", memoryMap(ram))
