@@ -209,7 +209,7 @@ public final class Machine {
       floppyTypes: [floppyController.driveType(0), floppyController.driveType(1)])
     board.first(FirmwareConfiguration.self)?.install(
       try FirmwareFiles.items(configuration, board: board, processors: processors.map(\.model)),
-      ram: GuestRAM.ranges(megabytes: configuration.memoryMegabytes))
+      ram: configuration.memoryLayout.ranges)
     typist.guestIsFull = { [unowned cpu, unowned memory] in
       // The BIOS keyboard buffer means something only where the BIOS may be running; see the BIOS data area, 40:1Ah and 40:80h.
       if cpu.s.pointee.cr0 & CR0.pe != 0 && cpu.s.pointee.eflags & EFLAGS.vm == 0 { return false }

@@ -19,6 +19,10 @@ public struct RAMLayout: Equatable, Sendable {
 
   /// Bytes of both.
   public var total: UInt64 { low + high }
+  /// Where it is, ascending: one range or two.
+  public var ranges: [Range<UInt64>] {
+    high == 0 ? [0..<low] : [0..<low, 1 << 32..<1 << 32 + high]
+  }
   /// Behind the last byte.
   var end: UInt64 { high == 0 ? low : 1 << 32 + high }
 }

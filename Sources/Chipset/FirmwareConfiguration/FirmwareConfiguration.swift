@@ -175,14 +175,13 @@ public final class FirmwareConfiguration: Device, Registers {
 
   private func load(_ address: UInt64, _ count: Int) -> [UInt8] {
     [UInt8](unsafeUninitializedCapacity: count) { buffer, initialized in
-      memory.dmaRead(
-        UInt32(truncatingIfNeeded: address), into: UnsafeMutableRawBufferPointer(buffer))
+      memory.dmaRead(at: address, into: UnsafeMutableRawBufferPointer(buffer))
       initialized = count
     }
   }
 
   private func store(_ address: UInt64, _ bytes: UnsafeRawBufferPointer) {
-    memory.dmaWrite(UInt32(truncatingIfNeeded: address), from: bytes)
+    memory.dmaWrite(at: address, from: bytes)
   }
   private func store(_ address: UInt64, _ bytes: [UInt8]) {
     bytes.withUnsafeBytes { store(address, $0) }

@@ -13,7 +13,8 @@ extension PartCatalogue {
   /// All kinds of parts.
   public static let all = PartCatalogue([
     PIC8259Pair.part, PIT8254.part, SystemPortB.part, CMOS.part, DMA8237Pair.part,
-    KeyboardController8042.part, SystemPortA.part, Typist.part, LocalAPIC.part, UART16550.part,
+    KeyboardController8042.part, SystemPortA.part, Typist.part, LocalAPIC.part, IOAPIC.part,
+    UART16550.part,
     LPT.part, FloppyController.part, FloppyDriveType.part, IDEChannel.part, ATADisk.part,
     ATAPIDrive.part,
     ProcessorSocket.part, VGA.part, CoprocessorPort.part,
@@ -74,7 +75,7 @@ extension BoardDescription {
     kernel-loader                            if kernel
     """
 
-  /// A PC with PCI: 82441FX and 82371SB beside all that the older board has. Slot 0 host bridge, slot 1 ISA bridge and IDE, 2 and on free;
+  /// A PC with PCI: 82441FX, 82371SB and an I/O APIC beside all that the older board has. Slot 0 host bridge, slot 1 ISA bridge and IDE, 2 and on free;
   /// interrupt pins as `PCIBus` has them.
   private static let pc =
     isa + """
@@ -82,6 +83,7 @@ extension BoardDescription {
       i440fx
       piix3
       piix-ide
+      io-apic                                if apic
       """
 }
 

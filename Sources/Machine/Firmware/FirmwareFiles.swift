@@ -29,6 +29,7 @@ enum FirmwareFiles {
     static let nodes: UInt16 = 0x0D
     static let bootMenu: UInt16 = 0x0E
     static let mostProcessors: UInt16 = 0x0F
+    static let timerOverride: UInt16 = 0x8002
   }
 
   /// Everything that firmware can ask for.
@@ -36,7 +37,7 @@ enum FirmwareFiles {
   static func items(_ configuration: MachineConfiguration, board: Board, processors: [CPUModel])
     throws -> FirmwareItems
   {
-    let ram = GuestRAM.ranges(megabytes: configuration.memoryMegabytes)
+    let ram = configuration.memoryLayout.ranges
     let count = UInt16(processors.count)
     var items = FirmwareItems()
     items.set(Item.signature, Array("QEMU".utf8))
@@ -50,6 +51,8 @@ enum FirmwareFiles {
     // No nodes: a count, and for each processor its node.
     items.set(Item.nodes, [UInt8](repeating: 0, count: 8 * (1 + Int(count))))
     items.set(Item.bootMenu, UInt16(1))
+    // IRQ 0 is at the I/O APIC's input 2.
+    if board.first(IOAPIC.self) != nil { items.set(Item.timerOverride, UInt32(1)) }
 
     func add(_ name: String, _ bytes: [UInt8]) { items.add(.init(name, bytes)) }
     add("etc/e820", memoryMap(ram))
@@ -90,12 +93,14 @@ enum FirmwareFiles {
     if configuration.kernel != nil { lines.append("/rom@genroms/kernelboot.bin") }
     for device in configuration.bootOrder {
       switch device.rawValue {
-      case "a":
-        lines += board.sockets(.floppy).map { floppyPath($0.unit) }
+      case "a": lines += board.sockets(.floppy).map { floppyPath($0.unit) }
       case "c":
-        for (n, socket) in board.sockets(.disk).enumerated()
-        where configuration.disks.indices.contains(n) && configuration.disks[n] != nil {
-          if let path = diskPath(socket, board) { lines.append(path) }
+        lines += drivePaths(.disk, board) {
+          $0 < configuration.disks.count && configuration.disks[$0] != nil
+        }
+      case "d":
+        lines += drivePaths(.cd, board) {
+          $0 < configuration.cds.count && configuration.cds[$0] != nil
         }
       default: break
       }
@@ -107,10 +112,15 @@ enum FirmwareFiles {
     "/pci@i0cf8/isa@1/fdc@03f0/floppy@\(unit)"
   }
 
-  /// The first two channels are the PIIX3's function 1.
-  private static func diskPath(_ socket: Socket, _ board: Board) -> String? {
-    board.all(IDEChannel.self).prefix(2).firstIndex { $0.stateName == socket.controller }.map {
-      "/pci@i0cf8/ide@1,1/drive@\($0)/disk@\(socket.unit)"
+  /// Drives on the first two channels, which are the PIIX3's function 1.
+  /// - Parameter isThere: whether the place of a number has a drive.
+  private static func drivePaths(
+    _ kind: Socket.Kind, _ board: Board, _ isThere: (Int) -> Bool
+  ) -> [String] {
+    let channels = board.all(IDEChannel.self).prefix(2).map(\.stateName)
+    return board.sockets(kind).enumerated().compactMap { n, socket in
+      guard isThere(n), let channel = channels.firstIndex(of: socket.controller) else { return nil }
+      return "/pci@i0cf8/ide@1,1/drive@\(channel)/disk@\(socket.unit)"
     }
   }
 }

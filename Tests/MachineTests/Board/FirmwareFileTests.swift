@@ -1,5 +1,7 @@
 // What a machine tells its firmware. Expectations: QEMU's docs/specs/fw_cfg, DSP0134 (SMBIOS 2.4), SeaBIOS's Runtime_config page.
 
+import Bus
+import CPU
 import Chipset
 import Storage
 import TestSupport
@@ -88,11 +90,24 @@ import Testing
     #expect(files["genroms/kernelboot.bin"] == nil)
   }
 
-  @Test func ramAbove3GiBIsTheRestAbove4() {
-    #expect(GuestRAM.ranges(megabytes: 3072) == [0..<3 << 30])
-    #expect(GuestRAM.ranges(megabytes: 4096) == [0..<3 << 30, 4 << 30..<5 << 30])
-    let tables = SMBIOSTables(ram: GuestRAM.ranges(megabytes: 16384), processors: [.pentium2])
-    #expect(tables.bytes.count > 0)
+  @Test func ramAboveTheHoleIsTheRest() throws {
+    let files = try files(of: machine { $0.memoryMegabytes = 5000 })
+    let map = try #require(files["etc/e820"])
+    #expect(map.count == 40)
+    #expect(little(map[0..<8]) == 0 && little(map[8..<16]) == 3 << 30)
+    #expect(little(map[20..<28]) == 4 << 30 && little(map[28..<36]) == (5000 - 3072) << 20)
+  }
+
+  @Test func aRequestMayBeAndReachAbove4GiB() throws {
+    let machine = try machine { $0.memoryMegabytes = 4096 }
+    let request: [UInt8] = [0, 0, 0, 0x0A, 0, 0, 0, 4, 0, 0, 0, 1, 0, 0, 0x30, 0]
+    let memory = BusMasterView(machine.memory)
+    request.withUnsafeBytes { memory.write(PhysicalAddress(1 << 32 + 0x2000), from: $0) }
+    machine.ports.write(0x514, UInt32(1).byteSwapped, width: 4)
+    machine.ports.write(0x518, UInt32(0x2000).byteSwapped, width: 4)
+    var read = [UInt8](repeating: 0, count: 4)
+    read.withUnsafeMutableBytes { memory.read(PhysicalAddress(1 << 32 + 0x3000), into: $0) }
+    #expect(read == Array("QEMU".utf8))
   }
 
   @Test func theBootOrderNamesDevicesThatAreThere() throws {

@@ -93,6 +93,36 @@ struct SeaBIOSTests {
     }
   }
 
+  /// El Torito without emulation: boot record in sector 17, catalog in 18, the code in 19.
+  private static func disc(_ code: [UInt8]) -> [UInt8] {
+    var bytes = [UInt8](repeating: 0, count: 400 * 2048)
+    func put(_ part: [UInt8], _ at: Int) { bytes.replaceSubrange(at..<at + part.count, with: part) }
+    put([1] + Array("CD001".utf8) + [1], 16 * 2048)
+    put([0] + Array("CD001".utf8) + [1] + Array("EL TORITO SPECIFICATION".utf8), 17 * 2048)
+    put([18], 17 * 2048 + 0x47)
+    put([1], 18 * 2048)
+    put([0xAA, 0x55, 0x55, 0xAA], 18 * 2048 + 0x1C)
+    put([0x88, 0, 0, 0, 0, 0, 4, 0, 19], 18 * 2048 + 0x20)
+    put(code, 19 * 2048)
+    return bytes
+  }
+
+  @Test(arguments: SeaBIOSCase.all, [1, 2]) func aCDBoots(test: SeaBIOSCase, position: Int) throws {
+    let path = FileManager.default.temporaryDirectory
+      .appendingPathComponent("apus-seabios-\(UUID().uuidString).iso").path
+    let disc = SeaBIOSTests.disc(SeaBIOSTests.sector(0x15))
+    #expect(FileManager.default.createFile(atPath: path, contents: Data(disc)))
+    defer { try? FileManager.default.removeItem(atPath: path) }
+    let image = MachineImage(try ImageOpener.open(path: path, kind: .cd))
+    let (stop, text) = try boot(
+      test, floppy: SeaBIOSTests.sector(0x16), disk: SeaBIOSTests.sector(0x17)
+    ) {
+      $0.cds[position] = .disc(image)
+      $0.bootOrder = [.cd, .disk, .floppy]
+    }
+    #expect(stop == .guestExit(0x2B), "\(text)")
+  }
+
   /// A ROM that ends the run when it is initialized: `jmp short 4` over a byte, then as above.
   @Test(arguments: SeaBIOSCase.all) func anOptionROMRuns(test: SeaBIOSCase) throws {
     var rom: [UInt8] = [0x55, 0xAA, 1] + SeaBIOSTests.sector(0x15)
