@@ -206,7 +206,7 @@ public final class ISAPnPBus: Device, Registers {
   private func mapReadPorts() {
     let wanted = Set(cards.map(\.readPort)).subtracting([0])
     for (port, mapping) in readPorts where !wanted.contains(port) {
-      ports.unmap(mapping)
+      ports.space.unmap(mapping)
       readPorts[port] = nil
     }
     for port in wanted.sorted() where readPorts[port] == nil {
@@ -239,7 +239,7 @@ public final class ISAPnPBus: Device, Registers {
       let wanted =
         isSeen ? bases[n].map { ISAPnPSlot.Window(base: $0, isCheck: pattern != nil) } : nil
       if wanted == function.windows[n]?.window { continue }
-      if let old = function.windows[n] { ports.unmap(old.mapping) }
+      if let old = function.windows[n] { ports.space.unmap(old.mapping) }
       function.windows[n] = wanted.map { window in
         let number = function.number * 8 + n
         let target = PortTarget(
