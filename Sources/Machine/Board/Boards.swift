@@ -12,9 +12,9 @@ import Video
 extension PartCatalogue {
   /// All kinds of parts.
   public static let all = PartCatalogue([
-    PIC8259Pair.part, PIT8254.part, SystemPortB.part, CMOS.part, DMA8237Pair.part,
-    KeyboardController8042.part, SystemPortA.part, Typist.part, LocalAPIC.part, IOAPIC.part,
-    UART16550.part,
+    PIC8259Pair.part, PIT8254.part, SystemPortB.part, CMOS.part, CMOSUpperBank.part,
+    DMA8237Pair.part, KeyboardController8042.part, SystemPortA.part, Typist.part, LocalAPIC.part,
+    IOAPIC.part, UART16550.part,
     LPT.part, FloppyController.part, FloppyDriveType.part, IDEChannel.part, ATADisk.part,
     ATAPIDrive.part,
     ProcessorSocket.part, VGA.part, CoprocessorPort.part,
@@ -64,7 +64,6 @@ extension BoardDescription {
     cd-drive,id=cd2,on=ide1,unit=0
     cd-drive,id=cd3,on=ide1,unit=1
     vga
-    isapnp
     coprocessor
     reset-control
     debug-console,id=port-e9,port=E9
@@ -73,6 +72,7 @@ extension BoardDescription {
     poll-watch
     fw-cfg                                   if fw-cfg
     kernel-loader                            if kernel
+    isapnp
     """
 
   /// A PC with PCI: 82441FX, 82371SB and an I/O APIC beside all that the older board has. Slot 0 host bridge, slot 1 ISA bridge and IDE, 2 and on free;
@@ -80,6 +80,7 @@ extension BoardDescription {
   private static let pc =
     isa + """
 
+      cmos-upper
       i440fx
       piix3
       piix-ide
