@@ -1,7 +1,7 @@
 // CD drives and the discs in them, which are changed while the machine runs.
 //
-// Owns: making the drives, opening and checking a CD image before it goes into a drive, what the user does at a drive: the button, another disc. Must not know:
-// commands of drives, who asked.
+// Owns: making the drives, opening and checking a CD image before it goes into a drive, what the user does at a drive: the button, another
+// disc. Must not know: commands of drives, who asked.
 //
 // A change is input as that of a floppy is (MediaChanges.swift). The guest may have locked the tray: then the button does what it does on a
 // drive, it tells the guest that its user wants the disc, and the disc stays.
