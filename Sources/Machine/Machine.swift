@@ -95,8 +95,8 @@ public final class Machine {
   var floppyDisks: [MachineDisk?]
   let hardDisks: [MachineDisk?]
   /// The CD drives that there are, where they are, and the discs in them.
-  private(set) var cdDrives: [ATAPIDrive] = []
-  private(set) var cdSockets: [Socket] = []
+  var cdDrives: [ATAPIDrive] = []
+  var cdSockets: [Socket] = []
   var cdDiscs: [MachineDisk?] = []
   /// All of these, and those taken out that may be needed again, in the order they came.
   var shelf: [MachineDisk] = []
@@ -324,41 +324,6 @@ public final class Machine {
     }
     return sockets.indices.map { n in
       n < images.count ? images[n].map { MachineDisk($0) } : nil
-    }
-  }
-
-  private func makeCDDrives() throws {
-    let sockets = board.sockets(.cd)
-    if configuration.cds.dropFirst(sockets.count).contains(where: { $0 != nil }) {
-      throw ConfigurationError("the board has places for \(sockets.count) CD drives")
-    }
-    for (index, (socket, contents)) in zip(sockets, configuration.cds).enumerated() {
-      guard let contents else { continue }
-      var disc: MachineDisk?
-      if case .disc(let image) = contents { disc = MachineDisk(image) }
-      if let disc, disc.cd == nil {
-        throw ConfigurationError("\(disc.name): is no CD image and does not go into a CD drive")
-      }
-      let drive = ATAPIDrive(disc: disc?.cd, serial: "AP0000CD0\(index + 1)")
-      cdDrives.append(drive)
-      cdSockets.append(socket)
-      cdDiscs.append(disc)
-    }
-  }
-
-  private func attachCDDrives() throws {
-    for (index, (drive, socket)) in zip(cdDrives, cdSockets).enumerated() {
-      guard let channel = channels.first(where: { $0.stateName == socket.controller }) else {
-        continue
-      }
-      if channel.drive(socket.unit) != nil {
-        throw ConfigurationError(
-          "a hard disk and a CD drive cannot be at the same place of a cable")
-      }
-      channel.attach(drive: socket.unit, drive)
-      drive.refused = { [unowned self] error in
-        if let disc = cdDiscs[index] { note(error, of: disc) }
-      }
     }
   }
 

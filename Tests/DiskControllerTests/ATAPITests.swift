@@ -172,17 +172,62 @@ import Testing
     #expect(slave.inb(7) == 0 && slave.inb(4) == 0x14 && slave.inb(5) == 0xEB)
   }
 
-  @Test func overlappedCommandsAndDMAWithoutAnEngineAbort() {
+  @Test func overlappedCommandsAbort() {
     let bench = ATAPIBench.ready(dataDisc())
-    for features: UInt8 in [1, 2] {
-      bench.out(1, features)
-      bench.out(7, 0xA0)
-      #expect(bench.wait() & 0x89 == 1 && bench.inb(1) == 4)
+    bench.out(1, 2)
+    bench.out(7, 0xA0)
+    #expect(bench.wait() & 0x89 == 1 && bench.inb(1) == 4)
+    // Transfer modes: PIO 4, multiword DMA 2, Ultra DMA 2; Ultra DMA 6 it has not.
+    for (mode, isThere) in [(0x0C, true), (0x22, true), (0x42, true), (0x46, false)]
+      as [(UInt8, Bool)]
+    {
+      bench.out(1, 3)
+      bench.out(2, mode)
+      bench.out(7, 0xEF)
+      #expect(bench.wait() & 0x89 == (isThere ? 0 : 1))
     }
-    bench.out(1, 3)
-    bench.out(2, 0x0C)
-    bench.out(7, 0xEF)
-    #expect(bench.wait() & 0x89 == 0)
+    bench.out(7, 0xA1)
+    bench.wait()
+    let words = (0..<256).map { _ in bench.word() }
+    #expect(words[63] == 7 && words[88] == 0x043F)
+  }
+
+  @Test func dataGoByDMAWithOneInterruptAtTheEnd() {
+    /// A bus master that takes what it is offered.
+    final class Engine: IDEBusMaster {
+      var bytes: [UInt8] = []
+      var parameters: [UInt8] = []
+      func dmaRequested(by drive: IDEDrive) {
+        let window = drive.dmaWindow
+        if drive.phase == .dmaReading {
+          bytes += Array(window)
+        } else {
+          window.copyBytes(from: parameters.prefix(window.count))
+        }
+        drive.dmaMoved(window.count)
+      }
+      func interruptChanged(to level: Bool) {}
+    }
+    let bench = ATAPIBench.ready(dataDisc())
+    let engine = Engine()
+    bench.channel.busMaster = engine
+    bench.interrupts = 0
+    bench.send(ATAPIBench.packet(0x28, lba: 7, count: 100), limit: 0, features: 1)
+    #expect(bench.wait() & 0x89 == 0 && bench.inb(2) & 3 == 3)
+    #expect(engine.bytes == Array(numberedSectors(107)[(7 * 2048)...]) && bench.interrupts == 1)
+    engine.bytes = []
+    bench.send([0x12, 0, 0, 0, 36], features: 1)
+    #expect(bench.wait() & 0x89 == 0 && engine.bytes.count == 36)
+    engine.parameters = [0, 0, 0, 0, 0, 0, 0, 0, 0x0D, 6, 0, 5, 0, 0, 0, 0]
+    bench.send([0x55, 0x10, 0, 0, 0, 0, 0, 0, 16], features: 1)
+    #expect(bench.wait() & 0x89 == 0 && bench.drive.modes.inactivity == 5)
+    // Without an engine it waits until it is reset.
+    bench.channel.busMaster = nil
+    bench.send([0x12, 0, 0, 0, 36], features: 1)
+    bench.run(1_000_000_000)
+    #expect(bench.alternate & 0x88 == 0x08 && bench.word() == 0)
+    bench.out(7, 0x08)
+    #expect(bench.wait() == 0)
   }
 
   @Test func aCommandGoesOnInAnotherMachine() throws {
@@ -195,7 +240,7 @@ import Testing
     var writer = StateWriter()
     bench.channel.save(to: &writer)
     var reader = StateReader(writer.bytes)
-    try twin.channel.restore(from: &reader, version: 1)
+    try twin.channel.restore(from: &reader, version: IDEChannel.latestVersion)
     #expect(reader.remaining == 0)
     for _ in 0..<(2048 - 300) { #expect(bench.word() == twin.word()) }
     // Events belong to the clock's state; here they are the same.

@@ -1,11 +1,12 @@
-// Discs that are changed while the machine runs.
+// CD drives and the discs in them, which are changed while the machine runs.
 //
-// Owns: opening and checking a CD image before it goes into a drive, what the user does at a drive: the button, another disc. Must not know:
-// commands of drives, who asked.
+// Owns: making the drives, opening and checking a CD image before it goes into a drive, what the user does at a drive: the button, another
+// disc. Must not know: commands of drives, who asked.
 //
 // A change is input as that of a floppy is (MediaChanges.swift). The guest may have locked the tray: then the button does what it does on a
 // drive, it tells the guest that its user wants the disc, and the disc stays.
 
+import Bus
 import Chipset
 import Host
 import State
@@ -56,6 +57,48 @@ extension Machine {
       cdSockets.firstIndex(of: socket).flatMap { cdDiscs[$0] }
     }
   }
+
+  // MARK: Drives
+
+  /// Makes the drives that the configuration has, with their discs.
+  func makeCDDrives() throws {
+    let sockets = board.sockets(.cd)
+    if configuration.cds.dropFirst(sockets.count).contains(where: { $0 != nil }) {
+      throw ConfigurationError("the board has places for \(sockets.count) CD drives")
+    }
+    for (index, (socket, contents)) in zip(sockets, configuration.cds).enumerated() {
+      guard let contents else { continue }
+      var disc: MachineDisk?
+      if case .disc(let image) = contents { disc = MachineDisk(image) }
+      if let disc, disc.cd == nil {
+        throw ConfigurationError("\(disc.name): is no CD image and does not go into a CD drive")
+      }
+      let drive = ATAPIDrive(disc: disc?.cd, serial: "AP0000CD0\(index + 1)")
+      cdDrives.append(drive)
+      cdSockets.append(socket)
+      cdDiscs.append(disc)
+    }
+  }
+
+  /// Connects them; disks are in their places by then.
+  func attachCDDrives() throws {
+    for (index, (drive, socket)) in zip(cdDrives, cdSockets).enumerated() {
+      guard let channel = channels.first(where: { $0.stateName == socket.controller }) else {
+        continue
+      }
+      if channel.drive(socket.unit) != nil {
+        throw ConfigurationError(
+          "a hard disk and a CD drive cannot be at the same place of a cable")
+      }
+      drive.latency = min(configuration.diskLatency, MachineConfiguration.mostDiskLatency)
+      channel.attach(drive: socket.unit, drive)
+      drive.refused = { [unowned self] error in
+        if let disc = cdDiscs[index] { note(error, of: disc) }
+      }
+    }
+  }
+
+  // MARK: Changes
 
   /// Puts a disc into a CD drive (0: the first), or takes it out with nil, for who holds the machine still; others post `MachineInput.cd`.
   /// - Throws: why nothing was changed. A locked tray is no reason: the guest is asked, and `notice` tells it.

@@ -36,7 +36,7 @@ extension ATAPIDrive {
   /// How long a command takes before its data come or it ends.
   func latency(of operation: UInt8) -> UInt64 {
     needs(operation)?.contains(.time) == true && medium != nil
-      ? ATAPITiming.data : ATAPITiming.short
+      ? max(latency, ATAPITiming.short) : ATAPITiming.short
   }
 
   /// Why nothing can be read.

@@ -44,8 +44,7 @@ struct ATAPISense: Equatable {
 
 /// How long the drive takes, in virtual nanoseconds.
 enum ATAPITiming {
-  /// A command that moves data of the medium: a drive that has read ahead. Drivers of the nineties lose data when it comes at once.
-  static let data: UInt64 = 1_000_000
+  // A command that moves data of the medium takes `IDEDrive.latency`.
   /// From one DRQ block to the next.
   static let nextBlock: UInt64 = 20_000
   /// A command that is answered by the drive's processor.
@@ -102,8 +101,10 @@ public final class ATAPIDrive: IDEDrive {
   var packet = [UInt8](repeating: 0, count: 12)
   /// The most bytes in a DRQ block.
   var byteLimit = 0xFFFE
-  /// The data of the present command go by DMA.
+  /// The data of the present command go by DMA: the one difference to PIO is who moves a window.
   var usesDMA = false
+  /// The transfer mode of SET FEATURES 03h that DMA would use: multiword mode 2, which every bus master of the time can do.
+  var dmaMode: UInt8 = 0x22
   /// Sectors that are still to be put into the buffer.
   var nextSector = 0
   var sectorsLeft = 0
@@ -221,16 +222,22 @@ public final class ATAPIDrive: IDEDrive {
 
   private func setFeatures() -> Bool {
     switch UInt8(truncatingIfNeeded: features) {
-    case 0x03: return acceptsTransferMode(UInt8(truncatingIfNeeded: count))
+    case 0x03: return setTransferMode(UInt8(truncatingIfNeeded: count))
     // Release and SERVICE interrupts are those of overlapped commands, which it has not; reverting to defaults it has.
     case 0x66, 0xCC: return true
     default: return false
     }
   }
 
-  /// PIO default modes, and PIO flow-control modes 0 to 4.
-  private func acceptsTransferMode(_ mode: UInt8) -> Bool {
-    mode <= 1 || (0x08...0x0C).contains(mode)
+  /// The default of PIO, flow control modes 0 to 4, single word DMA 0 to 2, multiword 0 to 2, Ultra DMA 0 to 5.
+  private func setTransferMode(_ mode: UInt8) -> Bool {
+    switch mode {
+    case 0x00, 0x01, 0x08...0x0C: return true
+    case 0x10...0x12, 0x20...0x22, 0x40...0x45:
+      dmaMode = mode
+      return true
+    default: return false
+    }
   }
 
   // MARK: The packet protocol
@@ -239,7 +246,6 @@ public final class ATAPIDrive: IDEDrive {
     // Overlapped commands are not supported.
     if features & 2 != 0 { return finish(error: ATAError.aborted) }
     usesDMA = features & 1 != 0
-    if usesDMA && !supportsDMA { return finish(error: ATAError.aborted) }
     power = .active
     let limit = Int(mid & 0xFF) | Int(high & 0xFF) << 8
     // Word 125 of IDENTIFY PACKET DEVICE says what 0 means; FFFFh is taken as FFFEh.
@@ -248,9 +254,6 @@ public final class ATAPIDrive: IDEDrive {
     phase = .writePending
     wait(ATAPITiming.packet)
   }
-
-  /// Whether PACKET commands can move their data by DMA.
-  var supportsDMA: Bool { false }
 
   private func openPacketWindow() {
     step = .packet
@@ -333,13 +336,19 @@ public final class ATAPIDrive: IDEDrive {
       if let failure = fill() { return fail(failure) }
       if validEnd == 0 { return complete() }
     }
+    count = 2
+    status = ATAStatus.ready | ATAStatus.seekComplete | ATAStatus.dataRequest
+    if usesDMA {
+      // All that is there, and no interrupt before the end.
+      windowEnd = validEnd
+      phase = .dmaReading
+      return requestDMA()
+    }
     let size = blockSize(validEnd - position)
     windowEnd = position + size
     mid = UInt16(size & 0xFF)
     high = UInt16(size >> 8 & 0xFF)
-    count = 2
     phase = .reading
-    status = ATAStatus.ready | ATAStatus.seekComplete | ATAStatus.dataRequest
     raiseInterrupt()
   }
 
@@ -370,12 +379,13 @@ public final class ATAPIDrive: IDEDrive {
   func demand(_ bytes: Int) {
     if bytes <= 0 { return takeParameters([]) }
     let size = min(bytes, max(2, byteLimit & ~1))
-    openWindow(phase: .writing, bytes: size)
+    openWindow(phase: usesDMA ? .dmaWriting : .writing, bytes: usesDMA ? bytes : size)
     step = .dataOut
     mid = UInt16(size & 0xFF)
     high = UInt16(size >> 8 & 0xFF)
     count = 0
     status = ATAStatus.ready | ATAStatus.seekComplete | ATAStatus.dataRequest
+    if usesDMA { return requestDMA() }
     raiseInterrupt()
   }
 
@@ -427,6 +437,7 @@ public final class ATAPIDrive: IDEDrive {
       resetAttention = true
       modes = ATAPIModes()
       audio.stop()
+      dmaMode = 0x22
     }
   }
 

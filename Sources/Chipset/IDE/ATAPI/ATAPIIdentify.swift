@@ -18,9 +18,16 @@ extension ATAPIDrive {
     put("1.0", into: &words, at: 23, count: 4)
     put("Apus CD/DVD-ROM", into: &words, at: 27, count: 20)
     words[48] = 1
-    words[49] = 0x0A00  // IORDY, LBA
+    words[49] = 0x0B00  // IORDY, LBA, DMA
     words[51] = 0x0200
-    words[53] = 0x0002  // words 64-70 are valid
+    words[53] = 0x0006  // words 64-70 and 88 are valid
+    // Single word and multiword DMA modes 0 to 2, Ultra DMA modes 0 to 5, and which of them is selected.
+    func selected(_ kind: UInt8) -> UInt16 {
+      dmaMode & 0xF0 == kind ? 0x0100 << UInt16(dmaMode & 7) : 0
+    }
+    words[62] = 0x0007 | selected(0x10)
+    words[63] = 0x0007 | selected(0x20)
+    words[88] = 0x003F | selected(0x40)
     words[64] = 0x0003  // PIO modes 3 and 4
     words[67] = 120
     words[68] = 120
@@ -34,11 +41,8 @@ extension ATAPIDrive {
     words[93] = index == 0 ? 0x4009 : 0x4900
     // What a byte count of 0 means.
     words[125] = 0xFFFE
-    addDMAModes(to: &words)
     return words.flatMap { [UInt8($0 & 0xFF), UInt8($0 >> 8)] }
   }
-
-  private func addDMAModes(to words: inout [UInt16]) {}
 
   /// ATA strings: padded with spaces, the first character in the high byte of a word.
   private func put(_ text: String, into words: inout [UInt16], at first: Int, count: Int) {
@@ -88,6 +92,7 @@ extension ATAPIDrive {
       sense.key, sense.code, sense.qualifier, mediaEvent.rawValue, power.rawValue,
     ] { writer.write(value) }
     writer.write(sense.information ?? 0)
+    writer.write(dmaMode)
     writer.write(Int64(head))
     audio.save(to: &writer)
     modes.save(to: &writer)
@@ -122,6 +127,7 @@ extension ATAPIDrive {
     self.power = power
     let information = try reader.read(UInt32.self)
     sense.information = hasInformation ? information : nil
+    dmaMode = try reader.read(in: UInt8(0)...0x45)
     head = Int(try reader.read(in: Int64(-150)...Int64(UInt32.max)))
     try audio.restore(from: &reader)
     try modes.restore(from: &reader)
