@@ -162,7 +162,9 @@ private final class EchoBus: SystemBus {
     // Paging maps linear 5000h to physical 2000h.
     load([0xC6, 0x05, 0x04, 0x50, 0x00, 0x00, 0x07, 0xF4])  // mov byte [5004h],7; hlt (32-bit)
     memory.write(0x10000, 0x11003, width: 4)
-    for page in UInt32(0)..<256 { memory.write(0x11000 + page * 4, page << 12 | 3, width: 4) }
+    for page in UInt32(0)..<256 {
+      memory.write(UInt64(0x11000 + page * 4), page << 12 | 3, width: 4)
+    }
     memory.write(0x11000 + 5 * 4, 0x2003, width: 4)
     cpu.s.pointee.cr3 = 0x10000
     try cpu.setCR0(CR0.pe | CR0.pg)

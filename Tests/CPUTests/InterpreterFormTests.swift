@@ -175,7 +175,7 @@ private func program(_ n: inout Numbers, wide: Bool) -> [UInt8] {
       for m in [whole, single] {
         m.enter(world)
         for at in stride(from: UInt32(0), to: UInt32(Machine.size), by: 4) {
-          m.memory.write(at, data[Int(at >> 2 & 63)] ^ at, width: 4)
+          m.memory.write(UInt64(at), data[Int(at >> 2 & 63)] ^ at, width: 4)
         }
         code.withUnsafeBytes { m.memory.copyIn(Machine.code, from: $0) }
         for r in 0..<8 { m.cpu[r] = registers[r] }
@@ -192,7 +192,7 @@ private func program(_ n: inout Numbers, wide: Bool) -> [UInt8] {
       #expect(whole.cpu.s.pointee.eip == single.cpu.s.pointee.eip, "round \(round)")
       #expect(whole.cpu.eflags == single.cpu.eflags, "round \(round)")
       var same = true
-      for at in stride(from: UInt32(0), to: UInt32(Machine.size), by: 4)
+      for at in stride(from: UInt64(0), to: UInt64(Machine.size), by: 4)
       where whole.memory.read(at, width: 4) != single.memory.read(at, width: 4) { same = false }
       #expect(same, "round \(round): memory")
       if exit != other || !same || whole.cpu.eflags != single.cpu.eflags { return }

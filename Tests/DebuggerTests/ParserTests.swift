@@ -12,8 +12,8 @@ import Testing
     }
     func segmentBase(register name: String) -> UInt32? { name == "ds" ? 0x12340 : nil }
     func segmentBase(selector: UInt16) -> UInt32? { UInt32(selector) << 4 }
-    func load(_ address: UInt32, size: Int, physical: Bool) -> UInt64? {
-      address > 0xFFFF ? nil : UInt64(address) & (UInt64.max >> UInt64(64 - 8 * size))
+    func load(_ address: UInt64, size: Int, physical: Bool) -> UInt64? {
+      address > 0xFFFF ? nil : address & (UInt64.max >> UInt64(64 - 8 * size))
     }
   }
 

@@ -13,7 +13,7 @@
   @Suite struct FragmentTests {
     @Test func codeInEverySecondPageLeavesTheHostItsMappings() throws {
       let megabytes: UInt32 = 320
-      let memory = try PhysicalMemory(ramSize: megabytes << 20)
+      let memory = try PhysicalMemory(ramSize: UInt64(megabytes) << 20)
       let bench = try Bench(translated: true, memory: memory)
       bench.cpu.translationThreshold = 2
       // mov ebx, 1 MiB; next: mov byte [ebx], 0xC3; call ebx; inc eax; add ebx, 0x2000; cmp ebx, end; jb next

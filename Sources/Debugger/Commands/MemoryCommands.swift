@@ -54,10 +54,12 @@ extension Debugger {
   }
 
   /// An address at the start of a text, and what follows it.
-  func leadingPlace(_ text: String) throws(DebuggerError) -> (
+  /// - Parameter given: it is physical also without a prefix.
+  func leadingPlace(_ text: String, physical given: Bool = false) throws(DebuggerError) -> (
     place: MemoryPlace, rest: String, segment: SegmentedPlace?
   ) {
-    let (expression, physical) = Debugger.physicalPrefix(text)
+    let (expression, hasPrefix) = Debugger.physicalPrefix(text)
+    let physical = hasPrefix || given
     if expression.isEmpty { throw DebuggerError("an address is missing") }
     var parser = try ExpressionParser(expression)
     let parsed = try parser.address()
@@ -145,7 +147,7 @@ extension Debugger {
     var physical = given
     var segment: SegmentedPlace?
     if !text.isEmpty {
-      let p = try leadingPlace(text)
+      let p = try leadingPlace(text, physical: given)
       if !p.rest.isEmpty { throw DebuggerError("'\(p.rest)' is too much") }
       at = p.place.address
       physical = physical || p.place.physical
@@ -350,7 +352,8 @@ extension Debugger {
     func withoutComma(_ text: String) -> String {
       text.hasPrefix(",") ? Debugger.trim(String(text.dropFirst())) : text
     }
-    let (end, list, _) = try leadingPlace(withoutComma(afterStart))
+    let (end, list, _) = try leadingPlace(
+      withoutComma(afterStart), physical: start.physical)
     let wanted = try byteList(withoutComma(list))
     guard end.address >= start.address else { throw DebuggerError("END lies before START") }
     var found: [UInt64] = []

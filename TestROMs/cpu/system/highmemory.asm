@@ -118,6 +118,7 @@ test:
   EQ ax, 0xBBCC
   lock inc dword [es:TEST + 0x10]
   xadd [es:TEST + 0x2010], eax
+  fninit
   fild dword [es:TEST + 0x2010]
   fistp dword [es:LOW + 0x10]
   mov eax, [es:LOW + 0x10]
@@ -282,10 +283,15 @@ selfChanging:
   retf
 routineEnd:
 
+; Faults of flat code go on here too.
 saveCR2:
   push eax
   mov eax, cr2
   mov [faultCR2], eax
+  cmp dword [esp + 28], CODEFLAT
+  jne .here
+  mov dword [esp + 28], CODE0
+.here:
   pop eax
   ret
 
