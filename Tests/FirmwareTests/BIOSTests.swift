@@ -78,8 +78,8 @@ import Testing
     #expect(outcome.text == "PASS\n", "\(outcome.reason)")
   }
 
-  /// Little memory, more than 16 MiB, more than 64 MiB.
-  @Test(arguments: [1, 2, 16, 17, 65, 512])
+  /// Little memory, more than 16 MiB, more than 64 MiB, and what lies above 4 GiB.
+  @Test(arguments: [1, 2, 16, 17, 65, 512, 4096, 6144])
   func tablesAgreeOnTheMemory(megabytes: Int) throws {
     let outcome = try run("tables", board: "pc", memory: megabytes)
     #expect(outcome.text == "PASS\n", "\(outcome.reason)")
