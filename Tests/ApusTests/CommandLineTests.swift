@@ -94,17 +94,18 @@ private func refusal(_ arguments: String...) -> String? {
     let plan = try parsed(
       "--headless", "--expect", "A:", "--type", "dir<enter>", "--type", "-x", "--type-serial",
       "uname",
-      "--type-serial", "2:x:y", "--expect", "--free")
+      "--type-serial", "2:x:y", "--change", "cd=", "--expect", "--free")
     let texts = plan.steps.map {
       switch $0 {
       case .type(_, let text): "type " + text
       case .send(let port, _, let text): "send \(port) " + text
+      case .change(_, let text): "change " + text
       case .await(let expectation): "\(expectation.kind) " + expectation.text
       }
     }
     #expect(
       texts == [
-        "text A:", "type dir<enter>", "type -x", "send 0 uname", "send 1 x:y", "text --free",
+        "text A:", "type dir<enter>", "type -x", "send 0 uname", "send 1 x:y", "change cd=", "text --free",
       ])
   }
 
@@ -175,7 +176,13 @@ private func refusal(_ arguments: String...) -> String? {
     #expect(refusal("--kernel", "/nonexistent") != nil)
     #expect(refusal("--rom", "x") != nil)
     #expect(refusal("--rom", "/nonexistent@D0000") != nil)
-    #expect(refusal("-cdrom", "x.iso")?.contains("not supported yet") == true)
+    #expect(refusal("-cdrom", "/nonexistent.iso")?.contains("there is no such file") == true)
+    #expect(refusal("--cdrom-at", "hdb")?.contains("goes with --cdrom") == true)
+    #expect(refusal("--cdrom", "empty", "--cdrom-at", "sda")?.contains("hda, hdb") == true)
+    #expect(refusal("--cdrom", "empty", "--cdrom", "empty")?.contains("no other") == true)
+    #expect(refusal("--change", "x=y")?.contains("there is no such file") == true)
+    #expect(refusal("--change", "x=")?.contains("a drive is a, b or cd") == true)
+    #expect(refusal("--change", "cd")?.contains("DRIVE=FILE") == true)
     #expect(refusal("--no-such-option") != nil)
     #expect(refusal("--screenshot", "/nonexistent/x.png") != nil)
     #expect(refusal("--screenshot", "/tmp") != nil)

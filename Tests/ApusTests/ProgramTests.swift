@@ -130,7 +130,7 @@ let halts: [UInt8] = [0xFA, 0xF4]
       [good, "--serial", "file:\(good)"],
       [good, "--debug-console", good], ["--kernel", good, "--boot", "a"],
       [good, "--boot", "c"], ["--floppy-b", good, "--boot", "a"], ["--exit-port", "60"],
-      ["--memory", "0"], ["--type", "<x"], ["--serial", "nonsense"], ["-cdrom", good],
+      ["--memory", "0"], ["--type", "<x"], ["--serial", "nonsense"], ["-cdrom", short],
       ["--screenshot", scratch.path("a"), "--save-state", scratch.path("a")],
     ]
     for arguments in table {

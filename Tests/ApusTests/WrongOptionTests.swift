@@ -44,7 +44,7 @@ private func complaint(_ arguments: String...) -> String? {
       (["-monitor", "stdio"], ["-monitor:", "debugger"]),
       (["-drive", "file=x.img,format=raw,if=floppy"], ["-drive:", "--floppy-a x.img"]),
       (["-drive", "if=ide,file=y.img,snapshot=on"], ["--disk y.img --snapshot"]),
-      (["-drive", "file=z.iso,media=cdrom"], ["CDs are not supported"]),
+      (["-drive", "file=z.iso,media=cdrom"], ["write --cdrom z.iso"]),
       (["-display", "none"], ["-display:", "--headless"]), (["-display", "gtk"], ["leave it out"]),
       (["-enable-kvm"], ["-enable-kvm:"]), (["-smp", "4"], ["-smp:", "one processor"]),
       (["-M", "pc"], ["-M:"]), (["-machine", "isapc"], ["-machine:"]),
@@ -145,6 +145,7 @@ private func complaint(_ arguments: String...) -> String? {
       switch $0 {
       case .type(_, let text): "type \(text)"
       case .send(let port, _, let text): "send \(port) \(text)"
+      case .change(_, let text): "change \(text)"
       case .await(let e): "\(e.kind) \(e.text) \(e.limit ?? 0)"
       }
     }

@@ -21,6 +21,9 @@ private enum Patterns {
     return UInt8(truncatingIfNeeded: sector * 7 + (i & 511)) ^ UInt8((sector >> 3) & 255)
   }
   static let floppyB = floppy.map { ~$0 }
+  static let disc: [UInt8] = (0..<1000 * 2048).map {
+    UInt8(truncatingIfNeeded: $0 / 2048 + ($0 & 2047) / 256)
+  }
   static let disks: [[UInt8]] = (0..<3).map { number in
     (0..<4 * 16 * 63 * 512).map { i in
       let sector = i >> 9
@@ -61,6 +64,10 @@ private final class TestMachine {
     configuration.floppies[0] = MachineImage(floppy: Patterns.floppy, name: "floppy")
     if name == "drives" {
       configuration.floppies[1] = MachineImage(floppy: Patterns.floppyB, name: "floppy B")
+    }
+    if name == "cdrom" {
+      configuration.cds[2] = .disc(
+        MachineImage(try ImageOpener.disc(Patterns.disc, name: "disc")))
     }
     for number in 0..<(name == "drives" ? 3 : 1) {
       let image = MemoryImage(bytes: Patterns.disks[number], name: "disk")

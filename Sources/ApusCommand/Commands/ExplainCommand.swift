@@ -74,9 +74,12 @@ enum ExplainProgram {
     }
     let floppies = drives(plan.configuration.floppies) { $0 == 0 ? "A" : "B" }
     let disks = drives(plan.configuration.disks) { "disk \($0 + 1)" }
+    let cds = drives(
+      plan.configuration.cds.map { if case .disc(let image)? = $0 { image } else { nil } }
+    ) { _ in "CD" }
     return .object([
       ("schema", .string("apus-explain")), ("version", .number(1)),
-      ("drives", .array(floppies + disks)), ("further", .array(further)),
+      ("drives", .array(floppies + cds + disks)), ("further", .array(further)),
       ("lines", .array(plan.explanations.map { .string($0) })),
       ("warnings", .array(plan.warnings.map { .string($0) })),
       (

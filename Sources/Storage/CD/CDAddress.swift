@@ -37,6 +37,6 @@ public enum CDAddress {
   /// A number of two digits in BCD; 99 for larger ones.
   public static func bcd(_ value: UInt8) -> UInt8 {
     let value = min(value, 99)
-    return value / 10 << 4 | value % 10
+    return (value / 10) << 4 | value % 10
   }
 }

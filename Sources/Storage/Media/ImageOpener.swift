@@ -60,6 +60,16 @@ public enum ImageOpener {
     return image
   }
 
+  /// A CD in memory: the sectors of one data track, or whatever an image file of a CD holds.
+  public static func disc(_ bytes: [UInt8], name: String) throws(StorageError) -> OpenedImage {
+    let context = ImageContext(kind: .cd) { file throws(StorageError) in
+      throw StorageError(
+        path: name, reason: "names another file, '\(file)', but has none beside it")
+    }
+    let store = MemoryStore(bytes, name: name, isWritable: false)
+    return try open(store, context, isProtected: true, snapshot: false)
+  }
+
   /// Opens what is in a store.
   /// - Parameter writeRefusal: why the store may not be written although that was wished, or nil.
   static func open(
