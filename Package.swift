@@ -159,7 +159,8 @@ let package = Package(
       exclude: ["roms.txt"], plugins: ["FirmwarePlugin"]),
     .testTarget(
       name: "SessionTests",
-      dependencies: ["Session", "Machine", "Bus", "CPU", "Chipset", "Host", "TestSupport"]),
+      dependencies: ["Session", "Machine", "Bus", "CPU", "Chipset", "Host", "TestSupport"],
+      exclude: ["roms.txt"], plugins: ["FirmwarePlugin"]),
     .testTarget(
       name: "ApusTests",
       dependencies: ["ApusCommand", "Benchmark", "Session", "Machine", "Host", "TestSupport"]),

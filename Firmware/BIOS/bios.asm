@@ -1,7 +1,7 @@
 ; Apus system BIOS: 64 KiB for F0000h-FFFFFh of a PC/AT, top-level file.
 ; It owns: the order of the parts and the entry points that programs know by address.
 ; Follows: IBM PC/AT Technical Reference, PS/2 and AT BIOS interface, Enhanced Disk Drive
-; specification 3.0, El Torito 1.0.
+; specification 3.0, El Torito 1.0, APM BIOS interface 1.2.
 ; All code runs with cs = F000h and needs a 386.
 
         cpu     386

@@ -7,7 +7,7 @@ import CPU
 /// Something at which the user wants to stop.
 struct Breakpoint {
   enum Kind: Equatable {
-    case execution(address: UInt32, physical: Bool)
+    case execution(address: UInt64, physical: Bool)
     case watch(Watchpoint)
     case ports(WatchedPorts)
     case interrupts(first: UInt8, last: UInt8, sources: [DebugInterruptSource])
@@ -31,7 +31,11 @@ struct Breakpoint {
   func add(to c: inout DebugConditions) {
     switch kind {
     case .execution(let address, let physical):
-      if physical { c.physical.insert(address) } else { c.linear.insert(address) }
+      if physical {
+        c.physical.insert(address)
+      } else {
+        c.linear.insert(UInt32(truncatingIfNeeded: address))
+      }
     case .watch(let watch): c.watchpoints.append(watch)
     case .ports(let ports):
       c.events.insert(.ports)
@@ -55,11 +59,9 @@ struct Breakpoint {
     switch (kind, event) {
     case (.watch(let w), .memory(let linear, let physical, let size, let isWrite, _, _)):
       if isWrite ? !w.onWrite : !w.onRead { return false }
-      let start = w.isPhysical ? physical : linear
-      return start &- w.address < w.length || w.address &- start < UInt32(size)
+      return w.touches(w.isPhysical ? physical : UInt64(linear), UInt32(size))
     case (.watch(let w), .otherWrite(_, let linear, let physical, let size, _, _)):
-      let start = w.isPhysical ? physical : linear
-      return w.onWrite && (start &- w.address < w.length || w.address &- start < UInt32(size))
+      return w.onWrite && w.touches(w.isPhysical ? physical : UInt64(linear), UInt32(size))
     case (.ports(let w), .port(let port, let width, let isWrite, _)):
       let last = UInt16(clamping: Int(port) + width - 1)
       return (isWrite ? w.onWrite : w.onRead) && w.ports.overlaps(port...last)
@@ -111,7 +113,7 @@ struct BreakpointList {
   }
 
   /// Candidates for a stop: which breakpoints an arrival or the records belong to.
-  func candidates(_ exit: RunExit, physical: UInt32?, _ records: [DebugRecord])
+  func candidates(_ exit: RunExit, physical: UInt64?, _ records: [DebugRecord])
     -> [(id: Int, record: DebugRecord?)]
   {
     var found: [(Int, DebugRecord?)] = []

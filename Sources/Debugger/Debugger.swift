@@ -68,7 +68,7 @@ public final class Debugger {
   /// Where `u`, `x` and `d` go on.
   var nextCode: UInt32?
   var nextCodeSegment: SegmentedPlace?
-  var nextData: UInt32 = 0
+  var nextData: UInt64 = 0
   var nextDataSegment: SegmentedPlace?
   /// How `x` showed memory last.
   var lastExamine: (format: Character, size: Int)?
@@ -139,7 +139,7 @@ public final class Debugger {
       let isGoal = goal.processor == nil || goal.processor == selected
       switch reason {
       case .debug(let exit):
-        let physical = cpu.peekTranslate(LinearAddress(cpu.nextLinear))?.low
+        let physical = cpu.peekTranslate(LinearAddress(cpu.nextLinear))?.value
         var hits: [(id: Int, record: DebugRecord?)] = []
         for candidate in breakpoints.candidates(exit, physical: physical, records)
         where judge(candidate.id, candidate.record) {
@@ -317,7 +317,7 @@ extension Debugger: ExpressionContext {
 
   func segmentBase(selector: UInt16) -> UInt32? { cpu.segmentBase(ofSelector: selector) }
 
-  func load(_ address: UInt32, size: Int, physical: Bool) -> UInt64? {
+  func load(_ address: UInt64, size: Int, physical: Bool) -> UInt64? {
     memory.number(address, size: size, physical: physical)
   }
 

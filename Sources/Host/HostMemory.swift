@@ -82,10 +82,39 @@ public final class HostMemory {
     if file >= 0 { close(file) }
   }
 
+  /// Calls `body` with ascending ranges of bytes outside of which all are zeros and were never touched; where the host does not tell,
+  /// that is the whole region. Asking touches nothing.
+  public func forEachUsedRange(_ body: (Range<Int>) -> Void) {
+    #if os(Linux)
+      if file >= 0 {
+        // lseek's SEEK_DATA and SEEK_HOLE.
+        var at = 0
+        while at < count {
+          let start = lseek(file, at, 3)
+          if start < 0 {
+            // There is no more, or it does not tell.
+            if errno != ENXIO { body(at..<count) }
+            return
+          }
+          let end = lseek(file, start, 4)
+          if end <= start { return body(Int(start)..<count) }
+          body(Int(start)..<min(Int(end), count))
+          at = Int(end)
+        }
+        return
+      }
+    #endif
+    body(0..<count)
+  }
+
   /// Gives the contents back: the region reads as zeros again and costs no memory until touched.
   public func discard() {
     #if canImport(Darwin)
-      memset(base, 0, count)
+      // New pages in the place of the old ones.
+      let flags = MAP_PRIVATE | MAP_ANON | MAP_NORESERVE | MAP_FIXED
+      if mmap(base, count, PROT_READ | PROT_WRITE, flags, -1, 0) == MAP_FAILED {
+        memset(base, 0, count)
+      }
     #else
       if file >= 0 {
         // A hole in the file: FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE.

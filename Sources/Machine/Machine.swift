@@ -137,12 +137,12 @@ public final class Machine {
   /// - Throws: `ConfigurationError`, `LoadError`, `StorageError` or `HostError`, each with one clear line.
   public init(_ configuration: MachineConfiguration) throws {
     self.configuration = configuration
-    guard (1...3072).contains(configuration.memoryMegabytes) else {
-      throw ConfigurationError("a machine has 1 to 3072 MB of memory")
+    guard (1...16384).contains(configuration.memoryMegabytes) else {
+      throw ConfigurationError("a machine has 1 to 16384 MB of memory")
     }
     let clock = VirtualClock(instructionsPerSecond: configuration.instructionsPerSecond)
     self.clock = clock
-    memory = try PhysicalMemory(ramSize: UInt32(configuration.memoryMegabytes) << 20)
+    memory = try PhysicalMemory(configuration.memoryLayout)
     let ports = PortSpace()
     self.ports = ports
     let description = try configuration.boardDescription()
@@ -186,9 +186,9 @@ public final class Machine {
     board.offer(MemorySize(megabytes: configuration.memoryMegabytes))
     floppyDMA = MachineFloppyDMA(board)
     board.offer(floppyDMA, as: (any FloppyDMA).self)
-    let firmware = try FirmwareSetup.map(configuration, memory: memory)
-    shadow = firmware.shadow
-    if let files = firmware.files { board.offer(files) }
+    shadow = try FirmwareSetup.map(
+      configuration, hasShadowing: !description.options(of: I440FX.part.name).isEmpty,
+      memory: memory)
     if let kernel = configuration.kernel { board.offer(try KernelLoader(kernel, memory: memory)) }
 
     try configuration.build(board, description, cpu.model)
@@ -207,6 +207,9 @@ public final class Machine {
     CMOSContents.fill(
       cmos, configuration: configuration,
       floppyTypes: [floppyController.driveType(0), floppyController.driveType(1)])
+    board.first(FirmwareConfiguration.self)?.install(
+      try FirmwareFiles.items(configuration, board: board, processors: processors.map(\.model)),
+      ram: configuration.memoryLayout.ranges)
     typist.guestIsFull = { [unowned cpu, unowned memory] in
       // The BIOS keyboard buffer means something only where the BIOS may be running; see the BIOS data area, 40:1Ah and 40:80h.
       if cpu.s.pointee.cr0 & CR0.pe != 0 && cpu.s.pointee.eflags & EFLAGS.vm == 0 { return false }
@@ -379,9 +382,9 @@ public final class Machine {
       case .floppy: geometry = DiskGeometry.standard(sectorCount: image.device.sectorCount)
       case .cd: throw ConfigurationError("\(image.name): is a CD and does not go into a hard disk")
       }
-      channels.first { $0.stateName == socket.controller }?.attach(
-        drive: socket.unit,
-        ATADisk(image: disk, geometry: geometry, serial: "AP0000000\(index + 1)"))
+      let drive = ATADisk(image: disk, geometry: geometry, serial: "AP0000000\(index + 1)")
+      drive.latency = min(configuration.diskLatency, MachineConfiguration.mostDiskLatency)
+      channels.first { $0.stateName == socket.controller }?.attach(drive: socket.unit, drive)
     }
     try attachCDDrives()
   }
@@ -400,7 +403,7 @@ public final class Machine {
     catchUpAll()
     switch kind {
     case .processor:
-      for cpu in processors { cpu.reset() }
+      for cpu in processors { cpu.reset(keepsTimeStamps: true) }
       localAPIC?.reset(.system)
     case .system:
       for device in devices { device.reset(.system) }

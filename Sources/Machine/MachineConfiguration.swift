@@ -63,8 +63,16 @@ public struct MachineROM: Sendable {
 
 /// Everything that decides how a machine behaves, apart from input.
 public struct MachineConfiguration: Sendable {
-  /// Megabytes of RAM, 1 to 3072.
+  /// Megabytes of RAM, 1 to 16384.
   public var memoryMegabytes = 64
+
+  /// Where the RAM is: all below 4 GiB while E0000000h to FFFFFFFFh stay free for devices and firmware; of more, 3 GiB below and the
+  /// rest from 4 GiB on (as QEMU's `pc` has it, with 1 GiB of addresses for PCI).
+  public var memoryLayout: RAMLayout {
+    let size = UInt64(max(memoryMegabytes, 0)) << 20
+    return size <= 0xE000_0000
+      ? RAMLayout(low: size) : RAMLayout(low: 0xC000_0000, high: size - 0xC000_0000)
+  }
   /// Of the processors whose socket does not say another.
   public var cpu = CPUModel.pentium2
   /// What executes the guest's instructions.
@@ -75,6 +83,8 @@ public struct MachineConfiguration: Sendable {
   public var fpu: FPUUnit?
   /// Another system BIOS than the built-in one: 64, 128 or 256 KiB.
   public var bios: LoadFile?
+  /// Files that firmware can ask for, besides those that tell of the machine, or in the place of one of these.
+  public var firmwareFiles: [FirmwareFile] = []
   /// Further ROMs.
   public var roms: [MachineROM] = []
   /// The board's floppy drives, A first.
@@ -91,14 +101,18 @@ public struct MachineConfiguration: Sendable {
   public var serialPorts = 2
   /// How many instructions make a virtual second.
   public var instructionsPerSecond: UInt64 = 100_000_000
+  /// What a disk command that moves sectors takes at least, in virtual nanoseconds: 0 to `mostDiskLatency`.
+  public var diskLatency = IDEDrive.defaultLatency
+  /// A second.
+  public static let mostDiskLatency: UInt64 = 1_000_000_000
   /// What the guest's clock shows at power-on, in seconds since 1970-01-01 00:00. The default is 2000-01-01.
   public var initialTime: Int64 = 946_684_800
   /// The port by which the guest ends the run with a code of its own, or nil.
   public var exitPort: UInt16?
   /// Whether there is the device that kvm-unit-tests expect.
   public var testDevice = false
-  /// What the machine is built on, a name of `BoardDescription.boards`.
-  public var board = "isa"
+  /// What the machine is built on, a name of `BoardDescription.boards`; nil: what suits `cpu`.
+  public var board: String?
   /// Another description than that of `board`, as text.
   public var boardText: String?
   /// Parts besides those of the board, each as `PartCatalogue.add` reads it.
@@ -115,6 +129,9 @@ public struct MachineConfiguration: Sendable {
   public var recordsInput = false
 
   public init() {}
+
+  /// The name of the board: one with PCI from the Pentium on.
+  public var boardName: String { board ?? (cpu.features.contains(.tsc) ? "pc" : "isa") }
 }
 
 /// A configuration that makes no machine.

@@ -9,6 +9,7 @@
 
 import Bus
 import CPU
+import Chipset
 import State
 import Storage
 
@@ -251,13 +252,28 @@ extension Machine {
       var hash = StateHash()
       Array(text.utf8).withUnsafeBytes { hash.add($0) }
       list.append(("board", "described by text of hash \(String(hash.value, radix: 16))"))
-    } else if configuration.board != "isa" {
-      list.append(("board", configuration.board))
+    } else if configuration.boardName != "isa" {
+      list.append(("board", configuration.boardName))
+    }
+    if configuration.diskLatency != IDEDrive.defaultLatency {
+      list.append(("disk latency", "\(configuration.diskLatency) ns"))
     }
     if processors.count > 1 {
       list.append(("processors", processors.map(\.model.name).joined(separator: ", ")))
     }
     return list
+  }
+
+  /// What firmware is told beyond what the machine is.
+  var firmwareFileIdentity: [(String, String)] {
+    configuration.firmwareFiles.map {
+      var hash = StateHash()
+      $0.bytes.withUnsafeBytes { hash.add($0) }
+      return (
+        "firmware's file \(StateError.printable($0.name))",
+        "\($0.bytes.count) bytes, hash \(String(hash.value, radix: 16))"
+      )
+    }
   }
 
   /// What a state depends on.
@@ -278,6 +294,7 @@ extension Machine {
     for (index, rom) in configuration.roms.enumerated() {
       list.append(("rom \(index + 1)", "\(identity(rom.file)) at \(hexText(UInt64(rom.address)))"))
     }
+    list += firmwareFileIdentity
     if let kernel = configuration.kernel { list.append(("kernel", identity(kernel.kernel))) }
     if let port = configuration.exitPort { list.append(("exit port", hexText(UInt64(port)))) }
     for (n, addition) in board.additions.enumerated() {
@@ -294,9 +311,8 @@ extension Machine {
 
   /// Calls `body` with every page that holds anything but zeros.
   private func forEachUsedPage(_ body: (Int, UnsafeRawBufferPointer) -> Void) {
-    for page in 0..<Int(memory.ramSize) / Machine.pageSize {
-      let bytes = UnsafeRawBufferPointer(
-        start: memory.ram + page * Machine.pageSize, count: Machine.pageSize)
+    memory.forEachUsedPage { page in
+      let bytes = memory.page(page)
       var any: UInt64 = 0
       for offset in stride(from: 0, to: Machine.pageSize, by: 64) {
         for word in stride(from: offset, to: offset + 64, by: 8) {
@@ -320,12 +336,11 @@ extension Machine {
 
   private func restoreMemory(_ reader: inout StateReader) throws(StateError) {
     if try reader.readString() != "memory" { throw reader.error("the memory is missing") }
-    let pages = memory.ramSize / UInt32(Machine.pageSize)
     var next: UInt32 = 0
     while true {
       let page = try reader.read(UInt32.self)
       if page == UInt32.max { break }
-      if page < next || page >= pages {
+      if page < next || !memory.hasPage(Int(page)) {
         throw reader.error("page \(page) is out of order or beyond the memory")
       }
       let packed = try reader.readBytes()

@@ -80,7 +80,12 @@ public final class Session: @unchecked Sendable {
     }
     self.configuration = configuration
     self.control = control
-    let opened = try configuration.opened()
+    var opened = try configuration.opened()
+    let most = configuration.limitsRate ? opened.cpu.automaticRate : UInt64.max
+    // From the first instruction on: what calibrates itself may do it at once.
+    if configuration.adaptsRate {
+      opened.instructionsPerSecond = min(opened.instructionsPerSecond, most)
+    }
     do {
       lockstep = opened.engine == .lockstep ? try Lockstep(opened) : nil
       machine = try lockstep?.machine ?? Machine(opened)
@@ -93,6 +98,7 @@ public final class Session: @unchecked Sendable {
     pacing = machine.pacing
     pacing.pacer.speed = configuration.speed
     pacing.pacer.adaptsRate = configuration.adaptsRate
+    pacing.pacer.mostInstructionsPerSecond = most
     script = configuration.steps.isEmpty ? nil : Script(configuration.steps)
     alarm = SessionAlarm()
     try loadState()

@@ -163,7 +163,7 @@ public final class Translator: BlockTranslator {
   // MARK: - Code made again
 
   private func tableBit(_ block: BlockPointer, _ k: Int) -> Int {
-    let start = k == 0 ? 0 : UInt32(block.pointee.records[k - 1].nextOffset)
+    let start = k == 0 ? 0 : UInt64(block.pointee.records[k - 1].nextOffset)
     let address = block.pointee.physical &+ start
     return Int((address ^ address >> 16) & 0xFFFF)
   }

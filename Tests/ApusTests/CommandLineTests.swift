@@ -32,7 +32,40 @@ private func refusal(_ arguments: String...) -> String? {
     #expect(headless.speed == .max && !headless.adaptsRate)
     #expect(headless.configuration.floppies[0]?.name == "demo disk")
     let window = try parsed()
-    #expect(window.speed == .factor(1) && window.adaptsRate)
+    #expect(window.speed == .factor(1) && window.adaptsRate && window.session.limitsRate)
+    let now = HostClock.localSeconds()
+    #expect((0...60).contains(now - window.configuration.initialTime))
+  }
+
+  @Test func theGuestsClockBeginsWhereItIsTold() throws {
+    func begins(_ arguments: String...) throws -> Int64 {
+      try Plan(try ApusOptions.parse(arguments)).configuration.initialTime
+    }
+    // date -u -d 1995-08-24T12:30 +%s
+    #expect(try begins("--headless", "--rtc", "1995-08-24T12:30:00") == 809_267_400)
+    #expect(try begins("--rtc", "1995-08-24") == 809_222_400)
+    #expect(try begins("--headless", "-rtc", "base=1995-08-24") == 809_222_400)
+    for text in ["host", "localtime", "base=localtime"] {
+      #expect(
+        (0...60).contains(HostClock.localSeconds() - (try begins("--headless", "--rtc", text))))
+    }
+    #expect((0...60).contains(HostClock.utcSeconds() - (try begins("--headless", "--rtc", "utc"))))
+    for text in ["", "now", "1995-13-01", "1995-08-24T12", "base=", "utc,clock=vm"] {
+      #expect(refusal("--headless", "--rtc", text)?.contains("--rtc") == true, "\(text)")
+    }
+    #expect(
+      try parsed("--headless", "--rtc", "2001-02-03").explanations.contains {
+        $0.contains("2001-02-03 00:00:00")
+      })
+  }
+
+  @Test func theRateHasABoundOrNot() throws {
+    let free = try parsed("--cpu-speed", "max")
+    #expect(free.adaptsRate && !free.session.limitsRate)
+    #expect(try parsed("--cpu-speed", "auto").session.limitsRate)
+    #expect(try parsed("--headless", "--cpu-speed", "max", "--speed", "realtime").adaptsRate)
+    #expect(refusal("--headless", "--cpu-speed", "max")?.contains("--speed max") == true)
+    #expect(refusal("--cpu-speed", "fast")?.contains("auto, max or") == true)
   }
 
   @Test func aFloppyDriveMayBeThereWithoutADisk() throws {
@@ -78,6 +111,14 @@ private func refusal(_ arguments: String...) -> String? {
     #expect(try plan("--nographic", "--type", "x").speed == .max)
     let fixed = try plan("--nographic", "--cpu-speed", "25")
     #expect(fixed.speed == .factor(1) && !fixed.adaptsRate)
+    func latency(_ text: String) throws -> UInt64 {
+      try plan("--headless", "--disk-latency", text).configuration.diskLatency
+    }
+    #expect(try plan("--headless").configuration.diskLatency == 1_000_000)
+    #expect(try latency("2.5ms") == 2_500_000)
+    #expect(try latency("500us") == 500_000 && latency("20ns") == 20)
+    #expect(
+      try latency("0") == 0 && latency("1s") == 1_000_000_000 && latency("0.01") == 10_000_000)
   }
 
   @Test func shortFormsOfQEMUMeanTheSame() throws {
@@ -107,6 +148,21 @@ private func refusal(_ arguments: String...) -> String? {
       texts == [
         "text A:", "type dir<enter>", "type -x", "send 0 uname", "send 1 x:y", "change cd=", "text --free",
       ])
+  }
+
+  @Test func filesForFirmwareAreRead() throws {
+    let files = try parsed(
+      "--fw-cfg", "name=opt/a,string=x,,y=z", "-fw_cfg", "opt/b,file=\(#filePath)"
+    ).configuration.firmwareFiles
+    #expect(files.map(\.name) == ["opt/a", "opt/b"])
+    #expect(files[0].bytes == Array("x,y=z".utf8))
+    #expect(files[1].bytes.starts(with: Array("//".utf8)))
+    for text in [
+      "", "opt/a", "name=opt/a", "name=opt/a,string=x,file=/dev/null", "name=opt/a,text=x",
+      "string=x", "name=,string=x", "opt/a,string=x,string=y", "opt/a,string", "opt/a,file=",
+      "opt/a,file=/nonexistent", String(repeating: "n", count: 56) + ",string=x",
+    ] { #expect(refusal("--fw-cfg", text) != nil, "\(text)") }
+    #expect(refusal("--fw-cfg", "opt/a,string=x", "--fw-cfg", "opt/a,string=y") != nil)
   }
 
   @Test func aTripleFaultResetsInAWindowUnlessToldOtherwise() throws {
@@ -163,6 +219,9 @@ private func refusal(_ arguments: String...) -> String? {
     #expect(refusal("--speed", "nan") != nil)
     #expect(refusal("--cpu-speed", "-1") != nil)
     #expect(refusal("--headless", "--cpu-speed", "auto") != nil)
+    for text in ["-1ms", "1.1s", "ms", "1 ms", "1min", "nan", "inf"] {
+      #expect(refusal("--disk-latency", text) != nil)
+    }
     #expect(refusal("--timeout", "0") != nil)
     #expect(refusal("--timeout", "inf") != nil)
     #expect(refusal("--max-instructions", "-5") != nil)

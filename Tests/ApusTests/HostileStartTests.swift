@@ -143,7 +143,7 @@ import Testing
     #expect(complaint([""]).contains("an image's name is empty"))
     #expect(complaint(["--bios", ""]).contains("--bios"))
     for (option, value, words) in [
-      ("-m", "-1", "1 to 3072"), ("--timeout", "-1", "more than 0"), ("--speed", "-1", "factor"),
+      ("-m", "-1", "1 to 16384"), ("--timeout", "-1", "more than 0"), ("--speed", "-1", "factor"),
     ] {
       let result = try Program.run(["--headless", option, value])
       #expect(result.code == 64 && result.error.contains(words), "\(result.error)")

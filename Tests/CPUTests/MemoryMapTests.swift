@@ -179,7 +179,7 @@ import Testing
     #expect(other.view.read32(other.view.bus(0x12_3450 as UInt32)) & 0xFF == 0x11)
     #expect(one.peekTranslate(0x12_3450) == 0x02_3450)
     #expect(other.peekTranslate(0x12_3450) == 0x12_3450)
-    // Above 4 GiB there is nothing; the gate changes no line but A20.
+    // This memory has nothing above 4 GiB; the gate changes no line but A20.
     #expect(one.view.bus(0x1_0010_0000 as UInt64) == PhysicalAddress(0x1_0000_0000))
     #expect(one.view.read64(PhysicalAddress(1 << 32)) == UInt64.max)
     // Only processors reach devices.

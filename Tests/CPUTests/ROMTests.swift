@@ -26,9 +26,13 @@ final class ROMMachine: SystemBus {
   var exitCode: UInt32?
   private(set) var cpu: CPU! = nil
 
-  init(rom: [UInt8], model: CPUModel, engine: Engine, options: TranslatorOptions = .all) throws {
+  /// - Parameter high: bytes of RAM above 4 GiB.
+  init(
+    rom: [UInt8], model: CPUModel, engine: Engine, options: TranslatorOptions = .all,
+    high: UInt64 = 0
+  ) throws {
     super.init()
-    let memory = try PhysicalMemory(ramSize: 8 << 20)
+    let memory = try PhysicalMemory(RAMLayout(low: 8 << 20, high: high))
     try memory.mapROM(rom, at: 0xF0000)
     try memory.mapROM(rom, at: 0xFFFF_0000)
     cpu = try CPU(model: model, memory: memory, bus: self)
@@ -71,7 +75,8 @@ final class ROMMachine: SystemBus {
   {
     let make = try #require(CPUTestROMs.all[name])
     let rom = make()
-    return try ROMMachine(rom: rom, model: model, engine: engine)
+    return try ROMMachine(
+      rom: rom, model: model, engine: engine, high: name == "highmemory" ? 8 << 20 : 0)
   }
 
   /// Which models a ROM needs; the others leave out by CPUID what a model lacks.
@@ -92,6 +97,17 @@ final class ROMMachine: SystemBus {
     }
   }
 
+  /// The ROM passes without memory there, too: that it was reached is seen from outside.
+  @Test(arguments: romEngines)
+  func memoryAboveFourGigabytesIsUsed(engine: Engine) throws {
+    for model in [CPUModel.pentium2, .pentium4] {
+      let machine = try machine("highmemory", model, engine)
+      machine.run()
+      #expect(machine.cpu.memory.peek(0x1_0020_1004, count: 4) == [0x88, 0, 0, 0])
+      #expect(machine.cpu.memory.peek(0x1_0020_1008, count: 4) == [0x99, 0, 0, 0])
+    }
+  }
+
   #if os(Linux) && arch(x86_64)
     @Test(arguments: TranslatorOptions.named.map(\.name))
     func passesWithoutEachOptimisation(option name: String) throws {
@@ -99,7 +115,7 @@ final class ROMMachine: SystemBus {
       for (rom, make) in CPUTestROMs.all.sorted(by: { $0.key < $1.key }) {
         let machine = try ROMMachine(
           rom: make(), model: .pentium4, engine: .translator,
-          options: TranslatorOptions.all.subtracting(option))
+          options: TranslatorOptions.all.subtracting(option), high: 8 << 20)
         // Much of what the ROMs do they do only a few times.
         machine.cpu.translationThreshold = 2
         machine.run()

@@ -1,5 +1,6 @@
 // Expectations from the MC146818 data sheet.
 
+import State
 import Testing
 
 @testable import Chipset
@@ -188,5 +189,26 @@ import Testing
     for i in UInt8(0x10)...0x2D { board.cmos[i] = 0xFF }
     board.cmos.updateChecksum()
     #expect(UInt16(board.cmos[0x2E]) << 8 | UInt16(board.cmos[0x2F]) == 30 * 255)
+  }
+
+  @Test func theUpperBankHasBytesOfItsOwn() throws {
+    let board = Board()
+    let bank = CMOSUpperBank()
+    board.bus.map(bank, at: CMOSUpperBank.ports)
+    board.out(0x70, 0x40)
+    board.out(0x71, 0x11)
+    board.out(0x72, 0xC0)
+    board.out(0x73, 0x22)
+    #expect(board.in(0x72) == 0xFF && board.in(0x73) == 0x22 && board.in(0x71) == 0x11)
+    board.out(0x72, 0x7F)
+    board.out(0x73, 0x33)
+    bank.reset(.power)
+    #expect(board.in(0x73) == 0 && bank[0x40] == 0x22 && bank[0x7F] == 0x33)
+    var writer = StateWriter()
+    bank.save(to: &writer)
+    let other = CMOSUpperBank()
+    var reader = StateReader(writer.bytes)
+    try other.restore(from: &reader, version: 1)
+    #expect(other[0x40] == 0x22 && other[0x7F] == 0x33 && reader.remaining == 0)
   }
 }

@@ -61,6 +61,8 @@ private final class TestMachine {
     configuration.instructionsPerSecond = 10_000_000
     configuration.bios = LoadFile(path: name, bytes: make())
     configuration.resetsOnTripleFault = name == "reset"
+    if name == "busmaster" { configuration.board = "pc" }
+    if name == "isapnp" { configuration.parts = ["pnp-uart", "pnp-uart"] }
     configuration.floppies[0] = MachineImage(floppy: Patterns.floppy, name: "floppy")
     if name == "drives" {
       configuration.floppies[1] = MachineImage(floppy: Patterns.floppyB, name: "floppy B")
@@ -124,6 +126,25 @@ private final class TestMachine {
       }
     }
   #endif
+
+  /// The ROM compares the time-stamp counter with the timer; the rate of instructions changes all the time, as a busy host has it.
+  @Test(arguments: engines)
+  func timeStampsKeepWithTheTimerThroughChangesOfRate(engine: Engine) throws {
+    let test = try TestMachine(name: "timestamps", engine: engine)
+    let machine = test.machine
+    var stamp: UInt64 = 0
+    for n in UInt64(1)... {
+      machine.take(.rate([10, 250, 3, 33, 97, 20, 1][Int(n % 7)] * 1_000_003))
+      #expect(machine.cpu.timeStampCounter >= stamp)
+      if !test.run(until: machine.instructionCount + 100_000 + n * 7919 % 900_000) { break }
+      stamp = machine.cpu.timeStampCounter
+      if machine.instructionCount > DeviceROMTests.enough { break }
+      // The ROM sets it once.
+      if test.machine.cpu.timeStampCounter < stamp { stamp = 0 }
+    }
+    #expect(test.text == "PASS\n")
+    #expect(test.exitCode == 0x10 << 1 | 1)
+  }
 
   /// Carried over into fresh machines on its way, the run is the same to the last instruction.
   @Test(arguments: DeviceTestROMs.all.keys.sorted(), engines.suffix(1))

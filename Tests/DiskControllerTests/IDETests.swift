@@ -390,7 +390,7 @@ final class FailingImage: BlockDevice {
 
   @Test func otherCommands() {
     let bench = IDEBench(numbered(100))
-    for command in [UInt8(0x00), 0x08, 0xA1, 0xB0, 0xC8, 0xCA, 0xFF, 0x22, 0xF5] {
+    for command in [UInt8(0x00), 0x08, 0xA1, 0xB0, 0xB1, 0xC7, 0xFF, 0x22, 0xF1] {
       bench.out(7, command)
       #expect(bench.wait() == 0x51)
       #expect(bench.inb(1) == 0x04)
@@ -412,8 +412,7 @@ final class FailingImage: BlockDevice {
     #expect(bench.wait() == 0x58)
     #expect(bench.channel.read(at: 0, width: 4) == 0x0302_0100)
     #expect(bench.channel.read(at: 0, width: 1) == 0x04)
-    // PIO modes are accepted, DMA modes are not.
-    for (mode, status) in [(UInt8(0x0C), UInt8(0x50)), (0x22, 0x51), (0x45, 0x51)] {
+    for (mode, status) in [(UInt8(0x0C), UInt8(0x50)), (0x22, 0x50), (0x46, 0x51)] {
       bench.out(1, 3)
       bench.out(2, mode)
       bench.out(7, 0xEF)
@@ -441,7 +440,7 @@ final class FailingImage: BlockDevice {
     let commands: [UInt8] = [
       0x20, 0x24, 0x29, 0xC4, 0x30, 0x34, 0x39, 0xC5, 0x40, 0x42, 0x70, 0x90, 0x91, 0xC6, 0xE4,
       0xE8,
-      0xEC, 0xEF, 0xE7, 0xF8, 0x27, 0x10, 0xE5, 0xE0,
+      0xEC, 0xEF, 0xE7, 0xF8, 0x27, 0x10, 0xE5, 0xE0, 0xC8, 0xCA, 0x25, 0x35, 0xB0, 0xF9, 0x37,
     ]
     var bench = IDEBench(contents, numbered(700))
     var buffer = [UInt8](repeating: 0, count: 70_000)
@@ -477,7 +476,7 @@ final class FailingImage: BlockDevice {
         let fresh = IDEBench(images[0], images[1])
         fresh.time.now = bench.time.now
         var reader = StateReader(writer.bytes)
-        try fresh.channel.restore(from: &reader, version: 1)
+        try fresh.channel.restore(from: &reader, version: IDEChannel.latestVersion)
         #expect(reader.remaining == 0)
         var clockReader = StateReader(clockWriter.bytes)
         try fresh.clock.restore(from: &clockReader)
@@ -492,7 +491,8 @@ final class FailingImage: BlockDevice {
         bytes[Int(random()) % bytes.count] = UInt8(random() & 0xFF)
         let victim = IDEBench(numbered(600), numbered(700))
         var damaged = StateReader(bytes)
-        do { try victim.channel.restore(from: &damaged, version: 1) } catch {}
+        do { try victim.channel.restore(from: &damaged, version: IDEChannel.latestVersion) } catch {
+        }
         for drive in 0..<2 { victim.channel.drive(drive)?.eventDue() }
         for _ in 0..<300 {
           victim.out(UInt16(random() % 8), UInt8(random() & 0xFF))
@@ -510,7 +510,7 @@ final class FailingImage: BlockDevice {
     bench.out(7, 0xC6)
     bench.wait()
     bench.command28(0xC4, lba: 17, count: 11)
-    bench.run(60_000)
+    bench.run(1_010_000)
     _ = bench.words(77)
     var writer = StateWriter()
     bench.channel.save(to: &writer)
@@ -518,7 +518,7 @@ final class FailingImage: BlockDevice {
     bench.clock.save(to: &clockWriter)
     let other = IDEBench(numbered(600))
     var reader = StateReader(writer.bytes)
-    try other.channel.restore(from: &reader, version: 1)
+    try other.channel.restore(from: &reader, version: IDEChannel.latestVersion)
     var clockReader = StateReader(clockWriter.bytes)
     other.time.now = bench.time.now
     try other.clock.restore(from: &clockReader)

@@ -278,7 +278,7 @@ struct ConformPrograms: ParsableCommand {
           register: { machine.cpu.stateRegister($0) },
           memory: { address, count in
             let end = UInt64(address) + UInt64(count)
-            return end > UInt64(machine.memory.ramSize)
+            return end > machine.memory.layout.low
               ? [] : machine.memory.peek(address, count: count)
           },
           problem: stop == .halted ? nil : "ended with \(stop), expected HLT"))

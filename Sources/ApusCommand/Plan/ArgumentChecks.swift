@@ -9,7 +9,7 @@ extension ArgumentScan {
     "type", "type-serial", "change", "cdrom", "expect", "expect-line", "expect-regex",
     "expect-gone", "within",
     "command", "script",
-    "dump-block", "device",
+    "dump-block", "device", "fw-cfg", "fw_cfg",
   ]
   /// Options whose value is a file.
   private static let files: Set<String> = [

@@ -26,10 +26,13 @@ struct ArgumentScan {
     "--hdc", "-hdc", "--hdd", "-hdd", "--cdrom", "-cdrom", "--cdrom-at", "--boot", "-boot",
     "--memory", "-m",
     "--cpu", "-cpu", "--engine", "--translator-disable", "--fpu", "--bios", "-bios", "--rom",
+    "--fw-cfg", "-fw_cfg",
     "--kernel", "-kernel", "--initrd", "-initrd", "--append", "-append", "--serial", "-serial",
     "--debug-console", "--board", "--device", "--exit-port", "--on-triple-fault", "--mouse-speed",
     "--code-page",
-    "--speed", "--cpu-speed", "--type", "--type-serial", "--change", "--expect",
+    "--speed", "--cpu-speed", "--disk-latency", "--rtc", "-rtc", "--type", "--type-serial",
+    "--change",
+    "--expect",
     "--expect-line", "--expect-regex", "--expect-gone", "--within", "--timeout",
     "--max-instructions", "--command", "--script", "--history", "--gdb", "-gdb", "--screenshot",
     "--dump-block", "--save-state", "--load-state", "--record", "--replay", "--json-file",
@@ -131,8 +134,9 @@ enum ForeignOptions {
     add("no-shutdown", "the debugger keeps a machine that has ended (--debug)")
     add("pflash", "--bios FILE is another BIOS")
     add("L", "--bios FILE is another BIOS; own ROMs go in with --rom FILE@ADDRESS")
-    add("option-rom", "--rom FILE@ADDRESS")
-    add("rtc", "headless runs begin on 1 January 2000, runs in a window now; leave it out")
+    add(
+      "option-rom",
+      "--rom FILE@ADDRESS, or with another BIOS --fw-cfg name=genroms/NAME,file=FILE")
     add("d D trace dfilter", "the debugger traces (apus debug, then help trace), --stats counts")
     add("parallel", "what is printed goes nowhere yet; leave it out")
     add("k keyboard", "the keyboard is the guest's; leave it out")

@@ -131,7 +131,8 @@ struct ApusOptions: ParsableCommand {
   @Option(
     name: [.customLong("memory"), .customShort("m")],
     parsing: .unconditional,
-    help: ArgumentHelp("Megabytes of memory, 1 to 3072. (default: 64)", valueName: "MB"))
+    help: ArgumentHelp(
+      "Megabytes of memory, 1 to 16384, or with G gigabytes. (default: 64)", valueName: "MB"))
   var memory: String?
   @Option(
     name: [.customLong("cpu"), .customLong("cpu", withSingleDash: true)],
@@ -166,6 +167,14 @@ struct ApusOptions: ParsableCommand {
     parsing: .unconditional,
     help: ArgumentHelp("Another system BIOS (64, 128 or 256 KB).", valueName: "file"))
   var bios: String?
+  @Option(
+    name: [.customLong("fw-cfg"), .customLong("fw_cfg", withSingleDash: true)],
+    parsing: .unconditionalSingleValue,
+    help: ArgumentHelp(
+      "A file that firmware can ask for: name=opt/NAME,file=FILE or name=opt/NAME,string=TEXT (a comma in a value is written twice); a name "
+        + "that is there already (bootorder, etc/boot-menu-wait) is replaced; repeatable.",
+      valueName: "what"))
+  var firmwareFiles: [String] = []
   @Option(
     name: .customLong("rom"),
     parsing: .unconditionalSingleValue,
@@ -215,7 +224,7 @@ struct ApusOptions: ParsableCommand {
   @Option(
     name: .customLong("board"),
     help: ArgumentHelp(
-      "What the machine is built on: \(BoardDescription.boards.keys.sorted().joined(separator: ", ")). (default: isa)",
+      "What the machine is built on: \(BoardDescription.boards.keys.sorted().joined(separator: ", ")). (default: pc from the Pentium on, else isa)",
       valueName: "name"))
   var board: String?
   @Option(
@@ -269,9 +278,25 @@ struct ApusOptions: ParsableCommand {
     name: .customLong("cpu-speed"),
     parsing: .unconditional,
     help: ArgumentHelp(
-      "Millions of instructions per virtual second, or auto: what the host can do in real time. (default: auto in a window "
-        + "or for a person at a terminal, 100 headless)", valueName: "auto|N"))
+      "Millions of instructions per virtual second; or auto: what the host can do in real time, up to what software of the processor's time "
+        + "bears (386 20, 486 60, Pentium 150, later ones 500); or max: the same without that bound. (default: auto in a window or for a "
+        + "person at a terminal, 100 headless)", valueName: "auto|max|N"))
   var cpuSpeed: String?
+  @Option(
+    name: .customLong("disk-latency"),
+    parsing: .unconditional,
+    help: ArgumentHelp(
+      "What a disk command that moves sectors takes at least, in the guest's time: up to 1s, as in 500us, 2.5ms or 0. (default: 1ms)",
+      valueName: "time"))
+  var diskLatency: String?
+  @Option(
+    name: [.customLong("rtc"), .customLong("rtc", withSingleDash: true)],
+    parsing: .unconditional,
+    help: ArgumentHelp(
+      "What the guest's clock shows at the start: host or localtime (the host's local time), utc, or a date (1995-08-24, "
+        + "1995-08-24T12:30:00). (default: host in a window, 2000-01-01 headless)",
+      valueName: "date"))
+  var rtc: String?
 
   // MARK: Automation
 

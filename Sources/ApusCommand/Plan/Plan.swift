@@ -53,6 +53,8 @@ struct Plan {
   var historyMegabytes = 256
   /// It was said how much.
   var hasHistory = false
+  /// The files of --fw-cfg.
+  var firmwarePaths: [String] = []
   /// Lines for --explain.
   var explanations: [String] = []
   /// Lines the user should hear.
@@ -161,6 +163,7 @@ struct Plan {
       let file = try Plan.read(String(text[..<at]), limit: 16 << 20)
       configuration.roms.append(MachineROM(file: file, address: address))
     }
+    try readFirmwareFiles(options.firmwareFiles)
     configuration.resetsOnTripleFault = !headless
     switch options.onTripleFault {
     case nil: if options.resetOnTripleFault { configuration.resetsOnTripleFault = true }
@@ -223,9 +226,9 @@ struct Plan {
       default: digits = ""
       }
     }
-    guard let number = Int(digits), (1...3072).contains(number), number * factor <= 3072,
+    guard let number = Int(digits), (1...16384).contains(number), number * factor <= 16384,
       digits.allSatisfy(\.isNumber)
-    else { throw Failure.usage("--memory \(text): 1 to 3072 megabytes are possible") }
+    else { throw Failure.usage("--memory \(text): 1 to 16384 megabytes are possible") }
     return number * factor
   }
 
@@ -253,52 +256,6 @@ struct Plan {
     if digits.hasSuffix("h") || digits.hasSuffix("H") { digits = digits.dropLast() }
     guard digits.allSatisfy(\.isHexDigit) else { return nil }
     return T(digits, radix: 16)
-  }
-
-  private mutating func readTime(_ options: ApusOptions) throws {
-    speed = headless && !isInteractive ? .max : .factor(1)
-    switch options.speed {
-    case nil: break
-    case "max": speed = .max
-    case "realtime": speed = .factor(1)
-    case let text?:
-      guard let factor = Double(text), factor > 0, factor <= 1000, factor >= 0.001 else {
-        throw Failure.usage("--speed \(text): max, realtime or a factor (0.001 to 1000) is wanted")
-      }
-      speed = .factor(factor)
-    }
-    adaptsRate = (!headless || isInteractive) && speed == .factor(1)
-    switch options.cpuSpeed {
-    case nil: break
-    case "auto":
-      if speed == .max {
-        throw Failure.usage(
-          "--cpu-speed auto follows the host's time, which --speed max leaves behind")
-      }
-      adaptsRate = true
-    case let text?:
-      guard let millions = Double(text), millions >= 0.01, millions <= 100_000 else {
-        throw Failure.usage(
-          "--cpu-speed \(text): auto or 0.01 to 100000 (million a second) is wanted")
-      }
-      adaptsRate = false
-      configuration.instructionsPerSecond = UInt64(millions * 1e6)
-    }
-    if let text = options.timeout {
-      guard let seconds = Double(text), seconds > 0, seconds <= 1e9 else {
-        throw Failure.usage("--timeout \(text): \(Plan.secondsWanted)")
-      }
-      timeout = seconds
-    }
-    if let text = options.maxInstructions {
-      guard let count = UInt64(text.filter { $0 != "_" }), count > 0 else {
-        throw Failure.usage("--max-instructions \(text): a number above 0 is wanted")
-      }
-      maxInstructions = count
-    }
-    // Its instructions count twice: the host's speed says nothing.
-    if configuration.engine == .lockstep { adaptsRate = false }
-    if !headless { configuration.initialTime = SessionConfiguration.hostTime }
   }
 
   static let secondsWanted = "seconds are wanted, more than 0 and at most 1000000000"
@@ -340,6 +297,9 @@ struct Plan {
     if options.cpuSpeed != nil {
       throw Failure.usage("--replay brings its own CPU speed; --cpu-speed has no place in it")
     }
+    if options.rtc != nil {
+      throw Failure.usage("--replay brings its own date; --rtc has no place in it")
+    }
     do {
       let recording = try Recording(try Plan.read(path, limit: 4 << 30).bytes)
       let resets = configuration.resetsOnTripleFault
@@ -353,7 +313,8 @@ struct Plan {
             + "\(recording.lastInstruction)")
       }
       explanations.append(
-        "\(path): \(recording.inputCount) inputs, \(recording.lastInstruction) instructions")
+        "\(path): \(recording.inputCount) inputs, \(recording.lastInstruction) instructions, the clock from "
+          + StartTime.text(recording.initialTime))
       explanations += recording.notes.map { "  \($0)" }
     } catch let error as RecordingError {
       throw Failure.usage("\(path): \(error)", file: path)

@@ -47,6 +47,7 @@ extension Plan {
     }
     inputs += (options.initrd + options.scripts.map(\.text)).map { ("input", $0) }
     inputs += configuration.roms.map { ("input", $0.file.path) }
+    inputs += firmwarePaths.map { ("input", $0) }
     let outputs = outputFiles
     for (index, (option, path)) in outputs.enumerated() {
       for (what, input) in inputs

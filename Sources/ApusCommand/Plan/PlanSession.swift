@@ -28,6 +28,10 @@ extension Plan {
     get { session.adaptsRate }
     set { session.adaptsRate = newValue }
   }
+  var limitsRate: Bool {
+    get { session.limitsRate }
+    set { session.limitsRate = newValue }
+  }
   var serial: [CharacterTarget] {
     get { session.serial }
     set { session.serial = newValue }

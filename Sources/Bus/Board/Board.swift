@@ -48,10 +48,6 @@ public protocol MemoryMap: AnyObject {
   func setSMRAM(isOpen: Bool)
 }
 
-extension MemoryMap {
-  public func setSMRAM(isOpen: Bool) {}
-}
-
 /// The parts of a machine and what is between them.
 public final class Board {
   public let clock: VirtualClock
@@ -196,7 +192,7 @@ public final class Board {
     _ traits: PortTraits = .isa, owner: String, priority: Int = 0
   ) throws(BoardError) -> MappingID {
     for port in ports {
-      if let other = self.ports.owner(of: port) {
+      if let other = self.ports.claimant(of: port) {
         throw BoardError("port \(Port(port)) belongs to '\(other)' and cannot be \(owner)'s")
       }
     }

@@ -27,7 +27,9 @@ public struct BoardDescription: Sendable {
   public init(name: String, text: String) throws(BoardError) {
     self.name = name
     for (n, line) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
-      let words = line.prefix { $0 != "#" }.split(whereSeparator: \.isWhitespace).map(String.init)
+      let words = line.prefix { $0 != "#" }.split(whereSeparator: {
+        $0 == " " || $0 == "\t" || $0 == "\r"
+      }).map(String.init)
       guard let part = words.first else { continue }
       if words.count > 1 && (words[1] != "if" || words.count < 3) {
         throw BoardError("board \(name), line \(n + 1): 'if' and facts are wanted behind \(part)")

@@ -38,4 +38,26 @@ extension Device {
 public protocol DMAMemory: AnyObject {
   func dmaRead(_ address: UInt32, into buffer: UnsafeMutableRawBufferPointer)
   func dmaWrite(_ address: UInt32, from buffer: UnsafeRawBufferPointer)
+  /// The same for masters that drive more address lines (64-bit PCI addresses); beyond what memory there is, FFh is read.
+  func dmaRead(at address: UInt64, into buffer: UnsafeMutableRawBufferPointer)
+  func dmaWrite(at address: UInt64, from buffer: UnsafeRawBufferPointer)
+  /// How many of `count` bytes from an address on somebody answers for, so that a master of the PCI bus need not give up (master abort).
+  func dmaReach(_ address: UInt32, _ count: Int) -> Int
+}
+
+extension DMAMemory {
+  public func dmaReach(_ address: UInt32, _ count: Int) -> Int { count }
+
+  /// Memory of 32 address bits, with nothing above.
+  public func dmaRead(at address: UInt64, into buffer: UnsafeMutableRawBufferPointer) {
+    guard address >> 32 == 0, UInt64(buffer.count) <= 1 << 32 - address else {
+      _ = buffer.initializeMemory(as: UInt8.self, repeating: 0xFF)
+      return
+    }
+    dmaRead(UInt32(address), into: buffer)
+  }
+  public func dmaWrite(at address: UInt64, from buffer: UnsafeRawBufferPointer) {
+    guard address >> 32 == 0, UInt64(buffer.count) <= 1 << 32 - address else { return }
+    dmaWrite(UInt32(address), from: buffer)
+  }
 }

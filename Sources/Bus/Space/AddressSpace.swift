@@ -83,6 +83,17 @@ public final class AddressSpace<Address: BusAddress, Target> {
     changed(mappings[n].addresses)
   }
 
+  /// What would be seen at an address if nothing of a priority or above were there, or nil.
+  public func seen(at address: Address, below priority: Int) -> Mapping? {
+    var best: Mapping?
+    for mapping in mappings
+    where mapping.isEnabled && mapping.priority < priority && mapping.addresses.contains(address) {
+      if let best, best.priority > mapping.priority { continue }
+      best = mapping
+    }
+    return best
+  }
+
   /// The mapping of an id, or nil.
   public subscript(id: MappingID) -> Mapping? { index(id).map { mappings[$0] } }
 

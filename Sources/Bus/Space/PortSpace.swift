@@ -43,10 +43,15 @@ public struct PortTraits: Sendable {
   /// Whether the parts of wider accesses reach the device. On the ISA side they do, as the bus controller makes bytes of them; a chip
   /// that decodes the size of an access (a register inside the window of a wider one) is not asked.
   public var takesPieces: Bool
+  /// The device listens above whoever else is at the port, and passes accesses on: the port is still free.
+  public var isListener: Bool
 
-  public init(maxWidth: Int = 1, isSlow: Bool = true, takesPieces: Bool = true) {
+  public init(
+    maxWidth: Int = 1, isSlow: Bool = true, takesPieces: Bool = true, isListener: Bool = false
+  ) {
     precondition(maxWidth == 1 || maxWidth == 2 || maxWidth == 4)
     (self.maxWidth, self.isSlow, self.takesPieces) = (maxWidth, isSlow, takesPieces)
+    self.isListener = isListener
   }
 
   /// A byte-wide register on the ISA bus.
@@ -175,6 +180,15 @@ public final class PortSpace {
 
   /// Whose a port is, or nil.
   public func owner(of port: UInt16) -> String? { space.seen(at: Port(port))?.target.owner }
+
+  /// Whose a port is so that it cannot be another's, or nil: who listens passes accesses on, and who stands behind others (a priority
+  /// below 0) gives way.
+  public func claimant(of port: UInt16) -> String? {
+    space.mappings.last {
+      $0.isEnabled && $0.priority >= 0 && !$0.target.traits.isListener
+        && $0.addresses.contains(Port(port))
+    }?.target.owner
+  }
 
   /// What answers at a port, found once for the questions of one access. Good until the map changes.
   public struct Answer {

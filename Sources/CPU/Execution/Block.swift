@@ -36,7 +36,7 @@ package struct Block {
   /// How it was decoded.
   package var mode: DecodeMode
   /// Physical address of the first byte.
-  package var physical: UInt32
+  package var physical: UInt64
   /// Number of records.
   package var count: Int32
   /// Bytes covered; set out of reach when the block is dropped, so that the run loop's limit check refuses it.

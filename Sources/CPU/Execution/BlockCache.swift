@@ -16,6 +16,7 @@ package final class BlockCache {
   private static let buckets = 1 << 15
   package static let lookasideSize = 1 << 13
   private static let pageLookasideSize = 1 << 8
+  private static let pages = Int(PhysicalMemory.pageLimit)
   private static let arenaRecords = 1 << 19
   private static let arenaBlocks = 1 << 17
 
@@ -68,7 +69,7 @@ package final class BlockCache {
   init() throws(HostError) {
     let sizes = [
       BlockCache.lookasideSize * MemoryLayout<Entry>.stride, BlockCache.pageLookasideSize * 8,
-      BlockCache.pageLookasideSize * 4, BlockCache.buckets * 8, (1 << 20) * 8,
+      BlockCache.pageLookasideSize * 4, BlockCache.buckets * 8, BlockCache.pages * 8,
       (BlockCache.arenaRecords + 2) * MemoryLayout<Instruction>.stride,
       (BlockCache.arenaBlocks + 1) * MemoryLayout<Block>.stride,
       BlockCache.arenaVersions * CodeVersion.others * MemoryLayout<CodeVersion>.stride,
@@ -81,7 +82,7 @@ package final class BlockCache {
     pageTags = all[1].base.bindMemory(to: UInt64.self, capacity: BlockCache.pageLookasideSize)
     pagePhysical = all[2].base.bindMemory(to: UInt32.self, capacity: BlockCache.pageLookasideSize)
     bucketHeads = all[3].base.bindMemory(to: BlockPointer?.self, capacity: BlockCache.buckets)
-    pageHeads = all[4].base.bindMemory(to: BlockPointer?.self, capacity: 1 << 20)
+    pageHeads = all[4].base.bindMemory(to: BlockPointer?.self, capacity: BlockCache.pages)
     arena = all[5].base.bindMemory(to: Instruction.self, capacity: BlockCache.arenaRecords + 2)
     versions = all[7].base.bindMemory(
       to: CodeVersion.self, capacity: BlockCache.arenaVersions * CodeVersion.others)
@@ -130,12 +131,12 @@ package final class BlockCache {
   }
 
   @inline(__always)
-  private func bucket(_ physical: UInt32) -> Int {
-    Int((physical ^ physical >> 15) & UInt32(BlockCache.buckets - 1))
+  private func bucket(_ physical: Physical) -> Int {
+    Int((physical ^ physical >> 15) & UInt64(BlockCache.buckets - 1))
   }
 
   /// The block at a physical address, or nil.
-  func find(physical: UInt32, mode: DecodeMode, secondPage: UInt32?) -> BlockPointer? {
+  func find(physical: Physical, mode: DecodeMode, secondPage: UInt32?) -> BlockPointer? {
     var candidate = bucketHeads[bucket(physical)]
     while let block = candidate {
       if block.pointee.physical == physical && block.pointee.mode == mode
@@ -160,7 +161,7 @@ package final class BlockCache {
 
   /// What is known of code that was decoded at an address before it was written, perhaps with the same bytes here and there.
   @inline(__always)
-  func formerRecords(physical: UInt32, mode: DecodeMode) -> FormerRecords {
+  func formerRecords(physical: Physical, mode: DecodeMode) -> FormerRecords {
     var candidate = bucketHeads[bucket(physical)]
     while let block = candidate {
       candidate = block.pointee.nextInBucket
@@ -194,7 +195,7 @@ package final class BlockCache {
   ///   - bytes: what they were decoded from, or nil where it is not in one piece.
   ///   - flatness: what their forms may rely on.
   func insert(
-    physical: UInt32, mode: DecodeMode, count: Int, byteLength: Int, granules: UInt64,
+    physical: Physical, mode: DecodeMode, count: Int, byteLength: Int, granules: UInt64,
     secondPage: UInt32,
     bytes: UnsafePointer<UInt8>?, flatness: UInt8
   ) -> BlockPointer {
@@ -257,7 +258,7 @@ package final class BlockCache {
   }
 
   /// A dropped block whose place can be used again.
-  private func dropped(physical: UInt32, mode: DecodeMode, _ count: Int) -> BlockPointer? {
+  private func dropped(physical: Physical, mode: DecodeMode, _ count: Int) -> BlockPointer? {
     var candidate = bucketHeads[bucket(physical)]
     while let block = candidate {
       candidate = block.pointee.nextInBucket
@@ -340,7 +341,7 @@ package final class BlockCache {
   /// Whether the code at an address is written anew for nearly each run, as a call through bytes on the stack is (`int86` of C
   /// libraries), so that keeping it costs more than decoding it: all around it, writes would have to be looked at. Looked into again
   /// from time to time.
-  func isFleeting(physical: UInt32, mode: DecodeMode) -> Bool {
+  func isFleeting(physical: Physical, mode: DecodeMode) -> Bool {
     var candidate = bucketHeads[bucket(physical)]
     while let block = candidate {
       candidate = block.pointee.nextInBucket
@@ -361,7 +362,7 @@ package final class BlockCache {
   private static let coldPatience: UInt8 = 16
 
   /// A block of one instruction, decoded at `nextRecords`, that serves once: it is in no list, and nothing leads to it.
-  func fleeting(physical: UInt32, mode: DecodeMode, byteLength: Int, flatness: UInt8)
+  func fleeting(physical: Physical, mode: DecodeMode, byteLength: Int, flatness: UInt8)
     -> BlockPointer
   {
     let block = fleetingBlock
@@ -461,7 +462,7 @@ package final class BlockCache {
   /// The granules of a page that blocks depend on.
   func granules(inPage page: UInt32) -> UInt64 {
     var all: UInt64 = 0
-    var p = pageHeads[Int(page & 0xFFFFF)]
+    var p = pageHeads[Int(page & 0xFFFFFF)]
     while let block = p {
       all |= block.pointee.granules
       p = block.pointee.nextInPage
@@ -476,9 +477,9 @@ package final class BlockCache {
   }
 
   /// Where blocks of a page begin, and whether each has host code.
-  func starts(inPage page: UInt32) -> [(physical: UInt32, hasCode: Bool)] {
-    var list: [(physical: UInt32, hasCode: Bool)] = []
-    var p = pageHeads[Int(page & 0xFFFFF)]
+  func starts(inPage page: UInt32) -> [(physical: Physical, hasCode: Bool)] {
+    var list: [(physical: Physical, hasCode: Bool)] = []
+    var p = pageHeads[Int(page & 0xFFFFFF)]
     while let block = p {
       list.append((block.pointee.physical, block.pointee.code != nil))
       p = block.pointee.nextInPage
@@ -514,7 +515,7 @@ package final class BlockCache {
     if usedBlocks == 0 { return }
     for n in 0..<usedBlocks {
       bucketHeads[bucket(blockArena[n].physical)] = nil
-      let page = blockArena[n].physical >> 12
+      let page = UInt32(truncatingIfNeeded: blockArena[n].physical >> 12)
       if pageHeads[Int(page)] != nil {
         pageHeads[Int(page)] = nil
         pageDropped(page)

@@ -16,8 +16,8 @@ extension CPU {
     linear: LinearAddress, hasCode: Bool
   )] {
     guard let physical = peekPhysical(linear.low) else { return [] }
-    return blocks.starts(inPage: physical >> 12).map {
-      (LinearAddress(linear.low & 0xFFFF_F000 | $0.physical & 0xFFF), $0.hasCode)
+    return blocks.starts(inPage: UInt32(truncatingIfNeeded: physical >> 12)).map {
+      (LinearAddress(linear.low & 0xFFFF_F000 | UInt32($0.physical & 0xFFF)), $0.hasCode)
     }
   }
 

@@ -250,7 +250,7 @@ extension CPU {
   private func codePage(_ linear: Linear) throws(Fault) -> UInt32 {
     let tag = s.codeKey(linear & 0xFFFF_F000)
     if let page = blocks.cachedPage(tag, linear) { return page }
-    let page = try translate(linear, userAccess) >> 12
+    let page = UInt32(truncatingIfNeeded: try translate(linear, userAccess) >> 12)
     blocks.cachePage(tag, linear, page)
     let n = Int(linear >> 12)
     tables.notes[n] |= TranslationTables.Note.code
@@ -272,15 +272,17 @@ extension CPU {
     let eip = s.pointee.eip
     guard eip <= cs.limit else { throw .gp(0) }
     let page = try codePage(linear)
-    let physical = page << 12 | (linear & 0xFFF)
+    let physical = Physical(page) << 12 | Physical(linear & 0xFFF)
     var known = blocks.find(physical: physical, mode: cs.decodeMode, secondPage: nil)
     // Blocks that cross start in a page's last bytes. Only a look: what is decoded already must not show in accessed bits, so the
     // second page is reached for when it is known that the instruction goes there.
     if known == nil, linear & 0xFFF > 0xFF0,
       let second = peekPhysical((linear & 0xFFFF_F000) &+ 0x1000),
-      let crossing = blocks.find(physical: physical, mode: cs.decodeMode, secondPage: second >> 12),
+      let crossing = blocks.find(
+        physical: physical, mode: cs.decodeMode,
+        secondPage: UInt32(truncatingIfNeeded: second >> 12)),
       Int64(eip) &+ crossing.pointee.byteLength &- 1 <= Int64(cs.limit),
-      try codePage((linear & 0xFFFF_F000) &+ 0x1000) == second >> 12
+      try codePage((linear & 0xFFFF_F000) &+ 0x1000) == UInt32(truncatingIfNeeded: second >> 12)
     {
       known = crossing
     }
@@ -319,7 +321,7 @@ extension CPU {
     let room = Int(min(UInt64(0x1000 - offset), limitRoom))
     var at = 0
     var count = 0
-    let physical = page << 12 | offset
+    let physical = Physical(page) << 12 | Physical(offset)
     if enterCode != nil, blocks.isFleeting(physical: physical, mode: cs.decodeMode) {
       let result = decoder.decode(
         UnsafePointer(code + Int(offset)), count: room, mode: cs.decodeMode, into: &records[0])
@@ -342,7 +344,7 @@ extension CPU {
       HandlerForms.reset(records + count)
       if hasCodeBreakpoints, count > 0,
         startsBlock(
-          offset: offset &+ UInt32(at), physical: page << 12 | (offset &+ UInt32(at)),
+          offset: offset &+ UInt32(at), physical: physical &+ Physical(at),
           records[count])
       {
         break
@@ -381,7 +383,8 @@ extension CPU {
         while have < count {
           let physical =
             have < first
-            ? pageOne << 12 | (offset &+ UInt32(have)) : second << 12 | UInt32(have - first)
+            ? Physical(pageOne) << 12 | Physical(offset &+ UInt32(have))
+            : Physical(second) << 12 | Physical(have - first)
           bytes[have] = UInt8(truncatingIfNeeded: memory.read(physical, width: 1))
           have += 1
         }
@@ -404,7 +407,8 @@ extension CPU {
     let granules = PhysicalMemory.granuleMask(
       offset: offset, count: UInt32(min(length, first)))
     let block = blocks.insert(
-      physical: page << 12 | offset, mode: cs.decodeMode, count: 1, byteLength: length,
+      physical: Physical(page) << 12 | Physical(offset), mode: cs.decodeMode, count: 1,
+      byteLength: length,
       granules: granules, secondPage: secondPage, bytes: nil, flatness: flatness)
     if keep {
       holdCode(page: page, granules: granules)
@@ -438,7 +442,7 @@ extension CPU {
 
   /// Marks decoded bytes so that writes to them are seen.
   private func holdCode(page: UInt32, granules: UInt64) {
-    guard memory.isRAM(page: page) else { return }
+    guard memory.readsRAM(page: page) else { return }
     let first = !memory.hasCode(page: page)
     if !memory.markCode(page: page, granules: granules) {
       // Writes through the window would not be seen: all goes through the tables from now on.
@@ -461,7 +465,7 @@ extension CPU {
 
   /// A page holds no code any more: its write entries take the fast path again.
   func unprotectWrites(page: UInt32) {
-    if let host = memory.readPointer(page: page) {
+    if memory.isRAMPage(page), let host = memory.readPointer(page: page) {
       tables.unprotectWrites(
         to: Int(bitPattern: host), physical: page, only: onlyLinearPage(page))
     }

@@ -521,7 +521,7 @@ extension CPU {
   package func scanCode(
     _ block: BlockPointer, at offset: UInt32, _ verdict: (Instruction) -> Bool?
   ) -> Bool {
-    let page = block.pointee.physical >> 12
+    let page = UInt32(truncatingIfNeeded: block.pointee.physical >> 12)
     guard let host = memory.readPointer(page: page) else { return false }
     let code = host.assumingMemoryBound(to: UInt8.self)
     var at = offset & 0xFFF

@@ -122,10 +122,10 @@ extension CPU {
 
   /// The physical address of an access that is expected to reach a device; walked to each time, as the interpreter does.
   @inline(__always)
-  private func deviceAddress(_ linear: UInt32, _ access: Access) -> UInt32? {
-    if s.pointee.cr0 & CR0.pg == 0 { return linear & a20Mask }
+  private func deviceAddress(_ linear: UInt32, _ access: Access) -> Physical? {
+    if s.pointee.cr0 & CR0.pg == 0 { return Physical(linear & a20Mask) }
     guard let walked = try? walk(linear, access) else { return nil }
-    return walked.physical & a20Mask
+    return walked.physical & view.allLines
   }
 
   /// What a device that is no more than memory gives for a read of 1, 2 or 4 bytes in one page, or nil when it is another's page.

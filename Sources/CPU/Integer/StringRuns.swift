@@ -205,12 +205,13 @@ extension CPU {
       return 0
     }
     let physical = try translate(linear, userAccess.union(.write))
-    guard (0xA_0000..<0xC_0000).contains(physical), !memory.isRAM(page: physical >> 12)
+    guard (0xA_0000..<0xC_0000).contains(physical),
+      !memory.isRAM(page: UInt32(truncatingIfNeeded: physical >> 12))
     else { return 0 }
     let page = Int64(0x1000 &- (linear & 0xFFF))
     let n = UInt32(min(min(room, page) / Int64(size), Int64(budget)))
     for k in 0..<n {
-      memory.write(physical &+ k &* size, UInt32(truncatingIfNeeded: value), width: size)
+      memory.write(physical &+ UInt64(k &* size), UInt32(truncatingIfNeeded: value), width: size)
     }
     advance(Register.edi, n &* size, mask)
     return n

@@ -111,7 +111,7 @@ extension CPU {
     let view = DebuggerView(memory)
     for (n, byte) in bytes.enumerated() {
       guard let physical = peekPhysical(linear &+ UInt32(truncatingIfNeeded: n)),
-        view.change(PhysicalAddress(UInt64(physical)), [byte]) == 1
+        view.change(PhysicalAddress(physical), [byte]) == 1
       else { return n }
     }
     return bytes.count

@@ -1,4 +1,4 @@
-// Linear addresses at the processor's interfaces, and inside of it.
+// Linear and physical addresses at the processor's interfaces, and inside of it.
 //
 // Owns: the way from one to the other. Must not know: how pages are walked.
 
@@ -6,9 +6,12 @@
 /// 32-bit instructions in the loops. The interfaces have `LinearAddress`.
 typealias Linear = UInt32
 
+/// A physical address inside of the processor: at most 36 bits. The interfaces have `PhysicalAddress`.
+typealias Physical = UInt64
+
 extension CPU {
   /// The physical address of a linear one now, without any effect; nil where nothing is mapped.
   public func peekTranslate(_ linear: LinearAddress) -> PhysicalAddress? {
-    peekPhysical(linear.low).map { PhysicalAddress(UInt64($0)) }
+    peekPhysical(linear.low).map { PhysicalAddress($0) }
   }
 }

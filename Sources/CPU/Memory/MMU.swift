@@ -53,7 +53,8 @@ final class TranslationTables {
     static let device: UInt8 = 4
   }
 
-  init() throws(HostError) {
+  /// - Parameter pages: how many physical pages writes can lead to.
+  init(pages: Int = entries) throws(HostError) {
     var all: [HostMemory] = []
     for _ in 0..<5 { all.append(try HostMemory(count: TranslationTables.entries * 8)) }
     let p = all.map { $0.base.bindMemory(to: Int.self, capacity: TranslationTables.entries) }
@@ -66,8 +67,8 @@ final class TranslationTables {
     notes = noteRegion.base.bindMemory(to: UInt8.self, capacity: TranslationTables.entries)
     let largeRegion = try HostMemory(count: 4096)
     largeRegions = largeRegion.base.bindMemory(to: UInt8.self, capacity: 1024)
-    let writerRegion = try HostMemory(count: TranslationTables.entries * 4)
-    writers = writerRegion.base.bindMemory(to: UInt32.self, capacity: TranslationTables.entries)
+    let writerRegion = try HostMemory(count: pages * 4)
+    writers = writerRegion.base.bindMemory(to: UInt32.self, capacity: pages)
     regions = all + [noteRegion, largeRegion, writerRegion]
     filled.reserveCapacity(1024)
   }
@@ -101,7 +102,7 @@ final class TranslationTables {
   @inline(__always)
   func noteWriter(_ linearPage: Int, physical: UInt32) {
     let new = UInt32(linearPage) &+ 1
-    let place = writers + Int(physical & 0xFFFFF)
+    let place = writers + Int(physical)
     if place.pointee == new { return }
     place.pointee = place.pointee == 0 ? new : TranslationTables.manyWriters
   }
@@ -134,7 +135,7 @@ final class TranslationTables {
       _ = visit(Int(only & 0xFFFFF) ^ 0x100)
       return
     }
-    let place = writers + Int(physical & 0xFFFFF)
+    let place = writers + Int(physical)
     if place.pointee == 0 { return }
     if place.pointee != TranslationTables.manyWriters {
       if !visit(Int(place.pointee &- 1)) { place.pointee = 0 }
@@ -155,8 +156,8 @@ extension CPU {
   /// Translates one linear address; sets A and D bits; makes the fast-path entry.
   /// - Throws: #PF with CR2 set.
   @inline(never)
-  func translate(_ linear: UInt32, _ access: Access) throws(Fault) -> UInt32 {
-    var physical = linear
+  func translate(_ linear: UInt32, _ access: Access) throws(Fault) -> Physical {
+    var physical = Physical(linear)
     var global = false
     var writable = true
     var userOK = true
@@ -169,10 +170,11 @@ extension CPU {
       userOK = walk.user
       if walk.large { tables.largeRegions[Int(linear >> 22)] = 1 }
     }
-    physical &= view.lines
+    physical &= view.allLines
     if s.pointee.cr0 & CR0.pg == 0,
       tables.notes[Int(linear >> 12)] & TranslationTables.Note.device != 0,
-      memory.kinds[Int(physical >> 12)] & PhysicalMemory.Kind.mask == PhysicalMemory.Kind.mmio
+      memory.kinds[Int(physical >> 12 & 0xFFFFFF)] & PhysicalMemory.Kind.mask
+        == PhysicalMemory.Kind.mmio
     {
       return physical
     }
@@ -182,7 +184,7 @@ extension CPU {
 
   /// The physical address by an entry that is there already; ROM is always walked to.
   @inline(__always)
-  private func translated(_ linear: UInt32, _ access: Access) -> UInt32? {
+  private func translated(_ linear: UInt32, _ access: Access) -> Physical? {
     let index = Int(linear >> 12)
     var entry =
       access.contains(.write)
@@ -194,15 +196,14 @@ extension CPU {
       if entry == 0 { return nil }
     }
     let offset = (entry & Int.max) &+ Int(linear) &- Int(bitPattern: memory.ram)
-    return UInt(bitPattern: offset) < UInt(memory.ramSize)
-      ? UInt32(truncatingIfNeeded: offset) : nil
+    return UInt(bitPattern: offset) < memory.ramSpan ? Physical(UInt(bitPattern: offset)) : nil
   }
 
   private func fill(
-    linear: UInt32, physical: UInt32, _ access: Access, global: Bool, _ writable: Bool,
+    linear: UInt32, physical: Physical, _ access: Access, global: Bool, _ writable: Bool,
     _ userOK: Bool
   ) {
-    let page = physical >> 12
+    let page = UInt32(truncatingIfNeeded: physical >> 12) & 0xFFFFFF
     let index = Int(linear >> 12)
     let kept = TranslationTables.Note.global | TranslationTables.Note.device
     let note = tables.notes[index] & ~kept | (global ? TranslationTables.Note.global : 0)
@@ -247,7 +248,7 @@ extension CPU {
   }
 
   struct Walk {
-    var physical: UInt32
+    var physical: Physical
     var global: Bool
     var writable: Bool
     var user: Bool
@@ -276,8 +277,8 @@ extension CPU {
     var pde = view.read32(dirAddress)
     guard pde & 1 != 0 else { throw pageFault(linear, access, present: false) }
     if pde & 0x80 != 0 && s.pointee.cr4 & CR4.pse != 0 {
-      // Bits 13 to 20 are address bits 32 to 39 with PSE-36; what remains is reserved.
-      let reserved: UInt32 = model.features.contains(.pse36) ? 0x0020_0000 : 0x003F_E000
+      // With PSE-36, bits 13 to 16 are address bits 32 to 35; what remains is reserved.
+      let reserved: UInt32 = model.features.contains(.pse36) ? 0x003E_0000 : 0x003F_E000
       if pde & reserved != 0 {
         throw pageFault(linear, access, present: true, reserved: true)
       }
@@ -292,13 +293,9 @@ extension CPU {
         setEntry(dirAddress, pde)
       }
       let global = pde & 0x100 != 0 && s.pointee.cr4 & CR4.pge != 0
-      // PSE-36 bits above 4 GiB lead to nothing here.
-      let physical =
-        pde & 0x001F_E000 != 0
-        ? UInt32(0xFFC0_0000) | (linear & 0x3FF000)
-        : (pde & 0xFFC0_0000) | (linear & 0x3FFFFF)
       return Walk(
-        physical: physical, global: global, writable: writable, user: user, large: true)
+        physical: CPU.largePage(pde) | Physical(linear & 0x3FFFFF), global: global,
+        writable: writable, user: user, large: true)
     }
     let tableAddress = view.bus((pde & 0xFFFF_F000) | (linear >> 10 & 0xFFC))
     var pte = view.read32(tableAddress)
@@ -320,20 +317,25 @@ extension CPU {
     }
     let global = pte & 0x100 != 0 && s.pointee.cr4 & CR4.pge != 0
     return Walk(
-      physical: (pte & 0xFFFF_F000) | (linear & 0xFFF), global: global, writable: writable,
-      user: user)
+      physical: Physical((pte & 0xFFFF_F000) | (linear & 0xFFF)), global: global,
+      writable: writable, user: user)
+  }
+
+  /// Where a page of 4 MiB is; without PSE-36 the bits above 32 are zeros.
+  @inline(__always)
+  private static func largePage(_ pde: UInt32) -> Physical {
+    Physical(pde & 0xFFC0_0000) | Physical(pde & 0x1_E000) << 19
   }
 
   /// The walk sets a bit.
   private func setEntry(_ address: PhysicalAddress, _ value: UInt32) {
-    if watching { noteWalk(UInt32(truncatingIfNeeded: address.value), value) }
+    if watching { noteWalk(address.value, value) }
     view.write32(address, value)
   }
 
-  /// Physical addresses of 36 bits: what lies above 4 GiB is unmapped, which an unmapped page below stands for. Only the low half of
-  /// an entry has bits that the walk sets.
+  /// Only the low half of a PAE entry has bits that the walk sets.
   private func setLowHalf(_ address: PhysicalAddress, _ value: UInt64) {
-    if address.value >> 32 == 0 { setEntry(address, UInt32(truncatingIfNeeded: value)) }
+    setEntry(address, UInt32(truncatingIfNeeded: value))
   }
 
   private func walkPAE(_ linear: UInt32, _ access: Access) throws(Fault) -> Walk {
@@ -363,10 +365,8 @@ extension CPU {
         pde |= mark
         setLowHalf(pdeAddress, pde)
       }
-      let base = pde & 0xF_FFE0_0000
       return Walk(
-        physical: base >> 32 != 0
-          ? 0xFFE0_0000 : UInt32(truncatingIfNeeded: base) | (linear & 0x1FFFFF),
+        physical: pde & 0xF_FFE0_0000 | Physical(linear & 0x1FFFFF),
         global: pde & 0x100 != 0 && s.pointee.cr4 & CR4.pge != 0, writable: writable, user: user,
         large: true)
     }
@@ -389,33 +389,34 @@ extension CPU {
       pte |= mark
       setLowHalf(pteAddress, pte)
     }
-    let base = pte & addressMask
     return Walk(
-      physical: base >> 32 != 0 ? 0xFFE0_0000 : UInt32(truncatingIfNeeded: base) | (linear & 0xFFF),
+      physical: pte & addressMask | Physical(linear & 0xFFF),
       global: pte & 0x100 != 0 && s.pointee.cr4 & CR4.pge != 0, writable: writable, user: user)
   }
 
   /// Translates without side effects, for debuggers and reports; nil where nothing is mapped.
-  func peekPhysical(_ linear: Linear) -> UInt32? {
-    guard s.pointee.cr0 & CR0.pg != 0 else { return linear & view.lines }
-    func entry(_ address: UInt32) -> UInt32 { view.peek32(view.bus(address)) }
+  func peekPhysical(_ linear: Linear) -> Physical? {
+    guard s.pointee.cr0 & CR0.pg != 0 else { return Physical(linear & view.lines) }
     if s.pointee.cr4 & CR4.pae != 0 {
+      func entry(_ address: UInt64) -> UInt64 { view.peek64(view.bus(address)) }
       let list = [s.pointee.pdpte.0, s.pointee.pdpte.1, s.pointee.pdpte.2, s.pointee.pdpte.3]
+      let addressMask: UInt64 = 0xF_FFFF_F000
       let pdpte = list[Int(linear >> 30)]
-      guard pdpte & 1 != 0, pdpte >> 32 == 0 else { return nil }
-      let pde = entry((UInt32(truncatingIfNeeded: pdpte) & 0xFFFF_F000) | (linear >> 18 & 0xFF8))
+      guard pdpte & 1 != 0 else { return nil }
+      let pde = entry(pdpte & addressMask | UInt64(linear >> 18 & 0xFF8))
       guard pde & 1 != 0 else { return nil }
-      if pde & 0x80 != 0 { return (pde & 0xFFE0_0000) | (linear & 0x1FFFFF) }
-      let pte = entry((pde & 0xFFFF_F000) | (linear >> 9 & 0xFF8))
-      return pte & 1 != 0 ? (pte & 0xFFFF_F000) | (linear & 0xFFF) : nil
+      if pde & 0x80 != 0 { return pde & 0xF_FFE0_0000 | UInt64(linear & 0x1FFFFF) }
+      let pte = entry(pde & addressMask | UInt64(linear >> 9 & 0xFF8))
+      return pte & 1 != 0 ? pte & addressMask | UInt64(linear & 0xFFF) : nil
     }
+    func entry(_ address: UInt32) -> UInt32 { view.peek32(view.bus(address)) }
     let pde = entry((s.pointee.cr3 & 0xFFFF_F000) | (linear >> 20 & 0xFFC))
     guard pde & 1 != 0 else { return nil }
     if pde & 0x80 != 0 && s.pointee.cr4 & CR4.pse != 0 {
-      return (pde & 0xFFC0_0000) | (linear & 0x3FFFFF)
+      return CPU.largePage(pde) | Physical(linear & 0x3FFFFF)
     }
     let pte = entry((pde & 0xFFFF_F000) | (linear >> 10 & 0xFFC))
-    return pte & 1 != 0 ? (pte & 0xFFFF_F000) | (linear & 0xFFF) : nil
+    return pte & 1 != 0 ? Physical((pte & 0xFFFF_F000) | (linear & 0xFFF)) : nil
   }
 
   // MARK: - Dropping translations

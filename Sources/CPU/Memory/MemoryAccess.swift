@@ -123,7 +123,7 @@ extension CPU {
     try checkAlignment(linear, size, access)
     let first = min(size, 0x1000 &- (linear & 0xFFF))
     let a = try translate(linear, access)
-    var b: UInt32? = nil
+    var b: Physical? = nil
     var value: UInt64
     if first == size {
       value = physicalRead(a, size)
@@ -148,7 +148,7 @@ extension CPU {
       // As in `writeSlow`, which follows.
       let host = (entry & Int.max) &+ Int(linear)
       return physicalRead(
-        UInt32(truncatingIfNeeded: host &- Int(bitPattern: memory.ram)), size)
+        Physical(truncatingIfNeeded: host &- Int(bitPattern: memory.ram)), size)
     }
     let a = try translate(linear, access.union(.write))
     if first == size {
@@ -172,7 +172,7 @@ extension CPU {
     if entry < 0 && first == size && access == userAccess {
       // A page that holds code or was not written for some time: the entry still tells where it is.
       let host = (entry & Int.max) &+ Int(linear)
-      let physical = UInt32(truncatingIfNeeded: host &- Int(bitPattern: memory.ram))
+      let physical = Physical(truncatingIfNeeded: host &- Int(bitPattern: memory.ram))
       physicalWrite(physical, value, size)
       noteWritten(linear, physical, access)
       return
@@ -208,7 +208,7 @@ extension CPU {
     }
   }
 
-  private func physicalRead(_ address: UInt32, _ size: UInt32) -> UInt64 {
+  private func physicalRead(_ address: Physical, _ size: UInt32) -> UInt64 {
     switch size {
     case 1, 2, 4: return UInt64(memory.read(address, width: size))
     case 8:
@@ -217,13 +217,13 @@ extension CPU {
     default:
       var value: UInt64 = 0
       for i in 0..<size {
-        value |= UInt64(memory.read(address &+ i, width: 1)) << UInt64(8 &* i)
+        value |= UInt64(memory.read(address &+ UInt64(i), width: 1)) << UInt64(8 &* i)
       }
       return value
     }
   }
 
-  private func physicalWrite(_ address: UInt32, _ value: UInt64, _ size: UInt32) {
+  private func physicalWrite(_ address: Physical, _ value: UInt64, _ size: UInt32) {
     switch size {
     case 1, 2, 4: memory.write(address, UInt32(truncatingIfNeeded: value), width: size)
     case 8:
@@ -231,7 +231,7 @@ extension CPU {
       memory.write(address &+ 4, UInt32(truncatingIfNeeded: value >> 32), width: 4)
     default:
       for i in 0..<size {
-        memory.write(address &+ i, UInt32(value >> UInt64(8 &* i) & 0xFF), width: 1)
+        memory.write(address &+ UInt64(i), UInt32(value >> UInt64(8 &* i) & 0xFF), width: 1)
       }
     }
   }

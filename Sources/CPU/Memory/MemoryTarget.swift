@@ -20,20 +20,24 @@ public enum MemoryTarget {
 /// also for the rest of an access in which it is unmapped.
 struct DeviceRegion {
   /// First physical address; page-aligned.
-  var start: UInt32
+  var start: Physical
   /// Length in bytes; whole pages.
-  var length: UInt32
+  var length: UInt64
   var file: Unmanaged<RegisterFile>
   var isMemory: Bool
 
   /// Reads 1, 2 or 4 bytes at a physical address (never across the region's end).
   @inline(__always)
-  func read(_ address: UInt32, _ width: UInt32) -> UInt32 {
-    file._withUnsafeGuaranteedRef { $0.read(address &- start, Int(width)) }
+  func read(_ address: Physical, _ width: UInt32) -> UInt32 {
+    file._withUnsafeGuaranteedRef {
+      $0.read(UInt32(truncatingIfNeeded: address &- start), Int(width))
+    }
   }
   @inline(__always)
-  func write(_ address: UInt32, _ value: UInt32, _ width: UInt32) {
-    file._withUnsafeGuaranteedRef { $0.write(address &- start, value, Int(width)) }
+  func write(_ address: Physical, _ value: UInt32, _ width: UInt32) {
+    file._withUnsafeGuaranteedRef {
+      $0.write(UInt32(truncatingIfNeeded: address &- start), value, Int(width))
+    }
   }
 
   /// Whether an address belongs to both, were each alone.
@@ -74,11 +78,12 @@ struct DirectPages {
       if let best, best > rank { continue }
       best = rank
       mapping = m.id
-      offset = UInt32((range.lowerBound.value - m.addresses.lowerBound.value) >> 12)
+      offset = UInt32(
+        truncatingIfNeeded: (range.lowerBound.value - m.addresses.lowerBound.value) >> 12)
     }
     if mapping == nil { return }
-    start = UInt32(range.lowerBound.value >> 12)
-    count = UInt32((range.upperBound.value - range.lowerBound.value + 1) >> 12)
+    start = UInt32(truncatingIfNeeded: range.lowerBound.value >> 12)
+    count = UInt32(truncatingIfNeeded: (range.upperBound.value - range.lowerBound.value + 1) >> 12)
     self.bytes = bytes
   }
 

@@ -29,19 +29,18 @@ struct ProcessorView {
   @inline(__always)
   func bus(_ address: UInt32) -> PhysicalAddress { PhysicalAddress(UInt64(address & lines)) }
 
-  /// The same for a wider one; nothing is above 4 GiB.
+  /// The same for a wider one.
   @inline(__always)
-  func bus(_ address: UInt64) -> PhysicalAddress {
-    PhysicalAddress(address & (0xFFFF_FFFF_0000_0000 | UInt64(lines)))
-  }
+  func bus(_ address: UInt64) -> PhysicalAddress { PhysicalAddress(address & allLines) }
+
+  /// `lines` with those above 32 bits.
+  @inline(__always)
+  var allLines: UInt64 { 0xFFFF_FFFF_0000_0000 | UInt64(lines) }
 
   /// Reads 4 bytes in one page.
   @inline(__always)
   func read32(_ address: PhysicalAddress) -> UInt32 {
-    if address.value >> 32 != 0 { return UInt32.max }
-    return memory._withUnsafeGuaranteedRef {
-      $0.read(UInt32(truncatingIfNeeded: address.value), width: 4)
-    }
+    memory._withUnsafeGuaranteedRef { $0.read(address.value, width: 4) }
   }
 
   /// Reads 8 bytes in one page.
@@ -53,20 +52,22 @@ struct ProcessorView {
   /// Writes 4 bytes in one page.
   @inline(__always)
   func write32(_ address: PhysicalAddress, _ value: UInt32) {
-    if address.value >> 32 != 0 { return }
-    memory._withUnsafeGuaranteedRef {
-      $0.write(UInt32(truncatingIfNeeded: address.value), value, width: 4)
-    }
+    memory._withUnsafeGuaranteedRef { $0.write(address.value, value, width: 4) }
   }
 
   /// Reads 4 bytes in one page without side effects; 0 where there is neither RAM nor ROM.
   func peek32(_ address: PhysicalAddress) -> UInt32 {
-    guard address.value >> 32 == 0,
+    guard
       let host = memory._withUnsafeGuaranteedRef({
         $0.readPointer(page: UInt32(truncatingIfNeeded: address.value >> 12))
       })
     else { return 0 }
     return host.loadUnaligned(fromByteOffset: Int(address.value & 0xFFC), as: UInt32.self)
+  }
+
+  /// The same for 8.
+  func peek64(_ address: PhysicalAddress) -> UInt64 {
+    UInt64(peek32(address)) | UInt64(peek32(PhysicalAddress(address.value &+ 4))) << 32
   }
 }
 
@@ -77,23 +78,12 @@ public struct BusMasterView {
 
   /// Reads bytes; FFh where there is neither RAM nor ROM.
   public func read(_ address: PhysicalAddress, into buffer: UnsafeMutableRawBufferPointer) {
-    guard let low = BusMasterView.low(address, buffer.count) else {
-      _ = buffer.initializeMemory(as: UInt8.self, repeating: 0xFF)
-      return
-    }
-    memory.copyOut(low, into: buffer)
+    memory.copyOut(at: address.value, into: buffer)
   }
 
   /// Writes bytes; only RAM takes them.
   public func write(_ address: PhysicalAddress, from buffer: UnsafeRawBufferPointer) {
-    guard let low = BusMasterView.low(address, buffer.count) else { return }
-    memory.copyIn(low, from: buffer)
-  }
-
-  /// Nothing is above 4 GiB.
-  private static func low(_ address: PhysicalAddress, _ count: Int) -> UInt32? {
-    guard address.value >> 32 == 0, UInt64(count) <= 1 << 32 - address.value else { return nil }
-    return UInt32(truncatingIfNeeded: address.value)
+    memory.copyIn(at: address.value, from: buffer)
   }
 }
 
@@ -108,19 +98,24 @@ public struct DebuggerView {
   public init(_ memory: PhysicalMemory) { self.memory = memory }
 
   public func kind(at address: PhysicalAddress) -> Kind {
-    guard address.value >> 32 == 0 else { return .unmapped }
+    guard address.value >> 12 < UInt64(PhysicalMemory.pageLimit) else { return .unmapped }
     switch memory.kinds[Int(address.value >> 12)] & PhysicalMemory.Kind.mask {
-    case PhysicalMemory.Kind.ram: return .ram
+    case PhysicalMemory.Kind.ram, PhysicalMemory.Kind.readOnlyRAM: return .ram
     case PhysicalMemory.Kind.rom: return .rom
     case PhysicalMemory.Kind.mmio, PhysicalMemory.Kind.direct: return .device
+    case PhysicalMemory.Kind.writeOnlyRAM:
+      switch memory.space.seen(at: address)?.target {
+      case .registers: return .device
+      case .rom: return .rom
+      default: return .unmapped
+      }
     default: return .unmapped
     }
   }
 
   /// Bytes of RAM and ROM; FFh elsewhere.
   public func bytes(_ address: PhysicalAddress, count: Int) -> [UInt8] {
-    guard address.value >> 32 == 0 else { return [UInt8](repeating: 0xFF, count: count) }
-    return memory.peek(UInt32(truncatingIfNeeded: address.value), count: count)
+    memory.peek(address.value, count: count)
   }
 
   /// Changes bytes of RAM; nobody is told, decoded code is dropped.
@@ -130,7 +125,7 @@ public struct DebuggerView {
       let place = PhysicalAddress(address.value &+ UInt64(n))
       guard kind(at: place) == .ram else { return n }
       withUnsafeBytes(of: byte) {
-        memory.poke(UInt32(truncatingIfNeeded: place.value), from: $0)
+        memory.poke(place.value, from: $0)
       }
     }
     return bytes.count

@@ -8,10 +8,29 @@
 import Bus
 import Host
 
-/// Physical memory of up to 3 GiB with 4 KiB granularity.
+/// How much RAM there is below and above 4 GiB. Between the end of the lower part and 4 GiB are devices and firmware.
+public struct RAMLayout: Equatable, Sendable {
+  /// Bytes from address 0 on: a multiple of 64 KiB, from 1 MiB to 3584 MiB.
+  public var low: UInt64
+  /// Bytes from 4 GiB on: a multiple of 64 KiB, at most 60 GiB. Reached with physical addresses of 36 bits.
+  public var high: UInt64
+
+  public init(low: UInt64, high: UInt64 = 0) { (self.low, self.high) = (low, high) }
+
+  /// Bytes of both.
+  public var total: UInt64 { low + high }
+  /// Where it is, ascending: one range or two.
+  public var ranges: [Range<UInt64>] {
+    high == 0 ? [0..<low] : [0..<low, 1 << 32..<1 << 32 + high]
+  }
+  /// Behind the last byte.
+  var end: UInt64 { high == 0 ? low : 1 << 32 + high }
+}
+
+/// Physical memory of 36 address bits with 4 KiB granularity.
 public final class PhysicalMemory {
   /// RAM as translated code of unpaged modes reaches it, see `openWindow`.
-  private(set) var window: MemoryWindow?
+  var window: MemoryWindow?
   /// Notices first writes through the window, once somebody tracks writes.
   var windowGuard: WindowGuard?
 
@@ -23,18 +42,31 @@ public final class PhysicalMemory {
     static let mmio: UInt8 = 3
     /// A device's memory that is plain bytes at present; its writes need not be told. Never holds decoded code.
     static let direct: UInt8 = 4
+    /// RAM that is only read; writes go to the bus, where what is mapped beneath may take them (write-protected shadow RAM).
+    static let readOnlyRAM: UInt8 = 5
+    /// Reads go to what is mapped there, writes to the RAM beneath (a ROM about to be copied to its shadow).
+    static let writeOnlyRAM: UInt8 = 6
     static let mask: UInt8 = 0x7F
     /// The page holds decoded instructions: writes must look at `codeGranules`.
     static let code: UInt8 = 0x80
   }
 
-  /// Bytes of RAM.
-  public let ramSize: UInt32
+  /// Where RAM is.
+  public let layout: RAMLayout
   let ramRegion: HostMemory
-  /// The first byte of RAM (physical address 0).
+  /// The first byte of RAM (physical address 0). Its host addresses follow the physical ones also above 4 GiB; the host has no memory
+  /// behind what lies between.
   public let ram: UnsafeMutableRawPointer
+  /// Pages of RAM below 4 GiB.
+  let lowPages: UInt32
+  /// One more than the last page of RAM.
+  public let pageCount: Int
+  /// How many bytes of host addresses from `ram` on may be RAM.
+  let ramSpan: UInt
   private let kindRegion: HostMemory
-  /// `Kind` of each of the 2^20 pages as reads see it.
+  /// How many pages 36 address bits reach.
+  static let pageLimit: UInt32 = 1 << 24
+  /// `Kind` of each of the 2^24 pages as reads see it; the host has memory only for the parts that are used.
   let kinds: UnsafeMutablePointer<UInt8>
   private let granuleRegion: HostMemory
   /// For each RAM page one bit per 64 bytes that decoded code covers.
@@ -50,16 +82,16 @@ public final class PhysicalMemory {
   private let memoryRegion = UnsafeMutablePointer<DeviceRegion>.allocate(capacity: 1)
   /// Reads and writes of devices' memory, for statistics.
   private(set) var deviceAccesses: UInt64 = 0
+  /// The page of ROM that was asked for last, and where it is in the host.
+  private var lastROM: (page: UInt32, host: UnsafeMutableRawPointer)?
   /// The one of `regions` that was accessed last.
   private var lastRegion: DeviceRegion?
   private let nobody = RegisterFile()
   private var exchanged: [MappingID: RegisterFile] = [:]
   /// Those of them whose mapping went, perhaps in the middle of an access.
   private var gone: [RegisterFile] = []
-  /// Pages below 1 MiB that are shadow RAM to reads.
-  private var shadowed = Set<UInt32>()
-  /// ROM pages whose writes go to the RAM beneath (shadowing).
-  private var writeThrough = Set<UInt32>()
+  /// What the host bridge makes of the pages below 1 MiB.
+  var shadow = ShadowPages()
   /// The processors that run from it; each takes itself away before it goes.
   private let processors = UnsafeMutablePointer<Unmanaged<CPU>>.allocate(
     capacity: PhysicalMemory.mostProcessors)
@@ -68,39 +100,51 @@ public final class PhysicalMemory {
   public static let mostProcessors = 64
   private let windowRegion: HostMemory
   /// For each RAM page how often it has lost its code, and in bit 7 whether the window shows it only for reading.
-  private let windowStates: UnsafeMutablePointer<UInt8>
+  let windowStates: UnsafeMutablePointer<UInt8>
   /// Changing what the window lets be written is a system call: a page that got and lost code this often stays as it is.
-  private static let windowPatience: UInt8 = 4
-  private static let windowReadOnly: UInt8 = 0x80
+  static let windowPatience: UInt8 = 4
+  static let windowReadOnly: UInt8 = 0x80
   /// Told of what bus masters write, before they do, while a debugger watches memory for a processor.
   private(set) var busMasterWatches:
-    [(cpu: Unmanaged<CPU>, body: (UInt32, UnsafeRawBufferPointer) -> Void)] = []
+    [(cpu: Unmanaged<CPU>, body: (UInt64, UnsafeRawBufferPointer) -> Void)] = []
   /// Runs of pages that the window shows only for reading.
-  private var windowRuns = 0
+  var windowRuns = 0
   private var direct = DirectPages()
 
-  /// - Parameter ramSize: bytes, a multiple of 64 KiB, from 1 MiB to 3072 MiB.
+  /// RAM below 4 GiB only.
+  /// - Parameter ramSize: see `RAMLayout.low`.
+  public convenience init(ramSize: UInt64) throws(HostError) {
+    try self.init(RAMLayout(low: ramSize))
+  }
+
   /// - Throws: `HostError` when the host cannot map it.
-  public init(ramSize: UInt32) throws(HostError) {
-    precondition(ramSize >= 1 << 20 && ramSize <= 3072 << 20 && ramSize & 0xFFFF == 0)
-    self.ramSize = ramSize
-    ramRegion = try HostMemory(shareableCount: Int(ramSize))
+  public init(_ layout: RAMLayout) throws(HostError) {
+    precondition(layout.low >= 1 << 20 && layout.low <= 3584 << 20 && layout.low & 0xFFFF == 0)
+    precondition(layout.high <= 60 << 30 && layout.high & 0xFFFF == 0)
+    self.layout = layout
+    lowPages = UInt32(layout.low >> 12)
+    let pageCount = Int(layout.end >> 12)
+    self.pageCount = pageCount
+    ramSpan = UInt(layout.end)
+    ramRegion = try HostMemory(shareableCount: Int(layout.end))
     ram = ramRegion.base
-    kindRegion = try HostMemory(count: 1 << 20)
-    kinds = kindRegion.base.bindMemory(to: UInt8.self, capacity: 1 << 20)
-    granuleRegion = try HostMemory(count: Int(ramSize >> 12) * 8)
-    codeGranules = granuleRegion.base.bindMemory(to: UInt64.self, capacity: Int(ramSize >> 12))
-    dirtyRegion = try HostMemory(count: Int(ramSize >> 12))
-    dirty = dirtyRegion.base.bindMemory(to: UInt8.self, capacity: Int(ramSize >> 12))
-    windowRegion = try HostMemory(count: Int(ramSize >> 12))
-    windowStates = windowRegion.base.bindMemory(to: UInt8.self, capacity: Int(ramSize >> 12))
+    let limit = Int(PhysicalMemory.pageLimit)
+    kindRegion = try HostMemory(count: limit)
+    kinds = kindRegion.base.bindMemory(to: UInt8.self, capacity: limit)
+    granuleRegion = try HostMemory(count: pageCount * 8)
+    codeGranules = granuleRegion.base.bindMemory(to: UInt64.self, capacity: pageCount)
+    dirtyRegion = try HostMemory(count: pageCount)
+    dirty = dirtyRegion.base.bindMemory(to: UInt8.self, capacity: pageCount)
+    windowRegion = try HostMemory(count: Int(lowPages))
+    windowStates = windowRegion.base.bindMemory(to: UInt8.self, capacity: Int(lowPages))
     memoryRegion.initialize(
       to: DeviceRegion(
         start: 0, length: 0, file: Unmanaged.passUnretained(nobody), isMemory: false))
     space.changed = { [unowned self] in renew($0) }
     // The 384 KiB below 1 MiB are shadow RAM.
-    space.map(.ram, at: 0...PhysicalAddress(UInt64(min(ramSize, 0xA0000)) - 1))
-    if ramSize > 0x100000 { space.map(.ram, at: 0x100000...PhysicalAddress(UInt64(ramSize) - 1)) }
+    space.map(.ram, at: 0...0x9FFFF)
+    if layout.low > 0x100000 { space.map(.ram, at: 0x100000...PhysicalAddress(layout.low - 1)) }
+    if layout.high > 0 { space.map(.ram, at: 0x1_0000_0000...PhysicalAddress(layout.end - 1)) }
   }
 
   deinit {
@@ -130,7 +174,7 @@ public final class PhysicalMemory {
 
   /// Has a processor's debugger told of what bus masters write, before they do; nil: no longer.
   func watchBusMasters(
-    for cpu: CPU, _ body: ((UInt32, UnsafeRawBufferPointer) -> Void)?
+    for cpu: CPU, _ body: ((UInt64, UnsafeRawBufferPointer) -> Void)?
   ) {
     let cpu = Unmanaged.passUnretained(cpu)
     busMasterWatches.removeAll { $0.cpu.toOpaque() == cpu.toOpaque() }
@@ -204,18 +248,20 @@ public final class PhysicalMemory {
 
   /// Something else may be seen at some addresses: the tables follow.
   private func renew(_ range: ClosedRange<PhysicalAddress>) {
+    lastROM = nil
     direct.follow(space)
     renewKinds(range)
     listRegions()
     mapChanged()
   }
 
-  private func renewKinds(_ range: ClosedRange<PhysicalAddress>) {
+  func renewKinds(_ range: ClosedRange<PhysicalAddress>) {
     space.forEachPiece(of: range) { piece, mapping in
-      guard let first = UInt32(exactly: piece.lowerBound.value >> 12), first < 1 << 20 else {
-        return
-      }
-      let last = UInt32(min(piece.upperBound.value >> 12, (1 << 20) - 1))
+      // What lies higher, no processor reaches.
+      let limit = UInt64(PhysicalMemory.pageLimit)
+      guard piece.lowerBound.value >> 12 < limit else { return }
+      let first = UInt32(piece.lowerBound.value >> 12)
+      let last = UInt32(min(piece.upperBound.value >> 12, limit - 1))
       for page in first...last { setKind(page, kind(page, mapping)) }
     }
   }
@@ -227,11 +273,11 @@ public final class PhysicalMemory {
     }
     regions = ordered.compactMap { _, mapping in
       guard case .registers(let file, let isMemory) = mapping.target,
-        mapping.addresses.upperBound.value < 1 << 32
+        mapping.addresses.upperBound.value >> 12 < UInt64(PhysicalMemory.pageLimit)
       else { return nil }
       let first = mapping.addresses.lowerBound.value
       return DeviceRegion(
-        start: UInt32(first), length: UInt32(mapping.addresses.upperBound.value - first + 1),
+        start: first, length: mapping.addresses.upperBound.value - first + 1,
         file: Unmanaged.passUnretained(exchanged[mapping.id] ?? file), isMemory: isMemory)
     }
     // Who asks for it looks at no other: none may stand above.
@@ -248,7 +294,13 @@ public final class PhysicalMemory {
   private func kind(_ page: UInt32, _ mapping: AddressSpace<PhysicalAddress, MemoryTarget>.Mapping?)
     -> UInt8
   {
-    if shadowed.contains(page) { return Kind.ram }
+    if shadow.isSMRAM(page) { return Kind.ram }
+    switch shadow.access(page) {
+    case .none: break
+    case .readWrite: return Kind.ram
+    case .read: return Kind.readOnlyRAM
+    case .write: return Kind.writeOnlyRAM
+    }
     switch mapping?.target {
     case nil: return Kind.unmapped
     case .ram: return Kind.ram
@@ -299,55 +351,61 @@ public final class PhysicalMemory {
     directChanged()
   }
 
-  /// Makes the pages of a range below 1 MiB plain RAM (shadow RAM), ROM again, or ROM whose writes reach the RAM beneath.
-  public func setShadow(_ range: ClosedRange<UInt32>, readRAM: Bool, writeRAM: Bool) {
-    for page in range.lowerBound >> 12...range.upperBound >> 12 where page < ramSize >> 12 {
-      if readRAM { shadowed.insert(page) } else { shadowed.remove(page) }
-      if writeRAM && !readRAM { writeThrough.insert(page) } else { writeThrough.remove(page) }
-    }
-    renew(PhysicalAddress(UInt64(range.lowerBound))...PhysicalAddress(UInt64(range.upperBound)))
-  }
-
   // MARK: - Host pointers
 
   /// The host address of a page that reads can use directly, or nil.
   func readPointer(page: UInt32) -> UnsafeMutableRawPointer? {
-    switch kinds[Int(page & 0xFFFFF)] & Kind.mask {
-    case Kind.ram: return ram + Int(page) << 12
-    case Kind.rom:
+    switch kinds[Int(page & 0xFFFFFF)] & Kind.mask {
+    case Kind.ram, Kind.readOnlyRAM: return ram + Int(page) << 12
+    case Kind.rom, Kind.writeOnlyRAM:
+      if let lastROM, page == lastROM.page { return lastROM.host }
       guard let mapping = space.seen(at: PhysicalAddress(UInt64(page) << 12)),
         case .rom(let memory) = mapping.target
       else { return nil }
-      return memory.base + Int(UInt64(page) << 12 - mapping.addresses.lowerBound.value)
+      let host = memory.base + Int(UInt64(page) << 12 - mapping.addresses.lowerBound.value)
+      lastROM = (page, host)
+      return host
     default: return nil
     }
   }
 
   /// The host address of a page that data accesses can use directly, or nil; code is only fetched from `readPointer`.
   func dataPointer(page: UInt32) -> UnsafeMutableRawPointer? {
-    if kinds[Int(page & 0xFFFFF)] & Kind.mask == Kind.direct, let bytes = direct.bytes {
+    if kinds[Int(page & 0xFFFFFF)] & Kind.mask == Kind.direct, let bytes = direct.bytes {
       return bytes + Int(page &- direct.start) << 12
     }
     return readPointer(page: page)
   }
 
   @inline(__always) func isDirect(page: UInt32) -> Bool {
-    kinds[Int(page & 0xFFFFF)] & Kind.mask == Kind.direct
+    kinds[Int(page & 0xFFFFFF)] & Kind.mask == Kind.direct
   }
 
   /// Whether a page is RAM that writes can use directly (it may hold code, see `hasCode`).
   @inline(__always) func isRAM(page: UInt32) -> Bool {
-    kinds[Int(page & 0xFFFFF)] & Kind.mask == Kind.ram
+    kinds[Int(page & 0xFFFFFF)] & Kind.mask == Kind.ram
+  }
+
+  /// Whether reads of a page see RAM, so that code decoded from it depends on what RAM holds.
+  @inline(__always) func readsRAM(page: UInt32) -> Bool {
+    let kind = kinds[Int(page & 0xFFFFFF)] & Kind.mask
+    return kind == Kind.ram || kind == Kind.readOnlyRAM
+  }
+
+  /// Whether writes to a page reach RAM.
+  @inline(__always) func writesRAM(page: UInt32) -> Bool {
+    let kind = kinds[Int(page & 0xFFFFFF)] & Kind.mask
+    return kind == Kind.ram || kind == Kind.writeOnlyRAM
   }
 
   @inline(__always) func hasCode(page: UInt32) -> Bool {
-    kinds[Int(page & 0xFFFFF)] & Kind.code != 0
+    kinds[Int(page & 0xFFFFFF)] & Kind.code != 0
   }
 
   /// Marks granules of a page as decoded code; ROM pages need no marks.
   /// - Returns: false when the host does not keep writes through the window away from the page.
   func markCode(page: UInt32, granules: UInt64) -> Bool {
-    guard isRAM(page: page) else { return true }
+    guard readsRAM(page: page) else { return true }
     var isProtected = true
     if kinds[Int(page)] & Kind.code == 0 {
       kinds[Int(page)] |= Kind.code
@@ -359,8 +417,8 @@ public final class PhysicalMemory {
 
   /// A page holds no decoded code any more: it was written, or everything was dropped.
   func clearCode(page: UInt32, written: Bool = true) {
-    guard page < ramSize >> 12 else { return }
-    let state = windowStates[Int(page)]
+    guard isRAMPage(page) else { return }
+    let state = page < lowPages ? windowStates[Int(page)] : 0
     if state & PhysicalMemory.windowReadOnly != 0 {
       let losses = state & ~PhysicalMemory.windowReadOnly
       if losses < PhysicalMemory.windowPatience {
@@ -383,77 +441,16 @@ public final class PhysicalMemory {
     return (UInt64.max &<< first) & (UInt64.max &>> (63 &- last))
   }
 
-  // MARK: - The window
-
-  /// Makes conventional and extended memory appear in a window of the host's address space, pages with decoded code only for reading.
-  /// - Returns: where physical address 0 is, or nil when the host has no such thing.
-  func openWindow() -> UnsafeMutableRawPointer? {
-    if let window { return window.base }
-    guard MemoryWindow.isSupported, let new = try? MemoryWindow() else { return nil }
-    let conventional = min(Int(ramSize), 0xA0000)
-    guard new.map(ramRegion, offset: 0, at: 0, count: conventional) else { return nil }
-    if ramSize > 0x100000 {
-      let count = Int(ramSize) - 0x100000
-      guard new.map(ramRegion, offset: 0x100000, at: 0x100000, count: count) else { return nil }
-    }
-    for page in 0..<ramSize >> 12 where isInWindow(page) {
-      if !isRAM(page: page) {
-        new.hide(at: Int(page) << 12)
-      } else if hasCode(page: page) && !protect(new, page) {
-        return nil
-      }
-    }
-    window = new
-    return new.base
-  }
-
-  /// - Returns: false when the host refuses.
-  private func protect(_ window: MemoryWindow, _ page: UInt32) -> Bool {
-    if windowStates[Int(page)] & PhysicalMemory.windowReadOnly != 0 { return true }
-    windowGuard?.release(Int(page))
-    if !window.setWritable(false, at: Int(page) << 12) { return false }
-    windowStates[Int(page)] |= PhysicalMemory.windowReadOnly
-    windowRuns += 1 - readOnlyNeighbours(page)
-    return true
-  }
-
-  private func readOnlyNeighbours(_ page: UInt32) -> Int {
-    func readOnly(_ n: UInt32) -> Int {
-      n < ramSize >> 12 ? Int(windowStates[Int(n)] >> 7) : 0
-    }
-    return readOnly(page &- 1) + readOnly(page &+ 1)
-  }
-
-  /// So many runs of pages that can only be read, each a mapping of the host's, of which a process has some ten thousand, that they must
-  /// be given up.
-  var isWindowFragmented: Bool { windowRuns > 12_000 }
-
-  /// Lets all of the window be written; no page may hold code.
-  func joinWindow() {
-    guard let window, windowRuns > 0 else { return }
-    windowGuard?.giveUp(0..<pageCount)
-    for (start, end) in [(0, min(Int(ramSize), 0xA0000)), (0x100000, Int(ramSize))]
-    where start < end {
-      _ = window.setWritable(true, at: start, count: end - start)
-    }
-    windowStates.update(repeating: 0, count: Int(ramSize >> 12))
-    windowRuns = 0
-  }
-
-  /// Whether the window shows a page only for reading on account of code.
-  func isReadOnlyInWindow(_ page: Int) -> Bool {
-    windowStates[page] & PhysicalMemory.windowReadOnly != 0
-  }
-
-  @inline(__always) private func isInWindow(_ page: UInt32) -> Bool {
-    page < ramSize >> 12 && !(0xA0..<0x100).contains(page)
+  /// Whether RAM has this page, whatever is seen there.
+  @inline(__always) func isRAMPage(_ page: UInt32) -> Bool {
+    page < lowPages || (page >= 1 << 20 && page < pageCount)
   }
 
   // MARK: - Slow path, by physical address
 
-  /// Reads 1, 2 or 4 bytes that lie in one page.
-  func read(_ address: UInt32, width: UInt32) -> UInt32 {
-    let page = address >> 12
+  /// Reads 1, 2 or 4 bytes that lie in one page; addresses have 36 bits.
+  func read(_ address: Physical, width: UInt32) -> UInt32 {
+    let page = UInt32(truncatingIfNeeded: address >> 12) & 0xFFFFFF
     let kind = kinds[Int(page)] & Kind.mask
     if kind == Kind.mmio {
       if let region = region(at: address) { return region.read(address, width) }
@@ -465,12 +462,15 @@ public final class PhysicalMemory {
       default: return p.loadUnaligned(as: UInt32.self)
       }
     }
+    if kind == Kind.writeOnlyRAM, let region = region(at: address) {
+      return region.read(address, width)
+    }
     return UInt32.max >> (32 - 8 * width)
   }
 
   /// The device at an address.
   @inline(__always)
-  private func region(at address: UInt32) -> DeviceRegion? {
+  private func region(at address: Physical) -> DeviceRegion? {
     deviceAccesses &+= 1
     if let lastRegion, address &- lastRegion.start < lastRegion.length { return lastRegion }
     for region in regions where address &- region.start < region.length {
@@ -482,47 +482,42 @@ public final class PhysicalMemory {
 
   /// The device at an address when it is no more than memory and keeps its bytes to itself; counts an access.
   @inline(__always)
-  func deviceMemory(at address: UInt32) -> UnsafePointer<DeviceRegion>? {
-    guard kinds[Int(address >> 12)] & Kind.mask == Kind.mmio,
+  func deviceMemory(at address: Physical) -> UnsafePointer<DeviceRegion>? {
+    guard kinds[Int(address >> 12 & 0xFFFFFF)] & Kind.mask == Kind.mmio,
       address &- memoryRegion.pointee.start < memoryRegion.pointee.length
     else { return nil }
     deviceAccesses &+= 1
     return UnsafePointer(memoryRegion)
   }
 
-  /// Writes 1, 2 or 4 bytes that lie in one page.
-  func write(_ address: UInt32, _ value: UInt32, width: UInt32) {
-    let page = address >> 12
+  /// Writes 1, 2 or 4 bytes that lie in one page; addresses have 36 bits.
+  func write(_ address: Physical, _ value: UInt32, width: UInt32) {
+    let page = UInt32(truncatingIfNeeded: address >> 12) & 0xFFFFFF
     let kind = kinds[Int(page)]
     switch kind & Kind.mask {
     case Kind.ram:
       if kind & Kind.code != 0 {
-        let mask = PhysicalMemory.granuleMask(offset: address & 0xFFF, count: width)
+        let offset = UInt32(truncatingIfNeeded: address & 0xFFF)
+        let mask = PhysicalMemory.granuleMask(offset: offset, count: width)
         // Flags beside code are set again and again, most often to what they are.
         if codeGranules[Int(page)] & mask != 0,
           read(address, width: width) != value & (UInt32.max >> (32 &- 8 &* width))
         {
-          codeWritten(page, address & 0xFFF, width)
+          codeWritten(page, offset, width)
         }
       }
       dirty[Int(page)] = 0xFF
       store(ram + Int(address), value, width: width)
-    case Kind.rom:
-      if !writeThrough.isEmpty, writeThrough.contains(page) {
-        dirty[Int(page)] = 0xFF
-        store(ram + Int(address), value, width: width)
-      }
-    case Kind.mmio:
+    case Kind.mmio, Kind.readOnlyRAM:
       if let region = region(at: address) { region.write(address, value, width) }
     case Kind.direct:
       if let host = dataPointer(page: page) {
         store(host + Int(address & 0xFFF), value, width: width)
       }
-    default:
-      if !writeThrough.isEmpty, writeThrough.contains(page) {
-        dirty[Int(page)] = 0xFF
-        store(ram + Int(address), value, width: width)
-      }
+    case Kind.writeOnlyRAM:
+      dirty[Int(page)] = 0xFF
+      store(ram + Int(address), value, width: width)
+    default: break
     }
   }
 

@@ -1,28 +1,55 @@
 // Bulk access to physical memory: bus masters, loaders, debuggers.
 //
-// Owns: copies over pages of any kind. Must not know: A20 or paging; addresses are physical.
+// Owns: copies over pages of any kind, which pages hold anything. Must not know: A20 or paging; addresses are physical.
+
+import Bus
 
 extension PhysicalMemory {
+  /// The part of `left` bytes at an address that lies in one page, and the page; nil beyond what any page is.
+  @inline(__always)
+  private static func piece(_ address: UInt64, _ left: Int) -> (page: UInt32?, count: Int) {
+    let page = address >> 12
+    return (
+      page < UInt64(pageLimit) ? UInt32(truncatingIfNeeded: page) : nil,
+      min(left, Int(0x1000 - (address & 0xFFF)))
+    )
+  }
+
   /// Copies from physical memory without side effects: devices and unmapped pages read as FFh.
-  public func peek(_ address: UInt32, count: Int) -> [UInt8] {
+  public func peek(_ address: some BinaryInteger, count: Int) -> [UInt8] {
+    let address = UInt64(truncatingIfNeeded: address)
     var bytes = [UInt8](repeating: 0xFF, count: count)
-    for i in 0..<count {
-      let a = address &+ UInt32(truncatingIfNeeded: i)
-      if let host = readPointer(page: a >> 12) {
-        bytes[i] = host.load(fromByteOffset: Int(a & 0xFFF), as: UInt8.self)
+    bytes.withUnsafeMutableBytes { bytes in
+      var done = 0
+      while done < count {
+        let a = address &+ UInt64(done)
+        let (page, n) = PhysicalMemory.piece(a, count - done)
+        if let page, let host = readPointer(page: page) {
+          (bytes.baseAddress! + done).copyMemory(from: host + Int(a & 0xFFF), byteCount: n)
+        }
+        done += n
       }
     }
     return bytes
   }
 
   /// Copies out of memory as a bus master.
-  public func copyOut(_ address: UInt32, into buffer: UnsafeMutableRawBufferPointer) {
+  public func copyOut(_ address: some BinaryInteger, into buffer: UnsafeMutableRawBufferPointer) {
+    copyOut(at: UInt64(truncatingIfNeeded: address), into: buffer)
+  }
+
+  /// Copies into RAM as a bus master; anything but RAM ignores it. Decoded code that is overwritten is dropped.
+  public func copyIn(_ address: some BinaryInteger, from buffer: UnsafeRawBufferPointer) {
+    copyIn(at: UInt64(truncatingIfNeeded: address), from: buffer)
+  }
+
+  func copyOut(at address: UInt64, into buffer: UnsafeMutableRawBufferPointer) {
     var done = 0
     while done < buffer.count {
-      let a = address &+ UInt32(truncatingIfNeeded: done)
-      let n = min(buffer.count - done, Int(0x1000 - (a & 0xFFF)))
+      let a = address &+ UInt64(done)
+      let (page, n) = PhysicalMemory.piece(a, buffer.count - done)
       let target = buffer.baseAddress! + done
-      if let host = readPointer(page: a >> 12) {
+      if let page, !shadow.isSMRAM(page), let host = readPointer(page: page) {
         target.copyMemory(from: host + Int(a & 0xFFF), byteCount: n)
       } else {
         target.initializeMemory(as: UInt8.self, repeating: 0xFF, count: n)
@@ -31,26 +58,33 @@ extension PhysicalMemory {
     }
   }
 
-  /// Copies into RAM as a bus master; anything but RAM ignores it. Decoded code that is overwritten is dropped.
-  public func copyIn(_ address: UInt32, from buffer: UnsafeRawBufferPointer) {
+  func copyIn(at address: UInt64, from buffer: UnsafeRawBufferPointer) {
     for watch in busMasterWatches { watch.body(address, buffer) }
-    poke(address, from: buffer)
+    copy(to: address, from: buffer) { writesRAM(page: $0) && !shadow.isSMRAM($0) }
   }
 
-  /// The same for a debugger: nobody is told.
-  public func poke(_ address: UInt32, from buffer: UnsafeRawBufferPointer) {
+  /// The same for a debugger, which nobody is told of and which changes what it sees: RAM that reads see, write-protected or not.
+  func poke(_ address: UInt64, from buffer: UnsafeRawBufferPointer) {
+    copy(to: address, from: buffer) { readsRAM(page: $0) }
+  }
+
+  /// Copies to the RAM of those pages that `takes` lets through.
+  @inline(__always)
+  private func copy(
+    to address: UInt64, from buffer: UnsafeRawBufferPointer, _ takes: (UInt32) -> Bool
+  ) {
     var done = 0
     while done < buffer.count {
-      let a = address &+ UInt32(truncatingIfNeeded: done)
-      let n = min(buffer.count - done, Int(0x1000 - (a & 0xFFF)))
-      let page = a >> 12
-      if isRAM(page: page) {
+      let a = address &+ UInt64(done)
+      let (page, n) = PhysicalMemory.piece(a, buffer.count - done)
+      if let page, takes(page) {
         if hasCode(page: page) {
-          let mask = PhysicalMemory.granuleMask(offset: a & 0xFFF, count: UInt32(n))
+          let offset = UInt32(a & 0xFFF)
+          let mask = PhysicalMemory.granuleMask(offset: offset, count: UInt32(n))
           let new = UnsafeRawBufferPointer(start: buffer.baseAddress! + done, count: n)
           let old = UnsafeRawBufferPointer(start: ram + Int(a), count: n)
           if codeGranules[Int(page)] & mask != 0, !old.elementsEqual(new) {
-            codeWritten(page, a & 0xFFF, UInt32(n))
+            codeWritten(page, offset, UInt32(n))
           }
         }
         dirty[Int(page)] = 0xFF
@@ -60,10 +94,55 @@ extension PhysicalMemory {
     }
   }
 
+  // MARK: - Whole pages
+
+  /// Calls `body` with ascending runs of RAM pages outside of which all are zeros and the host has no memory.
+  public func forEachUsedRun(_ body: (Range<Int>) -> Void) {
+    ramRegion.forEachUsedRange { bytes in
+      let run = bytes.lowerBound >> 12..<min((bytes.upperBound + 0xFFF) >> 12, pageCount)
+      // Between the end of the lower part and 4 GiB is no RAM, and none is used.
+      for part in [0..<Int(lowPages), 1 << 20..<max(pageCount, 1 << 20)] {
+        let clamped = run.clamped(to: part)
+        if !clamped.isEmpty { body(clamped) }
+      }
+    }
+  }
+
+  /// Calls `body` with every page of `forEachUsedRun`.
+  public func forEachUsedPage(_ body: (Int) -> Void) {
+    forEachUsedRun { for page in $0 { body(page) } }
+  }
+
+  /// Whether RAM has a page of this number.
+  public func hasPage(_ number: Int) -> Bool {
+    number >= 0 && number < pageCount && isRAMPage(UInt32(number))
+  }
+
+  /// The contents of a RAM page, as RAM, whatever is mapped above it. Only for reading.
+  public func page(_ number: Int) -> UnsafeRawBufferPointer {
+    precondition(hasPage(number))
+    return UnsafeRawBufferPointer(start: ram + number << 12, count: 4096)
+  }
+
+  /// Replaces the contents of a RAM page; decoded code in it is dropped.
+  /// - Parameter contents: 4096 bytes, or nil for zeros.
+  public func setPage(_ number: Int, _ contents: UnsafeRawPointer?) {
+    precondition(hasPage(number))
+    if hasCode(page: UInt32(number)) { codeWritten(UInt32(number), 0, 0x1000) }
+    dirty[number] = 0xFF
+    if let contents {
+      (ram + number << 12).copyMemory(from: contents, byteCount: 4096)
+    } else {
+      (ram + number << 12).initializeMemory(as: UInt8.self, repeating: 0, count: 4096)
+    }
+  }
+
   /// Forgets all RAM contents (power cycle).
   public func discardRAM() {
-    for page in 0..<ramSize >> 12 where hasCode(page: page) { codeWritten(page, 0, 0x1000) }
-    dirtyRegion.base.initializeMemory(as: UInt8.self, repeating: 0xFF, count: Int(ramSize >> 12))
+    forEachUsedPage { page in
+      if hasCode(page: UInt32(page)) { codeWritten(UInt32(page), 0, 0x1000) }
+      dirty[page] = 0xFF
+    }
     ramRegion.discard()
   }
 }

@@ -68,27 +68,29 @@ extension CPU {
   // MARK: - Writes by others
 
   /// A bus master is about to write.
-  func noteBusMaster(_ address: UInt32, _ bytes: UnsafeRawBufferPointer) {
+  func noteBusMaster(_ address: Physical, _ bytes: UnsafeRawBufferPointer) {
     noteOther(.busMaster, address, bytes)
   }
 
   /// The page walk is about to set bits in an entry.
-  func noteWalk(_ address: UInt32, _ value: UInt32) {
+  func noteWalk(_ address: Physical, _ value: UInt32) {
     withUnsafeBytes(of: value.littleEndian) { noteOther(.pageWalk, address, $0) }
   }
 
-  private func noteOther(_ writer: DebugWriter, _ address: UInt32, _ bytes: UnsafeRawBufferPointer)
-  {
-    let count = UInt32(clamping: bytes.count)
+  private func noteOther(
+    _ writer: DebugWriter, _ address: Physical, _ bytes: UnsafeRawBufferPointer
+  ) {
+    let count = UInt64(bytes.count)
     if count == 0 { return }
     for w in debug.conditions.watchpoints where w.onWrite {
-      var done: UInt32 = 0
+      var done: UInt64 = 0
       // A linear range may lie on any pages.
       while done < w.length {
-        let linear = w.address &+ done
-        let room = w.isPhysical ? w.length : min(w.length &- done, 0x1000 &- (linear & 0xFFF))
+        let watched = w.address &+ done
+        let linear = UInt32(truncatingIfNeeded: watched)
+        let room = w.isPhysical ? w.length : min(w.length &- done, 0x1000 &- (watched & 0xFFF))
         defer { done &+= max(room, 1) }
-        guard let place = w.isPhysical ? linear : peekPhysical(linear) else { continue }
+        guard let place = w.isPhysical ? watched : peekPhysical(linear) else { continue }
         guard place &- address < count || address &- place < room else { continue }
         let start = place &- address < count ? place : address
         let offset = start &- address
@@ -96,13 +98,17 @@ extension CPU {
         var old: UInt64 = 0
         var new: UInt64 = 0
         for n in 0..<size {
-          let shift = UInt64(8 &* n)
+          let shift = 8 &* n
           old |= UInt64(memory.peek(start &+ n, count: 1)[0]) << shift
           new |= UInt64(bytes[Int(offset &+ n)]) << shift
         }
         noteDebug(
           .otherWrite(
-            by: writer, linear: w.isPhysical ? start : linear &+ (start &- place), physical: start,
+            by: writer,
+            linear: w.isPhysical
+              ? UInt32(truncatingIfNeeded: start)
+              : linear &+ UInt32(truncatingIfNeeded: start &- place),
+            physical: start,
             size: Int(size), old: old, new: new))
         return
       }

@@ -16,39 +16,17 @@ extension PhysicalMemory {
     case hashes = 2
   }
 
-  /// How many pages RAM has.
-  public var pageCount: Int { Int(ramSize >> 12) }
-
   /// Whether first writes through the window are noticed.
   var guardsWindow: Bool { windowGuard != nil }
 
   /// Has the next write through the window to each page noticed.
   func guardWindow() {
     guard let window else { return }
-    if windowGuard == nil { windowGuard = WindowGuard(window, pages: pageCount, dirty: dirty) }
+    if windowGuard == nil { windowGuard = WindowGuard(window, pages: Int(lowPages), dirty: dirty) }
     guard let windowGuard else { return }
     // Pages with code are protected for its sake.
-    for range in [0..<0xA0, 0x100..<max(pageCount, 0x100)] {
+    for range in [0..<0xA0, 0x100..<Int(lowPages)] {
       windowGuard.protect(range) { !isReadOnlyInWindow($0) }
-    }
-  }
-
-  /// The contents of a RAM page, as RAM, whatever is mapped above it. Only for reading.
-  public func page(_ number: Int) -> UnsafeRawBufferPointer {
-    precondition(number >= 0 && number < pageCount)
-    return UnsafeRawBufferPointer(start: ram + number << 12, count: 4096)
-  }
-
-  /// Replaces the contents of a RAM page; decoded code in it is dropped.
-  /// - Parameter contents: 4096 bytes, or nil for zeros.
-  public func setPage(_ number: Int, _ contents: UnsafeRawPointer?) {
-    precondition(number >= 0 && number < pageCount)
-    if hasCode(page: UInt32(number)) { codeWritten(UInt32(number), 0, 0x1000) }
-    dirty[number] = 0xFF
-    if let contents {
-      (ram + number << 12).copyMemory(from: contents, byteCount: 4096)
-    } else {
-      (ram + number << 12).initializeMemory(as: UInt8.self, repeating: 0, count: 4096)
     }
   }
 }
@@ -102,13 +80,13 @@ extension CPU {
   private func leadsToRAM(_ entry: Int, _ page: Int) -> Bool {
     if entry == 0 { return false }
     let offset = (entry & Int.max) &+ page << 12 &- Int(bitPattern: memory.ram)
-    return UInt(bitPattern: offset) < UInt(memory.ramSize)
+    return UInt(bitPattern: offset) < memory.ramSpan
   }
 
   /// A page was written the slow way: unless it holds code, its entry is fast from now on.
   @inline(__always)
-  func noteWritten(_ linear: UInt32, _ physical: UInt32, _ access: Access) {
-    let page = physical >> 12
+  func noteWritten(_ linear: UInt32, _ physical: Physical, _ access: Access) {
+    let page = physical >> 12 & 0xFFFFFF
     if memory.kinds[Int(page)] != PhysicalMemory.Kind.ram { return }
     let table = access.contains(.user) ? tables.userWrite : tables.supervisorWrite
     table[Int(linear >> 12)] &= Int.max

@@ -110,7 +110,7 @@ public final class CPU {
     self.memory = memory
     self.bus = bus
     view = ProcessorView(memory)
-    tables = try TranslationTables()
+    tables = try TranslationTables(pages: memory.pageCount)
     idle = UnsafeMutablePointer<Instruction>.allocate(capacity: 1)
     idle.initialize(to: Instruction())
     // One piece of memory, so that translated code reaches both from one register.
@@ -368,8 +368,10 @@ public final class CPU {
   }
 
   /// RESET#: the state that SDM table 9-1 gives. RAM and TSC-independent counters are kept, and INTR, which is an input's level.
-  public func reset() {
+  /// - Parameter keepsTimeStamps: INIT, which leaves the time-stamp counter as it is (the same table).
+  public func reset(keepsTimeStamps: Bool = false) {
     leaveBlock()
+    let stamps = keepsTimeStamps ? timeStampCounter : 0
     let retired = s.pointee.retired
     let deadline = s.pointee.deadline
     let scale = s.pointee.tscScale
@@ -387,6 +389,7 @@ public final class CPU {
     s.pointee.retired = retired
     s.pointee.deadline = deadline
     s.pointee.attention = intr | (debug.pending.isEmpty ? 0 : Attention.debugger)
+    s.pointee.tscBase = stamps
     s.pointee.tscBaseCount = retired
     s.pointee.tscScale = scale
     gpr32[Register.edx] = model.signature

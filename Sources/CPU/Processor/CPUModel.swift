@@ -13,6 +13,11 @@ public struct CPUModel: Sendable, Equatable {
   public let features: CPUFeatures
   /// Its clock in Hz, with which the TSC counts; a multiple of 1 MHz.
   public let hertz: UInt64
+  /// The most instructions a second where the rate follows what the host can do. Software of a model's time has delay loops that it
+  /// calibrates, and divides by what they took: Windows 95 and 98 by the milliseconds of 2^20 LOOPs, Turbo Pascal's CRT unit by the
+  /// loops (of five instructions) of a timer tick over 55, in 16 bits (up to 327 million instructions a second, on whatever model:
+  /// the later ones are beyond that, as they were).
+  public let automaticRate: UInt64
   /// CPUID leaf 2 descriptors, EAX EBX ECX EDX; nil when the model has only leaves 0 and 1.
   public let cacheDescriptors: [UInt32]?
   /// CPUID leaf 1 EBX: brand index, and the size of the line that CLFLUSH flushes in 8 bytes (bits 8-15).
@@ -24,21 +29,24 @@ public struct CPUModel: Sendable, Equatable {
 
   /// Intel386 DX with an 80387.
   public static let i386 = CPUModel(
-    name: "386", signature: 0x0308, features: [], hertz: 33_000_000, cacheDescriptors: nil)
+    name: "386", signature: 0x0308, features: [], hertz: 33_000_000, automaticRate: 20_000_000,
+    cacheDescriptors: nil)
   /// Intel486 DX2 (with CPUID, as the later steppings had it).
   public static let i486 = CPUModel(
     name: "486", signature: 0x0435, features: [.i486, .cpuid], hertz: 66_000_000,
+    automaticRate: 60_000_000,
     cacheDescriptors: nil)
   /// Pentium (P54C).
   public static let pentium = CPUModel(
     name: "pentium", signature: 0x0525,
     features: [.i486, .cpuid, .cx8, .tsc, .msr, .vme, .de, .pse, .apic], hertz: 100_000_000,
+    automaticRate: 150_000_000,
     cacheDescriptors: nil)
   /// Pentium with MMX technology (P55C).
   public static let pentiumMMX = CPUModel(
     name: "pentium-mmx", signature: 0x0543,
     features: [.i486, .cpuid, .cx8, .tsc, .msr, .vme, .de, .pse, .apic, .rdpmc, .mmx],
-    hertz: 200_000_000, cacheDescriptors: nil)
+    hertz: 200_000_000, automaticRate: 150_000_000, cacheDescriptors: nil)
   /// What all of the P6 family has.
   private static let p6Features: CPUFeatures = [
     .i486, .cpuid, .cx8, .tsc, .msr, .vme, .de, .pse, .pae, .pge, .cmov, .sep, .fxsr, .rdpmc, .p6,
@@ -47,16 +55,19 @@ public struct CPUModel: Sendable, Equatable {
   /// Pentium II (Deschutes).
   public static let pentium2 = CPUModel(
     name: "pentium2", signature: 0x0652, features: p6Features,
-    hertz: 350_000_000, cacheDescriptors: [0x0302_0101, 0, 0, 0x0C04_0843])
+    hertz: 350_000_000, automaticRate: 500_000_000,
+    cacheDescriptors: [0x0302_0101, 0, 0, 0x0C04_0843])
 
   /// Pentium III (Coppermine).
   public static let pentium3 = CPUModel(
     name: "pentium3", signature: 0x0683, features: p6Features.union(.sse),
-    hertz: 800_000_000, cacheDescriptors: [0x0302_0101, 0, 0, 0x0C04_0882], cpuidEBX: 0x02)
+    hertz: 800_000_000, automaticRate: 500_000_000,
+    cacheDescriptors: [0x0302_0101, 0, 0, 0x0C04_0882], cpuidEBX: 0x02)
   /// Pentium 4 (Northwood).
   public static let pentium4 = CPUModel(
     name: "pentium4", signature: 0x0F24, features: p6Features.union([.sse, .sse2, .clfsh]),
-    hertz: 2_000_000_000, cacheDescriptors: [0x665B_5001, 0, 0, 0x007B_7040], cpuidEBX: 0x0809,
+    hertz: 2_000_000_000, automaticRate: 500_000_000,
+    cacheDescriptors: [0x665B_5001, 0, 0, 0x007B_7040], cpuidEBX: 0x0809,
     brand: "Intel(R) Pentium(R) 4 CPU 2.00GHz")
 
   /// Every model, oldest first.

@@ -69,9 +69,9 @@ extension CPU {
   /// Reads the four page-directory pointers.
   /// - Throws: #GP(0) when a present one has reserved bits set.
   private func loadPDPTEs(_ cr3: UInt32) throws(Fault) {
-    let table = (cr3 & 0xFFFF_FFE0) & a20Mask
+    let table = Physical((cr3 & 0xFFFF_FFE0) & a20Mask)
     var all: (UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0)
-    for n in UInt32(0)..<4 {
+    for n in Physical(0)..<4 {
       let value =
         UInt64(memory.read(table &+ n &* 8, width: 4))
         | UInt64(memory.read(table &+ n &* 8 &+ 4, width: 4)) << 32

@@ -55,16 +55,16 @@ public struct VectorSet: Equatable, Sendable {
 
 /// Bytes whose accesses stop the processor after the instruction.
 public struct Watchpoint: Equatable, Sendable {
-  public var address: UInt32
+  public var address: UInt64
   /// Bytes, at least 1.
-  public var length: UInt32
+  public var length: UInt64
   public var onRead: Bool
   public var onWrite: Bool
   /// The address is physical, not linear.
   public var isPhysical: Bool
 
   public init(
-    address: UInt32, length: UInt32, onRead: Bool, onWrite: Bool, isPhysical: Bool = false
+    address: UInt64, length: UInt64, onRead: Bool, onWrite: Bool, isPhysical: Bool = false
   ) {
     self.address = address
     self.length = max(1, length)
@@ -73,9 +73,10 @@ public struct Watchpoint: Equatable, Sendable {
     self.isPhysical = isPhysical
   }
 
-  /// Whether `count` bytes at `start` touch it.
-  func touches(_ start: UInt32, _ count: UInt32) -> Bool {
-    start &- address < length || address &- start < count
+  /// Whether `count` bytes at `start` touch it. Linear addresses wrap at 4 GiB.
+  public func touches(_ start: UInt64, _ count: UInt32) -> Bool {
+    let mask: UInt64 = isPhysical ? UInt64.max : 0xFFFF_FFFF
+    return (start &- address) & mask < length || (address &- start) & mask < UInt64(count)
   }
 }
 
@@ -114,7 +115,7 @@ public struct CPUMode: OptionSet, Sendable, Equatable {
 public struct DebugConditions: Equatable, Sendable {
   /// Execution breakpoints by linear and by physical address.
   public var linear: Set<UInt32> = []
-  public var physical: Set<UInt32> = []
+  public var physical: Set<UInt64> = []
   public var watchpoints: [Watchpoint] = []
   public var events: DebugEvents = []
   public var ports: [WatchedPorts] = []
@@ -133,11 +134,11 @@ public struct DebugConditions: Equatable, Sendable {
 public enum DebugEvent: Equatable, Sendable {
   /// An access to a watched byte: the whole operand with its value before and after (1 to 8 bytes).
   case memory(
-    linear: UInt32, physical: UInt32, size: Int, isWrite: Bool, old: UInt64, new: UInt64)
+    linear: UInt32, physical: UInt64, size: Int, isWrite: Bool, old: UInt64, new: UInt64)
   /// A write to watched bytes by no instruction: a device, or the page walk setting accessed and dirty bits. `linear` is the
-  /// watched address if that is linear, else the physical one.
+  /// watched address if that is linear, else the low half of the physical one.
   case otherWrite(
-    by: DebugWriter, linear: UInt32, physical: UInt32, size: Int, old: UInt64, new: UInt64)
+    by: DebugWriter, linear: UInt32, physical: UInt64, size: Int, old: UInt64, new: UInt64)
   case port(port: UInt16, width: Int, isWrite: Bool, value: UInt32)
   case interrupt(vector: UInt8, source: DebugInterruptSource, errorCode: UInt32?)
   case mode(from: CPUMode, to: CPUMode)
@@ -305,7 +306,7 @@ extension CPU {
   }
 
   /// Whether a block may not contain this instruction but as its first.
-  func startsBlock(offset: UInt32, physical: UInt32, _ record: Instruction) -> Bool {
+  func startsBlock(offset: UInt32, physical: Physical, _ record: Instruction) -> Bool {
     debug.offsets.contains(offset & 0xFFF) || debug.conditions.physical.contains(physical)
       || (debugEvents.contains(.magic) && CPU.isMagic(record))
       || (debug.conditions.returnsAbove != nil && CPU.isReturn(record))
@@ -356,7 +357,7 @@ extension CPU {
   /// Whether a linear page or the physical page behind it holds watched bytes.
   func isWatched(linearPage: UInt32, physicalPage: UInt32) -> Bool {
     for w in debug.conditions.watchpoints {
-      if w.touches((w.isPhysical ? physicalPage : linearPage) << 12, 0x1000) { return true }
+      if w.touches(UInt64(w.isPhysical ? physicalPage : linearPage) << 12, 0x1000) { return true }
     }
     return false
   }
@@ -366,14 +367,14 @@ extension CPU {
   ///   - a: physical address of the first `first` bytes.
   ///   - b: physical address of the rest, if the access crosses pages.
   func noteAccess(
-    _ linear: UInt32, _ size: UInt32, _ a: UInt32, _ first: UInt32, _ b: UInt32?, write: Bool,
+    _ linear: UInt32, _ size: UInt32, _ a: Physical, _ first: UInt32, _ b: Physical?, write: Bool,
     value: UInt64
   ) {
     for w in debug.conditions.watchpoints where write ? w.onWrite : w.onRead {
       let hit =
         w.isPhysical
         ? w.touches(a, first) || (b.map { w.touches($0, size &- first) } ?? false)
-        : w.touches(linear, size)
+        : w.touches(UInt64(linear), size)
       if !hit { continue }
       // INS probes its target as if it read it, as do SGDT and SIDT.
       let op = s.pointee.current.pointee.op
@@ -382,7 +383,7 @@ extension CPU {
       if write {
         old = 0
         for n in 0..<size {
-          let address = n < first ? a &+ n : (b ?? a) &+ (n &- first)
+          let address = n < first ? a &+ UInt64(n) : (b ?? a) &+ UInt64(n &- first)
           old |= UInt64(memory.peek(address, count: 1)[0]) << UInt64(8 &* n)
         }
       }

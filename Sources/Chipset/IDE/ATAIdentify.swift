@@ -21,31 +21,43 @@ extension ATADisk {
     put("Apus disk", into: &words, at: 27, count: 20)
     words[47] = 0x8000 | UInt16(ATADisk.largestMultiple)
     words[48] = 1  // 32-bit data port
-    words[49] = 0x0A00  // IORDY, LBA
+    words[49] = 0x0B00  // IORDY, LBA, DMA
     words[50] = 0x4000
     words[51] = 0x0200
-    words[53] = 0x0003  // words 54-58 and 64-70 are valid
+    words[52] = 0x0200
+    words[53] = 0x0007  // words 54-58, 64-70 and 88 are valid
     words[54] = UInt16(truncatingIfNeeded: translation.cylinders)
     words[55] = UInt16(truncatingIfNeeded: translation.heads)
     words[56] = UInt16(truncatingIfNeeded: translation.sectors)
     let current = min(
-      UInt64(translation.cylinders * translation.heads * translation.sectors), total)
+      UInt64(translation.cylinders * translation.heads * translation.sectors), accessible)
     put(current, into: &words, at: 57, count: 2)
     words[59] = multiple == 0 ? 0 : 0x0100 | UInt16(multiple)
-    put(min(total, 0x0FFF_FFFF), into: &words, at: 60, count: 2)
+    put(min(accessible, 0x0FFF_FFFF), into: &words, at: 60, count: 2)
+    words[62] = 0x0007 | selected(0x10)  // single word DMA modes 0 to 2
+    words[63] = 0x0007 | selected(0x20)  // multiword DMA modes 0 to 2
     words[64] = 0x0003  // PIO modes 3 and 4
+    words[65] = 120  // nanoseconds of a multiword DMA cycle: at least, recommended
+    words[66] = 120
     words[67] = 120
     words[68] = 120
+    words[69] = 0x4020  // what was trimmed reads as zeros
     words[80] = 0x007C  // ATA-2 to ATA/ATAPI-6
-    // Supported: NOP, READ BUFFER, WRITE BUFFER, look-ahead, write cache, power management; FLUSH CACHE (EXT), LBA48.
-    words[82] = 0x7068
+    // Supported: NOP, READ BUFFER, WRITE BUFFER, host protected area, look-ahead, write cache, power management, SMART;
+    // FLUSH CACHE (EXT), LBA48; FUA, SMART self-test and error log. The same again: in force.
+    words[82] = 0x7469
     words[83] = 0x7400
-    words[84] = 0x4000
-    words[85] = 0x7008 | (writeCache ? 0x20 : 0) | (lookAhead ? 0x40 : 0)
+    words[84] = 0x4043
+    words[85] =
+      0x7408 | (writeCache ? 0x20 : 0) | (lookAhead ? 0x40 : 0) | (smart.isEnabled ? 1 : 0)
     words[86] = 0x3400
-    words[87] = 0x4000
-    words[93] = index == 0 ? 0x4009 : 0x4900
-    put(total, into: &words, at: 100, count: 4)
+    words[87] = 0x4043
+    words[88] = 0x003F | selected(0x40)  // Ultra DMA modes 0 to 5
+    // A cable of 80 wires; what the hardware reset found.
+    words[93] = index == 0 ? 0x6009 : 0x6900
+    put(accessible, into: &words, at: 100, count: 4)
+    words[105] = UInt16(IDEDrive.capacity / 512)  // blocks of ranges of one TRIM
+    words[169] = 0x0001  // TRIM
 
     var bytes: [UInt8] = []
     bytes.reserveCapacity(512)
@@ -57,6 +69,11 @@ extension ATADisk {
     bytes[510] = 0xA5
     bytes[511] = 0 &- bytes[0..<511].reduce(0, &+)
     return bytes
+  }
+
+  /// The bit in the high byte of a word of DMA modes that tells which of them is selected.
+  private func selected(_ kind: UInt8) -> UInt16 {
+    dmaMode & 0xF0 == kind ? 0x0100 << UInt16(dmaMode & 0x07) : 0
   }
 
   /// ATA strings: padded with spaces, the first character in the high byte of a word.

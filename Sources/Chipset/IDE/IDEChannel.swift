@@ -37,6 +37,10 @@ public final class IDEChannel: Device, Registers {
   private var selected = 0
   /// The drive that is selected, kept at hand for the data port.
   private var current: IDEDrive?
+  /// What moves data by DMA; nil on a board without a bus master.
+  public var busMaster: (any IDEBusMaster)?
+  /// Whether the ports are decoded: a PCI function can switch them off, and they float.
+  public var isDecoded = true
 
   /// The offset of alternate status and device control; the command block is at 0 to 7.
   static let controlOffset: UInt32 = 8
@@ -88,14 +92,26 @@ public final class IDEChannel: Device, Registers {
   var now: UInt64 { clock.now }
 
   func updateInterrupt() {
-    irq.set(control & 0x02 == 0 && current?.interruptPending == true)
+    let level = control & 0x02 == 0 && current?.interruptPending == true
+    if level == irq.level { return }
+    // The engine first: who is told of the interrupt may ask it at once.
+    busMaster?.interruptChanged(to: level)
+    irq.set(level)
   }
+
+  func dmaRequested(by drive: IDEDrive) {
+    if drive === current { busMaster?.dmaRequested(by: drive) }
+  }
+
+  /// The drive whose DMARQ reaches the bus master: the selected one, when it has a window for DMA.
+  var dmaDrive: IDEDrive? { current.flatMap { $0.wantsDMA ? $0 : nil } }
 
   private func driveDue(_ index: Int) { drives[index]?.eventDue() }
 
   // MARK: Ports
 
   public func read(at offset: UInt32, width: Int) -> UInt32 {
+    if !isDecoded { return UInt32.max >> UInt32(32 - 8 * min(max(width, 1), 4)) }
     if offset == 0 {
       guard let current else { return floating(width) }
       return current.readData(width: width)
@@ -108,6 +124,7 @@ public final class IDEChannel: Device, Registers {
   }
 
   public func write(at offset: UInt32, _ value: UInt32, width: Int) {
+    if !isDecoded { return }
     if offset == 0 {
       current?.writeData(value, width: width)
       return
@@ -120,13 +137,13 @@ public final class IDEChannel: Device, Registers {
   // MARK: Blocks
 
   public func blockRoom(at offset: UInt32, width: Int) -> Int {
-    offset == 0 && width > 1 ? (dataRoom &* 2 &+ width &- 1) / width : 0
+    offset == 0 && width > 1 && isDecoded ? (dataRoom &* 2 &+ width &- 1) / width : 0
   }
 
   public func readBlock(
     at offset: UInt32, width: Int, into buffer: UnsafeMutableRawPointer, count: Int
   ) -> Int {
-    guard offset == 0, width > 1 else { return 0 }
+    guard offset == 0, width > 1, isDecoded else { return 0 }
     let words = readData(into: buffer, count: count &* (width / 2))
     if width == 2 { return words }
     if words & 1 != 0 {
@@ -140,7 +157,7 @@ public final class IDEChannel: Device, Registers {
   public func writeBlock(at offset: UInt32, width: Int, from buffer: UnsafeRawPointer, count: Int)
     -> Int
   {
-    guard offset == 0, width > 1 else { return 0 }
+    guard offset == 0, width > 1, isDecoded else { return 0 }
     let words = writeData(from: buffer, count: count &* (width / 2))
     if width == 2 { return words }
     if words & 1 != 0 {
@@ -157,7 +174,7 @@ public final class IDEChannel: Device, Registers {
   }
 
   /// How many words the data port moves until the end of the DRQ block.
-  public var dataRoom: Int { current.map { max(0, $0.bytesLeft) / 2 } ?? 0 }
+  public var dataRoom: Int { current.map { $0.wantsDMA ? 0 : max(0, $0.bytesLeft) / 2 } ?? 0 }
 
   /// Moves words from memory to the data port as REP OUTSW does.
   /// - Returns: how many words were taken: fewer than `count` at the end of the DRQ block.
@@ -232,6 +249,7 @@ public final class IDEChannel: Device, Registers {
     selected = Int(value >> 4 & 1)
     current = drives[selected]
     updateInterrupt()
+    if let drive = dmaDrive { busMaster?.dmaRequested(by: drive) }
   }
 
   private func command(_ value: UInt8) {
@@ -295,6 +313,10 @@ public final class IDEChannel: Device, Registers {
 
   // MARK: State
 
+  /// 2: drives that do DMA.
+  public static let latestVersion: UInt16 = 2
+  public var stateVersion: UInt16 { IDEChannel.latestVersion }
+
   public func save(to writer: inout StateWriter) {
     writer.write(control)
     writer.write(UInt8(selected))
@@ -316,7 +338,10 @@ public final class IDEChannel: Device, Registers {
           "the state has \(present ? "a" : "no") drive \(index) on \(stateName), this machine has "
             + (present ? "none" : "one"))
       }
-      if let drive { try drive.restore(from: &reader) }
+      if let drive {
+        drive.savedVersion = version
+        try drive.restore(from: &reader)
+      }
     }
     current = drives[selected]
     irq.restore(level: control & 0x02 == 0 && current?.interruptPending == true)

@@ -32,7 +32,7 @@ public class IDEDrive {
   /// What the drive is doing.
   enum Phase: UInt8 {
     case idle
-    /// Busy; the event brings the next window to be read.
+    /// Busy; the event brings the next window.
     case readPending
     /// Data are waiting for the host.
     case reading
@@ -44,6 +44,10 @@ public class IDEDrive {
     case finishing
     /// Busy after a reset or during the diagnostic; the channel ends it.
     case resetting
+    /// Data are waiting for the bus master (DMARQ).
+    case dmaReading
+    /// The bus master is to bring data (DMARQ).
+    case dmaWriting
   }
 
   /// The buffer's size in bytes.
@@ -61,12 +65,19 @@ public class IDEDrive {
   var interruptPending = false
 
   var phase = Phase.idle
-  /// What the host moves next, and where the present DRQ block ends.
+  /// What the host or the bus master moves next, and where the present window (for PIO: the DRQ block) ends.
   var position = 0
   var windowEnd = 0
   /// Where the data that were read ahead end.
   var validEnd = 0
   let buffer: UnsafeMutableRawPointer
+
+  /// What a command that moves sectors takes at least, in virtual nanoseconds.
+  public final var latency = IDEDrive.defaultLatency
+  public static let defaultLatency: UInt64 = 1_000_000
+
+  /// The version of the state that is being restored.
+  final var savedVersion: UInt16 = IDEChannel.latestVersion
 
   /// The channel owns its drives.
   unowned(unsafe) var channel: IDEChannel?
@@ -86,9 +97,9 @@ public class IDEDrive {
   func execute(_ command: UInt8) {}
   /// The event that the drive scheduled is due.
   func eventDue() {}
-  /// The host has read all of the window.
+  /// The host or the bus master has read all of the window.
   func windowRead() {}
-  /// The host has written all of the window.
+  /// The host or the bus master has written all of the window.
   func windowWritten() {}
   /// The values of LBA mid and high that tell the kind of device.
   var signature: UInt16 { 0 }
@@ -224,9 +235,8 @@ public class IDEDrive {
     let newPosition = Int(try reader.read(in: 0...limit))
     windowEnd = Int(try reader.read(in: 0...limit))
     validEnd = Int(try reader.read(in: 0...limit))
-    if newPosition > max(windowEnd, validEnd) || (phase == .reading && newPosition >= windowEnd)
-      || (phase == .writing && newPosition >= windowEnd)
-    {
+    let isOpen = phase == .reading || phase == .writing || wantsDMA
+    if newPosition > max(windowEnd, validEnd) || (isOpen && newPosition >= windowEnd) {
       throw reader.error("a data position outside the window")
     }
     position = newPosition

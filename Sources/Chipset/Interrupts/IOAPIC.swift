@@ -157,3 +157,17 @@ extension IOAPIC: Registers {
       + table.enumerated().map { n, entry in .register("input \(n)", entry) }
   }
 }
+
+extension IOAPIC {
+  /// Beside the 8259A: it sees the same requests.
+  public static let part = PartType("io-apic", "the I/O APIC 82093AA, beside the 8259A") {
+    board, _ in
+    let apic = IOAPIC(local: try board.need(LocalAPIC.self, for: "io-apic"))
+    let pic = try board.need(PIC8259Pair.self, for: "io-apic")
+    _ = board.memory.map(
+      .of(apic), at: PhysicalAddress(UInt64(baseAddress)), count: 0x1000, isMemory: false,
+      priority: 0)
+    pic.lineChanged = { [unowned apic] in apic.setIRQ($0, $1) }
+    try board.add(apic)
+  }
+}

@@ -28,7 +28,7 @@ enum EngineComparison {
   /// Bytes of RAM that differ, at most some of them.
   static func memory(_ a: PhysicalMemory, _ b: PhysicalMemory, _ range: Range<Int>) -> [String] {
     var list: [String] = []
-    let end = min(range.upperBound, Int(a.ramSize), Int(b.ramSize))
+    let end = min(range.upperBound, Int(a.layout.low), Int(b.layout.low))
     for start in stride(from: range.lowerBound, to: end, by: 4096) {
       let count = min(4096, end - start)
       if memcmp(a.ram + start, b.ram + start, count) == 0 { continue }

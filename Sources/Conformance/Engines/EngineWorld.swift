@@ -211,7 +211,7 @@
     /// - Parameter options: nil: the interpreter alone.
     init(model: CPUModel, options: TranslatorOptions?, seed: UInt64) throws(HostError) {
       self.model = model
-      memory = try PhysicalMemory(ramSize: EngineWorld.ramSize)
+      memory = try PhysicalMemory(ramSize: UInt64(EngineWorld.ramSize))
       cpu = try CPU(model: model, memory: memory, bus: bus)
       bus.cpu = cpu
       // Every other seed has a device that is no more than memory.

@@ -165,7 +165,7 @@ final class X87Runner {
   init(model: CPUModel, engine: Engine, fpu: FPUUnit?) throws(HostError) {
     var made: [(CPU, PhysicalMemory)] = []
     for engine in engine.parts {
-      let memory = try PhysicalMemory(ramSize: X87Runner.ram)
+      let memory = try PhysicalMemory(ramSize: UInt64(X87Runner.ram))
       let cpu = try CPU(model: model, memory: memory, bus: SystemBus())
       try engine.equip(cpu, fpu: fpu)
       made.append((cpu, memory))

@@ -63,6 +63,9 @@
       named("FSW").union(environment(wide: 4...5, narrow: 2...3))
     }
 
+    /// Differences of the tag word in an image: what is tiny, or only nearly so, is tagged otherwise.
+    fileprivate var tagParts: Set<Int> { environment(wide: 8...9, narrow: 4...5) }
+
     /// Whether the host has no unmasked exception, for which alone some keep pointers.
     fileprivate var hostHasNoError: Bool { hostFPU.sw & 0x80 == 0 }
   }
@@ -210,10 +213,10 @@
       manual: "SDM volume 1, 8.3.10: an error below one unit; Apus rounds correctly, on every host"
     ) { c in
       guard c.isTranscendental else { return [] }
-      return Set(
-        c.names.indices.filter {
-          c.names[$0].hasPrefix("R") && c.isNear(c.names[$0].last?.wholeNumberValue ?? 0)
-        })
+      let near = c.names.indices.filter {
+        c.names[$0].hasPrefix("R") && c.isNear(c.names[$0].last?.wholeNumberValue ?? 0)
+      }
+      return near.isEmpty ? [] : Set(near).union(c.tagParts)
     },
     HostRule(
       "transcendental-c1", .any,
@@ -235,7 +238,8 @@
           || [c.apusFPU, c.hostFPU].contains { $0[physical: n].signExponent & 0x7FFF <= 1 }
       }
       return edge
-        ? c.statusParts.union(c.named("R0", "R1", "R2", "R3", "R4", "R5", "R6", "R7")) : []
+        ? c.statusParts.union(c.tagParts).union(
+          c.named("R0", "R1", "R2", "R3", "R4", "R5", "R6", "R7")) : []
     },
     HostRule(
       "unchanged-underflow", .amd([]),

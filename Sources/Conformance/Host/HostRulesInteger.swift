@@ -57,8 +57,39 @@
     ) { c in
       guard c.op == .cmps, c.bothFault else { return [] }
       if c.apus.vector != c.host.vector { return c.all(if: c.set.isSubset(of: ["vector", "CR2"])) }
-      return c.apus.vector == 14 && (c.host.cr2 ^ c.linear(c.test.state.registers[7])) < 0x1000
+      let second = c.linear(c.test.state.registers[7])
+      return c.apus.vector == 14 && ((c.host.cr2 ^ second) < 0x1000 || c.host.cr2 &- second < 4)
         ? c.named("CR2") : []
+    },
+    HostRule(
+      "selector-slot", .intel([]),
+      "A far return whose selector's unused upper half alone is out of reach is carried out",
+      manual: "SDM, RET: 32 bits are popped, the upper half is discarded"
+    ) { c in
+      let slot = c.test.state.registers[4] & 0xFFFF &+ 4
+      return c.all(
+        if: c.op == .retFar && HostDifferences.memoryFaults.contains(c.apus.vector)
+          && !HostDifferences.memoryFaults.contains(c.host.vector)
+          && slot &+ 1 <= 0xFFFF && slot &+ 3 > 0xFFFF)
+    },
+    HostRule(
+      "enter-wraps", .intel([]),
+      "ENTER whose first push wraps in a stack of 64 KiB: EBP's upper half has the borrow",
+      manual: "SDM, ENTER: the frame pointer is ESP after the push, whose upper half stays"
+    ) { c in
+      c.all(
+        if: c.op == .enter && c.test.state.registers[4] & 0xFFFF < 4
+          && c.set.isSubset(of: ["EBP", "memory"])
+          && c.apus.registers[5] &- c.host.registers[5] == 0x1_0000)
+    },
+    HostRule(
+      "own-stack", .any,
+      "An address that happens to be in the stack that the comparison itself has on the host",
+      manual: "nothing: the case reaches what is not its own"
+    ) { c in
+      c.all(
+        if: c.apus.vector == 14 && c.apus.cr2 &- HostProcessor.stackBase < 0x1_0000
+          && c.host.vector != 14)
     },
     HostRule(
       "lock-verr", .amd([]),

@@ -98,7 +98,7 @@ public final class SingleStepRunner {
     self.rules = rules
     let size: UInt32 = rules == .i386 ? 16 << 20 : 2 << 20
     addressMask = rules == .i8086 ? 0xFFFFF : size - 1
-    memory = try PhysicalMemory(ramSize: size)
+    memory = try PhysicalMemory(ramSize: UInt64(size))
     memory.setShadow(0xA0000...0xFFFFF, readRAM: true, writeRAM: true)
     cpu = try CPU(model: model, memory: memory, bus: SystemBus())
     try engine.parts[0].equip(cpu, fpu: fpu)

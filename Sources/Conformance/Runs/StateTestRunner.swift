@@ -311,7 +311,7 @@ public struct StateTestRunner {
   private func runPlain(_ mode: StateTest.Mode, _ content: [UInt8], _ engine: Engine) throws
     -> Finished
   {
-    let memory = try PhysicalMemory(ramSize: StateTestRunner.ram)
+    let memory = try PhysicalMemory(ramSize: UInt64(StateTestRunner.ram))
     memory.setShadow(0xA0000...0xFFFFF, readRAM: true, writeRAM: true)
     let cpu = try CPU(model: model, memory: memory, bus: SystemBus())
     try engine.equip(cpu, fpu: fpu)

@@ -228,7 +228,7 @@ extension Debugger {
     let at = try place(text)
     let what =
       (at.physical ? "physical " : "")
-      + (at.physical ? hexDigits(at.address, 8) : address(at.address))
+      + (at.physical ? hexDigits(at.address, 8) : address(at.linear))
     return try added(
       .execution(address: at.address, physical: at.physical),
       (temporary ? "once at " : "at ") + what,
@@ -249,15 +249,15 @@ extension Debugger {
         "\(what) is a register; memory can be watched: watch *\(what) is what it points at (crbp stops at control registers)"
       )
     }
-    let at: (address: UInt32, physical: Bool)
+    let at: MemoryPlace
     if what.hasPrefix("*") || what.hasPrefix("{") || what.hasPrefix("-l") {
       // gdb's way: an expression that names memory.
       let text = what.hasPrefix("-l") ? String(what.drop { !$0.isWhitespace }) : what
       let expression = try Expression.parse(text)
       guard let place = expression.place else { throw DebuggerError("'\(text)' names no memory") }
-      at = (
-        UInt32(truncatingIfNeeded: try place.address.evaluate(self)), place.physical
-      )
+      let address = try place.address.evaluate(self)
+      at = try MemoryPlace(
+        place.physical ? address : address & 0xFFFF_FFFF, physical: place.physical)
       if !hasLength { length = UInt64(place.size) }
     } else {
       at = try self.place(what)
@@ -271,11 +271,11 @@ extension Debugger {
     let kind = read ? (write ? "access to" : "read of") : "write of"
     let words =
       "\(kind) \(length) at "
-      + (at.physical ? "physical \(hexDigits(at.address, 8))" : address(at.address))
+      + (at.physical ? "physical \(hexDigits(at.address, 8))" : address(at.linear))
     return try added(
       .watch(
         Watchpoint(
-          address: at.address, length: UInt32(length), onRead: read, onWrite: write,
+          address: at.address, length: length, onRead: read, onWrite: write,
           isPhysical: at.physical)), words, condition, conditionText)
   }
 

@@ -242,16 +242,12 @@ extension Debugger {
   }
 
   /// A linear or (with "p:" or "phys") physical address.
-  func place(_ text: String) throws(DebuggerError) -> (address: UInt32, physical: Bool) {
+  func place(_ text: String) throws(DebuggerError) -> MemoryPlace {
     var (expression, physical) = Debugger.physicalPrefix(text)
     // gdb's sign of an address: break *0x7c00.
     if expression.hasPrefix("*") { expression = String(expression.dropFirst()) }
     if let hint = Habits.sourceLine(expression) { throw DebuggerError(hint) }
-    let value = try evaluate(expression)
-    guard value <= 0xFFFF_FFFF else {
-      throw DebuggerError("\(hexDigits(value)) is beyond 32 bits")
-    }
-    return (UInt32(value), physical)
+    return try MemoryPlace(try evaluate(expression), physical: physical)
   }
 
   static func physicalPrefix(_ text: String) -> (String, Bool) {

@@ -162,7 +162,7 @@ extension Debugger {
         let ids = d.breakpoints.all.filter {
           $0.kind == .execution(address: at.address, physical: at.physical)
         }.map(\.id)
-        if ids.isEmpty { throw DebuggerError("there is no breakpoint at \(d.address(at.address))") }
+        if ids.isEmpty { throw DebuggerError("there is no breakpoint at \(d.address(at.linear))") }
         for id in ids { d.breakpoints.remove(id) }
         return View(["\(ids.count) deleted"], json: .object([("deleted", .of(ids.count))]))
       },
@@ -192,8 +192,8 @@ extension Debugger {
       },
       Command("page", "ADDRESS", "views", "The physical address of a linear one.") { d, a in
         if a.isEmpty { throw DebuggerError("an address is missing") }
-        let at = try d.place(a).address
-        guard let physical = d.cpu.peekTranslate(LinearAddress(at))?.low else {
+        let at = try d.place(a).linear
+        guard let physical = d.cpu.peekTranslate(LinearAddress(at))?.value else {
           throw DebuggerError("\(hexDigits(at, 8)) is not mapped")
         }
         return View(
@@ -274,7 +274,7 @@ extension Debugger {
   /// `info symbol ADDRESS`.
   func symbolAt(_ text: String) throws(DebuggerError) -> View {
     if text.isEmpty { throw DebuggerError("an address is missing (info symbols lists all)") }
-    let at = try place(text).address
+    let at = try place(text).linear
     guard let found = symbols.text(at) else {
       return View(
         [
@@ -287,7 +287,7 @@ extension Debugger {
 
   /// `info line ADDRESS`.
   func lineView(_ text: String) throws(DebuggerError) -> View {
-    let at = try text.isEmpty ? cpu.nextLinear : place(text).address
+    let at = try text.isEmpty ? cpu.nextLinear : place(text).linear
     let code = codeView(at: at, count: 1)
     nextCode = nil
     return View(["there are no source lines; at \(address(at)):"] + code.lines, json: code.json)

@@ -163,8 +163,9 @@ extension Debugger {
     let memory = memory
     var kind = memory.kind(0).rawValue
     var page: UInt64 = 1
-    while page <= 0x10_0000 {
-      let next = page < 0x10_0000 ? memory.kind(UInt32(page << 12)).rawValue : ""
+    let end = max(UInt64(machine.memory.pageCount), 0x10_0000)
+    while page <= end {
+      let next = page < end ? memory.kind(page << 12).rawValue : ""
       if next != kind {
         if kind != "unmapped" {
           lines.append("\(hexDigits(start << 12, 8))-\(hexDigits(page << 12 - 1, 8)) \(kind)")

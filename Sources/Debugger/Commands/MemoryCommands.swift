@@ -55,19 +55,15 @@ extension Debugger {
 
   /// An address at the start of a text, and what follows it.
   func leadingPlace(_ text: String) throws(DebuggerError) -> (
-    place: (address: UInt32, physical: Bool), rest: String, segment: SegmentedPlace?
+    place: MemoryPlace, rest: String, segment: SegmentedPlace?
   ) {
     let (expression, physical) = Debugger.physicalPrefix(text)
     if expression.isEmpty { throw DebuggerError("an address is missing") }
     var parser = try ExpressionParser(expression)
     let parsed = try parser.address()
     let value = try parsed.evaluate(self)
-    guard value <= 0xFFFF_FFFF else {
-      throw DebuggerError("\(hexDigits(value)) is beyond 32 bits")
-    }
-    return (
-      (UInt32(value), physical), Debugger.trim(parser.rest), segment(of: parsed, UInt32(value))
-    )
+    let place = try MemoryPlace(value, physical: physical)
+    return (place, Debugger.trim(parser.rest), segment(of: parsed, place.linear))
   }
 
   /// The segment that a far address names.
@@ -156,27 +152,29 @@ extension Debugger {
       segment = p.segment
     }
     if format == "i" {
-      let view = codeView(at: at, count: Int(n), segment: segment)
-      nextData = nextCode ?? at
+      let view = codeView(
+        at: UInt32(truncatingIfNeeded: at), count: Int(n), segment: segment)
+      nextData = nextCode.map { UInt64($0) } ?? at
       return view
     }
     if format == "s" { return strings(at, n, physical) }
     return numbersView(at, Int(n), size, format, physical)
   }
 
-  private func label(_ address: UInt32, _ physical: Bool) -> String {
-    hexDigits(address, 8) + (physical ? "" : symbols.text(address).map { " <\($0)>" } ?? "")
+  private func label(_ address: UInt64, _ physical: Bool) -> String {
+    let name = physical ? nil : symbols.text(UInt32(truncatingIfNeeded: address))
+    return hexDigits(address, 8) + (name.map { " <\($0)>" } ?? "")
   }
 
   private func numbersView(
-    _ start: UInt32, _ n: Int, _ size: Int, _ format: Character, _ physical: Bool
+    _ start: UInt64, _ n: Int, _ size: Int, _ format: Character, _ physical: Bool
   ) -> View {
     let perLine = format == "t" ? max(1, 4 / size) : 16 / size
     var lines: [String] = []
     var items: [JSONValue] = []
     var line = ""
     for k in 0..<n {
-      let a = start &+ UInt32(truncatingIfNeeded: k * size)
+      let a = MemoryPlace.after(start, k * size, physical: physical)
       if k % perLine == 0 {
         if !line.isEmpty { lines.append(line) }
         line = label(a, physical) + ":"
@@ -190,7 +188,7 @@ extension Debugger {
       line += " " + (format == "x" ? hexDigits(value, size * 2) : number(value, size, format))
     }
     if !line.isEmpty { lines.append(line) }
-    nextData = start &+ UInt32(truncatingIfNeeded: n * size)
+    nextData = MemoryPlace.after(start, n * size, physical: physical)
     return View(
       lines,
       json: .object([
@@ -199,7 +197,7 @@ extension Debugger {
       ]))
   }
 
-  private func strings(_ start: UInt32, _ n: UInt64, _ physical: Bool) -> View {
+  private func strings(_ start: UInt64, _ n: UInt64, _ physical: Bool) -> View {
     var lines: [String] = []
     var items: [JSONValue] = []
     var at = start
@@ -208,7 +206,7 @@ extension Debugger {
       let from = at
       for _ in 0..<256 {
         guard let byte = memory.bytes(at, count: 1, physical: physical)[0] else { break }
-        at = at &+ 1
+        at = MemoryPlace.after(at, 1, physical: physical)
         if byte == 0 { break }
         text += Debugger.character(byte)
       }
@@ -247,9 +245,11 @@ extension Debugger {
     var lines: [String] = []
     var done = 0
     while done < bytes.count {
-      let a = at &+ UInt32(truncatingIfNeeded: done)
-      let named = nextDataSegment.flatMap { a &- $0.base <= 0xFFFF ? $0 : nil }
-      let offset = a &- (named?.base ?? 0)
+      let a = MemoryPlace.after(at, done, physical: physical)
+      let named = nextDataSegment.flatMap {
+        UInt32(truncatingIfNeeded: a) &- $0.base <= 0xFFFF ? $0 : nil
+      }
+      let offset = UInt32(truncatingIfNeeded: a) &- (named?.base ?? 0)
       let lead = done == 0 ? Int(offset & 15) : 0
       let row = bytes[done..<min(done + 16 - lead, bytes.count)]
       var hex = String(repeating: "   ", count: lead)
@@ -264,7 +264,7 @@ extension Debugger {
       lines.append("\(place) \(padded(hex, 48))  \(text)")
       done += row.count
     }
-    nextData = at &+ UInt32(truncatingIfNeeded: length)
+    nextData = MemoryPlace.after(at, Int(length), physical: physical)
     return View(
       lines,
       json: .object([
@@ -336,12 +336,12 @@ extension Debugger {
       }
     }
     if start.physical { throw DebuggerError("u shows linear addresses (x /i too)") }
-    if rest.isEmpty { return codeView(at: start.address, count: n, segment: segment) }
+    if rest.isEmpty { return codeView(at: start.linear, count: n, segment: segment) }
     // As in DEBUG, the end may be an offset in the segment that the start named.
-    var end = try place(rest).address
+    var end = try place(rest).linear
     if let segment, !rest.contains(":"), end <= 0xFFFF { end = end &+ segment.base }
-    if end < start.address { throw DebuggerError("the end lies before the start") }
-    return codeView(at: start.address, count: 10000, end: end, segment: segment)
+    if end < start.linear { throw DebuggerError("the end lies before the start") }
+    return codeView(at: start.linear, count: 10000, end: end, segment: segment)
   }
 
   private func find(_ arguments: String) throws(DebuggerError) -> View {
@@ -353,25 +353,25 @@ extension Debugger {
     let (end, list, _) = try leadingPlace(withoutComma(afterStart))
     let wanted = try byteList(withoutComma(list))
     guard end.address >= start.address else { throw DebuggerError("END lies before START") }
-    var found: [UInt32] = []
+    var found: [UInt64] = []
     var window: [UInt8?] = []
-    var at = UInt64(start.address)
-    let last = UInt64(end.address)
+    var at = start.address
+    let last = start.physical ? end.address : UInt64(end.linear)
     while at <= last && found.count < 64 {
       // Most of the address space is empty.
-      let page = start.physical ? UInt32(at) : cpu.peekTranslate(LinearAddress(UInt32(at)))?.low
+      let page = start.physical ? at : cpu.peekTranslate(LinearAddress(at))?.value
       let kind = page.map { memory.kind($0).rawValue } ?? "unmapped"
       if kind == "unmapped" {
         at = (at & ~0xFFF) + 0x1000
         continue
       }
       let size = Int(min(0x1000 - (at & 0xFFF), last - at + 1)) + wanted.count - 1
-      window = memory.bytes(UInt32(at), count: size, physical: start.physical)
+      window = memory.bytes(at, count: size, physical: start.physical)
       if window.count >= wanted.count {
         for n in 0...(window.count - wanted.count) where window[n] == wanted[0] {
           if at + UInt64(n) > last { break }
           if (0..<wanted.count).allSatisfy({ window[n + $0] == wanted[$0] }) {
-            found.append(UInt32(truncatingIfNeeded: at + UInt64(n)))
+            found.append(at + UInt64(n))
             if found.count == 64 { break }
           }
         }
@@ -379,7 +379,11 @@ extension Debugger {
       at = (at & ~0xFFF) + 0x1000
     }
     return View(
-      found.isEmpty ? ["not found"] : found.map { start.physical ? hexDigits($0, 8) : address($0) },
+      found.isEmpty
+        ? ["not found"]
+        : found.map {
+          start.physical ? hexDigits($0, 8) : address(UInt32(truncatingIfNeeded: $0))
+        },
       json: .array(found.map { .of($0) }))
   }
 }

@@ -43,7 +43,7 @@ extension Debugger {
           d.symbols.define(name, UInt32(truncatingIfNeeded: value))
           return View([])
         }
-        let at = try d.place(a).address
+        let at = try d.place(a).linear
         return View(
           [d.address(at)],
           json: .object([

@@ -101,7 +101,7 @@ extension Debugger {
     var hits: [(id: Int, record: DebugRecord?)] = []
     let list = breakpoints
     let found = try goBack(list.conditions) { exit, records in
-      let physical = cpu.peekTranslate(LinearAddress(cpu.nextLinear))?.low
+      let physical = cpu.peekTranslate(LinearAddress(cpu.nextLinear))?.value
       let accepted = list.candidates(exit, physical: physical, records).filter { candidate in
         guard let condition = list[candidate.id]?.condition else { return true }
         eventValues = Debugger.values(of: candidate.record)
@@ -169,7 +169,7 @@ extension Debugger {
     var conditions = DebugConditions()
     conditions.watchpoints = [
       Watchpoint(
-        address: at.address, length: UInt32(length), onRead: false, onWrite: true,
+        address: at.address, length: length, onRead: false, onWrite: true,
         isPhysical: at.physical)
     ]
     var record: DebugRecord?

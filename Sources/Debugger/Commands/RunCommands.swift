@@ -129,7 +129,7 @@ extension Debugger {
         """
       ) { d, a in
         if (1...3).contains(a.count), let n = UInt64(a) { return try d.continuePassing(n) }
-        if !a.isEmpty { return try d.stopped(d.runTo(try d.place(a).address)) }
+        if !a.isEmpty { return try d.stopped(d.runTo(try d.place(a).linear)) }
         if d.trace.isOn { return try d.tracedRun { _ in false } }
         return try d.stopped(d.run())
       },
@@ -168,13 +168,13 @@ extension Debugger {
         "Run until ADDRESS is reached; alone: as n, but a jump back is passed until the loop has ended."
       ) { d, a in
         if a.isEmpty { return try d.stopped(d.stepOut(ofLoop: true)) }
-        return try d.stopped(d.runTo(try d.place(a).address))
+        return try d.stopped(d.runTo(try d.place(a).linear))
       },
       Command(
         "jump j", "ADDRESS", "run", "Go on at ADDRESS: CS:EIP is set to it, and the guest runs."
       ) { d, a in
         if a.isEmpty { throw DebuggerError("an address is missing") }
-        try d.setProgramCounter(try d.place(a).address)
+        try d.setProgramCounter(try d.place(a).linear)
         return try d.stopped(d.run())
       },
       Command(
@@ -197,7 +197,7 @@ extension Debugger {
         var rest = a
         if rest.hasPrefix("=") {
           let word = rest.dropFirst().prefix { !$0.isWhitespace }
-          let start = try d.place(String(word)).address
+          let start = try d.place(String(word)).linear
           try d.setProgramCounter(start)
           rest = Debugger.trim(String(rest.dropFirst(word.count + 1)))
         }
@@ -260,8 +260,8 @@ extension Debugger {
           guard words.count >= 3, words[1] == "to" else {
             throw DebuggerError("from A to B is wanted")
           }
-          let first = try place(words[0]).address
-          let last = try place(words[2]).address
+          let first = try place(words[0]).linear
+          let last = try place(words[2]).linear
           if last < first { throw DebuggerError("the range is empty") }
           trace.range = first...last
           words.removeFirst(3)

@@ -99,13 +99,14 @@ final class GDBMachine: GDBTarget {
     guard keys.count < GDBMachine.maximumBreakpoints else { return false }
     if kind < 2 {
       keys[key] = debugger.breakpoints.add(
-        .execution(address: address, physical: false), "gdb: at \(hexDigits(address, 8))")
+        .execution(address: UInt64(address), physical: false), "gdb: at \(hexDigits(address, 8))")
       return true
     }
     guard (1...0x1_0000).contains(length) else { return false }
     keys[key] = debugger.breakpoints.add(
       .watch(
-        Watchpoint(address: address, length: length, onRead: kind != 2, onWrite: kind != 3)),
+        Watchpoint(
+          address: UInt64(address), length: UInt64(length), onRead: kind != 2, onWrite: kind != 3)),
       "gdb: watch \(hexDigits(address, 8))")
     return true
   }

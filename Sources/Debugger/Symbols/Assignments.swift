@@ -15,7 +15,7 @@ extension Debugger {
     case "sp": return UInt64(stackLinear)
     case "fp": return UInt64(ss.base &+ (cpu[Register.ebp] & mask))
     case "ps": return UInt64(cpu.eflags)
-    case "_": return UInt64(nextData)
+    case "_": return nextData
     default: return nil
     }
   }
@@ -160,10 +160,7 @@ extension Debugger {
         "'\(left)' cannot be set: a register, {int}ADDRESS, *(char*)ADDRESS, [w ADDRESS] or a symbol can"
       )
     }
-    let address = try addressOf.evaluate(self)
-    guard let at = UInt32(exactly: address) else {
-      throw DebuggerError("\(hexDigits(address)) is beyond 32 bits")
-    }
+    let at = try MemoryPlace(try addressOf.evaluate(self), physical: physical).address
     let cut = RegisterFile.narrowed(value, bits: 8 * size)
     if size < 8 && cut >> UInt64(8 * size) != 0 {
       throw DebuggerError("\(hexDigits(value)) does not fit into \(size) bytes")

@@ -21,7 +21,7 @@ protocol ExpressionContext: AnyObject {
   func segmentBase(register name: String) -> UInt32?
   func segmentBase(selector: UInt16) -> UInt32?
   /// 1 to 8 bytes of memory, nil where nothing is mapped.
-  func load(_ address: UInt32, size: Int, physical: Bool) -> UInt64?
+  func load(_ address: UInt64, size: Int, physical: Bool) -> UInt64?
 }
 
 /// A parsed expression.
@@ -94,7 +94,8 @@ indirect enum Expression: Equatable {
       return UInt64((base ?? 0) &+ value)
     case .cast(let inner, let type): return type.cut(try inner.evaluate(context))
     case .memory(let address, let size, let physical):
-      let at = UInt32(truncatingIfNeeded: try address.evaluate(context))
+      let whole = try address.evaluate(context)
+      let at = physical ? whole : whole & 0xFFFF_FFFF
       guard let value = context.load(at, size: size, physical: physical) else {
         throw DebuggerError("nothing is mapped at \(hexDigits(at, 8))")
       }

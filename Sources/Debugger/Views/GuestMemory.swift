@@ -7,6 +7,28 @@ import Bus
 import CPU
 import Machine
 
+/// A linear or a physical address.
+struct MemoryPlace {
+  var address: UInt64
+  var physical: Bool
+  /// The address where only a linear one can be meant.
+  var linear: UInt32 { UInt32(truncatingIfNeeded: address) }
+
+  /// - Throws: where no address is as large.
+  init(_ address: UInt64, physical: Bool) throws(DebuggerError) {
+    let bits = physical ? 36 : 32
+    guard address >> UInt64(bits) == 0 else {
+      throw DebuggerError("\(hexDigits(address)) is beyond \(bits) bits")
+    }
+    (self.address, self.physical) = (address, physical)
+  }
+
+  /// The address `count` bytes behind one of the same kind.
+  static func after(_ address: UInt64, _ count: Int, physical: Bool) -> UInt64 {
+    (address &+ UInt64(count)) & (physical ? UInt64.max : 0xFFFF_FFFF)
+  }
+}
+
 /// The memory of a machine, looked at from outside.
 struct GuestMemory {
   let machine: Machine
@@ -15,38 +37,40 @@ struct GuestMemory {
   private var view: DebuggerView { DebuggerView(machine.memory) }
 
   /// What answers at a physical address.
-  func kind(_ address: UInt32) -> DebuggerView.Kind {
-    view.kind(at: PhysicalAddress(UInt64(address)))
+  func kind(_ address: some BinaryInteger) -> DebuggerView.Kind {
+    view.kind(at: PhysicalAddress(UInt64(truncatingIfNeeded: address)))
   }
 
   /// A byte, or nil where nothing is mapped or a device other than the display adapter answers.
-  func physical(_ address: UInt32) -> UInt8? {
+  func physical(_ address: UInt64) -> UInt8? {
     switch kind(address) {
-    case .ram, .rom: return view.bytes(PhysicalAddress(UInt64(address)), count: 1)[0]
+    case .ram, .rom: return view.bytes(PhysicalAddress(address), count: 1)[0]
     case .device:
-      return (0xA0000...0xBFFFF).contains(address) ? machine.vga.peek(address) : nil
+      return (0xA0000...0xBFFFF).contains(address) ? machine.vga.peek(UInt32(address)) : nil
     case .unmapped: return nil
     }
   }
 
   func linear(_ address: UInt32) -> UInt8? {
-    cpu.peekTranslate(LinearAddress(address)).flatMap { physical($0.low) }
+    cpu.peekTranslate(LinearAddress(address)).flatMap { physical($0.value) }
   }
 
-  func bytes(_ address: UInt32, count: Int, physical isPhysical: Bool) -> [UInt8?] {
+  /// Linear addresses wrap at 4 GiB.
+  func bytes(_ address: some BinaryInteger, count: Int, physical isPhysical: Bool) -> [UInt8?] {
     var result: [UInt8?] = []
     result.reserveCapacity(count)
     while result.count < count {
-      let a = address &+ UInt32(truncatingIfNeeded: result.count)
+      let a = UInt64(truncatingIfNeeded: address) &+ UInt64(result.count)
       let part = min(count - result.count, Int(0x1000 - (a & 0xFFF)))
-      guard let place = isPhysical ? a : cpu.peekTranslate(LinearAddress(a))?.low else {
+      guard let place = isPhysical ? a : cpu.peekTranslate(LinearAddress(a))?.value
+      else {
         result += [UInt8?](repeating: nil, count: part)
         continue
       }
       switch kind(place) {
       case .ram, .rom:
-        result += view.bytes(PhysicalAddress(UInt64(place)), count: part).map { $0 }
-      case .device: for n in 0..<part { result.append(physical(place &+ UInt32(n))) }
+        result += view.bytes(PhysicalAddress(place), count: part).map { $0 }
+      case .device: for n in 0..<part { result.append(physical(place &+ UInt64(n))) }
       case .unmapped: result += [UInt8?](repeating: nil, count: part)
       }
     }
@@ -54,7 +78,7 @@ struct GuestMemory {
   }
 
   /// A little-endian number of 1 to 8 bytes.
-  func number(_ address: UInt32, size: Int, physical isPhysical: Bool) -> UInt64? {
+  func number(_ address: some BinaryInteger, size: Int, physical isPhysical: Bool) -> UInt64? {
     var value: UInt64 = 0
     for (n, byte) in bytes(address, count: size, physical: isPhysical).enumerated() {
       guard let byte else { return nil }
@@ -74,18 +98,21 @@ struct GuestMemory {
   }
 
   /// Changes bytes.
-  func write(_ address: UInt32, _ bytes: [UInt8], physical isPhysical: Bool) throws(DebuggerError) {
+  func write(
+    _ address: some BinaryInteger, _ bytes: [UInt8], physical isPhysical: Bool
+  ) throws(DebuggerError) {
+    let address = UInt64(truncatingIfNeeded: address)
     if isPhysical {
-      let done = view.change(PhysicalAddress(UInt64(address)), bytes)
+      let done = view.change(PhysicalAddress(address), bytes)
       if done < bytes.count {
-        throw DebuggerError("physical \(hexDigits(address &+ UInt32(done), 8)) is no RAM")
+        throw DebuggerError("physical \(hexDigits(address &+ UInt64(done), 8)) is no RAM")
       }
       return
     }
-    let done = cpu.pokeBytes(address, bytes)
+    let done = cpu.pokeBytes(UInt32(truncatingIfNeeded: address), bytes)
     if done < bytes.count {
       throw DebuggerError(
-        "\(hexDigits(address &+ UInt32(done), 8)) is no RAM; \(done) bytes were written")
+        "\(hexDigits(address &+ UInt64(done), 8)) is no RAM; \(done) bytes were written")
     }
   }
 }

@@ -302,7 +302,7 @@ extension Debugger {
         }
       }
       let breakpoint = breakpoints.all.contains {
-        if case .execution(at, false) = $0.kind { return true }
+        if case .execution(UInt64(at), false) = $0.kind { return true }
         return false
       }
       let mark = (isHere ? "=>" : breakpoint ? " b" : "  ")

@@ -267,8 +267,7 @@ extension Debugger {
   private func lookUp(_ linear: UInt64) -> (Mapping?, UInt64) {
     let p = cpu.s.pointee
     func entry(_ address: UInt64, _ size: Int) -> UInt64 {
-      address >> 32 == 0
-        ? memory.number(UInt32(address), size: size, physical: true) ?? 0 : 0
+      memory.number(address, size: size, physical: true) ?? 0
     }
     if p.cr4 & CR4.pae != 0 {
       let pointers = [p.pdpte.0, p.pdpte.1, p.pdpte.2, p.pdpte.3]
@@ -297,7 +296,8 @@ extension Debugger {
     if pde & 0x80 != 0 && p.cr4 & CR4.pse != 0 {
       return (
         Mapping(
-          linear: linear & ~0x3F_FFFF, physical: pde & 0xFFC0_0000, size: 1 << 22, rights: pde),
+          linear: linear & ~0x3F_FFFF, physical: pde & 0xFFC0_0000 | (pde & 0x1_E000) << 19,
+          size: 1 << 22, rights: pde),
         1 << 22
       )
     }

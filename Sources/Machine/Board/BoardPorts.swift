@@ -63,16 +63,35 @@ final class CoprocessorPort: Device, Registers {
   }
 }
 
-/// Memory as the DMA controller sees it.
+/// Memory as bus masters see it.
 final class MachineDMAMemory: DMAMemory {
   private let view: BusMasterView
-  init(_ memory: PhysicalMemory) { view = BusMasterView(memory) }
+  private let answers: DebuggerView
+  init(_ memory: PhysicalMemory) {
+    view = BusMasterView(memory)
+    answers = DebuggerView(memory)
+  }
 
   func dmaRead(_ address: UInt32, into buffer: UnsafeMutableRawBufferPointer) {
     view.read(PhysicalAddress(UInt64(address)), into: buffer)
   }
   func dmaWrite(_ address: UInt32, from buffer: UnsafeRawBufferPointer) {
     view.write(PhysicalAddress(UInt64(address)), from: buffer)
+  }
+  func dmaRead(at address: UInt64, into buffer: UnsafeMutableRawBufferPointer) {
+    view.read(PhysicalAddress(address), into: buffer)
+  }
+  func dmaWrite(at address: UInt64, from buffer: UnsafeRawBufferPointer) {
+    view.write(PhysicalAddress(address), from: buffer)
+  }
+  func dmaReach(_ address: UInt32, _ count: Int) -> Int {
+    var done = 0
+    while done < count {
+      let at = UInt64(address) + UInt64(done)
+      if answers.kind(at: PhysicalAddress(at)) == .unmapped { break }
+      done += 0x1000 - Int(at & 0xFFF)
+    }
+    return min(done, count)
   }
 }
 

@@ -12,13 +12,15 @@ import Video
 extension PartCatalogue {
   /// All kinds of parts.
   public static let all = PartCatalogue([
-    PIC8259Pair.part, PIT8254.part, SystemPortB.part, CMOS.part, DMA8237Pair.part,
-    KeyboardController8042.part, SystemPortA.part, Typist.part, LocalAPIC.part, UART16550.part,
+    PIC8259Pair.part, PIT8254.part, SystemPortB.part, CMOS.part, CMOSUpperBank.part,
+    DMA8237Pair.part, KeyboardController8042.part, SystemPortA.part, Typist.part, LocalAPIC.part,
+    IOAPIC.part, UART16550.part,
     LPT.part, FloppyController.part, FloppyDriveType.part, IDEChannel.part, ATADisk.part,
     ATAPIDrive.part,
     ProcessorSocket.part, VGA.part, CoprocessorPort.part,
+    ISAPnPBus.part, PnPSerialCard.part,
     ResetControl.part, DebugConsole.part, PowerPort.part, PollWatch.part,
-    FirmwareConfigurationPort.part, KernelLoader.part, DebugExit.part, TestDevice.part,
+    FirmwareConfiguration.part, KernelLoader.part, DebugExit.part, TestDevice.part,
     I440FX.part, PIIX3.part, PIIXIDE.part,
   ])
 }
@@ -70,16 +72,19 @@ extension BoardDescription {
     poll-watch
     fw-cfg                                   if fw-cfg
     kernel-loader                            if kernel
+    isapnp
     """
 
-  /// A PC with PCI: 82441FX and 82371SB beside all that the older board has. Slot 0 host bridge, slot 1 ISA bridge and IDE, 2 and on free;
+  /// A PC with PCI: 82441FX, 82371SB and an I/O APIC beside all that the older board has. Slot 0 host bridge, slot 1 ISA bridge and IDE, 2 and on free;
   /// interrupt pins as `PCIBus` has them.
   private static let pc =
     isa + """
 
+      cmos-upper
       i440fx
       piix3
       piix-ide
+      io-apic                                if apic
       """
 }
 
@@ -88,12 +93,12 @@ extension MachineConfiguration {
   /// - Throws: `ConfigurationError`, one clear line.
   func boardDescription() throws -> BoardDescription {
     do {
-      if let boardText { return try BoardDescription(name: board, text: boardText) }
-      guard let text = BoardDescription.boards[board] else {
+      if let boardText { return try BoardDescription(name: boardName, text: boardText) }
+      guard let text = BoardDescription.boards[boardName] else {
         let known = BoardDescription.boards.keys.sorted().joined(separator: ", ")
-        throw ConfigurationError("there is no board '\(board)' (there are: \(known))")
+        throw ConfigurationError("there is no board '\(boardName)' (there are: \(known))")
       }
-      return try BoardDescription(name: board, text: text)
+      return try BoardDescription(name: boardName, text: text)
     } catch let error as BoardError {
       throw ConfigurationError(error.reason)
     }
@@ -148,7 +153,8 @@ extension MachineConfiguration {
     if processor.features.contains(.p6) { facts.insert("p6") }
     for n in 2...4 where serialPorts >= n { facts.insert("com\(n)") }
     if kernel != nil { facts.insert("kernel") }
-    if board.offered(FirmwareConfigurationPort.self) != nil { facts.insert("fw-cfg") }
+    // Multiboot kernels made for emulators ask it for the number of processors.
+    if bios != nil || kernel != nil || !firmwareFiles.isEmpty { facts.insert("fw-cfg") }
     return facts
   }
 }

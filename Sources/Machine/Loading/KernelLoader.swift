@@ -70,7 +70,7 @@ final class KernelLoader: Device, Registers {
     self.configuration = configuration
     self.memory = memory
     _ = try configuration.plan(
-      memory: LoadMemory(ramSize: memory.ramSize, lowEnd: 0x9F000))
+      memory: LoadMemory(memory.layout, lowEnd: 0x9F000))
   }
 
   func read(at offset: UInt32, width: Int) -> UInt32 { words.isEmpty ? 0 : words.removeFirst() }
@@ -82,7 +82,7 @@ final class KernelLoader: Device, Registers {
     let known = lowEnd >= 0x80000 && lowEnd <= 0xA0000 ? lowEnd : 0x9F000
     guard
       let plan = try? configuration.plan(
-        memory: LoadMemory(ramSize: memory.ramSize, lowEnd: known))
+        memory: LoadMemory(memory.layout, lowEnd: known))
     else {
       words = [0]
       return

@@ -2,6 +2,8 @@
 //
 // Owns: the error and the bounds checks. Must not know: any format.
 
+import CPU
+
 /// Why a kernel, module, initrd or ROM was refused.
 public struct LoadError: Error, Equatable, CustomStringConvertible {
   /// The file.
@@ -94,10 +96,16 @@ struct LoadPlan {
 
 /// Where RAM is for whoever loads.
 struct LoadMemory {
-  /// Bytes of RAM.
+  /// Bytes of RAM below 4 GiB.
   var ramSize: UInt32
+  /// Bytes above.
+  var highSize: UInt64
   /// The first byte below 640 KiB that is not free (the extended BIOS data area).
   var lowEnd: UInt32
+
+  init(_ layout: RAMLayout, lowEnd: UInt32) {
+    (ramSize, highSize, self.lowEnd) = (UInt32(layout.low), layout.high, lowEnd)
+  }
 
   /// Checks that a piece lies in usable RAM.
   func check(_ piece: LoadPiece, _ what: String, _ file: LoadFile) throws(LoadError) {

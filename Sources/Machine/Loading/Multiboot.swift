@@ -257,6 +257,7 @@ enum Multiboot {
     let ranges: [(UInt64, UInt64, UInt32)] = [
       (0, low, 1), (low, 0xA0000, 2), (0xF0000, 0x100000, 2),
       (0x100000, UInt64(memory.ramSize), 1), (0xFFFC_0000, 0x1_0000_0000, 2),
+      (0x1_0000_0000, 0x1_0000_0000 + memory.highSize, 1),
     ]
     var bytes: [UInt8] = []
     func add<T: FixedWidthInteger>(_ value: T) {

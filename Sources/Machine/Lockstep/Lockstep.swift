@@ -101,16 +101,25 @@ struct LockstepPair {
     return difference
   }
 
-  private func differingMemory(limit: Int) -> [(UInt32, UInt8, UInt8)] {
-    var found: [(UInt32, UInt8, UInt8)] = []
+  private func differingMemory(limit: Int) -> [(UInt64, UInt8, UInt8)] {
+    var found: [(UInt64, UInt8, UInt8)] = []
     let (a, b) = (reference.memory, subject.memory)
-    let size = Int(a.ramSize)
-    for start in stride(from: 0, to: size, by: 1 << 16)
-    where memcmp(a.ram + start, b.ram + start, min(1 << 16, size - start)) != 0 {
-      for n in start..<min(start + 1 << 16, size) {
+    // What neither has touched holds zeros; looking at it would take memory of the host.
+    let chunk = 1 << 16
+    var used = [Bool](repeating: false, count: (a.pageCount << 12 + chunk - 1) / chunk)
+    for memory in [a, b] {
+      memory.forEachUsedRun { run in
+        for n in run.lowerBound << 12 / chunk...(run.upperBound << 12 - 1) / chunk {
+          used[n] = true
+        }
+      }
+    }
+    for start in used.indices.filter({ used[$0] }).map({ $0 * chunk })
+    where memcmp(a.ram + start, b.ram + start, chunk) != 0 {
+      for n in start..<start + chunk {
         let x = a.ram.load(fromByteOffset: n, as: UInt8.self)
         let y = b.ram.load(fromByteOffset: n, as: UInt8.self)
-        if x != y { found.append((UInt32(n), x, y)) }
+        if x != y { found.append((UInt64(n), x, y)) }
         if found.count >= limit { return found }
       }
     }

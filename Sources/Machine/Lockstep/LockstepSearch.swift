@@ -15,7 +15,7 @@ public struct LockstepDifference {
   /// Sections of the machine's state.
   public var sections: [String] = []
   /// Bytes of RAM: address, interpreter, translator.
-  public var memory: [(UInt32, UInt8, UInt8)] = []
+  public var memory: [(UInt64, UInt8, UInt8)] = []
   public var notes: [String] = []
   /// Both were equal after this many instructions, and differed after `last`.
   public var first: UInt64 = 0
@@ -44,7 +44,7 @@ public struct LockstepDifference {
       }
     }
     for (address, a, b) in memory.prefix(16) {
-      lines.append("[\(hexText(UInt64(address)))]: \(hexText(UInt64(a))), \(hexText(UInt64(b)))")
+      lines.append("[\(hexText(address))]: \(hexText(UInt64(a))), \(hexText(UInt64(b)))")
     }
     if memory.count > 16 { lines.append("and more of memory") }
     let other = sections.filter { $0 != "cpu" }

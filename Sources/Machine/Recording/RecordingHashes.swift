@@ -28,7 +28,7 @@ final class MemoryHash {
     isIncremental = cpu.memory.pageCount > MemoryHash.wholePages
     pages = [UInt64](repeating: 0, count: cpu.memory.pageCount)
     if isIncremental { cpu.takeWrittenPages(.hashes) { _ in } }
-    for page in pages.indices { take(page, cpu.memory) }
+    cpu.memory.forEachUsedPage { take($0, cpu.memory) }
   }
 
   /// Takes in what was written since the last time.
@@ -36,7 +36,16 @@ final class MemoryHash {
     if isIncremental {
       cpu.takeWrittenPages(.hashes) { take($0, cpu.memory) }
     } else {
-      for page in pages.indices { take(page, cpu.memory) }
+      var used = [Bool](repeating: false, count: pages.count)
+      cpu.memory.forEachUsedPage {
+        used[$0] = true
+        take($0, cpu.memory)
+      }
+      // Given back to the host since: zeros again.
+      for page in pages.indices where !used[page] && pages[page] != 0 {
+        value = value &- pages[page]
+        pages[page] = 0
+      }
     }
   }
 
@@ -181,7 +190,7 @@ extension Machine {
       list.append(
         ("rom \(index + 1)", "\(identity(rom.file.bytes)) at \(hexText(UInt64(rom.address)))"))
     }
-    list += boardIdentity.map { (key: $0.0, value: $0.1) }
+    list += (firmwareFileIdentity + boardIdentity).map { (key: $0.0, value: $0.1) }
     if let kernel = configuration.kernel {
       list.append(("kernel", identity(kernel.kernel.bytes)))
       list.append(("kernel command line", "'\(kernel.commandLine)'"))

@@ -221,10 +221,10 @@ public final class TimeTravel {
   func instruction(ofSnapshot index: Int) -> UInt64 { store.snapshots[index].instruction }
 
   /// Whether any of the pages of a physical range was written between a snapshot and the next.
-  func wasWritten(_ address: UInt32, _ length: UInt32, after index: Int) -> Bool {
+  func wasWritten(_ address: UInt64, _ length: UInt64, after index: Int) -> Bool {
     guard index + 1 < store.snapshots.count else { return true }
     let first = address >> 12
-    let last = UInt32(truncatingIfNeeded: (UInt64(address) + UInt64(length) - 1) >> 12)
+    let last = (address &+ length &- 1) >> 12
     let pages = store.snapshots[index + 1].pages
     var low = 0
     var high = pages.count

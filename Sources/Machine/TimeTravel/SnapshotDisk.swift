@@ -72,9 +72,31 @@ final class MachineDisk: BlockDevice {
     var hash = StateHash()
     hash.add(writeHash)
     hash.add(block)
-    hash.add(buffer)
+    hash.add(MachineDisk.hash(buffer))
     writeHash = hash.value
     generation &+= UInt64(buffer.count / 512)
+  }
+
+  /// Of whole blocks; four lanes side by side, which keep up with memory.
+  private static func hash(_ bytes: UnsafeRawBufferPointer) -> UInt64 {
+    let prime: UInt64 = 0x9E37_79B9_7F4A_7C15
+    var lanes: (UInt64, UInt64, UInt64, UInt64) = (1, 2, 3, 4)
+    for offset in stride(from: 0, to: bytes.count & ~31, by: 32) {
+      func word(_ n: Int) -> UInt64 {
+        bytes.loadUnaligned(fromByteOffset: offset + n, as: UInt64.self).littleEndian
+      }
+      lanes.0 = (lanes.0 ^ word(0)) &* prime
+      lanes.1 = (lanes.1 ^ word(8)) &* prime
+      lanes.2 = (lanes.2 ^ word(16)) &* prime
+      lanes.3 = (lanes.3 ^ word(24)) &* prime
+      lanes.0 ^= lanes.0 >> 29
+      lanes.1 ^= lanes.1 >> 29
+      lanes.2 ^= lanes.2 >> 29
+      lanes.3 ^= lanes.3 >> 29
+    }
+    var hash = StateHash()
+    for lane in [lanes.0, lanes.1, lanes.2, lanes.3] { hash.add(lane) }
+    return hash.value
   }
 
   func writeZeroes(block: UInt64, count: UInt64) throws(StorageError) {

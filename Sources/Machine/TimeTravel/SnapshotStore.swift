@@ -217,9 +217,9 @@ final class SnapshotStore {
     var sectors: [DiskSector: [UInt8]?] = [:]
     if base == nil {
       cpu.takeWrittenPages(.snapshots) { _ in }
-      for page in 0..<memory.pageCount {
+      memory.forEachUsedPage { page in
         let contents = memory.page(page)
-        if PageStore.isZero(contents) { continue }
+        if PageStore.isZero(contents) { return }
         pages.append(UInt32(page))
         slots.append(store.add(contents))
       }

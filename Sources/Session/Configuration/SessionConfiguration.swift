@@ -28,6 +28,8 @@ public struct SessionConfiguration: Sendable {
   public var speed = Speed.max
   /// Whether the number of instructions in a virtual second follows what the host can do; only where `speed` is a factor.
   public var adaptsRate = false
+  /// Whether the rate stays below what software of the processor's time bears (`CPUModel.automaticRate`) when it follows the host.
+  public var limitsRate = true
 
   // MARK: What comes in and goes out
 

@@ -19,6 +19,8 @@ public struct Pacer {
   public var speed = Speed.max
   /// Whether the number of instructions per virtual second follows what the host can do.
   public var adaptsRate = false
+  /// The rate never follows the host above this many instructions per virtual second.
+  public var mostInstructionsPerSecond = UInt64.max
 
   /// The processor time of the thread that runs the machine, in nanoseconds.
   public var processorTime: () -> UInt64 = { HostClock.threadNanoseconds() }
@@ -64,6 +66,8 @@ public struct Pacer {
   /// - Returns: a new rate, when the present one is far from what the host can do.
   mutating func ran(instructions: UInt64, nanoseconds: UInt64, rate: UInt64) -> UInt64? {
     guard adaptsRate else { return nil }
+    // A state that was loaded can have brought it along.
+    if rate > mostInstructionsPerSecond { return mostInstructionsPerSecond }
     busyInstructions &+= instructions
     busyNanoseconds &+= nanoseconds
     // The first measure comes early, so that a window does not start slowly.
@@ -73,7 +77,8 @@ public struct Pacer {
     busyNanoseconds = 0
     changes += 1
     // A little below what is possible, and in round numbers, so that the rate rests.
-    let wanted = max(5e6, (able * 0.85 / 5e6).rounded(.down) * 5e6)
+    let possible = max(5e6, (able * 0.85 / 5e6).rounded(.down) * 5e6)
+    let wanted = min(possible, Double(mostInstructionsPerSecond))
     let ratio = wanted / Double(rate)
     return ratio > 1.15 || ratio < 0.95 ? UInt64(min(wanted, 1e11)) : nil
   }

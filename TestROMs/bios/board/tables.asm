@@ -265,12 +265,21 @@ test:
         add     si, 4
         cmp     si, wanted_end
         jb      .want
+        mov     ax, 0xB101
+        int     0x1A
+        setnc   al
+        cmp     al, [saw_pci]
+        expect  e, "a node for PCI where there is PCI"
         jmp     pass
 
 ; The node in `node`: three lists that end where it ends; memory as E801h has it. Crosses its
 ; identifier out of those wanted.
 check_node:
         mov     eax, [node + 3]
+        cmp     eax, 0x030AD041         ; PNP0A03
+        jne     .no_pci
+        mov     byte [saw_pci], 1
+.no_pci:
         mov     si, wanted_ids
 .id:    cmp     [si], eax
         jne     .other
@@ -396,7 +405,7 @@ smbios: push    si
         expect  e, "as much is mapped as there is"
         ret
 .required:
-        db      0, 1, 3, 4, 16, 17, 19, 20, 32, 127
+        db      0, 1, 3, 4, 9, 16, 17, 19, 20, 32, 127
 .required_end:
 check_cpu:
         pushad
@@ -471,6 +480,8 @@ structures:
 largest:
         dw      0
 count:  dw      0
+saw_pci:
+        db      0
 saw_bios:
         db      0
 saw_high:

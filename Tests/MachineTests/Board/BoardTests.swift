@@ -77,6 +77,17 @@ import Testing
     } throws: { "\($0)".contains("irq=5") }
   }
 
+  @Test func statesKnowHowLongDisksTake() throws {
+    let slow = try machine { $0.diskLatency = 5_000_000 }.saveState()
+    try machine { $0.diskLatency = 5_000_000 }.restoreState(slow)
+    #expect { try machine().restoreState(slow) } throws: {
+      "\($0)".contains("saved with disk latency 5000000 ns, which this machine has not")
+    }
+    #expect { try machine { $0.diskLatency = 0 }.restoreState(machine().saveState()) } throws: {
+      "\($0)".contains("saved without disk latency, but this machine has 0 ns")
+    }
+  }
+
   @Test func whatCannotBeAddedIsRefusedInWords() {
     #expect(refusal("floppy") == "there is no device 'floppy' (apus devices lists them)")
     #expect(refusal("uart,port=3F8")?.contains("port 03F8h belongs to 'com1'") == true)

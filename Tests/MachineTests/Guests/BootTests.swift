@@ -110,7 +110,7 @@ import Testing
       } catch { return true }
     }
     #expect(refused { $0.memoryMegabytes = 0 })
-    #expect(refused { $0.memoryMegabytes = 3073 })
+    #expect(refused { $0.memoryMegabytes = 16385 })
     #expect(refused { $0.exitPort = 0x60 })
     #expect(refused { $0.bios = LoadFile(path: "x", bytes: [1, 2, 3]) })
     let rom = LoadFile(path: "r", bytes: [0x55, 0xAA, 1])

@@ -1,0 +1,158 @@
+// What a guest is given of the host's time: the date once, and a rate of instructions that software of its processor's time bears.
+
+import CPU
+import Chipset
+import Foundation
+import Host
+import Machine
+import TestSupport
+import Testing
+
+@testable import Session
+
+/// The floppy of TestROMs/script that times LOOPs.
+enum TimingROMs {}
+
+@Suite struct StartTimeTests {
+  @Test func datesAreReadAsISO8601HasThem() throws {
+    let formatter = ISO8601DateFormatter()
+    formatter.timeZone = TimeZone(identifier: "UTC")
+    for text in [
+      "1970-01-01T00:00:00", "1999-12-31T23:59:59", "2000-02-29T12:00:00", "1980-01-01T00:00:01",
+      "2038-01-19T03:14:08", "1900-03-01T00:00:00", "2100-02-28T23:59:59", "9999-12-31T23:59:59",
+      "1601-01-01T06:07:08",
+    ] {
+      let expected = Int64(try #require(formatter.date(from: text + "Z")).timeIntervalSince1970)
+      #expect(StartTime(text) == .fixed(expected), "\(text)")
+      #expect(StartTime.text(expected) == text.replacingOccurrences(of: "T", with: " "))
+      #expect(StartTime(text.replacingOccurrences(of: "T", with: " ")) == .fixed(expected))
+      #expect(StartTime(text.prefix(16)) == StartTime(text.prefix(16) + ":00"))
+      #expect(StartTime(text.prefix(10)) == StartTime(text.prefix(10) + "T00:00:00"))
+    }
+    #expect(StartTime("host") == .localTime && StartTime("localtime") == .localTime)
+    #expect(StartTime("utc") == .utc)
+  }
+
+  @Test func whatIsNoDateIsRefused() {
+    for text in [
+      "", "1995", "1995-8-24", "1995-08-32", "1995-02-29", "1900-02-29", "1995-00-10", "1995-08-00",
+      "0000-01-01", "1995-08-24T24:00", "1995-08-24T12:60", "1995-08-24T12:00:60", "1995/08/24",
+      "1995-08-24T12", "1995-08-24T12:00:00Z", "1995-08-24T12:00+02:00", "+995-08-24", "HOST",
+      "1995-08-2\u{0664}", "tomorrow",
+    ] { #expect(StartTime(text) == nil, "\(text)") }
+  }
+
+  @Test func textOfAnyNumberIsADate() {
+    #expect(StartTime.text(Int64.min) == "0001-01-01 00:00:00")
+    #expect(StartTime.text(Int64.max) == "9999-12-31 23:59:59")
+  }
+
+  /// Winter and summer, and a time that has been.
+  @Test func localTimeIsThatOfTheHostsZone() {
+    for utc: Int64 in [1_705_312_800, 1_721_037_600, 946_684_800, 0] {
+      let offset = TimeZone.current.secondsFromGMT(
+        for: Date(timeIntervalSince1970: TimeInterval(utc)))
+      #expect(HostClock.localSeconds(atUTC: utc) == utc + Int64(offset))
+    }
+    #expect((0...60).contains(StartTime.utc.seconds() - HostClock.utcSeconds()))
+  }
+
+  @Test func aReplayShowsTheRecordedDate() throws {
+    let scratch = try Scratch()
+    let path = scratch.path("run.rec")
+    func hour(_ session: Session) -> [UInt8] {
+      [0x32, 9, 8, 7, 4, 2].map { session.machine.cmos[$0] }
+    }
+    let recorded = try Session(
+      demo {
+        $0.machine.initialTime = 809_267_400
+        $0.record = path
+        $0.instructionLimit = 1_000_000
+      })
+    _ = try recorded.run()
+    #expect(hour(recorded) == [0x19, 0x95, 0x08, 0x24, 0x12, 0x30])
+    _ = recorded.finish()
+    let recording = try Recording(try HostFiles.read(path, limit: 1 << 20))
+    #expect(recording.initialTime == 809_267_400)
+    var again = demo { $0.machine.initialTime = 0 }
+    again.adopt(NamedRecording(recording, path: path))
+    let replayed = try Session(again)
+    _ = try replayed.run()
+    #expect(hour(replayed) == [0x19, 0x95, 0x08, 0x24, 0x12, 0x30])
+    // A state has it, too: whoever loads it has a machine made for another date.
+    let state = recorded.machine.saveState()
+    let loaded = try Session(demo { $0.loadState = LoadFile(path: "x.state", bytes: state) })
+    #expect(hour(loaded) == [0x19, 0x95, 0x08, 0x24, 0x12, 0x30])
+  }
+}
+
+@Suite struct AutomaticRateTests {
+  /// A host so quick that every bound is reached.
+  private final class QuickHost {
+    private unowned let machine: Machine
+    init(_ machine: Machine) { self.machine = machine }
+    /// A billion instructions a second.
+    func now() -> UInt64 { machine.cpu.instructionCount }
+  }
+
+  private static let bounds: [(CPUModel, UInt64)] = [
+    (.i386, 20), (.i486, 60), (.pentium, 150), (.pentiumMMX, 150), (.pentium2, 500),
+    (.pentium3, 500), (.pentium4, 500),
+  ]
+
+  private func session(_ model: CPUModel, limits: Bool = true) throws -> (Session, Gathered<UInt8>)
+  {
+    let rom = try #require(TimingROMs.all["loops"])
+    var configuration = SessionConfiguration()
+    configuration.machine = .small(floppy: rom())
+    configuration.machine.cpu = model
+    configuration.speed = .factor(1)
+    configuration.adaptsRate = true
+    configuration.limitsRate = limits
+    let session = try Session(configuration)
+    let host = QuickHost(session.machine)
+    session.pacing.pacer.processorTime = { host.now() }
+    let text = Gathered<UInt8>()
+    session.machine.debugOutput = { text.add($0) }
+    return (session, text)
+  }
+
+  @Test func everyModelHasItsBound() throws {
+    #expect(Set(CPUModel.all.map(\.name)) == Set(AutomaticRateTests.bounds.map { $0.0.name }))
+    for (model, millions) in AutomaticRateTests.bounds {
+      #expect(model.automaticRate == millions * 1_000_000, "\(model.name)")
+    }
+  }
+
+  /// Windows 95 divides by these milliseconds.
+  @Test func loopsTakeAMillisecondAtLeastOnEveryModel() throws {
+    for (model, millions) in AutomaticRateTests.bounds {
+      let (session, text) = try session(model)
+      #expect(session.machine.clock.instructionsPerSecond <= millions * 1_000_000)
+      let stop = try session.run()
+      #expect(stop == .guestExit(1), "\(model.name)")
+      #expect(session.machine.clock.instructionsPerSecond == millions * 1_000_000, "\(model.name)")
+      let lines = String(decoding: text.all, as: UTF8.self).split(separator: "\n").compactMap {
+        UInt64($0)
+      }
+      #expect(lines.count == 40 && lines.allSatisfy { $0 >= 1000 })
+      // With the bound reached 2^20 LOOPs take that many microseconds.
+      let last = try #require(lines.last)
+      #expect((last - 60...last).contains((1 << 20) / millions), "\(model.name): \(last)")
+    }
+  }
+
+  @Test func withoutTheBoundTheHostDecides() throws {
+    let (session, text) = try session(.pentium4, limits: false)
+    _ = try session.run()
+    #expect(session.machine.clock.instructionsPerSecond == 850_000_000)
+    #expect(!text.all.isEmpty)
+  }
+
+  @Test func aStateWithAHigherRateIsBroughtBelowTheBound() throws {
+    let (session, _) = try session(.i386)
+    session.machine.take(.rate(21_000_000))
+    #expect(try session.run() == .guestExit(1))
+    #expect(session.machine.clock.instructionsPerSecond == 20_000_000)
+  }
+}
