@@ -60,6 +60,8 @@ enum CMOSContents {
     cmos[0x3D] = codes[0] | codes[1] << 4
     // Bit 0: a floppy's boot sector need not end in 55AA. Bits 1-3 are the own BIOS's: what comes fourth.
     cmos[0x38] = codes[2] << 4 | codes[3] << 1 | 1
+    // The own BIOS's: how long it waits for F12, in ticks of 55 ms.
+    cmos[0x3C] = configuration.offersBootMenu ? 18 : 0
     cmos[0x5F] = 0
     // AMI's options: A: before C:, full speed, both caches, quick A20.
     cmos[0x2D] = 0x1E | (configuration.bootOrder.first == .floppy ? 0x20 : 0)

@@ -23,11 +23,12 @@ import Testing
 
     /// Runs until something is on the screen, the guest ends the run, or it takes too long.
     func run(until words: String? = nil) {
-      let limit = machine.cpu.instructionCount + 50_000_000
+      let step: UInt64 = words == nil ? 10_000_000 : 100_000
+      let limit = machine.cpu.instructionCount + 400_000_000
       while !isOver, machine.cpu.instructionCount < limit {
         if let words, screen.contains(words) { return }
         if case .instructionLimit = machine.run(
-          untilInstruction: machine.cpu.instructionCount + 20_000)
+          untilInstruction: machine.cpu.instructionCount + step)
         {
           continue
         }
@@ -74,6 +75,7 @@ import Testing
     var configuration = MachineConfiguration.small(
       floppy: floppy + [UInt8](repeating: 0, count: 1_474_560 - floppy.count))
     configuration.bootOrder = order
+    configuration.offersBootMenu = true
     let geometry = DiskGeometry(cylinders: 40, heads: 16, sectors: 63)
     configuration.disks[0] = MachineImage(
       name: "disk", device: MemoryImage(bytes: try system("c"), sectorCount: 40 * 16 * 63),
@@ -200,6 +202,17 @@ import Testing
       guest.run()
       #expect(guest.text == expected, "\(guest.screen)")
     }
+  }
+
+  /// Who does not offer it waits for nobody: the time is that of the self test.
+  @Test func theMenuCostsNoTimeWhereItIsNotOffered() throws {
+    var configuration = try configuration([.disk])
+    configuration.offersBootMenu = false
+    let guest = try Guest(configuration)
+    guest.run(until: "Booting from hard disk")
+    #expect(guest.machine.cpu.instructionCount < 5_000_000)
+    guest.run()
+    #expect(guest.text == "c", "\(guest.screen)")
   }
 
   @Test func theSecondEntryOfADiscCanBeChosen() throws {

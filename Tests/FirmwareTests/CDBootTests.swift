@@ -69,7 +69,7 @@ import Testing
     }
     if kind.code == 4 {
       // One partition, which begins on the second track and ends where the disk does.
-      let end = UInt8(kind.sectors | last.0 >> 8 << 6)
+      let end = UInt8(kind.sectors | (last.0 >> 8) << 6)
       image.replaceSubrange(
         0x1BE..<0x1C6, with: [0x80, 1, 1, 0, 6, UInt8(last.1), end, UInt8(last.0 & 0xFF)])
       put(36, 4, into: &image, at: 0x1C6)

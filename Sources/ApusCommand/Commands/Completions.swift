@@ -51,7 +51,7 @@ enum CompletionProgram {
   private static let values: [String: [String]] = [
     "--cpu": ["386", "486", "pentium", "pentium-mmx", "pentium2", "pentium3", "pentium4"],
     "--engine": ["translator", "interpreter", "lockstep"], "--fpu": ["software", "host"],
-    "--boot": ["a", "c", "d", "n", "acdn", "cad", "dca"], "--speed": ["max", "realtime"],
+    "--boot": ["a", "c", "d", "n", "acdn", "cad", "dca", "menu"], "--speed": ["max", "realtime"],
     "--cpu-speed": ["auto", "max"],
     "--rtc": ["host", "localtime", "utc"],
     "--serial": ["stdio", "pty", "null", "file:", "tcp:", "unix:"], "--gdb": ["tcp:", "unix:"],

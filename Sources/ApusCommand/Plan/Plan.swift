@@ -143,7 +143,8 @@ struct Plan {
     if let name = options.fpu {
       configuration.fpu = try ConformProgram.fpu(name, configuration.engine)
     }
-    if let text = options.boot { configuration.bootOrder = try Plan.bootOrder(text) }
+    configuration.offersBootMenu = !headless
+    if let text = options.boot { try readBoot(text) }
     if let path = options.bios {
       let sizes = [64 << 10, 128 << 10, 256 << 10]
       // What is no file is said by whoever reads it.
@@ -232,22 +233,29 @@ struct Plan {
     return number * factor
   }
 
-  private static func bootOrder(_ text: String) throws -> [BootDevice] {
-    let letters = text.hasPrefix("order=") ? text.dropFirst(6) : Substring(text)
-    var order: [BootDevice] = []
+  /// What `--boot` says: letters in order, `menu`, or both with a comma between.
+  private mutating func readBoot(_ text: String) throws {
     let possible =
-      "letters in the order wanted: a (floppy), c (hard disk), d (CD), n (network, by an option ROM)"
-    for letter in letters {
-      guard let device = BootDevice(rawValue: String(letter)) else {
-        throw Failure.usage("--boot \(text): \(possible)")
+      "letters in the order wanted: a (floppy), c (hard disk), d (CD), n (network, by an option ROM); menu"
+    var order: [BootDevice] = []
+    for part in text.split(separator: ",", omittingEmptySubsequences: false) {
+      if ["menu", "menu=on"].contains(part) {
+        configuration.offersBootMenu = true
+        continue
       }
-      if order.contains(device) {
-        throw Failure.usage("--boot \(text): \(letter) is there twice")
+      let letters = part.hasPrefix("order=") ? part.dropFirst(6) : part
+      for letter in letters {
+        guard let device = BootDevice(rawValue: String(letter)) else {
+          throw Failure.usage("--boot \(text): \(possible)")
+        }
+        if order.contains(device) {
+          throw Failure.usage("--boot \(text): \(letter) is there twice")
+        }
+        order.append(device)
       }
-      order.append(device)
+      if letters.isEmpty { throw Failure.usage("--boot \(text): \(possible)") }
     }
-    if order.isEmpty { throw Failure.usage("--boot: \(possible)") }
-    return order
+    if !order.isEmpty { configuration.bootOrder = order }
   }
 
   static func hexadecimal<T: FixedWidthInteger>(_ text: Substring, _ type: T.Type) -> T? {

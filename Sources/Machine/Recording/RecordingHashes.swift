@@ -183,6 +183,7 @@ extension Machine {
       ("reset on triple fault", configuration.resetsOnTripleFault ? "yes" : "no"),
       ("exit port", configuration.exitPort.map { hexText(UInt64($0)) } ?? "none"),
     ]
+    if configuration.offersBootMenu { list.append(("boot menu", "yes")) }
     for (index, type) in configuration.floppyTypes.enumerated() {
       if let type { list.append(("drive \(Machine.floppyName(index)) without a disk", "\(type)")) }
     }

@@ -38,6 +38,10 @@ public struct Recording: Sendable {
   public var resetsOnTripleFault: Bool {
     header.identity.contains { $0.key == "reset on triple fault" && $0.value == "yes" }
   }
+  /// Whether the BIOS waited for the key of its boot menu.
+  public var offersBootMenu: Bool {
+    header.identity.contains { $0.key == "boot menu" && $0.value == "yes" }
+  }
   /// The disks that are put in on the way, each only the first time.
   var insertedDisks: [(kind: ImageKind, choice: FloppyChoice)] {
     var found: [(kind: ImageKind, choice: FloppyChoice)] = []

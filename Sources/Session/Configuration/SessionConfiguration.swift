@@ -79,7 +79,7 @@ public struct SessionConfiguration: Sendable {
   /// recording.
   public static var hostTime: Int64 { HostClock.localSeconds() }
 
-  /// Takes a recording to be repeated, and what it brings along: time, rate, what a triple fault does.
+  /// Takes a recording to be repeated, and what it brings along: time, rate, what a triple fault does, the boot menu.
   public mutating func adopt(_ recording: NamedRecording) {
     let recorded = recording.recording
     machine.initialTime = recorded.initialTime
@@ -87,6 +87,7 @@ public struct SessionConfiguration: Sendable {
       machine.instructionsPerSecond = recorded.instructionsPerSecond
     }
     machine.resetsOnTripleFault = recorded.resetsOnTripleFault
+    machine.offersBootMenu = recorded.offersBootMenu
     adaptsRate = false
     replay = recording
   }
