@@ -327,7 +327,7 @@ private final class World {
     _ = world.isolateAll()
     for csn in UInt8(1)...2 {
       world.write(3, csn)
-      world.write(0x60, csn)
+      world.write(0x60, 0x10 + csn)
       world.write(0x30, 1)
     }
     // The key again: numbers and devices are what they were.
@@ -335,7 +335,7 @@ private final class World {
     world.sendKey()
     #expect(world.read(6) == 0xFF)
     world.write(3, 1)
-    #expect(world.read(6) == 1 && world.read(0x30) == 1 && world.read(0x60) == 1)
+    #expect(world.read(6) == 1 && world.read(0x30) == 1 && world.read(0x60) == 0x11)
     // The reset command reaches all cards, whatever their state; number and state stay.
     world.write(2, 1)
     #expect(world.read(6) == 1 && world.read(0x30) == 0 && world.read(0x60) == 0)
