@@ -132,7 +132,7 @@ private func image(_ name: String) throws -> MachineImage {
       "isapnp: 2 Plug & Play cards detected total", "ttyS2 at I/O 0x3e8 (irq = 4",
       "ttyS3 at I/O 0x2e8 (irq = 3",
     ]
-    try follow(lines, limit: 3_000_000_000) {
+    try follow(lines, limit: 10_000_000_000) {
       $0.kernel = KernelConfiguration(
         kernel: try file("vmlinuz-686"), commandLine: "console=ttyS0",
         initrd: try file("initramfs.gz"))
