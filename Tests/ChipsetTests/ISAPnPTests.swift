@@ -388,11 +388,11 @@ private final class World {
       }
       return 0
     }
-    for step in 0..<300_000 {
+    for step in 0..<1_000_000 {
       let (choice, value) = (random.word(), random.word())
       _ = act(world, choice, value)
       world.ports.space.releaseUnmapped()
-      if step % 5000 != 4999 { continue }
+      if step % 10_000 != 9999 { continue }
       let saved = world.save()
       let other = fresh()
       var reader = StateReader(saved)
