@@ -67,6 +67,20 @@ private let busy = bytes("fb4001c331d9ebf9")
     #expect((150...200).contains(settle()))
   }
 
+  /// SDM volume 3, table 9-1: RESET# clears the time-stamp counter, INIT leaves it alone.
+  @Test func timeStampsGoOnAfterINIT() throws {
+    let machine = try machine(booting: busy)
+    _ = machine.run(untilInstruction: 1_000_000)
+    let before = machine.cpu.timeStampCounter
+    #expect(before > 1_000_000)
+    machine.reset(.processor)
+    #expect(machine.cpu.timeStampCounter == before)
+    _ = machine.run(untilInstruction: 1_100_000)
+    #expect(machine.cpu.timeStampCounter >= before + 350_000)
+    machine.reset(.system)
+    #expect(machine.cpu.timeStampCounter == 0)
+  }
+
   @Test func theThreadsTimeIsItsOwn() throws {
     let before = HostClock.threadNanoseconds()
     let wall = HostClock.nanoseconds()

@@ -125,6 +125,21 @@ private func image(_ name: String) throws -> MachineImage {
     try shell(configuration)
   }
 
+  /// The kernel isolates the cards, puts each where its resource data says, and finds the serial ports there.
+  @Test(.enabled(if: has("vmlinuz-686", "initramfs.gz")))
+  func linuxConfiguresPlugAndPlayCards() throws {
+    let lines = [
+      "isapnp: 2 Plug & Play cards detected total", "ttyS2 at I/O 0x3e8 (irq = 4",
+      "ttyS3 at I/O 0x2e8 (irq = 3",
+    ]
+    try follow(lines, limit: 10_000_000_000) {
+      $0.kernel = KernelConfiguration(
+        kernel: try file("vmlinuz-686"), commandLine: "console=ttyS0",
+        initrd: try file("initramfs.gz"))
+      $0.parts = ["pnp-uart", "pnp-uart"]
+    }
+  }
+
   @Test(.enabled(if: has("syslinux-linux.img")))
   func linuxBootsFromADiskThroughTheBIOS() throws {
     var configuration = MachineConfiguration()
