@@ -104,7 +104,7 @@ import Testing
   @Test func aBoardThatThereIsNotIsRefused() {
     #expect {
       try machine { $0.board = "eisa" }
-    } throws: { "\($0)" == "there is no board 'eisa' (there are: isa)" }
+    } throws: { "\($0)" == "there is no board 'eisa' (there are: isa, pc)" }
   }
 
   /// A PC with one 360 KB drive, one disk as slave of the second channel, and no second serial port.
