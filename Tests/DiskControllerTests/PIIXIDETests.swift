@@ -17,6 +17,7 @@ private final class NoMemoryMap: MemoryMap {
   func unmap(_ id: MappingID) {}
   func move(_ id: MappingID, to address: PhysicalAddress) {}
   func setShadow(_ range: ClosedRange<UInt32>, readRAM: Bool, writeRAM: Bool) {}
+  func setSMRAM(isOpen: Bool) {}
 }
 
 /// What makes slot 1 one of several functions.
