@@ -264,6 +264,13 @@ sendPacket:
   INB LBA1
   add [total], ax
   inc word [blocks]
+  cmp word [blocks], 100            ; a drive that never ends
+  pop ax
+  je .end
+  push ax
+  INB LBA2
+  mov ah, al
+  INB LBA1
   mov cx, ax
   inc cx
   shr cx, 1
