@@ -31,8 +31,8 @@ import Testing
   /// 34h and 35h: from 16 MiB to 4 GiB; 5Bh to 5Dh: above; both in 64 KiB.
   @Test func theCMOSTellsOfIt() throws {
     func bytes(_ megabytes: Int, _ registers: [UInt8]) throws -> [UInt8] {
-      let cmos = try large(megabytes: megabytes).cmos
-      return registers.map { cmos[$0] }
+      let machine = try large(megabytes: megabytes)
+      return registers.map { machine.cmos[$0] }
     }
     #expect(try bytes(16384, [0x34, 0x35]) == [0x00, 0xBF])
     #expect(try bytes(16384, [0x5B, 0x5C, 0x5D]) == [0x00, 0x40, 0x03])
