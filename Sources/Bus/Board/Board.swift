@@ -48,6 +48,11 @@ public protocol MemoryMap: AnyObject {
   func setSMRAM(isOpen: Bool)
 }
 
+extension MemoryMap {
+  /// Memory without such RAM.
+  public func setSMRAM(isOpen: Bool) {}
+}
+
 /// The parts of a machine and what is between them.
 public final class Board {
   public let clock: VirtualClock

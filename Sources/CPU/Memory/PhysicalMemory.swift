@@ -452,20 +452,26 @@ public final class PhysicalMemory {
   func read(_ address: Physical, width: UInt32) -> UInt32 {
     let page = UInt32(truncatingIfNeeded: address >> 12) & 0xFFFFFF
     let kind = kinds[Int(page)] & Kind.mask
+    // Mostly page tables.
+    if kind == Kind.ram { return load(ram + Int(address), width: width) }
     if kind == Kind.mmio {
       if let region = region(at: address) { return region.read(address, width) }
     } else if let host = dataPointer(page: page) {
-      let p = host + Int(address & 0xFFF)
-      switch width {
-      case 1: return UInt32(p.load(as: UInt8.self))
-      case 2: return UInt32(p.loadUnaligned(as: UInt16.self))
-      default: return p.loadUnaligned(as: UInt32.self)
-      }
+      return load(host + Int(address & 0xFFF), width: width)
     }
     if kind == Kind.writeOnlyRAM, let region = region(at: address) {
       return region.read(address, width)
     }
     return UInt32.max >> (32 - 8 * width)
+  }
+
+  @inline(__always)
+  private func load(_ p: UnsafeMutableRawPointer, width: UInt32) -> UInt32 {
+    switch width {
+    case 1: UInt32(p.load(as: UInt8.self))
+    case 2: UInt32(p.loadUnaligned(as: UInt16.self))
+    default: p.loadUnaligned(as: UInt32.self)
+    }
   }
 
   /// The device at an address.
