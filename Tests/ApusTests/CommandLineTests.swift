@@ -145,7 +145,8 @@ private func refusal(_ arguments: String...) -> String? {
     }
     #expect(
       texts == [
-        "text A:", "type dir<enter>", "type -x", "send 0 uname", "send 1 x:y", "change cd=", "text --free",
+        "text A:", "type dir<enter>", "type -x", "send 0 uname", "send 1 x:y", "change cd=",
+        "text --free",
       ])
   }
 
@@ -213,7 +214,9 @@ private func refusal(_ arguments: String...) -> String? {
     #expect(refusal("--cpu", "8086") != nil)
     #expect(refusal("--boot", "x") != nil)
     #expect(refusal("--boot", "aa") != nil)
-    #expect(refusal("--boot", "c") != nil)
+    for text in ["c", "d", "n", "dc", "", "c,", "menu,x", "menu=off", "cc,menu"] {
+      #expect(refusal("--boot", text) != nil, "\(text)")
+    }
     #expect(refusal("--speed", "0") != nil)
     #expect(refusal("--speed", "nan") != nil)
     #expect(refusal("--cpu-speed", "-1") != nil)

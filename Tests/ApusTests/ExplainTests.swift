@@ -32,7 +32,8 @@ import Testing
     for arguments in [
       [f], [f, g], ["--snapshot", f, f], ["\(f):ro", "\(f):ro"],
       ["--floppy-a", f, "--floppy-a", g],
-      ["--boot", "ca", f], ["--boot", "ac", f], [f, "--debug", "--history", "5"],
+      ["--boot", "ca", f], ["--boot", "ac", f], ["--boot", "menu", f], ["--boot", "dnca,menu", f],
+      [f, "--debug", "--history", "5"],
       [f, "--record", scratch.path("r"), "--save-state", scratch.path("s")],
     ] {
       let explained = try Program.run(["explain", "--headless"] + arguments)
