@@ -97,7 +97,7 @@ public struct MachineConfiguration: Sendable {
   public var cds: [CDDriveContents?] = [nil, nil, nil, nil]
   /// What the BIOS tries, first things first.
   public var bootOrder: [BootDevice] = [.floppy, .disk, .cd, .network]
-  /// The own BIOS waits a second of virtual time for F12, which opens its boot menu.
+  /// The BIOS waits a second of virtual time for a key that opens its boot menu, of the own one F12.
   public var offersBootMenu = false
   /// How many serial ports there are, 1 to 4.
   public var serialPorts = 2

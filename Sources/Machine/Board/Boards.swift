@@ -75,7 +75,7 @@ extension BoardDescription {
     isapnp
     """
 
-  /// A PC with PCI: 82441FX, 82371SB and an I/O APIC beside all that the older board has. Slot 0 host bridge, slot 1 ISA bridge and IDE, 2 and on free;
+  /// A PC with PCI: 82441FX and 82371SB beside all that the older board has. Slot 0 host bridge, slot 1 ISA bridge and IDE, 2 and on free;
   /// interrupt pins as `PCIBus` has them.
   private static let pc =
     isa + """
@@ -84,7 +84,6 @@ extension BoardDescription {
       i440fx
       piix3
       piix-ide
-      io-apic                                if apic
       """
 }
 

@@ -50,7 +50,7 @@ enum FirmwareFiles {
     items.set(Item.mostProcessors, count)
     // No nodes: a count, and for each processor its node.
     items.set(Item.nodes, [UInt8](repeating: 0, count: 8 * (1 + Int(count))))
-    items.set(Item.bootMenu, UInt16(1))
+    items.set(Item.bootMenu, UInt16(configuration.offersBootMenu ? 1 : 0))
     // IRQ 0 is at the I/O APIC's input 2.
     if board.first(IOAPIC.self) != nil { items.set(Item.timerOverride, UInt32(1)) }
 
@@ -63,8 +63,9 @@ enum FirmwareFiles {
     add("etc/system-states", [0x80, 0x00, 0x00, 0x01, 0x02, 0x80])
     // Without a bootable disk there is nothing to gain from starting again.
     add("etc/boot-fail-wait", FirmwareItems.bytes(UInt32.max))
-    add("etc/show-boot-menu", FirmwareItems.bytes(UInt64(1)))
-    add("etc/boot-menu-wait", FirmwareItems.bytes(UInt64(2500)))
+    add("etc/show-boot-menu", FirmwareItems.bytes(UInt16(configuration.offersBootMenu ? 1 : 0)))
+    // In milliseconds, as long as the own BIOS waits.
+    add("etc/boot-menu-wait", FirmwareItems.bytes(UInt16(1000)))
     add("vgaroms/vgabios.bin", FirmwareImages.vgaBIOS)
     if configuration.kernel != nil { add("genroms/kernelboot.bin", FirmwareImages.kernelBoot) }
     add("bootorder", bootOrder(configuration, board))

@@ -67,7 +67,10 @@ import Testing
     #expect(item(5, 2, of: machine) == [1, 0])
     #expect(item(0x0F, 2, of: machine) == [1, 0])
     #expect(item(0x0D, 8, of: machine) == [UInt8](repeating: 0, count: 8))
-    #expect(item(0x0E, 2, of: machine) == [1, 0])
+    #expect(item(0x0E, 2, of: machine) == [0, 0])
+    let offering = try self.machine { $0.offersBootMenu = true }
+    #expect(item(0x0E, 2, of: offering) == [1, 0])
+    #expect(files(of: offering)["etc/show-boot-menu"] == [1, 0])
   }
 
   @Test func filesOfTheMachineAndTheUserAreThere() throws {
