@@ -247,7 +247,7 @@ private final class CountingImage: BlockDevice {
     bench.channel.reset(.power)
     #expect(bench.inb(4) == 0x14 && bench.inb(5) == 0xEB)
     bench.out(6, 0xB0)
-    for register in UInt16(1)...7 { #expect(bench.inb(register) == 0) }
+    for register in [UInt16(1), 2, 3, 4, 5, 7] { #expect(bench.inb(register) == 0) }
     #expect(bench.alternate == 0)
   }
 
