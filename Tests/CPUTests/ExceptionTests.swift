@@ -23,8 +23,10 @@ private final class QuietBus: SystemBus {
     cpu = try CPU(model: .pentium2, memory: memory, bus: bus)
   }
 
-  private func put(_ address: UInt32, _ value: UInt32) { memory.write(address, value, width: 4) }
-  private func get(_ address: UInt32) -> UInt32 { memory.read(address, width: 4) }
+  private func put(_ address: UInt32, _ value: UInt32) {
+    memory.write(UInt64(address), value, width: 4)
+  }
+  private func get(_ address: UInt32) -> UInt32 { memory.read(UInt64(address), width: 4) }
 
   /// A flat 32-bit ring 0 with a GDT at 1000h and an IDT at 2000h whose gates lead to 5000h + vector.
   private func enterProtected() throws {

@@ -111,7 +111,9 @@ private func has(_ names: String...) -> Bool {
     let physical = try #require(machine.cpu.peekTranslate(LinearAddress(sp))?.low)
     let value = machine.memory.peek(physical, count: 4)
     var conditions = DebugConditions()
-    conditions.watchpoints = [Watchpoint(address: sp, length: 4, onRead: false, onWrite: true)]
+    conditions.watchpoints = [
+      Watchpoint(address: UInt64(sp), length: 4, onRead: false, onWrite: true)
+    ]
     var records: [DebugRecord] = []
     try timed("last write to the stack") {
       let found = try travel.goBack(to: conditions) { _, all in
