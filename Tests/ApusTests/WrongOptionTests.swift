@@ -197,9 +197,8 @@ private func complaint(_ arguments: String...) -> String? {
     #expect(answer("schema", "r") == ["run"])
     #expect(answer("schema", "apus-r") == ["apus-run"])
     #expect(answer("schema", "") == Schemas.all.map(\.name))
-    // It is only there to say that it is not there yet.
-    #expect(answer("--cd") == [])
-    #expect(answer("-cd") == [])
+    #expect(answer("--cd") == ["--cdrom", "--cdrom-at"])
+    #expect(answer("-cd") == ["-cdrom"])
     #expect(answer("completions", "") == CompletionProgram.shells)
     for shell in CompletionProgram.shells {
       #expect(CompletionProgram.script(shell)?.contains("apus completions --for") == true)
