@@ -67,6 +67,8 @@ private final class TestMachine {
     if name == "drives" {
       configuration.floppies[1] = MachineImage(floppy: Patterns.floppyB, name: "floppy B")
     }
+    // Without a BIOS nobody tells the PIIX3 to decode the channels.
+    if ["cdrom", "codeload"].contains(name) { configuration.board = "isa" }
     if name == "cdrom" {
       configuration.cds[2] = .disc(
         MachineImage(try ImageOpener.disc(Patterns.disc, name: "disc")))
