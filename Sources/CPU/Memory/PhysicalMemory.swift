@@ -479,8 +479,9 @@ public final class PhysicalMemory {
   private func region(at address: Physical) -> DeviceRegion? {
     deviceAccesses &+= 1
     if let lastRegion, address &- lastRegion.start < lastRegion.length { return lastRegion }
-    for region in regions where address &- region.start < region.length {
-      lastRegion = region
+    for (n, region) in regions.enumerated() where address &- region.start < region.length {
+      // Where another stands above a part of it, it has to be looked for again.
+      lastRegion = regions[..<n].contains { $0.overlaps(region) } ? nil : region
       return region
     }
     return nil

@@ -118,6 +118,8 @@ import TranslatorX86_64
     cs.base = UInt32(selector) << 4
     cpu[segment: SegmentRegister.cs] = cs
     cpu.s.pointee.eip = 0
+    cpu.s.pointee.halted = false
+    cpu[Register.eax] = 0
     cpu.setDeadline(cpu.instructionCount + 100_000)
     #expect(cpu.run() == .halted)
     return cpu[Register.eax] & 0xFF
