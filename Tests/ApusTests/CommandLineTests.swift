@@ -207,8 +207,8 @@ private func refusal(_ arguments: String...) -> String? {
 
   @Test func contradictionsAndImpossibleValuesAreRefused() {
     #expect(refusal("--memory", "0") != nil)
-    #expect(refusal("--memory", "3073") != nil)
-    #expect(refusal("--memory", "4G") != nil)
+    #expect(refusal("--memory", "16385") != nil)
+    #expect(refusal("--memory", "17G") != nil)
     #expect(refusal("--memory", "many") != nil)
     #expect(refusal("--memory", "9999999999999999G") != nil)
     #expect(refusal("--cpu", "8086") != nil)

@@ -21,7 +21,7 @@ private func complaint(_ arguments: String...) -> String? {
     for line in help.split(separator: "\n") where line.hasPrefix("  -") {
       for word in line.split(whereSeparator: { " ,/".contains($0) }) where word.hasPrefix("-") {
         // Words of the explanation may hold options, too; they exist all the same.
-        names.insert(String(word.prefix { $0 == "-" || $0.isLetter }))
+        names.insert(String(word.prefix { $0 == "-" || $0 == "_" || $0.isLetter }))
       }
     }
     names.subtract(["-", "--"])

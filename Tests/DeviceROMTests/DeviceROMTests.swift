@@ -61,14 +61,13 @@ private final class TestMachine {
     configuration.instructionsPerSecond = 10_000_000
     configuration.bios = LoadFile(path: name, bytes: make())
     configuration.resetsOnTripleFault = name == "reset"
-    if name == "busmaster" { configuration.board = "pc" }
+    // Without a BIOS nobody tells the PIIX3 to decode the channels.
+    configuration.board = name == "busmaster" ? "pc" : "isa"
     if name == "isapnp" { configuration.parts = ["pnp-uart", "pnp-uart"] }
     configuration.floppies[0] = MachineImage(floppy: Patterns.floppy, name: "floppy")
     if name == "drives" {
       configuration.floppies[1] = MachineImage(floppy: Patterns.floppyB, name: "floppy B")
     }
-    // Without a BIOS nobody tells the PIIX3 to decode the channels.
-    if ["cdrom", "codeload"].contains(name) { configuration.board = "isa" }
     if name == "cdrom" {
       configuration.cds[2] = .disc(
         MachineImage(try ImageOpener.disc(Patterns.disc, name: "disc")))

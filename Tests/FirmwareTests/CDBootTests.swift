@@ -208,13 +208,13 @@ import Testing
     #expect(outcome.text.isEmpty, "\(what)")
     #expect(outcome.screen.contains("Booting from CD-ROM: "), "\(what)\n\(outcome.screen)")
     #expect(outcome.screen.contains(message), "\(what)\n\(outcome.screen)")
-    #expect(outcome.screen.contains("Booting from hard disk: "), "\(what)")
+    #expect(outcome.screen.contains("Booting from hard disk:"), "\(what)")
   }
 
   @Test func anEmptyDriveIsPassedOver() throws {
     let outcome = try run(nil) { $0.bootOrder = [.cd, .disk] }
     #expect(outcome.screen.contains("Booting from CD-ROM: no disc"), "\(outcome.screen)")
-    #expect(outcome.screen.contains("Booting from hard disk: "))
+    #expect(outcome.screen.contains("Booting from hard disk:"))
   }
 
   /// A disc of nothing but ones, of zeros, of one sector.
@@ -223,7 +223,7 @@ import Testing
       let disc = ElToritoDisc(bytes: [UInt8](repeating: byte, count: sectors * 2048))
       let outcome = try run(disc) { $0.bootOrder = [.cd, .disk] }
       #expect(outcome.text.isEmpty)
-      #expect(outcome.screen.contains("Booting from hard disk: "))
+      #expect(outcome.screen.contains("Booting from hard disk:"))
     }
   }
 
