@@ -125,12 +125,12 @@ private func image(_ name: String) throws -> MachineImage {
     try shell(configuration)
   }
 
-  /// The kernel isolates the cards, puts each where its resource data says, and finds the serial ports there.
+  /// The kernel isolates the cards, puts each where its resource data allows and nothing else is, and finds the serial ports there.
   @Test(.enabled(if: has("vmlinuz-686", "initramfs.gz")))
   func linuxConfiguresPlugAndPlayCards() throws {
     let lines = [
-      "isapnp: 2 Plug & Play cards detected total", "ttyS2 at I/O 0x3e8 (irq = 4",
-      "ttyS3 at I/O 0x2e8 (irq = 3",
+      "isapnp: 2 Plug & Play cards detected total", "01:01.00: ttyS2 at I/O 0x",
+      "01:02.00: ttyS3 at I/O 0x",
     ]
     try follow(lines, limit: 10_000_000_000) {
       $0.kernel = KernelConfiguration(
