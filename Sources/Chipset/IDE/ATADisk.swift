@@ -26,6 +26,8 @@ public final class ATADisk: IDEDrive {
 
   /// The largest DRQ block of READ and WRITE MULTIPLE in sectors.
   static let largestMultiple = 16
+  /// Blocks of ranges that one TRIM takes: 64 ranges, what drivers send, are at most 2 GiB at once.
+  static let largestTrim = 1
 
   /// The contents, in sectors of 512 bytes.
   public let image: any BlockDevice

@@ -204,7 +204,7 @@ extension ATADisk {
   /// DATA SET MANAGEMENT with TRIM: blocks of 64 ranges come by DMA, as many as the buffer holds.
   func startTrim() {
     let blocks = Int(count)
-    guard features & 0xFF == 1, (1...IDEDrive.capacity / 512).contains(blocks)
+    guard features & 0xFF == 1, (1...ATADisk.largestTrim).contains(blocks)
     else { return finish(error: ATAError.aborted) }
     if image.isReadOnly { return finish(error: ATAError.writeProtected | ATAError.aborted) }
     power = .active

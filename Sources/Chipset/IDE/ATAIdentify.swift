@@ -56,7 +56,7 @@ extension ATADisk {
     // A cable of 80 wires; what the hardware reset found.
     words[93] = index == 0 ? 0x6009 : 0x6900
     put(accessible, into: &words, at: 100, count: 4)
-    words[105] = UInt16(IDEDrive.capacity / 512)  // blocks of ranges of one TRIM
+    words[105] = UInt16(ATADisk.largestTrim)  // blocks of ranges of one TRIM
     words[169] = 0x0001  // TRIM
 
     var bytes: [UInt8] = []

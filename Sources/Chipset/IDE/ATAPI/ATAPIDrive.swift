@@ -107,6 +107,8 @@ public final class ATAPIDrive: IDEDrive {
   var dmaMode: UInt8 = 0x22
   /// Sectors that are still to be put into the buffer.
   var nextSector = 0
+  /// As `nextSector`: the disc was exchanged while a command read it.
+  static let goneSector = Int(UInt32.max)
   var sectorsLeft = 0
   /// What READ CD wants of each: expected type, bytes 9 and 10 of the packet; nil: user data of 2048 bytes.
   var selection: ATAPISelection?
@@ -157,6 +159,8 @@ public final class ATAPIDrive: IDEDrive {
     if was === medium { return }
     audio.stop()
     head = 0
+    // What is left of a read was asked of the disc that is gone.
+    if sectorsLeft > 0 { nextSector = ATAPIDrive.goneSector }
     changeAttention = medium != nil
     mediaEvent = medium == nil ? .removal : .newMedium
   }
@@ -334,7 +338,12 @@ public final class ATAPIDrive: IDEDrive {
     if position >= validEnd {
       if sectorsLeft <= 0 { return complete() }
       if let failure = fill() { return fail(failure) }
-      if validEnd == 0 { return complete() }
+      if validEnd == 0 {
+        // Sectors of which nothing is wanted: the guest's time goes on between them.
+        if sectorsLeft <= 0 { return complete() }
+        phase = .readPending
+        return wait(ATAPITiming.nextBlock)
+      }
     }
     count = 2
     status = ATAStatus.ready | ATAStatus.seekComplete | ATAStatus.dataRequest

@@ -123,6 +123,10 @@ extension ATAPIDrive {
     windowEnd = 0
     validEnd = 0
     guard let disc = medium else { return noMedium }
+    if nextSector == ATAPIDrive.goneSector {
+      changeAttention = false
+      return .mediumChanged
+    }
     if let selection { return fillRaw(disc, selection) }
     let most = min(sectorsLeft, IDEDrive.capacity / CDSector.userSize - 1)
     // When one of many cannot be read, those before it go to the host first.
@@ -169,8 +173,10 @@ extension ATAPIDrive {
   private func fillRaw(_ disc: CDImage, _ wanted: ATAPISelection) -> ATAPISense? {
     var end = 0
     sectorBytes = 0
+    // As many as fit when the whole of each is wanted, also where little or nothing is.
+    let left = max(sectorsLeft - IDEDrive.capacity / CDSector.rawSize, 0)
     // The raw sector is read behind what goes to the host.
-    while sectorsLeft > 0, end + ATAPISelection.largest + CDSector.rawSize <= IDEDrive.capacity {
+    while sectorsLeft > left, end + ATAPISelection.largest + CDSector.rawSize <= IDEDrive.capacity {
       let raw = buffer + (IDEDrive.capacity - CDSector.rawSize)
       var failure: ATAPISense?
       do throws(CDReadError) {
