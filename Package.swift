@@ -48,7 +48,7 @@ let package = Package(
     .target(name: "Host", dependencies: ["Assembler"], cSettings: gnu),
     // The format of saved states; every device and the CPU write through it.
     .target(name: "State"),
-    // What devices are built on: address spaces, boards and their parts, lines, virtual time with its events.
+    // What devices are built on: address spaces, boards and their parts, lines, a PCI bus, virtual time with its events.
     .target(name: "Bus", dependencies: ["State"], swiftSettings: fast),
     // The instruction set: a table as text, what is made of it, decoder and disassembler.
     .executableTarget(name: "isatool", path: "Sources/X86ISA/Generator"),

@@ -91,6 +91,48 @@ import Testing
     #expect(Array(q[..<10]) == [0x41, 1, 1, 0, 0, 5, 0, 0, 2, 5])
   }
 
+  /// A mode 1 sector has no sub-header: nothing comes, but the drive goes over the sectors, and the guest's time with it.
+  @Test func sectorsOfWhichNothingIsWantedTakeTime() {
+    let bench = ATAPIBench.ready(dataDisc(1000))
+    func time(_ sectors: Int) -> UInt64 {
+      let start = bench.time.now
+      let high = UInt8(sectors >> 8)
+      let packet: [UInt8] = [0xBE, 0, 0, 0, 0, 5, 0, high, UInt8(sectors & 0xFF), 0x40]
+      #expect(bench.command(packet) == [])
+      return bench.time.now - start
+    }
+    let one = time(1)
+    #expect(time(900) > one + 100_000)
+  }
+
+  /// What is left of a command was asked of another disc (SPC-2: unit attention, the medium may have changed).
+  @Test func anExchangedDiscEndsTheReadThatIsUnderWay() {
+    let bench = ATAPIBench.ready(dataDisc(200))
+    bench.send(ATAPIBench.packet(0x28, lba: 0, count: 100), limit: 2048)
+    var bytes: [UInt8] = []
+    var status = bench.wait()
+    while status & 8 != 0 {
+      for _ in 0..<1024 {
+        let value = bench.word()
+        bytes += [UInt8(value & 0xFF), UInt8(value >> 8)]
+      }
+      if bytes.count == 2048 {
+        let other = MemoryStore(
+          [UInt8](repeating: 0xEE, count: 200 * 2048), name: "other", isWritable: false)
+        bench.drive.change(to: try! CDContents(sectors: other).image)
+      }
+      status = bench.wait()
+    }
+    #expect(status & 1 == 1)
+    #expect(bench.sense() == [6, 0x28, 0])
+    // What came before is the first disc's.
+    #expect(bytes.count < 100 * 2048 && bytes == Array(numberedSectors(200)[..<bytes.count]))
+    // The next command is the new disc's.
+    #expect(
+      bench.command(ATAPIBench.packet(0x28, lba: 0, count: 1))
+        == [UInt8](repeating: 0xEE, count: 2048))
+  }
+
   @Test func audioIsReadAsDataWithItsSubchannel() {
     let bench = ATAPIBench.ready(mixedDisc())
     let bytes = bench.command([0xBE, 4, 0, 0, 2, 0x8A, 0, 0, 1, 0xF8, 1]) ?? []
