@@ -62,7 +62,7 @@ enum CMOSContents {
     cmos[0x38] = codes[2] << 4 | codes[3] << 1 | 1
     // The own BIOS's: how long it waits for F12, in ticks of 55 ms.
     cmos[0x3C] = configuration.offersBootMenu ? 18 : 0
-    cmos[0x5F] = 0
+    cmos[0x5F] = UInt8(configuration.processorCount - 1)
     // AMI's options: A: before C:, full speed, both caches, quick A20.
     cmos[0x2D] = 0x1E | (configuration.bootOrder.first == .floppy ? 0x20 : 0)
     // 640 KB of base memory; the century where PS/2 models have it.

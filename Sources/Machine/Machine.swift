@@ -21,6 +21,15 @@ public struct ImageFailure: Equatable, Sendable {
   public var reason: String
 }
 
+/// What the run loop does between two instructions because one asked for it.
+enum MachineRequest: Equatable {
+  case board(BoardRequest)
+  /// INIT of one processor.
+  case initialize(Int)
+  /// A start-up message with the page of the code.
+  case start(Int, page: UInt8)
+}
+
 /// A PC. It is used from one thread; other threads reach it through `input` and `frames`.
 public final class Machine {
   /// What it was made from.
@@ -37,8 +46,8 @@ public final class Machine {
   var turns: ProcessorTurns
   public let ports: PortSpace
   public let pic: PIC8259Pair
-  /// Present from the Pentium on.
-  public let localAPIC: LocalAPIC?
+  /// One for each processor, from the Pentium on.
+  public let apics: LocalAPICs?
   public let pit: PIT8254
   public let cmos: CMOS
   public let keyboardController: KeyboardController8042
@@ -128,8 +137,10 @@ public final class Machine {
   var idleInstructions: UInt64 = 0
 
   /// What devices asked of the run loop while an instruction was under way.
-  var requests: [BoardRequest] = []
+  var requests: [MachineRequest] = []
 
+  /// When the follower looks next, in virtual nanoseconds; where the clock's rate changes in the middle of a slice.
+  var lookTime = VirtualClock.never
   /// The end of the slice that runs now, in retired instructions.
   var sliceEnd: UInt64 = 0
 
@@ -148,9 +159,12 @@ public final class Machine {
     let description = try configuration.boardDescription()
     var processors: [CPU] = []
     var buses: [MachineBus] = []
-    for model in try configuration.processors(description) {
+    let models = try configuration.processors(description)
+    for (n, model) in models.enumerated() {
       let bus = MachineBus(ports: ports, clock: clock)
-      processors.append(try Machine.processor(model, configuration, memory: memory, bus: bus))
+      let cpu = try Machine.processor(model, configuration, memory: memory, bus: bus, number: n)
+      cpu.givesWay = models.count > 1
+      processors.append(cpu)
       buses.append(bus)
     }
     (self.processors, self.buses) = (processors, buses)
@@ -163,8 +177,7 @@ public final class Machine {
     // Requests end the instruction that makes them; the run loop carries them out.
     let inbox = RequestBox()
     let board = Board(clock: clock, ports: ports, memory: memory) { request in
-      inbox.machine?.requests.append(request)
-      inbox.machine?.running.requestStop()
+      inbox.machine?.request(.board(request))
     }
     self.board = board
     let gate = A20Gate()
@@ -194,7 +207,7 @@ public final class Machine {
     try configuration.build(board, description, cpu.model)
     let pic = try board.need(PIC8259Pair.self, for: "a PC")
     self.pic = pic
-    localAPIC = board.first(LocalAPIC.self)
+    apics = board.offered(LocalAPICs.self)
     pit = try board.need(PIT8254.self, for: "a PC")
     cmos = try board.need(CMOS.self, for: "a PC")
     keyboardController = try board.need(KeyboardController8042.self, for: "a PC")
@@ -259,7 +272,7 @@ public final class Machine {
   /// The levels of wires that states and resets do not drive.
   func setPins() {
     for cpu in processors { cpu.a20 = gate.output.level }
-    cpu.setINTR(interruptRequest)
+    for n in processors.indices { setInterruptRequest(n) }
   }
 
   func note(_ error: StorageError, of disk: MachineDisk) {
@@ -269,21 +282,42 @@ public final class Machine {
     imageFailed(failure)
   }
 
-  /// The 8259A's INTR goes to the processor, or to LINT0 of its local APIC.
+  /// The 8259A's INTR goes to the processor, or to LINT0 of the local APICs.
   private func connectInterrupts() {
-    guard let localAPIC else {
+    guard let apics else {
       pic.output.connect { [unowned cpu] in cpu.setINTR($0) }
       return
     }
-    bus.localAPIC = localAPIC
-    pic.output.connect { [unowned localAPIC] in localAPIC.setLINT(0, $0) }
-    localAPIC.output.connect { [unowned cpu] in cpu.setINTR($0) }
-    localAPIC.nmi = { [unowned cpu] in cpu.raiseNMI() }
-    localAPIC.acknowledgeExternal = { [unowned pic] in pic.acknowledge() }
+    pic.output.connect { [unowned apics] level in
+      for apic in apics.all { apic.setLINT(0, level) }
+    }
+    for (n, apic) in apics.all.enumerated() {
+      buses[n].localAPIC = apic
+      apic.output.connect { [unowned self] level in
+        self.processors[n].setINTR(level)
+        if level { self.processorWoke(n) }
+      }
+      apic.nmi = { [unowned self] in
+        self.processors[n].raiseNMI()
+        self.processorWoke(n)
+      }
+      apic.acknowledgeExternal = { [unowned pic] in pic.acknowledge() }
+      // In the middle of an instruction; it may be the processor's own.
+      apic.initialize = { [unowned self] in self.request(.initialize(n)) }
+      apic.start = { [unowned self] page in self.request(.start(n, page: page)) }
+    }
   }
 
-  /// The level of the processor's INTR.
-  var interruptRequest: Bool { localAPIC?.output.level ?? pic.output.level }
+  /// For the run loop, when the present instruction is over.
+  private func request(_ request: MachineRequest) {
+    requests.append(request)
+    running.requestStop()
+  }
+
+  /// The level of a processor's INTR.
+  func setInterruptRequest(_ index: Int) {
+    processors[index].setINTR(apics?[index].output.level ?? (index == 0 && pic.output.level))
+  }
 
   /// Carries requests out of closures that exist before the machine does.
   private final class RequestBox {
@@ -293,9 +327,9 @@ public final class Machine {
   /// A processor with what executes its instructions.
   private static func processor(
     _ model: CPUModel, _ configuration: MachineConfiguration, memory: PhysicalMemory,
-    bus: MachineBus
+    bus: MachineBus, number: Int
   ) throws -> CPU {
-    let cpu = try CPU(model: model, memory: memory, bus: bus)
+    let cpu = try CPU(model: model, memory: memory, bus: bus, number: number)
     cpu.softwareFPU = configuration.fpu == .software
     bus.place = UnsafeMutableRawPointer(cpu.s).advanced(
       by: MemoryLayout<CPUState>.offset(of: \.place)!
@@ -369,11 +403,12 @@ public final class Machine {
     switch kind {
     case .processor:
       for cpu in processors { cpu.reset(keepsTimeStamps: true) }
-      localAPIC?.reset(.system)
+      for apic in apics?.all ?? [] { apic.reset(.system) }
     case .system:
       for device in devices { device.reset(.system) }
       loadShadow()
       for cpu in processors { cpu.reset() }
+      if processors.count > 1 { stampsWereReset() }
     }
     restartTurns()
     setPins()
@@ -454,11 +489,9 @@ public final class Machine {
       for byte in bytes { serial[port].receive(byte) }
     case .rate(let rate):
       clock.setInstructionsPerSecond(min(max(rate, 1_000), 100_000_000_000))
-      catchUpAll()
-      for cpu in processors {
-        cpu.setTimeStampRate(
-          hertz: cpu.model.hertz, instructionsPerSecond: clock.instructionsPerSecond)
-      }
+      if processors.count > 1 { return takeUpTime() }
+      cpu.setTimeStampRate(
+        hertz: cpu.model.hertz, instructionsPerSecond: clock.instructionsPerSecond)
       rateChanged()
     case .strokes(let strokes):
       typist.type(strokes)

@@ -75,6 +75,13 @@ public struct MachineConfiguration: Sendable {
   }
   /// Of the processors whose socket does not say another.
   public var cpu = CPUModel.pentium2
+  /// How many processors there are, 1 to `mostProcessors`, where the board's description does not say it.
+  public var processorCount = 1
+  /// How many processors of a model work together: as many as have APIC numbers, of 4 bits with one for the I/O APIC before the
+  /// Pentium 4 (Intel MultiProcessor Specification 1.4; SDM volume 3, "Local APIC ID").
+  public static func mostProcessors(of model: CPUModel) -> Int {
+    !model.features.contains(.apic) ? 1 : model.features.contains(.sse2) ? 16 : 14
+  }
   /// What executes the guest's instructions.
   public var engine = Translator.obstacle == nil ? Engine.translator : Engine.interpreter
   /// What the translator may do.

@@ -45,8 +45,8 @@ extension Machine {
 
   /// Shortens the present run of the processor to the next event.
   func updateDeadline() {
-    running.setDeadline(
-      min(min(sliceEnd, turnEnd), clock.instruction(atNanoseconds: clock.nextDeadline)))
+    let due = processors.count == 1 ? clock.nextDeadline : min(clock.nextDeadline, lookTime)
+    running.setDeadline(min(min(sliceEnd, turnEnd), clock.instruction(atNanoseconds: due)))
   }
 
   /// Runs until something ends it.
@@ -113,6 +113,7 @@ extension Machine {
       var end = clock.instruction(atNanoseconds: min(now &+ Machine.slice, nextLook))
       end = min(max(end, count &+ 1), bound)
       sliceEnd = end
+      lookTime = nextLook
       updateDeadline()
       if !replays { attendant?.sliceBegins(self) }
       running.s.pointee.place = ExecutionPlace.interpreter
@@ -262,7 +263,8 @@ extension Machine {
   }
 
   /// Time passes without instructions.
-  private func sleep(until count: UInt64) {
+  func sleep(until count: UInt64) {
+    if count <= instructionCount { return }
     idleInstructions &+= count &- instructionCount
     running.advanceIdle(to: count)
   }
@@ -271,9 +273,11 @@ extension Machine {
   private func carryOutRequests() -> StopReason? {
     while !requests.isEmpty {
       switch requests.removeFirst() {
-      case .reset(let kind): reset(kind)
-      case .powerOff: return .powerOff
-      case .exit(let code): return .guestExit(code)
+      case .board(.reset(let kind)): reset(kind)
+      case .board(.powerOff): return .powerOff
+      case .board(.exit(let code)): return .guestExit(code)
+      case .initialize(let index): initialize(index)
+      case .start(let index, let page): start(index, page: page)
       }
     }
     return nil
@@ -283,10 +287,12 @@ extension Machine {
   private func idle(bound: UInt64, limit: UInt64, nextLook: UInt64, replays: Bool) -> StopReason? {
     running.s.pointee.place = ExecutionPlace.idle
     defer { running.s.pointee.place = ExecutionPlace.devices }
-    let canWake =
-      // Interrupts go to the first processor.
-      cpu.s.pointee.eflags & EFLAGS.if != 0
-      || (localAPIC?.turnsRequestsIntoNMI ?? false) && !cpu.s.pointee.nmiBlocked
+    let canWake = processors.indices.contains { n in
+      guard turns.isStarted[n] else { return false }
+      let state = processors[n].s
+      return state.pointee.eflags & EFLAGS.if != 0
+        || (apics?[n].turnsRequestsIntoNMI ?? false) && !state.pointee.nmiBlocked
+    }
     if replays {
       // Whether anything can still come is known.
     } else if !canWake {

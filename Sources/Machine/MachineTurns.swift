@@ -1,12 +1,16 @@
 // Several processors under one clock.
 //
-// Owns: whose turn it is, how long turns are, what a processor that waits for its turn has missed, starting those that wait to be started.
+// Owns: whose turn it is, how long turns are, when a processor gives its own away, starting those that wait to be started.
 // Must not know: what processors execute, how one starts another (that is the interrupt controllers').
 //
-// Processors run one after the other, each for a turn. There is one count of instructions: what one retires counts for all, as if the
-// others slept meanwhile; so virtual time never goes back, whoever looks at it, and an access is complete before anybody else's begins.
-// A turn ends after `ProcessorTurns.length` instructions or where the processor sleeps. Whose turn it is depends on the counts alone, not
-// on where a run is cut. A machine with one processor has no turns.
+// Processors run one after the other, and an access is complete before anybody else's begins. A round gives each processor that can run a
+// part of `ProcessorTurns.length` instructions. All parts of a round happen at once as far as the guest's clocks go, so with n parts n
+// instructions count as one (`VirtualClock.setSharers`), and part k covers the k-th piece of the round's time: what a device or a
+// time-stamp counter shows never goes back, whoever looks. There is one count, of what all retire and of what time passes in sleep.
+//
+// Who sleeps (HLT) or waits for another (PAUSE) leaves the rest of its part, whose time passes without instructions, as otherwise the
+// others would run ahead of the clock. Who can run alone has no parts: it runs until another can, too. Whose turn it is depends on the
+// counts and the processors' states alone, not on where a run is cut. A machine with one processor has no turns.
 
 import Bus
 import CPU
@@ -14,26 +18,34 @@ import State
 
 /// Whose turn it is.
 struct ProcessorTurns {
-  /// Instructions in a turn.
-  static let length: UInt64 = 1000
+  /// Instructions in a part of a round.
+  static let length: UInt64 = 2000
+  /// The same of a processor that is alone, which another's waking cuts.
+  static let lengthAlone: UInt64 = 1 << 16
 
   /// The index of the processor that runs.
   var running = 0
-  /// The count at which its turn ends.
+  /// Who takes part in the present round, a bit each; 0: there is none.
+  var sharing: UInt32 = 0
+  /// The count at which the present part ends.
   var end = UInt64.max
+  /// It has given the rest of its part away.
+  var hasYielded = false
   /// Which take turns; the first does always.
   var isStarted: [Bool]
-  /// For each, how many slow accesses of others (`PortSpace.isaAccessTime`) its time-stamp counter has not seen.
-  var missed: [UInt64]
+  /// For each, its time-stamp counter without the ticks since power-on.
+  var stampOffset: [UInt64]
   /// What each has executed.
   var executed: [UInt64]
 
   init(_ count: Int) {
     isStarted = (0..<count).map { $0 == 0 }
-    missed = [UInt64](repeating: 0, count: count)
-    executed = missed
-    if count > 1 { end = ProcessorTurns.length }
+    stampOffset = [UInt64](repeating: 0, count: count)
+    executed = stampOffset
   }
+
+  /// One processor has the round for itself.
+  var isAlone: Bool { sharing & (sharing &- 1) == 0 }
 }
 
 extension Machine {
@@ -60,60 +72,109 @@ extension Machine {
   public func isStarted(_ processor: Int) -> Bool { turns.isStarted[processor] }
 
   /// Lets a processor take turns, from its state as it is; for who holds the machine still, or a device.
-  public func startProcessor(_ processor: Int) { turns.isStarted[processor] = true }
+  public func startProcessor(_ processor: Int) {
+    turns.isStarted[processor] = true
+    processorWoke(processor)
+  }
 
-  /// The end of the running processor's present turn, for its deadline.
+  /// A processor may be able to run that could not.
+  func processorWoke(_ processor: Int) {
+    if turns.isAlone && processor != turns.running { running.requestStop() }
+  }
+
+  /// The end of the running processor's present part, for its deadline.
   var turnEnd: UInt64 {
     let end = turns.end
-    // Where nobody can run, a turn may be over.
+    // Where nobody can run, a part may be over.
     return end == UInt64.max || end > running.instructionCount ? end : UInt64.max
   }
 
-  /// Where the present turn ends, or nil where there is none.
+  /// Where the present part ends, or nil where there is none.
   public var presentTurnEnd: UInt64? {
     turnEnd == UInt64.max ? nil : turnEnd
   }
 
-  /// Runs the processor whose turn it is.
+  /// Runs the processor whose turn it is, or lets the time of its part pass.
   func runTurn() -> RunExit {
-    settleTurn()
-    updateDeadline()
+    if !settleTurn() { return .halted }
     let index = turns.running
-    let (count, time) = (running.instructionCount, clock.now)
+    if !turns.isAlone && (turns.hasYielded || !running.canRun) {
+      let due = clock.instruction(atNanoseconds: min(clock.nextDeadline, lookTime))
+      sleep(until: min(min(sliceEnd, turns.end), due))
+      return .deadline
+    }
+    updateDeadline()
+    let count = running.instructionCount
     running.s.pointee.place = ExecutionPlace.interpreter
     let exit = running.run()
     running.s.pointee.place = ExecutionPlace.devices
-    let now = running.instructionCount
-    turns.executed[index] &+= now &- count
-    // What slow accesses took beyond the instructions; rounding is far below half of one.
-    let passed =
-      clock.now &- time
-      &- (clock.nanoseconds(atInstruction: now) &- clock.nanoseconds(atInstruction: count))
-    let accesses = (passed &+ PortSpace.isaAccessTime / 2) / PortSpace.isaAccessTime
-    if accesses < 1 << 40 {
-      for n in processors.indices where n != index { turns.missed[n] &+= accesses }
+    turns.executed[index] &+= running.instructionCount &- count
+    if running.timeStampsWritten {
+      running.timeStampsWritten = false
+      turns.stampOffset[index] =
+        running.timeStampCounter &- clock.ticks(hertz: running.model.hertz)
+    }
+    if running.gaveWay {
+      running.gaveWay = false
+      // Alone, there is nobody to give way to.
+      turns.hasYielded = !turns.isAlone
     }
     switch exit {
-    case .deadline, .stopRequested, .halted:
-      settleTurn()
-      return exit == .halted && running.canRun ? .deadline : exit
+    case .halted: return .deadline
     // A debugger wants to see who it was.
     default: return exit
     }
   }
 
-  /// Gives the turn to the next processor that can run, where the present one's is over.
-  func settleTurn() {
+  /// Gives the turn to the next processor, where the present one's is over.
+  /// - Returns: no where nobody can run.
+  @discardableResult
+  func settleTurn() -> Bool {
     let count = running.instructionCount
-    if count < turns.end && running.canRun { return }
-    for step in 1...processors.count {
-      let next = (turns.running + step) % processors.count
-      if turns.isStarted[next] && processors[next].canRun {
-        turns.end = count &+ ProcessorTurns.length
-        giveTurn(to: next, at: count)
-        return
+    let index = turns.running
+    if turns.sharing != 0, count < turns.end, turns.isStarted[index] {
+      if !turns.isAlone { return true }
+      if running.canRun && !otherCanRun(than: index) { return true }
+    }
+    if !turns.isAlone {
+      var next = index + 1
+      while next < processors.count {
+        if turns.sharing >> UInt32(next) & 1 != 0, turns.isStarted[next], processors[next].canRun {
+          giveTurn(to: next, at: count, length: ProcessorTurns.length)
+          return true
+        }
+        next += 1
       }
     }
+    // Another round.
+    var sharing: UInt32 = 0
+    for n in processors.indices where turns.isStarted[n] && processors[n].canRun {
+      sharing |= 1 << UInt32(n)
+    }
+    if sharing == 0 {
+      // Once: how often anybody asks must not show.
+      if turns.sharing != 0 {
+        turns.sharing = 0
+        turns.end = UInt64.max
+        turns.hasYielded = false
+        clock.setSharers(1)
+        takeUpTime()
+      }
+      return false
+    }
+    turns.sharing = sharing
+    clock.setSharers(sharing.nonzeroBitCount)
+    giveTurn(
+      to: sharing.trailingZeroBitCount, at: count,
+      length: turns.isAlone ? ProcessorTurns.lengthAlone : ProcessorTurns.length)
+    return true
+  }
+
+  private func otherCanRun(than index: Int) -> Bool {
+    for n in processors.indices where n != index && turns.isStarted[n] && processors[n].canRun {
+      return true
+    }
+    return false
   }
 
   /// After a reset only the first runs.
@@ -121,28 +182,42 @@ extension Machine {
     if processors.count == 1 { return }
     let count = running.instructionCount
     turns.isStarted = turns.isStarted.indices.map { $0 == 0 }
-    turns.end = count &+ ProcessorTurns.length
-    giveTurn(to: 0, at: count)
+    turns.sharing = 1
+    clock.setSharers(1)
+    giveTurn(to: 0, at: count, length: ProcessorTurns.lengthAlone)
   }
 
-  private func giveTurn(to index: Int, at count: UInt64) {
-    if index == turns.running { return }
-    follow(index)
-    catchUp(index, to: count)
+  private func giveTurn(to index: Int, at count: UInt64, length: UInt64) {
+    turns.end = count &+ length
+    turns.hasYielded = false
+    if index != turns.running {
+      follow(index)
+      running.waited(to: count)
+    }
+    takeUpTime()
   }
 
-  /// A processor waited until now.
-  private func catchUp(_ index: Int, to count: UInt64) {
-    let cpu = processors[index]
-    let stamps = cpu.model.hertz / (1_000_000_000 / PortSpace.isaAccessTime)
-    cpu.waited(to: count, stamps: turns.missed[index] &* stamps)
-    turns.missed[index] = 0
+  /// The running processor's time-stamp counter and the time its slow accesses take are as the clock has it now.
+  func takeUpTime() {
+    let index = turns.running
+    let hertz = running.model.hertz
+    running.setTimeStamps(
+      turns.stampOffset[index] &+ clock.ticks(hertz: hertz), hertz: hertz,
+      countsPerSecond: clock.countsPerSecond)
+    buses[index].rateChanged(processorHertz: hertz)
   }
 
-  /// All processors have waited until now: their time-stamp counters are about to be set, or to get another rate.
+  /// All processors have waited until now: they are about to be changed from outside.
   func catchUpAll() {
     let count = running.instructionCount
-    for n in processors.indices where n != turns.running { catchUp(n, to: count) }
+    for n in processors.indices where n != turns.running { processors[n].waited(to: count) }
+  }
+
+  /// The time-stamp counters were reset.
+  func stampsWereReset() {
+    for n in processors.indices {
+      turns.stampOffset[n] = 0 &- clock.ticks(hertz: processors[n].model.hertz)
+    }
   }
 
   /// The clock counts what this processor retires.
@@ -150,6 +225,26 @@ extension Machine {
     turns.running = index
     running = processors[index]
     clock.counter = running.instructionCounter
+    apics?.current = index
+  }
+
+  // MARK: Starting
+
+  /// INIT of one processor: the first starts anew, others wait to be started.
+  func initialize(_ index: Int) {
+    catchUpAll()
+    processors[index].reset(keepsTimeStamps: true)
+    processors[index].a20 = gate.output.level
+    setInterruptRequest(index)
+    turns.isStarted[index] = index == 0
+    processorWoke(index)
+  }
+
+  /// A start-up message: a processor that waits for one begins at a page of the first megabyte.
+  func start(_ index: Int, page: UInt8) {
+    if turns.isStarted[index] { return }
+    processors[index].begin(page: page)
+    startProcessor(index)
   }
 
   // MARK: Debugging
@@ -175,29 +270,36 @@ extension Machine {
 
   func saveTurns(to writer: inout StateWriter) {
     writer.write(UInt8(turns.running))
+    writer.write(turns.sharing)
     writer.write(turns.end)
+    writer.write(turns.hasYielded)
+    clock.saveSharing(to: &writer)
     for n in processors.indices {
       writer.write(turns.isStarted[n])
-      writer.write(turns.missed[n])
+      writer.write(turns.stampOffset[n])
       writer.write(turns.executed[n])
     }
   }
 
   func restoreTurns(from reader: inout StateReader) throws(StateError) {
     let index = Int(try reader.read(in: 0...UInt8(processors.count - 1)))
+    turns.sharing = try reader.read(in: 0...UInt32(UInt64(1) << UInt64(processors.count) - 1))
     turns.end = try reader.read()
+    turns.hasYielded = try reader.readBool()
+    try clock.restoreSharing(from: &reader)
     for n in processors.indices {
       turns.isStarted[n] = try reader.readBool()
-      turns.missed[n] = try reader.read()
+      turns.stampOffset[n] = try reader.read()
       turns.executed[n] = try reader.read()
     }
-    if !turns.isStarted[index] { throw reader.error("a processor runs that was not started") }
-    // Those that wait are behind, and a turn is short.
+    // Those that wait are behind, and a part is short.
     let count = processors[index].instructionCount
     guard processors.allSatisfy({ $0.instructionCount <= count }),
-      turns.end <= count &+ ProcessorTurns.length
+      turns.end == UInt64.max || turns.end <= count &+ ProcessorTurns.lengthAlone,
+      clock.sharers == UInt64(max(turns.sharing.nonzeroBitCount, 1))
     else { throw reader.error("a processor is ahead of the one that runs") }
     follow(index)
+    buses[index].rateChanged(processorHertz: running.model.hertz)
   }
 
   /// The sections of states that a machine with several processors has behind that of the first.
@@ -221,11 +323,12 @@ extension Machine {
     if index + 1 < processors.count {
       try processors[index + 1].restore(from: &reader, version: version)
     } else {
+      if version != 2 { throw reader.error("turns of an older version") }
       try restoreTurns(from: &reader)
     }
   }
 
   func furtherVersion(_ index: Int) -> UInt16 {
-    index + 1 < processors.count ? CPU.stateVersion : 1
+    index + 1 < processors.count ? CPU.stateVersion : 2
   }
 }

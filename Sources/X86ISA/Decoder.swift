@@ -279,6 +279,7 @@ public struct Decoder {
     let choice = choices[Int(entry.pointee.choice) * 8 + place]
     i.handler = Handler(number: choice & ~OpcodeTable.swapsRegisters)
     if choice & OpcodeTable.swapsRegisters != 0 { (i.reg, i.rm) = (i.rm, i.reg) }
+    if i.op == .nop && i.hasRep { i.handler = .pause }
     insn = i
     return .ok
   }

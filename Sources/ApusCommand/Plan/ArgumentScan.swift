@@ -25,7 +25,7 @@ struct ArgumentScan {
     "--floppy-a", "-fda", "--floppy-b", "-fdb", "--disk", "--hda", "-hda", "--hdb", "-hdb",
     "--hdc", "-hdc", "--hdd", "-hdd", "--cdrom", "-cdrom", "--cdrom-at", "--boot", "-boot",
     "--memory", "-m",
-    "--cpu", "-cpu", "--engine", "--translator-disable", "--fpu", "--bios", "-bios", "--rom",
+    "--cpu", "-cpu", "--processors", "-smp", "--engine", "--translator-disable", "--fpu", "--bios", "-bios", "--rom",
     "--fw-cfg", "-fw_cfg",
     "--kernel", "-kernel", "--initrd", "-initrd", "--append", "-append", "--serial", "-serial",
     "--debug-console", "--board", "--device", "--exit-port", "--on-triple-fault", "--mouse-speed",
@@ -109,9 +109,9 @@ enum ForeignOptions {
       "monitor mon qmp qmp-pretty chardev",
       "there is no monitor; the debugger is the console (apus debug, or --debug)")
     add(
-      "enable-kvm accel machine M smp cpus no-acpi no-hpet nodefaults global no-kvm cpu-pm "
+      "enable-kvm accel machine M no-acpi no-hpet nodefaults global no-kvm cpu-pm "
         + "overcommit object msg win2k-hack no-fd-bootchk no-user-config usb realtime",
-      "the machine is always the same PC with one processor; leave it out")
+      "the machine is always the same PC; leave it out")
     add("vga", "the video card is always a standard VGA; leave it out")
     add(
       "soundhw audiodev audio",
@@ -146,6 +146,7 @@ enum ForeignOptions {
     add("hard-disk harddisk hd", "--disk FILE is a hard disk")
     add("floppy fd", "--floppy-a FILE")
     add("ram mem", "--memory MB")
+    add("cpus", "--processors N")
     add("initramfs ramdisk", "--initrd FILE")
     add("gdbserver gdbstub", "--gdb tcp:PORT")
     add("input keys sendkeys", "--type TEXT")

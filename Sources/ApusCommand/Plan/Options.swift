@@ -142,6 +142,13 @@ struct ApusOptions: ParsableCommand {
       valueName: "model"))
   var cpu: String?
   @Option(
+    name: [.customLong("processors"), .customLong("smp", withSingleDash: true)],
+    parsing: .unconditional,
+    help: ArgumentHelp(
+      "How many processors: with an APIC (from the Pentium on) up to 14, of pentium4 up to 16. (default: 1)",
+      valueName: "N"))
+  var processors: String?
+  @Option(
     name: .customLong("engine"),
     parsing: .unconditional,
     help: ArgumentHelp(

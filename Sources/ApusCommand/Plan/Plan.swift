@@ -112,6 +112,24 @@ struct Plan {
 
   // MARK: Values
 
+  /// A number of processors, also as others write it: `4`, `cpus=4`, `4,sockets=4`.
+  static func processors(_ text: String, of model: CPUModel) throws -> Int {
+    let first = text.prefix { $0 != "," }
+    let number = first.hasPrefix("cpus=") ? first.dropFirst(5) : first
+    let most = MachineConfiguration.mostProcessors(of: model)
+    guard let count = Int(number), count >= 1 else {
+      throw Failure.usage("--processors \(text): a number from 1 to \(max(most, 1)) is wanted")
+    }
+    if count > most {
+      throw Failure.usage(
+        most == 1
+          ? "--processors \(text): a \(model.name) has no APIC and works alone; --cpu pentium and later can be several"
+          : "--processors \(text): of \(model.name) there can be \(most) at most"
+            + (most < 16 ? " (4-bit APIC numbers; 16 of pentium4)" : ""))
+    }
+    return count
+  }
+
   private mutating func readMachine(_ options: ApusOptions) throws {
     if let text = options.memory {
       configuration.memoryMegabytes = try Plan.megabytes(text)
@@ -122,6 +140,9 @@ struct Plan {
         throw Failure.usage("--cpu \(name): no such model (there are \(names))")
       }
       configuration.cpu = model
+    }
+    if let text = options.processors {
+      configuration.processorCount = try Plan.processors(text, of: configuration.cpu)
     }
     if let text = options.engine {
       guard let engine = Engine(rawValue: text) else {

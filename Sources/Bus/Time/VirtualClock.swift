@@ -2,7 +2,8 @@
 //
 // Owns: the conversion between retired guest instructions and virtual nanoseconds, and the ordered set of pending events.
 // Must not know: the host's clock, any device. Time is a pure function of the instruction count, of what slow accesses were charged
-// (`pass`) and of the (logged) changes of `instructionsPerSecond`; with equal inputs two runs see equal times.
+// (`pass`), of the (logged) changes of `instructionsPerSecond` and of how many processors shared it when (`setSharers`); with equal inputs
+// two runs see equal times.
 
 import State
 
@@ -26,10 +27,15 @@ public final class VirtualClock {
   private var events: [Event] = []
   @usableFromInline var baseInstructions: UInt64 = 0
   @usableFromInline var baseNanoseconds: UInt64 = 0
-  /// How many instructions make a virtual second.
-  public private(set) var instructionsPerSecond: UInt64 {
-    didSet { wholeNanoseconds = VirtualClock.wholeNanoseconds(instructionsPerSecond) }
-  }
+  /// What `baseNanoseconds` leaves out, in 2^-32 nanoseconds; only where processors share the time.
+  private var baseFraction: UInt64 = 0
+  /// How many instructions of one processor make a virtual second.
+  public private(set) var instructionsPerSecond: UInt64 { didSet { rateChanged() } }
+  /// How many processors execute in the same time: so many instructions count as one.
+  public private(set) var sharers: UInt64 = 1 { didSet { rateChanged() } }
+  /// Counts in a virtual second: `instructionsPerSecond` of each sharer.
+  public var countsPerSecond: UInt64 { rate }
+  private var rate: UInt64
   /// Nanoseconds of an instruction where that is a whole number, otherwise 0.
   @usableFromInline var wholeNanoseconds: UInt64
 
@@ -60,7 +66,13 @@ public final class VirtualClock {
   public init(instructionsPerSecond: UInt64) {
     precondition((1_000...100_000_000_000).contains(instructionsPerSecond))
     self.instructionsPerSecond = instructionsPerSecond
+    rate = instructionsPerSecond
     wholeNanoseconds = VirtualClock.wholeNanoseconds(instructionsPerSecond)
+  }
+
+  private func rateChanged() {
+    rate = instructionsPerSecond &* sharers
+    wholeNanoseconds = baseFraction == 0 ? VirtualClock.wholeNanoseconds(rate) : 0
   }
 
   private static func wholeNanoseconds(_ rate: UInt64) -> UInt64 {
@@ -80,7 +92,7 @@ public final class VirtualClock {
   public func nanoseconds(atInstruction count: UInt64) -> UInt64 {
     let elapsed = count &- baseInstructions
     if wholeNanoseconds != 0 { return baseNanoseconds &+ elapsed &* wholeNanoseconds }
-    let rate = instructionsPerSecond
+    if baseFraction != 0 { return exactTime(elapsed).nanoseconds }
     if rate <= 10_000_000_000 {
       // The same number without a division of 128 bits; seconds and the rest of one.
       let (seconds, rest) = elapsed.quotientAndRemainder(dividingBy: rate)
@@ -90,14 +102,30 @@ public final class VirtualClock {
     return baseNanoseconds &+ rate.dividingFullWidth((high, low)).quotient
   }
 
+  /// The time after `elapsed` counts with its fraction, in 2^-32 nanoseconds.
+  private func exactTime(_ elapsed: UInt64) -> (nanoseconds: UInt64, fraction: UInt64) {
+    let (high, low) = elapsed.multipliedFullWidth(by: 1_000_000_000)
+    let (whole, rest) = rate.dividingFullWidth((high, low))
+    let (restHigh, restLow) = rest.multipliedFullWidth(by: 1 << 32)
+    let fraction = rate.dividingFullWidth((restHigh, restLow)).quotient &+ baseFraction
+    return (baseNanoseconds &+ whole &+ fraction >> 32, fraction & 0xFFFF_FFFF)
+  }
+
   /// The first instruction count at which `nanoseconds(atInstruction:)` has reached `time`; `UInt64.max` for `never`.
   public func instruction(atNanoseconds time: UInt64) -> UInt64 {
     if time == VirtualClock.never { return UInt64.max }
     if time <= baseNanoseconds { return baseInstructions }
-    let (high, low) = (time - baseNanoseconds).multipliedFullWidth(by: instructionsPerSecond)
+    let (high, low) = (time - baseNanoseconds).multipliedFullWidth(by: rate)
     if high >= 1_000_000_000 { return UInt64.max }
     let (quotient, remainder) = UInt64(1_000_000_000).dividingFullWidth((high, low))
-    return baseInstructions &+ quotient &+ (remainder == 0 ? 0 : 1)
+    let count = baseInstructions &+ quotient &+ (remainder == 0 ? 0 : 1)
+    if baseFraction == 0 { return count }
+    // With the fraction it is reached earlier by what fits into that, and one for rounding.
+    let (earlier, rest) = baseFraction.multipliedFullWidth(by: rate)
+    var first =
+      count &- min(quotient, (earlier << 32 | rest >> 32) / 1_000_000_000 &+ 1)
+    while first < count && nanoseconds(atInstruction: first) < time { first &+= 1 }
+    return first
   }
 
   /// Changes the rate from now on; virtual time stays continuous.
@@ -106,8 +134,21 @@ public final class VirtualClock {
     let count = self.count
     baseNanoseconds = nanoseconds(atInstruction: count)
     baseInstructions = count
+    baseFraction = 0
     instructionsPerSecond = rate
     deadlineMovedEarlier()
+  }
+
+  /// From now on so many processors execute in the same time; virtual time stays continuous to the fraction of a nanosecond, as this
+  /// changes often.
+  /// - Parameter count: 1 to 255.
+  public func setSharers(_ number: Int) {
+    precondition((1...255).contains(number))
+    if UInt64(number) == sharers { return }
+    let count = self.count
+    (baseNanoseconds, baseFraction) = exactTime(count &- baseInstructions)
+    baseInstructions = count
+    sharers = UInt64(number)
   }
 
   /// Time passes without instructions: something slow was accessed. Events that are due now fire when the run loop looks next.
@@ -117,10 +158,19 @@ public final class VirtualClock {
 
   /// How many instructions take a time in virtual nanoseconds, rounded up.
   public func instructions(inNanoseconds time: UInt64) -> UInt64 {
-    let (high, low) = time.multipliedFullWidth(by: instructionsPerSecond)
+    let (high, low) = time.multipliedFullWidth(by: rate)
     guard high < 1_000_000_000 else { return UInt64.max }
     let (quotient, remainder) = UInt64(1_000_000_000).dividingFullWidth((high, low))
     return quotient &+ (remainder == 0 ? 0 : 1)
+  }
+
+  /// How often something of a fixed frequency has ticked since power-on, whoever executed meanwhile.
+  /// - Parameter hertz: below 2^32.
+  public func ticks(hertz: UInt64) -> UInt64 {
+    let (nanoseconds, fraction) = exactTime(count &- baseInstructions)
+    let (high, low) = nanoseconds.multipliedFullWidth(by: hertz)
+    let (ticks, rest) = UInt64(1_000_000_000).dividingFullWidth((high, low))
+    return ticks &+ (rest &+ (fraction &* hertz) >> 32) / 1_000_000_000
   }
 
   /// Registers an event by a name that is unique in the machine and stable across versions (it appears in saved states).
@@ -192,8 +242,21 @@ public final class VirtualClock {
       return false
     }
     let (high, low) = (count - baseInstructions).multipliedFullWidth(by: 1_000_000_000)
-    if high >= instructionsPerSecond { return false }
-    return instructionsPerSecond.dividingFullWidth((high, low)).quotient < 1 << 60
+    if high >= rate { return false }
+    return rate.dividingFullWidth((high, low)).quotient < 1 << 60
+  }
+
+  /// Writes what only a clock has that several processors share; before it is `save`.
+  public func saveSharing(to writer: inout StateWriter) {
+    writer.write(UInt8(sharers))
+    writer.write(UInt32(baseFraction))
+  }
+
+  /// Reads what `saveSharing` wrote; before it is `restore`.
+  public func restoreSharing(from reader: inout StateReader) throws(StateError) {
+    let number = try reader.read(in: UInt8(1)...UInt8.max)
+    baseFraction = UInt64(try reader.read(UInt32.self))
+    sharers = UInt64(number)
   }
 
   /// Writes the time base and every pending event by name.

@@ -354,9 +354,17 @@ public final class PhysicalMemory {
   // MARK: - Host pointers
 
   /// The host address of a page that reads can use directly, or nil.
+  @inline(__always)
   func readPointer(page: UInt32) -> UnsafeMutableRawPointer? {
-    switch kinds[Int(page & 0xFFFFFF)] & Kind.mask {
-    case Kind.ram, Kind.readOnlyRAM: return ram + Int(page) << 12
+    let kind = kinds[Int(page & 0xFFFFFF)] & Kind.mask
+    return kind == Kind.ram ? ram + Int(page) << 12 : otherPointer(page, kind)
+  }
+
+  /// The same where it is not plain RAM, which would make the usual way longer.
+  @inline(never)
+  private func otherPointer(_ page: UInt32, _ kind: UInt8) -> UnsafeMutableRawPointer? {
+    switch kind {
+    case Kind.readOnlyRAM: return ram + Int(page) << 12
     case Kind.rom, Kind.writeOnlyRAM:
       if let lastROM, page == lastROM.page { return lastROM.host }
       guard let mapping = space.seen(at: PhysicalAddress(UInt64(page) << 12)),

@@ -16,6 +16,8 @@ public final class CPU {
   public let model: CPUModel
   /// EFLAGS bits the model has.
   let implementedFlags: UInt32
+  /// Which of the machine's it is; 0 starts first. The power-on ID of its APIC.
+  public let number: Int
   /// Physical memory.
   public let memory: PhysicalMemory
   /// The rest of the machine.
@@ -53,6 +55,12 @@ public final class CPU {
   var trailIndex = 0
   /// The decoder for this model.
   let decoder: Decoder
+  /// The guest has written the time-stamp counter; whose turn it is asks and clears it.
+  public var timeStampsWritten = false
+  /// Others take turns with this processor, and PAUSE ends its own; set before it executes anything.
+  public var givesWay = false
+  /// PAUSE was the last instruction; whose turn it is asks and clears it.
+  public var gaveWay = false
   /// Where `s` and `fpu` are.
   private let stateRegion: HostMemory
   /// Makes host code of blocks; nil when only the interpreter works.
@@ -104,8 +112,11 @@ public final class CPU {
   private let idle: UnsafeMutablePointer<Instruction>
 
   /// - Throws: `HostError` when the host has no memory for the tables.
-  public init(model: CPUModel, memory: PhysicalMemory, bus: SystemBus) throws(HostError) {
+  public init(model: CPUModel, memory: PhysicalMemory, bus: SystemBus, number: Int = 0)
+    throws(HostError)
+  {
     self.model = model
+    self.number = number
     implementedFlags = EFLAGS.implemented(by: model)
     self.memory = memory
     self.bus = bus

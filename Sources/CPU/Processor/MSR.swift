@@ -38,8 +38,8 @@ extension CPU {
     msrs[MSR.p5MachineCheckAddress] = 0
     msrs[MSR.p5MachineCheckType] = 0
     msrs[0x17] = 0  // platform ID
-    // Bootstrap processor, local APIC enabled.
-    msrs[MSR.apicBase] = 0xFEE0_0900
+    // Local APIC enabled; bit 8 tells the bootstrap processor.
+    msrs[MSR.apicBase] = number == 0 ? 0xFEE0_0900 : 0xFEE0_0800
     msrs[MSR.powerOnConfiguration] = 0
     msrs[0x33] = 0  // TEST_CTL
     msrs[MSR.microcodeUpdate] = 0
@@ -116,6 +116,7 @@ extension CPU {
       // The P6 family writes the low half only and clears the rest.
       let new = model.features.contains(.p6) ? UInt64(low) : value
       setTimeStampCounter(new)
+      timeStampsWritten = true
     case MSR.sysenterCS where model.features.contains(.sep): s.pointee.sysenterCS = low
     case MSR.sysenterESP where model.features.contains(.sep): s.pointee.sysenterESP = low
     case MSR.sysenterEIP where model.features.contains(.sep): s.pointee.sysenterEIP = low

@@ -46,15 +46,33 @@ extension CPU {
     return attention & Attention.intr != 0 && s.pointee.eflags & EFLAGS.if != 0
   }
 
-  /// Others have run meanwhile: the count of instructions, which is the machine's, and the time-stamp counter move on.
-  /// - Parameters:
-  ///   - count: the machine's count of instructions now.
-  ///   - stamps: by how much more the time-stamp counter moves on than that count says.
-  public func waited(to count: UInt64, stamps: UInt64) {
+  /// Others have run meanwhile: the count of instructions, which is the machine's, moves on.
+  /// - Parameter count: the machine's count of instructions now.
+  public func waited(to count: UInt64) {
     // Going on at a breakpoint that it stopped at is no new arrival.
     if debug.resumeCount == s.pointee.retired { debug.resumeCount = max(count, s.pointee.retired) }
     if count > s.pointee.retired { s.pointee.retired = count }
-    s.pointee.tscBase &+= stamps
+  }
+
+  /// The start-up message of another processor: execution begins at a page of the first megabyte. To be called after a reset or INIT.
+  public func begin(page: UInt8) {
+    let cs = segmentPointer(SegmentRegister.cs)
+    cs.pointee.selector = UInt16(page) << 8
+    cs.pointee.base = UInt32(page) << 12
+    s.pointee.eip = 0
+    updateSegmentLimits(SegmentRegister.cs)
+    updateMode()
+  }
+
+  /// From here on the time-stamp counter counts up from a value.
+  /// - Parameters:
+  ///   - value: what it is now.
+  ///   - hertz: of the processor, below 2^32.
+  ///   - rate: counts of the machine in a second, at least 1,000.
+  public func setTimeStamps(_ value: UInt64, hertz: UInt64, countsPerSecond rate: UInt64) {
+    s.pointee.tscBase = value
+    s.pointee.tscBaseCount = s.pointee.retired
+    s.pointee.tscScale = (hertz << 32) / rate
   }
 
   /// Forgets what was noted for a debugger that hears of it from another processor.

@@ -13,6 +13,13 @@ extension CPU {
     if debugEvents.contains(.halt) { noteDebug(.halt) }
   }
 
+  /// PAUSE: a processor that waits for another lets it go on. Anywhere else it is a NOP, as in processors before the Pentium 4.
+  func pause() {
+    if !givesWay { return }
+    gaveWay = true
+    requestStop()
+  }
+
   /// CLTS.
   func clearTaskSwitched() throws(Fault) {
     try requireCPL0()

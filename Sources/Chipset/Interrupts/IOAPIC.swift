@@ -22,17 +22,17 @@ public final class IOAPIC: Device {
   private static let level: UInt64 = 1 << 15
   private static let remoteIRR: UInt64 = 1 << 14
 
-  private let local: LocalAPIC
+  private let bus: LocalAPICs
   private var select: UInt32 = 0
   private var id: UInt32 = 0
   private var table = [UInt64](repeating: masked, count: inputs)
   /// The levels of the inputs, one bit each.
   private var lines: UInt32 = 0
 
-  /// - Parameter local: the only receiver of what it sends.
-  public init(local: LocalAPIC) {
-    self.local = local
-    local.endOfInterrupt = { [unowned self] in endOfInterrupt($0) }
+  /// - Parameter bus: takes what it sends.
+  public init(bus: LocalAPICs) {
+    self.bus = bus
+    bus.endOfInterrupt = { [unowned self] in endOfInterrupt($0) }
   }
 
   /// An input of the ISA bus changed: IRQ 0 is input 2, the others have their own numbers.
@@ -59,11 +59,11 @@ public final class IOAPIC: Device {
     } else if !edge {
       return
     }
-    let destination = UInt8(truncatingIfNeeded: entry >> 56)
-    guard local.isAddressed(destination: destination, logical: low & 0x800 != 0) else { return }
-    if level && delivery <= 1 { table[input] |= IOAPIC.remoteIRR }
-    local.receive(
-      delivery: delivery, vector: UInt8(truncatingIfNeeded: low), level: level && delivery <= 1)
+    let isLevel = level && delivery <= 1
+    let taken = bus.send(
+      delivery: delivery, vector: UInt8(truncatingIfNeeded: low), level: isLevel,
+      to: .addressed(UInt8(truncatingIfNeeded: entry >> 56), logical: low & 0x800 != 0))
+    if taken && isLevel { table[input] |= IOAPIC.remoteIRR }
   }
 
   private func endOfInterrupt(_ vector: UInt8) {
@@ -162,7 +162,7 @@ extension IOAPIC {
   /// Beside the 8259A: it sees the same requests.
   public static let part = PartType("io-apic", "the I/O APIC 82093AA, beside the 8259A") {
     board, _ in
-    let apic = IOAPIC(local: try board.need(LocalAPIC.self, for: "io-apic"))
+    let apic = IOAPIC(bus: try board.need(offer: LocalAPICs.self, for: "io-apic"))
     let pic = try board.need(PIC8259Pair.self, for: "io-apic")
     _ = board.memory.map(
       .of(apic), at: PhysicalAddress(UInt64(baseAddress)), count: 0x1000, isMemory: false,

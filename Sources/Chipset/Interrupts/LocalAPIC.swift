@@ -1,53 +1,37 @@
-// The processor's local APIC (Intel SDM volume 3, chapter "Advanced Programmable Interrupt Controller", as the P6 family and the
-// Pentium have it).
+// A processor's local APIC (Intel SDM volume 3, chapter "Advanced Programmable Interrupt Controller", as the Pentium, the P6 family and
+// the Pentium 4 have it).
 //
-// Owns: vectors requested and in service, priorities, the local vector table, the timer, interrupts the processor sends itself.
-// Must not know: what the 8259A does (its INTR is the input LINT0), how the CPU takes the interrupt, other processors (there are none).
+// Owns: vectors requested and in service, priorities, the local vector table, the timer.
+// Must not know: what the 8259A does (its INTR is the input LINT0), how the CPU takes the interrupt, who gets what it sends
+// (`LocalAPICs`), where its registers are.
 //
-//   020 ID        030 version   080 TPR      090 APR      0A0 PPR      0B0 EOI (write)   0D0 LDR     0E0 DFR     0F0 SVR
+//   020 ID        030 version   080 TPR      090 APR      0A0 PPR      0B0 EOI (write)   0C0 remote read
+//   0D0 LDR       0E0 DFR       0F0 SVR
 //   100-170 ISR   180-1F0 TMR   200-270 IRR  280 ESR      300 ICR low  310 ICR high      320 LVT timer
-//   340 LVT performance (P6)    350 LVT LINT0   360 LVT LINT1   370 LVT error
+//   330 LVT thermal (Pentium 4) 340 LVT performance (P6)    350 LVT LINT0   360 LVT LINT1   370 LVT error
 //   380 initial count   390 current count   3E0 divide configuration
-//
-// The registers answer at FEE00000h only; a base that MSR 1Bh moves elsewhere leaves them unreachable.
 
 import Bus
 import State
 
-/// A set of interrupt vectors as the ISR, TMR and IRR hold them.
-struct VectorSet {
-  private(set) var words = [UInt32](repeating: 0, count: 8)
-
-  /// The highest vector in the set, or nil.
-  var highest: UInt8? {
-    for index in stride(from: 7, through: 0, by: -1) where words[index] != 0 {
-      return UInt8(index * 32 + 31 - words[index].leadingZeroBitCount)
-    }
-    return nil
-  }
-
-  subscript(_ vector: UInt8) -> Bool {
-    get { words[Int(vector >> 5)] & (1 << UInt32(vector & 31)) != 0 }
-    set {
-      let bit = UInt32(1) << UInt32(vector & 31)
-      if newValue { words[Int(vector >> 5)] |= bit } else { words[Int(vector >> 5)] &= ~bit }
-    }
-  }
-
-  func save(to writer: inout StateWriter) { for word in words { writer.write(word) } }
-
-  mutating func restore(from reader: inout StateReader) throws(StateError) {
-    for index in 0..<8 { words[index] = try reader.read() }
-    // Vectors 0-15 are never accepted.
-    words[0] &= 0xFFFF_0000
-  }
-}
-
-/// The local APIC of the one processor.
+/// The local APIC of a processor.
 public final class LocalAPIC: Device {
-  public let stateName = "local-apic"
+  /// Whose it is.
+  public enum Kind: Int, Comparable, Sendable {
+    /// Four LVT entries, 4-bit IDs.
+    case pentium
+    /// Five LVT entries.
+    case p6
+    /// Six LVT entries, 8-bit IDs (xAPIC).
+    case pentium4
 
-  /// Where the registers are.
+    public static func < (a: Kind, b: Kind) -> Bool { a.rawValue < b.rawValue }
+  }
+
+  public let stateName: String
+  public var stateVersion: UInt16 { 2 }
+
+  /// Where the registers are after a reset.
   public static let baseAddress: UInt32 = 0xFEE0_0000
   /// Nanoseconds of one cycle of the bus clock that drives the timer: 100 MHz.
   public static let busPeriod: UInt64 = 10
@@ -56,12 +40,18 @@ public final class LocalAPIC: Device {
   enum Delivery {
     static let fixed: UInt32 = 0
     static let lowestPriority: UInt32 = 1
+    static let smi: UInt32 = 2
+    static let remoteRead: UInt32 = 3
     static let nmi: UInt32 = 4
+    static let initialize: UInt32 = 5
+    static let startUp: UInt32 = 6
     static let extINT: UInt32 = 7
   }
 
   /// Bits of the ESR.
   private enum Errors {
+    /// Nobody took what was sent; the Pentium 4 does not tell it.
+    static let sendAccept: UInt32 = 1 << 2
     static let sendIllegalVector: UInt32 = 1 << 5
     static let receiveIllegalVector: UInt32 = 1 << 6
     static let illegalRegister: UInt32 = 1 << 7
@@ -78,43 +68,52 @@ public final class LocalAPIC: Device {
   public var nmi: () -> Void = {}
   /// The vector of the 8259A, asked for when LINT0 is ExtINT.
   public var acknowledgeExternal: () -> UInt8 = { 0xFF }
-  /// Told of the end of a level-triggered interrupt, for the I/O APIC.
-  public var endOfInterrupt: (UInt8) -> Void = { _ in }
+  /// An INIT message came for the processor.
+  public var initialize: () -> Void = {}
+  /// A start-up message came, with the page where the processor begins if it waits for one.
+  public var start: (UInt8) -> Void = { _ in }
+  /// Takes what is sent.
+  weak var messages: LocalAPICs?
 
   private let clock: VirtualClock
-  private let isP6: Bool
+  let kind: Kind
+  /// The processor's number, which is its ID after power-up.
+  public let number: Int
   private var timerEvent: EventID!
 
-  private var globallyEnabled = true
-  private var atBase = true
-  private var id: UInt32 = 0
-  private var tpr: UInt32 = 0
-  private var ldr: UInt32 = 0
-  private var dfr: UInt32 = 0xFFFF_FFFF
-  private var svr: UInt32 = 0xFF
-  private var esr: UInt32 = 0
+  private(set) var globallyEnabled = true
+  /// Where the registers are, as MSR 1Bh says.
+  private(set) var base = UInt64(baseAddress)
+  private(set) var id: UInt32 = 0
+  private var remoteRead: UInt32 = 0
+  private(set) var tpr: UInt32 = 0
+  private(set) var ldr: UInt32 = 0
+  private(set) var dfr: UInt32 = 0xFFFF_FFFF
+  private(set) var svr: UInt32 = 0xFF
+  private(set) var esr: UInt32 = 0
   private var errors: UInt32 = 0
-  private var icrLow: UInt32 = 0
-  private var icrHigh: UInt32 = 0
-  private var isr = VectorSet()
-  private var tmr = VectorSet()
-  private var irr = VectorSet()
-  private var lvtTimer = masked
-  private var lvtPerformance = masked
-  private var lvtLINT = [masked, masked]
-  private var lvtError = masked
-  private var divide: UInt32 = 0
-  private var initialCount: UInt32 = 0
+  private(set) var icrLow: UInt32 = 0
+  private(set) var icrHigh: UInt32 = 0
+  private(set) var isr = VectorSet()
+  private(set) var tmr = VectorSet()
+  private(set) var irr = VectorSet()
+  private(set) var lvtTimer = masked
+  private(set) var lvtThermal = masked
+  private(set) var lvtPerformance = masked
+  private(set) var lvtLINT = [masked, masked]
+  private(set) var lvtError = masked
+  private(set) var divide: UInt32 = 0
+  private(set) var initialCount: UInt32 = 0
   /// The count that was left at `timerBase`; 0 when the timer stands.
   private var timerCount: UInt32 = 0
   private var timerBase: UInt64 = 0
   private var lint = [false, false]
 
-  /// - Parameter isP6: the P6 family's (five LVT entries); otherwise the Pentium's with four.
-  public init(clock: VirtualClock, isP6: Bool = true) {
-    self.clock = clock
-    self.isP6 = isP6
-    timerEvent = clock.register("local-apic-timer") { [unowned self] in timerExpired() }
+  public init(clock: VirtualClock, kind: Kind = .p6, number: Int = 0) {
+    (self.clock, self.kind, self.number) = (clock, kind, number)
+    let suffix = number == 0 ? "" : String(number)
+    stateName = "local-apic" + suffix
+    timerEvent = clock.register("local-apic-timer" + suffix) { [unowned self] in timerExpired() }
     reset(.power)
   }
 
@@ -125,16 +124,17 @@ public final class LocalAPIC: Device {
   /// IA32_APIC_BASE (MSR 1Bh) was written: bit 11 enables, bits 12-35 are the base. Enabling gives the state after power-up.
   public func setBase(_ value: UInt64) {
     let enabled = value & 0x800 != 0
-    atBase = value & 0xF_FFFF_F000 == UInt64(LocalAPIC.baseAddress)
+    base = value & 0xF_FFFF_F000
     if enabled != globallyEnabled {
       globallyEnabled = enabled
       resetRegisters()
     }
     update()
+    messages?.baseChanged(self)
   }
 
-  /// The registers after power-up. LINT0 and LINT1 are what firmware leaves for systems that know nothing of the APIC (virtual
-  /// wire): ExtINT and NMI.
+  /// The registers after power-up. LINT0 and LINT1 of the first processor are what firmware leaves for systems that know nothing of
+  /// the APIC (virtual wire): ExtINT and NMI.
   private func resetRegisters() {
     tpr = 0
     ldr = 0
@@ -148,8 +148,12 @@ public final class LocalAPIC: Device {
     tmr = VectorSet()
     irr = VectorSet()
     lvtTimer = LocalAPIC.masked
+    remoteRead = 0
+    lvtThermal = LocalAPIC.masked
     lvtPerformance = LocalAPIC.masked
-    lvtLINT = [Delivery.extINT << 8, Delivery.nmi << 8]
+    lvtLINT =
+      number == 0
+      ? [Delivery.extINT << 8, Delivery.nmi << 8] : [LocalAPIC.masked, LocalAPIC.masked]
     lvtError = LocalAPIC.masked
     divide = 0
     initialCount = 0
@@ -161,10 +165,17 @@ public final class LocalAPIC: Device {
   /// The inputs belong to their drivers and stay what they are.
   public func reset(_ kind: ResetKind) {
     globallyEnabled = true
-    atBase = true
-    id = 0
+    base = UInt64(LocalAPIC.baseAddress)
+    id = UInt32(number) << 24
     resetRegisters()
     update()
+    messages?.baseChanged(self)
+  }
+
+  /// INIT of the processor: the same but for the ID (SDM volume 3, "Local APIC State After an INIT Reset").
+  private func receiveINIT() {
+    resetRegisters()
+    initialize()
   }
 
   /// Whether an interrupt request of the 8259A would become an NMI, which also wakes a processor that halted with IF clear.
@@ -215,9 +226,9 @@ public final class LocalAPIC: Device {
     }
   }
 
-  /// An interrupt from the bus: from the processor itself or from the I/O APIC.
+  /// A message: from a processor or from the I/O APIC.
   /// - Parameters:
-  ///   - delivery: the delivery mode, 0-7; SMI, INIT and start-up go nowhere.
+  ///   - delivery: the delivery mode, 0-7; SMI goes nowhere.
   ///   - level: whether it is level-triggered, so that EOI reports its end.
   func receive(delivery: UInt32, vector: UInt8, level: Bool) {
     if !globallyEnabled { return }
@@ -226,6 +237,10 @@ public final class LocalAPIC: Device {
       // While the APIC is disabled by software only NMI and the like are taken.
       if softwareEnabled { accept(vector: vector, level: level) }
     case Delivery.nmi: nmi()
+    case Delivery.initialize: receiveINIT()
+    case Delivery.startUp: start(vector)
+    // The 8259A's request, routed here by the I/O APIC.
+    case Delivery.extINT: break
     default: break
     }
     update()
@@ -233,12 +248,25 @@ public final class LocalAPIC: Device {
 
   /// Whether a message is for this APIC.
   func isAddressed(destination: UInt8, logical: Bool) -> Bool {
-    if !logical { return destination == 0xFF || UInt32(destination) & 0xF == id >> 24 }
+    if !globallyEnabled { return false }
+    if !logical {
+      let own = UInt8(id >> 24)
+      if kind == .pentium4 { return destination == 0xFF || destination == own }
+      return destination & 0xF == 0xF || destination & 0xF == own
+    }
     let own = UInt8(truncatingIfNeeded: ldr >> 24)
     if dfr >> 28 == 0xF { return destination & own != 0 }
     // Cluster model: the high half names the cluster, Fh all of them.
     return (destination >> 4 == 0xF || destination >> 4 == own >> 4)
       && destination & own & 0xF != 0
+  }
+
+  /// Whether it takes part in choosing who gets an interrupt with lowest priority.
+  var acceptsFixed: Bool { globallyEnabled && softwareEnabled }
+
+  /// Whether it has this interrupt already and must have it again: the focus processor.
+  func isFocus(of vector: UInt8) -> Bool {
+    svr & 0x200 == 0 && (irr[vector] || isr[vector])
   }
 
   private func accept(vector: UInt8, level: Bool) {
@@ -266,7 +294,7 @@ public final class LocalAPIC: Device {
   }
 
   /// Arbitration priority register.
-  private var apr: UInt32 {
+  var apr: UInt32 {
     let service = UInt32(isr.highest ?? 0) >> 4
     let request = UInt32(irr.highest ?? 0) >> 4
     let task = tpr >> 4
@@ -316,7 +344,7 @@ public final class LocalAPIC: Device {
         lvtLINT[0] &= ~LocalAPIC.remoteIRR
         acceptsLevelAgain()
       }
-      endOfInterrupt(vector)
+      messages?.endOfInterrupt(vector)
     }
   }
 
@@ -328,7 +356,7 @@ public final class LocalAPIC: Device {
     return LocalAPIC.busPeriod << UInt64((code &+ 1) & 7)
   }
 
-  private var currentCount: UInt32 {
+  var currentCount: UInt32 {
     if timerCount == 0 { return 0 }
     let passed = (clock.now &- timerBase) / tick
     return passed >= UInt64(timerCount) ? 0 : timerCount &- UInt32(passed)
@@ -374,16 +402,17 @@ public final class LocalAPIC: Device {
   /// Reads a register.
   /// - Parameter offset: 0 to FFFh; accesses are 32 bits wide on 16-byte boundaries, anything else there reads as zero.
   public func read(_ offset: UInt32) -> UInt32 {
-    if !globallyEnabled || !atBase { return UInt32.max }
+    if !globallyEnabled { return UInt32.max }
     if offset & 0xF != 0 { return 0 }
     let index = Int(offset >> 4 & 7)
     switch offset & 0xFF0 {
     case 0x020: return id
-    case 0x030: return isP6 ? 0x0004_0011 : 0x0003_0010
+    case 0x030: return [0x0003_0010, 0x0004_0011, 0x0005_0014][kind.rawValue]
     case 0x080: return tpr
     case 0x090: return apr
     case 0x0A0: return ppr
     case 0x0B0: return 0
+    case 0x0C0 where kind < .pentium4: return remoteRead
     case 0x0D0: return ldr
     case 0x0E0: return dfr
     case 0x0F0: return svr
@@ -394,7 +423,8 @@ public final class LocalAPIC: Device {
     case 0x300: return icrLow
     case 0x310: return icrHigh
     case 0x320: return lvtTimer
-    case 0x340 where isP6: return lvtPerformance
+    case 0x330 where kind == .pentium4: return lvtThermal
+    case 0x340 where kind >= .p6: return lvtPerformance
     case 0x350: return lvtLINT[0]
     case 0x360: return lvtLINT[1]
     case 0x370: return lvtError
@@ -410,9 +440,9 @@ public final class LocalAPIC: Device {
 
   /// Writes a register, 32 bits; anything but a 16-byte boundary is ignored.
   public func write(_ offset: UInt32, _ value: UInt32) {
-    if !globallyEnabled || !atBase || offset & 0xF != 0 { return }
+    if !globallyEnabled || offset & 0xF != 0 { return }
     switch offset & 0xFF0 {
-    case 0x020: id = value & 0x0F00_0000
+    case 0x020: id = value & (kind == .pentium4 ? 0xFF00_0000 : 0x0F00_0000)
     case 0x080: tpr = value & 0xFF
     case 0x0B0: writeEOI()
     case 0x0D0: ldr = value & 0xFF00_0000
@@ -423,9 +453,10 @@ public final class LocalAPIC: Device {
       esr = errors
       errors = 0
     case 0x300: writeICR(value)
-    case 0x310: icrHigh = value & (isP6 ? 0xFF00_0000 : 0x0F00_0000)
+    case 0x310: icrHigh = value & (kind >= .p6 ? 0xFF00_0000 : 0x0F00_0000)
     case 0x320: lvtTimer = masking(value & 0x0003_00FF)
-    case 0x340 where isP6: lvtPerformance = masking(value & 0x0001_07FF)
+    case 0x330 where kind == .pentium4: lvtThermal = masking(value & 0x0001_07FF)
+    case 0x340 where kind >= .p6: lvtPerformance = masking(value & 0x0001_07FF)
     case 0x350: writeLINT(0, value)
     case 0x360: writeLINT(1, value)
     case 0x370: lvtError = masking(value & 0x0001_00FF)
@@ -453,6 +484,7 @@ public final class LocalAPIC: Device {
     svr = (value & 0x3FF) | 0xF
     if wasEnabled && !softwareEnabled {
       lvtTimer |= LocalAPIC.masked
+      lvtThermal |= LocalAPIC.masked
       lvtPerformance |= LocalAPIC.masked
       lvtLINT[0] |= LocalAPIC.masked
       lvtLINT[1] |= LocalAPIC.masked
@@ -469,7 +501,7 @@ public final class LocalAPIC: Device {
     if pin == 0 { acceptsLevelAgain() }
   }
 
-  /// Sends an interrupt. Only this processor is there to receive it.
+  /// Sends a message.
   private func writeICR(_ value: UInt32) {
     icrLow = value & 0x000C_CFFF
     let delivery = value >> 8 & 7
@@ -479,22 +511,43 @@ public final class LocalAPIC: Device {
       raise(Errors.sendIllegalVector)
       return
     }
-    let own: Bool
+    // INIT level de-assert: from here on arbitration IDs are as the IDs; nobody starts anew.
+    if delivery == Delivery.initialize && value & 0xC000 == 0x8000 { return }
+    let receivers: LocalAPICs.Receivers
     switch value >> 18 & 3 {
     case 0:
-      own = isAddressed(
-        destination: UInt8(truncatingIfNeeded: icrHigh >> 24), logical: value & 0x800 != 0)
-    case 1, 2: own = true
-    default: own = false
+      receivers = .addressed(
+        UInt8(truncatingIfNeeded: icrHigh >> 24), logical: value & 0x800 != 0)
+    case 1: receivers = .own(self)
+    case 2: receivers = .all
+    default: receivers = .others(self)
     }
-    if own { receive(delivery: delivery, vector: vector, level: false) }
+    if delivery == Delivery.remoteRead && kind < .pentium4 {
+      readRemotely(receivers, vector)
+      return
+    }
+    let taken =
+      messages?.send(delivery: delivery, vector: vector, level: false, to: receivers) ?? false
+    if !taken && kind < .pentium4 { raise(Errors.sendAccept) }
+  }
+
+  /// Reads a register of another APIC; bits 16 and 17 of the ICR tell how that went.
+  private func readRemotely(_ receivers: LocalAPICs.Receivers, _ register: UInt8) {
+    if let other = messages?.members(of: receivers).first {
+      remoteRead = other.read(UInt32(register) << 4)
+      icrLow |= 2 << 16
+    } else {
+      raise(Errors.sendAccept)
+    }
   }
 
   // MARK: - State
 
   public func save(to writer: inout StateWriter) {
-    for flag in [globallyEnabled, atBase, lint[0], lint[1]] { writer.write(flag) }
+    for flag in [globallyEnabled, lint[0], lint[1]] { writer.write(flag) }
+    writer.write(base)
     for word in [
+      remoteRead, lvtThermal,
       id, tpr, ldr, dfr, svr, esr, errors, icrLow, icrHigh, lvtTimer, lvtPerformance, lvtLINT[0],
       lvtLINT[1], lvtError, divide, initialCount, timerCount,
     ] {
@@ -508,9 +561,17 @@ public final class LocalAPIC: Device {
 
   public func restore(from reader: inout StateReader, version: UInt16) throws(StateError) {
     globallyEnabled = try reader.readBool()
-    atBase = try reader.readBool()
-    lint = [try reader.readBool(), try reader.readBool()]
-    id = try reader.read(UInt32.self) & 0x0F00_0000
+    if version < 2 {
+      base = try reader.readBool() ? UInt64(LocalAPIC.baseAddress) : 0
+      lint = [try reader.readBool(), try reader.readBool()]
+      (remoteRead, lvtThermal) = (0, LocalAPIC.masked)
+    } else {
+      lint = [try reader.readBool(), try reader.readBool()]
+      base = try reader.read(UInt64.self) & 0xF_FFFF_F000
+      remoteRead = try reader.read()
+      lvtThermal = try reader.read()
+    }
+    id = try reader.read(UInt32.self) & 0xFF00_0000
     tpr = try reader.read(UInt32.self) & 0xFF
     ldr = try reader.read(UInt32.self) & 0xFF00_0000
     dfr = try reader.read(UInt32.self) | 0x0FFF_FFFF
@@ -531,53 +592,6 @@ public final class LocalAPIC: Device {
     try tmr.restore(from: &reader)
     try irr.restore(from: &reader)
     output.restore(level: pending != nil || externalPending)
-  }
-}
-
-// MARK: - Memory mapping
-
-extension LocalAPIC: Registers {
-  public func read(at offset: UInt32, width: Int) -> UInt32 {
-    read(offset & 0xFFC) >> (8 &* (offset & 3)) & (UInt32.max >> UInt32(32 &- 8 &* width))
-  }
-
-  /// Writes: only aligned 32-bit writes reach a register.
-  public func write(at offset: UInt32, _ value: UInt32, width: Int) {
-    if width != 4 { return }
-    write(offset & 0xFFF, value)
-  }
-}
-
-extension LocalAPIC {
-  public static let part = PartType(
-    "local-apic", "the local APIC of a Pentium and its successors",
-    options: [PartOption("p6", .flag, "no", "as in the Pentium Pro and later")]
-  ) { board, values in
-    let apic = LocalAPIC(clock: board.clock, isP6: values.flag("p6"))
-    _ = board.memory.map(
-      .of(apic), at: PhysicalAddress(UInt64(baseAddress)), count: 0x1000, isMemory: false,
-      priority: 0)
-    try board.add(apic)
-  }
-}
-
-extension LocalAPIC {
-  public func inspect() -> [Field] {
-    func set(_ name: String, _ vectors: VectorSet) -> Field {
-      .text(
-        name,
-        vectors.words.reversed().map { String($0, radix: 16, uppercase: true) }.joined(
-          separator: "."))
-    }
-    return [
-      .flag("enabled", globallyEnabled), .flag("at its base", atBase), .register("id", id),
-      .register("tpr", tpr), .register("ldr", ldr), .register("dfr", dfr), .register("svr", svr),
-      .register("esr", esr), .register("icr low", icrLow), .register("icr high", icrHigh),
-      .register("lvt timer", lvtTimer), .register("lvt performance", lvtPerformance),
-      .register("lvt lint0", lvtLINT[0]), .register("lvt lint1", lvtLINT[1]),
-      .register("lvt error", lvtError), .register("divide", divide),
-      .register("initial count", initialCount), .register("current count", currentCount),
-      set("isr", isr), set("tmr", tmr), set("irr", irr), .flag("output", output.level),
-    ]
+    messages?.baseChanged(self)
   }
 }

@@ -29,12 +29,15 @@ extension BoardDescription {
   /// What a machine is built on.
   public static let boards: [String: String] = ["isa": isa, "pc": pc]
 
+  /// The first line of each.
+  static let firstProcessor = "processor,id=cpu0\n"
+
   /// A PC/AT with what 386, 486 and Pentium boards added to it.
   ///
   /// IRQ 0 timer, 1 keyboard, 3 COM2 and COM4, 4 COM1 and COM3, 6 floppy, 7 LPT1, 8 clock, 12 mouse, 13 coprocessor, 14 and 15 IDE.
   /// IBM PC/AT Technical Reference; PS/2 Technical Reference (IRQ 12, port 92h).
-  private static let isa = """
-    processor,id=cpu0
+  private static let isa =
+    firstProcessor + """
     pic
     pit
     port61
@@ -43,8 +46,10 @@ extension BoardDescription {
     i8042
     port92
     typist
-    local-apic,p6=no                         if apic !p6
-    local-apic,p6=yes                        if apic p6
+    local-apic,kind=pentium                  if apic !p6
+    local-apic,kind=p6                       if apic p6 !xapic
+    local-apic,kind=pentium4                 if apic xapic
+    io-apic                                  if apic ioapic
     uart,id=com1,port=3F8,irq=4
     uart,id=com2,port=2F8,irq=3              if com2
     uart,id=com3,port=3E8,irq=4              if com3
@@ -97,7 +102,16 @@ extension MachineConfiguration {
         let known = BoardDescription.boards.keys.sorted().joined(separator: ", ")
         throw ConfigurationError("there is no board '\(boardName)' (there are: \(known))")
       }
-      return try BoardDescription(name: boardName, text: text)
+      let most = MachineConfiguration.mostProcessors(of: cpu)
+      guard (1...most).contains(processorCount) else {
+        throw ConfigurationError("1 to \(most) processors of model \(cpu.name) are possible")
+      }
+      let further = (1..<processorCount).map { "processor,id=cpu\($0)\n" }.joined()
+      // Further ones follow the first.
+      let first = BoardDescription.firstProcessor
+      let rest = text.dropFirst(first.count)
+      return try BoardDescription(
+        name: boardName, text: further.isEmpty ? text : first + further + rest)
     } catch let error as BoardError {
       throw ConfigurationError(error.reason)
     }
@@ -150,6 +164,11 @@ extension MachineConfiguration {
     var facts: Set<String> = []
     if processor.features.contains(.apic) { facts.insert("apic") }
     if processor.features.contains(.p6) { facts.insert("p6") }
+    if processor.features.contains(.sse2) { facts.insert("xapic") }
+    // The P6 family's boards could have one; with several processors interrupts need one.
+    if processorCount > 1 || boardName == "pc" && processor.features.contains(.p6) {
+      facts.insert("ioapic")
+    }
     for n in 2...4 where serialPorts >= n { facts.insert("com\(n)") }
     if kernel != nil { facts.insert("kernel") }
     // Multiboot kernels made for emulators ask it for the number of processors.

@@ -14,5 +14,5 @@ extension Machine {
   public var a20Level: Bool { gate.output.level }
 
   /// The level of the processor's INTR line.
-  public var interruptLine: Bool { interruptRequest }
+  public var interruptLine: Bool { apics?[0].output.level ?? pic.output.level }
 }

@@ -25,6 +25,8 @@ extension BlockCompiler {
       return !i.countsByCL || mask(i.rm) != 1 << 1
     case .bswap: return i.isOperand32
     case .bitTest, .bitTestImm: return true
+    // Where no other processor waits for this one, it is a NOP.
+    case .pause: return !cpu.givesWay
     default: return false
     }
   }
@@ -120,6 +122,7 @@ extension BlockCompiler {
       a.spreadSign(i.handler == .cwd16 ? .word : .long)
     case .xchg: return emitExchange(i)
     case .nop: break
+    case .pause where !cpu.givesWay: break
     case .bswap where i.isOperand32:
       willWrite(mask(i.rm))
       a.bswap(host(i.rm))
