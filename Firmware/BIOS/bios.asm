@@ -43,6 +43,7 @@ start_of_image:
 %include "pci/rom.inc"
 %include "pnp/pnpbios.inc"
 %include "tables/smbios.inc"
+%include "tables/mp.inc"
 %include "serial.inc"
 %include "time.inc"
 %include "boot/boot.inc"

@@ -9,12 +9,14 @@ import Testing
 @Suite struct IOAPICTests {
   private struct Pair {
     let local: LocalAPIC
+    let bus: LocalAPICs
     let io: IOAPIC
 
     init() {
       local = LocalAPIC(clock: TestClock().clock)
       local.write(0x0F0, 0x1FF)
-      io = IOAPIC(local: local)
+      bus = LocalAPICs(alone: local)
+      io = IOAPIC(bus: bus)
     }
 
     func write(_ register: UInt32, _ value: UInt32) {

@@ -221,7 +221,7 @@ import Testing
     otherTime.jump(to: time.now)
     var reader = StateReader(writer.bytes)
     try otherTime.clock.restore(from: &reader)
-    try other.restore(from: &reader, version: 1)
+    try other.restore(from: &reader, version: apic.stateVersion)
     #expect(other.output.level)
     for _ in 0..<200 {
       time.advance(1111)

@@ -54,10 +54,10 @@ import Testing
     #expect(machine.instructionCount == 1)
     _ = run(debugger, port, "cpu 1")
     #expect(run(debugger, port, "print $eip").contains("2000"))
-    // The first has its turn of 1000 before.
+    // The first has its part of the round before.
     let stop = run(debugger, port, "s")
     #expect(stop.contains("cpu 1") && stop.contains("2001"))
-    #expect(machine.instructionCount == 1001)
+    #expect(machine.instructionCount == 2001)
     #expect(machine.executedInstructions(of: 1) == 1)
     #expect(machine.processors[1][Register.ecx] == 1)
     _ = run(debugger, port, "s 3")

@@ -522,18 +522,18 @@ public final class LocalAPIC: Device {
     case 2: receivers = .all
     default: receivers = .others(self)
     }
+    let bus = messages ?? LocalAPICs(alone: self)
     if delivery == Delivery.remoteRead && kind < .pentium4 {
-      readRemotely(receivers, vector)
+      readRemotely(bus.members(of: receivers).first, vector)
       return
     }
-    let taken =
-      messages?.send(delivery: delivery, vector: vector, level: false, to: receivers) ?? false
+    let taken = bus.send(delivery: delivery, vector: vector, level: false, to: receivers)
     if !taken && kind < .pentium4 { raise(Errors.sendAccept) }
   }
 
   /// Reads a register of another APIC; bits 16 and 17 of the ICR tell how that went.
-  private func readRemotely(_ receivers: LocalAPICs.Receivers, _ register: UInt8) {
-    if let other = messages?.members(of: receivers).first {
+  private func readRemotely(_ other: LocalAPIC?, _ register: UInt8) {
+    if let other {
       remoteRead = other.read(UInt32(register) << 4)
       icrLow |= 2 << 16
     } else {

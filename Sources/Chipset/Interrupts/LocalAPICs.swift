@@ -28,7 +28,7 @@ public final class LocalAPICs {
     didSet { if all.count > 1 && (all[current].base != mappedAt || isMapped != wantsMap) { remap() } }
   }
 
-  private let memory: any MemoryMap
+  private let memory: (any MemoryMap)?
   private var mapping: MappingID?
   private var mappedAt: UInt64 = 0
   private lazy var file: RegisterFile = RegisterFile.of(CurrentLocalAPIC(self))
@@ -41,6 +41,13 @@ public final class LocalAPICs {
     self.memory = memory
     for apic in all { apic.messages = self }
     remap()
+  }
+
+  /// One APIC by itself, wherever its registers are.
+  init(alone apic: LocalAPIC) {
+    all = [apic]
+    memory = nil
+    apic.messages = self
   }
 
   public subscript(_ processor: Int) -> LocalAPIC { all[processor] }
@@ -59,6 +66,7 @@ public final class LocalAPICs {
   private static let priority = 100
 
   private func remap() {
+    guard let memory else { return }
     let base = all[current].base
     if let mapping {
       if wantsMap { memory.move(mapping, to: PhysicalAddress(base)) } else { memory.unmap(mapping) }

@@ -1,4 +1,4 @@
-// A machine with two processors, which no board has yet: turns, time, states, recordings, the past.
+// A machine with two processors: turns, time, states, recordings, the past.
 
 import Bus
 import TestSupport
@@ -58,14 +58,15 @@ enum Pair {
   @Test(arguments: [Engine.interpreter, .translator])
   func bothTakeTurnsAndOneCountIsOfAll(engine: Engine) throws {
     let machine = try Pair.machine(Pair.counting, Pair.counting, Pair.configuration(engine))
-    #expect(machine.run(untilInstruction: 30_000) == .instructionLimit)
-    #expect(machine.instructionCount == 30_000)
-    // Turns of 1000: fifteen each; three instructions to a round.
-    #expect(machine.executedInstructions(of: 0) == 15_000)
-    #expect(machine.executedInstructions(of: 1) == 15_000)
-    #expect(Pair.word(machine, 0x3000) == 10_000)
-    #expect(machine.processors.map { $0[0] & 0xFFFF } == [5000, 5000])
-    #expect(machine.clock.now == 300_000)
+    #expect(machine.run(untilInstruction: 48_000) == .instructionLimit)
+    #expect(machine.instructionCount == 48_000)
+    // Parts of 2000: twelve each; three instructions make a pass.
+    #expect(machine.executedInstructions(of: 0) == 24_000)
+    #expect(machine.executedInstructions(of: 1) == 24_000)
+    #expect(Pair.word(machine, 0x3000) == 16_000)
+    #expect(machine.processors.map { $0[0] & 0xFFFF } == [8000, 8000])
+    // 24,000 instructions each, at the same time.
+    #expect(machine.clock.now == 240_000)
   }
 
   @Test func aProcessorThatWasNotStartedWaits() throws {
@@ -85,7 +86,9 @@ enum Pair {
     let machine = try Pair.machine(Pair.counting, [0xFA, 0xF4])
     #expect(machine.run(untilInstruction: 10_000) == .instructionLimit)
     #expect(machine.executedInstructions(of: 1) == 2)
-    #expect(machine.executedInstructions(of: 0) == 9998)
+    // The rest of its only part passed in sleep; then the first is alone.
+    #expect(machine.executedInstructions(of: 0) == 8000)
+    #expect(machine.clock.now == 20_000 + 60_000)
     // Both halted for good: the run ends, as with one.
     let asleep = try Pair.machine([0xFA, 0xF4], [0xFA, 0xF4])
     #expect(asleep.run(untilInstruction: 10_000) == .halted)
@@ -137,6 +140,7 @@ enum Pair {
     // In the middle of the second's turn.
     _ = machine.run(untilInstruction: 11_234)
     #expect(machine.runningProcessor == 1)
+    #expect(machine.clock.sharers == 2)
     let state = machine.saveState()
     _ = machine.run(untilInstruction: 50_000)
     let again = try Machine(Pair.configuration())
@@ -176,10 +180,72 @@ enum Pair {
     try travel.goto(12_345)
     #expect(machine.stateHash() == there)
     #expect(machine.runningProcessor == 0)
-    try travel.stepBack(1_000)
+    try travel.stepBack(2_000)
     #expect(machine.runningProcessor == 1)
     try travel.goto(30_000)
     #expect(machine.stateHash() == end)
+  }
+
+  /// SDM volume 2, PAUSE: a processor that spins gives way. The time of its part passes all the same.
+  @Test(arguments: [Engine.interpreter, .translator])
+  func whoPausesGivesItsPartAway(engine: Engine) throws {
+    // again: pause; cmp byte [3020h],0; je again; hlt
+    let waiting: [UInt8] = [0xF3, 0x90, 0x80, 0x3E, 0x20, 0x30, 0x00, 0x74, 0xF7, 0xF4]
+    let machine = try Pair.machine(Pair.counting, waiting, Pair.configuration(engine))
+    for cpu in machine.processors { cpu.translationThreshold = 1 }
+    #expect(machine.run(untilInstruction: 40_000) == .instructionLimit)
+    #expect(machine.executedInstructions(of: 0) == 20_000)
+    // Three instructions a pass, one pass a part.
+    #expect(machine.executedInstructions(of: 1) == 28)
+    #expect(machine.clock.now == 200_000)
+    // Alone there is nobody to give way to.
+    let alone = try Pair.machine(waiting, nil, Pair.configuration(engine))
+    #expect(alone.run(untilInstruction: 40_000) == .instructionLimit)
+    #expect(alone.executedInstructions(of: 0) == 40_000)
+  }
+
+  /// SDM volume 3, "Multiple-Processor (MP) Initialization": INIT, then a start-up message with the page where the second begins; it has
+  /// an APIC of its own at the same address.
+  @Test(arguments: [Engine.interpreter, .translator])
+  func oneStartsTheOtherByItsAPIC(engine: Engine) throws {
+    var configuration = MachineConfiguration.small {
+      $0.engine = engine
+      $0.processorCount = 2
+    }
+    configuration.cpu = .pentium3
+    // In protected mode: mov dword [FEE00310h],01000000h; mov dword [FEE00300h],value
+    func send(_ value: [UInt8]) -> [UInt8] {
+      [0x67, 0x66, 0xC7, 0x05, 0x10, 0x03, 0xE0, 0xFE, 0x00, 0x00, 0x00, 0x01]
+        + [0x67, 0x66, 0xC7, 0x05, 0x00, 0x03, 0xE0, 0xFE] + value
+    }
+    // INIT assert (level), de-assert, start-up at page 2, twice as the protocol has it; then count.
+    let first =
+      send([0x00, 0xC5, 0x00, 0x00]) + send([0x00, 0x85, 0x00, 0x00])
+      + send([0x02, 0x06, 0x00, 0x00]) + send([0x02, 0x06, 0x00, 0x00]) + Pair.counting
+    // mov eax,[FEE00020h]; shr eax,24; cs: mov [3010h],ax; mov [3012h],cs; hlt
+    let second: [UInt8] = [
+      0x67, 0x66, 0xA1, 0x20, 0x00, 0xE0, 0xFE, 0x66, 0xC1, 0xE8, 0x18, 0xA3, 0x10, 0x30,
+      0x8C, 0x0E, 0x12, 0x30, 0xF4,
+    ]
+    let machine = try Pair.machine(first, nil, configuration)
+    second.withUnsafeBytes { machine.memory.copyIn(0x2000, from: $0) }
+    for cpu in machine.processors {
+      // Segments that reach everything, as after a visit to protected mode.
+      var segment = cpu[segment: SegmentRegister.ds]
+      (segment.limit, segment.base) = (0xFFFF_FFFF, 0)
+      cpu[segment: SegmentRegister.ds] = segment
+    }
+    // A reset leaves the limit alone that INIT gives: the second reaches its APIC by what DS is then.
+    #expect(!machine.isStarted(1))
+    _ = machine.run(untilInstruction: 12)
+    #expect(machine.isStarted(1))
+    var segment = machine.processors[1][segment: SegmentRegister.ds]
+    segment.limit = 0xFFFF_FFFF
+    machine.processors[1][segment: SegmentRegister.ds] = segment
+    #expect(machine.run(untilInstruction: 50_000) == .instructionLimit)
+    #expect(Pair.word(machine, 0x3010) == 1)
+    #expect(Pair.word(machine, 0x3012) == 0x200)
+    #expect(Pair.word(machine, 0x3000) > 1000)
   }
 
   @Test func bothEnginesAgree() throws {
