@@ -208,6 +208,9 @@ public final class Machine {
     let pic = try board.need(PIC8259Pair.self, for: "a PC")
     self.pic = pic
     apics = board.offered(LocalAPICs.self)
+    if let apics, apics.all.count != processors.count {
+      throw ConfigurationError("a board's processors come before its local APICs")
+    }
     pit = try board.need(PIT8254.self, for: "a PC")
     cmos = try board.need(CMOS.self, for: "a PC")
     keyboardController = try board.need(KeyboardController8042.self, for: "a PC")

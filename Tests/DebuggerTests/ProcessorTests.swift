@@ -13,7 +13,8 @@ import Testing
   private func client() throws -> (Machine, Debugger, ScriptedPort, GDBMachine) {
     let configuration = MachineConfiguration.small {
       $0.engine = .interpreter
-      $0.boardText = BoardDescription.boards["isa"]! + "\nprocessor,id=cpu1\n"
+      $0.board = "isa"
+      $0.processorCount = 2
     }
     let machine = try Machine(configuration)
     let code: [(UInt32, [UInt8])] = [

@@ -13,7 +13,8 @@ enum Pair {
   static func configuration(_ engine: Engine = .interpreter) -> MachineConfiguration {
     .small {
       $0.engine = engine
-      $0.boardText = BoardDescription.boards["isa"]! + "\nprocessor,id=cpu1\n"
+      $0.board = "isa"
+      $0.processorCount = 2
     }
   }
 
@@ -152,7 +153,7 @@ enum Pair {
     #expect(machine.partHashes().map(\.name).prefix(4) == ["clock", "cpu", "cpu1", "turns"])
     // A machine with one refuses it.
     var one = Pair.configuration()
-    one.boardText = nil
+    one.processorCount = 1
     #expect { try Machine(one).restoreState(state) } throws: { "\($0)".contains("saved with") }
   }
 
