@@ -163,7 +163,7 @@ public final class Machine {
     for (n, model) in models.enumerated() {
       let bus = MachineBus(ports: ports, clock: clock)
       let cpu = try Machine.processor(model, configuration, memory: memory, bus: bus, number: n)
-      cpu.givesWay = models.count > 1
+      cpu.hasPeers = models.count > 1
       processors.append(cpu)
       buses.append(bus)
     }

@@ -105,6 +105,7 @@ extension Machine {
     }
     updateDeadline()
     let count = running.instructionCount
+    running.s.pointee.givesWay = !turns.isAlone
     running.s.pointee.place = ExecutionPlace.interpreter
     let exit = running.run()
     running.s.pointee.place = ExecutionPlace.devices
@@ -116,8 +117,7 @@ extension Machine {
     }
     if running.gaveWay {
       running.gaveWay = false
-      // Alone, there is nobody to give way to.
-      turns.hasYielded = !turns.isAlone
+      turns.hasYielded = true
     }
     switch exit {
     case .halted: return .deadline

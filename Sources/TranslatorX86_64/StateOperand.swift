@@ -47,6 +47,7 @@ enum StateOperand {
   static let farSelector = field(MemoryLayout<CPUState>.offset(of: \.farSelector))
   static let farOffset = field(MemoryLayout<CPUState>.offset(of: \.farOffset))
   static let farContext = field(MemoryLayout<CPUState>.offset(of: \.farContext))
+  static let givesWay = field(MemoryLayout<CPUState>.offset(of: \.givesWay))
   static let hasEvents = field(MemoryLayout<CPUState>.offset(of: \.hasEvents))
   static let branchIndex = field(CPU.branchIndexOffset)
   static let updateContext = field(MemoryLayout<CPUState>.offset(of: \.updateContext))

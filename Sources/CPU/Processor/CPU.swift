@@ -57,8 +57,8 @@ public final class CPU {
   let decoder: Decoder
   /// The guest has written the time-stamp counter; whose turn it is asks and clears it.
   public var timeStampsWritten = false
-  /// Others take turns with this processor, and PAUSE ends its own; set before it executes anything.
-  public var givesWay = false
+  /// Others may take turns with this processor, so that PAUSE means something (`CPUState.givesWay`); set before it executes anything.
+  public var hasPeers = false
   /// PAUSE was the last instruction; whose turn it is asks and clears it.
   public var gaveWay = false
   /// Where `s` and `fpu` are.

@@ -22,9 +22,8 @@ extension CPU {
       gpr32[Register.ecx] = 0x6C65_746E  // "ntel"
     case 1:
       gpr32[Register.eax] = model.signature
-      // The Pentium 4 tells its APIC ID.
-      gpr32[Register.ebx] = model.cpuidEBX
-      if model.features.contains(.sse2) { gpr32[Register.ebx] |= UInt32(number & 0xFF) << 24 }
+      // The manual has the APIC ID from the Pentium 4 on; systems look at it in all that work together.
+      gpr32[Register.ebx] = model.cpuidEBX | UInt32(number & 0xFF) << 24
       gpr32[Register.ecx] = 0
       gpr32[Register.edx] = model.featureBits
       // APIC: goes away while the MSR disables it.

@@ -232,6 +232,8 @@ public struct CPUState {
   package var farContext: UInt32 = 0
   /// `CPU.debugEvents` is not empty.
   package var hasEvents = false
+  /// PAUSE gives the processor's turn away; who makes the turns sets it.
+  package var givesWay = false
   /// Written pages are being kept track of (`CPU.tracksWrites`).
   package var tracksWrites = false
   /// Units of the host that hold guest registers while translated code runs: `HostUnits` bits.

@@ -15,7 +15,7 @@ extension CPU {
 
   /// PAUSE: a processor that waits for another lets it go on. Anywhere else it is a NOP, as in processors before the Pentium 4.
   func pause() {
-    if !givesWay { return }
+    if !s.pointee.givesWay { return }
     gaveWay = true
     requestStop()
   }

@@ -38,47 +38,47 @@ extension BoardDescription {
   /// IBM PC/AT Technical Reference; PS/2 Technical Reference (IRQ 12, port 92h).
   private static let isa =
     firstProcessor + """
-    pic
-    pit
-    port61
-    cmos
-    dma
-    i8042
-    port92
-    typist
-    local-apic,kind=pentium                  if apic !p6
-    local-apic,kind=p6                       if apic p6 !xapic
-    local-apic,kind=pentium4                 if apic xapic
-    io-apic                                  if apic ioapic
-    uart,id=com1,port=3F8,irq=4
-    uart,id=com2,port=2F8,irq=3              if com2
-    uart,id=com3,port=3E8,irq=4              if com3
-    uart,id=com4,port=2E8,irq=3              if com4
-    lpt,id=lpt1,port=378,irq=7
-    fdc
-    floppy-drive,id=floppy0
-    floppy-drive,id=floppy1
-    ide,id=ide0,port=1F0,control=3F6,irq=14
-    disk-drive,id=disk0,on=ide0,unit=0
-    disk-drive,id=disk1,on=ide0,unit=1
-    cd-drive,id=cd0,on=ide0,unit=0
-    cd-drive,id=cd1,on=ide0,unit=1
-    ide,id=ide1,port=170,control=376,irq=15
-    disk-drive,id=disk2,on=ide1,unit=0
-    disk-drive,id=disk3,on=ide1,unit=1
-    cd-drive,id=cd2,on=ide1,unit=0
-    cd-drive,id=cd3,on=ide1,unit=1
-    vga
-    coprocessor
-    reset-control
-    debug-console,id=port-e9,port=E9
-    debug-console,id=port-402,port=402
-    power
-    poll-watch
-    fw-cfg                                   if fw-cfg
-    kernel-loader                            if kernel
-    isapnp
-    """
+      pic
+      pit
+      port61
+      cmos
+      dma
+      i8042
+      port92
+      typist
+      local-apic,kind=pentium                  if apic !p6
+      local-apic,kind=p6                       if apic p6 !xapic
+      local-apic,kind=pentium4                 if apic xapic
+      io-apic                                  if apic ioapic
+      uart,id=com1,port=3F8,irq=4
+      uart,id=com2,port=2F8,irq=3              if com2
+      uart,id=com3,port=3E8,irq=4              if com3
+      uart,id=com4,port=2E8,irq=3              if com4
+      lpt,id=lpt1,port=378,irq=7
+      fdc
+      floppy-drive,id=floppy0
+      floppy-drive,id=floppy1
+      ide,id=ide0,port=1F0,control=3F6,irq=14
+      disk-drive,id=disk0,on=ide0,unit=0
+      disk-drive,id=disk1,on=ide0,unit=1
+      cd-drive,id=cd0,on=ide0,unit=0
+      cd-drive,id=cd1,on=ide0,unit=1
+      ide,id=ide1,port=170,control=376,irq=15
+      disk-drive,id=disk2,on=ide1,unit=0
+      disk-drive,id=disk3,on=ide1,unit=1
+      cd-drive,id=cd2,on=ide1,unit=0
+      cd-drive,id=cd3,on=ide1,unit=1
+      vga
+      coprocessor
+      reset-control
+      debug-console,id=port-e9,port=E9
+      debug-console,id=port-402,port=402
+      power
+      poll-watch
+      fw-cfg                                   if fw-cfg
+      kernel-loader                            if kernel
+      isapnp
+      """
 
   /// A PC with PCI: 82441FX and 82371SB beside all that the older board has. Slot 0 host bridge, slot 1 ISA bridge and IDE, 2 and on free;
   /// interrupt pins as `PCIBus` has them.

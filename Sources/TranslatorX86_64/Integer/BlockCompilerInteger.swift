@@ -26,13 +26,22 @@ extension BlockCompiler {
     case .bswap: return i.isOperand32
     case .bitTest, .bitTestImm: return true
     // Where no other processor waits for this one, it is a NOP.
-    case .pause: return !cpu.givesWay
+    case .pause: return !cpu.hasPeers
     default: return false
     }
   }
 
   /// Whether a fault, a device or the interpreter can come in.
   func mayExit(_ i: Instruction) -> Bool { !isPure(i) }
+
+  /// PAUSE, which gives way where that is wanted at present.
+  private func emitPause() {
+    if !cpu.hasPeers { return }
+    clobberFlags()
+    let slow = interpretStub()
+    a.cmp(StateOperand.givesWay, 0, .byte)
+    a.j(.ne, &stubs[slow].label)
+  }
 
   /// Emits one instruction.
   /// - Returns: whether the block ends with it.
@@ -122,7 +131,7 @@ extension BlockCompiler {
       a.spreadSign(i.handler == .cwd16 ? .word : .long)
     case .xchg: return emitExchange(i)
     case .nop: break
-    case .pause where !cpu.givesWay: break
+    case .pause: emitPause()
     case .bswap where i.isOperand32:
       willWrite(mask(i.rm))
       a.bswap(host(i.rm))
