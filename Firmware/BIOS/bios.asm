@@ -42,6 +42,7 @@ start_of_image:
 %include "pci/setup.inc"
 %include "pci/rom.inc"
 %include "pnp/pnpbios.inc"
+%include "pnp/isapnp.inc"
 %include "tables/smbios.inc"
 %include "serial.inc"
 %include "time.inc"
