@@ -62,7 +62,6 @@ scan:   out_control 0x02
         is_as_made "device 1"
         out_control 0
         ret
-kinds:  db      0, 0
 .empty: xor     ax, ax
         call    drive_at
         mov     ah, al
@@ -72,6 +71,8 @@ kinds:  db      0, 0
         expect  z, "an empty channel floats"
         out_control 0
         ret
+
+kinds:  db      0, 0
 
 ; Out: al = what unit cl seems to be.
 signature:
