@@ -1,8 +1,8 @@
-; How Windows 95 and 98 (VPOWERD.VXD), NT 4 and 2000 with APM (NTAPM.SYS, NTDETECT.COM before them) connect to
-; the APM BIOS: found in real mode, connected for 32 bits, told the driver's version, engaged, asked.
-; After the APM BIOS interface specification 1.2, 4.6 (functions), 4.8 (connection: "the APM driver must ...
-; installation check, connect, driver version, then enable"), appendix of error codes; Ralf Brown's
-; Interrupt List, INT 15h/53h; Microsoft's Knowledge Base Q188134 (what 2000 does in setup: 5300h, 5303h).
+; How Windows 95 and 98 (VPOWERD.VXD), NT and 2000 connect to the APM BIOS: found in real mode, connected
+; for 32 bits, told the driver's version, engaged, asked.
+; After the APM BIOS interface specification 1.2, chapter 4 (connection, functions, error codes); Ralf
+; Brown's Interrupt List, INT 15h/53h.
+; SeaBIOS knows no versions below 1.2.
 %include "harness.inc"
 %include "systems/protected.inc"
 

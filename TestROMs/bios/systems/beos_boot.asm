@@ -1,9 +1,8 @@
-; What the boot loader of BeOS (zbeos) asks of the BIOS.
-; After what BeOS's loader prints and its successors' documentation (Haiku's BIOS platform): memory by E820h,
-; then E801h and 88h; VESA modes, else VGA 640x480; APM connected for 32 bits; drives by
-; 41h, 48h with the device parameters by which a driver finds the same drive again ("to tell where the
-; boot drive is, the BIOS's drives are compared with the drivers'": EDD 1.1 and 3.0, checksums of
-; sectors); keys at the start by INT 16h 01h.
+; What a boot loader such as BeOS's asks of the BIOS.
+; After the documentation of its successors' BIOS platform (Haiku): memory by E820h; VESA modes, else
+; VGA 640x480; APM connected for 32 bits; drives by 41h and 48h with the device parameters by which a
+; driver finds the same drive again (EDD 1.1 and 3.0), sectors compared; keys at the start by INT 16h 01h.
+; Passes on QEMU with SeaBIOS.
 %include "harness.inc"
 %include "systems/ide.inc"
 

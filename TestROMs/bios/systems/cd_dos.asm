@@ -1,10 +1,11 @@
 ; How drivers of DOS find and use ATAPI CD drives: OAKCDROM and VIDE-CDD, UDVD2.
-; After what they print and what their documentation says (UDVD2's README of 2013: IDENTIFY PACKET DEVICE at
-; each position, word 0 is 85h and 00h or 20h but for DRQ's kind, word 53 bit 2 and the high byte of
-; word 88 as leave for DMA, controllers by PCI BIOS with bus master enabled), SFF-8020i and INF-8090i
-; (READ TOC, where byte 9 has the format for drives of 1994, READ CD MSF, SEEK, MODE SENSE 2Ah,
-; MECHANISM STATUS), SFF-8038i (the bus master).
+; UDVD2's README of 2013 (controllers by PCI BIOS, Ultra DMA unless /UX), and what that driver was seen
+; to read: IDENTIFY PACKET DEVICE at each position without a signature, word 0, of word 53 bit 2, of
+; word 88 the high byte, which must not be zero for it to use DMA; the command register's bits 0 and 2.
+; Commands: SFF-8020i and INF-8090i (READ TOC, where byte 9 has the format for drives of 1994, READ CD
+; MSF, SEEK, MODE SENSE 2Ah, MECHANISM STATUS); SFF-8038i (the bus master).
 ; The disc: 1000 sectors, byte i of sector n is n + i / 256.
+; QEMU 7.2 has no READ CD MSF, and SeaBIOS neither enables the bus master nor selects modes.
 %include "harness.inc"
 %include "systems/ide.inc"
 

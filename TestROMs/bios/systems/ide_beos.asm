@@ -1,9 +1,9 @@
-; How the IDE bus manager of BeOS's successors (OpenBeOS, Haiku) scans a channel, by polling; and what
+; How the IDE bus manager of BeOS's successors (OpenBeOS, Haiku) scans a channel, by polling, and what
 ; its packet commands look at.
-; After the documentation of "Open IDE" (bus manager and PCI module of the BeOS driver interface) and
-; ATA/ATAPI-5, 9.1 to 9.3 and 9.16: reset with interrupts off, at least 5 us, 2 ms of silence, 31 s
-; of patience; the device register reads back for whoever is there; signatures; IDENTIFY.
-; A status of 00h or 7Fh or FFh is nobody's.
+; After what is documented of "Open IDE" and ATA/ATAPI-5, 9.1 to 9.3 and 9.16: reset with interrupts
+; off, at least 5 us, 2 ms of silence, patience; the device register reads back for whoever is there;
+; signatures; IDENTIFY. A status of 00h or 7Fh or FFh is nobody's.
+; Passes on QEMU.
 %include "harness.inc"
 %include "systems/ide.inc"
 

@@ -1,9 +1,10 @@
 ; How Windows NT 4, 2000 and XP look for IDE drives, and the first commands they give.
-; The sequence: the ATAPI miniport of the NT 4 driver kit as systems compatible with it document it
-; (ReactOS, UniATA): channels by cylinder registers that keep AAh, of either drive; drives by DEVICE
-; RESET and the signature EB14h; IDENTIFY only where the status is 50h without the error bit; what a
-; drive sends beyond 256 words is drained. Byte counts: SFF-8020i and ATA/ATAPI-6, 9.8: the
-; driver writes the length of the whole transfer. Bus master: SFF-8038i 1.0, 3.1.
+; The sequence is that of the NT 4 driver kit's ATAPI miniport as systems that are compatible with it
+; document it (ReactOS, UniATA): channels by cylinder registers that keep AAh, of either drive; drives
+; by DEVICE RESET and the signature EB14h; IDENTIFY only where the status is 50h but for the error bit; no
+; more than 256 words. Byte counts: SFF-8020i and ATA/ATAPI-6, 9.8: the driver writes the length of the
+; whole transfer, or less.
+; QEMU 7.2, whose disk is without DSC after a command that it refuses, differs.
 %include "harness.inc"
 %include "systems/ide.inc"
 

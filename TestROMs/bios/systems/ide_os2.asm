@@ -1,10 +1,11 @@
 ; How OS/2's drivers (IBM1S506.ADD, DANIS506.ADD) find drives and set them up.
-; After IBM's "Fixed IDE hard drive and removable media support" and the reference of IBM1S506's and
-; DANIS506's parameters: adapters at 1F0h and 170h; a unit is there when its registers keep what is
-; written; reset, then IDENTIFY by interrupt; geometry by INT 13h 08h and by IDENTIFY; transfer modes by
-; SET FEATURES, on PIIX with the timing registers of its data sheet (82371SB: 40h, 42h, 44h), the
-; capable bits of the bus master (SFF-8038i) and a first read by DMA, which is compared with one by
-; PIO. Commands: ATA-3, ATA/ATAPI-4.
+; After IBM's "Fixed IDE hard drive and removable media support" (2001 to 2005: parameters, chipsets,
+; Intel's among them) and DANIS506's parameters: adapters at 1F0h and 170h; a unit is there when its
+; registers keep what is written; reset, then IDENTIFY by interrupt; geometry by INT 13h 08h and by IDENTIFY;
+; transfer modes by SET FEATURES, with the timing registers of the PIIX's data sheet (82371SB: 40h, 42h,
+; 44h), the capable bits of the bus master (SFF-8038i) and a first read by DMA, which is compared with
+; one by PIO. Commands: ATA-3, ATA/ATAPI-4.
+; Passes on QEMU -M isapc; with PCI SeaBIOS leaves the bus master to drivers.
 %include "harness.inc"
 %include "systems/ide.inc"
 

@@ -1,10 +1,11 @@
 ; How Windows 95 and 98 and their setup come upon IDE drives, by interrupts throughout.
-; The driver (ESDI_506.PDR) is described by what Microsoft published of it: it takes over drives that
-; answer as INT 13h says, tells ATAPI drives by SFF-8020i's signature, and falls back to INT 13h
-; ("MS-DOS compatibility mode") where one of these disagrees or an interrupt is lost (Knowledge Base
-; Q130179, Q151911, Q154435; "Determining Mode Settings for PCI IDE Controllers", 1998). The steps are those
-; of the protocols there: ATA-2 and ATA-3, 9.1 and 9.2 (soft reset, EXECUTE DEVICE DIAGNOSTIC),
-; SFF-8020i (IDENTIFY PACKET DEVICE, TEST UNIT READY).
+; Of the driver (ESDI_506.PDR) Microsoft published what it does, not how: it takes over drives that are
+; the same to INT 13h, and leaves them to it ("MS-DOS compatibility mode") where the two disagree, a
+; controller is not detected or an interrupt is lost (Knowledge Base Q130179, Q148821, Q154435; "Determining
+; Mode Settings for PCI IDE Controllers", 1998). The steps are those of the protocols of its time: ATA-2 and
+; ATA-3, 9.1 and 9.2 (soft reset, EXECUTE DEVICE DIAGNOSTIC), SFF-8020i (IDENTIFY PACKET DEVICE, TEST
+; UNIT READY).
+; QEMU 7.2 is not busy in a reset.
 %include "harness.inc"
 %include "systems/ide.inc"
 

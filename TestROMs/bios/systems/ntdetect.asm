@@ -1,9 +1,10 @@
 ; What NTDETECT.COM (NT 3.1 to XP) looks for before the kernel starts, in real mode, and NTLDR with it.
-; After Microsoft's Knowledge Base Q117373 and Q102872 (what NTDETECT finds: computer, adapter types, keyboard,
-; ports, floppy drives, mouse), the hardware keys of the registry that it fills, Ralf Brown's Interrupt
-; List (INT 11h, 12h, 13h 08h, 15h, 41h, 48h, INT 15h 88h, C0h, C2h, D8h, E801h, E820h, INT 1Ah B1h),
-; Microsoft's PC 97 guide (mouse ports are told by the INT 11h's bit 2), IBM's AT and PS/2
-; references for data area and 8042.
+; After Microsoft's "Detecting Hardware" (Windows 2000 Server resource kit: computer, bus and adapter types,
+; displays, keyboard, serial and parallel ports, floppies, mice, coprocessor) and the registry's keys that
+; it fills; how each can be told: Ralf Brown's Interrupt List (INT 11h, 12h, 13h 08h, 15h, 41h, 48h,
+; INT 15h 88h, C0h, C1h, C2h, D8h, E801h, E820h, INT 1Ah B1h), IBM's AT and PS/2 references (data
+; area, 8042, INT 11h bit 2).
+; Passes on QEMU with SeaBIOS.
 %include "harness.inc"
 %include "systems/ide.inc"
 

@@ -1,9 +1,9 @@
-; What OS/2 (OS2BOOT, OS2LDR, the kernel's and IBM1S506.ADD's look at BIOS data) asks of the BIOS.
-; After IBM's PS/2 and AT BIOS interface reference (INT 15h 88h, 89h's neighbours C0h, C1h, C7h; INT 41h
-; and 46h), IBM's "OS/2 Warp device driver reference" (ADDs get INT 13h's geometry from RM data areas and
-; INT 13h 08h), IBM's DASD notes of 2005 (E820h and E801h for memory beyond 64 MB; geometry of disks
-; with more than 1024 cylinders by the translated table), Phoenix's enhanced disk drive paper (A0h: a
+; What OS/2's loader, kernel and drivers ask of the BIOS.
+; After IBM's PS/2 and AT BIOS interface reference (INT 15h 87h, 88h, C0h, C1h, C7h; INT 13h 04h, 08h,
+; 0Dh, 10h, 11h; INT 41h and 46h) and IBM's "Fixed IDE hard drive and removable media support"
+; (geometry of disks with more than 1024 cylinders); Phoenix's enhanced disk drive paper (A0h: a
 ; translated table, with a checksum).
+; Passes on QEMU with SeaBIOS.
 %include "harness.inc"
 %include "systems/ide.inc"
 

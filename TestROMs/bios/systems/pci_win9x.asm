@@ -1,10 +1,10 @@
 ; How Windows 95, 98 and NT come to PCI: configuration mechanisms tried, BIOS32 and its services, every
 ; function looked at, and "$PIR" with the interrupt router's registers.
-; After the PCI local bus specification 2.1, 3.2.2.3.1 and .2 (both mechanisms; which of them
-; there is, software finds by writing and reading back CF8h, as Windows and Linux do); the Standard
-; BIOS 32-bit service directory proposal 0.4; PCI BIOS specification 2.1; Microsoft's "PCI IRQ Routing
-; Table Specification" 1.0 (1998; links of a PIIX are 60h to 63h) and the 82371SB's data sheet
-; (PIRQRC, ELCR).
+; After the PCI local bus specification 2.1, 3.2.2.3.1 and .2 (both mechanisms; which of them there
+; is, software finds by writing and reading back CF8h); the Standard BIOS 32-bit service directory
+; proposal 0.4; PCI BIOS specification 2.1; Microsoft's "PCI IRQ Routing Table Specification" 1.0
+; (links of a PIIX are its registers, 60h to 63h) and the 82371SB's data sheet (PIRQRC, ELCR).
+; QEMU 7.2 shows bytes of CF8h, which the 82441FX does not (it decodes doublewords only).
 %include "harness.inc"
 %include "systems/protected.inc"
 

@@ -1,12 +1,12 @@
-; How the Configuration Manager of Windows 95 and 98 (BIOS.VXD, ISAPNP.VXD) takes over from the Plug and Play BIOS:
-; "$PnP" found, nodes listed by the real-mode and by the 16-bit entry, for the present and for the
-; next start; the ISA cards that POST numbered, their registers; then its own isolation at a port for
-; reading of its own, another place for each card, and the card used there.
-; After the Plug and Play BIOS specification 1.0A (4.1 installation check, 4.4 functions 00h to 04h, 4.7
-; function 40h: ISA cards isolated by POST); Plug and Play ISA specification 1.0a (4 and 5: isolation,
-; registers); "A Plug and Play external COM device" and the Windows 95 resource kit, chapters 18 and
-; 31 (the BIOS enumerator trusts nodes, and turns to INT 13h and 16 bits when they are wrong).
+; How the Configuration Manager of Windows 95 and 98 takes over from the Plug and Play BIOS: "$PnP" found,
+; nodes listed by the real-mode and by the 16-bit entry, for the present and for the next start; the
+; ISA cards that POST numbered, their registers; then its own isolation at a port for reading of its
+; own, another place for each card, and the card used there.
+; After the Plug and Play BIOS specification 1.0A (chapter 4: installation check, functions 00h to 05h,
+; 40h); Plug and Play ISA specification 1.0a (4 and 5: isolation, registers); the Windows 95 resource kit,
+; chapters 18 and 31 (enumerators of BIOS and ISA).
 ; `cards`: how many `pnp-uart` there are; whoever makes the machine writes it there.
+; SeaBIOS has only the installation check and docking.
 %include "harness.inc"
 %include "systems/protected.inc"
 
