@@ -96,6 +96,13 @@ import Testing
     #expect(text == "PASS\n")
   }
 
+  /// Where CMOS says that the operating system does it, POST only numbers cards that are not needed to start from.
+  @Test(arguments: ["isa", "pc"])
+  func cardsAreLeftToAPlugAndPlaySystem(board: String) throws {
+    let text = try run("isapnp_os", board: board, cards: 1)
+    #expect(text == "PASS\n")
+  }
+
   @Test(arguments: ["isa", "pc"])
   func powerManagementIsConnected(board: String) throws {
     let text = try run("apm_win9x", board: board)

@@ -10,6 +10,7 @@
 
 test:
         call    take_interrupts
+        call    function
         xor     al, al
 .channel:
         call    set_channel
@@ -52,6 +53,59 @@ test:
         cmp     al, 2
         jb      .channel
         jmp     pass
+
+; PCIIDE's look at the function, where there is one: both channels in compatibility mode for good, so
+; that IRQ 14 and 15 and the ports of ATs are theirs; a bus master.
+function:
+        mov     ax, 0xB103
+        mov     ecx, 0x010180
+        xor     si, si
+        int     0x1A
+        jc      .end
+        mov     ax, 0xB109
+        mov     di, 0x08
+        int     0x1A
+        test    ch, 0x0F
+        expect  z, "interface: compatibility mode, which cannot be changed"
+        test    ch, 0x80
+        expect  nz, "interface: a bus master"
+        ; it may try, all the same
+        mov     ax, 0xB10B
+        mov     di, 0x09
+        mov     cl, 0x8F
+        int     0x1A
+        mov     ax, 0xB108
+        mov     di, 0x09
+        int     0x1A
+        cmp     cl, 0x80
+        expect  e, "interface: as it was"
+        mov     di, 0x10
+.base:  mov     ax, 0xB10A
+        int     0x1A
+        or      ecx, ecx
+        expect  z, "no base addresses in compatibility mode"
+        add     di, 4
+        cmp     di, 0x20
+        jb      .base
+        mov     ax, 0xB108
+        mov     di, 0x3D
+        int     0x1A
+        or      cl, cl
+        expect  z, "no interrupt pin: IRQ 14 and 15"
+        mov     ax, 0xB109
+        mov     di, 0x20
+        int     0x1A
+        test    cl, 1
+        expect  nz, "the bus master has ports"
+        and     cl, 0xF0
+        mov     dx, cx
+        or      dx, dx
+        expect  nz, "which POST placed"
+        add     dx, 2
+        in      al, dx
+        test    al, 0x80
+        expect  z, "both channels at a time"
+.end:   ret
 
 ; ZF: the cylinder register of a drive keeps what is written.
 find_controller:
