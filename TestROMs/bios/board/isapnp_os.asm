@@ -8,7 +8,7 @@
 ADDRESS equ 0x279
 WRITE   equ 0xA79
 SETTING equ 0x6B
-STEP    equ 0x6F                ; where this test keeps how often it has started
+STEP    equ 0x70                ; where this test keeps how often it has started
 
 test:   mov     al, STEP
         out     0x70, al

@@ -210,6 +210,7 @@ test:   ; ---- installation check
         get_reg 0x61
         mov     bl, al
         call    is_com
+        call    not_in_nodes
         get_reg 0x70
         and     al, 15
         call    is_free_irq
@@ -379,6 +380,23 @@ has_node:
         jnz     .end
         inc     di
 .end:   pop     es
+        ret
+
+; No node of the board claims the ports at bx: they are the card's.
+not_in_nodes:
+        push    es
+        push    word LISTS
+        pop     es
+        xor     di, di
+        mov     cx, [length]
+        sub     cx, 3
+.next:  cmp     byte [es:di], 0x4B      ; ports at one place, as this BIOS has them
+        jne     .step
+        cmp     [es:di + 1], bx
+        expect  ne, "a card's ports are in no node of the board"
+.step:  inc     di
+        loop    .next
+        pop     es
         ret
 
 ; bx is a serial port's usual place, is listed at 40:0, and somebody is there.
