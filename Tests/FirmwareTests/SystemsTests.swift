@@ -25,7 +25,8 @@ import Testing
     _ name: String, board: String, drives: [Drive] = [.none, .none, .none, .none],
     cylinders: Int = 4, cards: Int = 0
   ) throws -> String {
-    var program = try #require(TestROMs.bios[name])()
+    let assembled = try #require(TestROMs.bios[name])
+    var program = assembled()
     /// Says it in the program's own words.
     func put(_ values: [UInt8], behind mark: String) {
       let mark = Array(mark.utf8)
