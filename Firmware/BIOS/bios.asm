@@ -43,6 +43,7 @@ start_of_image:
 %include "pci/rom.inc"
 %include "pnp/pnpbios.inc"
 %include "pnp/isapnp.inc"
+%include "pnp/resources.inc"
 %include "tables/smbios.inc"
 %include "serial.inc"
 %include "time.inc"

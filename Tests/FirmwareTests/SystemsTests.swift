@@ -1,4 +1,4 @@
-// What systems that are not at hand do with BIOS and drives: the programs in TestROMs/bios/systems walk through what is publicly known of
+// What systems that are not at hand do with BIOS and drives: the programs in TestROMs/bios/systems and drivers walk through what is publicly known of
 // the loaders, setup programs and drivers of Windows, OS/2, BeOS and DOS, in machines with drives and cards of all kinds.
 
 import Chipset
