@@ -42,6 +42,8 @@ start_of_image:
 %include "pci/setup.inc"
 %include "pci/rom.inc"
 %include "pnp/pnpbios.inc"
+%include "pnp/isapnp.inc"
+%include "pnp/resources.inc"
 %include "tables/smbios.inc"
 %include "tables/mp.inc"
 %include "serial.inc"

@@ -30,11 +30,15 @@ public final class PnPSerialCard: Device, ISAPnPCard, ISAPnPLogicalDevice {
     data.name("Plug and Play serial port")
     data.device(EISAIdentifier("PNP0501"))
     data.compatible(EISAIdentifier("PNP0500"))
-    // The usual places first, those of COM3 and COM4 before what a board mostly has itself.
-    for (base, number) in [(0x3E8, 4), (0x2E8, 3), (0x3F8, 4), (0x2F8, 3)] as [(UInt16, Int)] {
+    // The usual places first, those of COM3 and COM4 before what a board mostly has itself. Their requests are those of COM1 and COM2,
+    // which an ISA bus cannot share: others will do.
+    let others = PnPSerialCard.interrupts.filter { $0 > 4 }
+    for (base, numbers) in [
+      (0x3E8, [4] + others), (0x2E8, [3] + others), (0x3F8, [4]), (0x2F8, [3]),
+    ] as [(UInt16, [Int])] {
       data.choice(.good)
       data.ports(base...base, alignment: 8, count: 8)
-      data.interrupt([number])
+      data.interrupt(numbers)
     }
     data.choice(.acceptable)
     data.ports(0x100...0x3F8, alignment: 8, count: 8)
