@@ -25,7 +25,9 @@ public final class LocalAPICs {
 
   /// The processor whose accesses come now.
   public var current = 0 {
-    didSet { if all.count > 1 && (all[current].base != mappedAt || isMapped != wantsMap) { remap() } }
+    didSet {
+      if all.count > 1 && (all[current].base != mappedAt || isMapped != wantsMap) { remap() }
+    }
   }
 
   private let memory: (any MemoryMap)?
