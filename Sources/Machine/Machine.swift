@@ -130,6 +130,9 @@ public final class Machine {
   /// What devices asked of the run loop while an instruction was under way.
   var requests: [BoardRequest] = []
 
+  /// Nobody has turned the machine off while accesses were made in the processor's place.
+  public internal(set) var isOn = true
+
   /// The end of the slice that runs now, in retired instructions.
   var sliceEnd: UInt64 = 0
 
