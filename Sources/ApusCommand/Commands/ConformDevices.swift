@@ -12,7 +12,7 @@ import Session
 struct ConformDevices: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "devices",
-    abstract: "Lets device tests of others (QEMU's qtest protocol) use a machine's ports and memory."
+    abstract: "Lets device tests (QEMU's qtest protocol) use a machine's ports and memory."
   )
   @Argument(parsing: .captureForPassthrough) var words: [String] = []
 
@@ -120,9 +120,10 @@ struct ConformDevices: ParsableCommand {
     let connection: LineConnection
     do throws(HostError) {
       connection =
-        choices.socket == "-" ? LineConnection() : try LineConnection(unix: choices.socket)
+        try choices.socket == "-" ? LineConnection() : LineConnection(unix: choices.socket)
     } catch { throw Failure.host("--qtest \(choices.socket): \(error.reason)") }
-    ConformInterrupt.with({ _ in connection.end() }) {
+    let end: @Sendable (Int32) -> Void = { _ in connection.end() }
+    ConformInterrupt.with(end) {
       session.perform { machine in
         DeviceSession.serve(machine, accessTime: choices.accessTime, connection)
       }

@@ -45,7 +45,7 @@ public final class DeviceSession {
 
   /// Obeys a line. Every line that is neither empty nor a comment has one answer, which comes last.
   public func take(_ bytes: [UInt8]) {
-    do {
+    do throws(DeviceLine.Refusal) {
       guard let line = try DeviceLine(bytes) else { return }
       if !machine.isOn { throw DeviceLine.Refusal("the machine is off") }
       try carryOut(line)
@@ -112,7 +112,7 @@ public final class DeviceSession {
       answer("OK")
     case .endianness: answer("OK little")
     case .floppy(let drive, let file):
-      do {
+      do throws(MediaError) {
         try machine.changeFloppy(drive: drive, to: file.map { FloppyChoice(path: $0) })
       } catch { throw DeviceLine.Refusal(error.description) }
       try pass(machine.clock.now)

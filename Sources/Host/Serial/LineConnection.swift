@@ -93,9 +93,10 @@ public final class LineConnection: @unchecked Sendable {
 
   private func readSome() -> [UInt8]? {
     guard let descriptor else { return HostFiles.readSome(0x10000) }
-    var bytes = [UInt8](repeating: 0, count: 0x10000)
+    let most = 0x10000
+    var bytes = [UInt8](repeating: 0, count: most)
     while true {
-      let count = read(descriptor, &bytes, bytes.count)
+      let count = read(descriptor, &bytes, most)
       if count > 0 { return Array(bytes[..<count]) }
       if count < 0 && errno == EINTR { continue }
       return nil
