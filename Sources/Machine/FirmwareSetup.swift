@@ -53,10 +53,13 @@ enum CMOSContents {
       cmos[at + 8] = UInt8(truncatingIfNeeded: geometry.sectors)
     }
     cmos[0x12] = hardDiskTypes
-    // SeaBIOS looks here for the translation of all four: 0 none, 1 LBA-assisted.
+    // SeaBIOS looks here for the translation of all four: 0 none, 1 LBA-assisted. Cylinders alone that are beyond what a BIOS can say are
+    // cut off without one: such a disk's partition table was written for its own heads.
     for (index, image) in configuration.disks.prefix(4).enumerated() {
       guard case .disk(let geometry, let translated)? = image?.medium else { continue }
-      if translated != geometry { cmos[0x39] |= 1 << UInt8(2 * index) }
+      if (translated.heads, translated.sectors) != (geometry.heads, geometry.sectors) {
+        cmos[0x39] |= 1 << UInt8(2 * index)
+      }
     }
 
     let codes = configuration.bootOrder.map(bootCode) + [0, 0, 0, 0]

@@ -61,9 +61,14 @@ import Testing
           translated: DiskGeometry.lbaAssisted(sectorCount: sectors)))
     }
     let (small, large) = (disk(61440), disk(8_388_608))
+    // Its partition table says 16 heads and 63 sectors, as the drive does.
+    var untranslated = large
+    untranslated.medium = .disk(
+      physical: DiskGeometry.standard(sectorCount: 8_388_608),
+      translated: DiskGeometry(cylinders: 1024, heads: 16, sectors: 63))
     for (disks, byte) in [
       ([small, large, small, large], UInt8(0x44)), ([large, nil, large, nil], 0x11),
-      ([nil, nil, nil, large], 0x40), ([small, small, small, small], 0),
+      ([nil, untranslated, nil, large], 0x40), ([small, small, small, small], 0),
     ] {
       let machine = try Machine(.small { $0.disks = disks })
       #expect(machine.cmos[0x39] == byte)
