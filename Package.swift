@@ -117,7 +117,10 @@ let package = Package(
       name: "apus", dependencies: ["ApusCommand"], linkerSettings: selfContained),
     .target(
       name: "Conformance",
-      dependencies: ["Bus", "CPU", "Host", "CZlib", "Translator", "TranslatorX86_64", "State"],
+      dependencies: [
+        "Bus", "CPU", "Chipset", "Machine", "Host", "CZlib", "Translator", "TranslatorX86_64",
+        "State",
+      ],
       cSettings: gnu),
     // Kernels and workloads for all emulators, and what they took (apus bench).
     .target(
@@ -135,7 +138,7 @@ let package = Package(
     .testTarget(name: "BenchmarkTests", dependencies: ["Benchmark", "Host"]),
     .testTarget(
       name: "ConformanceTests",
-      dependencies: ["Conformance", "CPU", "Host", "Translator", "TranslatorX86_64"]),
+      dependencies: ["Conformance", "CPU", "Host", "Machine", "Translator", "TranslatorX86_64"]),
     .testTarget(
       name: "TranslatorTests",
       dependencies: [

@@ -51,10 +51,16 @@ enum CMOSContents {
       cmos[at + 5] = 0xC0 | (geometry.heads > 8 ? 8 : 0)
       word(at + 6, UInt32(geometry.cylinders))
       cmos[at + 8] = UInt8(truncatingIfNeeded: geometry.sectors)
-      // Translation: 0 none, 1 LBA-assisted.
-      if translated != geometry { cmos[0x39] |= 1 << UInt8(2 * index) }
     }
     cmos[0x12] = hardDiskTypes
+    // SeaBIOS looks here for the translation of all four: 0 none, 1 LBA-assisted. Cylinders alone that are beyond what a BIOS can say are
+    // cut off without one: such a disk's partition table was written for its own heads.
+    for (index, image) in configuration.disks.prefix(4).enumerated() {
+      guard case .disk(let geometry, let translated)? = image?.medium else { continue }
+      if (translated.heads, translated.sectors) != (geometry.heads, geometry.sectors) {
+        cmos[0x39] |= 1 << UInt8(2 * index)
+      }
+    }
 
     let codes = configuration.bootOrder.map(bootCode) + [0, 0, 0, 0]
     cmos[0x3D] = codes[0] | codes[1] << 4

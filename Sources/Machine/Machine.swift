@@ -141,6 +141,9 @@ public final class Machine {
 
   /// When the follower looks next, in virtual nanoseconds; where the clock's rate changes in the middle of a slice.
   var lookTime = VirtualClock.never
+  /// Nobody has turned the machine off while accesses were made in the processor's place.
+  public internal(set) var isOn = true
+
   /// The end of the slice that runs now, in retired instructions.
   var sliceEnd: UInt64 = 0
 

@@ -187,7 +187,7 @@ extension Machine {
   }
 
   /// Runs what is due and does what devices asked for.
-  private func settle(_ limit: UInt64) -> StopReason? {
+  func settle(_ limit: UInt64) -> StopReason? {
     clock.runDueEvents()
     ports.space.releaseUnmapped()
     memory.releaseUnmapped()

@@ -233,7 +233,8 @@ private final class CountingImage: BlockDevice {
       let isTrimmed = [10, 11, 20].contains(sector)
       #expect(image.bytes[sector * 512 + 77] == (isTrimmed ? 0 : UInt8(sector)))
     }
-    #expect(trim(features: 1, (99, 2)) == 0x51 && bench.ide.inb(1) == 0x10)
+    // ACS-2, 7.10.5: an invalid range aborts.
+    #expect(trim(features: 1, (99, 2)) == 0x51 && bench.ide.inb(1) == 0x04)
     #expect(trim(features: 0, (30, 1)) == 0x51 && bench.ide.inb(1) == 0x04)
     #expect(image.bytes[30 * 512] == 30)
   }

@@ -46,7 +46,7 @@ enum ConformProgram {
   }
 
   /// The subcommands.
-  static let parts = ["run", "merge", "host", "program", "engines"]
+  static let parts = ["run", "merge", "host", "program", "engines", "devices"]
 
   /// The help of a subcommand; of the default one for what is none.
   static func help(for part: String?) -> String {
@@ -55,6 +55,7 @@ enum ConformProgram {
     case "host": ConformHost.helpMessage()
     case "program": ConformPrograms.helpMessage()
     case "engines": ConformEngines.helpMessage()
+    case "devices": ConformDevices.help
     default: ConformSuites.helpMessage()
     }
   }
@@ -131,11 +132,11 @@ enum ConformProgram {
 struct ConformCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "apus conform",
-    abstract: "Runs test suites of processors against Apus's own.",
+    abstract: "Runs test suites of processors and devices against Apus's own.",
     discussion: ConformExit.help,
     subcommands: [
       ConformSuites.self, ConformMerge.self, ConformHost.self, ConformPrograms.self,
-      ConformEngines.self,
+      ConformEngines.self, ConformDevices.self,
     ],
     defaultSubcommand: ConformSuites.self)
 }

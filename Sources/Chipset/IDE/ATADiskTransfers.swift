@@ -225,8 +225,9 @@ extension ATADisk {
       let first = entry & 0xFFFF_FFFF_FFFF
       let count = entry >> 48
       if count == 0 { continue }
+      // ACS-2, 7.10.5: an invalid range aborts the command; those before it may have been trimmed.
       if first >= accessible || count > accessible - first {
-        return end(error: ATAError.idNotFound)
+        return end(error: ATAError.aborted)
       }
       do throws(StorageError) { try image.discard(block: first, count: count) } catch {
         finalFault = true

@@ -55,7 +55,7 @@ public final class I440FX: PCIFunction, Registers {
       configuration.define(0x60 + n, width: 1, rows, writable: 0xFF)
     }
     configuration.define(0x68, width: 1, 0, writable: 0xC0)
-    configuration.define(0x70, width: 2, 0x1020, writable: 0xFFFF)
+    configuration.define(0x70, width: 2, 0x1000, writable: 0xFFFF)
     configuration.define(Register.smram, width: 1, 0x02, writable: 0x78)
     configuration.define(0x90, width: 1, 0, writable: 0xFF)
     configuration.define(0x91, width: 1, 0, clears: 0x11)

@@ -50,6 +50,31 @@ import Testing
         translated: DiskGeometry.standard(sectorCount: 2048)))
   }
 
+  /// SeaBIOS reads the translation of each of the four drives from CMOS 39h, two bits each: 0 none, 1 LBA-assisted.
+  @Test func theTranslationOfAllFourDisksIsInCMOS() throws {
+    func disk(_ sectors: UInt64) -> MachineImage {
+      MachineImage(
+        name: "disk\(sectors)",
+        device: MemoryImage(bytes: [UInt8](repeating: 0, count: 1 << 20), name: "disk"),
+        medium: .disk(
+          physical: DiskGeometry.standard(sectorCount: sectors),
+          translated: DiskGeometry.lbaAssisted(sectorCount: sectors)))
+    }
+    let (small, large) = (disk(61440), disk(8_388_608))
+    // Its partition table says 16 heads and 63 sectors, as the drive does.
+    var untranslated = large
+    untranslated.medium = .disk(
+      physical: DiskGeometry.standard(sectorCount: 8_388_608),
+      translated: DiskGeometry(cylinders: 1024, heads: 16, sectors: 63))
+    for (disks, byte) in [
+      ([small, large, small, large], UInt8(0x44)), ([large, nil, large, nil], 0x11),
+      ([nil, untranslated, nil, large], 0x40), ([small, small, small, small], 0),
+    ] {
+      let machine = try Machine(.small { $0.disks = disks })
+      #expect(machine.cmos[0x39] == byte)
+    }
+  }
+
   @Test func onlyMachinesWhoseFirmwareMayAskHaveTheDevice() throws {
     let plain = try Machine(.small())
     #expect(plain.ports.owner(of: 0x511) == nil)
