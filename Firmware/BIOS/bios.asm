@@ -36,6 +36,7 @@ start_of_image:
 %include "disks/emulation.inc"
 %include "system.inc"
 %include "memory.inc"
+%include "processor.inc"
 %include "stack.inc"
 %include "power/apm.inc"
 %include "pci/pcibios.inc"

@@ -55,7 +55,20 @@ extension Machine {
   /// devices asked for, then each input followed by what it made due.
   /// - Parameter instructions: the number of retired instructions, counted from power-on, at which to stop exactly.
   public func run(untilInstruction limit: UInt64 = UInt64.max) -> StopReason {
-    var nextLook = VirtualClock.never
+    run(untilInstruction: limit, pausing: RunPause())
+  }
+
+  /// Where somebody has something to do between two slices that does not cut them.
+  struct RunPause {
+    /// At the first slice that begins at or after this count of instructions,
+    var instruction = UInt64.max
+    /// or at or after this virtual time in nanoseconds, where a follower would look.
+    var time = VirtualClock.never
+  }
+
+  /// Like `run(untilInstruction:)`, and also stops (`instructionLimit`) where a pause comes first.
+  func run(untilInstruction limit: UInt64, pausing pause: RunPause) -> StopReason {
+    var nextLook = pause.time
     var looks = false
     var slices = 0
     defer {
@@ -80,7 +93,7 @@ extension Machine {
       }
       if replays {
         looks = false
-        nextLook = VirtualClock.never
+        nextLook = pause.time
         if !isMuted && input.hasPending { _ = input.take { _ in Int.max } }
         if isAsked, let stop = attend() { return stop }
       } else {
@@ -102,7 +115,9 @@ extension Machine {
         }
       }
       let count = instructionCount
-      if count >= limit { return .instructionLimit }
+      if count >= min(limit, pause.instruction) || clock.now >= pause.time {
+        return .instructionLimit
+      }
       if !isMuted {
         timeTravel?.considerSnapshot()
         if !replays { recorder?.considerCheckpoint(self) }
@@ -124,7 +139,10 @@ extension Machine {
         attendant?.sliceEnds(self, ran: instructionCount &- count)
       }
       if exit == .halted {
-        if let stop = idle(bound: bound, limit: limit, nextLook: nextLook, replays: replays) {
+        if let stop = idle(
+          bound: min(bound, pause.instruction), limit: min(limit, pause.instruction),
+          nextLook: nextLook, replays: replays)
+        {
           return stop
         }
       } else if exit == .shutdown {

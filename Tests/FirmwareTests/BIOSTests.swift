@@ -85,6 +85,13 @@ import Testing
     #expect(outcome.text == "PASS\n", "\(outcome.reason)")
   }
 
+  /// Sizes that are powers of two, that are many of them, the most below the hole, and what lies above 4 GiB.
+  @Test(arguments: [16, 64, 100, 3071, 3583, 9001, 16384])
+  func memoryIsCachedAndDevicesAreNot(megabytes: Int) throws {
+    let outcome = try run("memory_types", board: "pc", memory: megabytes)
+    #expect(outcome.text == "PASS\n", "\(outcome.reason)")
+  }
+
   /// From the shift state to the keyboard: Num Lock and Caps Lock.
   @Test func lampsAreLitInOneExchange() throws {
     let outcome = try run("keyboard_lamps")

@@ -69,6 +69,32 @@
       try run(400_000_000, steps: steps) { $0.floppies[0] = floppy(Guest.echoKeys) }
     }
 
+    /// A script looks, types and ends the run at the same instructions as with one engine alone.
+    @Test func scriptedRunsEndAlike() throws {
+      let steps: [ScriptStep] = [
+        .expect("A"), .type(try KeyScript.parse("swift"), ""), .expect("t"),
+      ]
+      var configuration = MachineConfiguration()
+      configuration.floppies[0] = floppy(Guest.echoKeys)
+      for (steps, limit) in [(Array(steps[..<1]), 400_000_000), (steps, 130_000_000 as UInt64)] {
+        let lockstep = try Lockstep(configuration)
+        lockstep.follower = Script(steps)
+        _ = lockstep.run(untilInstruction: limit)
+        for engine in [Engine.interpreter, .translator] {
+          configuration.engine = engine
+          let machine = try Machine(configuration)
+          machine.follower = Script(steps)
+          _ = machine.run(untilInstruction: limit)
+          #expect(machine.instructionCount == lockstep.machine.instructionCount)
+          // Images are those of the pair.
+          let parts = [machine, lockstep.machine].map { machine in
+            machine.partHashes().filter { !$0.name.hasPrefix("medium-") }.map(\.hash)
+          }
+          #expect(parts[0] == parts[1])
+        }
+      }
+    }
+
     @Test(arguments: ["386", "pentium4"])
     func theDemoDisk(model: String) throws {
       try run(300_000_000) {

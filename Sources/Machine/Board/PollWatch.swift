@@ -4,16 +4,17 @@
 //
 // DOS programs ask for keys again and again (INT 16h/01h) instead of halting, and would keep the host busy. The own BIOS reads this port
 // whenever it has to answer "no key", right after the interrupt mask; where it reads 01h it halts until the next interrupt, as POWER.EXE
-// and its like did on portable PCs.
+// and its like did on portable PCs. In virtual 8086 mode, whose monitor may know no HLT, it spends a millisecond with slow accesses instead.
 //
 //   8902h read: 01h when the guest only waits, else 00h. A machine without the port reads FFh.
+//   8903h read: what happened since that question was the BIOS's waiting, not the guest's work.
 
 import Bus
 import Chipset
 import State
 import Video
 
-/// Port 8902h.
+/// Ports 8902h and 8903h.
 final class PollWatch: Device, Registers {
   let stateName = "poll-watch"
 
@@ -43,9 +44,13 @@ final class PollWatch: Device, Registers {
   func read(at offset: UInt32, width: Int) -> UInt32 {
     let now = clock.count
     let (access, generation) = (ports.accessCount, vga.frameGeneration)
-    // The two accesses are the BIOS's look at the interrupt mask and the question itself.
+    if offset == 1 {
+      (lastInstruction, lastAccess) = (now, access)
+      return 0
+    }
+    // The accesses are the BIOS's look at the interrupt mask, outside of virtual 8086 mode, and the question itself.
     let idle =
-      now &- lastInstruction <= PollWatch.nearby && access &- lastAccess == 2
+      now &- lastInstruction <= PollWatch.nearby && access &- lastAccess <= 2
       && generation == lastGeneration && !vga.isDirect
     streak = idle ? min(streak + 1, PollWatch.patience) : 0
     (lastInstruction, lastAccess, lastGeneration) = (now, access, generation)
@@ -74,12 +79,12 @@ final class PollWatch: Device, Registers {
 
 extension PollWatch {
   static let part = PartType(
-    "poll-watch", "port 8902h, which tells the BIOS of guests that only wait"
+    "poll-watch", "ports 8902h and 8903h, which tell the BIOS of guests that only wait"
   ) {
     board, _ in
     let watch = PollWatch(
       clock: board.clock, ports: board.ports, vga: try board.need(VGA.self, for: "poll-watch"))
-    try board.claim(watch, at: 0x8902...0x8902, .quick, owner: watch.stateName)
+    try board.claim(watch, at: 0x8902...0x8903, .quick, owner: watch.stateName)
     try board.add(watch)
   }
 

@@ -4,6 +4,7 @@
 // instruction, what is compared and when. Must not know: how a difference is narrowed down (LockstepSearch.swift), command lines.
 // Images are never written: each machine has its own layer of writes in memory.
 
+import Bus
 import CPU
 import Chipset
 import State
@@ -65,9 +66,14 @@ struct LockstepPair {
   }
 
   /// Runs both up to an instruction and compares.
-  func run(until target: UInt64, thorough: Bool) -> (StopReason, LockstepDifference?) {
+  func run(
+    until target: UInt64, pausing pause: Machine.RunPause = Machine.RunPause(), thorough: Bool
+  )
+    -> (StopReason, LockstepDifference?)
+  {
     let stops = (
-      reference.run(untilInstruction: target), subject.run(untilInstruction: target)
+      reference.run(untilInstruction: target, pausing: pause),
+      subject.run(untilInstruction: target, pausing: pause)
     )
     var difference = compare(thorough: thorough)
     if stops.0 != stops.1 {
@@ -150,8 +156,11 @@ public final class Lockstep {
       follower?.attach(to: machine)
     }
   }
-  /// Instructions between comparisons of the processor's state.
-  public var slice: UInt64 = 250_000
+  /// Instructions between comparisons of the processor's state, exactly; nil: about a quarter of a million, where a machine alone would
+  /// begin a slice too, so that a script acts at the same instructions as with one engine.
+  public var slice: UInt64?
+  /// What `slice` is where nothing else is said.
+  static let usualSlice: UInt64 = 250_000
   /// Slices between comparisons of memory and devices, and between states that a search can start from.
   public var thoroughEvery = 64
   public var checkpointEvery = 1024
@@ -209,7 +218,8 @@ public final class Lockstep {
   /// Runs until something ends it, or the engines differ.
   public func run(untilInstruction limit: UInt64 = UInt64.max) -> LockstepEnd {
     let input = machine.input
-    var nextLook: UInt64 = 0
+    // As in Machine.run: the first look is at the next time after the beginning.
+    var nextLook: UInt64?
     var slices = 0
     while true {
       let isAsked = input.hasPending
@@ -220,15 +230,27 @@ public final class Lockstep {
         _ = input.attend(machine)
         if let stop = input.stopReason { return .stopped(.host(stop)) }
       }
-      if let follower, machine.clock.now >= nextLook {
-        if let stop = follower.look(at: machine) { return .stopped(stop) }
-        nextLook = (machine.clock.now / follower.interval &+ 1) &* follower.interval
+      if let follower {
+        let isDue = nextLook.map { machine.clock.now >= $0 }
+        if isDue == true, let stop = follower.look(at: machine) { return .stopped(stop) }
+        if isDue != false {
+          let interval = follower.interval
+          nextLook =
+            follower.isFinished
+            ? VirtualClock.never : (machine.clock.now / interval &+ 1) &* interval
+        }
       }
       let count = machine.instructionCount
       if count >= limit { return .stopped(.instructionLimit) }
-      let target = min((count / slice &+ 1) &* slice, limit)
+      let size = slice ?? Lockstep.usualSlice
+      let next = (count / size &+ 1) &* size
       slices += 1
-      let (stop, difference) = pair.run(until: target, thorough: slices % thoroughEvery == 0)
+      let (stop, difference) = pair.run(
+        until: slice == nil ? limit : min(next, limit),
+        pausing: Machine.RunPause(
+          instruction: slice == nil ? next : UInt64.max, time: nextLook ?? VirtualClock.never),
+        thorough: slices % thoroughEvery == 0)
+      let target = max(pair.reference.instructionCount, pair.subject.instructionCount)
       if let difference { return .differs(LockstepSearch(self, target, difference).result()) }
       if stop != .instructionLimit {
         if let difference = pair.compare(thorough: true) {

@@ -128,12 +128,12 @@ struct LockstepSearch {
   private mutating func narrow() throws {
     var origin = Origin(state: lockstep.checkpoint, at: lockstep.checkpointAt, threshold: 1)
     lockstep.progress("a difference; looking for its beginning from \(origin.at) on")
-    var stops = slices(from: origin.at, to: found.last, lockstep.slice)
+    var stops = slices(from: origin.at, to: found.last, lockstep.slice ?? Lockstep.usualSlice)
     var (_, index, difference) = try replay(origin, stops, compareFrom: 0)
     if index == nil {
       lockstep.progress("not seen again; once more from the very beginning")
       origin = Origin(state: lockstep.origin, at: lockstep.originAt, threshold: nil)
-      stops = slices(from: origin.at, to: found.last, lockstep.slice)
+      stops = slices(from: origin.at, to: found.last, lockstep.slice ?? Lockstep.usualSlice)
       let known = stops.firstIndex { $0 > lockstep.checkpointAt } ?? 0
       (_, index, difference) = try replay(origin, stops, compareFrom: known)
     }

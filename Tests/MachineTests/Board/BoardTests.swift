@@ -27,6 +27,19 @@ import Testing
     } catch { return "\(error)" }
   }
 
+  /// In virtual 8086 mode the BIOS waits by accesses to a slow port and says so; without that they are the guest's work.
+  @Test func waitingBySlowAccessesIsNoWork() throws {
+    let ports = try machine().ports
+    func ask() -> UInt32 { ports.read(0x8902, width: 1) }
+    for _ in 0..<31 { #expect(ask() == 0) }
+    #expect(ask() == 1)
+    for _ in 0..<1000 { _ = ports.read(0x80, width: 1) }
+    #expect(ports.read(0x8903, width: 1) == 0)
+    #expect(ask() == 1)
+    for _ in 0..<2 { _ = ports.read(0x80, width: 1) }
+    #expect(ask() == 0)
+  }
+
   @Test func everyPartOfEveryBoardIsKnownAndShowsItself() throws {
     for (name, text) in BoardDescription.boards {
       let board = try BoardDescription(name: name, text: text)
