@@ -123,6 +123,9 @@ struct Plan {
       }
       configuration.cpu = model
     }
+    if let obstacle = configuration.memoryObstacle {
+      throw Failure.usage("--memory \(options.memory ?? ""): \(obstacle)")
+    }
     if let text = options.engine {
       guard let engine = Engine(rawValue: text) else {
         throw Failure.usage("--engine is interpreter, translator or lockstep, not '\(text)'")
@@ -229,7 +232,10 @@ struct Plan {
     }
     guard let number = Int(digits), (1...16384).contains(number), number * factor <= 16384,
       digits.allSatisfy(\.isNumber)
-    else { throw Failure.usage("--memory \(text): 1 to 16384 megabytes are possible") }
+    else {
+      throw Failure.usage(
+        "--memory \(text): 1 to 16384 megabytes are possible, or with G 1 to 16 gigabytes (512, 2G)")
+    }
     return number * factor
   }
 
