@@ -111,7 +111,7 @@ enum InfoTopics {
     "registers": "r", "all-registers": "r", "regs": "r", "creg": "cr", "float": "fpu",
     "vector": "sse", "xmm": "sse", "sse": "sse", "mmx": "mmx", "msr": "msr", "dreg": "dreg",
     "tlb": "tab", "mem": "tab", "cmos": "rtc", "keyboard": "kbd", "mouse": "kbd", "disk": "ide",
-    "floppy": "fdc", "uart": "serial", "flags": "eflags", "f": "frame", "s": "stack",
+    "floppy": "fdc", "cdrom": "cd", "cds": "cd", "atapi": "cd", "uart": "serial", "flags": "eflags", "f": "frame", "s": "stack",
     "stack": "stack", "symbol": "symbol", "line": "line", "program": "program",
     "target": "program", "threads": "threads", "files": "symbols", "functions": "symbols",
     "variables": "symbols",

@@ -16,8 +16,13 @@ import Storage
 public struct CDDriveStatus: Equatable, Sendable {
   /// Where it is: "primary master" to "secondary slave".
   public var place: String
+  /// The same as the channel's name and its place on the cable (0 master, 1 slave).
+  public var controller: String
+  public var unit: Int
   /// The image's name; nil: no disc.
   public var disc: String?
+  /// What is on it, in words.
+  public var contents: String?
   /// A disc that lies in an open tray counts as out.
   public var isTrayOpen = false
   /// The guest has locked the tray.
@@ -29,7 +34,8 @@ extension Machine {
   public var cdDriveStatus: [CDDriveStatus] {
     cdDrives.indices.map { n in
       CDDriveStatus(
-        place: Machine.cdPlace(cdSockets[n].name), disc: cdDiscs[n]?.name,
+        place: Machine.cdPlace(cdSockets[n].name), controller: cdSockets[n].controller,
+        unit: cdSockets[n].unit, disc: cdDiscs[n]?.name, contents: cdDiscs[n]?.cd?.description,
         isTrayOpen: cdDrives[n].isTrayOpen, isLocked: cdDrives[n].isLocked)
     }
   }
