@@ -79,7 +79,8 @@ public struct MachineConfiguration: Sendable {
       return "a machine has 1 to 16384 MB of memory (16G)"
     }
     if memoryLayout.high > 0, cpu.features.isDisjoint(with: [.pae, .pse36]) {
-      return "the \(cpu.name) has 32 address lines and reaches what lies below 4 GB, of which memory can be 3584 MB (3.5 GB); "
+      return
+        "the \(cpu.name) has 32 address lines and reaches what lies below 4 GB, of which memory can be 3584 MB (3.5 GB); "
         + "pentium2 and later reach more"
     }
     return nil

@@ -9,7 +9,9 @@ import Testing
 private final class Folder {
   let url = FileManager.default.temporaryDirectory.appendingPathComponent(
     "apus-cds-\(UUID().uuidString)")
-  init() throws { try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true) }
+  init() throws {
+    try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true)
+  }
   deinit { try? FileManager.default.removeItem(at: url) }
 
   @discardableResult
@@ -47,7 +49,8 @@ private func raw(_ count: Int, mode: UInt8 = 1, gap: Int = 0) -> [UInt8] {
 }
 
 private func wave(
-  format: UInt16 = 1, channels: UInt16 = 2, bits: UInt16 = 16, sectors: Int, extensible: Bool = false
+  format: UInt16 = 1, channels: UInt16 = 2, bits: UInt16 = 16, sectors: Int,
+  extensible: Bool = false
 ) -> [UInt8] {
   func little(_ value: Int, _ count: Int) -> [UInt8] {
     (0..<count).map { UInt8(truncatingIfNeeded: value >> (8 * $0)) }
@@ -74,7 +77,8 @@ private func wave(
     try folder.file("Game Disc.bin", raw(20))
     try folder.file("sub/track.bin", raw(30))
     for name in [
-      "Game Disc.bin", "GAME DISC.BIN", "game disc.bin", "./Game Disc.bin", "C:\\CDs\\Game Disc.bin",
+      "Game Disc.bin", "GAME DISC.BIN", "game disc.bin", "./Game Disc.bin",
+      "C:\\CDs\\Game Disc.bin",
       "/home/me/Game Disc.bin",
     ] { #expect(try folder.cue(sheet(name)).leadOut == 20, "\(name)") }
     for name in ["sub/track.bin", "SUB/TRACK.BIN"] {
@@ -183,7 +187,8 @@ private func wave(
       }
     }
     let nero = try folder.file(
-      "a.nrg", [UInt8](repeating: 1, count: 40 * 2048) + Array("NER5".utf8) + [0, 0, 0, 0, 0, 0, 1, 0])
+      "a.nrg",
+      [UInt8](repeating: 1, count: 40 * 2048) + Array("NER5".utf8) + [0, 0, 0, 0, 0, 0, 1, 0])
     #expect { try ImageOpener.open(path: nero, kind: .cd) } throws: {
       "\($0)".contains("a Nero image")
     }

@@ -76,7 +76,8 @@ enum ExplainProgram {
     let disks = drives(plan.configuration.disks) { "disk \($0 + 1)" }
     // Numbers count drives, not places.
     let discs = plan.configuration.cds.compactMap { $0 }
-      .map { contents -> MachineImage? in if case .disc(let image) = contents { image } else { nil } }
+      .map { contents -> MachineImage? in if case .disc(let image) = contents { image } else { nil }
+      }
     let cds = drives(discs) { $0 == 0 ? "CD" : "CD\($0 + 1)" }
     return .object([
       ("schema", .string("apus-explain")), ("version", .number(1)),

@@ -234,7 +234,8 @@ struct Plan {
       digits.allSatisfy(\.isNumber)
     else {
       throw Failure.usage(
-        "--memory \(text): 1 to 16384 megabytes are possible, or with G 1 to 16 gigabytes (512, 2G)")
+        "--memory \(text): 1 to 16384 megabytes are possible, or with G 1 to 16 gigabytes (512, 2G)"
+      )
     }
     return number * factor
   }

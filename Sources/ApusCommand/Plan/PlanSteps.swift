@@ -143,7 +143,8 @@ extension Plan {
         Plan.setLimit(UInt64(seconds * 1e9), of: &steps[index].1)
       else {
         throw Failure.usage(
-          "--within \(item.text): belongs behind an expectation or a --change of a CD, one for each")
+          "--within \(item.text): belongs behind an expectation or a --change of a CD, one for each"
+        )
       }
     }
     self.steps = steps.sorted { $0.0 < $1.0 }.map(\.1)

@@ -8,8 +8,10 @@ import Machine
 
 extension Debugger {
   static let infoTopics = [
-    "b", "cd", "cpu", "cr", "dma", "events", "fdc", "fpu", "gdt", "ide", "idt", "kbd", "ldt", "memory",
-    "cpus", "pci", "pic", "pit", "pnp", "ports", "r", "rtc", "serial", "stats", "symbols", "tab", "time",
+    "b", "cd", "cpu", "cr", "dma", "events", "fdc", "fpu", "gdt", "ide", "idt", "kbd", "ldt",
+    "memory",
+    "cpus", "pci", "pic", "pit", "pnp", "ports", "r", "rtc", "serial", "stats", "symbols", "tab",
+    "time",
     "tss",
     "vga", "device", "devices", "branches", "reverse", "display", "eflags", "frame",
   ]

@@ -34,7 +34,8 @@ extension Debugger {
         let (name, rest, forced) = try Debugger.drive(a)
         let (path, isProtected) = FloppyChoice.parts(of: Debugger.unquoted(rest))
         if path.isEmpty {
-          throw DebuggerError("a file is missing (eject \(name.isEmpty ? "A" : name) takes a disk out)")
+          throw DebuggerError(
+            "a file is missing (eject \(name.isEmpty ? "A" : name) takes a disk out)")
         }
         if let drive = Debugger.cdDrive(name) {
           return try d.changeCD(drive, to: FloppyChoice(path: path, isProtected: true), forced)

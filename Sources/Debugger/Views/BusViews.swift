@@ -32,7 +32,8 @@ extension Debugger {
     for device in machine.allDevices {
       let fields = device.inspect()
       let f = FieldReader(fields: fields)
-      guard case .text(let place)? = fields["at"], case .bytes(let header)? = fields["configuration"],
+      guard case .text(let place)? = fields["at"],
+        case .bytes(let header)? = fields["configuration"],
         header.count >= 0x40
       else { continue }
       let code = UInt32(header[9]) | UInt32(header[10]) << 8 | UInt32(header[11]) << 16
@@ -77,7 +78,9 @@ extension Debugger {
         ))
     }
     if functions.isEmpty { return View(["this machine has no PCI bus"], json: .null) }
-    functions.sort { $0.order.count == $1.order.count ? $0.order < $1.order : $0.order.count < $1.order.count }
+    functions.sort {
+      $0.order.count == $1.order.count ? $0.order < $1.order : $0.order.count < $1.order.count
+    }
     return View(functions.flatMap(\.lines), json: .array(functions.map(\.json)))
   }
 

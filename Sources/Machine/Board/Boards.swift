@@ -168,7 +168,8 @@ extension MachineConfiguration {
     guard cds.indices.contains(n), let drive = cds[n] else {
       let letter = ["hda", "hdb", "hdc", "hdd"]
       let at = letter.indices.contains(n) ? letter[n] : ""
-      return "\(name): the board has the place at \(place), and nothing is in it: --cdrom FILE --cdrom-at \(at) puts a CD drive there, "
+      return
+        "\(name): the board has the place at \(place), and nothing is in it: --cdrom FILE --cdrom-at \(at) puts a CD drive there, "
         + "--\(at) FILE a hard disk"
     }
     if case .disc(let image) = drive {

@@ -97,7 +97,8 @@ extension Machine {
           $0.0.controller == socket.controller && $0.0.unit == socket.unit
         }
         throw ConfigurationError(
-          "a hard disk (\(disk?.1?.name ?? "")) and a CD drive cannot both be the \(Machine.cdPlace(socket.name))")
+          "a hard disk (\(disk?.1?.name ?? "")) and a CD drive cannot both be the \(Machine.cdPlace(socket.name))"
+        )
       }
       drive.latency = min(configuration.diskLatency, MachineConfiguration.mostDiskLatency)
       channel.attach(drive: socket.unit, drive)

@@ -71,7 +71,8 @@ public enum StartTime: Equatable, Sendable {
     guard (1...12).contains(month) else { throw Problem(description: "there is no month \(month)") }
     guard day >= 1, day <= length(month, year) else {
       throw Problem(
-        description: "there is no day \(day) in month \(month) of \(year), which has \(length(month, year))")
+        description:
+          "there is no day \(day) in month \(month) of \(year), which has \(length(month, year))")
     }
     var clock: [Int64] = [0, 0, 0]
     for (part, what) in ["hour", "minute", "second"].enumerated() where 11 + 3 * part < text.count {

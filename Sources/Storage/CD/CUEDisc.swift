@@ -221,7 +221,8 @@ enum WaveFile {
           let sub = try store.bytes(at: at + 8 + 24, count: 2)
           kind = sub.count == 2 ? word(sub, 0, 2) : 0
         }
-        guard kind == 1, word(format, 2, 2) == 2, word(format, 4, 4) == 44100, word(format, 14, 2) == 16
+        guard kind == 1, word(format, 2, 2) == 2, word(format, 4, 4) == 44100,
+          word(format, 14, 2) == 16
         else {
           throw StorageError(
             path: store.name, offset: at,

@@ -90,7 +90,8 @@ extension CDContents {
     for size: UInt64 in [2368, 2448] where try begins(size) {
       throw StorageError(
         path: store.name, offset: 2352,
-        reason: "sectors of \(size) bytes, with subchannels, cannot be read (2048 and 2352 can): make an image without them"
+        reason:
+          "sectors of \(size) bytes, with subchannels, cannot be read (2048 and 2352 can): make an image without them"
       )
     }
   }
@@ -110,12 +111,15 @@ extension CDContents {
     }
     if store.size >= 12 {
       let tail = try store.bytes(at: store.size - 12, count: 12)
-      if tail.starts(with: Array("NER5".utf8)) || tail.dropFirst(4).starts(with: Array("NERO".utf8)) {
-        throw refusal("a Nero image, which cannot be read: convert it to an ISO file, or BIN and CUE")
+      if tail.starts(with: Array("NER5".utf8)) || tail.dropFirst(4).starts(with: Array("NERO".utf8))
+      {
+        throw refusal(
+          "a Nero image, which cannot be read: convert it to an ISO file, or BIN and CUE")
       }
     }
     if store.name.lowercased().hasSuffix(".cue") {
-      throw refusal("no CUE sheet: it does not begin with a command of one, or has no FILE or no TRACK")
+      throw refusal(
+        "no CUE sheet: it does not begin with a command of one, or has no FILE or no TRACK")
     }
   }
 

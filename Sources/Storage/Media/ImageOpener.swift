@@ -83,7 +83,9 @@ public enum ImageOpener {
     // A CUE sheet is a text, and may be a short one.
     let maySheet = context.kind == .auto || context.kind == .cd
     let isSheet = maySheet ? try CUEFormat.isLikely(store) : false
-    if store.size < 512, !isSheet, !(maySheet && [".cue", ".ccd", ".mds"].contains(where: name.lowercased().hasSuffix)) {
+    if store.size < 512, !isSheet,
+      !(maySheet && [".cue", ".ccd", ".mds"].contains(where: name.lowercased().hasSuffix))
+    {
       throw StorageError(
         path: name,
         reason:
