@@ -132,14 +132,15 @@ private func refusal(_ arguments: String...) -> String? {
 
   @Test func stepsKeepTheirOrder() throws {
     let plan = try parsed(
-      "--headless", "--expect", "A:", "--type", "dir<enter>", "--type", "-x", "--type-serial",
+      "--headless", "--cdrom", "empty", "--expect", "A:", "--type", "dir<enter>", "--type", "-x",
+      "--type-serial",
       "uname",
       "--type-serial", "2:x:y", "--change", "cd=", "--expect", "--free")
     let texts = plan.steps.map {
       switch $0 {
       case .type(_, let text): "type " + text
       case .send(let port, _, let text): "send \(port) " + text
-      case .change(_, let text): "change " + text
+      case .change(_, let text, _): "change " + text
       case .await(let expectation): "\(expectation.kind) " + expectation.text
       }
     }

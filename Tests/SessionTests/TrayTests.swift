@@ -21,7 +21,8 @@ import Testing
 
   /// - Parameter keeps: the guest never lets go.
   private func configuration(_ disc: String?, keeps: Bool) throws -> SessionConfiguration {
-    var image = try #require(TimingROMs.all["tray"])
+    let rom = try #require(TimingROMs.all["tray"])
+    var image = rom()
     if keeps { image[509] = 1 }
     return demo {
       $0.drives[.floppy(0)] = .floppy(image, name: "tray")
@@ -45,23 +46,35 @@ import Testing
     session.perform { $0.cdDriveStatus[0].disc.map { String($0.suffix(5)) } }
   }
 
+  private func isOpen(_ session: Session) -> Bool {
+    session.perform { $0.cdDriveStatus[0].isTrayOpen }
+  }
+
+  private func isLocked(_ session: Session) -> Bool {
+    session.perform { $0.cdDriveStatus[0].isLocked }
+  }
+
+  private func floppy(_ session: Session) -> String? {
+    session.perform { $0.floppyDrives[0].disk }
+  }
+
   @Test func aChangeWaitsUntilTheGuestHasLetGo() throws {
-    let scratch = Scratch()
+    let scratch = try Scratch()
     let second = try disc(scratch, "2.iso", 2)
     for path in [second, nil] {
-      var configuration = try configuration(disc(scratch, "1.iso", 1), keeps: false)
+      var configuration = try self.configuration(disc(scratch, "1.iso", 1), keeps: false)
       configuration.steps = [Self.locked, change(path, limit: 1_000_000_000)]
       let session = try Session(configuration)
       try session.run()
       #expect(session.stepsDone == 2)
       #expect(present(session) == path.map { _ in "2.iso" })
-      #expect(session.perform { $0.cdDriveStatus[0].isTrayOpen } == (path == nil))
+      #expect(isOpen(session) == (path == nil))
     }
   }
 
   @Test func aTrayThatStaysLockedFailsTheStep() throws {
-    let scratch = Scratch()
-    var configuration = try configuration(disc(scratch, "1.iso", 1), keeps: true)
+    let scratch = try Scratch()
+    var configuration = try self.configuration(disc(scratch, "1.iso", 1), keeps: true)
     configuration.steps = [
       Self.locked, change(try disc(scratch, "2.iso", 2), limit: 1_000_000_000), .expect("never"),
     ]
@@ -81,26 +94,26 @@ import Testing
   }
 
   @Test func forceOpensTheTray() throws {
-    let scratch = Scratch()
-    var configuration = try configuration(disc(scratch, "1.iso", 1), keeps: true)
+    let scratch = try Scratch()
+    var configuration = try self.configuration(disc(scratch, "1.iso", 1), keeps: true)
     configuration.instructionLimit = 300_000_000
     configuration.steps = [Self.locked, change(try disc(scratch, "2.iso", 2), forced: true)]
     let session = try Session(configuration)
     try session.run()
     #expect(session.stepsDone == 2 && present(session) == "2.iso")
-    #expect(session.perform { $0.cdDriveStatus[0].isLocked })
+    #expect(isLocked(session))
   }
 
   @Test func aChangeThatIsNotPossibleFailsTheStep() throws {
-    let scratch = Scratch()
-    var configuration = try configuration(disc(scratch, "1.iso", 1), keeps: false)
+    let scratch = try Scratch()
+    var configuration = try self.configuration(disc(scratch, "1.iso", 1), keeps: false)
     let short = scratch.path("short.iso")
     try Data([1, 2, 3]).write(to: URL(fileURLWithPath: short))
     for input in [
       MachineInput.cd(drive: 0, disc: FloppyChoice(path: short)),
       .cd(drive: 0, disc: FloppyChoice(path: scratch.path("none.iso"))),
-      .cd(drive: 3, disc: nil), .floppy(drive: 0, disc: FloppyChoice(path: short)),
-      .floppy(drive: 1, disc: nil),
+      .cd(drive: 3, disc: nil), .floppy(drive: 0, disk: FloppyChoice(path: short)),
+      .floppy(drive: 1, disk: nil),
     ] {
       configuration.steps = [.change(input, "x=y"), .expect("never")]
       let end = try Session(configuration).run()
@@ -113,8 +126,8 @@ import Testing
   }
 
   @Test func aRecordingRepeatsAChangeByForce() throws {
-    let scratch = Scratch()
-    var configuration = try configuration(disc(scratch, "1.iso", 1), keeps: true)
+    let scratch = try Scratch()
+    var configuration = try self.configuration(disc(scratch, "1.iso", 1), keeps: true)
     configuration.instructionLimit = 300_000_000
     configuration.hashesState = true
     configuration.record = scratch.path("run.apus")
@@ -146,15 +159,15 @@ import Testing
   }
 
   @Test func theNextDiscIsKeptWhileTheTrayIsLocked() throws {
-    let scratch = Scratch()
+    let scratch = try Scratch()
     let first = try disc(scratch, "1.iso", 1)
     let second = try disc(scratch, "2.iso", 2)
-    var configuration = try configuration(first, keeps: false)
+    var configuration = try self.configuration(first, keeps: false)
     configuration.cdList = [first, second]
     let session = try Session(configuration)
     let window = session.openWindow()
     try session.run(until: .virtualTime(1_500_000_000))
-    #expect(session.perform { $0.cdDriveStatus[0].isLocked })
+    #expect(isLocked(session))
     _ = notices(window)
     window.request(.nextCD)
     try session.run(until: .instructions(50_000_000))
@@ -170,8 +183,8 @@ import Testing
   }
 
   @Test func aDriveMayBeginEmptyWithDiscsToCome() throws {
-    let scratch = Scratch()
-    var configuration = try configuration(nil, keeps: false)
+    let scratch = try Scratch()
+    var configuration = try self.configuration(nil, keeps: false)
     configuration.cdList = [try disc(scratch, "1.iso", 1)]
     configuration.beginsWithoutCD = true
     let session = try Session(configuration)
@@ -185,7 +198,7 @@ import Testing
   }
 
   @Test func droppedFilesGoWhereTheyBelong() throws {
-    let scratch = Scratch()
+    let scratch = try Scratch()
     func write(_ name: String, _ bytes: [UInt8]) throws -> String {
       let path = scratch.path(name)
       try Data(bytes).write(to: URL(fileURLWithPath: path))
@@ -214,14 +227,14 @@ import Testing
     window.request(.drop([iso, image, text], toSecond: false))
     try session.run(until: .instructions(1_000_000))
     #expect(present(session) == "a.ISO")
-    #expect(session.perform { $0.floppyDrives[0].disk } == image)
+    #expect(floppy(session) == image)
     let told = notices(window)
     #expect(told.contains("CD: a.ISO") && told.contains("A: dos.img"))
     #expect(told.contains { $0.hasPrefix("notes.txt: ") })
   }
 
   @Test func aDiscDroppedOnALockedTrayIsNotForgotten() throws {
-    let scratch = Scratch()
+    let scratch = try Scratch()
     let session = try Session(configuration(try disc(scratch, "1.iso", 1), keeps: false))
     let window = session.openWindow()
     try session.run(until: .virtualTime(1_500_000_000))
@@ -235,7 +248,7 @@ import Testing
   }
 
   @Test func theTitleFollowsTheDiscThatItNames() throws {
-    let scratch = Scratch()
+    let scratch = try Scratch()
     let session = try Session(configuration(try disc(scratch, "1.iso", 1), keeps: false))
     let window = session.openWindow()
     window.setSubject("1.iso", in: .cd(0))
