@@ -52,7 +52,12 @@ extension Debugger {
       let first = fields.firstIndex { $0.name == "interrupt" }.map { $0 + 1 } ?? fields.count
       let windows = fields[min(first, fields.count)...].prefix { $0.name != "configuration" }
       for window in windows {
-        lines.append("        \(window.name) at \(FieldText.text(window.value))")
+        var place = FieldText.text(window.value)
+        // Addresses of 64 bits are rare.
+        if case .register(let value, _) = window.value, value >> 32 == 0 {
+          place = hexDigits(value, value >> 16 == 0 ? 4 : 8)
+        }
+        lines.append("        \(window.name) at \(place)")
       }
       let known: Set<String> = [
         "at", "vendor", "device", "command", "status", "interrupt line", "interrupt",
