@@ -53,6 +53,7 @@ start_of_image:
 %include "boot/optionrom.inc"
 %include "boot/bootcd.inc"
 %include "boot/menu.inc"
+%include "boot/menunames.inc"
 
 ; ---------------------------------------------------------------- fixed entry points
 

@@ -155,17 +155,10 @@ final class CommandRun: @unchecked Sendable {
     if let failure { throw failure }
   }
 
-  /// Says what the title names: the first image, else the kernel.
+  /// Says what the title names: what boots.
   private func nameSubject(_ window: MachineWindow) {
-    func last(_ path: String) -> String { String(path.split(separator: "/").last ?? "") }
-    let first = plan.images.first?.path
-    let drive = plan.configuration.floppies.firstIndex { $0 != nil && $0?.name == first }
-    if first == nil, let kernel = plan.configuration.kernel {
-      window.setSubject(last(kernel.kernel.path))
-    } else {
-      // Without an image the demo disk is in A.
-      window.setSubject(first.map(last) ?? "demo disk", drive: first == nil ? 0 : drive)
-    }
+    let (name, place) = plan.subject
+    window.setSubject(name, in: place)
   }
 
   // MARK: Telling

@@ -117,6 +117,8 @@ public final class Machine {
   var preparedDisk: MachineDisk?
   /// Why a recorded change of disks cannot be repeated.
   var mediaFailure: String?
+  /// Why the change of media that was taken last did not happen; nil: it did. A locked tray is no such reason (`isHeld`).
+  public private(set) var mediaRefusal: String?
   /// Told what the user should hear of while the machine runs, in one line.
   public var notice: (String) -> Void = { _ in }
   /// Where triple faults have reset the machine, in retired instructions.
@@ -151,9 +153,7 @@ public final class Machine {
   /// - Throws: `ConfigurationError`, `LoadError`, `StorageError` or `HostError`, each with one clear line.
   public init(_ configuration: MachineConfiguration) throws {
     self.configuration = configuration
-    guard (1...16384).contains(configuration.memoryMegabytes) else {
-      throw ConfigurationError("a machine has 1 to 16384 MB of memory")
-    }
+    if let obstacle = configuration.memoryObstacle { throw ConfigurationError(obstacle) }
     let clock = VirtualClock(instructionsPerSecond: configuration.instructionsPerSecond)
     self.clock = clock
     memory = try PhysicalMemory(configuration.memoryLayout)
@@ -435,6 +435,7 @@ public final class Machine {
     apply(event)
     if let failure = mediaFailure {
       mediaFailure = nil
+      mediaRefusal = failure
       notice(failure)
     }
   }
@@ -449,20 +450,24 @@ public final class Machine {
       if let line = typed.complaint { notice(line) }
       return typed.strokes.isEmpty ? nil : .strokes(typed.strokes)
     case .floppy(let drive, let choice):
+      mediaRefusal = nil
       do {
         let settled = try prepareFloppy(drive, choice)
         notice(floppyNotice(drive, settled))
         return .floppy(drive: drive, disk: settled)
       } catch {
+        mediaRefusal = "\(error)"
         notice("\(error)")
         return nil
       }
-    case .cd(let drive, let choice):
+    case .cd(let drive, let choice, let forced):
+      mediaRefusal = nil
       do {
         let settled = try prepareCD(drive, choice)
-        notice(cdNotice(drive, settled))
-        return .cd(drive: drive, disc: settled)
+        notice(cdNotice(drive, settled, forced))
+        return .cd(drive: drive, disc: settled, forced: forced)
       } catch {
+        mediaRefusal = "\(error)"
         notice("\(error)")
         return nil
       }
@@ -505,8 +510,8 @@ public final class Machine {
       reset(kind)
     case .floppy(let drive, let choice):
       do { try putFloppy(drive, choice) } catch { mediaFailure = "\(error)" }
-    case .cd(let drive, let choice):
-      do { try putCD(drive, choice) } catch { mediaFailure = "\(error)" }
+    case .cd(let drive, let choice, let forced):
+      do { try putCD(drive, choice, forced) } catch { mediaFailure = "\(error)" }
     }
   }
 

@@ -73,6 +73,18 @@ public struct MachineConfiguration: Sendable {
     return size <= 0xE000_0000
       ? RAMLayout(low: size) : RAMLayout(low: 0xC000_0000, high: size - 0xC000_0000)
   }
+  /// Why a machine cannot have so much memory; nil: it can.
+  public var memoryObstacle: String? {
+    guard (1...16384).contains(memoryMegabytes) else {
+      return "a machine has 1 to 16384 MB of memory (16G)"
+    }
+    if memoryLayout.high > 0, cpu.features.isDisjoint(with: [.pae, .pse36]) {
+      return
+        "the \(cpu.name) has 32 address lines and reaches what lies below 4 GB, of which memory can be 3584 MB (3.5 GB); "
+        + "pentium2 and later reach more"
+    }
+    return nil
+  }
   /// Of the processors whose socket does not say another.
   public var cpu = CPUModel.pentium2
   /// How many processors there are, 1 to `mostProcessors`, where the board's description does not say it.

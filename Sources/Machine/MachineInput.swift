@@ -27,8 +27,9 @@ public enum MachineInput: Equatable, Sendable {
   case reset(ResetRequest)
   /// A disk is put into a floppy drive (0: A), or taken out of it.
   case floppy(drive: Int, disk: FloppyChoice?)
-  /// A disc is put into a CD drive (0: the first), or taken out of it. Where the guest has locked the tray, it is asked to let go.
-  case cd(drive: Int, disc: FloppyChoice?)
+  /// A disc is put into a CD drive (0: the first), or taken out of it. Where the guest has locked the tray, it is asked to let go;
+  /// `forced` opens it all the same, as the pin in the hole of a drive's front does.
+  case cd(drive: Int, disc: FloppyChoice?, forced: Bool = false)
 }
 
 extension MachineInput {

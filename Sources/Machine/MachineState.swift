@@ -155,21 +155,15 @@ extension Machine {
     let count = try reader.read(in: 0...UInt32(1000))
     var saved: [(String, String)] = []
     for _ in 0..<count { saved.append((try reader.readString(), try reader.readString())) }
+    let words = IdentityWords(verb: "saved")
     for (key, value) in own {
-      guard let found = saved.first(where: { $0.0 == key }) else {
-        throw StateError(refusal: "saved without \(key), but this machine has \(value)")
-      }
-      if found.1 != value {
-        throw StateError(
-          refusal:
-            "saved with \(key) \(StateError.printable(found.1)), but this machine has \(value)")
+      let found = saved.first { $0.0 == key }?.1
+      if found != value {
+        throw StateError(refusal: words.difference(key, other: found, own: value))
       }
     }
     for (key, value) in saved where !own.contains(where: { $0.0 == key }) {
-      throw StateError(
-        refusal:
-          "saved with \(StateError.printable(key)) \(StateError.printable(value)), which this machine has not"
-      )
+      throw StateError(refusal: words.difference(key, other: value, own: nil))
     }
     let savedMedia = try restoreMedia(&reader, acceptingOthers: acceptingOtherDisks)
     try restoreSections(&reader, savedMedia.media)
@@ -270,7 +264,7 @@ extension Machine {
       var hash = StateHash()
       $0.bytes.withUnsafeBytes { hash.add($0) }
       return (
-        "firmware's file \(StateError.printable($0.name))",
+        IdentityWords.firmwareFile + StateError.printable($0.name),
         "\($0.bytes.count) bytes, hash \(String(hash.value, radix: 16))"
       )
     }

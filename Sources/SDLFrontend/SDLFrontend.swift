@@ -72,6 +72,8 @@
     private var stopAsked: UInt64?
     /// What the user should know for some seconds.
     var notice: (text: String, until: UInt64)?
+    /// When the machine told something last.
+    private var lastMessage: UInt64 = 0
     var helpIsOpen = false { didSet { keys.isCovered = helpIsOpen } }
     var paused = false
     /// When the reset button was pressed once.
@@ -251,7 +253,9 @@
         _ = SDL_GetDisplayUsableBounds(0, &bounds)
         SDL_Delay(1)
         while SDL_PollEvent(&event) != 0 {
-          if event.type == SDL_DROPFILE.rawValue { SDL_free(event.drop.file) }
+          if [SDL_DROPFILE.rawValue, SDL_DROPTEXT.rawValue].contains(event.type) {
+            SDL_free(event.drop.file)
+          }
         }
       }
     }
@@ -304,7 +308,16 @@
     private func takeMessages() {
       while let message = machine.takeMessage() {
         switch message {
-        case .notice(let text): tell(text)
+        case .notice(let text):
+          // What is told together, as of several files, is read together.
+          let now = SDL_GetTicks64()
+          let joins = now &- lastMessage < 300 && (notice?.text.count ?? 0) + text.count < 160
+          lastMessage = now
+          if joins, let earlier = notice, earlier.text != text {
+            tell("\(earlier.text); \(text)")
+          } else {
+            tell(text)
+          }
         case .copied(let text):
           tell(
             SDL_SetClipboardText(text) == 0

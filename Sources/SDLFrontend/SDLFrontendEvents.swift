@@ -68,6 +68,9 @@
         let path = String(cString: file)
         SDL_free(file)
         if dropped == nil { drop([path]) } else { dropped?.append(path) }
+      case SDL_DROPTEXT:
+        if let text = event.drop.file { SDL_free(text) }
+        tell("text cannot be dropped; Ctrl+Alt+V types the clipboard's")
       case SDL_DROPCOMPLETE:
         let files = dropped ?? []
         dropped = nil
@@ -264,18 +267,11 @@
 
     // MARK: Files
 
-    /// Files were dropped: the first goes into the drive, all of them take turns from now on.
+    /// Files were dropped: the machine knows what they are for.
     private func drop(_ files: [String]) {
-      guard let first = files.first else { return }
-      // What is a CD by its name goes into the CD drive.
-      if [".iso", ".cue"].contains(where: first.lowercased().hasSuffix) {
-        if files.count > 1 { machine.request(.discs(files)) }
-        return machine.request(.insertCD(drive: 0, path: first))
-      }
+      if files.isEmpty { return }
       let isShifted = keys.shift || SDL_GetModState().rawValue & KMOD_SHIFT.rawValue != 0
-      let drive = isShifted ? 1 : 0
-      if files.count > 1 { machine.request(.disks(drive: drive, paths: files)) }
-      machine.request(.insert(drive: drive, path: first))
+      machine.request(.drop(files, toSecond: isShifted))
     }
   }
 #endif

@@ -81,7 +81,7 @@ public struct Shortcut: Sendable {
   /// Lines for help: keys and what they do, those of one kind together.
   public static var lines: [(keys: String, action: String)] {
     all.filter { !$0.action.isEmpty }.map { ($0.keys, $0.action) }
-      + [("drop a file", "insert it into A; with Shift into B; .iso, .cue: CD")]
+      + [("drop files", "insert: floppy in A (Shift: B), CD in its drive")]
   }
 
   /// The same as a table for a terminal.

@@ -141,7 +141,7 @@ public final class Session: @unchecked Sendable {
     acquire()
     let stop = runMachine(until: instruction(limit))
     release()
-    let end = SessionEnd(stop, missed: script?.missed)
+    let end = SessionEnd(stop, script)
     progress.withLock { $0.stop = stop }
     observers.tell(.stopped(end))
     return end
@@ -175,7 +175,7 @@ public final class Session: @unchecked Sendable {
       return self.thread
     }
     thread?.join()
-    return progress.withLock { $0.stop }.map { SessionEnd($0, missed: script?.missed) }
+    return progress.withLock { $0.stop }.map { SessionEnd($0, script) }
   }
 
   /// Whether a run that was started has ended.

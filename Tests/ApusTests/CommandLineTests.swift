@@ -132,14 +132,15 @@ private func refusal(_ arguments: String...) -> String? {
 
   @Test func stepsKeepTheirOrder() throws {
     let plan = try parsed(
-      "--headless", "--expect", "A:", "--type", "dir<enter>", "--type", "-x", "--type-serial",
+      "--headless", "--cdrom", "empty", "--expect", "A:", "--type", "dir<enter>", "--type", "-x",
+      "--type-serial",
       "uname",
       "--type-serial", "2:x:y", "--change", "cd=", "--expect", "--free")
     let texts = plan.steps.map {
       switch $0 {
       case .type(_, let text): "type " + text
       case .send(let port, _, let text): "send \(port) " + text
-      case .change(_, let text): "change " + text
+      case .change(_, let text, _): "change " + text
       case .await(let expectation): "\(expectation.kind) " + expectation.text
       }
     }
@@ -240,14 +241,133 @@ private func refusal(_ arguments: String...) -> String? {
     #expect(refusal("-cdrom", "/nonexistent.iso")?.contains("there is no such file") == true)
     #expect(refusal("--cdrom-at", "hdb")?.contains("goes with --cdrom") == true)
     #expect(refusal("--cdrom", "empty", "--cdrom-at", "sda")?.contains("hda, hdb") == true)
-    #expect(refusal("--cdrom", "empty", "--cdrom", "empty")?.contains("no other") == true)
-    #expect(refusal("--change", "x=y")?.contains("there is no such file") == true)
-    #expect(refusal("--change", "x=")?.contains("a drive is a, b or cd") == true)
+    #expect(refusal("--cdrom-next", "x.iso")?.contains("goes with a CD drive") == true)
+    for text in ["d=/nonexistent", "d=", "c=x", "=x", "cd5=", "!x="] {
+      #expect(refusal("--change", text)?.contains("a drive is a, b or cd") == true, "\(text)")
+    }
+    #expect(refusal("--change", "!a=")?.contains("only the tray of a CD drive") == true)
+    #expect(refusal("--change", "a=/nonexistent")?.contains("no file '/nonexistent'") == true)
+    #expect(refusal("--change", "cd=")?.contains("there is no CD drive (--cdrom") == true)
+    #expect(
+      refusal("--cdrom", "empty", "--change", "cd2=")?.contains("there is no CD drive 2") == true)
+    #expect(refusal("--change", "b=")?.contains("no floppy drive B") == true)
+    #expect(refusal("--change", "a=", "--within", "3")?.contains("--within 3: belongs") == true)
     #expect(refusal("--change", "cd")?.contains("DRIVE=FILE") == true)
     #expect(refusal("--no-such-option") != nil)
     #expect(refusal("--screenshot", "/nonexistent/x.png") != nil)
     #expect(refusal("--screenshot", "/tmp") != nil)
     #expect(refusal("/nonexistent.img") != nil)
+  }
+
+  @Test func severalCDDrivesAreGivenInOrder() throws {
+    let scratch = try Scratch()
+    func iso(_ name: String) throws -> String {
+      try scratch.file(name, [UInt8](repeating: 0x20, count: 40 * 2048))
+    }
+    let (a, b) = (try iso("a.iso"), try iso("b.iso"))
+    let disk = try scratch.file("hard.img", [UInt8](repeating: 0, count: 4 << 20))
+    func drives(_ arguments: String...) throws -> [String] {
+      try Plan(try ApusOptions.parse(arguments)).configuration.cds.map {
+        switch $0 {
+        case .disc(let image): String(image.name.suffix(5))
+        case .empty: "empty"
+        case nil: ""
+        }
+      }
+    }
+    #expect(try drives("--cdrom", a) == ["", "", "a.iso", ""])
+    #expect(try drives("--cdrom", a, "--cdrom", "empty") == ["", "", "a.iso", "empty"])
+    #expect(try drives("--cdrom", "empty", "--cdrom", b) == ["", "", "empty", "b.iso"])
+    #expect(
+      try drives("--cdrom", a, "--cdrom-at", "hda", "--cdrom", b, "--cdrom-at", "hdd")
+        == ["a.iso", "", "", "b.iso"])
+    #expect(
+      try drives("--cdrom", a, "--cdrom", b, "--cdrom-at", "hdb") == ["", "a.iso", "b.iso", ""])
+    #expect(try drives("-hdc", disk, "-cdrom", a) == ["", "", "", "a.iso"])
+    #expect(try drives("-hdb", disk, "-cdrom", a) == ["", "", "a.iso", ""])
+    let moved = try parsed("-hdc", disk, "-cdrom", a)
+    #expect(moved.warnings.contains { $0.contains("hdd") && $0.contains("hard.img") })
+    #expect(try parsed("-hdb", disk, "-cdrom", a).warnings.isEmpty)
+    let taken = refusal("-hdc", disk, "--cdrom", a, "--cdrom-at", "hdc")
+    #expect(taken?.contains("the hard disk \(disk) is there") == true)
+    let both = refusal("--cdrom", a, "--cdrom-at", "hdb", "--cdrom", b, "--cdrom-at", "hdb")
+    #expect(both?.contains("the CD drive with \(a) is there") == true)
+    let more = refusal("--cdrom", a, "--cdrom-at", "hdb", "--cdrom-at", "hdc")
+    #expect(more?.contains("--cdrom-at hdc: each goes with a --cdrom") == true)
+    let five = refusal(
+      "--cdrom", "empty", "--cdrom", "empty", "--cdrom", "empty", "--cdrom", "empty", "--cdrom", a)
+    #expect(five?.contains("no place left for a CD drive (hda: an empty CD drive") == true)
+
+    let list = try parsed("--cdrom", a, "--cdrom-next", b)
+    #expect(list.session.cdList == [a, b] && !list.session.beginsWithoutCD)
+    let later = try parsed("--cdrom", "empty", "--cdrom-next", b)
+    #expect(later.session.cdList == [b] && later.session.beginsWithoutCD)
+    #expect(refusal("--cdrom", a, "--cdrom-next", "/none.iso")?.contains("no such file") == true)
+  }
+
+  @Test func emptyDrivesMayBeBootedFrom() throws {
+    for order in ["d", "dc", "cd"] {
+      #expect(try parsed("--cdrom", "empty", "--boot", order).configuration.bootOrder.count > 0)
+      #expect(refusal("--boot", order)?.contains("no CD drive (--cdrom FILE or empty)") == true)
+    }
+    #expect(try parsed("--floppy-a", "empty", "--boot", "a").configuration.floppies[0] == nil)
+    #expect(refusal("--floppy-a", "none", "--boot", "a")?.contains("no image") == true)
+    // The demo disk is for who boots from A.
+    #expect(try parsed("--cdrom", "empty").usesDemoDisk)
+    #expect(try !parsed("--cdrom", "empty", "--boot", "d").usesDemoDisk)
+  }
+
+  @Test func theTitleNamesWhatBoots() throws {
+    let scratch = try Scratch()
+    let floppy = try scratch.floppy("dos.img", halts)
+    let iso = try scratch.file("cd.iso", [UInt8](repeating: 0x20, count: 40 * 2048))
+    let disk = try scratch.file("hard.img", [UInt8](repeating: 0, count: 4 << 20))
+    func title(_ arguments: String...) throws -> String? {
+      let plan = try Plan(
+        try ApusOptions.parse(arguments), media: try ArgumentScan(arguments).media)
+      return plan.subject.name
+    }
+    #expect(try title(floppy, "--cdrom", iso) == "dos.img")
+    #expect(try title("--cdrom", iso, "--floppy-a", floppy) == "dos.img")
+    #expect(try title("--cdrom", iso, "--floppy-a", floppy, "--boot", "d") == "cd.iso")
+    #expect(try title(disk, "--cdrom", iso) == "hard.img")
+    #expect(try title(iso) == "cd.iso")
+    #expect(try title() == "demo disk")
+    #expect(try title("--cdrom", "empty", "--boot", "d") == nil)
+  }
+
+  @Test func memoryIsWhatTheProcessorReaches() throws {
+    #expect(refusal("-m", "0")?.contains("with G 1 to 16 gigabytes") == true)
+    for model in ["386", "486", "pentium", "pentium-mmx"] {
+      #expect(try parsed("--cpu", model, "-m", "3584").configuration.memoryMegabytes == 3584)
+      let refused = refusal("-m", "16G", "--cpu", model, "--board", "isa")
+      #expect(refused?.contains("the \(model) has 32 address lines") == true)
+      #expect(refused?.contains("3584 MB") == true)
+    }
+    #expect(try parsed("--cpu", "pentium2", "-m", "16G").configuration.memoryMegabytes == 16384)
+  }
+
+  @Test func stepsOfChangesHaveTheirTime() throws {
+    let scratch = try Scratch()
+    let iso = try scratch.file("cd.iso", [UInt8](repeating: 0x20, count: 40 * 2048))
+    func limits(_ arguments: String...) throws -> [UInt64?] {
+      try Plan(try ApusOptions.parse(arguments)).steps.map {
+        if case .change(_, _, let limit) = $0 { limit } else { nil }
+      }
+    }
+    let second: UInt64 = 1_000_000_000
+    let change = "cd=\(iso)"
+    #expect(
+      try limits("--headless", "--cdrom", "empty", "--change", change) == [
+        Plan.expectationSeconds * second
+      ])
+    #expect(
+      try limits("--headless", "--cdrom", "empty", "--change", change, "--within", "2") == [
+        2 * second
+      ])
+    #expect(
+      try limits("--cdrom", "empty", "--change", "!" + change, "--change", "cd=", "--change", "a=")
+        == [nil, nil, nil])
   }
 
   @Test func codesAreDistinct() {

@@ -145,7 +145,7 @@ private func complaint(_ arguments: String...) -> String? {
       switch $0 {
       case .type(_, let text): "type \(text)"
       case .send(let port, _, let text): "send \(port) \(text)"
-      case .change(_, let text): "change \(text)"
+      case .change(_, let text, _): "change \(text)"
       case .await(let e): "\(e.kind) \(e.text) \(e.limit ?? 0)"
       }
     }

@@ -300,7 +300,7 @@ import Testing
   /// Views find every field that they name.
   @Test func viewsKnowTheirDevices() throws {
     let c = try atStart()
-    for topic in ["kbd", "dma", "fdc", "ide"] {
+    for topic in ["kbd", "dma", "fdc", "ide", "pnp"] {
       #expect(!c.run("info \(topic)").contains("(no "), "\(topic)")
       c.debugger.printsJSON = true
       let json = c.run("info \(topic)")

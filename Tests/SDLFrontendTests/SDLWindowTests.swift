@@ -229,7 +229,7 @@
       #expect(frontend.notice?.text == "A: second.img")
     }
 
-    @Test func severalFilesDroppedTogetherTakeTurns() throws {
+    @Test func whatIsDroppedTogetherIsAskedForTogether() throws {
       let machine = FakeMachine()
       let frontend = try open(machine)
       defer { frontend.close() }
@@ -241,7 +241,7 @@
       frontend.step()
       #expect(
         machine.seen.withLock { $0.requests } == [
-          .disks(drive: 0, paths: ["a.img", "b.img"]), .insert(drive: 0, path: "a.img"),
+          .drop(["a.img", "b.img"], toSecond: false)
         ])
     }
 

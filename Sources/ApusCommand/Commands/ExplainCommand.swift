@@ -74,9 +74,11 @@ enum ExplainProgram {
     }
     let floppies = drives(plan.configuration.floppies) { $0 == 0 ? "A" : "B" }
     let disks = drives(plan.configuration.disks) { "disk \($0 + 1)" }
-    let cds = drives(
-      plan.configuration.cds.map { if case .disc(let image)? = $0 { image } else { nil } }
-    ) { _ in "CD" }
+    // Numbers count drives, not places.
+    let discs = plan.configuration.cds.compactMap { $0 }
+      .map { contents -> MachineImage? in if case .disc(let image) = contents { image } else { nil }
+      }
+    let cds = drives(discs) { $0 == 0 ? "CD" : "CD\($0 + 1)" }
     return .object([
       ("schema", .string("apus-explain")), ("version", .number(1)),
       ("drives", .array(floppies + cds + disks)), ("further", .array(further)),
@@ -98,8 +100,11 @@ enum ExplainProgram {
     file: JSON, drive: JSON, _ medium: OpenedImage.Medium, _ device: any BlockDevice,
     reasons: [String]
   ) -> JSON {
+    // Of a CD its own.
+    let sectors: UInt64 =
+      if case .cd(let cd) = medium { UInt64(max(cd.leadOut, 0)) } else { device.sectorCount }
     var members: [(String, JSON)] = [
-      ("file", file), ("drive", drive), ("sectors", .number(device.sectorCount)),
+      ("file", file), ("drive", drive), ("sectors", .number(sectors)),
       ("writeProtected", .bool(device.isReadOnly)),
       ("reasons", .array(reasons.map { .string($0) })),
     ]

@@ -17,7 +17,7 @@ enum ApusExit: Equatable {
   case tripleFault
   /// Something the emulator does not do yet.
   case unimplemented
-  /// The guest ended before the expected text showed.
+  /// The guest ended before the expected text showed, or another step failed.
   case notMet
   /// The engines of `--engine lockstep` differ.
   case enginesDiffer
@@ -57,8 +57,9 @@ enum ApusExit: Equatable {
       4    --max-instructions is reached
       6    triple fault
       8    something that is not implemented yet
-      10   an expectation was not met: the guest ended before, or --within was
-           over; or a debugger command of a script failed
+      10   a step failed: an expectation was not met (the guest ended before, or
+           --within was over), a --change was not possible or the guest kept
+           the tray locked; or a debugger command of a script failed
       12   the two engines of --engine lockstep differ
       14   a --replay differs from its recording
       64   bad usage, or an image or other file that cannot be used

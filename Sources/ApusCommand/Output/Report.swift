@@ -65,13 +65,15 @@ struct Outcome {
   var showsProcessor = false
 
   init(_ ending: SessionOutcome, plan: Plan) {
-    self.init(ending.end, waitingFor: ending.waitingFor, plan: plan)
+    self.init(
+      ending.end, waitingFor: ending.waitingChange ?? ending.waitingFor?.missing, plan: plan)
   }
 
-  private init(_ end: SessionEnd, waitingFor: Awaited?, plan: Plan) {
+  /// - Parameter waitingFor: what did not come about; "before" goes on with it.
+  private init(_ end: SessionEnd, waitingFor: String?, plan: Plan) {
     func ended(_ reason: String, _ what: String) -> (ApusExit, String, String?) {
       guard let waitingFor else { return (.success, reason, nil) }
-      return (.notMet, reason, "\(what) before \(waitingFor.missing)")
+      return (.notMet, reason, "\(what) before \(waitingFor)")
     }
     switch end {
     case .powerOff: (exit, reason, message) = ended("power-off", "the guest turned the machine off")
@@ -89,10 +91,11 @@ struct Outcome {
         "\(Double(limit) / 1e9) s of the guest are over "
         + (isDefault ? "(where no limit is given; --within gives one)" : "(--within)")
         + " before \(missed?.missing ?? "")"
+    case .changeFailed(let what): (exit, reason, message) = (.notMet, "change-failed", what)
     case .instructionLimit:
       (exit, reason) = (.instructionLimit, "instruction-limit")
       message = "\(plan.maxInstructions ?? 0) instructions are reached (--max-instructions)"
-      if let waitingFor { message! += " before \(waitingFor.missing)" }
+      if let waitingFor { message! += " before \(waitingFor)" }
     case .tripleFault:
       (exit, reason) = (.tripleFault, "triple-fault")
       message = "triple fault: an exception could not be delivered, nor the double fault for it"
@@ -120,7 +123,7 @@ struct Outcome {
     case .timeout:
       (exit, reason) = (.timeout, "timeout")
       message = "the time is over (--timeout)"
-      if let waitingFor { message! += " before \(waitingFor.missing)" }
+      if let waitingFor { message! += " before \(waitingFor)" }
     case .signal(let number):
       (exit, reason) = (.signal(number), "signal")
       message = number == HostSignals.pipe ? nil : "ended by a signal (\(number))"

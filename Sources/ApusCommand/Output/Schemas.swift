@@ -55,7 +55,8 @@ enum Schemas {
         "stateHash", "parts", "screen", "postCodes", "unknownPorts", "portAccesses", "failures", "cpu"],
       "properties": {
     \(head("run"))
-        "reason": { "enum": ["power-off", "halted", "guest-exit", "expectation-met", "expectation-missed", "instruction-limit",
+        "reason": { "enum": ["power-off", "halted", "guest-exit", "expectation-met", "expectation-missed",
+          "change-failed", "instruction-limit",
           "triple-fault", "unimplemented", "engines-differ", "debugger", "recording-end", "replay-differs", "user", "timeout",
           "signal"] },
         "exitCode": { "type": "integer", "minimum": 0, "maximum": 255 },

@@ -6,14 +6,16 @@ extension ArgumentScan {
   /// Options that may be given again; by their names without dashes.
   private static let repeatable: Set<String> = [
     "floppy-a", "fda", "floppy-b", "fdb", "disk", "translator-disable", "rom", "initrd", "serial",
-    "type", "type-serial", "change", "cdrom", "expect", "expect-line", "expect-regex",
+    "type", "type-serial", "change", "cdrom", "cdrom-at", "cdrom-next", "expect", "expect-line",
+    "expect-regex",
     "expect-gone", "within",
     "command", "script",
     "dump-block", "device", "fw-cfg", "fw_cfg",
   ]
   /// Options whose value is a file.
   private static let files: Set<String> = [
-    "floppy-a", "fda", "floppy-b", "fdb", "disk", "hda", "hdb", "hdc", "hdd", "cdrom", "bios",
+    "floppy-a", "fda", "floppy-b", "fdb", "disk", "hda", "hdb", "hdc", "hdd", "cdrom", "cdrom-next",
+    "bios",
     "kernel", "initrd", "debug-console", "screenshot", "save-state", "load-state", "record",
     "replay", "script", "json-file",
   ]

@@ -23,7 +23,8 @@ struct ArgumentScan {
   /// Options with a value.
   static let valued: Set<String> = [
     "--floppy-a", "-fda", "--floppy-b", "-fdb", "--disk", "--hda", "-hda", "--hdb", "-hdb",
-    "--hdc", "-hdc", "--hdd", "-hdd", "--cdrom", "-cdrom", "--cdrom-at", "--boot", "-boot",
+    "--hdc", "-hdc", "--hdd", "-hdd", "--cdrom", "-cdrom", "--cdrom-at",
+    "--cdrom-next", "--boot", "-boot",
     "--memory", "-m",
     "--cpu", "-cpu", "--processors", "-smp", "--engine", "--translator-disable", "--fpu", "--bios",
     "-bios", "--rom",

@@ -45,10 +45,10 @@ struct ApusOptions: ParsableCommand {
       apus completions bash|zsh|fish      for the shell
       """,
     discussion: """
-      Each IMAGE goes into the next free drive of its kind: floppy or hard disk, found out from its size and contents \
+      Each IMAGE goes into the next free drive of its kind: floppy, hard disk or CD, found out from its size and contents \
       (apus explain tells how). Without an image a demo disk boots.
 
-      --type, --type-serial and what is to be expected are obeyed in the order given. An expectation is met by what appears after the \
+      --type, --type-serial, --change and what is to be expected are obeyed in the order given. An expectation is met by what appears after the \
       step before it: on the text screen or from a serial port, wherever it scrolls, but never by the echo of what --type typed.
 
       Keys for --type stand in angle brackets:
@@ -105,15 +105,21 @@ struct ApusOptions: ParsableCommand {
     name: [.customLong("cdrom"), .customLong("cdrom", withSingleDash: true)],
     parsing: .unconditionalSingleValue,
     help: ArgumentHelp(
-      "A CD or DVD (ISO, raw dump, CUE sheet) in a drive of its own; 'empty' is a drive without a disc. Given again: further discs, which Ctrl+Alt+B puts in one after the other.",
+      "A CD or DVD (ISO, raw dump, CUE sheet) in a drive of its own; 'empty' is a drive without a disc. Given again: another drive.",
       valueName: "file"))
   var cdrom: [String] = []
   @Option(
-    name: .customLong("cdrom-at"), parsing: .unconditional,
+    name: .customLong("cdrom-at"), parsing: .unconditionalSingleValue,
     help: ArgumentHelp(
-      "Where the CD drive is: hda, hdb, hdc or hdd (primary master to secondary slave). (default: hdc, or what is free)",
+      "Where the CD drive is: hda, hdb, hdc or hdd (primary master to secondary slave); given again: where that of the next --cdrom is. (default: hdc, or what is free)",
       valueName: "place"))
-  var cdromAt: String?
+  var cdromAt: [String] = []
+  @Option(
+    name: .customLong("cdrom-next"), parsing: .unconditionalSingleValue,
+    help: ArgumentHelp(
+      "A further disc for the first CD drive, which Ctrl+Alt+B puts in; repeatable.",
+      valueName: "file"))
+  var cdromNext: [String] = []
   @Flag(
     name: [.customLong("snapshot"), .customLong("snapshot", withSingleDash: true)],
     help: "Writes to images go nowhere.")
@@ -122,7 +128,7 @@ struct ApusOptions: ParsableCommand {
     name: [.customLong("boot"), .customLong("boot", withSingleDash: true)],
     parsing: .unconditional,
     help: ArgumentHelp(
-      "What to boot from, in this order: a (floppy), c (hard disk), d (CD), n (network, by an option ROM); a drive without a disk is skipped. menu, alone or after a comma: F12 opens a menu during the first second, as it does in a window. (default: acdn)",
+      "What to boot from, in this order: a (floppy), c (hard disk), d (CD), n (network, by an option ROM); a drive without a disk is skipped, an empty drive of a disk to come may be named. menu, alone or after a comma: F12 opens a menu during the first second, as it does in a window. (default: acdn)",
       valueName: "acdn"))
   var boot: String?
 
@@ -132,7 +138,8 @@ struct ApusOptions: ParsableCommand {
     name: [.customLong("memory"), .customShort("m")],
     parsing: .unconditional,
     help: ArgumentHelp(
-      "Megabytes of memory, 1 to 16384, or with G gigabytes. (default: 64)", valueName: "MB"))
+      "Megabytes of memory, 1 to 16384, or with G gigabytes; more than 3584 only with pentium2 and later. (default: 64)",
+      valueName: "MB"))
   var memory: String?
   @Option(
     name: [.customLong("cpu"), .customLong("cpu", withSingleDash: true)],
@@ -293,15 +300,15 @@ struct ApusOptions: ParsableCommand {
     name: .customLong("disk-latency"),
     parsing: .unconditional,
     help: ArgumentHelp(
-      "What a disk command that moves sectors takes at least, in the guest's time: up to 1s, as in 500us, 2.5ms or 0. (default: 1ms)",
+      "What a command of a hard disk or CD drive that moves sectors takes at least, in the guest's time: up to 1s, as in 500us, 2.5ms or 0. (default: 1ms)",
       valueName: "time"))
   var diskLatency: String?
   @Option(
     name: [.customLong("rtc"), .customLong("rtc", withSingleDash: true)],
     parsing: .unconditional,
     help: ArgumentHelp(
-      "What the guest's clock shows at the start: host or localtime (the host's local time), utc, or a date (1995-08-24, "
-        + "1995-08-24T12:30:00). (default: host in a window, 2000-01-01 headless)",
+      "What the guest's clock shows at the start: host or localtime (the host's local time), utc, or a date of 1980 to 2099 "
+        + "(1995-08-24, 1995-08-24T12:30:00). (default: host in a window, 2000-01-01 headless)",
       valueName: "date"))
   var rtc: String?
 
@@ -320,7 +327,7 @@ struct ApusOptions: ParsableCommand {
   @Option(
     name: .customLong("change"), parsing: .unconditionalSingleValue,
     help: ArgumentHelp(
-      "Another disk: a=FILE, b=FILE or cd=FILE puts an image into that drive (FILE:ro write-protected), a= b= cd= takes out what is in it.",
+      "Another disk: a=FILE, b=FILE or cd=FILE (cd2 the second CD drive) puts an image into that drive (FILE:ro write-protected), a= b= cd= takes out what is in it. Where the guest has locked a CD's tray, it is asked to let go, and the step waits for that; '!cd=FILE' opens the tray by force. A change that is not possible ends the run (exit code 10).",
       valueName: "drive=file"), transform: { OrderedText($0) })
   var change: [OrderedText] = []
   @Option(
@@ -350,7 +357,7 @@ struct ApusOptions: ParsableCommand {
   @Option(
     name: .customLong("within"), parsing: .unconditionalSingleValue,
     help: ArgumentHelp(
-      "The expectation before it must be met in this many seconds of the guest after the step before; else the run ends (exit code 10). "
+      "The expectation before it must be met (or the tray of the --change before it unlocked) in this many seconds of the guest after the step before; else the run ends (exit code 10). "
         + "(default: \(Plan.expectationSeconds) headless, unless --timeout or --max-instructions limits the run)",
       valueName: "seconds"), transform: { OrderedText($0) })
   var within: [OrderedText] = []

@@ -144,6 +144,9 @@ struct Plan {
     if let text = options.processors {
       configuration.processorCount = try Plan.processors(text, of: configuration.cpu)
     }
+    if let obstacle = configuration.memoryObstacle {
+      throw Failure.usage("--memory \(options.memory ?? ""): \(obstacle)")
+    }
     if let text = options.engine {
       guard let engine = Engine(rawValue: text) else {
         throw Failure.usage("--engine is interpreter, translator or lockstep, not '\(text)'")
@@ -250,7 +253,11 @@ struct Plan {
     }
     guard let number = Int(digits), (1...16384).contains(number), number * factor <= 16384,
       digits.allSatisfy(\.isNumber)
-    else { throw Failure.usage("--memory \(text): 1 to 16384 megabytes are possible") }
+    else {
+      throw Failure.usage(
+        "--memory \(text): 1 to 16384 megabytes are possible, or with G 1 to 16 gigabytes (512, 2G)"
+      )
+    }
     return number * factor
   }
 

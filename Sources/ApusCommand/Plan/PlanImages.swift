@@ -21,25 +21,46 @@ extension Plan {
     "primary master", "primary slave", "secondary master", "secondary slave",
   ]
 
+  /// Who has a place of the IDE cables, in words; nil: it is free.
+  private func holder(of place: Int) -> String? {
+    if let disk = configuration.disks[place] { return "the hard disk \(disk.name)" }
+    switch configuration.cds[place] {
+    case .disc(let image): return "the CD drive with \(image.name)"
+    case .empty: return "an empty CD drive"
+    case nil: return nil
+    }
+  }
+
+  /// All places with who has them.
+  private var holders: String {
+    Plan.places.indices.map { "\(Plan.places[$0]): \(holder(of: $0) ?? "free")" }
+      .joined(separator: ", ")
+  }
+
   /// The place for a CD drive: where the user wants it, or the first that is free.
-  private func cdPlace(_ wanted: String?) throws -> Int {
+  private mutating func cdPlace(_ wanted: String?) throws -> Int {
     if let wanted {
       guard let place = Plan.places.firstIndex(of: wanted.lowercased()) else {
         throw Failure.usage("--cdrom-at is hda, hdb, hdc or hdd, not '\(wanted)'")
       }
-      if configuration.disks[place] != nil {
-        throw Failure.usage("--cdrom-at \(wanted): a hard disk is there")
+      if let holder = holder(of: place) {
+        throw Failure.usage("--cdrom-at \(wanted): \(holder) is there")
       }
       return place
     }
-    guard let place = [2, 3, 1, 0].first(where: { configuration.disks[$0] == nil }) else {
-      throw Failure.usage("there is no place for a CD drive beside four hard disks")
+    guard let place = [2, 3, 1, 0].first(where: { holder(of: $0) == nil }) else {
+      throw Failure.usage("there is no place left for a CD drive (\(holders))")
+    }
+    // Who knows -cdrom from elsewhere looks for it there.
+    if place != 2, let disk = configuration.disks[2],
+      !configuration.cds.contains(where: { $0 != nil })
+    {
+      warnings.append(
+        "the CD drive is \(Plan.places[place]), the \(Plan.placeWords[place]): in its usual place, hdc, is the hard disk "
+          + disk.name)
     }
     return place
   }
-
-  /// The place of the CD drive that there is.
-  private var cdDrive: Int? { configuration.cds.firstIndex { $0 != nil } }
 
   mutating func openImages(
     _ options: ApusOptions, _ media: [(path: String, isDisk: Bool)], keepsOff: Bool,
@@ -67,10 +88,7 @@ extension Plan {
       }
     }
     func note(_ image: OpenedImage, _ drive: String, _ plan: inout Plan) {
-      plan.images.append(image)
-      plan.warnings += image.warnings
-      plan.explanations.append("\(image.path): \(drive)")
-      plan.explanations += image.reasons.map { "  \($0)" }
+      plan.noteImage(image, drive)
     }
     /// One that is in no drive.
     func further(_ image: OpenedImage, _ drive: Int?, _ words: String, _ plan: inout Plan) {
@@ -83,17 +101,20 @@ extension Plan {
       plan.configuration.floppies[index] = MachineImage(image)
       note(image, "drive \(index == 0 ? "A" : "B")", &plan)
     }
-    /// Into the CD drive, which is made where there is none.
+    /// Into the first empty CD drive, or one that is made.
     func cd(_ image: OpenedImage, _ plan: inout Plan) throws {
-      if let place = plan.cdDrive {
-        if case .disc? = plan.configuration.cds[place] {
-          further(image, nil, "a CD, but there is one in the drive", &plan)
-          throw Failure.usage(
-            "\(image.path): there is a disc in the CD drive (--cdrom, given again, takes further ones)",
-            file: image.path)
+      let empty = plan.configuration.cds.firstIndex {
+        if case .empty? = $0 { true } else { false }
+      }
+      let place: Int
+      if let empty {
+        place = empty
+      } else {
+        do { place = try plan.cdPlace(nil) } catch {
+          further(image, nil, "a CD, but no place is left for a drive", &plan)
+          throw error
         }
       }
-      let place = try plan.cdDrive ?? plan.cdPlace(options.cdromAt)
       plan.configuration.cds[place] = .disc(MachineImage(image))
       note(image, "CD drive, \(Plan.placeWords[place])", &plan)
     }
@@ -137,36 +158,7 @@ extension Plan {
       guard let path else { continue }
       try attempt(&self) { disk(try open(path, .disk), index, &$0) }
     }
-    if options.cdromAt != nil && options.cdrom.isEmpty {
-      throw Failure.usage("--cdrom-at goes with --cdrom")
-    }
-    if let first = options.cdrom.first {
-      if first == Plan.emptyCDDrive {
-        if options.cdrom.count > 1 {
-          throw Failure.usage(
-            "--cdrom empty: is for a drive without a disc, and goes with no other")
-        }
-        let place = try cdPlace(options.cdromAt)
-        configuration.cds[place] = .empty
-        explanations.append("empty: CD drive, \(Plan.placeWords[place])")
-      } else {
-        cdList = options.cdrom
-        for (n, text) in options.cdrom.enumerated() {
-          try attempt(&self) { plan in
-            let path = FloppyChoice.parts(of: text).path
-            let image: OpenedImage
-            do {
-              image = try ImageOpener.open(path: path, kind: .cd, looksOnly: looksOnly || n > 0)
-            } catch { throw Failure.usage("\(error)", file: path) }
-            if n == 0 {
-              try cd(image, &plan)
-            } else {
-              further(image, nil, "CD drive, to be put in later", &plan)
-            }
-          }
-        }
-      }
-    }
+    try attempt(&self) { try $0.openCDs(options, looksOnly: looksOnly) }
     for (path, isDisk) in media {
       try attempt(&self) { plan in
         let image = try open(path, isDisk ? .disk : .auto)
@@ -188,29 +180,35 @@ extension Plan {
               plan.configuration.disks[$0] == nil && plan.configuration.cds[$0] == nil
             })
           else {
-            further(image, nil, "a hard disk, but there are four", &plan)
-            throw Failure.usage("\(path): there are only four hard disks", file: path)
+            further(image, nil, "a hard disk, but no place is left for one", &plan)
+            throw Failure.usage(
+              "\(path): no place is left for a hard disk (\(plan.holders))", file: path)
           }
           disk(image, free, &plan)
         }
       }
     }
+    try attempt(&self) { try $0.openFurtherCDs(options.cdromNext) }
     if !failures.isEmpty { return }
     try checkFilesBelow()
-    let hasFloppy = configuration.floppies.contains { $0 != nil }
+    try checkChanges()
     let hasDisk = configuration.disks.contains { $0 != nil }
-    let hasCD = configuration.cds.contains { if case .disc? = $0 { true } else { false } }
+    let order = configuration.bootOrder
+    let hasImage =
+      configuration.floppies.contains { $0 != nil } || hasDisk
+      || configuration.cds.contains { if case .disc? = $0 { true } else { false } }
     let usesDemo =
-      !hasFloppy && !hasDisk && !hasCD && configuration.kernel == nil
-      && configuration.floppyTypes[0] == nil
+      !hasImage && configuration.kernel == nil && configuration.floppyTypes[0] == nil
+      && order.contains(.floppy)
     if let boot = options.boot {
-      // Of several devices one with a disk is enough.
-      let order = configuration.bootOrder
+      // Of several devices one is enough; into an empty drive a disk may go yet.
       let isThere = order.contains { device in
         switch device {
-        case .floppy: configuration.floppies[0] != nil || usesDemo
+        case .floppy:
+          configuration.floppies[0] != nil || usesDemo
+            || configuration.floppyTypes[0].map { $0 != .none } ?? false
         case .disk: hasDisk
-        case .cd: hasCD
+        case .cd: configuration.cds.contains { $0 != nil }
         case .network: !configuration.roms.isEmpty
         }
       }
@@ -219,7 +217,7 @@ extension Plan {
           switch device {
           case .floppy: "image in drive A"
           case .disk: "hard disk image"
-          case .cd: "CD image (--cdrom)"
+          case .cd: "CD drive (--cdrom FILE or empty)"
           case .network: "option ROM (--rom)"
           }
         }
@@ -235,6 +233,66 @@ extension Plan {
       usesDemoDisk = true
       explanations.append("no image: the demo disk is in drive A, what is written to it is lost")
     }
+  }
+
+  /// The drives of --cdrom, in order, with their places.
+  private mutating func openCDs(_ options: ApusOptions, looksOnly: Bool) throws {
+    let (texts, places) = (options.cdrom, options.cdromAt)
+    if places.count > texts.count {
+      throw Failure.usage(
+        texts.isEmpty
+          ? "--cdrom-at goes with --cdrom"
+          : "--cdrom-at \(places[texts.count]): each goes with a --cdrom, in the same order, and there are only \(texts.count) of these"
+      )
+    }
+    for (n, text) in texts.enumerated() {
+      let place = try cdPlace(places.indices.contains(n) ? places[n] : nil)
+      if text == Plan.emptyCDDrive {
+        configuration.cds[place] = .empty
+        explanations.append("empty: CD drive, \(Plan.placeWords[place])")
+        continue
+      }
+      do {
+        let image = try openCD(text, looksOnly: looksOnly)
+        configuration.cds[place] = .disc(MachineImage(image))
+        noteImage(image, "CD drive, \(Plan.placeWords[place])")
+      } catch let failure as Failure where looksOnly { failures.append(failure) }
+    }
+  }
+
+  private func openCD(_ text: String, looksOnly: Bool) throws -> OpenedImage {
+    let path = FloppyChoice.parts(of: text).path
+    do { return try ImageOpener.open(path: path, kind: .cd, looksOnly: looksOnly) } catch {
+      throw Failure.usage("\(error)", file: path)
+    }
+  }
+
+  /// Discs to be put in later are looked at now, so that none is refused in the middle of an installation.
+  private mutating func openFurtherCDs(_ texts: [String]) throws {
+    guard !texts.isEmpty else { return }
+    guard let first = configuration.cds.lazy.compactMap({ $0 }).first else {
+      throw Failure.usage("--cdrom-next goes with a CD drive (--cdrom FILE or empty)")
+    }
+    if case .disc(let image) = first {
+      cdList = [image.name]
+    } else {
+      session.beginsWithoutCD = true
+    }
+    cdList += texts
+    for text in texts {
+      let image = try openCD(text, looksOnly: true)
+      furtherImages.append((nil, image))
+      warnings += image.warnings
+      explanations.append("\(image.path): CD drive, to be put in later")
+      explanations += image.reasons.map { "  \($0)" }
+    }
+  }
+
+  private mutating func noteImage(_ image: OpenedImage, _ drive: String) {
+    images.append(image)
+    warnings += image.warnings
+    explanations.append("\(image.path): \(drive)")
+    explanations += image.reasons.map { "  \($0)" }
   }
 
   /// An image may stand above others, which nobody named: these must not be overwritten either.

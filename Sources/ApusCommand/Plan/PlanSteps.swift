@@ -15,11 +15,25 @@ extension Plan {
   private mutating func limitSteps(_ options: ApusOptions) {
     guard headless, timeout == nil, maxInstructions == nil, !isDebugged else { return }
     for index in steps.indices {
-      guard case .await(var expectation) = steps[index], expectation.limit == nil else { continue }
-      expectation.limit = Plan.expectationSeconds * 1_000_000_000
-      steps[index] = .await(expectation)
-      limitsByDefault = true
+      if Plan.setLimit(Plan.expectationSeconds * 1_000_000_000, of: &steps[index]) {
+        limitsByDefault = true
+      }
     }
+  }
+
+  /// Gives a step that can wait its time.
+  /// - Returns: false: it does not wait, or has one.
+  private static func setLimit(_ limit: UInt64, of step: inout ScriptStep) -> Bool {
+    switch step {
+    case .await(var expectation) where expectation.limit == nil:
+      expectation.limit = limit
+      step = .await(expectation)
+    // Only a CD drive's tray can be locked.
+    case .change(.cd(let drive, let disc, false), let text, nil):
+      step = .change(.cd(drive: drive, disc: disc), text, limit: limit)
+    default: return false
+    }
+    return true
   }
 
   /// "TEXT" or "N:TEXT" for the N-th port.
@@ -41,28 +55,59 @@ extension Plan {
     }
   }
 
-  /// "a=FILE", or "a=" for no disk.
+  /// "a=FILE", or "a=" for no disk; "!cd=FILE" opens a tray that the guest has locked.
   private func changing(_ text: String) throws -> ScriptStep {
+    func refuse(_ reason: String, file: String? = nil) -> Failure {
+      .usage("--change '\(text)': \(reason)", file: file)
+    }
     let parts = text.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
     guard parts.count == 2 else {
-      throw Failure.usage(
-        "--change '\(text)': DRIVE=FILE is wanted, or DRIVE= to take the disk out")
+      throw refuse("DRIVE=FILE is wanted, or DRIVE= to take the disk out")
+    }
+    let isForced = parts[0].hasPrefix("!")
+    let name = (isForced ? parts[0].dropFirst() : parts[0]).lowercased()
+    let floppy = ["a", "b"].firstIndex(of: name)
+    let cd = ["cd", "cd1", "cd2", "cd3", "cd4"].firstIndex(of: name).map { max(0, $0 - 1) }
+    // Who has the drive's name wrong need not hear of the file.
+    if floppy == nil && cd == nil {
+      throw refuse("there is no drive '\(name)': a drive is a, b or cd (cd2 the second CD drive)")
+    }
+    if isForced && cd == nil {
+      throw refuse("only the tray of a CD drive can be locked, and forced with !")
     }
     var choice: FloppyChoice?
     if !parts[1].isEmpty {
       let (path, isProtected) = FloppyChoice.parts(of: String(parts[1]))
-      if !HostFiles.exists(path) {
-        throw Failure.usage("--change '\(text)': there is no such file", file: path)
-      }
+      if !HostFiles.exists(path) { throw refuse("there is no file '\(path)'", file: path) }
       choice = FloppyChoice(path: path, isProtected: isProtected)
     }
-    switch parts[0].lowercased() {
-    case "a": return .change(.floppy(drive: 0, disk: choice), text)
-    case "b": return .change(.floppy(drive: 1, disk: choice), text)
-    case "cd", "cd1": return .change(.cd(drive: 0, disc: choice), text)
-    case "cd2", "cd3", "cd4":
-      return .change(.cd(drive: Int(parts[0].suffix(1))! - 1, disc: choice), text)
-    default: throw Failure.usage("--change '\(text)': a drive is a, b or cd")
+    if let floppy { return .change(.floppy(drive: floppy, disk: choice), text) }
+    return .change(.cd(drive: cd ?? 0, disc: choice, forced: isForced), text)
+  }
+
+  /// Refuses to change disks in drives that the machine does not have. To be called when the images are in their drives.
+  func checkChanges() throws {
+    for case .change(let input, let text, _) in steps {
+      switch input {
+      case .cd(let drive, _, _):
+        let count = configuration.cds.count { $0 != nil }
+        if drive < count { continue }
+        throw Failure.usage(
+          count == 0
+            ? "--change '\(text)': there is no CD drive (--cdrom FILE makes one; --cdrom empty, one without a disc)"
+            : "--change '\(text)': there is no CD drive \(drive + 1) (--cdrom, given again, makes one more)"
+        )
+      case .floppy(let drive, _):
+        let isThere =
+          configuration.floppyTypes[drive].map { $0 != .none }
+          ?? (drive == 0 || configuration.floppies[drive] != nil)
+        if isThere { continue }
+        let name = drive == 0 ? "a" : "b"
+        throw Failure.usage(
+          "--change '\(text)': there is no floppy drive \(name.uppercased()) (--floppy-\(name) empty makes one without a disk)"
+        )
+      default: break
+      }
     }
   }
 
@@ -93,15 +138,14 @@ extension Plan {
       guard let seconds = Double(item.text), seconds > 0, seconds <= 1e9 else {
         throw Failure.usage("--within \(item.text): \(Plan.secondsWanted)")
       }
-      guard
-        let index = steps.indices.filter({ steps[$0].0 < item.order }).max(by: {
-          steps[$0].0 < steps[$1].0
-        }), case .await(var expectation) = steps[index].1, expectation.limit == nil
+      let before = steps.indices.filter { steps[$0].0 < item.order }
+      guard let index = before.max(by: { steps[$0].0 < steps[$1].0 }),
+        Plan.setLimit(UInt64(seconds * 1e9), of: &steps[index].1)
       else {
-        throw Failure.usage("--within \(item.text): belongs behind an expectation, one for each")
+        throw Failure.usage(
+          "--within \(item.text): belongs behind an expectation or a --change of a CD, one for each"
+        )
       }
-      expectation.limit = UInt64(seconds * 1e9)
-      steps[index].1 = .await(expectation)
     }
     self.steps = steps.sorted { $0.0 < $1.0 }.map(\.1)
     limitSteps(options)

@@ -82,11 +82,11 @@ extension Plan {
     }
     // As QEMU's -rtc writes it.
     let value = text.hasPrefix("base=") ? text.dropFirst(5) : Substring(text)
-    guard let start = StartTime(value) else {
-      throw Failure.usage(
-        "--rtc \(text): host, localtime, utc or a date (1995-08-24, 1995-08-24T12:30:00) is wanted")
+    do throws(StartTime.Problem) {
+      configuration.initialTime = try StartTime(value).seconds()
+    } catch {
+      throw Failure.usage("--rtc \(text): \(error)")
     }
-    configuration.initialTime = start.seconds()
     explanations.append("the guest's clock begins at \(StartTime.text(configuration.initialTime))")
   }
 }

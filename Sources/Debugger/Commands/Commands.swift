@@ -210,6 +210,10 @@ extension Debugger {
       return (InfoTopics.names + Debugger.infoTopics + machine.allDevices.map(\.stateName)).filter {
         $0.hasPrefix(last)
       }
+    case "eject", "insert":
+      if words.count > 2 { return command == "insert" ? LineEditor.files(last) : [] }
+      let drives = ["A", "B"] + machine.cdDriveStatus.indices.map { Debugger.cdName($0) }
+      return drives.filter { $0.lowercased().hasPrefix(last.lowercased()) }
     case "load", "save", "source", "screen": return LineEditor.files(last)
     default:
       // The last name of an expression.

@@ -8,8 +8,10 @@ import Machine
 
 extension Debugger {
   static let infoTopics = [
-    "b", "cpu", "cr", "dma", "events", "fdc", "fpu", "gdt", "ide", "idt", "kbd", "ldt", "memory",
-    "cpus", "pci", "pic", "pit", "ports", "r", "rtc", "serial", "stats", "symbols", "tab", "time",
+    "b", "cd", "cpu", "cr", "dma", "events", "fdc", "fpu", "gdt", "ide", "idt", "kbd", "ldt",
+    "memory",
+    "cpus", "pci", "pic", "pit", "pnp", "ports", "r", "rtc", "serial", "stats", "symbols", "tab",
+    "time",
     "tss",
     "vga", "device", "devices", "branches", "reverse", "display", "eflags", "frame",
   ]
@@ -21,7 +23,7 @@ extension Debugger {
         """
         Show a part of the machine. Nothing is changed by looking.
         b breakpoints, cpu, cpus, r registers (info r eax ebx), eflags, cr, fpu, gdt|idt|ldt [FIRST [LAST]], tss [SELECTOR], tab [START [END]] page tables,
-        memory map, pic, pit, rtc, dma, kbd, ide, fdc, vga, serial, pci, ports used, events pending, time, stats, symbols, branches,
+        memory map, pic, pit, rtc, dma, kbd, ide, cd, fdc, vga, serial, pci functions, pnp cards, ports used, events pending, time, stats, symbols, branches,
         symbol ADDRESS, line ADDRESS, frame, display; devices: the list; device NAME shows everything in one; reverse.
         """
       ) { d, a in try d.info(a) }
@@ -70,6 +72,8 @@ extension Debugger {
     case "dma": return dmaView()
     case "kbd": return keyboardView()
     case "ide": return ideView()
+    case "cd": return cdView()
+    case "pnp": return pnpView()
     case "fdc": return floppyView()
     case "device": return devicesView { rest.isEmpty || $0 == rest }
     case "vga": return vgaView()

@@ -145,12 +145,28 @@ extension Debugger {
           "    features=\(f.text("features")) count=\(f.text("count")) lba=\(hexDigits(f.number("high") & 0xFF, 2))"
             + "\(hexDigits(f.number("mid") & 0xFF, 2))\(hexDigits(f.number("low") & 0xFF, 2)) device=\(f.text("device"))"
         )
+        // What the drive keeps beside the registers that every one has.
+        let known: Set<String> = [
+          "status", "status bits", "error", "features", "count", "low", "mid", "high", "device",
+          "phase", "position", "window",
+        ]
+        let others = f.fields.filter { !known.contains($0.name) }
+        lines += FieldText.lines(others, indent: 2)
         items.append(
           .object(
             [("channel", .string(device.stateName)), ("drive", .of(n))]
               + ["status", "error", "phase", "count", "low", "mid", "high", "device"].map {
                 ($0, f.json($0))
-              }))
+              } + [("more", FieldText.json(others))]))
+      }
+    }
+    if let master = reader("piix-ide") {
+      for case .group(let fields) in master.fields.map(\.value) {
+        let f = FieldReader(fields: fields)
+        guard fields["table"] != nil else { continue }
+        lines.append(
+          "bus master: command=\(f.text("command")) status=\(f.text("status")) table=\(f.text("table")) "
+            + "address=\(f.text("address")), \(f.text("bytes left")) bytes left")
       }
     }
     if lines.isEmpty { lines = ["there is none"] }

@@ -32,12 +32,6 @@ extension Debugger {
     return View(lines, json: .object(items))
   }
 
-  func pciView() -> View {
-    let view = devicesView { $0.hasPrefix("pci") || $0.contains("440") }
-    return view.lines == ["there is none"]
-      ? View(["this machine has no PCI bus"], json: .null) : view
-  }
-
   // MARK: - Interrupts and time
 
   func picView() -> View {

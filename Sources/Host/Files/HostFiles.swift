@@ -289,6 +289,18 @@ extension HostFiles {
     return found.sorted()
   }
 
+  /// The names of what is in a folder, in no order; none where it cannot be read. At most 100,000.
+  public static func names(in folder: String) -> [String] {
+    guard let handle = opendir(HostPath.system(folder)) else { return [] }
+    defer { closedir(handle) }
+    var found: [String] = []
+    while let entry = readdir(handle), found.count < 100_000 {
+      found.append(
+        withUnsafeBytes(of: entry.pointee.d_name) { HostPath.decode($0.prefix { $0 != 0 }) })
+    }
+    return found
+  }
+
   private static let readingHasEnded = Atomic<Bool>(false)
 
   /// Whoever waits for standard input, or will, finds it ended.

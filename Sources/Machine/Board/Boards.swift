@@ -147,6 +147,7 @@ extension MachineConfiguration {
       }
       if testDevice { try PartCatalogue.all.add("test-device", to: board) }
       for part in parts {
+        if let reason = takenPlace(part, on: board) { throw ConfigurationError(reason) }
         let count = board.sockets(.processor).count
         let added = try PartCatalogue.all.add(part, to: board)
         if board.sockets(.processor).count > count {
@@ -157,6 +158,38 @@ extension MachineConfiguration {
     } catch let error as BoardError {
       throw ConfigurationError(error.reason)
     }
+  }
+
+  /// Why a drive cannot be added at its place of a cable, with who is there; nil: it can, or is no such drive. All boards have the places;
+  /// drives come with images.
+  private func takenPlace(_ part: String, on board: Board) -> String? {
+    let (name, options) =
+      part.firstIndex(of: ",").map {
+        (String(part[..<$0]), String(part[part.index(after: $0)...]))
+      } ?? (part, "")
+    guard let type = [ATAPIDrive.part, ATADisk.part].first(where: { $0.name == name }),
+      let values = try? type.values(options)
+    else { return nil }
+    let (cable, unit) = (values["on"], values.number("unit"))
+    func index(_ kind: Socket.Kind) -> Int? {
+      board.sockets(kind).firstIndex { $0.controller == cable && $0.unit == unit }
+    }
+    let place = "\(cable) unit \(unit)"
+    if let n = index(.disk), disks.indices.contains(n), let disk = disks[n] {
+      return "\(name): at \(place) is the hard disk \(disk.name)"
+    }
+    guard let n = index(.cd) else { return nil }
+    guard cds.indices.contains(n), let drive = cds[n] else {
+      let letter = ["hda", "hdb", "hdc", "hdd"]
+      let at = letter.indices.contains(n) ? letter[n] : ""
+      return
+        "\(name): the board has the place at \(place), and nothing is in it: --cdrom FILE --cdrom-at \(at) puts a CD drive there, "
+        + "--\(at) FILE a hard disk"
+    }
+    if case .disc(let image) = drive {
+      return "\(name): at \(place) is the CD drive with \(image.name)"
+    }
+    return "\(name): at \(place) is an empty CD drive"
   }
 
   /// What boards ask about.

@@ -16,8 +16,13 @@ import Storage
 public struct CDDriveStatus: Equatable, Sendable {
   /// Where it is: "primary master" to "secondary slave".
   public var place: String
+  /// The same as the channel's name and its place on the cable (0 master, 1 slave).
+  public var controller: String
+  public var unit: Int
   /// The image's name; nil: no disc.
   public var disc: String?
+  /// What is on it, in words.
+  public var contents: String?
   /// A disc that lies in an open tray counts as out.
   public var isTrayOpen = false
   /// The guest has locked the tray.
@@ -29,7 +34,8 @@ extension Machine {
   public var cdDriveStatus: [CDDriveStatus] {
     cdDrives.indices.map { n in
       CDDriveStatus(
-        place: Machine.cdPlace(cdSockets[n].name), disc: cdDiscs[n]?.name,
+        place: Machine.cdPlace(cdSockets[n].name), controller: cdSockets[n].controller,
+        unit: cdSockets[n].unit, disc: cdDiscs[n]?.name, contents: cdDiscs[n]?.cd?.description,
         isTrayOpen: cdDrives[n].isTrayOpen, isLocked: cdDrives[n].isLocked)
     }
   }
@@ -87,8 +93,12 @@ extension Machine {
         continue
       }
       if channel.drive(socket.unit) != nil {
+        let disk = zip(board.sockets(.disk), hardDisks).first {
+          $0.0.controller == socket.controller && $0.0.unit == socket.unit
+        }
         throw ConfigurationError(
-          "a hard disk and a CD drive cannot be at the same place of a cable")
+          "a hard disk (\(disk?.1?.name ?? "")) and a CD drive cannot both be the \(Machine.cdPlace(socket.name))"
+        )
       }
       drive.latency = min(configuration.diskLatency, MachineConfiguration.mostDiskLatency)
       channel.attach(drive: socket.unit, drive)
@@ -101,19 +111,35 @@ extension Machine {
   // MARK: Changes
 
   /// Puts a disc into a CD drive (0: the first), or takes it out with nil, for who holds the machine still; others post `MachineInput.cd`.
-  /// - Throws: why nothing was changed. A locked tray is no reason: the guest is asked, and `notice` tells it.
-  public func changeCD(drive: Int, to choice: FloppyChoice?) throws(MediaError) {
+  /// - Parameter forced: a locked tray is opened all the same.
+  /// - Returns: false: the guest has locked the tray and was asked to let go of the disc; nothing else was changed.
+  /// - Throws: why nothing was changed.
+  @discardableResult
+  public func changeCD(drive: Int, to choice: FloppyChoice?, forced: Bool = false)
+    throws(MediaError) -> Bool
+  {
     let settled = try prepareCD(drive, choice)
-    act(.cd(drive: drive, disc: settled))
+    let isHeld = !forced && holdsTray(drive)
+    act(.cd(drive: drive, disc: settled, forced: forced))
+    return !isHeld
+  }
+
+  /// Whether a change of media would do nothing but ask the guest to let go of a disc.
+  public func isHeld(_ change: MachineInput) -> Bool {
+    guard case .cd(let drive, _, false) = change, cdDrives.indices.contains(drive) else {
+      return false
+    }
+    return holdsTray(drive)
   }
 
   /// The name of a drive for messages.
   func cdName(_ drive: Int) -> String { cdDrives.count < 2 ? "CD" : "CD \(drive + 1)" }
 
-  func cdNotice(_ drive: Int, _ choice: FloppyChoice?) -> String {
+  func cdNotice(_ drive: Int, _ choice: FloppyChoice?, _ forced: Bool) -> String {
     let name = cdName(drive)
-    if holdsTray(drive) {
+    if !forced, holdsTray(drive) {
       return "\(name): the guest has locked the tray and was asked to let go of the disc"
+        + (choice == nil ? "" : "; the other one was not put in")
     }
     guard let choice else { return "\(name): ejected" }
     return "\(name): \(choice.path.split(separator: "/").last.map(String.init) ?? choice.path)"
@@ -177,11 +203,11 @@ extension Machine {
   }
 
   /// Carries a change out: of the user now, or of a recording, or of the past.
-  func putCD(_ drive: Int, _ choice: FloppyChoice?) throws(MediaError) {
+  func putCD(_ drive: Int, _ choice: FloppyChoice?, _ forced: Bool) throws(MediaError) {
     let settled = try prepareCD(drive, choice)
     let disc = settled == nil ? nil : preparedDisk
     preparedDisk = nil
-    if holdsTray(drive) {
+    if !forced, holdsTray(drive) {
       cdDrives[drive].requestEject()
       if let disc, !isInDrive(disc) { disc.unlock() }
       return

@@ -5,7 +5,7 @@
 // A guest has parts of its disks in memory. Continued on a disk that holds something else, or that was written since, it would write
 // those parts over it: the disk would be destroyed. So a state goes with the contents its drives had, and with no others.
 //
-//   section "media": count (u8); for each drive: its name, the image's name, sectors (u64), where its contents are (u8: 0 in a file,
+//   section "media": count (u8); for each drive: its name, the image's name, sectors (u64; of a CD its own, before version 2 of 512 bytes), where its contents are (u8: 0 in a file,
 //   1 in a file with the guest's writes in the state, 2 in the state), whether there is a hash, the hash (2 x u64), generation (u64)
 //
 // The hash is that of the contents the guest sees, for 1 that of the file below.
@@ -60,6 +60,11 @@ struct SavedMedium: Equatable {
     }
   }
 
+  /// The sectors of a medium as it is known: of a CD its own, not what blocks its files have.
+  static func sectors(_ disk: MachineDisk) -> UInt64 {
+    disk.cd.map { UInt64(max($0.leadOut, 0)) } ?? disk.sectorCount
+  }
+
   static func baseName(_ path: String) -> String {
     path.lastIndex(of: "/").map { String(path[path.index(after: $0)...]) } ?? path
   }
@@ -92,7 +97,7 @@ struct SavedMedium: Equatable {
   init(_ drive: String, _ disk: MachineDisk) {
     self.drive = drive
     name = SavedMedium.baseName(disk.name)
-    sectorCount = disk.sectorCount
+    sectorCount = SavedMedium.sectors(disk)
     kind = Kind(disk.persistence)
     switch kind {
     case .file: hash = try? disk.contentHash()
@@ -156,7 +161,7 @@ extension Machine {
 
   func saveMedia(to writer: inout StateWriter) {
     let list = media.map { SavedMedium($0, $1) }
-    writer.section("media", version: 1) { writer in
+    writer.section("media", version: 2) { writer in
       writer.write(UInt8(list.count))
       for medium in list { medium.save(to: &writer) }
     }
@@ -168,7 +173,9 @@ extension Machine {
     throws(StateError) -> (media: [SavedMedium], differences: [String])
   {
     var saved: [SavedMedium] = []
-    try reader.section("media", versions: 1...1) { (reader, _) throws(StateError) in
+    var countsBlocks = false
+    try reader.section("media", versions: 1...2) { (reader, version) throws(StateError) in
+      countsBlocks = version == 1
       let count = try reader.read(in: UInt8(0)...64)
       for _ in 0..<count { saved.append(try SavedMedium(from: &reader)) }
     }
@@ -188,7 +195,10 @@ extension Machine {
     var differences: [String] = []
     var sorted: [SavedMedium] = []
     for (drive, disk) in own {
-      guard let medium = saved.first(where: { $0.drive == drive }) else { continue }
+      guard var medium = saved.first(where: { $0.drive == drive }) else { continue }
+      if countsBlocks, disk.cd != nil, medium.sectorCount == disk.sectorCount {
+        medium.sectorCount = SavedMedium.sectors(disk)
+      }
       if let difference = try compare(medium, disk, acceptingOthers) {
         differences.append(difference)
       }
@@ -204,11 +214,11 @@ extension Machine {
     let drive = SavedMedium.words(medium.drive)
     let name = StateError.printable(medium.name)
     let isSameName = medium.name == SavedMedium.baseName(disk.name)
-    if medium.sectorCount != disk.sectorCount {
+    if medium.sectorCount != SavedMedium.sectors(disk) {
       throw StateError(
         refusal:
           "saved with '\(name)' in \(drive), of \(medium.sectorCount) sectors; this machine has "
-          + "'\(disk.name)' there, of \(disk.sectorCount)")
+          + "'\(disk.name)' there, of \(SavedMedium.sectors(disk))")
     }
     let base = disk.persistence == .overlay ? disk.base : nil
     // Contents that the state holds itself go only where contents are in memory.

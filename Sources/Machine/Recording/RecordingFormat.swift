@@ -100,6 +100,8 @@ enum RecordingFormat {
     static let insert: UInt8 = 11
     static let ejectCD: UInt8 = 12
     static let insertCD: UInt8 = 13
+    static let forceEjectCD: UInt8 = 14
+    static let forceInsertCD: UInt8 = 15
     static let checkpoint: UInt8 = 64
     static let end: UInt8 = 65
   }
@@ -226,8 +228,10 @@ enum RecordingFormat {
       append(choice.path.utf8, to: &bytes)
       bytes.append(choice.isProtected ? 1 : 0)
       append(choice.identity.utf8, to: &bytes)
-    case .cd(let drive, let choice):
-      bytes.append(choice == nil ? Kind.ejectCD : Kind.insertCD)
+    case .cd(let drive, let choice, let forced):
+      let (eject, insert) =
+        forced ? (Kind.forceEjectCD, Kind.forceInsertCD) : (Kind.ejectCD, Kind.insertCD)
+      bytes.append(choice == nil ? eject : insert)
       bytes.append(UInt8(truncatingIfNeeded: drive))
       guard let choice else { return }
       append(choice.path.utf8, to: &bytes)

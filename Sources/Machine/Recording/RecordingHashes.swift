@@ -214,6 +214,8 @@ extension Machine {
   /// What an image is, in words that are equal for equal ones.
   func diskIdentity(_ disk: MachineDisk) throws(StorageError) -> String {
     let access = disk.isReadOnly ? ", write-protected" : ""
+    // A CD's are its own, of which the files may hold more bytes, or fewer.
+    if let cd = disk.cd { return "\(cd.leadOut) sectors, hash \(try disk.contentHash())" }
     return "\(disk.sectorCount) sectors\(access), hash \(try disk.contentHash())"
   }
 }

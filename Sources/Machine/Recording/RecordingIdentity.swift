@@ -10,13 +10,14 @@ extension Machine {
   func compare(_ own: [(key: String, value: String)], with header: RecordingHeader)
     throws(RecordingError)
   {
+    let words = IdentityWords(verb: "recorded")
     for (key, value) in own {
       let drive = Machine.driveWords(key)
       guard let found = header.identity.first(where: { $0.key == key }) else {
         throw RecordingError(
           reason: drive.map {
             "recorded with nothing in \($0), where this machine has '\(imageName(key))': leave that out"
-          } ?? "recorded without \(key), but this machine has \(value)")
+          } ?? words.difference(key, other: nil, own: value))
       }
       if found.value == value { continue }
       if let drive {
@@ -26,8 +27,7 @@ extension Machine {
             "recorded with \(name) in \(drive) (\(found.value)); this machine has '\(imageName(key))' there "
             + "(\(value)): give the image as it was then")
       }
-      throw RecordingError(
-        reason: "recorded with \(key) \(found.value), but this machine has \(value)")
+      throw RecordingError(reason: words.difference(key, other: found.value, own: value))
     }
     for (key, value) in header.identity where !own.contains(where: { $0.key == key }) {
       if let drive = Machine.driveWords(key) {
@@ -36,7 +36,7 @@ extension Machine {
             "recorded with \(Machine.recordedName(drive, header)) in \(drive) (\(value)), where this machine has "
             + "nothing: give that image too")
       }
-      throw RecordingError(reason: "recorded with \(key) \(value), which this machine has not")
+      throw RecordingError(reason: words.difference(key, other: value, own: nil))
     }
   }
 

@@ -49,7 +49,7 @@ public struct Recording: Sendable {
       let new: (ImageKind, FloppyChoice)
       switch entry.event {
       case .input(.floppy(_, let choice?), _): new = (.floppy, choice)
-      case .input(.cd(_, let choice?), _): new = (.cd, choice)
+      case .input(.cd(_, let choice?, _), _): new = (.cd, choice)
       default: continue
       }
       if !found.contains(where: { $0.kind == new.0 && $0.choice.path == new.1.path }) {
@@ -295,12 +295,15 @@ private struct RecordingCursor {
       return .floppy(
         drive: drive,
         disk: FloppyChoice(path: path, isProtected: isProtected, identity: try text()))
-    case RecordingFormat.Kind.ejectCD: return .cd(drive: try cdDrive(), disc: nil)
-    case RecordingFormat.Kind.insertCD:
+    case RecordingFormat.Kind.ejectCD, RecordingFormat.Kind.forceEjectCD:
+      return .cd(
+        drive: try cdDrive(), disc: nil, forced: kind == RecordingFormat.Kind.forceEjectCD)
+    case RecordingFormat.Kind.insertCD, RecordingFormat.Kind.forceInsertCD:
       let drive = try cdDrive()
       let path = try text()
       return .cd(
-        drive: drive, disc: FloppyChoice(path: path, isProtected: true, identity: try text()))
+        drive: drive, disc: FloppyChoice(path: path, isProtected: true, identity: try text()),
+        forced: kind == RecordingFormat.Kind.forceInsertCD)
     case RecordingFormat.Kind.text: return .text(try text())
     case RecordingFormat.Kind.serial:
       let port = try number(atMost: 3)

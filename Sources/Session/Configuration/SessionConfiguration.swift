@@ -21,6 +21,8 @@ public struct SessionConfiguration: Sendable {
   public var floppyLists: [[String]] = [[], []]
   /// The same for the first CD drive.
   public var cdList: [String] = []
+  /// The first of `cdList` is not in the drive yet.
+  public var beginsWithoutCD = false
 
   // MARK: Time
 

@@ -14,18 +14,25 @@ public enum StartTime: Equatable, Sendable {
   /// Seconds since 1970-01-01 00:00 of whatever zone the guest shall be in.
   case fixed(Int64)
 
-  /// - Parameter text: "host" or "localtime", "utc", or a date of the years 1 to 9999: "1995-08-24", "1995-08-24T12:30",
-  ///   "1995-08-24T12:30:00"; a space may stand for the T.
-  /// - Returns: nil when it is none of these.
-  public init?(_ text: some StringProtocol) {
+  /// What is wrong with a text that is to be a date, in one line.
+  public struct Problem: Error, Equatable, CustomStringConvertible {
+    public var description: String
+  }
+
+  /// - Parameter text: "host" or "localtime", "utc", or a date of the years 1980 to 2099, which are what systems
+  ///   make of a PC's clock: "1995-08-24", "1995-08-24T12:30", "1995-08-24T12:30:00"; a space may stand for the T.
+  /// - Throws: what is wrong with it.
+  public init(_ text: some StringProtocol) throws(Problem) {
     switch String(text) {
     case "host", "localtime": self = .localTime
     case "utc": self = .utc
-    case let date:
-      guard let seconds = StartTime.seconds(Array(date.utf8)) else { return nil }
-      self = .fixed(seconds)
+    case let date: self = .fixed(try StartTime.seconds(Array(date.utf8)))
     }
   }
+
+  /// The years of a PC's clock: DOS counts from 1980, and with two digits of a year and two of a century in BCD nobody agrees on what is
+  /// behind 2099.
+  public static let years: ClosedRange<Int64> = 1980...2099
 
   /// Seconds since 1970-01-01 00:00 of the guest's zone. Of the host's clock it is the present time: who wants a run to be repeated keeps
   /// the value.
@@ -39,28 +46,41 @@ public enum StartTime: Equatable, Sendable {
 
   // MARK: Dates
 
-  private static func seconds(_ text: [UInt8]) -> Int64? {
+  private static func seconds(_ text: [UInt8]) throws(Problem) -> Int64 {
     // 0123456789012345678
     // YYYY-MM-DDTHH:MM:SS
-    guard [10, 16, 19].contains(text.count) else { return nil }
-    func number(_ range: Range<Int>) -> Int64? {
-      var value: Int64 = 0
-      for byte in text[range] {
-        guard (0x30...0x39).contains(byte) else { return nil }
-        value = value * 10 + Int64(byte - 0x30)
-      }
-      return value
+    let marks: [Int: String] = [4: "-", 7: "-", 10: "Tt ", 13: ":", 16: ":"]
+    let isDigit = { (byte: UInt8) in (0x30...0x39).contains(byte) }
+    let isDate = text.enumerated().allSatisfy { at, byte in
+      marks[at].map { $0.utf8.contains(byte) } ?? isDigit(byte)
     }
-    func isMark(_ index: Int, _ marks: String) -> Bool { marks.utf8.contains(text[index]) }
-    guard isMark(4, "-"), isMark(7, "-"), let year = number(0..<4), let month = number(5..<7),
-      let day = number(8..<10), year >= 1, (1...12).contains(month), day >= 1,
-      day <= length(month, year)
-    else { return nil }
+    guard [10, 16, 19].contains(text.count), isDate else {
+      throw Problem(
+        description:
+          "host, localtime, utc or a date is wanted, as in 1995-08-24 or 1995-08-24T12:30:00")
+    }
+    func number(_ range: Range<Int>) -> Int64 {
+      text[range].reduce(0) { $0 * 10 + Int64($1 - 0x30) }
+    }
+    let (year, month, day) = (number(0..<4), number(5..<7), number(8..<10))
+    guard years.contains(year) else {
+      throw Problem(
+        description:
+          "the year \(year): a PC's clock goes from \(years.lowerBound) to \(years.upperBound)")
+    }
+    guard (1...12).contains(month) else { throw Problem(description: "there is no month \(month)") }
+    guard day >= 1, day <= length(month, year) else {
+      throw Problem(
+        description:
+          "there is no day \(day) in month \(month) of \(year), which has \(length(month, year))")
+    }
     var clock: [Int64] = [0, 0, 0]
-    for (part, at) in [11, 14, 17].enumerated() where at < text.count {
-      guard isMark(at - 1, part == 0 ? "Tt " : ":"), let value = number(at..<at + 2),
-        value < (part == 0 ? 24 : 60)
-      else { return nil }
+    for (part, what) in ["hour", "minute", "second"].enumerated() where 11 + 3 * part < text.count {
+      let value = number(11 + 3 * part..<13 + 3 * part)
+      let last: Int64 = part == 0 ? 23 : 59
+      guard value <= last else {
+        throw Problem(description: "there is no \(what) \(value) (0 to \(last))")
+      }
       clock[part] = value
     }
     return days(year, month, day) * 86400 + clock[0] * 3600 + clock[1] * 60 + clock[2]

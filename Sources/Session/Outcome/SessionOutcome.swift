@@ -19,6 +19,8 @@ public indirect enum SessionEnd: Equatable, Sendable {
   case expectationMet
   /// This one was not met in its time.
   case expectationMissed(Awaited?)
+  /// A script's change of media was not possible, or the guest did not let go of a disc in its time: one line.
+  case changeFailed(String)
   /// The limit of instructions is reached; running again goes on from there.
   case instructionLimit
   /// Triple fault.
@@ -40,21 +42,23 @@ public indirect enum SessionEnd: Equatable, Sendable {
   /// A signal ended it, or a pipe that nobody reads any more.
   case signal(Int32)
 
-  /// - Parameter missed: the expectation that was not met in its time.
-  init(_ stop: StopReason, missed: Awaited?) {
+  /// - Parameter script: what the run followed: it tells which step failed.
+  init(_ stop: StopReason, _ script: Script?) {
     switch stop {
     case .instructionLimit: self = .instructionLimit
     case .powerOff: self = .powerOff
     case .halted: self = .halted
     case .guestExit(let code): self = .guestExit(code)
     case .expectationMet: self = .expectationMet
-    case .expectationMissed: self = .expectationMissed(missed)
+    case .expectationMissed:
+      self =
+        script?.failedChange.map { .changeFailed($0) } ?? .expectationMissed(script?.missed)
     case .shutdown: self = .tripleFault
     case .unimplemented(let what): self = .unimplemented(what)
     case .enginesDiffer(let text): self = .enginesDiffer(text)
     case .debug, .host(.debugger): self = .interrupted
     case .recordingEnd(let recorded):
-      self = .recordingEnd(recorded.map { SessionEnd($0, missed: nil) })
+      self = .recordingEnd(recorded.map { SessionEnd($0, nil) })
     case .replayDiffers(let what): self = .replayDiffers(what)
     case .host(.user): self = .stopped
     case .host(.timeout): self = .timeout
@@ -111,6 +115,8 @@ public struct SessionOutcome: Sendable {
   public var end: SessionEnd
   /// What the script still waited for.
   public var waitingFor: Awaited?
+  /// What a change of media still waited for, in words that go on after "before".
+  public var waitingChange: String? = nil
   /// Seconds of the host that the runs took.
   public var hostSeconds: Double
   /// What was lost on the way and at the end.

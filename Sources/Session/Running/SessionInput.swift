@@ -63,12 +63,17 @@ extension Session {
   public func eject(drive: Int = 0) { machine.input.post(.floppy(drive: drive, disk: nil)) }
 
   /// Puts a CD image into a CD drive (0: the first). What cannot be put in is told by a notice.
-  public func insertCD(_ path: String, drive: Int = 0) {
-    machine.input.post(.cd(drive: drive, disc: FloppyChoice(path: path, isProtected: true)))
+  /// - Parameter forced: also where the guest has locked the tray, else it is only asked to let go of the disc that is there.
+  public func insertCD(_ path: String, drive: Int = 0, forced: Bool = false) {
+    machine.input.post(
+      .cd(drive: drive, disc: FloppyChoice(path: path, isProtected: true), forced: forced))
   }
 
-  /// Presses the button of a CD drive: the disc comes out, unless the guest has locked the tray.
-  public func ejectCD(drive: Int = 0) { machine.input.post(.cd(drive: drive, disc: nil)) }
+  /// Presses the button of a CD drive: the disc comes out, unless the guest has locked the tray and is only asked for it.
+  /// - Parameter forced: it comes out all the same.
+  public func ejectCD(drive: Int = 0, forced: Bool = false) {
+    machine.input.post(.cd(drive: drive, disc: nil, forced: forced))
+  }
 
   /// Sends bytes to a serial port, counted from 0. Waits while many wait there already.
   public func send(_ bytes: [UInt8], toSerialPort port: Int = 0) {

@@ -66,7 +66,8 @@ extension Session {
     let feed = perform { MachineWindow.attach(to: $0) }
     window.withLock { $0 = feed }
     for (drive, list) in configuration.floppyLists.enumerated() { feed.setDisks(drive, list) }
-    feed.setDisks(MachineWindow.cdList, configuration.cdList)
+    feed.setDisks(
+      MachineWindow.cdList, configuration.cdList, next: configuration.beginsWithoutCD ? 0 : 1)
     let observers = observers
     feed.setOutside { observers.tell(.notice($0)) }
     feed.setDebugger(control?.takesBreakKey ?? false)

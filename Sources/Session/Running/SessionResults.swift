@@ -27,7 +27,8 @@ extension Session {
     profile?.stop()
     let waitingFor = script?.nextExpectation
     let outcome = SessionOutcome(
-      end: SessionEnd(stop, missed: script?.missed), waitingFor: waitingFor, hostSeconds: seconds,
+      end: SessionEnd(stop, script), waitingFor: waitingFor, waitingChange: script?.waitingChange,
+      hostSeconds: seconds,
       losses: losses.withLock { $0 },
       machine: MachineFacts(machine, hashes: configuration.hashesState),
       statistics: profile.map {

@@ -16,8 +16,10 @@ public enum ScriptStep: Equatable, Sendable {
   case type([KeyStroke], String)
   /// What arrives at a serial port, counted from 0, with the text it was written as.
   case send(port: Int, [SerialStroke], String)
-  /// Another disk in a drive, with the text it was written as.
-  case change(MachineInput, String)
+  /// Another disk in a drive, with the text it was written as. Where the guest has locked a CD drive's tray, it is asked to let go, and the
+  /// step waits until it has.
+  /// - Parameter limit: the virtual nanoseconds that may take; nil: any.
+  case change(MachineInput, String, limit: UInt64? = nil)
   /// Something to wait for.
   case await(Awaited)
 
@@ -55,6 +57,8 @@ public final class Script: RunFollower {
   private weak var machine: Machine?
   /// The expectation that was not met in its time.
   public private(set) var missed: Awaited?
+  /// A change of media that was not possible, in one line.
+  public private(set) var failedChange: String?
 
   /// How often a waiting script looks, in virtual nanoseconds.
   public let interval: UInt64 = 10_000_000
@@ -93,7 +97,7 @@ extension Script {
 
   /// How a run ends because of the script, if it does.
   public var ending: StopReason? {
-    if missed != nil { return .expectationMissed }
+    if missed != nil || failedChange != nil { return .expectationMissed }
     return isFinished && endsRun ? .expectationMet : nil
   }
 
@@ -145,7 +149,7 @@ extension Script {
   /// Goes on as far as possible.
   /// - Parameter types: false when the guest has ended and takes no more keys.
   func advance(_ machine: Machine, types: Bool = true) {
-    if missed != nil { return }
+    if missed != nil || failedChange != nil { return }
     screen?.watch.forgetReads()
     look(isRegular: true, isLast: !types)
     while done < steps.count {
@@ -174,9 +178,8 @@ extension Script {
         if !sending.isDone(strokes, now) { return }
         typing = false
         began = nil
-      case .change(let input, _):
-        if !types { return }
-        if let enter { enter(input) } else { machine.take(input) }
+      case .change(let input, let text, let limit):
+        if !change(machine, input, text, limit, mayWait: types) { return }
         began = nil
       case .await(let expectation):
         if met <= done {
@@ -192,6 +195,45 @@ extension Script {
       met = max(met, done)
     }
     detach()
+  }
+
+  /// Changes a disk, or has its drive's button pressed first and waits.
+  /// - Parameter mayWait: false when the guest has ended and will not let go of anything.
+  /// - Returns: whether it was done.
+  private func change(
+    _ machine: Machine, _ input: MachineInput, _ text: String, _ limit: UInt64?, mayWait: Bool
+  ) -> Bool {
+    func give(_ input: MachineInput) {
+      if let enter { enter(input) } else { machine.take(input) }
+    }
+    if machine.isHeld(input) {
+      guard mayWait else { return false }
+      if let began {
+        if let limit, machine.clock.now &- began >= limit {
+          failedChange =
+            "--change \(text): the guest has kept the tray locked for \(Double(limit) / 1e9) s"
+        }
+      } else if case .cd(let drive, _, _) = input {
+        began = machine.clock.now
+        give(.cd(drive: drive, disc: nil))
+      }
+      return false
+    }
+    if !mayWait { return false }
+    give(input)
+    if let reason = machine.mediaRefusal {
+      failedChange = "--change \(text): \(reason)"
+      return false
+    }
+    return true
+  }
+
+  /// What a change of media waits for, in words; nil: none does.
+  public var waitingChange: String? {
+    guard done < steps.count, began != nil, case .change(_, let text, _) = steps[done] else {
+      return nil
+    }
+    return "the guest unlocked the tray for --change \(text)"
   }
 
   private func room(_ machine: Machine, _ port: Int) -> Int {

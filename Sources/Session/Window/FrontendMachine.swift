@@ -26,12 +26,11 @@ public enum FrontendRequest: Equatable, Sendable {
   case insertCD(drive: Int, path: String)
   /// The next of the discs that were named for the first CD drive.
   case nextCD
-  /// The discs that `nextCD` takes turns with from now on.
-  case discs([String])
+  /// Files that were dropped: each goes into the drive that it is for, several of a kind take turns from now on.
+  /// - Parameter toSecond: into drive B or the second CD drive.
+  case drop([String], toSecond: Bool)
   /// The disc out of a CD drive.
   case ejectCD(drive: Int)
-  /// The disks that `nextDisk` takes turns with from now on.
-  case disks(drive: Int, paths: [String])
 }
 
 /// What a machine tells its front end.

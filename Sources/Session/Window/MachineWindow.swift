@@ -17,9 +17,9 @@ public final class MachineWindow: FrontendMachine {
     var title = ""
     /// What the machine stands for, in place of its speed.
     var standing: String?
-    /// What runs, and the floppy drive whose disk that is.
+    /// What runs, and the drive whose disk that is.
     var subject: String?
-    var subjectDrive: Int?
+    var subjectPlace: SubjectPlace?
     var messages: [FrontendMessage] = []
     /// The disks for each floppy drive and the first CD drive, and which of them comes next.
     var disks: [[String]] = [[], [], []]
@@ -28,6 +28,7 @@ public final class MachineWindow: FrontendMachine {
 
   public let frames = FrameMailbox()
   private let input: InputQueue
+  var inputQueue: InputQueue { input }
   private let speaker = SpeakerSynth()
   private let status = Mutex(Status())
   private let hasDebugger = Atomic<Bool>(false)
@@ -55,9 +56,26 @@ public final class MachineWindow: FrontendMachine {
   /// Says what runs.
   /// - Parameters:
   ///   - name: a file's name; nil: nothing that has one.
-  ///   - drive: the floppy drive (0: A) whose disk it is; the title follows it when the disk is changed.
-  public func setSubject(_ name: String?, drive: Int? = nil) {
-    status.withLock { ($0.subject, $0.subjectDrive) = (name, drive) }
+  ///   - place: the drive whose disk it is; the title follows it when the disk is changed.
+  public func setSubject(_ name: String?, in place: SubjectPlace? = nil) {
+    status.withLock { ($0.subject, $0.subjectPlace) = (name, place) }
+  }
+
+  /// A drive whose disk the title names.
+  public enum SubjectPlace: Equatable, Sendable {
+    /// A floppy drive, 0: A.
+    case floppy(Int)
+    /// A CD drive, 0: the first.
+    case cd(Int)
+
+    func disk(_ machine: Machine) -> String? {
+      switch self {
+      case .floppy(let drive):
+        machine.floppyDrives.indices.contains(drive) ? machine.floppyDrives[drive].disk : nil
+      case .cd(let drive):
+        machine.cdDriveStatus.indices.contains(drive) ? machine.cdDriveStatus[drive].disc : nil
+      }
+    }
   }
 
   /// Says that the machine stands, and why; nil: it runs.
@@ -99,18 +117,9 @@ public final class MachineWindow: FrontendMachine {
     case .eject(let drive): input.post(.floppy(drive: drive, disk: nil))
     case .insertCD(let drive, let path):
       input.post(.cd(drive: drive, disc: FloppyChoice(path: path, isProtected: true)))
-    case .discs(let paths): setDisks(MachineWindow.cdList, paths)
-    case .nextCD:
-      guard let path = nextDisk(MachineWindow.cdList) else {
-        send(.notice("there is no other CD (give --cdrom several times)"))
-        return
-      }
-      input.post(
-        .cd(
-          drive: 0,
-          disc: FloppyChoice(path: FloppyChoice.parts(of: path).path, isProtected: true)))
+    case .nextCD: input.requestTask { [weak self] in self?.putNextCD($0) }
+    case .drop(let paths, let second): drop(paths, second: second)
     case .ejectCD(let drive): input.post(.cd(drive: drive, disc: nil))
-    case .disks(let drive, let paths): setDisks(drive, paths)
     case .nextDisk(let drive):
       guard let path = nextDisk(drive) else {
         let name = drive == 0 ? "A" : "B"
@@ -123,23 +132,45 @@ public final class MachineWindow: FrontendMachine {
     }
   }
 
-  /// Names the disks for a drive; the first one is in it or goes into it now.
-  public func setDisks(_ drive: Int, _ paths: [String]) {
+  /// Puts the next CD in, or has the guest asked to let go of the one that is there: then the next one is still the next. On the machine's
+  /// thread.
+  private func putNextCD(_ machine: Machine) {
+    guard let path = nextDisk(MachineWindow.cdList, takes: false) else {
+      send(.notice("there is no other CD (give --cdrom-next FILE, or drop several files)"))
+      return
+    }
+    let disc = FloppyChoice(path: FloppyChoice.parts(of: path).path, isProtected: true)
+    let change = MachineInput.cd(drive: 0, disc: disc)
+    if machine.isHeld(change) {
+      input.post(.cd(drive: 0, disc: nil))
+    } else {
+      _ = nextDisk(MachineWindow.cdList)
+      input.post(change)
+    }
+  }
+
+  /// Names the disks for a drive.
+  /// - Parameter next: which of them comes next; as a rule the first one is in the drive or goes into it now.
+  public func setDisks(_ drive: Int, _ paths: [String], next: Int = 1) {
     status.withLock { status in
       guard status.disks.indices.contains(drive) else { return }
       status.disks[drive] = paths
-      status.next[drive] = 1
+      status.next[drive] = next
     }
   }
 
   /// Which of the lists is the CD drive's.
   static let cdList = 2
 
-  private func nextDisk(_ drive: Int) -> String? {
+  /// - Parameter takes: whether the one behind it is next from now on.
+  private func nextDisk(_ drive: Int, takes: Bool = true) -> String? {
     status.withLock { status in
-      guard status.disks.indices.contains(drive), status.disks[drive].count > 1 else { return nil }
-      let index = status.next[drive] % status.disks[drive].count
-      status.next[drive] = index + 1
+      guard status.disks.indices.contains(drive) else { return nil }
+      // A single one can be put in where nothing was, but not changed for another.
+      let count = status.disks[drive].count
+      guard count > (status.next[drive] == 0 ? 0 : 1) else { return nil }
+      let index = status.next[drive] % count
+      if takes { status.next[drive] = index + 1 }
       return status.disks[drive][index]
     }
   }
@@ -156,6 +187,8 @@ public final class MachineWindow: FrontendMachine {
     }
     frames.wake()
   }
+
+  func tellUser(_ line: String) { send(.notice(line)) }
 
   public func tell(_ line: String) { outside.withLock { $0 }?(line) }
 
@@ -255,9 +288,8 @@ public final class MachineWindow: FrontendMachine {
         lastVirtual = virtual
         window.status.withLock {
           $0.title = title
-          if let drive = $0.subjectDrive {
-            let disk = machine.floppyDrives[drive].disk
-            $0.subject = disk.map { String($0.split(separator: "/").last ?? "") }
+          if let place = $0.subjectPlace {
+            $0.subject = place.disk(machine).map { String($0.split(separator: "/").last ?? "") }
           }
         }
       }

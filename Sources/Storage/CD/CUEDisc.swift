@@ -113,7 +113,7 @@ extension CDContents {
     }
     image = layout.image(name: store.name, catalogue: sheet.catalogue)
     stores = [store] + sources.map(\.store)
-    notes = [CDContents.words(image)]
+    notes = [image.description]
     self.warnings = warnings
   }
 
@@ -125,9 +125,16 @@ extension CDContents {
   private static func check(
     _ track: CUESheet.Track, _ source: Source, _ offset: UInt64, _ count: Int
   ) throws(StorageError) {
-    guard track.kind != .audio, track.form == .raw, count > 0 else { return }
+    guard track.kind != .audio, count > 0 else { return }
     let head = try source.store.bytes(at: source.offset + offset, count: 16)
     guard head.count == 16 else { return }
+    if track.form != .raw {
+      // Nobody's data begin so.
+      if !head.starts(with: CDSector.sync) { return }
+      throw StorageError(
+        path: source.store.name, offset: source.offset + offset,
+        reason: "track \(track.number) is \(track.mode), but sectors of 2352 bytes begin here")
+    }
     // A pause may be nothing but zeros.
     if head.allSatisfy({ $0 == 0 }) { return }
     if !head.starts(with: CDSector.sync) {
@@ -155,29 +162,33 @@ extension CDContents {
       return Source(store: store, offset: offset, size: size, isSwapped: false)
     }
     if store.size == 0 {
-      throw StorageError(path: store.name, reason: "the file is empty")
+      throw StorageError(
+        path: sheet.name, reason: "line \(file.line): \(store.name): the file is empty")
     }
     return Source(store: store, offset: 0, size: store.size, isSwapped: file.kind == .motorola)
   }
 
   /// Sheets made on another computer may name a folder there: the file lies beside the sheet.
   private static func plainName(_ name: String) -> String {
-    guard let last = name.lastIndex(of: "\\") else { return name }
+    if let last = name.lastIndex(of: "\\") { return String(name[name.index(after: last)...]) }
+    guard name.hasPrefix("/"), let last = name.lastIndex(of: "/") else { return name }
     return String(name[name.index(after: last)...])
   }
+}
 
-  /// The disc in words.
-  static func words(_ image: CDImage) -> String {
-    if image.isDVD { return "a DVD of \(image.leadOut) sectors" }
+extension CDImage: CustomStringConvertible {
+  /// The disc in words: tracks, sessions, size.
+  public var description: String {
+    if isDVD { return "a DVD of \(leadOut) sectors" }
     func count(_ number: Int, _ what: String) -> String? {
       number == 0 ? nil : "\(number) \(what)\(number == 1 ? "" : "s")"
     }
-    let audio = image.tracks.count { $0.kind == .audio }
+    let audio = tracks.count { $0.kind == .audio }
     let parts = [
-      count(image.tracks.count - audio, "data track"), count(audio, "audio track"),
-      image.sessions.count > 1 ? count(image.sessions.count, "session") : nil,
+      count(tracks.count - audio, "data track"), count(audio, "audio track"),
+      sessions.count > 1 ? count(sessions.count, "session") : nil,
     ].compactMap { $0 }
-    let (m, s, f) = CDAddress.msf(image.leadOut)
+    let (m, s, f) = CDAddress.msf(leadOut)
     func two(_ value: UInt8) -> String { value < 10 ? "0\(value)" : "\(value)" }
     return "a CD: \(parts.joined(separator: ", ")), lead-out at \(two(m)):\(two(s)):\(two(f))"
   }
@@ -204,8 +215,14 @@ enum WaveFile {
       let size = word(chunk, 4, 4)
       if chunk.starts(with: Array("fmt ".utf8)) {
         let format = try store.bytes(at: at + 8, count: 16)
-        guard format.count == 16, word(format, 0, 2) == 1, word(format, 2, 2) == 2,
-          word(format, 4, 4) == 44100, word(format, 14, 2) == 16
+        // FFFEh: the format stands behind, as the first bytes of a GUID.
+        var kind = format.count == 16 ? word(format, 0, 2) : 0
+        if kind == 0xFFFE, size >= 40 {
+          let sub = try store.bytes(at: at + 8 + 24, count: 2)
+          kind = sub.count == 2 ? word(sub, 0, 2) : 0
+        }
+        guard kind == 1, word(format, 2, 2) == 2, word(format, 4, 4) == 44100,
+          word(format, 14, 2) == 16
         else {
           throw StorageError(
             path: store.name, offset: at,

@@ -203,10 +203,12 @@ struct CUESheet {
         }
       }
     case "ISRC":
-      guard words.count == 2, words[1].utf8.count == 12,
-        words[1].utf8.allSatisfy({ (0x30...0x39).contains($0) || (0x41...0x5A).contains($0) })
+      // Written with hyphens between its parts, too.
+      let code = words.count == 2 ? words[1].uppercased().filter { $0 != "-" } : ""
+      guard code.utf8.count == 12,
+        code.utf8.allSatisfy({ (0x30...0x39).contains($0) || (0x41...0x5A).contains($0) })
       else { return "ISRC takes 12 letters and digits" }
-      tracks[at].isrc = words[1]
+      tracks[at].isrc = code
     default: return "'\(CUESheet.printable(command))' is no command of a CUE sheet"
     }
     return nil

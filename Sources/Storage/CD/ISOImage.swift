@@ -27,6 +27,8 @@ extension CDContents {
           reason: "the first sector's header says mode \(head[15]), which no data sector has")
       }
     }
+    if form == .raw { try CDContents.checkSpacing(store) }
+    try CDContents.refuseOthers(store, head)
     var notes: [String] = []
     var warnings: [String] = []
     let size = UInt64(form.rawValue)
@@ -60,7 +62,7 @@ extension CDContents {
       extents: [CDExtent(start: 0, count: Int(count), form: form, store: store, kind: kind)],
       isDVD: isDVD)
     stores = [store]
-    notes.append(CDContents.words(image))
+    notes.append(image.description)
     if let volume = try CDContents.volume(image, store, form) {
       notes.append(
         "ISO 9660 volume '\(volume.name)' of \(volume.size) sectors"
@@ -75,6 +77,50 @@ extension CDContents {
     }
     self.notes = notes
     self.warnings = warnings
+  }
+
+  /// Refuses raw sectors with something between them.
+  private static func checkSpacing(_ store: any ByteStore) throws(StorageError) {
+    let sync = CDSector.sync
+    func begins(_ offset: UInt64) throws(StorageError) -> Bool {
+      try store.bytes(at: offset, count: sync.count).starts(with: sync)
+    }
+    if store.size < 2 * 2448 { return }
+    if try begins(2352) { return }
+    for size: UInt64 in [2368, 2448] where try begins(size) {
+      throw StorageError(
+        path: store.name, offset: 2352,
+        reason:
+          "sectors of \(size) bytes, with subchannels, cannot be read (2048 and 2352 can): make an image without them"
+      )
+    }
+  }
+
+  /// Refuses what other programs make of discs.
+  private static func refuseOthers(
+    _ store: any ByteStore, _ head: [UInt8]
+  ) throws(StorageError) {
+    func refusal(_ what: String) -> StorageError {
+      StorageError(path: store.name, reason: "is \(what)")
+    }
+    if head.starts(with: Array("[CloneCD]".utf8)) {
+      throw refusal("a CloneCD sheet: give the .img file beside it, or a CUE sheet")
+    }
+    if head.starts(with: Array("MEDIA DESCRIPTOR".utf8)) {
+      throw refusal("a descriptor of Alcohol 120%: give the .mdf file beside it")
+    }
+    if store.size >= 12 {
+      let tail = try store.bytes(at: store.size - 12, count: 12)
+      if tail.starts(with: Array("NER5".utf8)) || tail.dropFirst(4).starts(with: Array("NERO".utf8))
+      {
+        throw refusal(
+          "a Nero image, which cannot be read: convert it to an ISO file, or BIN and CUE")
+      }
+    }
+    if store.name.lowercased().hasSuffix(".cue") {
+      throw refusal(
+        "no CUE sheet: it does not begin with a command of one, or has no FILE or no TRACK")
+    }
   }
 
   /// The primary volume descriptor, if the disc has one.

@@ -30,7 +30,12 @@ struct CDFormat: ImageFormat {
     switch context.kind {
     case .disk, .floppy: return nil
     case .cd: return .certain
-    case .auto: return try description(store) == nil ? nil : .certain
+    case .auto:
+      // Descriptions of discs that are none, or not of a kind that can be read, are refused in words, not booted.
+      if [".cue", ".ccd", ".mds"].contains(where: store.name.lowercased().hasSuffix) {
+        return .certain
+      }
+      return try description(store) == nil ? nil : .certain
     }
   }
 

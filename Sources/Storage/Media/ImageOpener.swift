@@ -2,6 +2,8 @@
 //
 // Owns: the decision and its reasons in words (for --explain). Must not know: controllers, the command line.
 
+import Host
+
 /// What the user says an image is.
 public enum ImageKind: String, Sendable {
   /// To be found out.
@@ -81,7 +83,9 @@ public enum ImageOpener {
     // A CUE sheet is a text, and may be a short one.
     let maySheet = context.kind == .auto || context.kind == .cd
     let isSheet = maySheet ? try CUEFormat.isLikely(store) : false
-    if store.size < 512, !isSheet {
+    if store.size < 512, !isSheet,
+      !(maySheet && [".cue", ".ccd", ".mds"].contains(where: name.lowercased().hasSuffix))
+    {
       throw StorageError(
         path: name,
         reason:
@@ -137,7 +141,21 @@ public enum ImageOpener {
           + (isPlain ? "'\(name)', that does not lie in its folder" : "with characters no name has")
       )
     }
-    let folder = path.lastIndex(of: "/").map { path[...$0] } ?? ""
-    return try HostFile(path: folder + name, writable: false, looksOnly: looksOnly)
+    let folder = String(path.lastIndex(of: "/").map { path[...$0] } ?? "")
+    var file = folder
+    for (n, part) in parts.enumerated() {
+      file = present(String(part), in: file) + (n < parts.count - 1 ? "/" : "")
+    }
+    return try HostFile(path: file, writable: false, looksOnly: looksOnly)
+  }
+
+  /// The path of a name in a folder. The system that the image was made on may not have told large letters from small ones: where the very
+  /// name is not there, the only one that differs in nothing else is meant.
+  private static func present(_ name: String, in folder: String) -> String {
+    if HostFiles.exists(folder + name) { return folder + name }
+    let same = HostFiles.names(in: folder.isEmpty ? "." : folder).filter {
+      $0.lowercased() == name.lowercased()
+    }
+    return folder + (same.count == 1 ? same[0] : name)
   }
 }

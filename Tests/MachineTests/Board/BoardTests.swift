@@ -94,11 +94,42 @@ import Testing
     let slow = try machine { $0.diskLatency = 5_000_000 }.saveState()
     try machine { $0.diskLatency = 5_000_000 }.restoreState(slow)
     #expect { try machine().restoreState(slow) } throws: {
-      "\($0)".contains("saved with disk latency 5000000 ns, which this machine has not")
+      "\($0)".contains(
+        "saved with disk latency 5ms, but this machine has 1ms (--disk-latency)")
     }
     #expect { try machine { $0.diskLatency = 0 }.restoreState(machine().saveState()) } throws: {
-      "\($0)".contains("saved without disk latency, but this machine has 0 ns")
+      "\($0)".contains("saved with disk latency 1ms, but this machine has 0 (--disk-latency)")
     }
+  }
+
+  @Test func whatDiffersIsNamedByItsOptionWithBothValues() throws {
+    func difference(
+      _ saved: (inout MachineConfiguration) -> Void, _ own: (inout MachineConfiguration) -> Void
+    ) throws -> String {
+      let state = try machine(saved).saveState()
+      do {
+        try machine(own).restoreState(state)
+        return ""
+      } catch { return "\(error)" }
+    }
+    #expect(
+      try difference({ $0.board = "pc" }, { $0.board = "isa" }).contains(
+        "saved with board pc, but this machine has isa (--board)"))
+    #expect(
+      try difference({ $0.board = "isa" }, { $0.board = "pc" }).contains(
+        "saved with board isa, but this machine has pc (--board)"))
+    #expect(
+      try difference(
+        { $0.firmwareFiles = [FirmwareFile(name: "opt/x", bytes: [1, 2])] },
+        { $0.firmwareFiles = [FirmwareFile(name: "opt/x", bytes: [1])] }
+      ).contains("the file 'opt/x' for firmware 2 bytes"))
+    let gone = try difference(
+      { $0.firmwareFiles = [FirmwareFile(name: "opt/x", bytes: [1, 2])] }, { _ in })
+    #expect(gone.contains("which this machine has not (--fw-cfg)"), "\(gone)")
+    #expect(
+      try difference({ $0.cds[2] = .empty }, { $0.cds[3] = .empty }).contains(
+        "saved with CD drives: secondary master, but this machine has secondary slave (--cdrom, --cdrom-at)"
+      ))
   }
 
   @Test func whatCannotBeAddedIsRefusedInWords() {
@@ -178,7 +209,13 @@ import Testing
 
   @Test func socketsThatCannotBeAreRefused() throws {
     #expect(refusal("disk-drive,on=ide2")?.contains("there is no IDE channel 'ide2'") == true)
-    #expect(refusal("disk-drive,on=ide0")?.contains("'disk0' is at that place already") == true)
+    #expect(refusal("disk-drive,on=ide0")?.contains("the board has the place") == true)
+    #expect {
+      try machine {
+        $0.cds[2] = .empty
+        $0.parts = ["cd-drive,on=ide1,unit=0"]
+      }
+    } throws: { "\($0)" == "cd-drive: at ide1 unit 0 is an empty CD drive" }
     #expect(refusal("floppy-drive")?.contains("two drives already") == true)
     #expect(refusal("processor")?.contains("only a board's description") == true)
     #expect {

@@ -109,7 +109,9 @@ private final class Told {
     #expect(told.machine.cdDriveStatus[0].isTrayOpen)
     #expect(told.machine.cdDriveStatus[0].disc?.hasSuffix("1.iso") == true)
     #expect(
-      told.notices == ["CD: the guest has locked the tray and was asked to let go of the disc"])
+      told.notices == [
+        "CD: the guest has locked the tray and was asked to let go of the disc; the other one was not put in"
+      ])
     // Now it is free.
     told.put(try scratch.disc("2.iso", "2"))
     told.run(10_000_000)
@@ -173,5 +175,39 @@ private final class Told {
     RecordingFormat.append(
       .input(.cd(drive: 2, disc: nil), check: 7), after: 3, to: &bytes)
     #expect(bytes[1] == RecordingFormat.Kind.ejectCD && bytes[2] == 2)
+    bytes = []
+    RecordingFormat.append(
+      .input(.cd(drive: 1, disc: nil, forced: true), check: 7), after: 3, to: &bytes)
+    #expect(bytes[1] == RecordingFormat.Kind.forceEjectCD && bytes[2] == 1)
+  }
+
+  @Test func forceTakesTheDiscOutOfALockedTray() throws {
+    let scratch = try Scratch()
+    let told = try Told(lockTray, disc: scratch.disc("1.iso", "1"))
+    #expect(told.waits(for: "l"))
+    let second = try scratch.disc("2.iso", "2")
+    #expect(try !told.machine.changeCD(drive: 0, to: FloppyChoice(path: second)))
+    #expect(told.machine.cdDriveStatus[0].disc?.hasSuffix("1.iso") == true)
+    #expect(try told.machine.changeCD(drive: 0, to: FloppyChoice(path: second), forced: true))
+    #expect(told.machine.cdDriveStatus[0].disc?.hasSuffix("2.iso") == true)
+    #expect(told.machine.cdDriveStatus[0].isLocked)
+  }
+
+  /// Its files have blocks of 512 bytes, which nobody counts.
+  @Test func theSizeOfADiscIsToldInItsOwnSectors() throws {
+    let scratch = try Scratch()
+    let first = try scratch.disc("1.iso", "1")
+    let state = try Told(tellDisc, disc: first).machine.saveState()
+    let longer = scratch.folder.appendingPathComponent("3.iso").path
+    try Data(repeating: 0x33, count: 60 * 2048).write(to: URL(fileURLWithPath: longer))
+    let other = try Told(tellDisc, disc: longer).machine
+    #expect {
+      try other.restoreState(state)
+    } throws: {
+      "\($0)".contains("'1.iso' in the CD drive (secondary master), of 50 sectors")
+        && "\($0)".contains("of 60")
+    }
+    #expect(
+      try other.diskIdentity(try #require(other.cdDiscs[0])).hasPrefix("60 sectors, hash "))
   }
 }
