@@ -368,8 +368,8 @@ public final class Machine {
     catchUpAll()
     switch kind {
     case .processor:
-      for cpu in processors { cpu.reset(keepsTimeStamps: true) }
-      localAPIC?.reset(.system)
+      for cpu in processors { cpu.reset(isInit: true) }
+      localAPIC?.initialize()
     case .system:
       for device in devices { device.reset(.system) }
       loadShadow()

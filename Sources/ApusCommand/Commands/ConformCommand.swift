@@ -46,7 +46,7 @@ enum ConformProgram {
   }
 
   /// The subcommands.
-  static let parts = ["run", "merge", "host", "program", "engines"]
+  static let parts = ["run", "merge", "host", "program", "engines", "fuzz"]
 
   /// The help of a subcommand; of the default one for what is none.
   static func help(for part: String?) -> String {
@@ -55,6 +55,7 @@ enum ConformProgram {
     case "host": ConformHost.helpMessage()
     case "program": ConformPrograms.helpMessage()
     case "engines": ConformEngines.helpMessage()
+    case "fuzz": ConformFuzz.helpMessage()
     default: ConformSuites.helpMessage()
     }
   }
@@ -135,7 +136,7 @@ struct ConformCommand: ParsableCommand {
     discussion: ConformExit.help,
     subcommands: [
       ConformSuites.self, ConformMerge.self, ConformHost.self, ConformPrograms.self,
-      ConformEngines.self,
+      ConformEngines.self, ConformFuzz.self,
     ],
     defaultSubcommand: ConformSuites.self)
 }

@@ -167,6 +167,12 @@ public final class LocalAPIC: Device {
     update()
   }
 
+  /// INIT of its processor: as after power-up, but for its ID, and where and whether it is (IA32_APIC_BASE). SDM volume 3, 11.4.7.3.
+  public func initialize() {
+    resetRegisters()
+    update()
+  }
+
   /// Whether an interrupt request of the 8259A would become an NMI, which also wakes a processor that halted with IF clear.
   public var turnsRequestsIntoNMI: Bool {
     globallyEnabled && lvtLINT[0] & LocalAPIC.masked == 0

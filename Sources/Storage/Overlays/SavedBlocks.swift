@@ -2,7 +2,8 @@
 //
 // Owns: the two layouts. Must not know: machines, drives, which device it is.
 //
-//   an overlay: blocks of the device (u64), how many were written (u64); for each, ascending: its number (u64), what it holds
+//   an overlay: blocks of the device (u64), how many entries (u64); for each, ascending: a block's number (u64), what it holds, or as
+//               eight bytes how many blocks from it on hold zeros (u64)
 //   memory:     all bytes
 //
 // Bytes are counted (u32).
@@ -52,9 +53,10 @@ extension BlockDevice {
   /// - Parameters:
   ///   - mayHold: asked once whether so many blocks may be written.
   ///   - put: takes a block; writes it when not given.
+  ///   - zero: takes blocks of zeros; writes them when not given.
   public func restoreWrittenBlocks(
     from reader: inout StateReader, mayHold: (UInt64) throws(StateError) -> Void,
-    put: ((UInt64, [UInt8]) -> Void)? = nil
+    put: ((UInt64, [UInt8]) -> Void)? = nil, zero: ((Range<UInt64>) -> Void)? = nil
   ) throws(StateError) {
     let size = try reader.read(UInt64.self)
     if size != blockCount {
@@ -68,10 +70,31 @@ extension BlockDevice {
       if block < next || block >= blockCount {
         throw reader.error("sector \(block) out of order or range")
       }
+      let bytes = try reader.readBytes()
+      if bytes.count == 8 {
+        let length = bytes.reversed().reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
+        if length == 0 || length > blockCount - block {
+          throw reader.error("\(length) sectors of zeros from \(block) on")
+        }
+        if let zero {
+          zero(block..<block + length)
+        } else {
+          do throws(StorageError) { try writeZeroes(block: block, count: length) } catch {
+            throw reader.error("\(error)")
+          }
+        }
+        next = block + length
+        continue
+      }
+      if bytes.count != blockSize {
+        throw reader.error("\(bytes.count) bytes where \(blockSize) are expected")
+      }
       if let put {
-        put(block, try reader.readBytes(count: blockSize))
+        put(block, bytes)
       } else {
-        try restore(block, count: blockSize, from: &reader)
+        do throws(StorageError) { try write(block: block, bytes) } catch {
+          throw reader.error("\(error)")
+        }
       }
       next = block + 1
     }
