@@ -10,6 +10,47 @@
 
 import State
 
+/// The entries of an overlay. They follow from what blocks hold, not from how that came there, so that equal contents are equal states.
+struct SavedBlocks {
+  private var entries: [(range: Range<UInt64>, isZero: Bool)] = []
+
+  /// Adds a block that holds something; ascending.
+  mutating func add(_ block: UInt64) { entries.append((block..<block + 1, false)) }
+
+  /// Adds blocks that hold zeros.
+  mutating func add(zeroes range: Range<UInt64>) {
+    if let last = entries.last, last.isZero, last.range.upperBound == range.lowerBound {
+      entries[entries.count - 1].range = last.range.lowerBound..<range.upperBound
+    } else {
+      entries.append((range, true))
+    }
+  }
+
+  func write(
+    to writer: inout StateWriter, blockCount: UInt64,
+    _ contents: (UInt64) -> UnsafeRawBufferPointer
+  ) {
+    writer.write(blockCount)
+    writer.write(UInt64(entries.count))
+    for (range, isZero) in entries {
+      writer.write(range.lowerBound)
+      if isZero {
+        writer.write(UInt32(8))
+        writer.write(UInt64(range.count))
+      } else {
+        writer.write(raw: contents(range.lowerBound))
+      }
+    }
+  }
+
+  /// Whether a block holds zeros; its bytes are a multiple of eight.
+  static func isZero(_ bytes: UnsafeRawPointer, _ count: Int) -> Bool {
+    for at in stride(from: 0, to: count, by: 8)
+    where bytes.loadUnaligned(fromByteOffset: at, as: UInt64.self) != 0 { return false }
+    return true
+  }
+}
+
 extension BlockDevice {
   /// Writes what is in memory, read through the device.
   func saveByBlocks(to writer: inout StateWriter) {
@@ -25,18 +66,23 @@ extension BlockDevice {
   }
 
   private func saveWrittenBlocks(to writer: inout StateWriter) {
-    let blocks = writtenBlocks
-    writer.write(blockCount)
-    writer.write(UInt64(blocks.count))
     let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: blockSize, alignment: 64)
     defer { buffer.deallocate() }
-    for block in blocks {
-      writer.write(block)
+    func contents(_ block: UInt64) -> UnsafeRawBufferPointer {
       if (try? read(block: block, into: buffer)) == nil {
         buffer.initializeMemory(as: UInt8.self, repeating: 0)
       }
-      writer.write(raw: UnsafeRawBufferPointer(buffer))
+      return UnsafeRawBufferPointer(buffer)
     }
+    var blocks = SavedBlocks()
+    for block in writtenBlocks {
+      if let bytes = contents(block).baseAddress, !SavedBlocks.isZero(bytes, blockSize) {
+        blocks.add(block)
+      } else {
+        blocks.add(zeroes: block..<block + 1)
+      }
+    }
+    blocks.write(to: &writer, blockCount: blockCount, contents)
   }
 
   /// Reads what `saveByBlocks` wrote.

@@ -186,21 +186,22 @@ public final class SnapshotOverlay: BlockDevice {
 
   // MARK: Saved states
 
-  /// Runs of zeros take no more room there than here.
   public func saveContents(to writer: inout StateWriter) {
-    var runs: [Range<UInt64>] = slots.keys.map { $0..<$0 + 1 }
-    zeroes.forEachRun { runs.append($0) }
-    runs.sort { $0.lowerBound < $1.lowerBound }
-    writer.write(blockCount)
-    writer.write(UInt64(runs.count))
-    for run in runs {
-      writer.write(run.lowerBound)
-      if let slot = slots[run.lowerBound] {
-        writer.write(raw: UnsafeRawBufferPointer(start: address(slot), count: blockSize))
+    var blocks = SavedBlocks()
+    var entries: [(range: Range<UInt64>, slot: Int?)] = slots.map {
+      ($0.key..<$0.key + 1, $0.value)
+    }
+    zeroes.forEachRun { entries.append(($0, nil)) }
+    entries.sort { $0.range.lowerBound < $1.range.lowerBound }
+    for (range, slot) in entries {
+      if let slot, !SavedBlocks.isZero(address(slot), blockSize) {
+        blocks.add(range.lowerBound)
       } else {
-        writer.write(UInt32(8))
-        writer.write(UInt64(run.count))
+        blocks.add(zeroes: range)
       }
+    }
+    blocks.write(to: &writer, blockCount: blockCount) { block in
+      UnsafeRawBufferPointer(start: address(slots[block] ?? 0), count: blockSize)
     }
   }
 
