@@ -294,15 +294,23 @@ package final class BlockCache {
     }
   }
 
+  /// A page that is entered everywhere (a guest that executes garbage) has hundreds of blocks, which each write beside them would look
+  /// through again and again. When that has taken as long as decoding the blocks would, they go: those that are still in use come again.
+  private static let longList = 192
+  private static let walkPatience = 256
+  private var walked = 0
+
   /// Drops the blocks of a page that depend on any of its bytes from `offset` on; returns the granules still covered.
   func invalidate(page: UInt32, offset: UInt32, count: UInt32) -> UInt64 {
     let granules = PhysicalMemory.granuleMask(offset: offset, count: count)
     let (first, end) = (Int64(offset), Int64(offset) &+ Int64(count))
     var left: UInt64 = 0
     var kept: BlockPointer? = nil
+    var visited = 0
     var p = pageHeads[Int(page)]
     while let block = p {
       p = block.pointee.nextInPage
+      visited &+= 1
       let start = Int64(block.pointee.physical & 0xFFF)
       if block.pointee.granules & granules != 0,
         block.pointee.scanned & granules != 0
@@ -317,6 +325,13 @@ package final class BlockCache {
       }
     }
     pageHeads[Int(page)] = kept
+    if visited > BlockCache.longList {
+      walked &+= visited
+      if walked > BlockCache.walkPatience &* visited {
+        walked = 0
+        return invalidate(page: page, offset: 0, count: 0x1000)
+      }
+    }
     if !crossing.isEmpty {
       crossing.removeAll { block in
         if block.pointee.byteLength == BlockCache.droppedLength { return true }
