@@ -1,16 +1,23 @@
-// A short run of `apus conform fuzz` over every device of both boards.
+// A short run of `apus conform fuzz` over every device of both boards; APUS_FUZZ=N makes N accesses to each, APUS_FUZZ_SEED=S others than
+// the usual ones.
 
 import DeviceFuzz
+import Host
 import Testing
 
 @Suite struct DeviceFuzzTests {
-  /// Both engines agree, states go on as if nothing had been, and the same seed makes the same run.
+  private static func number(_ variable: String) -> UInt64? {
+    HostProcess.environment(variable).flatMap { UInt64($0) }
+  }
+
+  /// Both engines agree, states go on as if nothing had been.
   @Test(arguments: FuzzBoard.allCases)
   func anyAccessIsAnswered(board: FuzzBoard) throws {
-    let fuzz = try DeviceFuzz(board, seed: 7)
-    fuzz.stateEvery = 1
+    let fuzz = try DeviceFuzz(board, seed: Self.number("APUS_FUZZ_SEED") ?? 7)
+    let accesses = Self.number("APUS_FUZZ")
+    if accesses == nil { fuzz.stateEvery = 1 }
     for device in fuzz.devices {
-      let result = try fuzz.run(device, accesses: 4_000)
+      let result = try fuzz.run(device, accesses: accesses ?? 4_000)
       #expect(result.failure == nil, "\(board) \(device): \(result.failure?.text ?? [])")
       #expect(result.restores > 0)
     }
