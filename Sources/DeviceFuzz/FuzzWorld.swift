@@ -3,6 +3,7 @@
 // Owns: the configuration, the program in memory, the processor before it. Must not know: devices, comparing.
 // Follows: Intel SDM volume 3, chapter 3 (what the program expects of segments).
 
+import Bus
 import CPU
 import Chipset
 import Machine
