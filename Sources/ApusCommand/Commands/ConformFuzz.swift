@@ -3,6 +3,7 @@
 // Owns: its options and output. Must not know: what accesses are made or compared.
 
 import ArgumentParser
+import CPU
 import Conformance
 import DeviceFuzz
 import Host
