@@ -35,8 +35,17 @@ final class FuzzFiles {
       try file("floppy.img", 1_474_560), try file("floppy720.img", 737_280),
       try file("floppy1200.img", 1_228_800),
     ]
+    // The volume's size, in both byte orders, is that of the file.
     func volume(_ bytes: inout [UInt8]) {
       bytes.replaceSubrange(32768..<32774, with: [1] + Array("CD001".utf8))
+      let size = UInt32(bytes.count / 2048)
+      withUnsafeBytes(of: size.littleEndian) { bytes.replaceSubrange(32848..<32852, with: $0) }
+      withUnsafeBytes(of: size.bigEndian) { bytes.replaceSubrange(32852..<32856, with: $0) }
+      // Logical blocks of 2048 bytes, the root directory in one of them.
+      bytes.replaceSubrange(32896..<32900, with: [0, 8, 8, 0])
+      bytes[32926] = 20
+      // No more descriptors.
+      bytes.replaceSubrange(34816..<34822, with: [255] + Array("CD001".utf8))
     }
     _ = try file("audio.bin", 2352 * 400)
     let sheet = """

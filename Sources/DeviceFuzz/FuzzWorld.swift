@@ -14,6 +14,25 @@ public enum FuzzBoard: String, CaseIterable, Sendable {
   case isa, pc
 }
 
+/// What is in the drives, by the names of files.
+struct FuzzMedia {
+  /// With whether it is write-protected.
+  var floppies: [(path: String, isProtected: Bool)?]
+  /// Of the drives that there are.
+  var discs: [String?]
+
+  /// What a machine has.
+  init(_ machine: Machine) {
+    floppies = machine.floppyDrives.map { drive in drive.disk.map { ($0, drive.isProtected) } }
+    discs = machine.cdDriveStatus.map(\.disc)
+  }
+
+  init(first files: FuzzFiles) {
+    floppies = [(files.floppies[0], false), nil]
+    discs = [files.discs[0], nil]
+  }
+}
+
 /// Makes machines for a board, and starts the program in them.
 final class FuzzWorld {
   let board: FuzzBoard
@@ -36,12 +55,16 @@ final class FuzzWorld {
   func targets() throws -> [FuzzTarget] { FuzzTarget.all(try machine(.interpreter)) }
 
   /// A fresh machine.
-  func machine(_ engine: Engine) throws -> Machine {
+  /// - Parameter media: nil: what is in the drives at first.
+  func machine(_ engine: Engine, media: FuzzMedia? = nil) throws -> Machine {
+    let media = media ?? FuzzMedia(first: files)
     var configuration = MachineConfiguration()
     configuration.board = board.rawValue
     configuration.cpu = model
     configuration.engine = engine
     configuration.memoryMegabytes = 8
+    // What devices take is short then, against what the program does.
+    configuration.instructionsPerSecond = 2_000_000
     configuration.bios = LoadFile(path: "fuzz", bytes: DeviceFuzzROMs.reset)
     configuration.serialPorts = 4
     configuration.floppyTypes = [.threeInch1440, .fiveInch1200]
@@ -53,14 +76,22 @@ final class FuzzWorld {
       configuration.parts.append("io-apic")
     }
     configuration.firmwareFiles = []
-    func image(_ path: String, _ kind: ImageKind) throws -> MachineImage {
-      MachineImage(try ImageOpener.open(path: path, kind: kind, snapshot: true))
+    func image(_ path: String, _ kind: ImageKind, isProtected: Bool = false) throws
+      -> MachineImage
+    {
+      MachineImage(
+        try ImageOpener.open(path: path, kind: kind, readOnly: isProtected, snapshot: true))
     }
-    configuration.floppies[0] = try image(files.floppies[0], .floppy)
+    for (n, floppy) in media.floppies.enumerated() {
+      configuration.floppies[n] = try floppy.map {
+        try image($0.path, .floppy, isProtected: $0.isProtected)
+      }
+    }
     configuration.disks[0] = try image(files.disk, .disk)
     configuration.disks[3] = try image(files.otherDisk, .disk)
-    configuration.cds[1] = .disc(try image(files.discs[0], .cd))
-    configuration.cds[2] = .empty
+    for (n, disc) in media.discs.enumerated() {
+      configuration.cds[n + 1] = try disc.map { .disc(try image($0, .cd)) } ?? .empty
+    }
     let machine = try Machine(configuration)
     for cpu in machine.processors { cpu.translationThreshold = 2 }
     return machine

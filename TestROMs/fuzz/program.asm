@@ -40,12 +40,12 @@ idtr:
   dw 0
 
 start:
+  lgdt [cs:gdtr]
   mov eax, 0x10
   mov ds, eax
   mov es, eax
   mov ss, eax
   mov esp, STACK
-  lgdt [gdtr]
   lidt [idtr]
   mov eax, cr4
   test dword [FEATURES], 1
