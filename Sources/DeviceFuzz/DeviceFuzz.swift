@@ -27,6 +27,8 @@ public struct FuzzResult: Sendable {
   public var hash: UInt64 = 0
   /// How often a machine was put away as a state and taken from it again.
   public var restores = 0
+  /// How tables ended: of the machine's stop reasons and of tables that were worked off.
+  public var ends: [String: Int] = [:]
   /// The host's time that one table took at most, in nanoseconds.
   public var slowest: UInt64 = 0
   public var slowestTable = 0
@@ -101,7 +103,12 @@ public final class DeviceFuzz {
       if time > result.slowest { (result.slowest, result.slowestTable) = (time, number) }
       result.tables += 1
       // A table that ends at once would never end the run.
-      result.accesses += UInt64(max(world.progress(machines[0], of: table.count), 1))
+      let done = world.progress(machines[0], of: table.count)
+      result.accesses += UInt64(max(done, 1))
+      let end =
+        done == table.count
+        ? "all" : "\(stops[0]) \(done > 0 ? "\(table[done - 1].operation)" : "")"
+      result.ends[end, default: 0] += 1
       let thorough = number % thoroughEvery == thoroughEvery - 1
       if let text = difference(machines, stops, thorough: thorough) {
         result.failure = FuzzFailure(table: number, text: text)
@@ -158,6 +165,12 @@ public final class DeviceFuzz {
     if thorough || !text.isEmpty {
       let differing = Self.differing(a, b)
       if !differing.isEmpty { text.append("parts: \(differing.joined(separator: ", "))") }
+      for (one, other) in zip(a.board.devices, b.board.devices)
+      where differing.contains(one.stateName) {
+        for (x, y) in zip(one.inspect(), other.inspect()) where "\(x)" != "\(y)" {
+          text.append("\(one.stateName): \(x); \(y)")
+        }
+      }
     }
     return text.isEmpty ? nil : text
   }

@@ -27,7 +27,7 @@ struct FuzzMaker {
       case 0: table += surroundings()
       case 1: table.append(.delay(random.upTo(random.oneIn(20) ? 20_000 : 300)))
       case 2: table.append(FuzzAccess(random.oneIn(3) ? .mask : .unmask))
-      case 3 where random.oneIn(4): table.append(FuzzAccess(.sleep))
+      case 3 where random.oneIn(4): table += rest()
       case 4 where random.oneIn(2): table += anywhere(random.one(of: others))
       case 5...17:
         let order = sequence(target.name)
@@ -46,6 +46,12 @@ struct FuzzMaker {
       let range = random.one(of: low)
       return UInt8(truncatingIfNeeded: range.lowerBound + random.upTo(UInt32(range.count)))
     }
+  }
+
+  /// Time for a device to finish: most often in a loop, as HLT where no interrupt comes would last to the end of the table.
+  mutating func rest() -> [FuzzAccess] {
+    random.oneIn(40)
+      ? [FuzzAccess(.sleep)] : [FuzzAccess(.unmask), .delay(500 + random.upTo(3000))]
   }
 
   // MARK: At random

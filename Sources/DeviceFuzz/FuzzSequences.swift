@@ -37,7 +37,7 @@ extension FuzzMaker {
   private mutating func waitForIDE(_ control: UInt32) -> [FuzzAccess] {
     // Commands take a millisecond of virtual time; often enough they do not get it.
     random.oneIn(3)
-      ? [FuzzAccess(.sleep), .in(control)] : random.oneIn(2) ? [.delay(random.upTo(3000))] : []
+      ? rest() + [.in(control)] : random.oneIn(2) ? [.delay(random.upTo(3000))] : []
   }
 
   private mutating func ata(_ base: UInt32, _ control: UInt32, _ master: UInt32) -> [FuzzAccess] {
@@ -151,7 +151,7 @@ extension FuzzMaker {
       random.oneIn(5) ? random.byte() : 18, pick([0x1B, 0x54, 0, 0xFF]), 0xFF,
     ]
     for value in parameters.prefix(random.below(9)) { list.append(.out(0x3F5, value)) }
-    if random.oneIn(2) { list.append(FuzzAccess(.sleep)) } else { list.append(.delay(2000)) }
+    if random.oneIn(2) { list += rest() }
     for _ in 0..<random.below(10) { list += [.in(0x3F4), .in(0x3F5)] }
     return list
   }

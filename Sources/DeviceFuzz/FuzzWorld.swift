@@ -152,9 +152,8 @@ final class FuzzWorld {
   func progress(_ machine: Machine, of count: Int) -> Int {
     let bytes = machine.memory.peek(FuzzWorld.saved, count: 4)
     let at = bytes.reversed().reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
-    guard at >= FuzzWorld.table, at <= FuzzWorld.table + UInt32(count * FuzzAccess.size) else {
-      return 0
-    }
-    return Int(at - FuzzWorld.table) / FuzzAccess.size
+    // The entry that ends a table is passed too.
+    let done = Int(at &- FuzzWorld.table) / FuzzAccess.size
+    return at >= FuzzWorld.table && done <= count + 1 ? min(done, count) : 0
   }
 }

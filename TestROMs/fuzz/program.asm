@@ -9,6 +9,7 @@
 
 ORIGIN    equ 0x200000
 SAVED     equ 0x20F000          ; the entry that is next
+STORM     equ 0x20F008          ; interrupts since the last entry
 BUFFER    equ 0x240000          ; what string instructions move
 STACK     equ 0x23FF00
 
@@ -56,6 +57,7 @@ start:
   cld
   mov esi, [SAVED]
 next:
+  mov dword [STORM], 0
   mov eax, [esi]
   mov edx, [esi + 4]
   mov ebx, [esi + 8]
@@ -216,6 +218,12 @@ fault:
 interrupt:
   push eax
   push edx
+  ; Where one comes after the other and nothing else does, interrupts stay off until they are allowed again.
+  inc dword [STORM]
+  cmp dword [STORM], 12
+  jb .few
+  and dword [esp + 16], ~0x200
+.few:
   mov al, 0x20
   out 0xA0, al
   out 0x20, al
