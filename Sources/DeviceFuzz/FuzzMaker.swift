@@ -50,7 +50,7 @@ struct FuzzMaker {
 
   /// Time for a device to finish: most often in a loop, as HLT where no interrupt comes would last to the end of the table.
   mutating func rest() -> [FuzzAccess] {
-    random.oneIn(40)
+    random.oneIn(600)
       ? [FuzzAccess(.sleep)] : [FuzzAccess(.unmask), .delay(500 + random.upTo(3000))]
   }
 
