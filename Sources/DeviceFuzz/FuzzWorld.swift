@@ -70,7 +70,7 @@ final class FuzzWorld {
     configuration.floppyTypes = [.threeInch1440, .fiveInch1200]
     configuration.keepsWritesInMemory = true
     configuration.testDevice = true
-    configuration.exitPort = 0xF4
+    configuration.exitPort = 0xB004
     configuration.parts = ["pnp-uart", "pnp-uart"]
     if PartCatalogue.all["io-apic"] != nil, model.features.contains(.apic) {
       configuration.parts.append("io-apic")
