@@ -46,6 +46,8 @@ public final class DeviceFuzz {
   /// Tables between comparisons of everything, and between states.
   public var thoroughEvery = 8
   public var stateEvery = 24
+  /// Accesses in a table, at most 3,600.
+  public var tableSize: UInt64 = 3_600
   /// Asked between tables; yes ends the run of a device.
   public var isCancelled: () -> Bool = { false }
 
@@ -84,7 +86,7 @@ public final class DeviceFuzz {
         target, targets, hasPCI: world.board == .pc,
         seed: mixed &+ UInt64(number) &* 0xD1B5_4A32_D192_ED03)
       let table = maker.table(
-        Int(min(wanted - result.accesses, UInt64(FuzzWorld.most - 400))))
+        Int(min(wanted - result.accesses, min(tableSize, 3_600))))
       let immediates = maker.immediates()
       let reads = maker.random.word() & 0x3F
       // Time to finish what was begun: mostly little, sometimes much.

@@ -15,9 +15,9 @@ import Testing
   func anyAccessIsAnswered(board: FuzzBoard) throws {
     let fuzz = try DeviceFuzz(board, seed: Self.number("APUS_FUZZ_SEED") ?? 7)
     let accesses = Self.number("APUS_FUZZ")
-    if accesses == nil { fuzz.stateEvery = 1 }
+    if accesses == nil { (fuzz.stateEvery, fuzz.tableSize) = (1, 700) }
     for device in fuzz.devices {
-      let result = try fuzz.run(device, accesses: accesses ?? 4_000)
+      let result = try fuzz.run(device, accesses: accesses ?? 2_000)
       #expect(result.failure == nil, "\(board) \(device): \(result.failure?.text ?? [])")
       #expect(result.restores > 0)
     }
