@@ -110,7 +110,7 @@ let package = Package(
         "Bus", "Session", "Machine", "Debugger", "SDLFrontend", "Host", "CPU", "Chipset", "Storage",
         "Video",
         "FirmwareImages", "Conformance", "Translator", "TranslatorX86_64",
-        "Benchmark",
+        "Benchmark", "DeviceFuzz",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
     .executableTarget(
@@ -122,6 +122,10 @@ let package = Package(
         "State",
       ],
       cSettings: gnu),
+    // Random accesses to every device, in both engines (apus conform fuzz).
+    .target(
+      name: "DeviceFuzz", dependencies: ["Machine", "Bus", "CPU", "Chipset", "Storage", "Host"],
+      exclude: ["roms.txt"], plugins: ["FirmwarePlugin"]),
     // Kernels and workloads for all emulators, and what they took (apus bench).
     .target(
       name: "Benchmark", dependencies: ["Host"], exclude: ["roms.txt"],
@@ -186,6 +190,8 @@ let package = Package(
       dependencies: [
         "Bus", "Debugger", "Machine", "CPU", "Chipset", "Storage", "Host", "TestSupport",
       ]),
+    .testTarget(
+      name: "DeviceFuzzTests", dependencies: ["DeviceFuzz", "Machine", "Host", "TestSupport"]),
     .testTarget(name: "BusTests", dependencies: ["Bus", "State"]),
     .testTarget(
       name: "FirmwareTests", dependencies: ["FirmwareImages", "Machine", "Storage", "TestSupport"],

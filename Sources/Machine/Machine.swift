@@ -309,8 +309,8 @@ public final class Machine {
       }
       apic.acknowledgeExternal = { [unowned pic] in pic.acknowledge() }
       // In the middle of an instruction; it may be the processor's own.
-      apic.initialize = { [unowned self] in self.request(.initialize(n)) }
-      apic.start = { [unowned self] page in self.request(.start(n, page: page)) }
+      apic.initReceived = { [unowned self] in self.request(.initialize(n)) }
+      apic.startReceived = { [unowned self] page in self.request(.start(n, page: page)) }
     }
   }
 
@@ -408,8 +408,8 @@ public final class Machine {
     catchUpAll()
     switch kind {
     case .processor:
-      for cpu in processors { cpu.reset(keepsTimeStamps: true) }
-      for apic in apics?.all ?? [] { apic.reset(.system) }
+      for cpu in processors { cpu.reset(isInit: true) }
+      for apic in apics?.all ?? [] { apic.initialize() }
     case .system:
       for device in devices { device.reset(.system) }
       loadShadow()

@@ -233,7 +233,7 @@ extension Machine {
   /// INIT of one processor: the first starts anew, others wait to be started.
   func initialize(_ index: Int) {
     catchUpAll()
-    processors[index].reset(keepsTimeStamps: true)
+    processors[index].reset(isInit: true)
     processors[index].a20 = gate.output.level
     setInterruptRequest(index)
     turns.isStarted[index] = index == 0

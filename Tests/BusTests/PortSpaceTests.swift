@@ -15,6 +15,24 @@ import Testing
     }
   }
 
+  /// A command line may have any number of devices, and their windows move.
+  @Test func thousandsOfMappings() {
+    let bus = PortSpace()
+    let devices = (0..<3000).map { _ in Recorder() }
+    var mappings = devices.enumerated().map { n, device in
+      bus.map(device, at: UInt16(n)...UInt16(n), offset: UInt32(n))
+    }
+    #expect(bus.read(2999, width: 1) == UInt32(2999 & 0xFF))
+    for n in 0..<3000 {
+      bus.space.unmap(mappings[n % 40])
+      mappings[n % 40] = bus.map(devices[n], at: UInt16(5000 + n % 40)...UInt16(5000 + n % 40))
+      bus.space.releaseUnmapped()
+    }
+    _ = bus.read(5039, width: 1)
+    #expect(devices[2999].log == ["r2999.1", "r0.1"])
+    #expect(bus.owner(of: 39) == nil && bus.read(40, width: 1) == 40)
+  }
+
   @Test func wideAccessesAreSplitAscending() {
     let bus = PortSpace()
     let device = Recorder()

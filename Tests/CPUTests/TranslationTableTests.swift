@@ -12,7 +12,7 @@ struct TranslationTableTests {
     let host = 0x7000_0000_0000
     let (page, other) = (0xC1234, 0xC1235)
     for n in [page, other] {
-      if global { tables.filledGlobal.append(UInt32(n)) } else { tables.filled.append(UInt32(n)) }
+      tables.list(UInt32(n), isGlobal: global)
     }
     tables.noteWriter(page, physical: 7)
     tables.supervisorWrite[page] = host - page << 12
@@ -28,12 +28,33 @@ struct TranslationTableTests {
     #expect(tables.userWrite[page] == host - page << 12)
   }
 
+  /// Entries that go and come again (INVLPG, shadow RAM switched on and off) make nothing longer.
+  @Test func aPageIsListedOnce() throws {
+    let tables = try TranslationTables()
+    for n in 0..<1000 as Range<Int> {
+      tables.list(7, isGlobal: false)
+      tables.userRead[7] = n + 1
+      tables.clear(7)
+    }
+    #expect(tables.filled == [7])
+    // Global now: it goes with either list.
+    tables.list(7, isGlobal: true)
+    tables.userRead[7] = 1
+    tables.flush(keepGlobal: true)
+    #expect(tables.filled.isEmpty && tables.filledGlobal == [7] && tables.userRead[7] == 0)
+    tables.list(7, isGlobal: false)
+    tables.flush(keepGlobal: false)
+    #expect(tables.filled.isEmpty && tables.filledGlobal.isEmpty)
+    tables.list(7, isGlobal: true)
+    #expect(tables.filledGlobal == [7])
+  }
+
   /// A page that is mapped several times, with entries that come and go between looks.
   @Test func codeMarksTheWriteEntriesOfAllItsMappings() throws {
     let tables = try TranslationTables()
     let host = 0x7000_0000_0000
     func map(_ page: Int) {
-      tables.filled.append(UInt32(page))
+      tables.list(UInt32(page), isGlobal: false)
       tables.noteWriter(page, physical: 7)
       tables.userWrite[page] = host - page << 12
     }

@@ -107,8 +107,8 @@ import Testing
     let apics = four()
     var told: [String] = []
     for (n, apic) in apics.all.enumerated() {
-      apic.initialize = { told.append("init \(n)") }
-      apic.start = { told.append("start \(n) at \($0)") }
+      apic.initReceived = { told.append("init \(n)") }
+      apic.startReceived = { told.append("start \(n) at \($0)") }
     }
     apics[2].write(0x080, 0x33)
     send(apics[0], 0x0000_C500, to: 2)

@@ -504,6 +504,31 @@ final class FailingImage: BlockDevice {
     }
   }
 
+  /// What a drive had in its buffer before is in no state: it must not come back in a window that the host is to fill.
+  @Test func aWindowForWritingHoldsNothingOfBefore() throws {
+    let bench = IDEBench(numbered(600))
+    bench.command28(0x20, lba: 17, count: 4)
+    for _ in 0..<4 {
+      bench.wait()
+      _ = bench.words(256)
+    }
+    bench.run(2_000_000)
+    var writer = StateWriter()
+    bench.channel.save(to: &writer)
+    let other = IDEBench(numbered(600))
+    other.time.now = bench.time.now
+    var reader = StateReader(writer.bytes)
+    try other.channel.restore(from: &reader, version: IDEChannel.latestVersion)
+    let states = [bench, other].map { bench in
+      bench.command28(0x30, lba: 3, count: 4)
+      bench.wait()
+      var writer = StateWriter()
+      bench.channel.save(to: &writer)
+      return writer.bytes
+    }
+    #expect(states[0] == states[1])
+  }
+
   @Test func continuingAfterARestoreIsTheSame() throws {
     let bench = IDEBench(numbered(600))
     bench.out(2, 4)

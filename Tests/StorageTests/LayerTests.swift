@@ -6,6 +6,20 @@ import Testing
 
 @testable import Storage
 
+/// A device of any size that holds the same everywhere.
+private final class Endless: BlockDevice {
+  let blockSize = 512
+  let blockCount: UInt64
+  let capabilities: BlockCapabilities = []
+  let generation: UInt64 = 0
+  init(blockCount: UInt64) { self.blockCount = blockCount }
+  func read(block: UInt64, into buffer: UnsafeMutableRawBufferPointer) throws(StorageError) {
+    buffer.initializeMemory(as: UInt8.self, repeating: 0xEE)
+  }
+  func write(block: UInt64, from buffer: UnsafeRawBufferPointer) throws(StorageError) {}
+  func flush() throws(StorageError) {}
+}
+
 @Suite struct LayerTests {
   let formats = ImageFormatTests()
 
@@ -119,7 +133,7 @@ import Testing
     expected.write(UInt64(9))
     expected.write(UInt64(2))
     expected.write(UInt64(2))
-    expected.write(bytes: [UInt8](repeating: 0, count: 512))
+    expected.write(bytes: [1, 0, 0, 0, 0, 0, 0, 0])
     expected.write(UInt64(5))
     expected.write(bytes: [UInt8](repeating: 0x55, count: 512))
     var writer = StateWriter()
@@ -129,6 +143,40 @@ import Testing
     var wide = StateWriter()
     overlay.withBlocks(of: 512).saveContents(to: &wide)
     #expect(wide.bytes == expected.bytes)
+  }
+
+  /// A guest may discard a disk of any size, again and again, whole or every other sector.
+  @Test func discardedBlocksTakeNoRoom() throws {
+    let overlay = SnapshotOverlay(base: Endless(blockCount: 1 << 32))
+    try overlay.write(block: 70_000, [UInt8](repeating: 0x77, count: 512))
+    try overlay.discard(block: 5, count: (1 << 32) - 10)
+    #expect(overlay.writtenBlockCount == (1 << 32) - 10)
+    #expect(try overlay.bytes(at: 70_000 * 512, count: 512) == [UInt8](repeating: 0, count: 512))
+    #expect(overlay.isWritten(5) && !overlay.isWritten(4) && !overlay.isWritten((1 << 32) - 5))
+    try overlay.write(block: 70_001, [UInt8](repeating: 0x78, count: 512))
+    overlay.forget(70_003)
+    var writer = StateWriter()
+    overlay.saveContents(to: &writer)
+    // Runs before and behind the sector that was written, and behind the one that was forgotten.
+    #expect(writer.bytes.count == 16 + 3 * 20 + 12 + 512)
+    let other = SnapshotOverlay(base: Endless(blockCount: 1 << 32))
+    var reader = StateReader(writer.bytes)
+    try other.restoreContents(from: &reader)
+    #expect(reader.remaining == 0)
+    var again = StateWriter()
+    other.saveContents(to: &again)
+    #expect(again.bytes == writer.bytes)
+  }
+
+  /// Zeros that were written and blocks that were discarded are the same state.
+  @Test func zerosAreZerosHoweverTheyCame() throws {
+    let (a, b) = (0, 1)
+    let overlays = [a, b].map { _ in SnapshotOverlay(base: MemoryImage(bytes: pattern(1 << 16))) }
+    try overlays[a].write(block: 3, [UInt8](repeating: 0, count: 512 * 4))
+    try overlays[b].discard(block: 3, count: 4)
+    var writers = [StateWriter(), StateWriter()]
+    for n in [a, b] { overlays[n].saveContents(to: &writers[n]) }
+    #expect(writers[a].bytes == writers[b].bytes)
   }
 
   @Test func aFormatInsideAnotherDevice() throws {

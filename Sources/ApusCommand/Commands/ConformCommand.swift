@@ -46,7 +46,7 @@ enum ConformProgram {
   }
 
   /// The subcommands.
-  static let parts = ["run", "merge", "host", "program", "engines", "devices"]
+  static let parts = ["run", "merge", "host", "program", "engines", "devices", "fuzz"]
 
   /// The help of a subcommand; of the default one for what is none.
   static func help(for part: String?) -> String {
@@ -56,6 +56,7 @@ enum ConformProgram {
     case "program": ConformPrograms.helpMessage()
     case "engines": ConformEngines.helpMessage()
     case "devices": ConformDevices.help
+    case "fuzz": ConformFuzz.helpMessage()
     default: ConformSuites.helpMessage()
     }
   }
@@ -136,7 +137,7 @@ struct ConformCommand: ParsableCommand {
     discussion: ConformExit.help,
     subcommands: [
       ConformSuites.self, ConformMerge.self, ConformHost.self, ConformPrograms.self,
-      ConformEngines.self, ConformDevices.self,
+      ConformEngines.self, ConformDevices.self, ConformFuzz.self,
     ],
     defaultSubcommand: ConformSuites.self)
 }

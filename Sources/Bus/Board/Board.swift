@@ -196,6 +196,10 @@ public final class Board {
     _ registers: some Registers, at ports: ClosedRange<UInt16>, offset: UInt32 = 0,
     _ traits: PortTraits = .isa, owner: String, priority: Int = 0
   ) throws(BoardError) -> MappingID {
+    if self.ports.space.mappings.count >= PortSpace.mostClaims {
+      throw BoardError(
+        "\(owner): a board has \(PortSpace.mostClaims) places for ports, which are taken")
+    }
     for port in ports {
       if let other = self.ports.claimant(of: port) {
         throw BoardError("port \(Port(port)) belongs to '\(other)' and cannot be \(owner)'s")

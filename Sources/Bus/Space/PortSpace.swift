@@ -98,11 +98,15 @@ public final class PortSpace {
   /// Who is where.
   public let space = AddressSpace<Port, PortTarget>()
   /// What of it is seen, for `map` to index; slot 0 stands for "nobody".
-  @usableFromInline let slots: UnsafeMutablePointer<Slot>
-  @usableFromInline let map: UnsafeMutablePointer<UInt8>
-  private static let capacity = 256
-  private var slotOf: [MappingID: UInt8] = [:]
-  private var freeSlots: [UInt8] = (1...255).reversed()
+  @usableFromInline private(set) var slots: UnsafeMutablePointer<Slot>
+  @usableFromInline let map: UnsafeMutablePointer<UInt16>
+  private var capacity = 128
+  private var slotOf: [MappingID: UInt16] = [:]
+  private var freeSlots: [UInt16] = (1...127).reversed()
+  /// Slots that became too few. An access that made them too few may still have its eyes on them.
+  private var oldSlots: [UnsafeMutablePointer<Slot>] = []
+  /// How many mappings boards may have, so that there is room for what moves while the machine runs.
+  static let mostClaims = 60_000
   private let nobody = RegisterFile()
   @usableFromInline let recent: UnsafeMutablePointer<PortAccess>
   @usableFromInline var recentCount: UInt64 = 0
@@ -117,21 +121,25 @@ public final class PortSpace {
   public init() {
     map = .allocate(capacity: 65536)
     map.initialize(repeating: 0, count: 65536)
-    slots = .allocate(capacity: PortSpace.capacity)
-    // A cycle that nobody answers ends when it would have.
-    slots.initialize(
-      repeating: Slot(
-        file: Unmanaged.passUnretained(nobody), maxWidth: 0, cycles: 0x01_01_01, bias: 0,
-        takesPieces: false), count: PortSpace.capacity)
+    slots = .allocate(capacity: capacity)
+    slots.initialize(repeating: PortSpace.empty(nobody), count: capacity)
     recent = .allocate(capacity: 16)
     recent.initialize(
       repeating: PortAccess(port: 0, isWrite: false, width: 1, value: 0), count: 16)
     space.changed = { [unowned self] in renew($0) }
   }
 
+  /// A cycle that nobody answers ends when it would have.
+  private static func empty(_ nobody: RegisterFile) -> Slot {
+    Slot(
+      file: Unmanaged.passUnretained(nobody), maxWidth: 0, cycles: 0x01_01_01, bias: 0,
+      takesPieces: false)
+  }
+
   deinit {
     map.deallocate()
     slots.deallocate()
+    for slots in oldSlots { slots.deallocate() }
     recent.deallocate()
   }
 
@@ -152,18 +160,33 @@ public final class PortSpace {
   /// Something else may be seen at some ports.
   private func renew(_ ports: ClosedRange<Port>) {
     for mapping in space.mappings where slotOf[mapping.id] == nil {
+      if freeSlots.isEmpty { grow() }
       guard let slot = freeSlots.popLast() else { preconditionFailure("too many port mappings") }
       slotOf[mapping.id] = slot
     }
-    for (id, slot) in slotOf where space[id] == nil {
-      slotOf[id] = nil
-      freeSlots.append(slot)
+    if slotOf.count > space.mappings.count {
+      let known = Set(space.mappings.map(\.id))
+      for (id, slot) in slotOf where !known.contains(id) {
+        slotOf[id] = nil
+        freeSlots.append(slot)
+      }
     }
     for mapping in space.mappings { slots[Int(slotOf[mapping.id]!)] = PortSpace.slot(mapping) }
     space.forEachPiece(of: ports) { range, mapping in
       let slot = mapping.flatMap { slotOf[$0.id] } ?? 0
       for port in Int(range.lowerBound.value)...Int(range.upperBound.value) { map[port] = slot }
     }
+  }
+
+  private func grow() {
+    let more = min(2 * capacity, Int(UInt16.max) + 1)
+    if more == capacity { return }
+    let new = UnsafeMutablePointer<Slot>.allocate(capacity: more)
+    new.initialize(from: slots, count: capacity)
+    (new + capacity).initialize(repeating: PortSpace.empty(nobody), count: more - capacity)
+    freeSlots = (capacity..<more).reversed().map { UInt16($0) }
+    oldSlots.append(slots)
+    (slots, capacity) = (new, more)
   }
 
   private static func slot(_ mapping: AddressSpace<Port, PortTarget>.Mapping) -> Slot {

@@ -156,6 +156,9 @@ package final class BlockCache {
       || usedBlocks + 1 > BlockCache.arenaBlocks
   }
 
+  /// Records and blocks made since everything was dropped.
+  var used: (records: Int, blocks: Int) { (usedRecords, usedBlocks) }
+
   /// Where the next block's records go (room for `maximumCount` and one that ends them).
   var nextRecords: UnsafeMutablePointer<Instruction> { arena + usedRecords }
 
@@ -291,15 +294,23 @@ package final class BlockCache {
     }
   }
 
+  /// A page that is entered everywhere (a guest that executes garbage) has hundreds of blocks, which each write beside them would look
+  /// through again and again. When that has taken as long as decoding the blocks would, they go: those that are still in use come again.
+  private static let longList = 192
+  private static let walkPatience = 256
+  private var walked = 0
+
   /// Drops the blocks of a page that depend on any of its bytes from `offset` on; returns the granules still covered.
   func invalidate(page: UInt32, offset: UInt32, count: UInt32) -> UInt64 {
     let granules = PhysicalMemory.granuleMask(offset: offset, count: count)
     let (first, end) = (Int64(offset), Int64(offset) &+ Int64(count))
     var left: UInt64 = 0
     var kept: BlockPointer? = nil
+    var visited = 0
     var p = pageHeads[Int(page)]
     while let block = p {
       p = block.pointee.nextInPage
+      visited &+= 1
       let start = Int64(block.pointee.physical & 0xFFF)
       if block.pointee.granules & granules != 0,
         block.pointee.scanned & granules != 0
@@ -314,6 +325,13 @@ package final class BlockCache {
       }
     }
     pageHeads[Int(page)] = kept
+    if visited > BlockCache.longList {
+      walked &+= visited
+      if walked > BlockCache.walkPatience &* visited {
+        walked = 0
+        return invalidate(page: page, offset: 0, count: 0x1000)
+      }
+    }
     if !crossing.isEmpty {
       crossing.removeAll { block in
         if block.pointee.byteLength == BlockCache.droppedLength { return true }
@@ -529,5 +547,37 @@ package final class BlockCache {
     usedBytes = 0
     usedVersions = 0
     clearLookaside()
+  }
+}
+
+/// How far decoding goes ahead. Code that is entered everywhere and left at once (a guest that executes garbage faults after an instruction
+/// or two, each time elsewhere) would have whole blocks decoded for one instruction, and their records would drive each other out. What a
+/// guest sees does not depend on it.
+struct DecodeDepth {
+  /// Instructions in a block at most.
+  private(set) var limit = BlockCache.maximumCount
+  private static let shallow = 4
+  /// The count of instructions when everything was last dropped.
+  private var start: UInt64 = 0
+
+  /// The arenas are full.
+  /// - Parameters:
+  ///   - count: retired instructions.
+  ///   - used: records and blocks that were made since the last time.
+  mutating func arenasFilled(at count: UInt64, used: (records: Int, blocks: Int)) {
+    // Less than one run for each record that was made.
+    limit = count &- start < UInt64(used.records) ? DecodeDepth.shallow : BlockCache.maximumCount
+    start = count
+  }
+
+  /// Looks now and then, while blocks are short, whether the guest runs through them as usual again.
+  /// - Returns: whether all should be decoded anew.
+  mutating func deepens(at count: UInt64, used: (records: Int, blocks: Int)) -> Bool {
+    guard limit < BlockCache.maximumCount, used.blocks & 255 == 255,
+      count &- start > 64 &* UInt64(used.blocks)
+    else { return false }
+    limit = BlockCache.maximumCount
+    start = count
+    return true
   }
 }

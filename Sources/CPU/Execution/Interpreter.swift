@@ -292,7 +292,11 @@ extension CPU {
       remember(block, at: linear)
       return block
     }
-    if blocks.isFull || memory.isWindowFragmented {
+    let isFull = blocks.isFull
+    if isFull { decodeDepth.arenasFilled(at: s.pointee.retired, used: blocks.used) }
+    if isFull || memory.isWindowFragmented
+      || decodeDepth.deepens(at: s.pointee.retired, used: blocks.used)
+    {
       dropAllCode()
       if memory.isWindowFragmented { memory.joinWindow() }
     }
@@ -334,7 +338,8 @@ extension CPU {
       }
     }
     let former = blocks.formerRecords(physical: physical, mode: cs.decodeMode)
-    while count < blockLimit && at < room {
+    let limit = min(blockLimit, decodeDepth.limit)
+    while count < limit && at < room {
       let bytes = UnsafePointer(code + Int(offset) + at)
       if !former.reuse(count, at: at, bytes, room: room - at, into: records) {
         let result = decoder.decode(

@@ -30,9 +30,9 @@ final class TranslationTables {
   let userWrite: UnsafeMutablePointer<Int>
   /// Always empty: routes every access through the slow path (alignment checks, data breakpoints).
   let empty: UnsafeMutablePointer<Int>
-  /// Linear pages that may have entries, those of global mappings apart.
-  var filled: [UInt32] = []
-  var filledGlobal: [UInt32] = []
+  /// Linear pages that may have entries, each once, those of global mappings apart.
+  private(set) var filled: [UInt32] = []
+  private(set) var filledGlobal: [UInt32] = []
   /// For each linear page `Note` bits.
   let notes: UnsafeMutablePointer<UInt8>
   /// For each 4 MiB of linear addresses whether an entry there came from a large page.
@@ -51,6 +51,9 @@ final class TranslationTables {
     static let code: UInt8 = 2
     /// The last walk led to a device. No more than a hint.
     static let device: UInt8 = 4
+    /// It is in `filled`, or in `filledGlobal`.
+    static let listed: UInt8 = 8
+    static let listedGlobal: UInt8 = 16
   }
 
   /// - Parameter pages: how many physical pages writes can lead to.
@@ -83,15 +86,31 @@ final class TranslationTables {
 
   /// Drops all entries, or all that are not global.
   func flush(keepGlobal: Bool) {
-    for page in filled { clear(Int(page)) }
+    for page in filled {
+      clear(Int(page))
+      notes[Int(page)] &= ~Note.listed
+    }
     filled.removeAll(keepingCapacity: true)
     if keepGlobal { return }
-    for page in filledGlobal { clear(Int(page)) }
+    for page in filledGlobal {
+      clear(Int(page))
+      notes[Int(page)] &= ~Note.listedGlobal
+    }
     filledGlobal.removeAll(keepingCapacity: true)
     for n in 0..<1024 { largeRegions[n] = 0 }
   }
 
-  /// Calls `body` with every linear page that may have entries.
+  /// A page is about to have entries. It may be in both lists: then it was local once and is global now, or the reverse, and goes with
+  /// either.
+  @inline(__always)
+  func list(_ page: UInt32, isGlobal: Bool) {
+    let bit = isGlobal ? Note.listedGlobal : Note.listed
+    if notes[Int(page)] & bit != 0 { return }
+    notes[Int(page)] |= bit
+    if isGlobal { filledGlobal.append(page) } else { filled.append(page) }
+  }
+
+  /// Calls `body` with every linear page that may have entries; with those in both lists twice.
   @inline(__always)
   func forEachFilled(_ body: (Int) -> Void) {
     for page in filled { body(Int(page)) }
@@ -222,17 +241,13 @@ extension CPU {
     if tables.supervisorRead[index] == 0 && tables.userRead[index] == 0
       && tables.supervisorWrite[index] == 0 && tables.userWrite[index] == 0
     {
-      // INVLPG leaves its pages in the list; a list that only grows is started anew.
+      // INVLPG leaves its pages in the list; one that has grown long is started anew.
       if tables.filled.count + tables.filledGlobal.count >= TranslationTables.maximumFilled {
         tables.flush(keepGlobal: false)
         dropHeld(keepGlobal: false)
         codeEpochChanged()
       }
-      if global {
-        tables.filledGlobal.append(UInt32(index))
-      } else {
-        tables.filled.append(UInt32(index))
-      }
+      tables.list(UInt32(index), isGlobal: global)
     }
     // `writable` and `userOK` were checked for this access's privilege; an entry serves that privilege only.
     let user = access.contains(.user)

@@ -31,7 +31,7 @@ extension CPU {
     let page = linear >> 12
     var held = debug.held[page] ?? HeldTranslation(isGlobal: global)
     if held.entries == [0, 0, 0, 0] {
-      if global { tables.filledGlobal.append(page) } else { tables.filled.append(page) }
+      tables.list(page, isGlobal: global)
     }
     let delta = Int(bitPattern: host) &- Int(page) << 12
     let user = access.contains(.user) ? 2 : 0

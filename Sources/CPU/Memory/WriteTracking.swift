@@ -116,8 +116,7 @@ extension CPU {
   public func restoreTranslations(_ saved: SavedTranslations) {
     flushTLB()
     let locals = saved.filled.count - saved.globals
-    tables.filled = Array(saved.filled[..<locals])
-    tables.filledGlobal = Array(saved.filled[locals...])
+    for (n, page) in saved.filled.enumerated() { tables.list(page, isGlobal: n >= locals) }
     for (n, large) in saved.largeRegions.enumerated() { tables.largeRegions[n] = large }
     for (n, entry) in saved.filled.enumerated() {
       let page = Int(entry)

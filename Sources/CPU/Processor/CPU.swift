@@ -91,6 +91,7 @@ public final class CPU {
   let slowCounts: UnsafeMutablePointer<UInt64>
   /// Instructions in a block at most; less than the usual number narrows a fault of the translator down.
   package var blockLimit = BlockCache.maximumCount
+  var decodeDepth = DecodeDepth()
   /// Count changes of translation, below CPL 3 and at CPL 3; part of `codeTag`.
   var supervisorEpoch: UInt64 = 1
   var userEpoch: UInt64 = 1
@@ -378,11 +379,15 @@ public final class CPU {
     }
   }
 
-  /// RESET#: the state that SDM table 9-1 gives. RAM and TSC-independent counters are kept, and INTR, which is an input's level.
-  /// - Parameter keepsTimeStamps: INIT, which leaves the time-stamp counter as it is (the same table).
-  public func reset(keepsTimeStamps: Bool = false) {
+  /// RESET#: the state that SDM volume 3, table 9-1 gives. RAM and TSC-independent counters are kept, and INTR, which is an input's level.
+  /// - Parameter isInit: INIT#, as chip sets give it where software asks for a processor that starts anew: MSRs (the time-stamp counter
+  ///   among them), the registers of x87, MMX and SSE, and how caches are switched in CR0 stay as they are (9.1 and the same table).
+  ///   Processors before the Pentium had no such pin; what boards reset there left the coprocessor alone, too.
+  public func reset(isInit: Bool = false) {
     leaveBlock()
-    let stamps = keepsTimeStamps ? timeStampCounter : 0
+    let stamps = isInit ? timeStampCounter : 0
+    let caching = isInit ? s.pointee.cr0 & (CR0.cd | CR0.nw) : 0x6000_0000
+    let sysenter = (s.pointee.sysenterCS, s.pointee.sysenterESP, s.pointee.sysenterEIP)
     let retired = s.pointee.retired
     let deadline = s.pointee.deadline
     let scale = s.pointee.tscScale
@@ -404,7 +409,7 @@ public final class CPU {
     s.pointee.tscBaseCount = retired
     s.pointee.tscScale = scale
     gpr32[Register.edx] = model.signature
-    s.pointee.cr0 = model.features.contains(.i486) ? 0x6000_0010 : 0x0000_0010
+    s.pointee.cr0 = 0x10 | (model.features.contains(.i486) ? caching : 0)
     s.pointee.eip = 0xFFF0
     // The manuals of the 386 and 486 give 3FFh, those of later processors FFFFh.
     s.pointee.idtLimit = model.features.contains(.tsc) ? 0xFFFF : 0x3FF
@@ -417,9 +422,13 @@ public final class CPU {
     let cs = segmentPointer(SegmentRegister.cs)
     cs.pointee.selector = 0xF000
     cs.pointee.base = 0xFFFF_0000
-    fpu.pointee = FPUState()
-    msrs.removeAll()
-    resetMSRs()
+    if isInit {
+      (s.pointee.sysenterCS, s.pointee.sysenterESP, s.pointee.sysenterEIP) = sysenter
+    } else {
+      fpu.pointee = FPUState()
+      msrs.removeAll()
+      resetMSRs()
+    }
     flushTLB()
     updateMode()
   }

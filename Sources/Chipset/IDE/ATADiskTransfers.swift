@@ -159,6 +159,7 @@ extension ATADisk {
     position = 0
     windowEnd = min(blockSectors, max(sectorsLeft, 1)) * 512
     validEnd = 0
+    clearWindow()
     status = ATAStatus.ready | ATAStatus.seekComplete | ATAStatus.dataRequest
     phase = usesDMA ? .dmaWriting : .writing
     if usesDMA { requestDMA() }

@@ -147,6 +147,11 @@ public class IDEDrive {
 
   var bytesLeft: Int { windowEnd &- position }
 
+  /// A window that the host is to fill holds nothing of what was there before: that is not in states.
+  final func clearWindow() {
+    buffer.initializeMemory(as: UInt8.self, repeating: 0, count: windowEnd)
+  }
+
   /// Reads up to `byteCount` bytes of the window; returns how many there were.
   final func readBytes(_ target: UnsafeMutableRawPointer, _ byteCount: Int) -> Int {
     guard phase == .reading else { return 0 }

@@ -69,9 +69,9 @@ public final class LocalAPIC: Device {
   /// The vector of the 8259A, asked for when LINT0 is ExtINT.
   public var acknowledgeExternal: () -> UInt8 = { 0xFF }
   /// An INIT message came for the processor.
-  public var initialize: () -> Void = {}
+  public var initReceived: () -> Void = {}
   /// A start-up message came, with the page where the processor begins if it waits for one.
-  public var start: (UInt8) -> Void = { _ in }
+  public var startReceived: (UInt8) -> Void = { _ in }
   /// Takes what is sent.
   weak var messages: LocalAPICs?
 
@@ -172,10 +172,10 @@ public final class LocalAPIC: Device {
     messages?.baseChanged(self)
   }
 
-  /// INIT of the processor: the same but for the ID (SDM volume 3, "Local APIC State After an INIT Reset").
-  private func receiveINIT() {
+  /// INIT of its processor: as after power-up, but for its ID, and where and whether it is (IA32_APIC_BASE). SDM volume 3, 11.4.7.3.
+  public func initialize() {
     resetRegisters()
-    initialize()
+    update()
   }
 
   /// Whether an interrupt request of the 8259A would become an NMI, which also wakes a processor that halted with IF clear.
@@ -237,8 +237,10 @@ public final class LocalAPIC: Device {
       // While the APIC is disabled by software only NMI and the like are taken.
       if softwareEnabled { accept(vector: vector, level: level) }
     case Delivery.nmi: nmi()
-    case Delivery.initialize: receiveINIT()
-    case Delivery.startUp: start(vector)
+    case Delivery.initialize:
+      initialize()
+      initReceived()
+    case Delivery.startUp: startReceived(vector)
     // The 8259A's request, routed here by the I/O APIC.
     case Delivery.extINT: break
     default: break

@@ -176,8 +176,10 @@ extension ResetControl {
   public static let part = PartType("reset-control", "port CF9h, the reset control register") {
     board, _ in
     let control = ResetControl(request: { [request = board.request] in request(.reset($0)) })
+    // The bridge claims its own register itself: no base address of a function stands above it.
     try board.claim(
-      control, at: 0xCF9...0xCF9, PortTraits(takesPieces: false), owner: control.stateName)
+      control, at: 0xCF9...0xCF9, PortTraits(takesPieces: false), owner: control.stateName,
+      priority: Int.max)
     try board.add(control)
   }
 

@@ -2,12 +2,54 @@
 //
 // Owns: the two layouts. Must not know: machines, drives, which device it is.
 //
-//   an overlay: blocks of the device (u64), how many were written (u64); for each, ascending: its number (u64), what it holds
+//   an overlay: blocks of the device (u64), how many entries (u64); for each, ascending: a block's number (u64), what it holds, or as
+//               eight bytes how many blocks from it on hold zeros (u64)
 //   memory:     all bytes
 //
 // Bytes are counted (u32).
 
 import State
+
+/// The entries of an overlay. They follow from what blocks hold, not from how that came there, so that equal contents are equal states.
+struct SavedBlocks {
+  private var entries: [(range: Range<UInt64>, isZero: Bool)] = []
+
+  /// Adds a block that holds something; ascending.
+  mutating func add(_ block: UInt64) { entries.append((block..<block + 1, false)) }
+
+  /// Adds blocks that hold zeros.
+  mutating func add(zeroes range: Range<UInt64>) {
+    if let last = entries.last, last.isZero, last.range.upperBound == range.lowerBound {
+      entries[entries.count - 1].range = last.range.lowerBound..<range.upperBound
+    } else {
+      entries.append((range, true))
+    }
+  }
+
+  func write(
+    to writer: inout StateWriter, blockCount: UInt64,
+    _ contents: (UInt64) -> UnsafeRawBufferPointer
+  ) {
+    writer.write(blockCount)
+    writer.write(UInt64(entries.count))
+    for (range, isZero) in entries {
+      writer.write(range.lowerBound)
+      if isZero {
+        writer.write(UInt32(8))
+        writer.write(UInt64(range.count))
+      } else {
+        writer.write(raw: contents(range.lowerBound))
+      }
+    }
+  }
+
+  /// Whether a block holds zeros; its bytes are a multiple of eight.
+  static func isZero(_ bytes: UnsafeRawPointer, _ count: Int) -> Bool {
+    for at in stride(from: 0, to: count, by: 8)
+    where bytes.loadUnaligned(fromByteOffset: at, as: UInt64.self) != 0 { return false }
+    return true
+  }
+}
 
 extension BlockDevice {
   /// Writes what is in memory, read through the device.
@@ -24,18 +66,23 @@ extension BlockDevice {
   }
 
   private func saveWrittenBlocks(to writer: inout StateWriter) {
-    let blocks = writtenBlocks
-    writer.write(blockCount)
-    writer.write(UInt64(blocks.count))
     let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: blockSize, alignment: 64)
     defer { buffer.deallocate() }
-    for block in blocks {
-      writer.write(block)
+    func contents(_ block: UInt64) -> UnsafeRawBufferPointer {
       if (try? read(block: block, into: buffer)) == nil {
         buffer.initializeMemory(as: UInt8.self, repeating: 0)
       }
-      writer.write(raw: UnsafeRawBufferPointer(buffer))
+      return UnsafeRawBufferPointer(buffer)
     }
+    var blocks = SavedBlocks()
+    for block in writtenBlocks {
+      if let bytes = contents(block).baseAddress, !SavedBlocks.isZero(bytes, blockSize) {
+        blocks.add(block)
+      } else {
+        blocks.add(zeroes: block..<block + 1)
+      }
+    }
+    blocks.write(to: &writer, blockCount: blockCount, contents)
   }
 
   /// Reads what `saveByBlocks` wrote.
@@ -52,9 +99,10 @@ extension BlockDevice {
   /// - Parameters:
   ///   - mayHold: asked once whether so many blocks may be written.
   ///   - put: takes a block; writes it when not given.
+  ///   - zero: takes blocks of zeros; writes them when not given.
   public func restoreWrittenBlocks(
     from reader: inout StateReader, mayHold: (UInt64) throws(StateError) -> Void,
-    put: ((UInt64, [UInt8]) -> Void)? = nil
+    put: ((UInt64, [UInt8]) -> Void)? = nil, zero: ((Range<UInt64>) -> Void)? = nil
   ) throws(StateError) {
     let size = try reader.read(UInt64.self)
     if size != blockCount {
@@ -68,10 +116,31 @@ extension BlockDevice {
       if block < next || block >= blockCount {
         throw reader.error("sector \(block) out of order or range")
       }
+      let bytes = try reader.readBytes()
+      if bytes.count == 8 {
+        let length = bytes.reversed().reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
+        if length == 0 || length > blockCount - block {
+          throw reader.error("\(length) sectors of zeros from \(block) on")
+        }
+        if let zero {
+          zero(block..<block + length)
+        } else {
+          do throws(StorageError) { try writeZeroes(block: block, count: length) } catch {
+            throw reader.error("\(error)")
+          }
+        }
+        next = block + length
+        continue
+      }
+      if bytes.count != blockSize {
+        throw reader.error("\(bytes.count) bytes where \(blockSize) are expected")
+      }
       if let put {
-        put(block, try reader.readBytes(count: blockSize))
+        put(block, bytes)
       } else {
-        try restore(block, count: blockSize, from: &reader)
+        do throws(StorageError) { try write(block: block, bytes) } catch {
+          throw reader.error("\(error)")
+        }
       }
       next = block + 1
     }

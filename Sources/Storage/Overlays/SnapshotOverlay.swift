@@ -13,14 +13,14 @@ public final class SnapshotOverlay: BlockDevice {
   public private(set) var generation: UInt64 = 0
   /// Where each written block lies, as a slot number.
   private var slots: [UInt64: Int] = [:]
+  /// Blocks that hold zeros: a guest that discards a large disk must not fill the host's memory. None of them is in `slots`.
+  private var zeroes = BlockSet()
   /// Slots in chunks, so that growing never copies what is there.
   private var chunks: [UnsafeMutableRawPointer] = []
   private let slotsInChunk: Int
   /// Slots that were made, and those of them whose blocks were forgotten.
   private var made = 0
   private var free: [Int] = []
-  /// The slot of a block that holds zeros: none.
-  private static let zeroSlot = -1
 
   /// - Parameter isReadOnly: a write-protected medium stays protected even though nothing would be damaged.
   public init(base: any BlockDevice, isReadOnly: Bool = false) {
@@ -40,7 +40,7 @@ public final class SnapshotOverlay: BlockDevice {
   public var name: String { lower.name }
   public var persistence: BlockPersistence { .overlay }
   public var layer: BlockLayer {
-    BlockLayer(kind: "snapshot", of: self, details: ["\(slots.count) blocks written"])
+    BlockLayer(kind: "snapshot", of: self, details: ["\(writtenBlockCount) blocks written"])
   }
 
   // MARK: Transfers
@@ -49,22 +49,23 @@ public final class SnapshotOverlay: BlockDevice {
     throws(StorageError)
   {
     try BlockRange.check("(snapshot)", block, buffer.count, blockCount, blockSize)
-    if slots.isEmpty { return try lower.read(block: block, into: buffer) }
+    if slots.isEmpty && zeroes.isEmpty { return try lower.read(block: block, into: buffer) }
     let count = buffer.count / blockSize
     var index = 0
     while index < count {
+      let place = buffer.baseAddress! + index * blockSize
       if let slot = slots[block + UInt64(index)] {
-        let place = buffer.baseAddress! + index * blockSize
-        if slot == SnapshotOverlay.zeroSlot {
-          place.initializeMemory(as: UInt8.self, repeating: 0, count: blockSize)
-        } else {
-          place.copyMemory(from: address(slot), byteCount: blockSize)
-        }
+        place.copyMemory(from: address(slot), byteCount: blockSize)
+        index += 1
+        continue
+      }
+      if zeroes.contains(block + UInt64(index)) {
+        place.initializeMemory(as: UInt8.self, repeating: 0, count: blockSize)
         index += 1
         continue
       }
       var end = index + 1
-      while end < count, slots[block + UInt64(end)] == nil { end += 1 }
+      while end < count, !isWritten(block + UInt64(end)) { end += 1 }
       try lower.read(
         block: block + UInt64(index),
         into: UnsafeMutableRawBufferPointer(rebasing: buffer[index * blockSize..<end * blockSize]))
@@ -81,16 +82,22 @@ public final class SnapshotOverlay: BlockDevice {
     }
   }
 
-  /// Zeros take no room but their place in the table.
+  /// Zeros take a bit each at most.
   public func writeZeroes(block: UInt64, count: UInt64) throws(StorageError) {
     try checkBlocks(block, count)
     if isReadOnly { throw StorageError(path: "(snapshot)", reason: "the image is write-protected") }
     generation &+= 1
-    for number in block..<block + count {
-      if let old = slots.updateValue(SnapshotOverlay.zeroSlot, forKey: number), old >= 0 {
-        free.append(old)
-      }
+    let range = block..<block + count
+    if count > UInt64(slots.count) {
+      for number in slots.keys.filter({ range.contains($0) }).sorted() { release(number) }
+    } else {
+      for number in range { release(number) }
     }
+    zeroes.insert(range)
+  }
+
+  private func release(_ block: UInt64) {
+    if let slot = slots.removeValue(forKey: block) { free.append(slot) }
   }
 
   /// What is discarded is no longer the base's either.
@@ -110,25 +117,42 @@ public final class SnapshotOverlay: BlockDevice {
   public func clusterHashes() throws(StorageError) -> ClusterHashes {
     var hashes = try lower.clusterHashes()
     let sectors = UInt64(blockSize / 512)
-    try hashes.update(Set(slots.keys.map { hashes.cluster(of: $0 * sectors) }), from: self)
+    var changed = Set(slots.keys.map { hashes.cluster(of: $0 * sectors) })
+    zeroes.forEachRun { run in
+      for cluster in hashes.cluster(
+        of: run.lowerBound * sectors)...hashes.cluster(
+          of: run.upperBound * sectors - 1)
+      {
+        changed.insert(cluster)
+      }
+    }
+    try hashes.update(changed, from: self)
     return hashes
   }
 
   // MARK: What was written
 
-  public var writtenBlockCount: UInt64 { UInt64(slots.count) }
-  public func isWritten(_ block: UInt64) -> Bool { slots[block] != nil }
-  public var writtenBlocks: [UInt64] { slots.keys.sorted() }
+  public var writtenBlockCount: UInt64 { UInt64(slots.count) + zeroes.count }
+  public func isWritten(_ block: UInt64) -> Bool {
+    slots[block] != nil || zeroes.contains(block)
+  }
+  public var writtenBlocks: [UInt64] {
+    var all = Array(slots.keys)
+    zeroes.forEachRun { all += $0 }
+    return all.sorted()
+  }
 
   public func forget(_ block: UInt64) {
-    guard let slot = slots.removeValue(forKey: block) else { return }
+    if !isWritten(block) { return }
     generation &+= 1
-    if slot >= 0 { free.append(slot) }
+    release(block)
+    zeroes.remove(block)
   }
 
   public func forgetAll() {
     generation &+= 1
     slots = [:]
+    zeroes.removeAll()
     free = []
     made = 0
     for chunk in chunks { chunk.deallocate() }
@@ -141,9 +165,10 @@ public final class SnapshotOverlay: BlockDevice {
 
   private func store(_ block: UInt64, _ data: UnsafeRawPointer) {
     let slot: Int
-    if let known = slots[block], known >= 0 {
+    if let known = slots[block] {
       slot = known
     } else {
+      zeroes.remove(block)
       if let reused = free.popLast() {
         slot = reused
       } else {
@@ -161,12 +186,30 @@ public final class SnapshotOverlay: BlockDevice {
 
   // MARK: Saved states
 
-  public func saveContents(to writer: inout StateWriter) { saveByBlocks(to: &writer) }
+  public func saveContents(to writer: inout StateWriter) {
+    var blocks = SavedBlocks()
+    var entries: [(range: Range<UInt64>, slot: Int?)] = slots.map {
+      ($0.key..<$0.key + 1, $0.value)
+    }
+    zeroes.forEachRun { entries.append(($0, nil)) }
+    entries.sort { $0.range.lowerBound < $1.range.lowerBound }
+    for (range, slot) in entries {
+      if let slot, !SavedBlocks.isZero(address(slot), blockSize) {
+        blocks.add(range.lowerBound)
+      } else {
+        blocks.add(zeroes: range)
+      }
+    }
+    blocks.write(to: &writer, blockCount: blockCount) { block in
+      UnsafeRawBufferPointer(start: address(slots[block] ?? 0), count: blockSize)
+    }
+  }
 
   /// Also where the medium is write-protected: what was written before it was is there.
   public func restoreContents(from reader: inout StateReader) throws(StateError) {
     try restoreWrittenBlocks(
       from: &reader, mayHold: { _ in forgetAll() },
-      put: { block, bytes in bytes.withUnsafeBytes { self.store(block, $0.baseAddress!) } })
+      put: { block, bytes in bytes.withUnsafeBytes { self.store(block, $0.baseAddress!) } },
+      zero: { range in self.zeroes.insert(range) })
   }
 }

@@ -56,6 +56,23 @@ import Testing
     }
   }
 
+  /// Wherever a function's ports are put, configuration space and the reset register stay: 82441FX and 82371SB claim them themselves.
+  @Test func noBaseAddressHidesTheBridgesRegisters() throws {
+    let machine = try machine { $0.board = "pc" }
+    func set(_ register: UInt32, _ value: UInt32) {
+      machine.ports.write(0xCF8, 0x8000_0900 | register, width: 4)
+      machine.ports.write(0xCFC, value, width: 4)
+    }
+    set(0x20, 0xCF1)
+    set(0x04, 5)
+    #expect(machine.ports.owner(of: 0xCF0) == "piix-ide")
+    #expect(machine.ports.owner(of: 0xCF8) == "i440fx")
+    #expect(machine.ports.owner(of: 0xCF9) == "reset-control")
+    #expect(machine.ports.owner(of: 0xCFC) == "i440fx")
+    set(0x20, 0xC001)
+    #expect(machine.ports.owner(of: 0xC00F) == "piix-ide")
+  }
+
   @Test func theStandardValueOfEveryOptionIsOfItsKind() {
     for type in PartCatalogue.all.types {
       for option in type.allOptions where !option.standard.isEmpty {

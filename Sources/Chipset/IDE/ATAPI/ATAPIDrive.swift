@@ -270,6 +270,7 @@ public final class ATAPIDrive: IDEDrive {
     position = 0
     windowEnd = bytes
     validEnd = 0
+    clearWindow()
     self.phase = phase
   }
 
