@@ -92,8 +92,8 @@ struct TranslationTableTests {
 
   @Test func globalEntriesSurviveALoadOfCR3() throws {
     let tables = try TranslationTables()
-    tables.filled.append(1)
-    tables.filledGlobal.append(2)
+    tables.list(1, isGlobal: false)
+    tables.list(2, isGlobal: true)
     tables.supervisorRead[1] = 0x1000
     tables.supervisorRead[2] = 0x2000
     tables.flush(keepGlobal: true)

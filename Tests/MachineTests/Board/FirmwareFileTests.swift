@@ -66,10 +66,11 @@ import Testing
     untranslated.medium = .disk(
       physical: DiskGeometry.standard(sectorCount: 8_388_608),
       translated: DiskGeometry(cylinders: 1024, heads: 16, sectors: 63))
-    for (disks, byte) in [
-      ([small, large, small, large], UInt8(0x44)), ([large, nil, large, nil], 0x11),
+    let cases: [(disks: [MachineImage?], byte: UInt8)] = [
+      ([small, large, small, large], 0x44), ([large, nil, large, nil], 0x11),
       ([nil, untranslated, nil, large], 0x40), ([small, small, small, small], 0),
-    ] {
+    ]
+    for (disks, byte) in cases {
       let machine = try Machine(.small { $0.disks = disks })
       #expect(machine.cmos[0x39] == byte)
     }
