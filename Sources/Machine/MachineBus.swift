@@ -23,6 +23,8 @@ final class MachineBus: SystemBus {
   /// How many instructions fit into `PortSpace.isaAccessTime`, and by how much the TSC advances then.
   private var cycleInstructions: UInt64 = 0
   private var cycleStamps: UInt64 = 0
+  /// The rate that is meant.
+  private(set) var countsPerSecond: UInt64 = 0
 
   init(ports: PortSpace, clock: VirtualClock) {
     self.clock = clock
@@ -51,9 +53,13 @@ final class MachineBus: SystemBus {
 
   /// The rate of instructions has changed, or a state was loaded: what an access takes, in instructions and in clocks of the processor.
   func rateChanged(processorHertz: UInt64) {
+    countsPerSecond = clock.countsPerSecond
     cycleInstructions = clock.instructions(inNanoseconds: PortSpace.isaAccessTime)
     cycleStamps = processorHertz / (1_000_000_000 / PortSpace.isaAccessTime)
   }
+
+  /// The processor's state was loaded, which has a rate of its own.
+  func forgetRate() { countsPerSecond = 0 }
 
   override func portWrite(_ port: UInt16, _ value: UInt32, width: Int) {
     place?.pointee = ExecutionPlace.devices

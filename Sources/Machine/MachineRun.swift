@@ -132,7 +132,7 @@ extension Machine {
       updateDeadline()
       if !replays { attendant?.sliceBegins(self) }
       running.s.pointee.place = ExecutionPlace.interpreter
-      let exit = processors.count == 1 ? cpu.run() : runTurn()
+      let exit = processors.count == 1 ? cpu.run() : runTurns()
       running.s.pointee.place = ExecutionPlace.devices
       // What a guest that mostly sleeps takes says little of what the host can do.
       if !replays && exit != .halted {

@@ -94,8 +94,17 @@ extension Machine {
     turnEnd == UInt64.max ? nil : turnEnd
   }
 
+  /// Runs processors in turns until the run loop has something to do.
+  func runTurns() -> RunExit {
+    while true {
+      let exit = runTurn()
+      if exit != .deadline || !requests.isEmpty || instructionCount >= sliceEnd { return exit }
+      if min(clock.nextDeadline, lookTime) <= clock.now { return exit }
+    }
+  }
+
   /// Runs the processor whose turn it is, or lets the time of its part pass.
-  func runTurn() -> RunExit {
+  private func runTurn() -> RunExit {
     if !settleTurn() { return .halted }
     let index = turns.running
     if !turns.isAlone && (turns.hasYielded || !running.canRun) {
@@ -118,6 +127,7 @@ extension Machine {
     if running.gaveWay {
       running.gaveWay = false
       turns.hasYielded = true
+      if exit == .stopRequested { return .deadline }
     }
     switch exit {
     case .halted: return .deadline
@@ -201,10 +211,14 @@ extension Machine {
   func takeUpTime() {
     let index = turns.running
     let hertz = running.model.hertz
-    running.setTimeStamps(
-      turns.stampOffset[index] &+ clock.ticks(hertz: hertz), hertz: hertz,
-      countsPerSecond: clock.countsPerSecond)
-    buses[index].rateChanged(processorHertz: hertz)
+    let stamps = turns.stampOffset[index] &+ clock.ticks(hertz: hertz)
+    let bus = buses[index]
+    if bus.countsPerSecond == clock.countsPerSecond {
+      running.setTimeStamps(stamps)
+    } else {
+      running.setTimeStamps(stamps, hertz: hertz, countsPerSecond: clock.countsPerSecond)
+      bus.rateChanged(processorHertz: hertz)
+    }
   }
 
   /// All processors have waited until now: they are about to be changed from outside.
@@ -299,6 +313,7 @@ extension Machine {
       clock.sharers == UInt64(max(turns.sharing.nonzeroBitCount, 1))
     else { throw reader.error("a processor is ahead of the one that runs") }
     follow(index)
+    for bus in buses { bus.forgetRate() }
     buses[index].rateChanged(processorHertz: running.model.hertz)
   }
 

@@ -320,7 +320,11 @@ private func refusal(_ arguments: String...) -> String? {
   @Test func theTitleNamesWhatBoots() throws {
     let scratch = try Scratch()
     let floppy = try scratch.floppy("dos.img", halts)
-    let iso = try scratch.file("cd.iso", [UInt8](repeating: 0x20, count: 40 * 2048))
+    // Known by its volume descriptors, one and the terminator.
+    var sectors = [UInt8](repeating: 0, count: 40 * 2048)
+    sectors.replaceSubrange(16 * 2048..<16 * 2048 + 7, with: [1] + Array("CD001".utf8) + [1])
+    sectors.replaceSubrange(17 * 2048..<17 * 2048 + 7, with: [255] + Array("CD001".utf8) + [1])
+    let iso = try scratch.file("cd.iso", sectors)
     let disk = try scratch.file("hard.img", [UInt8](repeating: 0, count: 4 << 20))
     func title(_ arguments: String...) throws -> String? {
       let plan = try Plan(
@@ -334,6 +338,16 @@ private func refusal(_ arguments: String...) -> String? {
     #expect(try title(iso) == "cd.iso")
     #expect(try title() == "demo disk")
     #expect(try title("--cdrom", "empty", "--boot", "d") == nil)
+  }
+
+  @Test func severalProcessorsHaveAPICs() throws {
+    #expect(try parsed("--processors", "14").configuration.processorCount == 14)
+    #expect(try parsed("-smp", "cpus=4,sockets=4").configuration.processorCount == 4)
+    #expect(try parsed("--cpu", "pentium4", "-smp", "16").configuration.processorCount == 16)
+    #expect(refusal("-smp", "99")?.contains("14 at most") == true)
+    #expect(refusal("--cpu", "pentium4", "-smp", "17")?.contains("16 at most") == true)
+    #expect(refusal("--cpu", "486", "-smp", "2")?.contains("no APIC") == true)
+    #expect(refusal("-smp", "0")?.contains("1 to 14") == true)
   }
 
   @Test func memoryIsWhatTheProcessorReaches() throws {

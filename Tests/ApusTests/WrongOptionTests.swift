@@ -46,7 +46,7 @@ private func complaint(_ arguments: String...) -> String? {
       (["-drive", "if=ide,file=y.img,snapshot=on"], ["--disk y.img --snapshot"]),
       (["-drive", "file=z.iso,media=cdrom"], ["write --cdrom z.iso"]),
       (["-display", "none"], ["-display:", "--headless"]), (["-display", "gtk"], ["leave it out"]),
-      (["-enable-kvm"], ["-enable-kvm:"]), (["-smp", "99"], ["--processors 99", "14 at most"]),
+      (["-enable-kvm"], ["-enable-kvm:"]), 
       (["-M", "pc"], ["-M:"]), (["-machine", "isapc"], ["-machine:"]),
       (["-vga", "std"], ["-vga:", "standard VGA"]),
       (["-device", "isa-debug-exit,iobase=0xf4,iosize=4"], ["--exit-port f4"]),
@@ -197,7 +197,7 @@ private func complaint(_ arguments: String...) -> String? {
     #expect(answer("schema", "r") == ["run"])
     #expect(answer("schema", "apus-r") == ["apus-run"])
     #expect(answer("schema", "") == Schemas.all.map(\.name))
-    #expect(answer("--cd") == ["--cdrom", "--cdrom-at"])
+    #expect(answer("--cd") == ["--cdrom", "--cdrom-at", "--cdrom-next"])
     #expect(answer("-cd") == ["-cdrom"])
     #expect(answer("completions", "") == CompletionProgram.shells)
     for shell in CompletionProgram.shells {

@@ -27,7 +27,7 @@ public final class AddressSpace<Address: BusAddress, Target> {
   private var next: UInt64 = 0
   /// What was taken away and may still be at work: a device can unmap itself in the middle of an access to it, and dispatchers hold
   /// no references.
-  private var gone: [Target] = []
+  @usableFromInline var gone: [Target] = []
 
   /// Told of addresses at which something else may be seen from now on.
   public var changed: (ClosedRange<Address>) -> Void = { _ in }
@@ -61,6 +61,7 @@ public final class AddressSpace<Address: BusAddress, Target> {
   }
 
   /// Lets go of what was unmapped; to be called where no access is under way.
+  @inlinable
   public func releaseUnmapped() { if !gone.isEmpty { gone.removeAll() } }
 
   /// Moves a mapping, say a base address register was written. Its length stays; it must fit.

@@ -64,6 +64,12 @@ extension CPU {
     updateMode()
   }
 
+  /// From here on the time-stamp counter counts up from a value, at the rate it has.
+  public func setTimeStamps(_ value: UInt64) {
+    s.pointee.tscBase = value
+    s.pointee.tscBaseCount = s.pointee.retired
+  }
+
   /// From here on the time-stamp counter counts up from a value.
   /// - Parameters:
   ///   - value: what it is now.

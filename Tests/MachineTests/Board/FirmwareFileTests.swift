@@ -242,6 +242,6 @@ import Testing
     #expect(again.stateHash() == machine.stateHash())
     #expect {
       try self.machine { $0.firmwareFiles[0].bytes = [9] }.restoreState(machine.saveState())
-    } throws: { "\($0)".contains("firmware's file opt/test") }
+    } throws: { "\($0)".contains("the file 'opt/test'") }
   }
 }

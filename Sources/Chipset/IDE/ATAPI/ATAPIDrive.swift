@@ -297,8 +297,8 @@ public final class ATAPIDrive: IDEDrive {
       takeParameters(Array(UnsafeRawBufferPointer(start: buffer, count: windowEnd)))
     case .identify:
       let data = identifyPacketData()
-      data.withUnsafeBytes { buffer.copyMemory(from: $0.baseAddress!, byteCount: 512) }
       openWindow(phase: .reading, bytes: 512)
+      data.withUnsafeBytes { buffer.copyMemory(from: $0.baseAddress!, byteCount: 512) }
       validEnd = 512
       status = ATAStatus.ready | ATAStatus.seekComplete | ATAStatus.dataRequest
       raiseInterrupt()
