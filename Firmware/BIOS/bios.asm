@@ -41,6 +41,7 @@ start_of_image:
 %include "pci/pcibios.inc"
 %include "pci/setup.inc"
 %include "pci/rom.inc"
+%include "power/acpi.inc"
 %include "pnp/pnpbios.inc"
 %include "tables/smbios.inc"
 %include "serial.inc"

@@ -84,6 +84,8 @@ public final class Machine {
   /// The parts, in the order of saved states.
   var devices: [any Device] { board.devices }
   let gate: A20Gate
+  /// What has the power button, on boards with ACPI.
+  let power: PIIX4PM?
   /// What each of `processors` is plugged into.
   let buses: [MachineBus]
   /// The first of `buses`, whose processor gets the interrupts of the 8259A.
@@ -195,6 +197,7 @@ public final class Machine {
     let pic = try board.need(PIC8259Pair.self, for: "a PC")
     self.pic = pic
     localAPIC = board.first(LocalAPIC.self)
+    power = board.first(PIIX4PM.self)
     pit = try board.need(PIT8254.self, for: "a PC")
     cmos = try board.need(CMOS.self, for: "a PC")
     keyboardController = try board.need(KeyboardController8042.self, for: "a PC")
@@ -464,12 +467,18 @@ public final class Machine {
       typist.type(strokes)
     case .reset(let kind):
       reset(kind)
+    case .powerButton:
+      // Of a board without power management it is a switch.
+      if let power { power.pressButton() } else { requests.append(.powerOff) }
     case .floppy(let drive, let choice):
       do { try putFloppy(drive, choice) } catch { mediaFailure = "\(error)" }
     case .cd(let drive, let choice):
       do { try putCD(drive, choice) } catch { mediaFailure = "\(error)" }
     }
   }
+
+  /// Whether the guest wants to be told of the power button, and will do something about it.
+  public var tellsOfPowerButton: Bool { power?.tellsOfButton ?? false }
 
   // MARK: What can be seen
 

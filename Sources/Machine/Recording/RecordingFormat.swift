@@ -100,6 +100,7 @@ enum RecordingFormat {
     static let insert: UInt8 = 11
     static let ejectCD: UInt8 = 12
     static let insertCD: UInt8 = 13
+    static let powerButton: UInt8 = 14
     static let checkpoint: UInt8 = 64
     static let end: UInt8 = 65
   }
@@ -219,6 +220,8 @@ enum RecordingFormat {
     case .reset(let kind):
       bytes.append(Kind.reset)
       bytes.append(kind == .processor ? 0 : 1)
+    case .powerButton:
+      bytes.append(Kind.powerButton)
     case .floppy(let drive, let choice):
       bytes.append(choice == nil ? Kind.eject : Kind.insert)
       bytes.append(UInt8(truncatingIfNeeded: drive))

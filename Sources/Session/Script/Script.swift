@@ -16,7 +16,7 @@ public enum ScriptStep: Equatable, Sendable {
   case type([KeyStroke], String)
   /// What arrives at a serial port, counted from 0, with the text it was written as.
   case send(port: Int, [SerialStroke], String)
-  /// Another disk in a drive, with the text it was written as.
+  /// Another disk in a drive, or a button of the machine's, with the text it was written as.
   case change(MachineInput, String)
   /// Something to wait for.
   case await(Awaited)

@@ -14,6 +14,7 @@ public final class MachineWindow: FrontendMachine {
   private struct Status {
     var running = true
     var mouse = false
+    var hearsButton = false
     var title = ""
     /// What the machine stands for, in place of its speed.
     var standing: String?
@@ -40,6 +41,8 @@ public final class MachineWindow: FrontendMachine {
   }
 
   public var hasMouse: Bool { status.withLock { $0.mouse } }
+
+  public var hearsPowerButton: Bool { status.withLock { $0.hearsButton } }
 
   public func postMouse(dx: Int, dy: Int, wheel: Int, horizontal: Int, buttons: UInt8) {
     input.post(
@@ -83,6 +86,7 @@ public final class MachineWindow: FrontendMachine {
       }
     case .pause(let paused): input.setPaused(paused)
     case .reset: input.post(.reset(.system))
+    case .powerButton: input.post(.powerButton)
     case .saveState(let directory):
       input.requestTask { [weak self] in self?.save($0, in: directory) }
     case .copyText:
@@ -255,6 +259,7 @@ public final class MachineWindow: FrontendMachine {
         lastVirtual = virtual
         window.status.withLock {
           $0.title = title
+          $0.hearsButton = machine.tellsOfPowerButton
           if let drive = $0.subjectDrive {
             let disk = machine.floppyDrives[drive].disk
             $0.subject = disk.map { String($0.split(separator: "/").last ?? "") }
