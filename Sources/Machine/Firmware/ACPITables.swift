@@ -167,10 +167,10 @@ struct ACPITables {
   /// `Scope (\_PR) { Processor (CPU0, 0, 0, 0) {} ... }`: no processor sleeps deeper than by HLT.
   private var processorScope: [UInt8] {
     let digits = Array("0123456789ABCDEF".utf8)
-    let processors = (0..<min(facts.processors, 16)).flatMap { n in
-      [0x5B, 0x83]
-        + ACPITables.package(
-          Array("CPU".utf8) + [digits[n], UInt8(n), 0, 0, 0, 0, 0])
+    var processors: [UInt8] = []
+    for n in 0..<min(facts.processors, 16) {
+      let name = Array("CPU".utf8) + [digits[n]]
+      processors += [0x5B, 0x83] + ACPITables.package(name + [UInt8(n), 0, 0, 0, 0, 0])
     }
     return [0x10] + ACPITables.package([0x5C] + Array("_PR_".utf8) + processors)
   }
