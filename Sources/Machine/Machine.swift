@@ -191,7 +191,11 @@ public final class Machine {
     shadow = try FirmwareSetup.map(
       configuration, hasShadowing: !description.options(of: I440FX.part.name).isEmpty,
       memory: memory)
-    if let kernel = configuration.kernel { board.offer(try KernelLoader(kernel, memory: memory)) }
+    if let kernel = configuration.kernel {
+      board.offer(
+        try KernelLoader(
+          kernel, memory: memory, tables: configuration.sizeOfACPITables(description)))
+    }
 
     try configuration.build(board, description, cpu.model)
     let pic = try board.need(PIC8259Pair.self, for: "a PC")

@@ -165,6 +165,11 @@ extension MachineConfiguration {
     return facts
   }
 
+  /// How much of the end of RAM below 4 GiB the BIOS may take for them.
+  func sizeOfACPITables(_ description: BoardDescription) -> UInt32 {
+    hasACPI(description) && memoryLayout.low >= 0x30_0000 ? 0x1_0000 : 0
+  }
+
   /// Whether the machine has ACPI on a board.
   private func hasACPI(_ description: BoardDescription) -> Bool {
     acpiRevision != .off
