@@ -321,7 +321,7 @@ private func link(_ files: [FirmwareItems.File]) throws -> (memory: Found, point
     let top = UInt64(megabytes == 4096 ? 3072 : megabytes) << 20
     #expect(map.contains { $0.type == 4 && $0.start + $0.count == top })
     let usable = try #require(map.first { $0.start == 0x100000 })
-    #expect(usable.type == 1 && usable.start + usable.count + 0x10000 > top)
+    #expect(usable.type == 1 && usable.start + usable.count + 0x10000 == top)
     // The registers are where the tables say.
     machine.ports.write(0xCF8, 0x8000_0B40, width: 4)
     #expect(machine.ports.read(0xCFC, width: 4) == 0x601)
