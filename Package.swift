@@ -68,7 +68,7 @@ let package = Package(
       swiftSettings: fast),
     .target(name: "Storage", dependencies: ["Host", "State"], cSettings: gnu),
     .target(name: "Chipset", dependencies: ["Bus", "State", "Storage"], swiftSettings: fast),
-    // nasm sources to Swift: the plugin, the tool it runs, and the images as data.
+    // Sources of nasm and iasl to Swift: the plugin, the tool it runs, and the images as data.
     .executableTarget(name: "romtool", path: "Firmware/RomTool"),
     .plugin(
       name: "FirmwarePlugin", capability: .buildTool(), dependencies: ["romtool"],

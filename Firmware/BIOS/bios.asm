@@ -42,6 +42,7 @@ start_of_image:
 %include "pci/pcibios.inc"
 %include "pci/setup.inc"
 %include "pci/rom.inc"
+%include "power/acpi.inc"
 %include "pnp/pnpbios.inc"
 %include "pnp/isapnp.inc"
 %include "pnp/resources.inc"

@@ -9,12 +9,14 @@
 //     rom  NAME PATH.asm SIZE       one image of exactly SIZE bytes: `static let NAME: [UInt8]`
 //     set  NAME DIRECTORY SIZE      every .asm file in DIRECTORY and its folders, each padded to SIZE:
 //                                   `static let NAME: [String: () -> [UInt8]]`, by file name
+//     aml  NAME PATH.asl            an ACPI table, compiled, with its header: `static let NAME: [UInt8]`
 //     text NAME DIRECTORY           every file in DIRECTORY and its folders, as it is:
 //                                   `static let NAME: [String: () -> [UInt8]]`, by file name with extension
 //
-// An image shorter than SIZE is padded with zeros when it is first used; a longer one is an
+// An image of nasm's that is shorter than SIZE is padded with zeros when it is first used; a longer one is an
 // error of the build. `%include` and `incbin` are looked up beside the including file, beside
-// the source, in the folder above the source's, and in the package's `Firmware` folder.
+// the source, in the folder above the source's, and in the package's `Firmware` folder; the `Include`
+// of ASL beside the source.
 
 import Foundation
 import PackagePlugin
@@ -37,8 +39,9 @@ struct FirmwarePlugin: BuildToolPlugin {
         continue
       }
       let isText = words.count == 3 && words[0] == "text"
+      let isTable = words.count == 3 && words[0] == "aml"
       let isImage = words.count == 4 && (words[0] == "rom" || words[0] == "set")
-      guard isText || (isImage && Int(words[3]) != nil) else {
+      guard isText || isTable || (isImage && Int(words[3]) != nil) else {
         throw ManifestError(line: String(line), file: list.path)
       }
       let path = root.appending(path: words[2])
@@ -53,7 +56,7 @@ struct FirmwarePlugin: BuildToolPlugin {
             inputFiles: [list] + sources, outputFiles: [output]))
         continue
       }
-      let sources = words[0] == "rom" ? [path] : assemblySources(in: path)
+      let sources = words[0] != "set" ? [path] : assemblySources(in: path)
       var inputs: Set<URL> = [list]
       for source in sources {
         collectInputs(of: source, beside: source, root: root, into: &inputs)
@@ -62,7 +65,9 @@ struct FirmwarePlugin: BuildToolPlugin {
         .buildCommand(
           displayName: "Assembling \(words[1])",
           executable: tool,
-          arguments: [words[0], owner, words[1], words[3], output.path, root.path]
+          arguments: [
+            words[0], owner, words[1], isTable ? "0" : words[3], output.path, root.path,
+          ]
             + sources.map(\.path),
           inputFiles: inputs.sorted { $0.path < $1.path },
           outputFiles: [output]))
@@ -99,7 +104,8 @@ struct FirmwarePlugin: BuildToolPlugin {
       let words = line.split(separator: "\"", maxSplits: 2, omittingEmptySubsequences: false)
       guard words.count == 3 else { continue }
       let directive = words[0].lowercased().filter { !$0.isWhitespace }
-      guard directive == "%include" || directive.hasSuffix("incbin") else { continue }
+      guard directive == "%include" || directive.hasSuffix("incbin") || directive == "include("
+      else { continue }
       for folder in folders {
         let found = folder.appending(path: String(words[1])).standardizedFileURL
         if FileManager.default.fileExists(atPath: found.path) {

@@ -1,10 +1,11 @@
-// romtool: runs nasm and writes what it made as a Swift file. Called by the build plugin.
+// romtool: runs nasm or iasl and writes what it made as a Swift file. Called by the build plugin.
 //
-// It owns: finding and running nasm, checking an image's size, the checksum of option ROMs, the
+// It owns: finding and running both, checking an image's size, the checksum of option ROMs, the
 // form of the generated file. It must not know: what else is in any image.
 //
 //     romtool rom OWNER NAME SIZE OUTPUT.swift ROOT SOURCE.asm
 //     romtool set OWNER NAME SIZE OUTPUT.swift ROOT SOURCE.asm...
+//     romtool aml OWNER NAME 0 OUTPUT.swift ROOT SOURCE.asl
 //     romtool text OWNER NAME 0 OUTPUT.swift ROOT FILE...          (embeds files as they are)
 //
 // The bytes are hex digits in a `StaticString`, trailing zeros left out: the compiler is slow
@@ -17,42 +18,67 @@ func fail(_ message: String) -> Never {
   exit(1)
 }
 
-/// Where nasm is, or nil.
-func findNasm() -> String? {
+/// Where a program is, or nil.
+func find(_ program: String) -> String? {
   let path = ProcessInfo.processInfo.environment["PATH"] ?? "/usr/bin"
   let folders = path.split(separator: ":").map(String.init)
   for folder in folders + ["/usr/bin", "/usr/local/bin", "/opt/homebrew/bin", "/opt/local/bin"] {
-    let candidate = "\(folder)/nasm"
+    let candidate = "\(folder)/\(program)"
     if FileManager.default.isExecutableFile(atPath: candidate) { return candidate }
   }
   return nil
 }
 
-/// Assembles `source` as a flat binary; ends the program with nasm's own messages on failure.
-func assemble(_ source: String, root: String, scratch: String) -> [UInt8] {
-  guard let nasm = findNasm() else {
-    fail("nasm is needed to assemble the firmware: apt-get install nasm / brew install nasm")
+/// Runs a program; ends this one with that one's own messages on failure.
+/// - Parameters:
+///   - package: what brings the program, as apt-get and brew name it.
+///   - made: the file that it writes, which is read and taken away again.
+/// - Returns: the bytes of the file.
+func run(
+  _ program: String, _ arguments: [String], package: (apt: String, brew: String),
+  source: String, made: String
+) -> [UInt8] {
+  guard let path = find(program) else {
+    fail(
+      "\(program) is needed to build the firmware: apt-get install \(package.apt) / brew install \(package.brew)"
+    )
   }
-  let folder = URL(fileURLWithPath: source).deletingLastPathComponent().path
   let process = Process()
-  process.executableURL = URL(fileURLWithPath: nasm)
-  process.arguments = [
-    "-f", "bin", "-w+error", "-w-reloc-abs", "-i", "\(folder)/", "-i", "\(folder)/../", "-i",
-    "\(root)/Firmware/",
-    "-o", scratch, source,
-  ]
+  process.executableURL = URL(fileURLWithPath: path)
+  process.arguments = arguments
   do {
     try process.run()
   } catch {
-    fail("cannot run \(nasm): \(error)")
+    fail("cannot run \(path): \(error)")
   }
   process.waitUntilExit()
-  guard process.terminationStatus == 0 else { fail("nasm could not assemble \(source)") }
-  guard let data = FileManager.default.contents(atPath: scratch) else {
-    fail("nasm wrote nothing for \(source)")
+  guard process.terminationStatus == 0 else { fail("\(program) could not build \(source)") }
+  guard let data = FileManager.default.contents(atPath: made) else {
+    fail("\(program) wrote nothing for \(source)")
   }
-  try? FileManager.default.removeItem(atPath: scratch)
+  try? FileManager.default.removeItem(atPath: made)
   return [UInt8](data)
+}
+
+/// Assembles `source` as a flat binary.
+func assemble(_ source: String, root: String, scratch: String) -> [UInt8] {
+  let folder = URL(fileURLWithPath: source).deletingLastPathComponent().path
+  return run(
+    "nasm",
+    [
+      "-f", "bin", "-w+error", "-w-reloc-abs", "-i", "\(folder)/", "-i", "\(folder)/../", "-i",
+      "\(root)/Firmware/",
+      "-o", scratch, source,
+    ], package: ("nasm", "nasm"), source: source, made: scratch)
+}
+
+/// Compiles `source`, an ACPI table. No optimizations, which old systems' interpreters might not know; warnings are errors, remarks on
+/// style are not. iasl puts its own extension in the place of the last one of the name that it is given.
+func compile(_ source: String, scratch: String) -> [UInt8] {
+  let folder = URL(fileURLWithPath: source).deletingLastPathComponent().path
+  return run(
+    "iasl", ["-oa", "-we", "-vr", "-vs", "-I", folder, "-p", scratch + ".table", source],
+    package: ("acpica-tools", "acpica"), source: source, made: scratch + ".aml")
 }
 
 /// An option ROM (55 AA, length in units of 512 bytes) gets the last byte that makes the sum of
@@ -79,16 +105,17 @@ func hexDigits(_ bytes: [UInt8]) -> String {
 }
 
 let arguments = CommandLine.arguments
-guard arguments.count >= 7, let size = Int(arguments[4]) else {
-  fail("usage: romtool rom|set|text OWNER NAME SIZE OUTPUT ROOT SOURCE...")
+guard arguments.count >= 7, var size = Int(arguments[4]) else {
+  fail("usage: romtool rom|set|aml|text OWNER NAME SIZE OUTPUT ROOT SOURCE...")
 }
 let (kind, owner, name, output, root) = (
   arguments[1], arguments[2], arguments[3], arguments[5], arguments[6]
 )
 
-var text = "// Generated by romtool from assembly sources. Do not edit.\n\n"
+var text = "// Generated by romtool from the firmware's sources. Do not edit.\n\n"
 text += "extension \(owner) {\n"
-if kind != "rom" {
+let isList = kind == "set" || kind == "text"
+if isList {
   text += "  static let \(name): [String: @Sendable () -> [UInt8]] = [\n"
 }
 for source in arguments[7...] {
@@ -100,7 +127,13 @@ for source in arguments[7...] {
     text += "    \"\(file)\": { decode(\"\(hexDigits([UInt8](data)))\", size: \(data.count)) },\n"
     continue
   }
-  let bytes = withChecksum(assemble(source, root: root, scratch: output + ".bin"))
+  let bytes: [UInt8]
+  if kind == "aml" {
+    bytes = compile(source, scratch: output)
+    size = bytes.count
+  } else {
+    bytes = withChecksum(assemble(source, root: root, scratch: output + ".bin"))
+  }
   guard bytes.count <= size else {
     fail("\(source) is \(bytes.count) bytes, more than its \(size)")
   }
@@ -112,7 +145,7 @@ for source in arguments[7...] {
     text += "  public static let \(name): [UInt8] = decode(\"\(hex)\", size: \(size))\n"
   }
 }
-if kind != "rom" {
+if isList {
   text += arguments.count == 7 ? "    :\n  ]\n" : "  ]\n"
 }
 text += """

@@ -8,5 +8,6 @@
 ///
 /// - `bios`: the system BIOS, 64 KiB, for F0000h (and its alias below 4 GiB).
 /// - `vgaBIOS`: the video BIOS option ROM, 32 KiB, for C0000h.
+/// - `dsdt`: the ACPI table that describes board `pc`, as compiled, for the maker of a machine's tables.
 /// - `demoFloppy`: the demo disk, a bootable floppy of 1,474,560 bytes.
 public enum FirmwareImages {}

@@ -93,6 +93,8 @@ public final class Machine {
   /// The parts, in the order of saved states.
   var devices: [any Device] { board.devices }
   let gate: A20Gate
+  /// What has the power button, on boards with ACPI.
+  let power: PIIX4PM?
   /// What each of `processors` is plugged into.
   let buses: [MachineBus]
   /// The first of `buses`, whose processor gets the interrupts of the 8259A.
@@ -205,7 +207,11 @@ public final class Machine {
     shadow = try FirmwareSetup.map(
       configuration, hasShadowing: !description.options(of: I440FX.part.name).isEmpty,
       memory: memory)
-    if let kernel = configuration.kernel { board.offer(try KernelLoader(kernel, memory: memory)) }
+    if let kernel = configuration.kernel {
+      board.offer(
+        try KernelLoader(
+          kernel, memory: memory, tables: configuration.sizeOfACPITables(description)))
+    }
 
     try configuration.build(board, description, cpu.model)
     let pic = try board.need(PIC8259Pair.self, for: "a PC")
@@ -214,6 +220,7 @@ public final class Machine {
     if let apics, apics.all.count != processors.count {
       throw ConfigurationError("a board's processors come before its local APICs")
     }
+    power = board.first(PIIX4PM.self)
     pit = try board.need(PIT8254.self, for: "a PC")
     cmos = try board.need(CMOS.self, for: "a PC")
     keyboardController = try board.need(KeyboardController8042.self, for: "a PC")
@@ -508,12 +515,18 @@ public final class Machine {
       typist.type(strokes)
     case .reset(let kind):
       reset(kind)
+    case .powerButton:
+      // Of a board without power management it is a switch.
+      if let power { power.pressButton() } else { requests.append(.powerOff) }
     case .floppy(let drive, let choice):
       do { try putFloppy(drive, choice) } catch { mediaFailure = "\(error)" }
     case .cd(let drive, let choice, let forced):
       do { try putCD(drive, choice, forced) } catch { mediaFailure = "\(error)" }
     }
   }
+
+  /// Whether the guest wants to be told of the power button, and will do something about it.
+  public var tellsOfPowerButton: Bool { power?.tellsOfButton ?? false }
 
   // MARK: What can be seen
 

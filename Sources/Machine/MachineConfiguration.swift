@@ -136,6 +136,8 @@ public struct MachineConfiguration: Sendable {
   public var board: String?
   /// Another description than that of `board`, as text.
   public var boardText: String?
+  /// What the machine tells of itself by ACPI; nil: what suits `cpu`.
+  public var acpi: ACPIRevision?
   /// Parts besides those of the board, each as `PartCatalogue.add` reads it.
   public var parts: [String] = []
   /// A kernel to be started in place of a boot sector.
@@ -153,6 +155,11 @@ public struct MachineConfiguration: Sendable {
 
   /// The name of the board: one with PCI from the Pentium on.
   public var boardName: String { board ?? (cpu.features.contains(.tsc) ? "pc" : "isa") }
+
+  /// What it tells by ACPI: tables from the P6 on, as boards for older processors came before the specification.
+  public var acpiRevision: ACPIRevision {
+    acpi ?? (cpu.features.contains(.p6) && (boardText != nil || boardName == "pc") ? .first : .off)
+  }
 }
 
 /// A configuration that makes no machine.

@@ -25,6 +25,8 @@ public enum MachineInput: Equatable, Sendable {
   case strokes([KeyStroke])
   /// The reset button, or a reset of the processor alone.
   case reset(ResetRequest)
+  /// The power button is pressed: a guest that has the control of it by ACPI is told, without one the machine is turned off.
+  case powerButton
   /// A disk is put into a floppy drive (0: A), or taken out of it.
   case floppy(drive: Int, disk: FloppyChoice?)
   /// A disc is put into a CD drive (0: the first), or taken out of it. Where the guest has locked the tray, it is asked to let go;

@@ -249,6 +249,9 @@ extension Machine {
     } else if configuration.boardName != "isa" {
       list.append(("board", configuration.boardName))
     }
+    if board.first(PIIX4PM.self) != nil {
+      list.append(("acpi", configuration.acpiRevision.rawValue))
+    }
     if configuration.diskLatency != IDEDrive.defaultLatency {
       list.append(("disk latency", "\(configuration.diskLatency) ns"))
     }

@@ -70,6 +70,8 @@
     public private(set) var isLost = false
     private let wake: WakeUp
     private var stopAsked: UInt64?
+    /// When the window was closed for a guest that hears of it.
+    private var powerAsked: UInt64?
     /// What the user should know for some seconds.
     var notice: (text: String, until: UInt64)?
     /// When the machine told something last.
@@ -197,6 +199,21 @@
     func noteLoss() {
       isLost = true
       askToStop()
+    }
+
+    /// The user closes the window. A guest that listens to the power button hears it, and may shut down; who closes again does not want
+    /// to wait. One close comes as two events.
+    func closeWindow() {
+      let now = SDL_GetTicks64()
+      guard machine.hearsPowerButton, stopAsked == nil else { return askToStop() }
+      if let powerAsked {
+        if now &- powerAsked > 500 { askToStop() }
+        return
+      }
+      powerAsked = now
+      releaseKeys()
+      machine.request(.powerButton)
+      tell("power button pressed; close again to end at once", milliseconds: 6000)
     }
 
     func askToStop() {

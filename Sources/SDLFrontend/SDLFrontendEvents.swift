@@ -37,7 +37,7 @@
   extension SDLFrontend {
     func handle(_ event: SDL_Event) {
       switch SDL_EventType(rawValue: event.type) {
-      case SDL_QUIT: askToStop()
+      case SDL_QUIT: closeWindow()
       case SDL_KEYDOWN, SDL_KEYUP:
         let key = event.key
         handleKey(
@@ -94,7 +94,7 @@
         locks = lockState
         if grabbed { setGrab(false) }
       case SDL_WINDOWEVENT_FOCUS_GAINED: followLocks()
-      case SDL_WINDOWEVENT_CLOSE: askToStop()
+      case SDL_WINDOWEVENT_CLOSE: closeWindow()
       case SDL_WINDOWEVENT_EXPOSED, SDL_WINDOWEVENT_SIZE_CHANGED, SDL_WINDOWEVENT_RESTORED,
         SDL_WINDOWEVENT_SHOWN:
         needsRedraw = true

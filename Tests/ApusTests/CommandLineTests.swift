@@ -166,6 +166,21 @@ private func refusal(_ arguments: String...) -> String? {
     #expect(refusal("--fw-cfg", "opt/a,string=x", "--fw-cfg", "opt/a,string=y") != nil)
   }
 
+  @Test func acpiIsChosenAndButtonsArePressed() throws {
+    #expect(try parsed().configuration.acpiRevision == .first)
+    #expect(try parsed("--cpu", "pentium").configuration.acpiRevision == .off)
+    #expect(try parsed("--cpu", "pentium", "--acpi", "1").configuration.acpiRevision == .first)
+    #expect(try parsed("--acpi", "off").configuration.acpiRevision == .off)
+    #expect(try parsed("--acpi", "2").configuration.acpiRevision == .second)
+    #expect(refusal("--acpi", "3")?.contains("off, 1, 2") == true)
+    #expect(refusal("--acpi", "1", "--board", "isa")?.contains("--board pc") == true)
+    #expect(
+      try parsed("--press", "power", "--press", "reset").steps == [
+        .change(.powerButton, "power"), .change(.reset(.system), "reset"),
+      ])
+    #expect(refusal("--press", "turbo")?.contains("power or reset") == true)
+  }
+
   @Test func aTripleFaultResetsInAWindowUnlessToldOtherwise() throws {
     #expect(try parsed().configuration.resetsOnTripleFault)
     #expect(try !parsed("--on-triple-fault", "stop").configuration.resetsOnTripleFault)

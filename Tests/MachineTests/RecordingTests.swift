@@ -42,6 +42,23 @@ private func recordKeys(
   return machine
 }
 
+@Suite struct ButtonRecordingTests {
+  @Test func thePowerButtonIsRepeated() throws {
+    let tape = Tape()
+    let recorded = try machine(booting: [0xEB, 0xFE])
+    try recorded.startRecording(to: tape.target, notes: [])
+    _ = recorded.run(untilInstruction: 200_000_000)
+    recorded.input.post(.powerButton)
+    let stop = recorded.run(untilInstruction: 300_000_000)
+    #expect(stop == .powerOff)
+    recorded.finishRecording(stop)
+    let repeated = try machine(booting: [0xEB, 0xFE])
+    try repeated.startReplay(try Recording(tape.bytes))
+    #expect(repeated.run() == .recordingEnd(.powerOff))
+    #expect(repeated.stateHash() == recorded.stateHash())
+  }
+}
+
 private func replay(_ bytes: [UInt8], state: [UInt8]? = nil) throws -> (Machine, StopReason) {
   let machine = try machine(booting: Guest.echoKeys)
   if let state { try machine.restoreState(state) }

@@ -57,6 +57,7 @@ enum CompletionProgram {
     "--rtc": ["host", "localtime", "utc"],
     "--serial": ["stdio", "pty", "null", "file:", "tcp:", "unix:"], "--gdb": ["tcp:", "unix:"],
     "--on-triple-fault": ["reset", "stop"], "--code-page": ["437", "850"],
+    "--acpi": ACPIRevision.allCases.map(\.rawValue), "--press": ["power", "reset"],
     "--board": BoardDescription.boards.keys.sorted(),
     "--device": PartCatalogue.all.types.map(\.name),
     "--translator-disable": TranslatorOptions.named.map(\.name),

@@ -6,7 +6,7 @@ extension ArgumentScan {
   /// Options that may be given again; by their names without dashes.
   private static let repeatable: Set<String> = [
     "floppy-a", "fda", "floppy-b", "fdb", "disk", "translator-disable", "rom", "initrd", "serial",
-    "type", "type-serial", "change", "cdrom", "cdrom-at", "cdrom-next", "expect", "expect-line",
+    "type", "type-serial", "change", "press", "cdrom", "cdrom-at", "cdrom-next", "expect", "expect-line",
     "expect-regex",
     "expect-gone", "within",
     "command", "script",

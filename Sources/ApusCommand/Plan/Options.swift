@@ -248,6 +248,13 @@ struct ApusOptions: ParsableCommand {
       valueName: "name[,option=value...]"))
   var devices: [String] = []
   @Option(
+    name: .customLong("acpi"),
+    parsing: .unconditional,
+    help: ArgumentHelp(
+      "off; 1: tables of ACPI 1.0 and power management; 2: those of ACPI 2.0 (XSDT) beside them. (default: 1 on board pc from the P6 on, else off)",
+      valueName: "off|1|2"))
+  var acpi: String?
+  @Option(
     name: .customLong("exit-port"),
     parsing: .unconditional,
     help: ArgumentHelp(
@@ -330,6 +337,12 @@ struct ApusOptions: ParsableCommand {
       "Another disk: a=FILE, b=FILE or cd=FILE (cd2 the second CD drive) puts an image into that drive (FILE:ro write-protected), a= b= cd= takes out what is in it. Where the guest has locked a CD's tray, it is asked to let go, and the step waits for that; '!cd=FILE' opens the tray by force. A change that is not possible ends the run (exit code 10).",
       valueName: "drive=file"), transform: { OrderedText($0) })
   var change: [OrderedText] = []
+  @Option(
+    name: .customLong("press"), parsing: .unconditionalSingleValue,
+    help: ArgumentHelp(
+      "A button of the machine's: power (a guest with ACPI shuts down; without one the machine is turned off) or reset.",
+      valueName: "button"), transform: { OrderedText($0) })
+  var press: [OrderedText] = []
   @Option(
     name: .customLong("expect"), parsing: .unconditionalSingleValue,
     help: ArgumentHelp(

@@ -90,6 +90,7 @@ struct Plan {
       isDebugged || options.timeout != nil || options.maxInstructions != nil
       || options.replay != nil
       || !options.type.isEmpty || !options.typeSerial.isEmpty || !options.change.isEmpty
+      || !options.press.isEmpty
       || !options.expect.isEmpty
       || !options.expectLine.isEmpty
       || !options.expectRegex.isEmpty || !options.expectGone.isEmpty
@@ -219,6 +220,18 @@ struct Plan {
         throw Failure.usage("--board \(board): there is no such board (there are: \(known))")
       }
       configuration.board = board
+    }
+    if let text = options.acpi {
+      guard let revision = ACPIRevision(rawValue: text) else {
+        let known = ACPIRevision.allCases.map(\.rawValue).joined(separator: ", ")
+        throw Failure.usage("--acpi \(text): one of \(known) is wanted")
+      }
+      if revision != .off, configuration.boardName != "pc" {
+        throw Failure.usage(
+          "--acpi \(text): board \(configuration.boardName) has no power management (--board pc has)"
+        )
+      }
+      configuration.acpi = revision
     }
     configuration.parts = options.devices
     if let text = options.exitPort {

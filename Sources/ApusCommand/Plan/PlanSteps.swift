@@ -111,6 +111,15 @@ extension Plan {
     }
   }
 
+  /// A button by its name.
+  private func pressing(_ text: String) throws -> ScriptStep {
+    switch text {
+    case "power": return .change(.powerButton, text)
+    case "reset": return .change(.reset(.system), text)
+    default: throw Failure.usage("--press '\(text)': a button is power or reset")
+    }
+  }
+
   mutating func readSteps(_ options: ApusOptions) throws {
     var steps: [(Int, ScriptStep)] = []
     for item in options.type {
@@ -121,6 +130,7 @@ extension Plan {
       }
     }
     for item in options.typeSerial { steps.append((item.order, try sending(item.text))) }
+    for item in options.press { steps.append((item.order, try pressing(item.text))) }
     for item in options.change { steps.append((item.order, try changing(item.text))) }
     let kinds: [(Awaited.Kind, String, [OrderedText])] = [
       (.text, "--expect", options.expect), (.line, "--expect-line", options.expectLine),

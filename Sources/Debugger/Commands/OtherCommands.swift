@@ -104,6 +104,10 @@ extension Debugger {
         d.machine.act(.reset(.system))
         return try d.stopped(.start)
       },
+      Command("power", "", "files", "Press the power button.") { d, _ in
+        d.machine.act(.powerButton)
+        return try d.stopped(.start)
+      },
       Command("help h", "[COMMAND]", "files", "The commands, or one command.") { d, a in
         try d.help(a)
       },

@@ -21,7 +21,7 @@ extension PartCatalogue {
     ISAPnPBus.part, PnPSerialCard.part,
     ResetControl.part, DebugConsole.part, PowerPort.part, PollWatch.part,
     FirmwareConfiguration.part, KernelLoader.part, DebugExit.part, TestDevice.part,
-    I440FX.part, PIIX3.part, PIIXIDE.part,
+    I440FX.part, PIIX3.part, PIIXIDE.part, PIIX4PM.part,
   ])
 }
 
@@ -80,8 +80,8 @@ extension BoardDescription {
       isapnp
       """
 
-  /// A PC with PCI: 82441FX and 82371SB beside all that the older board has. Slot 0 host bridge, slot 1 ISA bridge and IDE, 2 and on free;
-  /// interrupt pins as `PCIBus` has them.
+  /// A PC with PCI: 82441FX and 82371SB beside all that the older board has, with ACPI also the 82371AB's power management (IRQ 9). Slot 0
+  /// host bridge, slot 1 ISA bridge, IDE, power management, 2 and on free; interrupt pins as `PCIBus` has them.
   private static let pc =
     isa + """
 
@@ -89,6 +89,7 @@ extension BoardDescription {
       i440fx
       piix3
       piix-ide
+      piix4-pm                               if acpi
       """
 }
 
@@ -141,7 +142,12 @@ extension MachineConfiguration {
   /// - Throws: `ConfigurationError`, one clear line.
   func build(_ board: Board, _ description: BoardDescription, _ processor: CPUModel) throws {
     do {
-      try description.build(board, .all, facts: facts(board, processor))
+      if let acpi, acpi != .off, !hasACPI(description) {
+        throw ConfigurationError(
+          "ACPI: board \(description.name) has no power management (\(PIIX4PM.part.name)); board pc has"
+        )
+      }
+      try description.build(board, .all, facts: facts(description, processor))
       if let exitPort {
         try PartCatalogue.all.add("debug-exit,port=\(String(exitPort, radix: 16))", to: board)
       }
@@ -193,7 +199,7 @@ extension MachineConfiguration {
   }
 
   /// What boards ask about.
-  private func facts(_ board: Board, _ processor: CPUModel) -> Set<String> {
+  private func facts(_ description: BoardDescription, _ processor: CPUModel) -> Set<String> {
     var facts: Set<String> = []
     if processor.features.contains(.apic) { facts.insert("apic") }
     if processor.features.contains(.p6) { facts.insert("p6") }
@@ -206,7 +212,20 @@ extension MachineConfiguration {
     if kernel != nil { facts.insert("kernel") }
     // Multiboot kernels made for emulators ask it for the number of processors.
     if bios != nil || kernel != nil || !firmwareFiles.isEmpty { facts.insert("fw-cfg") }
+    // Its tables go that way.
+    if hasACPI(description) { facts.formUnion(["acpi", "fw-cfg"]) }
     return facts
+  }
+
+  /// How much of the end of RAM below 4 GiB the BIOS may take for them.
+  func sizeOfACPITables(_ description: BoardDescription) -> UInt32 {
+    hasACPI(description) && memoryLayout.low >= 0x30_0000 ? 0x1_0000 : 0
+  }
+
+  /// Whether the machine has ACPI on a board.
+  private func hasACPI(_ description: BoardDescription) -> Bool {
+    acpiRevision != .off
+      && !description.options(of: PIIX4PM.part.name, facts: ["acpi"]).isEmpty
   }
 }
 

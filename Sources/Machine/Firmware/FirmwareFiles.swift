@@ -59,6 +59,10 @@ enum FirmwareFiles {
     let tables = SMBIOSTables(ram: ram, processors: processors)
     add("etc/smbios/smbios-tables", tables.bytes)
     add("etc/smbios/smbios-anchor", tables.anchor)
+    if configuration.acpiRevision != .off, board.first(PIIX4PM.self) != nil {
+      let facts = ACPIFacts(configuration, board, processors: processors.count)
+      for file in ACPITables(facts).files { items.add(file) }
+    }
     // S0 and S5 are there; of S3 and S4 only the values of their sleep type.
     add("etc/system-states", [0x80, 0x00, 0x00, 0x01, 0x02, 0x80])
     // Without a bootable disk there is nothing to gain from starting again.

@@ -63,14 +63,19 @@ final class KernelLoader: Device, Registers {
   let stateName = "kernel-loader"
   private let configuration: KernelConfiguration
   private let memory: PhysicalMemory
+  private let tables: UInt32
   private var words: [UInt32] = []
 
   /// Checks the files against the memory there will be.
-  init(_ configuration: KernelConfiguration, memory: PhysicalMemory) throws(LoadError) {
+  /// - Parameter tables: bytes at the end of RAM below 4 GiB that are firmware's.
+  init(_ configuration: KernelConfiguration, memory: PhysicalMemory, tables: UInt32)
+    throws(LoadError)
+  {
     self.configuration = configuration
     self.memory = memory
+    self.tables = tables
     _ = try configuration.plan(
-      memory: LoadMemory(memory.layout, lowEnd: 0x9F000))
+      memory: LoadMemory(memory.layout, lowEnd: 0x9F000, tables: tables))
   }
 
   func read(at offset: UInt32, width: Int) -> UInt32 { words.isEmpty ? 0 : words.removeFirst() }
@@ -82,7 +87,7 @@ final class KernelLoader: Device, Registers {
     let known = lowEnd >= 0x80000 && lowEnd <= 0xA0000 ? lowEnd : 0x9F000
     guard
       let plan = try? configuration.plan(
-        memory: LoadMemory(memory.layout, lowEnd: known))
+        memory: LoadMemory(memory.layout, lowEnd: known, tables: tables))
     else {
       words = [0]
       return

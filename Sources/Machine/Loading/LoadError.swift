@@ -96,15 +96,18 @@ struct LoadPlan {
 
 /// Where RAM is for whoever loads.
 struct LoadMemory {
-  /// Bytes of RAM below 4 GiB.
+  /// Bytes of RAM below 4 GiB that are free.
   var ramSize: UInt32
+  /// Bytes behind them that firmware's tables (ACPI) may take.
+  var tables: UInt32
   /// Bytes above.
   var highSize: UInt64
   /// The first byte below 640 KiB that is not free (the extended BIOS data area).
   var lowEnd: UInt32
 
-  init(_ layout: RAMLayout, lowEnd: UInt32) {
-    (ramSize, highSize, self.lowEnd) = (UInt32(layout.low), layout.high, lowEnd)
+  init(_ layout: RAMLayout, lowEnd: UInt32, tables: UInt32) {
+    (ramSize, highSize, self.lowEnd) = (UInt32(layout.low) - tables, layout.high, lowEnd)
+    self.tables = tables
   }
 
   /// Checks that a piece lies in usable RAM.

@@ -251,12 +251,14 @@ enum Multiboot {
     return LoadPiece(address: address, bytes: bytes + text)
   }
 
-  /// Entries of 24 bytes: the size of the rest, base, length, type (1 usable).
+  /// Entries of 24 bytes: the size of the rest, base, length, type (1 usable, 3 ACPI's tables).
   private static func memoryMap(_ memory: LoadMemory) -> [UInt8] {
     let low = UInt64(memory.lowEnd)
     let ranges: [(UInt64, UInt64, UInt32)] = [
       (0, low, 1), (low, 0xA0000, 2), (0xF0000, 0x100000, 2),
-      (0x100000, UInt64(memory.ramSize), 1), (0xFFFC_0000, 0x1_0000_0000, 2),
+      (0x100000, UInt64(memory.ramSize), 1),
+      (UInt64(memory.ramSize), UInt64(memory.ramSize) + UInt64(memory.tables), 3),
+      (0xFFFC_0000, 0x1_0000_0000, 2),
       (0x1_0000_0000, 0x1_0000_0000 + memory.highSize, 1),
     ]
     var bytes: [UInt8] = []

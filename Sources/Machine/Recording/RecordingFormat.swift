@@ -102,6 +102,7 @@ enum RecordingFormat {
     static let insertCD: UInt8 = 13
     static let forceEjectCD: UInt8 = 14
     static let forceInsertCD: UInt8 = 15
+    static let powerButton: UInt8 = 16
     static let checkpoint: UInt8 = 64
     static let end: UInt8 = 65
   }
@@ -221,6 +222,8 @@ enum RecordingFormat {
     case .reset(let kind):
       bytes.append(Kind.reset)
       bytes.append(kind == .processor ? 0 : 1)
+    case .powerButton:
+      bytes.append(Kind.powerButton)
     case .floppy(let drive, let choice):
       bytes.append(choice == nil ? Kind.eject : Kind.insert)
       bytes.append(UInt8(truncatingIfNeeded: drive))

@@ -311,6 +311,7 @@ private struct RecordingCursor {
     case RecordingFormat.Kind.rate: return .rate(try number())
     case RecordingFormat.Kind.strokes: return .strokes(try strokes())
     case RecordingFormat.Kind.reset: return .reset(try byte() == 0 ? .processor : .system)
+    case RecordingFormat.Kind.powerButton: return .powerButton
     default: throw error("no event is known by \(kind)")
     }
   }

@@ -53,6 +53,9 @@ extension Session {
   /// Presses the reset button.
   public func reset() { machine.input.post(.reset(.system)) }
 
+  /// Presses the power button: a guest with ACPI is asked to turn the machine off, without one it is turned off.
+  public func pressPowerButton() { machine.input.post(.powerButton) }
+
   /// Puts an image file into a floppy drive (0: A). What cannot be put in is told by a notice.
   public func insert(_ path: String, drive: Int = 0, protected: Bool = false) {
     machine.input.post(

@@ -16,7 +16,7 @@ public enum ScriptStep: Equatable, Sendable {
   case type([KeyStroke], String)
   /// What arrives at a serial port, counted from 0, with the text it was written as.
   case send(port: Int, [SerialStroke], String)
-  /// Another disk in a drive, with the text it was written as. Where the guest has locked a CD drive's tray, it is asked to let go, and the
+  /// Another disk in a drive, or a button of the machine's, with the text it was written as. Where the guest has locked a CD drive's tray, it is asked to let go, and the
   /// step waits until it has.
   /// - Parameter limit: the virtual nanoseconds that may take; nil: any.
   case change(MachineInput, String, limit: UInt64? = nil)

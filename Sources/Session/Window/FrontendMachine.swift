@@ -12,6 +12,8 @@ public enum FrontendRequest: Equatable, Sendable {
   case pause(Bool)
   /// The reset button.
   case reset
+  /// The power button.
+  case powerButton
   /// The whole state into a file.
   case saveState(directory: String)
   /// The text of the screen, which comes back as a message.
@@ -53,6 +55,9 @@ public protocol FrontendMachine: AnyObject, Sendable {
   /// Whether the guest has a mouse to be moved.
   var hasMouse: Bool { get }
 
+  /// Whether the guest turns the machine off when the power button is pressed.
+  var hearsPowerButton: Bool { get }
+
   /// The mouse moved (right and down are positive), or its wheel (away from the user) or horizontal wheel (right) or buttons did: as windows
   /// count.
   /// - Parameter buttons: those held now: bit 0 left, 1 right, 2 middle, 3 back, 4 forward.
@@ -89,6 +94,7 @@ public protocol FrontendMachine: AnyObject, Sendable {
 extension FrontendMachine {
   public var subject: String? { nil }
   public var hasMouse: Bool { false }
+  public var hearsPowerButton: Bool { false }
   public func postMouse(dx: Int, dy: Int, wheel: Int, horizontal: Int, buttons: UInt8) {}
   public func paste(_ text: String) {}
   public func request(_ request: FrontendRequest) {}

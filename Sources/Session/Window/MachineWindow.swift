@@ -14,6 +14,7 @@ public final class MachineWindow: FrontendMachine {
   private struct Status {
     var running = true
     var mouse = false
+    var hearsButton = false
     var title = ""
     /// What the machine stands for, in place of its speed.
     var standing: String?
@@ -41,6 +42,8 @@ public final class MachineWindow: FrontendMachine {
   }
 
   public var hasMouse: Bool { status.withLock { $0.mouse } }
+
+  public var hearsPowerButton: Bool { status.withLock { $0.hearsButton } }
 
   public func postMouse(dx: Int, dy: Int, wheel: Int, horizontal: Int, buttons: UInt8) {
     input.post(
@@ -101,6 +104,7 @@ public final class MachineWindow: FrontendMachine {
       }
     case .pause(let paused): input.setPaused(paused)
     case .reset: input.post(.reset(.system))
+    case .powerButton: input.post(.powerButton)
     case .saveState(let directory):
       input.requestTask { [weak self] in self?.save($0, in: directory) }
     case .copyText:
@@ -288,6 +292,7 @@ public final class MachineWindow: FrontendMachine {
         lastVirtual = virtual
         window.status.withLock {
           $0.title = title
+          $0.hearsButton = machine.tellsOfPowerButton
           if let place = $0.subjectPlace {
             $0.subject = place.disk(machine).map { String($0.split(separator: "/").last ?? "") }
           }

@@ -19,11 +19,13 @@ test:
         mov     bl, 0x17
         call    cmos_word
         mov     ecx, eax
-        cmp     ecx, 65535
-        jbe     .fits
-        mov     ecx, 65535
-.fits:  cmp     dx, cx
-        expect  e, "CMOS 17h: extended memory"
+        call    capped
+        cmp     dx, cx
+        je      .fits
+        lea     ecx, [eax + 64]         ; ACPI's tables are memory, too
+        call    capped
+        cmp     dx, cx
+.fits:  expect  e, "CMOS 17h: extended memory"
         mov     bl, 0x30
         call    cmos_word
         cmp     dx, cx
@@ -154,6 +156,14 @@ test:
         mov     byte [saw_high], 1
         jmp     .next
 .reserved:
+        mov     ebx, [si + 16]
+        sub     ebx, 3                  ; ACPI's tables, ACPI's own memory
+        cmp     ebx, 1
+        ja      .no_acpi
+        mov     ebx, [si + 8]
+        add     [taken], ebx
+        jmp     .next
+.no_acpi:
         cmp     dword [si + 16], 2
         expect  e, "E820h: memory or reserved"
         cmp     dword [si], 0xF0000
@@ -170,6 +180,9 @@ test:
 .next:  add     si, 24
         dec     cx
         jnz     .entry
+        mov     eax, [taken]
+        and     eax, 0xFFFEFFFF
+        expect  z, "E820h: ACPI has 64 KiB or nothing"
         cmp     byte [saw_bios], 2
         expect  e, "E820h: the BIOS is reserved"
         cmp     dword [high], 0
@@ -396,6 +409,7 @@ smbios: push    si
         cmp     si, .required_end
         jb      .type
         mov     eax, [extended]
+        add     eax, [taken]
         shr     eax, 16
         add     eax, 16                 ; the first MiB
         add     eax, [high]
@@ -439,6 +453,11 @@ cmos:   out     0x70, al
         in      al, 0x71
         ret
 ; dx = CMOS word at bl. Keeps eax.
+; Out: ecx = at most 65535
+capped: cmp     ecx, 65535
+        jbe     .end
+        mov     ecx, 65535
+.end:   ret
 cmos_word:
         push    eax
         mov     al, bl
@@ -471,6 +490,7 @@ sum:    xor     al, al
 extended:
         dd      0                       ; bytes from 1 MiB up
 high:   dd      0
+taken:  dd      0                       ; bytes that E820h gives to ACPI
 modules:
         dd      0
 mapped: dd      0
