@@ -562,10 +562,13 @@ starts: mov     bx, 0x0101
         expect  e, "07h: the pixel set in the retrace"
         cmp     dx, 200
         expect  e, "07h: the line set in the retrace"
-        mov     eax, [memory]                   ; the last page
-        shl     eax, 6
-        sub     ax, 480
-        mov     dx, ax
+        mov     bl, 3                           ; the last page of the longest lines
+        vbe     6, 0, "06h: the longest line for panning"
+        mov     cx, bx
+        mov     bl, 2
+        vbe     6, 0, "06h: the longest line set for panning"
+        sub     dx, 480
+        mov     [width], dx
         xor     cx, cx
         xor     bx, bx
         vbe     7, 0, "07h: the last page"
@@ -575,10 +578,7 @@ starts: mov     bx, 0x0101
         mov     cx, 0xFFFF
         vbe     7, 1, "07h: far behind it"
         call    .where
-        mov     eax, [memory]
-        shl     eax, 6
-        sub     ax, 480
-        cmp     ax, dx
+        cmp     dx, [width]
         expect  e, "07h: what fails changes nothing"
         xor     cx, cx
         xor     dx, dx
@@ -882,6 +882,16 @@ monitor:
         vbe     0x15, 1, "15h: no second controller"
         ret
 
+; Shows the 64 KB with number DX.
+window64:
+        mov     ax, dx
+        mul     word [banks]
+        mov     dx, ax
+        xor     bx, bx
+        mov     ax, 0x4F05
+        int     0x10
+        ret
+
 ; 04h.
 states: mov     bx, 0x0101
         vbe     2, 0, "02h: 101h to save"
@@ -920,6 +930,20 @@ states: mov     bx, 0x0101
         mov     cx, 15
         xor     bx, bx
         vbe     4, 0, "04h: restore"
+        xor     ax, ax
+        mov     es, ax
+        mov     cx, 100                         ; pixels of that mode, not of the other
+        mov     dx, 300
+        mov     ax, 0x0C09
+        xor     bx, bx
+        int     0x10
+        mov     dx, (300 * 800) >> 16
+        xor     bx, bx
+        call    window64
+        mov     ax, 0xA000
+        mov     es, ax
+        cmp     byte [es:(300 * 800 + 100) & 0xFFFF], 9
+        expect  e, "04h: a pixel's place"
         xor     ax, ax
         mov     es, ax
         vbe     3, 0, "03h after restoring"
