@@ -273,12 +273,14 @@ video_segment:
 %include "vbe/vbe.inc"
 %include "vbe/modeinfo.inc"
 %include "vbe/set.inc"
+%include "vbe/timing.inc"
 %include "vbe/window.inc"
 %include "vbe/dac.inc"
 %include "vbe/display.inc"
 %include "vbe/registers.inc"
 %include "vbe/protected.inc"
 %include "vbe/draw.inc"
+%include "vbe/move.inc"
 %include "vbe/modetable.inc"
 
 font8x16:
