@@ -1,8 +1,13 @@
 ; The video BIOS: a 32 KiB option ROM for C0000h.
 ;
-; It owns: INT 10h of an IBM VGA (PS/2 and PC video BIOS interface), the fonts, the palettes
-; and the mode tables. It must not know: which machine it is in; it touches only the VGA's
-; ports, the BIOS data area, the vectors 10h, 1Fh, 42h, 43h, 6Dh and, for the bell, the speaker.
+; It owns: INT 10h of an IBM VGA (PS/2 and PC video BIOS interface), the VESA BIOS extension on adapters
+; that have more (found at power-on: Bochs' display interface, Cirrus Logic GD5446), the fonts, the
+; palettes and the mode tables. It must not know: which machine it is in; it touches only the adapter's
+; ports and PCI configuration, the BIOS data area, the vectors 10h, 1Fh, 42h, 43h, 6Dh and, for the bell,
+; the speaker.
+;
+; PCI_VENDOR and PCI_DEVICE, if they are defined, make it the expansion ROM of that function: the code is
+; the same, but firmware that looks for PCI's data structure takes no other.
 ;
 ; Runs from ROM and never writes into itself. Interrupts stay as the caller's INT left them,
 ; except for the time of a bell. The last byte is left for the checksum.
@@ -54,9 +59,26 @@ BDA_SAVE_TABLE  equ 0xA8
 
         db 0x55, 0xAA, ROM_SIZE / 512
         jmp near init
+        times 0x18 - ($ - $$) db 0
+%ifdef PCI_DEVICE
+        dw pci_data
+%else
+        dw 0
+%endif
         times 0x1E - ($ - $$) db 0
         db "IBM compatible VGA BIOS"    ; programs look for the first three letters here
         db 13, 10, "Apus VGA BIOS", 0
+
+%ifdef PCI_DEVICE
+        align 4, db 0
+pci_data:                               ; PCI local bus specification 2.1, 6.3.1.2
+        db "PCIR"
+        dw PCI_VENDOR, PCI_DEVICE, 0, 0x18
+        db 0, 0, 0, 3                   ; revision; VGA compatible display
+        dw ROM_SIZE / 512, 0x0100
+        db 0, 0x80                      ; for PCs; the last image
+        dw 0
+%endif
 
 ; Called far by the system BIOS once.
 init:   push ds
@@ -92,6 +114,7 @@ init:   push ds
         mov byte [BDA_DCC], 0x0B        ; VGA with a colour display
         mov word [BDA_SAVE_TABLE], save_table
         mov [BDA_SAVE_TABLE+2], cs
+        call detect_adapter
         mov ax, 0x0003
         int 0x10
         popa
@@ -108,7 +131,7 @@ int10:  push es
         pop ds
         cld
         cmp ah, 0x1C
-        ja .done
+        ja .extended
         movzx si, ah
         add si, si
         call [cs:functions+si]
@@ -116,6 +139,11 @@ int10:  push es
         pop ds
         pop es
         iret
+.extended:
+        cmp ah, 0x4F
+        jne .done
+        call vbe
+        jmp .done
 
 functions:
         dw fn_set_mode, fn_cursor_shape, fn_set_cursor, fn_get_cursor           ; 00-03
@@ -200,8 +228,12 @@ KIND_CGA4       equ 2                   ; two bits a pixel, interleaved
 KIND_CGA2       equ 4                   ; one bit a pixel, interleaved
 KIND_PLANAR     equ 6
 KIND_LINEAR     equ 8
+KIND_VBE        equ 10                  ; a VBE mode, reached through a window
 KIND_NONE       equ 0xFF
 mode_kind:
+        mov si, KIND_VBE
+        cmp word [BDA_VBE_MODE], 0
+        jne .done
         movzx si, byte [BDA_MODE]
         cmp si, 0x13
         ja .text
@@ -234,6 +266,22 @@ video_segment:
 %include "info.inc"
 %include "state.inc"
 %include "modes.inc"
+%include "adapters/adapter.inc"
+%include "adapters/cirrus.inc"
+%include "adapters/cirrusbios.inc"
+%include "adapters/ddc.inc"
+%include "vbe/vbe.inc"
+%include "vbe/modeinfo.inc"
+%include "vbe/set.inc"
+%include "vbe/timing.inc"
+%include "vbe/window.inc"
+%include "vbe/dac.inc"
+%include "vbe/display.inc"
+%include "vbe/registers.inc"
+%include "vbe/protected.inc"
+%include "vbe/draw.inc"
+%include "vbe/move.inc"
+%include "vbe/modetable.inc"
 
 font8x16:
 %include "fonts/font8x16.inc"

@@ -78,6 +78,13 @@ import Testing
     #expect(outcome.text == "PASS\n", "\(outcome.reason)")
   }
 
+  /// The VESA BIOS extension, its linear frame buffer without PCI and with it.
+  @Test(arguments: ["isa", "pc"])
+  func graphicsModesAreAsVESASays(board: String) throws {
+    let outcome = try run("vbe", board: board, limit: 20_000_000_000)
+    #expect(outcome.text == "PASS\n", "\(outcome.reason)")
+  }
+
   /// Little memory, more than 16 MiB, more than 64 MiB, and what lies above 4 GiB.
   @Test(arguments: [1, 2, 16, 17, 65, 512, 4096, 6144])
   func tablesAgreeOnTheMemory(megabytes: Int) throws {

@@ -31,6 +31,28 @@ import Testing
     #expect(FirmwareImages.vgaBIOS.reduce(0, &+) == 0)
   }
 
+  /// PCI local bus specification 2.1, 6.3.1: what firmware looks for in an expansion ROM.
+  @Test func videoBIOSNamesItsAdapterForPCI() throws {
+    for (rom, vendor, device) in [
+      (FirmwareImages.vgaBIOSStandard, 0x1234, 0x1111),
+      (FirmwareImages.vgaBIOSCirrus, 0x1013, 0xB8),
+    ] {
+      #expect(rom.count == 32768)
+      #expect(rom.prefix(3) == [0x55, 0xAA, 64])
+      #expect(rom.reduce(0, &+) == 0)
+      func word(_ at: Int) -> Int { Int(rom[at]) | Int(rom[at + 1]) << 8 }
+      let at = word(0x18)
+      try #require(at + 24 <= rom.count && at & 3 == 0)
+      #expect(rom[at..<at + 4].elementsEqual("PCIR".utf8))
+      #expect(word(at + 4) == vendor && word(at + 6) == device)
+      #expect(word(at + 10) == 24)
+      #expect(rom[at + 13..<at + 16] == [0, 0, 3])
+      #expect(word(at + 16) == 64)
+      #expect(rom[at + 20] == 0 && rom[at + 21] == 0x80)
+    }
+    #expect(FirmwareImages.vgaBIOS[0x18...0x19] == [0, 0])
+  }
+
   @Test func demoFloppyIsBootable() {
     #expect(FirmwareImages.demoFloppy.count == 1_474_560)
     #expect(FirmwareImages.demoFloppy[510..<512] == [0x55, 0xAA])
@@ -39,7 +61,7 @@ import Testing
   @Test(arguments: [
     "data_area", "keyboard", "keyboard_lamps", "floppy", "floppy_tracks", "floppy_size", "disk",
     "flags", "v86", "config_port", "system", "clock", "mouse", "serial", "video_text",
-    "video_graphics",
+    "video_graphics", "vbe",
   ])
   func biosTestsAreBootable(name: String) throws {
     let assembled = try #require(TestROMs.bios[name])
