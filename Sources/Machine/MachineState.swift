@@ -255,6 +255,17 @@ extension Machine {
     } else if configuration.boardName != "isa" {
       list.append(("board", configuration.boardName))
     }
+    list.append((
+      "display",
+      configuration.display.rawValue
+        + (configuration.videoMegabytes.map { ", \($0) MB" } ?? "")
+    ))
+    if let file = configuration.vgaBIOS {
+      var hash = StateHash()
+      file.bytes.withUnsafeBytes { hash.add($0) }
+      list.append(
+        ("video BIOS", "\(file.bytes.count) bytes, hash \(String(hash.value, radix: 16))"))
+    }
     if configuration.diskLatency != IDEDrive.defaultLatency {
       list.append(("disk latency", "\(configuration.diskLatency) ns"))
     }

@@ -26,6 +26,7 @@ struct ArgumentScan {
     "--hdc", "-hdc", "--hdd", "-hdd", "--cdrom", "-cdrom", "--cdrom-at", "--boot", "-boot",
     "--memory", "-m",
     "--cpu", "-cpu", "--engine", "--translator-disable", "--fpu", "--bios", "-bios", "--rom",
+    "--vga", "-vga", "--vram", "--vga-bios",
     "--fw-cfg", "-fw_cfg",
     "--kernel", "-kernel", "--initrd", "-initrd", "--append", "-append", "--serial", "-serial",
     "--debug-console", "--board", "--device", "--exit-port", "--on-triple-fault", "--mouse-speed",
@@ -112,7 +113,6 @@ enum ForeignOptions {
       "enable-kvm accel machine M smp cpus no-acpi no-hpet nodefaults global no-kvm cpu-pm "
         + "overcommit object msg win2k-hack no-fd-bootchk no-user-config usb realtime",
       "the machine is always the same PC with one processor; leave it out")
-    add("vga", "the video card is always a standard VGA; leave it out")
     add(
       "soundhw audiodev audio",
       "there are no sound cards yet, and the PC speaker is always heard; leave it out")

@@ -17,7 +17,7 @@ extension PartCatalogue {
     IOAPIC.part, UART16550.part,
     LPT.part, FloppyController.part, FloppyDriveType.part, IDEChannel.part, ATADisk.part,
     ATAPIDrive.part,
-    ProcessorSocket.part, VGA.part, CoprocessorPort.part,
+    ProcessorSocket.part, VGA.part, VGA.standardPart, VGA.cirrusPart, CoprocessorPort.part,
     ISAPnPBus.part, PnPSerialCard.part,
     ResetControl.part, DebugConsole.part, PowerPort.part, PollWatch.part,
     FirmwareConfiguration.part, KernelLoader.part, DebugExit.part, TestDevice.part,
@@ -33,7 +33,16 @@ extension BoardDescription {
   ///
   /// IRQ 0 timer, 1 keyboard, 3 COM2 and COM4, 4 COM1 and COM3, 6 floppy, 7 LPT1, 8 clock, 12 mouse, 13 coprocessor, 14 and 15 IDE.
   /// IBM PC/AT Technical Reference; PS/2 Technical Reference (IRQ 12, port 92h).
-  private static let isa = """
+  private static let isa =
+    base + """
+
+      vga-std                                  if display-std
+      cirrus                                   if display-cirrus
+      poll-watch                               if !display-none
+      """
+
+  /// What both boards have; what shows pictures comes behind the bus it is on.
+  private static let base = """
     processor,id=cpu0
     pic
     pit
@@ -63,27 +72,28 @@ extension BoardDescription {
     disk-drive,id=disk3,on=ide1,unit=1
     cd-drive,id=cd2,on=ide1,unit=0
     cd-drive,id=cd3,on=ide1,unit=1
-    vga
     coprocessor
     reset-control
     debug-console,id=port-e9,port=E9
     debug-console,id=port-402,port=402
     power
-    poll-watch
     fw-cfg                                   if fw-cfg
     kernel-loader                            if kernel
     isapnp
     """
 
-  /// A PC with PCI: 82441FX and 82371SB beside all that the older board has. Slot 0 host bridge, slot 1 ISA bridge and IDE, 2 and on free;
-  /// interrupt pins as `PCIBus` has them.
+  /// A PC with PCI: 82441FX and 82371SB beside all that the older board has. Slot 0 host bridge, slot 1 ISA bridge and IDE, from 2 on adapters;
+  /// interrupt pins as `PCIBus` has them. The display adapter is in slot 2.
   private static let pc =
-    isa + """
+    base + """
 
       cmos-upper
       i440fx
       piix3
       piix-ide
+      vga-std                                  if display-std
+      cirrus                                   if display-cirrus
+      poll-watch                               if !display-none
       """
 }
 
@@ -150,6 +160,7 @@ extension MachineConfiguration {
     var facts: Set<String> = []
     if processor.features.contains(.apic) { facts.insert("apic") }
     if processor.features.contains(.p6) { facts.insert("p6") }
+    facts.insert("display-\(display.rawValue)")
     for n in 2...4 where serialPorts >= n { facts.insert("com\(n)") }
     if kernel != nil { facts.insert("kernel") }
     // Multiboot kernels made for emulators ask it for the number of processors.

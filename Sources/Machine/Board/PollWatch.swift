@@ -46,7 +46,7 @@ final class PollWatch: Device, Registers {
     // The two accesses are the BIOS's look at the interrupt mask and the question itself.
     let idle =
       now &- lastInstruction <= PollWatch.nearby && access &- lastAccess == 2
-      && generation == lastGeneration && !vga.isDirect
+      && generation == lastGeneration && !vga.changesUnannounced
     streak = idle ? min(streak + 1, PollWatch.patience) : 0
     (lastInstruction, lastAccess, lastGeneration) = (now, access, generation)
     return streak >= PollWatch.patience ? 1 : 0
