@@ -255,11 +255,12 @@ extension Machine {
     } else if configuration.boardName != "isa" {
       list.append(("board", configuration.boardName))
     }
-    list.append((
-      "display",
-      configuration.display.rawValue
-        + (configuration.videoMegabytes.map { ", \($0) MB" } ?? "")
-    ))
+    list.append(
+      (
+        "display",
+        configuration.display.rawValue
+          + (configuration.videoMegabytes.map { ", \($0) MB" } ?? "")
+      ))
     if let file = configuration.vgaBIOS {
       var hash = StateHash()
       file.bytes.withUnsafeBytes { hash.add($0) }

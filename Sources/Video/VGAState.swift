@@ -104,7 +104,10 @@ extension VGA {
       .register("dac mask", dac.mask), .register("feature control", featureControl),
       .flag("answers", isEnabled), .flag("memory is linear", isDirect),
       .count("memory in KB", video.size >> 10), .text("picture", pictureText),
-    ] + (display.map { [.bytes("display interface", $0.registers.flatMap { [UInt8($0 & 0xFF), UInt8($0 >> 8)] })] } ?? [])
+    ]
+      + (display.map {
+        [.bytes("display interface", $0.registers.flatMap { [UInt8($0 & 0xFF), UInt8($0 >> 8)] })]
+      } ?? [])
       + (cirrus?.inspect() ?? [])
   }
 }

@@ -34,12 +34,16 @@ private struct BlitModel {
     let r = registers
     let (expands, isPattern) = (r.mode.contains(.expands), r.mode.contains(.pattern))
     if !expands && !isPattern { return copy(system) }
-    let isSolid = r.extensions.contains(.solid) && expands && isPattern
+    let isSolid =
+      r.extensions.contains(.solid) && expands && isPattern
       && !r.mode.contains(.transparent) && !r.mode.contains(.toSystem)
     let skip = r.pixel == 3 ? Int(r.skip) & 31 : (Int(r.skip) & 7) * r.pixel
     let perRow = (r.width + r.pixel - 1) / r.pixel
     let bitBytes = (perRow + 7) / 8
+    // The engine has a pattern in itself, and has read a row's bits before it writes the row.
+    var before = memory
     for y in 0..<r.height {
+      if !isPattern { before = memory }
       for n in skip..<max(skip, r.width) {
         let (x, part) = (n / r.pixel, n % r.pixel)
         let to = address(r.target + y * r.targetPitch + n)
@@ -51,14 +55,14 @@ private struct BlitModel {
             if isPattern {
               let base = r.source / 8 * 8
               let row = (r.source % 8 + y) % 8
-              line = system?[row] ?? memory[address(base + row)]
+              line = system?[row] ?? before[address(base + row)]
               isSet = line >> (7 - x % 8) & 1 != 0
             } else {
               let pitch =
                 system == nil || !r.extensions.contains(.doublewords)
                 ? bitBytes : (perRow + 31) / 32 * 4
               let at = y * pitch + x / 8
-              line = system?[at] ?? memory[address(r.source + at)]
+              line = system?[at] ?? before[address(r.source + at)]
               isSet = line >> (7 - x % 8) & 1 != 0
             }
           }
@@ -73,7 +77,7 @@ private struct BlitModel {
           let (bytes, pitch) = r.pixel == 3 ? (256, 32) : (64 * r.pixel, 8 * r.pixel)
           let row = (r.source % 8 + y) % 8
           let at = row * pitch + x % 8 * r.pixel + part
-          source = system?[at] ?? memory[address(r.source / bytes * bytes + at)]
+          source = system?[at] ?? before[address(r.source / bytes * bytes + at)]
         }
         memory[to] = mixed(source, memory[to])
       }
@@ -127,14 +131,18 @@ private struct Numbers {
     return t
   }
 
-  private func bytes(_ t: TestCirrus) -> [UInt8] { (0..<t.memory.size).map { t.memory[$0] } }
+  private func bytes(_ t: TestCirrus) -> [UInt8] {
+    Array(UnsafeRawBufferPointer(start: t.memory.base, count: t.memory.size))
+  }
 
   /// Sets the registers of a blit at random, near the beginning of memory or its end.
   private func request(
     _ t: TestCirrus, _ numbers: inout Numbers, mode: UInt8, extensions: UInt8 = 0,
     operation: UInt8
   ) {
-    func place() -> Int { numbers.next(4) == 0 ? (1 << 20) - numbers.next(0x800) : numbers.next(0x2000) }
+    func place() -> Int {
+      numbers.next(4) == 0 ? (1 << 20) - numbers.next(0x800) : numbers.next(0x2000)
+    }
     let (target, near) = (place(), numbers.next(2) == 0)
     let source = near ? max(0, target + numbers.next(40) - 20) : place()
     let pixel = Int(mode >> 4 & 3) + 1
@@ -155,7 +163,9 @@ private struct Numbers {
     t.gr(0x30, mode)
     t.gr(0x32, operation)
     t.gr(0x33, extensions)
-    for n: UInt8 in [0, 1, 0x10, 0x11, 0x12, 0x13, 0x14, 0x15, 0x34, 0x35] { t.gr(n, numbers.byte()) }
+    for n: UInt8 in [0, 1, 0x10, 0x11, 0x12, 0x13, 0x14, 0x15, 0x34, 0x35] {
+      t.gr(n, numbers.byte())
+    }
   }
 
   private func check(_ modes: [UInt8], extensions: [UInt8] = [0], rounds: Int = 2) {

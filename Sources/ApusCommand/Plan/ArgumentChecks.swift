@@ -13,7 +13,8 @@ extension ArgumentScan {
   ]
   /// Options whose value is a file.
   private static let files: Set<String> = [
-    "floppy-a", "fda", "floppy-b", "fdb", "disk", "hda", "hdb", "hdc", "hdd", "cdrom", "bios", "vga-bios",
+    "floppy-a", "fda", "floppy-b", "fdb", "disk", "hda", "hdb", "hdc", "hdd", "cdrom", "bios",
+    "vga-bios",
     "kernel", "initrd", "debug-console", "screenshot", "save-state", "load-state", "record",
     "replay", "script", "json-file",
   ]

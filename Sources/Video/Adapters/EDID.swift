@@ -58,7 +58,7 @@ enum EDID {
   ) {
     func low(_ value: Int) -> UInt8 { UInt8(truncatingIfNeeded: value) }
     b[at] = low(kilohertz / 10)
-    b[at + 1] = low(kilohertz / 10 >> 8)
+    b[at + 1] = low((kilohertz / 10) >> 8)
     b[at + 2] = low(h.0)
     b[at + 3] = low(h.1)
     b[at + 4] = low((h.0 >> 8) << 4 | h.1 >> 8)

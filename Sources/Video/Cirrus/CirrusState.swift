@@ -39,7 +39,9 @@ extension CirrusChip {
     gr = try reader.readBytes(count: 64)
     cr = try reader.readBytes(count: 64)
     gr[5] &= 4
-    for (n, mask) in [(0x21, 0x1F), (0x23, 0x07), (0x25, 0x1F), (0x27, 0x1F), (0x2A, 0x3F), (0x2E, 0x3F)] {
+    for (n, mask) in [
+      (0x21, 0x1F), (0x23, 0x07), (0x25, 0x1F), (0x27, 0x1F), (0x2A, 0x3F), (0x2E, 0x3F),
+    ] {
       gr[n] &= UInt8(mask)
     }
     cursorColours = try reader.readBytes(count: 48).map { $0 & 0x3F }
@@ -79,7 +81,8 @@ extension CirrusChip {
 
   func inspect() -> [Field] {
     [
-      .bytes("sequencer extensions", Array(sr[5...])), .bytes("graphics extensions", Array(gr[9..<0x3A])),
+      .bytes("sequencer extensions", Array(sr[5...])),
+      .bytes("graphics extensions", Array(gr[9..<0x3A])),
       .bytes("CRT extensions", Array(cr[0x19...0x27])), .register("hidden DAC", hiddenDAC),
       .count("cursor x", cursorX), .count("cursor y", cursorY),
       .text(

@@ -101,7 +101,9 @@ extension VGA {
   }
 
   /// Whether anything but darkness is shown.
-  var isLit: Bool { isEnabled && !sequencer.screenOff && attribute.displayEnabled && !(cirrus?.isAsleep ?? false) }
+  var isLit: Bool {
+    isEnabled && !sequencer.screenOff && attribute.displayEnabled && !(cirrus?.isAsleep ?? false)
+  }
 
   /// Whether the screen shows pixels, not characters.
   var showsPixels: Bool { linearPicture != nil || graphics.isGraphics }

@@ -110,7 +110,9 @@ final class LinearRenderer {
     case .indexed8:
       palette.withUnsafeBufferPointer { colours in
         let colours = colours.baseAddress.unsafelyUnwrapped
-        for x in 0..<width { target[x] = colours[Int(line.load(fromByteOffset: x, as: UInt8.self))] }
+        for x in 0..<width {
+          target[x] = colours[Int(line.load(fromByteOffset: x, as: UInt8.self))]
+        }
       }
     case .rgb15:
       for x in 0..<width {
