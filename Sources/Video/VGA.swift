@@ -162,6 +162,7 @@ public final class VGA: Device, Registers {
   func startOver() {
     raster = RasterLog()
     video.noteAll()
+    watchWrites()
     updateDerived()
   }
 

@@ -84,6 +84,7 @@ import Testing
     t.ar(0x10, 0x01)
     for n: UInt8 in 0..<16 { t.ar(n, n) }
     t.ar(0x12, 0x0F)
+    t.sr(0, 3)
     t.out(0x3C8, 5)
     for c: UInt8 in [63, 0, 63] { t.out(0x3C9, c) }
     t.out(0x3C4, 2)

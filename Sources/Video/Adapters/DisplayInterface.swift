@@ -23,7 +23,7 @@ extension VGA {
       if !new.keepsMemory {
         let bytes = new.pitch * (new.depth == 4 ? 4 : 1) * new.height
         video.base.initializeMemory(as: UInt8.self, repeating: 0, count: min(bytes, video.size))
-        video.noteAll()
+        video.note(0, min(bytes, video.size))
       }
     }
     if n == BochsDisplay.Index.bank {

@@ -172,6 +172,10 @@ extension VideoMemory {
   @inline(__always)
   subscript(_ address: Int) -> UInt8 {
     get { base.load(fromByteOffset: address & (size &- 1), as: UInt8.self) }
-    set { base.storeBytes(of: newValue, toByteOffset: address & (size &- 1), as: UInt8.self) }
+    set {
+      let place = address & (size &- 1)
+      written[place / VideoMemory.pageSize] = 0xFF
+      base.storeBytes(of: newValue, toByteOffset: place, as: UInt8.self)
+    }
   }
 }

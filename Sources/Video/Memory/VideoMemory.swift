@@ -18,6 +18,8 @@ final class VideoMemory {
   private let serials: UnsafeMutablePointer<UInt64>
   /// The number of the last `collect` that found anything.
   private(set) var serial: UInt64 = 1
+  /// The number from which on everything counts as written.
+  private var allSerial: UInt64 = 1
   private let pages: Int
   private let region: HostMemory?
 
@@ -34,7 +36,7 @@ final class VideoMemory {
       base.initializeMemory(as: UInt8.self, repeating: 0, count: size + VideoMemory.pageSize)
     }
     written = .allocate(capacity: pages)
-    written.initialize(repeating: 0xFF, count: pages)
+    written.initialize(repeating: 0, count: pages)
     serials = .allocate(capacity: pages)
     serials.initialize(repeating: 0, count: pages)
   }
@@ -49,7 +51,7 @@ final class VideoMemory {
   @inline(__always)
   func note(_ first: Int, _ count: Int) {
     if count <= 0 { return }
-    if count >= size { return noteAll() }
+    if count >= size { return written.update(repeating: 0xFF, count: pages) }
     let from = first & (size - 1)
     let to = from + count - 1
     for page in from / VideoMemory.pageSize...min(to, size - 1) / VideoMemory.pageSize {
@@ -60,7 +62,11 @@ final class VideoMemory {
     }
   }
 
-  func noteAll() { written.update(repeating: 0xFF, count: pages) }
+  /// Everything may look otherwise, whether memory was written or not.
+  func noteAll() {
+    serial &+= 1
+    allSerial = serial
+  }
 
   func clear() {
     if let region {
@@ -68,6 +74,8 @@ final class VideoMemory {
     } else {
       base.initializeMemory(as: UInt8.self, repeating: 0, count: size)
     }
+    written.update(repeating: 0, count: pages)
+    serials.update(repeating: 0, count: pages)
     noteAll()
   }
 
@@ -98,6 +106,7 @@ final class VideoMemory {
   /// Whether a `collect` after the one of a number found any page of a range written; the range wraps at the end.
   @inline(__always)
   func changed(_ first: Int, _ count: Int, since: UInt64) -> Bool {
+    if allSerial > since { return true }
     var found = false
     forEachPage(first, count) { found = found || serials[$0] > since }
     return found
@@ -116,12 +125,13 @@ final class VideoMemory {
 
   // MARK: State
 
-  /// Only what is not zero takes room.
+  /// Only what is not zero takes room, and only what was ever written is looked at.
   func save(to writer: inout StateWriter) {
     var used: [UInt8] = []
     used.reserveCapacity(pages)
     for page in 0..<pages {
-      used.append(isZero(page) ? 0 : 1)
+      let isTouched = written[page] != 0 || serials[page] != 0
+      used.append(!isTouched || isZero(page) ? 0 : 1)
     }
     writer.write(bytes: used)
     for page in 0..<pages where used[page] != 0 {
@@ -140,6 +150,7 @@ final class VideoMemory {
         (base + page * VideoMemory.pageSize).copyMemory(
           from: $0.baseAddress!, byteCount: VideoMemory.pageSize)
       }
+      written[page] = 0xFF
     }
   }
 
@@ -147,7 +158,7 @@ final class VideoMemory {
   func restorePlain(from reader: inout StateReader) throws(StateError) {
     let bytes = try reader.readBytes(count: size)
     bytes.withUnsafeBytes { base.copyMemory(from: $0.baseAddress!, byteCount: size) }
-    noteAll()
+    note(0, size)
   }
 
   private func isZero(_ page: Int) -> Bool {
