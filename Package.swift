@@ -76,7 +76,7 @@ let package = Package(
     .target(name: "FirmwareImages", exclude: ["roms.txt"], plugins: ["FirmwarePlugin"]),
     .systemLibrary(
       name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"]), .brew(["zlib"])]),
-    .target(name: "Video", dependencies: ["Bus", "State", "CZlib"], swiftSettings: fast),
+    .target(name: "Video", dependencies: ["Bus", "State", "Host", "CZlib"], swiftSettings: fast),
     .target(
       name: "Machine",
       dependencies: [

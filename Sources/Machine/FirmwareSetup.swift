@@ -95,7 +95,7 @@ enum FirmwareSetup {
   static func map(
     _ configuration: MachineConfiguration, hasShadowing: Bool, memory: PhysicalMemory
   ) throws -> [(UInt32, [UInt8])] {
-    let vgaBIOS = FirmwareImages.vgaBIOS
+    let vgaBIOS = configuration.videoROM
     var shadow: [(UInt32, [UInt8])] = []
     if let bios = configuration.bios {
       let sizes = [64, 128, 256].map { $0 << 10 }
@@ -108,17 +108,25 @@ enum FirmwareSetup {
         // The 128 KiB below 1 MiB show the end of the ROM until the guest has shadowed it.
         let low = Array(bios.bytes.suffix(128 << 10))
         try rom(low, at: UInt32(0x100000 - low.count), memory)
-        try rom(vgaBIOS, at: 0xC0000, memory)
+        if configuration.vgaBIOS == nil, !vgaBIOS.isEmpty { try rom(vgaBIOS, at: 0xC0000, memory) }
       } else {
         // Such a BIOS unlocks and writes its own segment and puts option ROMs where it likes: C0000-FFFFF is RAM.
-        shadow = [(0xC0000, vgaBIOS), (UInt32(0x100000 - bios.bytes.count), bios.bytes)]
+        shadow = [(UInt32(0x100000 - bios.bytes.count), bios.bytes)]
+        if !vgaBIOS.isEmpty { shadow.append((0xC0000, vgaBIOS)) }
         memory.setShadow(0xC0000...0xFFFFF, readRAM: true, writeRAM: true)
       }
     } else {
       let bios = FirmwareImages.bios
       try rom(bios, at: 0xF0000, memory)
       try rom(bios, at: 0xFFFF_0000, memory)
-      try rom(vgaBIOS, at: 0xC0000, memory)
+      if configuration.vgaBIOS == nil {
+        if !vgaBIOS.isEmpty { try rom(vgaBIOS, at: 0xC0000, memory) }
+      } else if !hasShadowing {
+        // Others keep what they find out in their own segment. With PCI they are an expansion ROM, which the BIOS copies to RAM.
+        shadow = [(0xC0000, vgaBIOS)]
+        let end = 0xC0000 + UInt32((vgaBIOS.count + 0xFFF) & ~0xFFF)
+        memory.setShadow(0xC0000...end - 1, readRAM: true, writeRAM: true)
+      }
       if configuration.kernel != nil { try rom(FirmwareImages.kernelBoot, at: 0xCF000, memory) }
     }
     for extra in configuration.roms {
@@ -151,5 +159,22 @@ enum FirmwareSetup {
       throw refuse("a ROM of \(count) bytes at \(hexText(start)) would hide the guest's memory")
     }
     if start < 0xC0000 { throw refuse("a ROM at \(hexText(start)) would hide the video memory") }
+  }
+}
+
+extension MachineConfiguration {
+  /// The video BIOS, in an image whose size a ROM can have; nothing: there is no adapter.
+  var videoROM: [UInt8] {
+    if display == .none { return [] }
+    guard let file = vgaBIOS else { return FirmwareImages.vgaBIOS }
+    return file.bytes + [UInt8](repeating: 0xFF, count: (0 &- file.bytes.count) & 511)
+  }
+
+  /// Whether a video BIOS says by the structure of PCI ROMs that it belongs to an adapter: firmware finds it there.
+  static func isROM(_ rom: [UInt8], of vendor: UInt16, _ device: UInt16) -> Bool {
+    func word(_ n: Int) -> Int { n + 1 < rom.count ? Int(rom[n]) | Int(rom[n + 1]) << 8 : 0 }
+    let at = word(0x18)
+    return at + 8 <= rom.count && Array(rom[at..<at + 4]) == Array("PCIR".utf8)
+      && word(at + 4) == Int(vendor) && word(at + 6) == Int(device)
   }
 }

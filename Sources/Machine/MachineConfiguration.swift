@@ -44,6 +44,16 @@ public struct MachineImage: @unchecked Sendable {
   }
 }
 
+/// The display adapter of a board.
+public enum DisplayAdapter: String, Sendable, CaseIterable {
+  /// A VGA with Bochs' display interface.
+  case std
+  /// A Cirrus Logic CL-GD5446.
+  case cirrus
+  /// None; firmware and guest have the serial ports.
+  case none
+}
+
 /// A CD/DVD drive of the machine.
 public enum CDDriveContents: Sendable {
   case empty
@@ -102,6 +112,12 @@ public struct MachineConfiguration: Sendable {
   public var fpu: FPUUnit?
   /// Another system BIOS than the built-in one: 64, 128 or 256 KiB.
   public var bios: LoadFile?
+  /// The display adapter, where the board leaves the choice.
+  public var display = DisplayAdapter.std
+  /// Megabytes of video memory; nil: what is usual for the adapter.
+  public var videoMegabytes: Int?
+  /// Another video BIOS than the built-in one: up to 64 KiB.
+  public var vgaBIOS: LoadFile?
   /// Files that firmware can ask for, besides those that tell of the machine, or in the place of one of these.
   public var firmwareFiles: [FirmwareFile] = []
   /// Further ROMs.

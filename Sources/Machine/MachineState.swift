@@ -252,6 +252,18 @@ extension Machine {
     if board.first(PIIX4PM.self) != nil {
       list.append(("acpi", configuration.acpiRevision.rawValue))
     }
+    list.append(
+      (
+        "display",
+        configuration.display.rawValue
+          + (configuration.videoMegabytes.map { ", \($0) MB" } ?? "")
+      ))
+    if let file = configuration.vgaBIOS {
+      var hash = StateHash()
+      file.bytes.withUnsafeBytes { hash.add($0) }
+      list.append(
+        ("video BIOS", "\(file.bytes.count) bytes, hash \(String(hash.value, radix: 16))"))
+    }
     if configuration.diskLatency != IDEDrive.defaultLatency {
       list.append(("disk latency", "\(configuration.diskLatency) ns"))
     }

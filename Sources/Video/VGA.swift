@@ -12,17 +12,18 @@
 import Bus
 import State
 
-/// An IBM VGA with 256 KiB.
+/// An IBM VGA, with 256 KiB or with what adapters had beyond it.
 ///
 /// Its ports are said in `part`; accesses of more than a byte are taken apart here.
 /// Memory at A0000-BFFFF goes through `aperture`, which calls `readMemory` and `writeMemory`.
 public final class VGA: Device, Registers {
   public let stateName = "vga"
 
-  /// Bytes of plane memory.
+  /// Bytes of an IBM VGA's memory.
   public static let memorySize = 0x40000
 
   let clock: VirtualClock
+  let video: VideoMemory
 
   var sequencer = Sequencer()
   var crtc = CRTController()
@@ -39,8 +40,24 @@ public final class VGA: Device, Registers {
   /// When the vertical interrupt was last armed by setting CR11 bit 4, in virtual nanoseconds.
   var interruptArmed: UInt64 = 0
 
+  /// The extensions of a Cirrus chip, where there are any.
+  private(set) var cirrus: CirrusChip?
+  /// Puts registers that are more than memory at A0000h in front of `aperture`, or takes them away.
+  var setOverlay: (Bool) -> Void = { _ in }
+  private var hasOverlay = false
+  /// Bochs' display interface, where there is one.
+  var display: BochsDisplay?
+  /// What of the memory is seen elsewhere than at A0000h, or nil: where it is now.
+  private var linearAddress: UInt64?
+  /// Whether plain bytes were told of for it.
+  private var isLinearDirect = false
+  /// Where at A0000h what is told of as plain bytes begins in memory.
+  private var directStart: Int?
+
   /// The four planes, one 32-bit cell for the four bytes of a plane address, plane 0 lowest; `cell(_:)` tells which.
   let memory: UnsafeMutablePointer<UInt32>
+  /// Of a cell's number.
+  let cellMask: UInt32
   /// What the last read left in the four latches.
   var latch: UInt32 = 0
 
@@ -49,12 +66,15 @@ public final class VGA: Device, Registers {
   // Hot stored properties stay internal: accesses to public ones are checked for exclusivity at run time.
   var generation: UInt64 = 0
 
-  /// Told when `isDirect` changes, which it only does when somebody is told: from then on the host may, or must not, reach `linearMemory` without asking.
-  public var directChanged: ((Bool) -> Void)? {
+  /// Told when addresses begin or cease to be plain bytes, which they only do when somebody is told: from then on the host may, or must
+  /// not, reach these without asking.
+  public var directChanged: ((VGADirectRange) -> Void)? {
     didSet { updateMemoryMode() }
   }
-  /// The 64 KiB from A0000 are plain bytes at `linearMemory`, and changes to them are not told.
-  public internal(set) var isDirect = false
+  /// Has the next write to each page of plain bytes marked again in `VGADirectRange.written`.
+  public var watchWrites: () -> Void = {}
+  /// The 64 KiB from A0000 are plain bytes at `linearMemory`, and changes to them do not count in `frameGeneration`.
+  public private(set) var isDirect = false
 
   // Derived from the registers by `updateMemoryMode`; see VGAMemory.swift.
   var windowStart: UInt32 = 0
@@ -64,6 +84,10 @@ public final class VGA: Device, Registers {
   var writeAddressing = Addressing.planar
   var readAddressing = Addressing.planar
   var addressMask: UInt32 = 0xFFFF
+  /// What is added to plane addresses.
+  var bankOffset: UInt32 = 0
+  /// The byte of memory that is seen at A0000 while memory is linear.
+  var linearStart = 0
   var mapMask: UInt32 = 0
   var bitMask: UInt32 = 0
   var setReset: UInt32 = 0
@@ -83,16 +107,29 @@ public final class VGA: Device, Registers {
   /// The memory as the bus has it, and where, once it is on a board.
   public private(set) lazy var aperture = Aperture(self)
   public internal(set) var mapping: MappingID?
+  var overlayMapping: MappingID?
 
-  /// - Parameter clock: the machine's clock, which retrace and blinking follow.
-  public init(clock: VirtualClock) {
+  /// - Parameters:
+  ///   - clock: the machine's clock, which retrace and blinking follow.
+  ///   - memorySize: bytes, a power of two from 256 KiB to 32 MiB.
+  ///   - extensions: what it has beyond an IBM VGA.
+  public init(
+    clock: VirtualClock, memorySize: Int = VGA.memorySize, extensions: VGAExtensions = .none
+  ) {
     self.clock = clock
-    memory = .allocate(capacity: VGA.memorySize / 4)
-    memory.initialize(repeating: 0, count: VGA.memorySize / 4)
+    video = VideoMemory(size: memorySize)
+    memory = video.base.bindMemory(to: UInt32.self, capacity: memorySize / 4)
+    cellMask = UInt32(memorySize / 4 - 1)
+    switch extensions {
+    case .none: break
+    case .displayInterface: display = BochsDisplay(memorySize: memorySize)
+    case .cirrus: cirrus = CirrusChip(self)
+    }
     updateDerived()
   }
 
-  deinit { memory.deallocate() }
+  /// Bytes of video memory.
+  public var videoMemorySize: Int { video.size }
 
   public func reset(_ kind: ResetKind) {
     sequencer = Sequencer()
@@ -105,10 +142,13 @@ public final class VGA: Device, Registers {
     adapterEnabled = true
     interruptArmed = 0
     latch = 0
+    if display != nil { display = BochsDisplay(memorySize: video.size) }
     if kind == .power {
       dac = VideoDAC()
-      memory.update(repeating: 0, count: VGA.memorySize / 4)
+      video.clear()
     }
+    dac.isWide = false
+    cirrus?.reset()
     startOver()
   }
 
@@ -121,8 +161,58 @@ public final class VGA: Device, Registers {
   /// The same after power-on, reset and restoring, when nothing of the frames before counts.
   func startOver() {
     raster = RasterLog()
+    video.noteAll()
+    watchWrites()
     updateDerived()
   }
+
+  // MARK: Plain bytes
+
+  /// Says where all of the memory is seen from byte 0 on; nil: nowhere.
+  public func setLinearAddress(_ address: UInt64?) {
+    if address == linearAddress { return }
+    linearAddress = address
+    // What was mapped there went with it.
+    isLinearDirect = false
+    updateDirect()
+  }
+
+  /// What it is told by, when nothing stands between the host and the bytes.
+  func updateDirect() {
+    let needsOverlay = cirrus?.isPacked ?? false
+    if needsOverlay != hasOverlay {
+      hasOverlay = needsOverlay
+      // What stood there as plain bytes is seen no more, or something else before it.
+      if directStart != nil { tellDirect(nil) }
+      setOverlay(needsOverlay)
+    }
+    guard directChanged != nil else { return }
+    let start =
+      isLinear && windowStart == 0 && linearStart + 0x10000 <= video.size ? linearStart : nil
+    if start != directStart { tellDirect(start) }
+    let isOpen = linearAddress != nil && (cirrus?.isLinearPlain ?? true)
+    if isOpen != isLinearDirect, let address = linearAddress {
+      isLinearDirect = isOpen
+      directChanged?(
+        VGADirectRange(
+          slot: 1, address: address, count: UInt64(video.size),
+          bytes: isOpen ? video.base : nil, written: isOpen ? video.written : nil))
+    }
+  }
+
+  private func tellDirect(_ start: Int?) {
+    directStart = start
+    isDirect = start != nil
+    generation &+= 1
+    directChanged?(
+      VGADirectRange(
+        slot: 0, mapping: hasOverlay ? overlayMapping : mapping, address: 0xA0000, count: 0x10000,
+        bytes: start.map { video.base + $0 },
+        written: start.map { video.written + $0 / VideoMemory.pageSize }))
+  }
+
+  /// Whether what is seen may change without counting in `frameGeneration`.
+  public var changesUnannounced: Bool { isDirect || linearPicture != nil }
 
   /// Whether the ports and memory answer.
   public var isEnabled: Bool { subsystemEnabled && adapterEnabled }
@@ -154,6 +244,7 @@ public final class VGA: Device, Registers {
   private func readByte(_ port: UInt16) -> UInt8 {
     if port == 0x3C3 { return subsystemEnabled ? 1 : 0 }
     if !isEnabled { return 0xFF }
+    if let cirrus, let value = cirrus.read(port) { return value }
     switch port {
     case 0x3C0: return attribute.indexPort
     case 0x3C1: return attribute.read()
@@ -183,7 +274,7 @@ public final class VGA: Device, Registers {
     case 0x22: return UInt8(truncatingIfNeeded: latch >> readPlaneShift)
     case 0x24: return attribute.expectsData ? 0x80 : 0
     case 0x26: return attribute.indexPort
-    default: return crtc.read()
+    default: return cirrus?.readCRTC(crtc.index) ?? crtc.read()
     }
   }
 
@@ -198,6 +289,7 @@ public final class VGA: Device, Registers {
       return
     }
     if !isEnabled { return }
+    if let cirrus, cirrus.write(port, value) { return }
     switch port {
     case 0x3C0: writeAttribute(value)
     case 0x3C2:
@@ -264,6 +356,7 @@ public final class VGA: Device, Registers {
 
   private func writeCRTC(_ value: UInt8) {
     let index = crtc.index
+    if let cirrus, cirrus.writeCRTC(index, value) { return }
     let old = crtc.read()
     let armed = crtc.registers[0x11] & 0x10 != 0
     if !crtc.write(value) { return }
@@ -274,4 +367,27 @@ public final class VGA: Device, Registers {
     if (0x0A...0x11).contains(index) { return }
     noteChange(.crtc(index), UInt32(old), UInt32(crtc.read()))
   }
+}
+
+/// What an adapter has beyond an IBM VGA.
+public enum VGAExtensions: Sendable {
+  case none
+  /// Bochs' display interface.
+  case displayInterface
+  /// A CL-GD5446's registers.
+  case cirrus
+}
+
+/// Addresses that are plain bytes, or are no longer.
+public struct VGADirectRange {
+  /// 0: at A0000h; 1: the linear memory.
+  public var slot: Int
+  /// What is mapped there, where that is known.
+  public var mapping: MappingID?
+  public var address: UInt64
+  public var count: UInt64
+  /// Where the first byte is; nil: accesses have to be asked for.
+  public var bytes: UnsafeMutableRawPointer?
+  /// For each page of them a byte, to be FFh from its first write on.
+  public var written: UnsafeMutablePointer<UInt8>?
 }

@@ -6,6 +6,9 @@ import Bus
 import State
 
 extension VGA {
+  /// 2: memory of any size, an eight-bit DAC, the display interface.
+  public var stateVersion: UInt16 { 2 }
+
   public func save(to writer: inout StateWriter) {
     writer.write(sequencer.index)
     writer.write(bytes: sequencer.registers)
@@ -29,7 +32,13 @@ extension VGA {
     writer.write(adapterEnabled)
     writer.write(interruptArmed)
     writer.write(latch)
-    writer.write(raw: UnsafeRawBufferPointer(start: memory, count: VGA.memorySize))
+    writer.write(dac.isWide)
+    if let display {
+      writer.write(display.index)
+      writer.write(array: display.registers)
+    }
+    cirrus?.save(to: &writer)
+    video.save(to: &writer)
   }
 
   public func restore(from reader: inout StateReader, version: UInt16) throws(StateError) {
@@ -47,21 +56,38 @@ extension VGA {
     attribute.expectsData = try reader.readBool()
     attribute.registers = try reader.readBytes(count: AttributeController.count)
     attribute.sanitize()
-    dac.colours = try reader.readBytes(count: 768).map { $0 & 0x3F }
+    dac.colours = try reader.readBytes(count: 768)
     dac.mask = try reader.read()
     dac.address = try reader.read()
     dac.component = Int(try reader.read(in: UInt8(0)...2))
     dac.reading = try reader.readBool()
-    dac.latch = try reader.readBytes(count: 3).map { $0 & 0x3F }
+    dac.latch = try reader.readBytes(count: 3)
     miscOutput = try reader.read()
     featureControl = try reader.read() & 8
     subsystemEnabled = try reader.readBool()
     adapterEnabled = try reader.readBool()
     interruptArmed = try reader.read()
     latch = try reader.read()
-    let bytes = try reader.readBytes(count: VGA.memorySize)
-    bytes.withUnsafeBytes {
-      UnsafeMutableRawPointer(memory).copyMemory(from: $0.baseAddress!, byteCount: VGA.memorySize)
+    dac.isWide = version >= 2 ? try reader.readBool() : false
+    if version < 2 {
+      dac.colours = dac.colours.map { $0 & 0x3F }
+      dac.latch = dac.latch.map { $0 & 0x3F }
+    }
+    if version >= 2 {
+      if display != nil {
+        display?.index = try reader.read()
+        let registers = try reader.readArray(of: UInt16.self)
+        if registers.count != BochsDisplay.count {
+          throw reader.error("a display interface of \(registers.count) registers")
+        }
+        display?.registers = registers
+        display?.sanitize()
+      }
+      try cirrus?.restore(from: &reader)
+      try video.restore(from: &reader)
+    } else {
+      if video.size != VGA.memorySize { throw reader.error("a VGA with another memory") }
+      try video.restorePlain(from: &reader)
     }
     startOver()
   }
@@ -70,21 +96,31 @@ extension VGA {
 extension VGA {
   /// On a local bus. Offsets: ports from 3B0h on, 30h is 46E8h.
   public static let part = PartType("vga", "VGA with 256 KB") { board, _ in
-    let vga = VGA(clock: board.clock)
-    for (ports, offset): (ClosedRange<UInt16>, UInt32) in [
-      (0x3B0...0x3BB, 0x00), (0x3C0...0x3DF, 0x10), (0x46E8...0x46E8, 0x30),
-    ] {
-      try board.claim(vga, at: ports, offset: offset, .quick, owner: vga.stateName)
-    }
-    vga.mapping = board.memory.map(
-      vga.aperture, at: 0xA0000, count: 0x20000, isMemory: true, priority: 0)
-    try board.add(vga)
+    try VGA(clock: board.clock).place(on: board)
   }
 
   public func inspect() -> [Field] {
     registerViews.map { .bytes($0.name, $0.values) } + [
       .register("dac mask", dac.mask), .register("feature control", featureControl),
       .flag("answers", isEnabled), .flag("memory is linear", isDirect),
+      .count("memory in KB", video.size >> 10), .text("picture", pictureText),
     ]
+      + (display.map {
+        [.bytes("display interface", $0.registers.flatMap { [UInt8($0 & 0xFF), UInt8($0 >> 8)] })]
+      } ?? [])
+      + (cirrus?.inspect() ?? [])
+  }
+}
+
+extension VGA {
+  /// What is shown, in words.
+  var pictureText: String {
+    if let p = linearPicture {
+      return "\(p.width)x\(p.height), \(p.format) at \(p.start), \(p.pitch) bytes a line"
+        + (p.isBlank ? ", dark" : "")
+    }
+    let geometry = DisplayGeometry(self)
+    let kind = geometry.isGraphics ? "planes" : "text"
+    return "\(geometry.width)x\(geometry.height), \(kind)" + (geometry.blank ? ", dark" : "")
   }
 }

@@ -58,6 +58,8 @@ enum CompletionProgram {
     "--serial": ["stdio", "pty", "null", "file:", "tcp:", "unix:"], "--gdb": ["tcp:", "unix:"],
     "--on-triple-fault": ["reset", "stop"], "--code-page": ["437", "850"],
     "--acpi": ACPIRevision.allCases.map(\.rawValue), "--press": ["power", "reset"],
+    "--vga": DisplayAdapter.allCases.map(\.rawValue),
+    "--vram": ["1", "2", "4", "8", "16", "32"],
     "--board": BoardDescription.boards.keys.sorted(),
     "--device": PartCatalogue.all.types.map(\.name),
     "--translator-disable": TranslatorOptions.named.map(\.name),

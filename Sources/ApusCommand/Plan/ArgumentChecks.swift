@@ -6,7 +6,8 @@ extension ArgumentScan {
   /// Options that may be given again; by their names without dashes.
   private static let repeatable: Set<String> = [
     "floppy-a", "fda", "floppy-b", "fdb", "disk", "translator-disable", "rom", "initrd", "serial",
-    "type", "type-serial", "change", "press", "cdrom", "cdrom-at", "cdrom-next", "expect", "expect-line",
+    "type", "type-serial", "change", "press", "cdrom", "cdrom-at", "cdrom-next", "expect",
+    "expect-line",
     "expect-regex",
     "expect-gone", "within",
     "command", "script",
@@ -15,7 +16,7 @@ extension ArgumentScan {
   /// Options whose value is a file.
   private static let files: Set<String> = [
     "floppy-a", "fda", "floppy-b", "fdb", "disk", "hda", "hdb", "hdc", "hdd", "cdrom", "cdrom-next",
-    "bios",
+    "bios", "vga-bios",
     "kernel", "initrd", "debug-console", "screenshot", "save-state", "load-state", "record",
     "replay", "script", "json-file",
   ]

@@ -28,6 +28,7 @@ struct ArgumentScan {
     "--memory", "-m",
     "--cpu", "-cpu", "--processors", "-smp", "--engine", "--translator-disable", "--fpu", "--bios",
     "-bios", "--rom",
+    "--vga", "-vga", "--vram", "--vga-bios",
     "--fw-cfg", "-fw_cfg",
     "--kernel", "-kernel", "--initrd", "-initrd", "--append", "-append", "--serial", "-serial",
     "--debug-console", "--board", "--acpi", "--device", "--exit-port", "--on-triple-fault",
@@ -115,7 +116,6 @@ enum ForeignOptions {
       "enable-kvm accel machine M no-acpi no-hpet nodefaults global no-kvm cpu-pm "
         + "overcommit object msg win2k-hack no-fd-bootchk no-user-config usb realtime",
       "the machine is always the same PC; leave it out")
-    add("vga", "the video card is always a standard VGA; leave it out")
     add(
       "soundhw audiodev audio",
       "there are no sound cards yet, and the PC speaker is always heard; leave it out")

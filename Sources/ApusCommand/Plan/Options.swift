@@ -182,6 +182,22 @@ struct ApusOptions: ParsableCommand {
     help: ArgumentHelp("Another system BIOS (64, 128 or 256 KB).", valueName: "file"))
   var bios: String?
   @Option(
+    name: [.customLong("vga"), .customLong("vga", withSingleDash: true)],
+    help: ArgumentHelp(
+      "The display adapter: \(DisplayAdapter.allCases.map(\.rawValue).joined(separator: ", ")). (default: std)",
+      valueName: "name"))
+  var vga: String?
+  @Option(
+    name: .customLong("vram"),
+    help: ArgumentHelp(
+      "Its memory in megabytes: std has 4 to 32, cirrus 1 to 4. (default: 16, 4)", valueName: "MB"))
+  var vram: String?
+  @Option(
+    name: .customLong("vga-bios"),
+    parsing: .unconditional,
+    help: ArgumentHelp("Another video BIOS (up to 64 KB).", valueName: "file"))
+  var vgaBIOS: String?
+  @Option(
     name: [.customLong("fw-cfg"), .customLong("fw_cfg", withSingleDash: true)],
     parsing: .unconditionalSingleValue,
     help: ArgumentHelp(

@@ -214,8 +214,7 @@ extension CPU {
       entry = heldEntry(UInt32(index), access)
       if entry == 0 { return nil }
     }
-    let offset = (entry & Int.max) &+ Int(linear) &- Int(bitPattern: memory.ram)
-    return UInt(bitPattern: offset) < memory.ramSpan ? Physical(UInt(bitPattern: offset)) : nil
+    return memory.physical(ofHost: (entry & Int.max) &+ Int(linear))
   }
 
   private func fill(
@@ -258,6 +257,7 @@ extension CPU {
       tables.noteWriter(index, physical: page)
       if user { tables.userWrite[index] = entry } else { tables.supervisorWrite[index] = entry }
     } else if access.contains(.write), memory.isDirect(page: page) {
+      memory.noteDirectWrite(page: page)
       if user { tables.userWrite[index] = delta } else { tables.supervisorWrite[index] = delta }
     }
   }

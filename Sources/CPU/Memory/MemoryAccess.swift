@@ -146,9 +146,9 @@ extension CPU {
     let entry = s.pointee.writeTable[Int(linear >> 12)]
     if entry < 0 && first == size && access == userAccess {
       // As in `writeSlow`, which follows.
-      let host = (entry & Int.max) &+ Int(linear)
-      return physicalRead(
-        Physical(truncatingIfNeeded: host &- Int(bitPattern: memory.ram)), size)
+      if let physical = memory.physical(ofHost: (entry & Int.max) &+ Int(linear)) {
+        return physicalRead(physical, size)
+      }
     }
     let a = try translate(linear, access.union(.write))
     if first == size {
@@ -171,11 +171,11 @@ extension CPU {
     let entry = s.pointee.writeTable[Int(linear >> 12)]
     if entry < 0 && first == size && access == userAccess {
       // A page that holds code or was not written for some time: the entry still tells where it is.
-      let host = (entry & Int.max) &+ Int(linear)
-      let physical = Physical(truncatingIfNeeded: host &- Int(bitPattern: memory.ram))
-      physicalWrite(physical, value, size)
-      noteWritten(linear, physical, access)
-      return
+      if let physical = memory.physical(ofHost: (entry & Int.max) &+ Int(linear)) {
+        physicalWrite(physical, value, size)
+        noteWritten(linear, physical, access)
+        return
+      }
     }
     let a = try translate(linear, access.union(.write))
     if first == size {

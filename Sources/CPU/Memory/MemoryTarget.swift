@@ -56,19 +56,22 @@ struct DirectPages {
   private(set) var start: UInt32 = 0
   /// Where the first is in the host.
   private(set) var bytes: UnsafeMutableRawPointer?
+  /// For each page a byte, FFh once it was written; nil: nobody asks.
+  private(set) var written: UnsafeMutablePointer<UInt8>?
 
   init() {}
 
   /// The pages of a range belong to the uppermost device that has all of it, whether that is seen there or not.
   init(
     _ space: AddressSpace<PhysicalAddress, MemoryTarget>, _ range: ClosedRange<PhysicalAddress>,
-    _ bytes: UnsafeMutableRawPointer?
+    _ bytes: UnsafeMutableRawPointer?, written: UnsafeMutablePointer<UInt8>?, of known: MappingID?
   ) {
     guard let bytes else { return }
     // What is no more than memory comes first: no other can be plain bytes.
     func rank(_ m: AddressSpace<PhysicalAddress, MemoryTarget>.Mapping) -> (Int, Int)? {
       guard case .registers(_, let isMemory) = m.target, m.isEnabled,
-        m.addresses.lowerBound <= range.lowerBound, m.addresses.upperBound >= range.upperBound
+        m.addresses.lowerBound <= range.lowerBound, m.addresses.upperBound >= range.upperBound,
+        known == nil || m.id == known
       else { return nil }
       return (isMemory ? 1 : 0, m.priority)
     }
@@ -85,7 +88,20 @@ struct DirectPages {
     start = UInt32(truncatingIfNeeded: range.lowerBound.value >> 12)
     count = UInt32(truncatingIfNeeded: (range.upperBound.value - range.lowerBound.value + 1) >> 12)
     self.bytes = bytes
+    self.written = written
   }
+
+  /// Where an address of the host among them is; nil: it is none of theirs.
+  @inline(__always)
+  func physical(_ host: Int) -> Physical? {
+    guard let bytes else { return nil }
+    let offset = UInt(bitPattern: host &- Int(bitPattern: bytes))
+    return offset < UInt(count) << 12 ? Physical(start) << 12 &+ Physical(offset) : nil
+  }
+
+  /// Whether a page is one of them, whoever is seen there.
+  @inline(__always)
+  func has(_ page: UInt32) -> Bool { bytes != nil && page &- start < count }
 
   /// Whether a page where a mapping is seen is one of them.
   func holds(_ page: UInt32, of mapping: MappingID?) -> Bool {

@@ -109,7 +109,10 @@ public final class PhysicalMemory {
     [(cpu: Unmanaged<CPU>, body: (UInt64, UnsafeRawBufferPointer) -> Void)] = []
   /// Runs of pages that the window shows only for reading.
   var windowRuns = 0
-  private var direct = DirectPages()
+  /// What devices have as plain memory, by the numbers that `setDirect` was given.
+  private var directs = [DirectPages](repeating: DirectPages(), count: PhysicalMemory.directSlots)
+  /// How many ranges of such memory there can be.
+  public static let directSlots = 2
 
   /// RAM below 4 GiB only.
   /// - Parameter ramSize: see `RAMLayout.low`.
@@ -249,7 +252,7 @@ public final class PhysicalMemory {
   /// Something else may be seen at some addresses: the tables follow.
   private func renew(_ range: ClosedRange<PhysicalAddress>) {
     lastROM = nil
-    direct.follow(space)
+    for n in directs.indices { directs[n].follow(space) }
     renewKinds(range)
     listRegions()
     mapChanged()
@@ -305,7 +308,8 @@ public final class PhysicalMemory {
     case nil: return Kind.unmapped
     case .ram: return Kind.ram
     case .rom: return Kind.rom
-    case .registers: return direct.holds(page, of: mapping?.id) ? Kind.direct : Kind.mmio
+    case .registers:
+      return directs.contains { $0.holds(page, of: mapping?.id) } ? Kind.direct : Kind.mmio
     }
   }
 
@@ -340,12 +344,18 @@ public final class PhysicalMemory {
   /// - Parameters:
   ///   - page: where the device is now.
   ///   - bytes: where the first page is; valid until the next call.
-  public func setDirect(page: UInt32, pages: UInt32, to bytes: UnsafeMutableRawPointer?) {
+  ///   - written: a byte for each page, which becomes FFh when it is written (`watchDirectWrites`); nil: nobody wants to know.
+  ///   - mapping: the device's; nil: what is no more than memory, or the uppermost there.
+  ///   - slot: which of the ranges that there can be, 0 to `directSlots` - 1.
+  public func setDirect(
+    page: UInt32, pages: UInt32, to bytes: UnsafeMutableRawPointer?,
+    written: UnsafeMutablePointer<UInt8>? = nil, slot: Int = 0, of mapping: MappingID? = nil
+  ) {
     let first = UInt64(page) << 12
     let range =
       PhysicalAddress(first)...PhysicalAddress(first + UInt64(max(pages, 1)) << 12 - 1)
-    let old = direct.range
-    direct = DirectPages(space, range, bytes)
+    let old = directs[slot].range
+    directs[slot] = DirectPages(space, range, bytes, written: written, of: mapping)
     if let old, old != range { renewKinds(old) }
     renewKinds(range)
     directChanged()
@@ -379,14 +389,46 @@ public final class PhysicalMemory {
 
   /// The host address of a page that data accesses can use directly, or nil; code is only fetched from `readPointer`.
   func dataPointer(page: UInt32) -> UnsafeMutableRawPointer? {
-    if kinds[Int(page & 0xFFFFFF)] & Kind.mask == Kind.direct, let bytes = direct.bytes {
-      return bytes + Int(page &- direct.start) << 12
+    if kinds[Int(page & 0xFFFFFF)] & Kind.mask == Kind.direct {
+      for direct in directs where direct.has(page) {
+        return direct.bytes.map { $0 + Int(page &- direct.start) << 12 }
+      }
     }
     return readPointer(page: page)
   }
 
   @inline(__always) func isDirect(page: UInt32) -> Bool {
     kinds[Int(page & 0xFFFFFF)] & Kind.mask == Kind.direct
+  }
+
+  /// The physical address of an address of the host that an entry of the translation tables leads to; nil: it is ROM's.
+  @inline(__always)
+  func physical(ofHost host: Int) -> Physical? {
+    let offset = UInt(bitPattern: host &- Int(bitPattern: ram))
+    return offset < ramSpan ? Physical(offset) : directPhysical(host)
+  }
+
+  @inline(never)
+  private func directPhysical(_ host: Int) -> Physical? {
+    for direct in directs {
+      // Another device may stand above a page of one range, and not of another that has the same bytes.
+      if let found = direct.physical(host), isDirect(page: UInt32(found >> 12)) { return found }
+    }
+    return nil
+  }
+
+  /// A page of a device's plain memory is, or may from now on be, written.
+  func noteDirectWrite(page: UInt32) {
+    for direct in directs where direct.has(page) {
+      direct.written?[Int(page &- direct.start)] = 0xFF
+    }
+  }
+
+  /// Has the next write to each page of devices' plain memory noticed. The guest sees nothing of it.
+  public func watchDirectWrites() {
+    if directs.contains(where: { $0.written != nil }) {
+      forEachProcessor { $0.watchDirectWrites() }
+    }
   }
 
   /// Whether a page is RAM that writes can use directly (it may hold code, see `hasCode`).
@@ -527,6 +569,7 @@ public final class PhysicalMemory {
       if let region = region(at: address) { region.write(address, value, width) }
     case Kind.direct:
       if let host = dataPointer(page: page) {
+        noteDirectWrite(page: page)
         store(host + Int(address & 0xFFF), value, width: width)
       }
     case Kind.writeOnlyRAM:

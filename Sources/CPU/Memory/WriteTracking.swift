@@ -75,6 +75,22 @@ extension CPU {
     }
   }
 
+  /// The same for plain memory of devices.
+  func watchDirectWrites() {
+    tables.forEachFilled { page in
+      if leadsToDevice(tables.supervisorWrite[page], page) {
+        tables.supervisorWrite[page] |= Int.min
+      }
+      if leadsToDevice(tables.userWrite[page], page) { tables.userWrite[page] |= Int.min }
+    }
+  }
+
+  /// Whether a write entry is there and leads to plain memory of a device: there are no others than to this and to RAM.
+  @inline(__always)
+  private func leadsToDevice(_ entry: Int, _ page: Int) -> Bool {
+    entry != 0 && !leadsToRAM(entry, page)
+  }
+
   /// Whether an entry is there and leads to RAM; plain memory of devices is a part of their state.
   @inline(__always)
   private func leadsToRAM(_ entry: Int, _ page: Int) -> Bool {
@@ -87,7 +103,8 @@ extension CPU {
   @inline(__always)
   func noteWritten(_ linear: UInt32, _ physical: Physical, _ access: Access) {
     let page = physical >> 12 & 0xFFFFFF
-    if memory.kinds[Int(page)] != PhysicalMemory.Kind.ram { return }
+    let kind = memory.kinds[Int(page)]
+    if kind != PhysicalMemory.Kind.ram && kind != PhysicalMemory.Kind.direct { return }
     let table = access.contains(.user) ? tables.userWrite : tables.supervisorWrite
     table[Int(linear >> 12)] &= Int.max
   }
@@ -135,8 +152,8 @@ extension CPU {
         tables.noteWriter(page, physical: UInt32(truncatingIfNeeded: offset >> 12))
       }
       // The slow path finds out whether there is code.
-      tables.supervisorWrite[page] = leadsToRAM(write.0, page) ? write.0 | Int.min : write.0
-      tables.userWrite[page] = leadsToRAM(write.1, page) ? write.1 | Int.min : write.1
+      tables.supervisorWrite[page] = write.0 != 0 ? write.0 | Int.min : 0
+      tables.userWrite[page] = write.1 != 0 ? write.1 | Int.min : 0
     }
   }
 

@@ -17,7 +17,7 @@ extension PartCatalogue {
     IOAPIC.part, UART16550.part,
     LPT.part, FloppyController.part, FloppyDriveType.part, IDEChannel.part, ATADisk.part,
     ATAPIDrive.part,
-    ProcessorSocket.part, VGA.part, CoprocessorPort.part,
+    ProcessorSocket.part, VGA.part, VGA.standardPart, VGA.cirrusPart, CoprocessorPort.part,
     ISAPnPBus.part, PnPSerialCard.part,
     ResetControl.part, DebugConsole.part, PowerPort.part, PollWatch.part,
     FirmwareConfiguration.part, KernelLoader.part, DebugExit.part, TestDevice.part,
@@ -37,6 +37,15 @@ extension BoardDescription {
   /// IRQ 0 timer, 1 keyboard, 3 COM2 and COM4, 4 COM1 and COM3, 6 floppy, 7 LPT1, 8 clock, 12 mouse, 13 coprocessor, 14 and 15 IDE.
   /// IBM PC/AT Technical Reference; PS/2 Technical Reference (IRQ 12, port 92h).
   private static let isa =
+    base + """
+
+      vga-std                                  if display-std
+      cirrus                                   if display-cirrus
+      poll-watch                               if !display-none
+      """
+
+  /// What both boards have; what shows pictures comes behind the bus it is on.
+  private static let base =
     firstProcessor + """
       pic
       pit
@@ -68,28 +77,30 @@ extension BoardDescription {
       disk-drive,id=disk3,on=ide1,unit=1
       cd-drive,id=cd2,on=ide1,unit=0
       cd-drive,id=cd3,on=ide1,unit=1
-      vga
       coprocessor
       reset-control
       debug-console,id=port-e9,port=E9
       debug-console,id=port-402,port=402
       power
-      poll-watch
       fw-cfg                                   if fw-cfg
       kernel-loader                            if kernel
       isapnp
       """
 
   /// A PC with PCI: 82441FX and 82371SB beside all that the older board has, with ACPI also the 82371AB's power management (IRQ 9). Slot 0
-  /// host bridge, slot 1 ISA bridge, IDE, power management, 2 and on free; interrupt pins as `PCIBus` has them.
+  /// host bridge, slot 1 ISA bridge, IDE, power management, from 2 on adapters; interrupt pins as `PCIBus` has them. The display adapter is
+  /// in slot 2.
   private static let pc =
-    isa + """
+    base + """
 
       cmos-upper
       i440fx
       piix3
       piix-ide
-      piix4-pm                               if acpi
+      piix4-pm                                 if acpi
+      vga-std                                  if display-std
+      cirrus                                   if display-cirrus
+      poll-watch                               if !display-none
       """
 }
 
@@ -208,6 +219,7 @@ extension MachineConfiguration {
     if processorCount > 1 || boardName == "pc" && processor.features.contains(.p6) {
       facts.insert("ioapic")
     }
+    facts.insert("display-\(display.rawValue)")
     for n in 2...4 where serialPorts >= n { facts.insert("com\(n)") }
     if kernel != nil { facts.insert("kernel") }
     // Multiboot kernels made for emulators ask it for the number of processors.

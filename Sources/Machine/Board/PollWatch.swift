@@ -51,7 +51,7 @@ final class PollWatch: Device, Registers {
     // The accesses are the BIOS's look at the interrupt mask, outside of virtual 8086 mode, and the question itself.
     let idle =
       now &- lastInstruction <= PollWatch.nearby && access &- lastAccess <= 2
-      && generation == lastGeneration && !vga.isDirect
+      && generation == lastGeneration && !vga.changesUnannounced
     streak = idle ? min(streak + 1, PollWatch.patience) : 0
     (lastInstruction, lastAccess, lastGeneration) = (now, access, generation)
     return streak >= PollWatch.patience ? 1 : 0

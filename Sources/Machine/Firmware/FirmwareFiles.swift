@@ -7,6 +7,7 @@ import Bus
 import CPU
 import Chipset
 import FirmwareImages
+import Video
 
 /// A file that firmware finds.
 public struct FirmwareFile: Equatable, Sendable {
@@ -45,7 +46,7 @@ enum FirmwareFiles {
     items.set(Item.revision, UInt32(3))
     items.set(Item.identity, [UInt8](repeating: 0, count: 16))
     items.set(Item.ramSize, ram.reduce(0) { $0 + UInt64($1.count) })
-    items.set(Item.hasNoDisplay, UInt16(0))
+    items.set(Item.hasNoDisplay, UInt16(configuration.display == .none ? 1 : 0))
     items.set(Item.processors, count)
     items.set(Item.mostProcessors, count)
     // No nodes: a count, and for each processor its node.
@@ -70,7 +71,15 @@ enum FirmwareFiles {
     add("etc/show-boot-menu", FirmwareItems.bytes(UInt16(configuration.offersBootMenu ? 1 : 0)))
     // In milliseconds, as long as the own BIOS waits.
     add("etc/boot-menu-wait", FirmwareItems.bytes(UInt16(1000)))
-    add("vgaroms/vgabios.bin", FirmwareImages.vgaBIOS)
+    let video = configuration.videoROM
+    // Where the adapter has it as an expansion ROM that names it, there it is found.
+    let functions: [any PCIFunction] =
+      board.all(StandardAdapter.self) + board.all(CirrusAdapter.self)
+    let isExpansion = functions.contains {
+      MachineConfiguration.isROM(
+        video, of: $0.configuration[word: 0], $0.configuration[word: 2])
+    }
+    if !video.isEmpty && !isExpansion { add("vgaroms/vgabios.bin", video) }
     if configuration.kernel != nil { add("genroms/kernelboot.bin", FirmwareImages.kernelBoot) }
     add("bootorder", bootOrder(configuration, board))
 

@@ -178,7 +178,7 @@ extension Machine {
       ("apus", ApusVersion.text), ("memory", "\(configuration.memoryMegabytes) MB"),
       ("cpu", cpu.model.name), ("serial ports", "\(serial.count)"),
       ("bios", identity(configuration.bios?.bytes ?? FirmwareImages.bios)),
-      ("vga bios", identity(FirmwareImages.vgaBIOS)),
+      ("vga bios", identity(configuration.videoROM)),
       ("boot order", configuration.bootOrder.map(\.rawValue).joined()),
       ("reset on triple fault", configuration.resetsOnTripleFault ? "yes" : "no"),
       ("exit port", configuration.exitPort.map { hexText(UInt64($0)) } ?? "none"),

@@ -66,6 +66,9 @@ extension X86Backend {
     a.add(.r10, .r9, .quad)
     a.add(.r10, .r8, .quad)
     a.shr(.r10, 12, .quad)
+    // Plain memory of a device, which was not written yet.
+    a.cmp(.r10, Int32(cpu.memory.pageCount), .quad)
+    a.j(.ae, &busy)
     a.shr(.r8, 6)
     // BT looks at the low six bits of R8.
     a.mov(StateOperand.scratch, .r9, .quad)

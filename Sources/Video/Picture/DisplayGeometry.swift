@@ -37,6 +37,8 @@ struct DisplayGeometry {
   var panningStopsAtSplit: Bool
   var bytePanning: UInt32
 
+  /// Of plane addresses.
+  private var addressMask: UInt32
   private let countBy: UInt32
   private let doubleword: Bool
   private let word: Bool
@@ -46,6 +48,8 @@ struct DisplayGeometry {
 
   var width: Int { columns * cellWidth }
   var height: Int { max(1, lines / repeats) }
+  /// What a row's address counter is cut to.
+  var rowMask: UInt32 { addressMask }
 
   init(_ vga: VGA) { self.init(vga.pictureRegisters) }
 
@@ -58,6 +62,7 @@ struct DisplayGeometry {
     let eightBit = registers.attribute.eightBitPixels && isGraphics
     cellWidth = eightBit ? 4 : isGraphics ? 8 : registers.sequencer.dotsPerCharacter
     lines = crtc.verticalDisplay
+    addressMask = 0xFFFF
     startAddress = crtc.startAddress
     pitch = crtc.rowPitch
     maximumScanLine = crtc.maximumScanLine
@@ -85,6 +90,15 @@ struct DisplayGeometry {
       panning = pan & 7
     }
 
+    if let planar = registers.planar {
+      (startAddress, pitch, addressMask) = (planar.start, planar.pitch, planar.mask)
+      if let size = planar.size {
+        (firstColumn, columns, lines) = (0, size.columns, size.lines)
+        (lineCompare, presetRowScan, bytePanning, panning) = (Int.max - 1, 0, 0, 0)
+        (maximumScanLine, doubleScan, repeats) = (0, false, 1)
+        return
+      }
+    }
     blackColumns = crtc.horizontalBlanking.inside(firstColumn..<firstColumn + columns)
     blackLines = crtc.verticalBlanking.inside(0..<lines)
 
@@ -107,7 +121,7 @@ struct DisplayGeometry {
   /// The address counter at a character clock.
   @inline(__always)
   func counter(row: UInt32, column: Int) -> UInt32 {
-    (row &+ (UInt32(truncatingIfNeeded: column) >> countBy)) & 0xFFFF
+    (row &+ (UInt32(truncatingIfNeeded: column) >> countBy)) & addressMask
   }
 
   /// The plane address fetched for a character clock, counted from the left end of the line whether it is shown or not.
@@ -115,13 +129,28 @@ struct DisplayGeometry {
   func address(row: UInt32, column: Int, rowScan: Int) -> UInt32 {
     var a = counter(row: row, column: column)
     if doubleword {
-      a = a << 2 & 0xFFFC | a >> 14
+      a = a & ~0xFFFF | a << 2 & 0xFFFC | a >> 14 & 3
     } else if word {
-      a = a << 1 & 0xFFFE | a >> wordBit & 1
+      a = a & ~0xFFFF | a << 1 & 0xFFFE | a >> wordBit & 1
     }
     if rowScan13 { a = a & ~0x2000 | UInt32(rowScan & 1) << 13 }
     if rowScan14 { a = a & ~0x4000 | UInt32(rowScan & 2) << 13 }
     return a
+  }
+}
+
+/// What adapters know of a picture in planes beyond the VGA's registers.
+struct PlanarPicture: Equatable, Sendable {
+  /// Plane addresses.
+  var start: UInt32
+  var pitch: UInt32
+  var mask: UInt32
+  /// Character clocks and scan lines, where others than the CRT controller's.
+  var size: (columns: Int, lines: Int)?
+
+  static func == (a: PlanarPicture, b: PlanarPicture) -> Bool {
+    a.start == b.start && a.pitch == b.pitch && a.mask == b.mask
+      && a.size?.columns == b.size?.columns && a.size?.lines == b.size?.lines
   }
 }
 

@@ -16,6 +16,10 @@ public struct Frame: Sendable {
   /// The VGA's `frameGeneration` it shows.
   public var generation: UInt64 = 0
 
+  /// Whose lines these are, and up to which of its pictures; 0: they have to be drawn all.
+  var source: UInt64 = 0
+  var stamp: UInt64 = 0
+
   /// A black picture.
   public init(width: Int = 1, height: Int = 1) {
     self.width = max(1, width)
@@ -31,6 +35,7 @@ public struct Frame: Sendable {
   /// Changes the size; the contents are undefined afterwards.
   public mutating func resize(width: Int, height: Int) {
     if self.width == width, self.height == height { return }
+    source = 0
     self.width = max(1, width)
     self.height = max(1, height)
     let count = self.width * self.height

@@ -13,6 +13,11 @@ public final class FrameRenderer {
 
   private static let black: UInt32 = 0xFF00_0000
   private let lines = LineRenderer()
+  private let linear = LinearRenderer()
+  private var wasLinear = false
+  private var lastCursor: CursorImage?
+  /// What of memory's writes the last picture has.
+  private var lastSerial: UInt64 = 0
   /// A line of a frame whose lines differ in width.
   private var scratch: [UInt32] = []
   private var lastGeneration: UInt64?
@@ -35,18 +40,44 @@ public final class FrameRenderer {
 
   /// Whether the screen has changed since the last `render`.
   public func isStale(_ vga: VGA) -> Bool {
-    lastGeneration != vga.frameGeneration || vga.isDirect || lastBlink != blinkPhase(vga)
+    if lastGeneration != vga.frameGeneration || vga.cursorImage != lastCursor { return true }
+    if let picture = vga.linearPicture { return linear.isStale(picture, vga.video) }
+    return wasLinear || isWritten(vga) || lastBlink != blinkPhase(vga)
       || lastFollowed != nil && lastFollowed != vga.raster.followed(now: vga.frameCount)
+  }
+
+  /// Whether plain bytes have changed, which nobody tells of.
+  private func isWritten(_ vga: VGA) -> Bool {
+    let size = min(vga.video.size, 1 << 20)
+    return vga.video.isWritten(0, size) || vga.video.changed(0, size, since: lastSerial)
   }
 
   /// Renders what the screen shows now.
   public func render(_ vga: VGA, into frame: inout Frame) {
+    let isNews = isWritten(vga)
+    if vga.video.collect() { vga.watchWrites() }
+    lastSerial = vga.video.serial
     lastGeneration = vga.frameGeneration
+    let cursor = vga.cursorImage
+    defer { lastCursor = cursor }
+    if let picture = vga.linearPicture {
+      wasLinear = true
+      unannounced &+= 1
+      frame.generation = 1 << 63 | unannounced
+      var colours: [UInt32] = []
+      if picture.format == .indexed8 { colours = (0..<256).map { vga.dac.colour(UInt8($0)) } }
+      let rows = [lastCursor, cursor].compactMap { $0?.rows }
+      linear.render(picture, vga.video, colours: colours, overlay: rows, into: &frame)
+      if !picture.isBlank { cursor?.draw(into: &frame) }
+      return
+    }
+    wasLinear = false
+    frame.source = 0
     lastBlink = blinkPhase(vga)
     let now = vga.frameCount
     lastFollowed = vga.raster.followed(now: now)
     frame.generation = vga.frameGeneration
-    if vga.isDirect || lastFollowed != nil {
+    if isNews || lastFollowed != nil {
       // Nobody tells what has changed.
       unannounced &+= 1
       frame.generation = 1 << 63 | unannounced
@@ -54,9 +85,11 @@ public final class FrameRenderer {
     frame.aspectWidth = 4
     frame.aspectHeight = 3
     var registers = vga.pictureRegisters
+    lines.cellMask = Int(vga.cellMask)
     var changes: [RasterChange] = []
     if lastFollowed != nil { changes = vga.raster.changes(now: now, from: &registers) }
     draw(registers, changes, memory: vga.memory, at: now, into: &frame)
+    if vga.graphics.isGraphics { cursor?.draw(into: &frame) }
   }
 
   private func draw(
@@ -143,7 +176,7 @@ public final class FrameRenderer {
       lines.render(walk, memory: memory, into: target)
     } else {
       // Another number of dots or characters than the frame began with: as wide as it is on the screen.
-      if scratch.count < geometry.width { scratch = [UInt32](repeating: 0, count: 2400) }
+      if scratch.count < geometry.width { scratch = [UInt32](repeating: 0, count: 2904) }
       scratch.withUnsafeMutableBufferPointer { line in
         lines.render(walk, memory: memory, into: line.baseAddress!)
         for x in 0..<width { target[x] = line[x * geometry.width / width] }

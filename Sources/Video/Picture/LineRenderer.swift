@@ -8,7 +8,7 @@
 /// Renders scan lines for one set of registers.
 final class LineRenderer {
   /// The widest line in dots, with a character more for panning.
-  private static let lineCapacity = 261 * 9 + 16
+  private static let lineCapacity = 321 * 9 + 16
   /// A graphics line's pixels, behind one that is always 0.
   private let line: UnsafeMutablePointer<UInt8>
   private let dots: UnsafeMutablePointer<UInt32>
@@ -46,6 +46,8 @@ final class LineRenderer {
   }
 
   private(set) var registers: PictureRegisters?
+  /// Of the numbers of cells.
+  var cellMask = VGA.memorySize / 4 - 1
   private var pixels = Pixels.four
   private var showsCursor = false
   private var hidesBlinking = false
@@ -203,7 +205,7 @@ final class LineRenderer {
       // The pixels of mode 13h are memory's bytes.
       for column in 0...geometry.columns {
         let address = geometry.address(row: row, column: first + column, rowScan: rowScan)
-        let cell = memory[VGA.cell(address)]
+        let cell = memory[VGA.wideCell(address) & cellMask]
         bytes.storeBytes(of: cell.littleEndian, toByteOffset: column * 4, as: UInt32.self)
       }
     } else {
@@ -211,7 +213,7 @@ final class LineRenderer {
         let place = first + column
         let later = place & (loadsEvery - 1)
         let address = geometry.address(row: row, column: place - later, rowScan: rowScan)
-        let cell = memory[VGA.cell(address)]
+        let cell = memory[VGA.wideCell(address) & cellMask]
         var eight =
           nibbles ? shift.split(cell) : interleaved ? shift.interleave(cell) : shift.planes(cell)
         if later != 0 { eight = shift.chained(eight, later: later) }

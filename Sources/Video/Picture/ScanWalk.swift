@@ -21,7 +21,7 @@ struct ScanWalk {
   init(_ geometry: DisplayGeometry) {
     self.geometry = geometry
     rowStart = geometry.startAddress
-    row = (rowStart &+ geometry.bytePanning) & 0xFFFF
+    row = (rowStart &+ geometry.bytePanning) & geometry.rowMask
     rowScan = geometry.presetRowScan
   }
 
@@ -30,7 +30,7 @@ struct ScanWalk {
 
   private mutating func fetchRow() {
     let panning = isSplit && geometry.panningStopsAtSplit ? 0 : geometry.bytePanning
-    row = (rowStart &+ panning) & 0xFFFF
+    row = (rowStart &+ panning) & geometry.rowMask
   }
 
   /// Moves on to the next scan line.
@@ -46,7 +46,7 @@ struct ScanWalk {
       isRepeated = false
       if rowScan == geometry.maximumScanLine {
         rowScan = 0
-        rowStart = (rowStart &+ geometry.pitch) & 0xFFFF
+        rowStart = (rowStart &+ geometry.pitch) & geometry.rowMask
       } else {
         rowScan = (rowScan + 1) & 31
       }

@@ -30,10 +30,24 @@ extension VGA {
     t.displayEnd = UInt64(crtc.horizontalDisplay + crtc.displaySkew)
     t.retraceStart = UInt64(crtc.retraceStart)
     t.retrace = crtc.verticalRetrace
-    let clock: UInt64 = miscOutput & 0x04 == 0 ? 25_175_000 : 28_322_000
+    let clock: UInt64 =
+      cirrus?.dotClock(miscOutput >> 2) ?? (miscOutput & 0x04 == 0 ? 25_175_000 : 28_322_000)
     let dots = UInt64(sequencer.dotsPerCharacter) * (sequencer.halfDotClock ? 2 : 1)
     // At most 260 characters of 18 dots in 2050 lines: no overflow, and never less than 10 characters in 2 lines.
     t.framePeriod = max(1, t.characters * dots * t.lines * 1_000_000_000 / clock)
+    // Registers of an extended mode that was set in part are no monitor's.
+    if cirrus != nil { t.framePeriod = min(max(t.framePeriod, 4_000_000), 50_000_000) }
+    if let display, display.isEnabled {
+      // Nothing of it says how quickly it is drawn: 60 times a second.
+      t.displayLines = UInt64(display.height)
+      t.retraceStart = t.displayLines + 10
+      t.lines = t.displayLines + 40
+      t.retrace = CounterGate(
+        start: display.height + 10, end: display.height + 12 & 0x0F, mask: 0x0F,
+        total: display.height + 40)
+      (t.displayStart, t.displayEnd, t.characters) = (0, 160, 200)
+      t.framePeriod = 16_666_667
+    }
     // The numbers of frames mean something else from now on.
     if t.framePeriod != timing.framePeriod { raster = RasterLog() }
     timing = t
@@ -49,6 +63,9 @@ extension VGA {
 
   /// Remembers that a register which decides about the picture has changed, for frames that change while the beam draws them.
   func noteChange(_ register: PictureRegister, _ old: UInt32, _ new: UInt32) {
+    // Linear pictures and those of other sizes are not followed.
+    if let display, display.isEnabled { return }
+    if let cirrus, cirrus.isPacked { return }
     let (frame, line, character) = beam
     // What changes in a line's second half or behind it is seen from the next line on.
     let first = Int(character < timing.displayEnd / 2 ? line : line + 1)

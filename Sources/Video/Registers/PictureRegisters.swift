@@ -10,7 +10,7 @@ enum PictureRegister: Equatable, Sendable {
   case attribute(UInt8)
   /// The palette address source bit.
   case paletteSource
-  /// Its value is red, green and blue, six bits each, red lowest.
+  /// Its value is red, green and blue, eight bits each, red lowest.
   case colour(UInt8)
   case mask
 }
@@ -24,6 +24,8 @@ struct PictureRegisters: Sendable {
   var dac: VideoDAC
   /// Whether the subsystem is on.
   var isEnabled: Bool
+  /// What says how large the picture is in place of the CRT controller, and where it is in memory.
+  var planar: PlanarPicture?
 
   /// Gives a register another value.
   mutating func set(_ register: PictureRegister, _ value: UInt32) {
@@ -45,7 +47,7 @@ extension VGA {
   var pictureRegisters: PictureRegisters {
     PictureRegisters(
       sequencer: sequencer, crtc: crtc, graphics: graphics, attribute: attribute, dac: dac,
-      isEnabled: isEnabled)
+      isEnabled: isEnabled && !(cirrus?.isAsleep ?? false), planar: planarPicture)
   }
 }
 

@@ -1,4 +1,4 @@
-// The video DAC: 256 colours of three six-bit components.
+// The video DAC: 256 colours of three six-bit components, or eight-bit ones.
 //
 // Owns: the colour table, the PEL mask, the address register and the three-step data sequence.
 // Must not know: what the addresses stand for. Follows the INMOS IMSG171 data sheet and the IBM reference.
@@ -10,7 +10,9 @@
 
 /// The DAC's registers and colour table.
 public struct VideoDAC: Sendable {
-  /// Red, green, blue of each entry, six bits each.
+  /// Components have eight bits.
+  var isWide = false
+  /// Red, green, blue of each entry.
   public internal(set) var colours = [UInt8](repeating: 0, count: 768)
   /// The mask every pixel is ANDed with.
   public internal(set) var mask: UInt8 = 0xFF
@@ -53,21 +55,29 @@ public struct VideoDAC: Sendable {
     return value
   }
 
-  /// A colour as one number: red, green and blue, six bits each, red lowest.
+  /// What a component is written to is elsewhere; the address advances as if it were here.
+  mutating func skip() {
+    component += 1
+    if component < 3 { return }
+    component = 0
+    address &+= 1
+  }
+
+  /// A colour as one number: red, green and blue, eight bits each, red lowest.
   func packed(_ index: UInt8) -> UInt32 {
     let base = Int(index) * 3
-    return UInt32(colours[base]) | UInt32(colours[base + 1]) << 6 | UInt32(colours[base + 2]) << 12
+    return UInt32(colours[base]) | UInt32(colours[base + 1]) << 8 | UInt32(colours[base + 2]) << 16
   }
 
   mutating func setPacked(_ index: UInt8, _ value: UInt32) {
     for i in 0..<3 {
-      colours[Int(index) * 3 + i] = UInt8(truncatingIfNeeded: value >> UInt32(6 * i)) & 0x3F
+      colours[Int(index) * 3 + i] = UInt8(truncatingIfNeeded: value >> UInt32(8 * i))
     }
   }
 
   /// Returns whether a colour changed.
   mutating func writeData(_ value: UInt8) -> Bool {
-    latch[component] = value & 0x3F
+    latch[component] = isWide ? value : value & 0x3F
     component += 1
     if component < 3 { return false }
     component = 0
@@ -85,6 +95,7 @@ public struct VideoDAC: Sendable {
   func colour(_ pixel: UInt8) -> UInt32 {
     let base = Int(pixel & mask) * 3
     func eight(_ i: Int) -> UInt32 {
+      if isWide { return UInt32(colours[base + i]) }
       let c = UInt32(colours[base + i] & 0x3F)
       return c << 2 | c >> 4
     }

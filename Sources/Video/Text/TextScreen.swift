@@ -21,7 +21,7 @@ public enum TextScreen {
   /// A screen that is turned off still has its text.
   public static func extract(from vga: VGA) -> [String]? {
     let geometry = DisplayGeometry(vga)
-    if geometry.isGraphics { return nil }
+    if vga.showsPixels { return nil }
     var rows: [String] = []
     eachRow(geometry) { rows.append(text(vga, geometry, $0)) }
     return rows
@@ -30,7 +30,7 @@ public enum TextScreen {
   /// The characters with their places, or nil in a graphics mode.
   public static func cells(of vga: VGA) -> TextScreenCells? {
     let geometry = DisplayGeometry(vga)
-    if geometry.isGraphics { return nil }
+    if vga.showsPixels { return nil }
     var cells = TextScreenCells(columns: geometry.columns)
     let cursor = vga.crtc.cursorAddress & 0xFFFF
     eachRow(geometry) { walk in

@@ -123,6 +123,38 @@ import Testing
     #expect(video.log == ["r65536.1", "r32769.1"])
   }
 
+  @Test func writesToPlainBytesLeaveMarksInEveryRange() throws {
+    let memory = try PhysicalMemory(ramSize: 2 << 20)
+    let (window, linear) = (Card(), Card())
+    memory.map(.of(window), at: 0xA0000, count: 0x20000, isMemory: true)
+    let id = memory.map(.of(linear), at: 0xE000_0000, count: 0x40000, priority: -1)
+    let bytes = UnsafeMutableRawPointer.allocate(byteCount: 0x40000, alignment: 4096)
+    defer { bytes.deallocate() }
+    bytes.initializeMemory(as: UInt8.self, repeating: 0, count: 0x40000)
+    let written = UnsafeMutablePointer<UInt8>.allocate(capacity: 64)
+    defer { written.deallocate() }
+    written.initialize(repeating: 0, count: 64)
+    // A bank of it below, all of it above.
+    memory.setDirect(
+      page: 0xA0, pages: 16, to: bytes + 0x10000, written: written + 16, slot: 0)
+    memory.setDirect(page: 0xE0000, pages: 64, to: bytes, written: written, slot: 1)
+    memory.write(0xA1234, 0x55, width: 1)
+    #expect(memory.read(0xE001_1234, width: 1) == 0x55)
+    memory.write(0xE000_2004, 0xAABB, width: 2)
+    #expect((0..<64).filter { written[$0] != 0 } == [2, 17])
+    // Addresses of the host lead back to one of the places.
+    let place = memory.physical(ofHost: Int(bitPattern: bytes) + 0x2004)
+    #expect(place == 0xE000_2004)
+    #expect(memory.physical(ofHost: 16) == nil)
+    // Ranges go one by one.
+    memory.setDirect(page: 0xA0, pages: 16, to: nil, slot: 0)
+    _ = memory.read(0xA1234, width: 1)
+    #expect(window.log == ["r4660.1"])
+    #expect(memory.read(0xE001_1234, width: 1) == 0x55)
+    memory.unmap(id)
+    #expect(memory.read(0xE001_1234, width: 1) == 0xFF)
+  }
+
   /// A device whose own access takes it off the bus, as a base address register in its window would.
   private final class Leaver: Registers {
     var leave: () -> Void = {}

@@ -160,7 +160,9 @@ extension CPU {
       .unsafelyUnwrapped
     if entry < 0 {
       // It may go beside code.
-      let page = (host - memory.ram) >> 12
+      let place = UInt(bitPattern: host - memory.ram)
+      guard place < memory.ramSpan else { throw .notAtHand }
+      let page = Int(place >> 12)
       let mask = PhysicalMemory.granuleMask(offset: linear & 0xFFF, count: bytes)
       if tracksWrites || memory.codeGranules[page] & mask != 0 { throw .notAtHand }
     }

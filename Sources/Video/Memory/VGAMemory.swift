@@ -19,6 +19,8 @@ enum WritePath: UInt8 {
   case text
   /// Everything else.
   case planes
+  /// As a Cirrus chip has it.
+  case extended
 }
 
 /// How a read is carried out.
@@ -31,6 +33,8 @@ enum ReadPath: UInt8 {
   case planes
   /// Read mode 1.
   case compare
+  /// As a Cirrus chip has it.
+  case extended
 }
 
 /// How offsets become plane addresses.
@@ -57,14 +61,20 @@ extension VGA {
     Int(truncatingIfNeeded: (address >> 2 & 0x3FFF) | (address & 3) << 14)
   }
 
+  /// The same for a plane address of more than 16 bits.
+  @inline(__always)
+  static func wideCell(_ address: UInt32) -> Int { cell(address) | Int(address & ~0xFFFF) }
+
+  /// The index in `memory` of a plane address in the bank.
+  @inline(__always)
+  func banked(_ address: UInt32) -> Int {
+    let a = address &+ bankOffset
+    return Int((a & ~0xFFFF | a >> 2 & 0x3FFF | (a & 3) << 14) & cellMask)
+  }
+
   func updateMemoryMode() {
     deriveMemoryMode()
-    let direct = directChanged != nil && isLinear && windowStart == 0
-    if direct != isDirect {
-      isDirect = direct
-      generation &+= 1
-      directChanged?(direct)
-    }
+    updateDirect()
   }
 
   private func deriveMemoryMode() {
@@ -87,6 +97,29 @@ extension VGA {
     readPlaneShift = UInt32(g[4] & 3) * 8
     writeMode = g[5] & 3
     bitMask = UInt32(g[8]) &* 0x0101_0101
+    bankOffset = 0
+    linearStart = 0
+    if let display, display.isEnabled {
+      if display.depth == 4 {
+        bankOffset = UInt32(display.bankStart)
+      } else {
+        linearStart = display.bankStart & (video.size - 1)
+      }
+    }
+
+    if let cirrus {
+      if cirrus.isPacked {
+        (windowStart, windowSize) = (0, 0x10000)
+        linearStart = cirrus.bankStart(0) & (video.size - 1)
+        let isOn = isEnabled && miscOutput & 2 != 0
+        let isPlain = cirrus.isWindowPlain
+        writePath = !isOn ? .disabled : isPlain ? .linear : .extended
+        readPath = !isOn ? .disabled : isPlain ? .linear : .extended
+        return
+      }
+      bankOffset = UInt32(cirrus.bankStart(0))
+      linearStart = cirrus.bankStart(0) << 2 & (video.size - 1)
+    }
 
     let oddEven: Addressing = graphics.chainOddEven ? .chainedOddEven : .oddEven
     if sequencer.chain4 {
@@ -123,11 +156,8 @@ extension VGA {
   /// Whether host accesses are at present the same as accesses to plain bytes at `linearMemory` (latches aside).
   public var isLinear: Bool { writePath == .linear && readPath == .linear }
 
-  /// The bytes behind A0000 while `isLinear`; changes through it must be told with `noteDirectWrites`.
-  public var linearMemory: UnsafeMutableRawPointer { UnsafeMutableRawPointer(memory) }
-
-  /// Says that memory was changed behind the VGA's back.
-  public func noteDirectWrites() { generation &+= 1 }
+  /// The bytes behind A0000 while `isLinear`.
+  public var linearMemory: UnsafeMutableRawPointer { video.base + linearStart }
 
   // MARK: Host access
 
@@ -137,13 +167,17 @@ extension VGA {
     let local = offset &- windowStart
     if readPath == .linear, local < windowSize, windowSize &- local >= width {
       // The latches hold what the last of the byte cycles fetched, except where the host may reach these bytes without asking here.
-      if !isDirect { latch = memory[Int(local &+ width &- 1) >> 2] }
-      let bytes = UnsafeRawPointer(memory) + Int(local)
+      let place = (linearStart &+ Int(local)) & (video.size &- 1)
+      if !isDirect { latch = memory[((place &+ Int(width &- 1)) & (video.size &- 1)) >> 2] }
+      let bytes = UnsafeRawPointer(memory) + place
       switch width {
       case 1: return UInt32(bytes.load(as: UInt8.self))
       case 2: return UInt32(UInt16(littleEndian: bytes.loadUnaligned(as: UInt16.self)))
       default: return UInt32(littleEndian: bytes.loadUnaligned(as: UInt32.self))
       }
+    }
+    if let cirrus, cirrus.isPacked {
+      return readPath == .disabled ? UInt32.max : cirrus.readWindow(Int(offset), Int(width))
     }
     var value = UInt32(readByte(local))
     if width > 1 { value |= UInt32(readByte(local &+ 1)) << 8 }
@@ -160,7 +194,9 @@ extension VGA {
     let local = offset &- windowStart
     if local < windowSize, windowSize &- local >= width {
       if writePath == .linear {
-        let bytes = UnsafeMutableRawPointer(memory) + Int(local)
+        let place = (linearStart &+ Int(local)) & (video.size &- 1)
+        video.note(place, Int(width))
+        let bytes = UnsafeMutableRawPointer(memory) + place
         switch width {
         case 1: bytes.storeBytes(of: UInt8(truncatingIfNeeded: value), as: UInt8.self)
         case 2:
@@ -175,6 +211,10 @@ extension VGA {
         return
       }
     }
+    if let cirrus, cirrus.isPacked {
+      if writePath != .disabled { cirrus.writeWindow(Int(offset), value, Int(width)) }
+      return
+    }
     writeByte(local, UInt8(truncatingIfNeeded: value))
     if width > 1 { writeByte(local &+ 1, UInt8(truncatingIfNeeded: value >> 8)) }
     if width > 2 {
@@ -186,22 +226,27 @@ extension VGA {
   /// A character and its attribute in one go.
   @inline(__always)
   private func storeText(_ local: UInt32, _ value: UInt32) {
-    let cell = VGA.cell(local & addressMask)
+    let cell = banked(local & addressMask)
     memory[cell] = memory[cell] & 0xFFFF_0000 | value & 0xFFFF
+    mark(cell)
   }
+
+  /// A cell is or was written.
+  @inline(__always)
+  private func mark(_ cell: Int) { video.written[cell >> 10] = 0xFF }
 
   private func readByte(_ local: UInt32) -> UInt8 {
     guard local < windowSize, readPath != .disabled else { return 0xFF }
     var shift = readPlaneShift
     let cell: Int
     switch readAddressing {
-    case .planar: cell = VGA.cell(local & addressMask)
+    case .planar: cell = banked(local & addressMask)
     case .oddEven:
       shift = shift & 16 | (local & 1) << 3
-      cell = VGA.cell(local & addressMask)
+      cell = banked(local & addressMask)
     case .chainedOddEven:
       shift = shift & 16 | (local & 1) << 3
-      cell = VGA.cell(chained(local))
+      cell = banked(chained(local))
     case .chain4:
       shift = (local & 3) << 3
       cell = chain4Cell(local)
@@ -222,24 +267,27 @@ extension VGA {
   }
 
   @inline(__always)
-  private func chain4Cell(_ local: UInt32) -> Int { Int(local >> 2 & addressMask) }
+  private func chain4Cell(_ local: UInt32) -> Int {
+    Int(((local >> 2 & addressMask) &+ UInt32(truncatingIfNeeded: linearStart >> 2)) & cellMask)
+  }
 
   private func writeByte(_ local: UInt32, _ data: UInt8) {
     guard local < windowSize, writePath != .disabled else { return }
     var planes = mapMask
     let cell: Int
     switch writeAddressing {
-    case .planar: cell = VGA.cell(local & addressMask)
+    case .planar: cell = banked(local & addressMask)
     case .oddEven:
       planes &= local & 1 == 0 ? 0x00FF_00FF : 0xFF00_FF00
-      cell = VGA.cell(local & addressMask)
+      cell = banked(local & addressMask)
     case .chainedOddEven:
       planes &= local & 1 == 0 ? 0x00FF_00FF : 0xFF00_FF00
-      cell = VGA.cell(chained(local))
+      cell = banked(chained(local))
     case .chain4:
       planes &= 0xFF << ((local & 3) << 3)
       cell = chain4Cell(local)
     }
+    mark(cell)
     let source: UInt32
     var mask = bitMask
     switch writeMode {
@@ -277,6 +325,7 @@ extension VGA {
     let cell = VGA.cell(UInt32(truncatingIfNeeded: address))
     let shift = UInt32(plane & 3) * 8
     memory[cell] = memory[cell] & ~(0xFF << shift) | UInt32(value) << shift
+    mark(cell)
     generation &+= 1
   }
 
@@ -304,5 +353,17 @@ extension VGA {
         $0.writeMemory(offset, value, width: UInt32(truncatingIfNeeded: width))
       }
     }
+  }
+}
+
+/// The window at A0000h of a chip whose registers can be in it.
+final class OverlayFile: RegisterFile {
+  private unowned let vga: VGA
+  init(_ vga: VGA) { self.vga = vga }
+  override func read(_ offset: UInt32, _ width: Int) -> UInt32 {
+    vga.readMemory(offset, width: UInt32(truncatingIfNeeded: width))
+  }
+  override func write(_ offset: UInt32, _ value: UInt32, _ width: Int) {
+    vga.writeMemory(offset, value, width: UInt32(truncatingIfNeeded: width))
   }
 }
