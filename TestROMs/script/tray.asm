@@ -66,6 +66,9 @@ packet:
   mov dx, 0x176
   mov al, 0xA0
   out dx, al
+  mov dx, 0x171                ; by PIO
+  xor al, al
+  out dx, al
   mov dx, 0x174
   mov al, 8
   out dx, al
