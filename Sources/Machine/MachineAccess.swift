@@ -25,7 +25,7 @@ extension Machine {
     defer { settleCycle() }
     if width == 8 {
       return UInt64(cpu.busRead(address, width: 4))
-        | UInt64(cpu.busRead(address &+ 4, width: 4)) << 32
+        | UInt64(cpu.busRead(Machine.second(address), width: 4)) << 32
     }
     return UInt64(cpu.busRead(address, width: UInt32(width)))
   }
@@ -33,7 +33,7 @@ extension Machine {
   /// Writes the low `width` bytes (1, 2, 4 or 8) of `value` in the same way.
   public func memoryWrite(_ address: UInt64, _ value: UInt64, width: Int) {
     cpu.busWrite(address, UInt32(truncatingIfNeeded: value), width: UInt32(min(width, 4)))
-    if width == 8 { cpu.busWrite(address &+ 4, UInt32(value >> 32), width: 4) }
+    if width == 8 { cpu.busWrite(Machine.second(address), UInt32(value >> 32), width: 4) }
     settleCycle()
   }
 
@@ -63,6 +63,11 @@ extension Machine {
       done += Int(width)
     }
     settleCycle()
+  }
+
+  /// Where the second doubleword of eight bytes is: nothing behind the last address is the first again.
+  private static func second(_ address: UInt64) -> UInt64 {
+    address > UInt64.max - 4 ? UInt64.max : address + 4
   }
 
   /// The widest aligned access.

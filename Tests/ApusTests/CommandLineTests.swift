@@ -338,6 +338,9 @@ private func refusal(_ arguments: String...) -> String? {
     // Known by its volume descriptors, one and the terminator.
     var sectors = [UInt8](repeating: 0, count: 40 * 2048)
     sectors.replaceSubrange(16 * 2048..<16 * 2048 + 7, with: [1] + Array("CD001".utf8) + [1])
+    // How many sectors there are, and how long they are; in either byte order.
+    sectors.replaceSubrange(16 * 2048 + 80..<16 * 2048 + 88, with: [40, 0, 0, 0, 0, 0, 0, 40])
+    sectors.replaceSubrange(16 * 2048 + 128..<16 * 2048 + 132, with: [0, 8, 8, 0])
     sectors.replaceSubrange(17 * 2048..<17 * 2048 + 7, with: [255] + Array("CD001".utf8) + [1])
     let iso = try scratch.file("cd.iso", sectors)
     let disk = try scratch.file("hard.img", [UInt8](repeating: 0, count: 4 << 20))

@@ -46,7 +46,7 @@ private func complaint(_ arguments: String...) -> String? {
       (["-drive", "if=ide,file=y.img,snapshot=on"], ["--disk y.img --snapshot"]),
       (["-drive", "file=z.iso,media=cdrom"], ["write --cdrom z.iso"]),
       (["-display", "none"], ["-display:", "--headless"]), (["-display", "gtk"], ["leave it out"]),
-      (["-enable-kvm"], ["-enable-kvm:"]), 
+      (["-enable-kvm"], ["-enable-kvm:"]),
       (["-M", "pc"], ["-M:"]), (["-machine", "isapc"], ["-machine:"]),
       (["-vga", "std"], ["-vga:", "standard VGA"]),
       (["-device", "isa-debug-exit,iobase=0xf4,iosize=4"], ["--exit-port f4"]),
