@@ -524,7 +524,7 @@ public final class Machine {
       reset(kind)
     case .powerButton:
       // Of a board without power management it is a switch.
-      if let power { power.pressButton() } else { requests.append(.powerOff) }
+      if let power { power.pressButton() } else { requests.append(.board(.powerOff)) }
     case .floppy(let drive, let choice):
       do { try putFloppy(drive, choice) } catch { mediaFailure = "\(error)" }
     case .cd(let drive, let choice, let forced):
