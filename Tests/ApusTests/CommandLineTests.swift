@@ -335,14 +335,7 @@ private func refusal(_ arguments: String...) -> String? {
   @Test func theTitleNamesWhatBoots() throws {
     let scratch = try Scratch()
     let floppy = try scratch.floppy("dos.img", halts)
-    // Known by its volume descriptors, one and the terminator.
-    var sectors = [UInt8](repeating: 0, count: 40 * 2048)
-    sectors.replaceSubrange(16 * 2048..<16 * 2048 + 7, with: [1] + Array("CD001".utf8) + [1])
-    // How many sectors there are, and how long they are; in either byte order.
-    sectors.replaceSubrange(16 * 2048 + 80..<16 * 2048 + 88, with: [40, 0, 0, 0, 0, 0, 0, 40])
-    sectors.replaceSubrange(16 * 2048 + 128..<16 * 2048 + 132, with: [0, 8, 8, 0])
-    sectors.replaceSubrange(17 * 2048..<17 * 2048 + 7, with: [255] + Array("CD001".utf8) + [1])
-    let iso = try scratch.file("cd.iso", sectors)
+    let iso = try scratch.file("cd.iso", [UInt8](repeating: 0x20, count: 40 * 2048))
     let disk = try scratch.file("hard.img", [UInt8](repeating: 0, count: 4 << 20))
     func title(_ arguments: String...) throws -> String? {
       let plan = try Plan(
@@ -353,7 +346,6 @@ private func refusal(_ arguments: String...) -> String? {
     #expect(try title("--cdrom", iso, "--floppy-a", floppy) == "dos.img")
     #expect(try title("--cdrom", iso, "--floppy-a", floppy, "--boot", "d") == "cd.iso")
     #expect(try title(disk, "--cdrom", iso) == "hard.img")
-    #expect(try title(iso) == "cd.iso")
     #expect(try title() == "demo disk")
     #expect(try title("--cdrom", "empty", "--boot", "d") == nil)
   }

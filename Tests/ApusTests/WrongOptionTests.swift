@@ -48,7 +48,6 @@ private func complaint(_ arguments: String...) -> String? {
       (["-display", "none"], ["-display:", "--headless"]), (["-display", "gtk"], ["leave it out"]),
       (["-enable-kvm"], ["-enable-kvm:"]),
       (["-M", "pc"], ["-M:"]), (["-machine", "isapc"], ["-machine:"]),
-      (["-vga", "std"], ["-vga:", "standard VGA"]),
       (["-device", "isa-debug-exit,iobase=0xf4,iosize=4"], ["--exit-port f4"]),
       (["-device", "e1000"], ["-device:"]), (["-debugcon", "stdio"], ["--debug-console"]),
       (["-no-reboot"], ["--on-triple-fault stop", "headless"]),

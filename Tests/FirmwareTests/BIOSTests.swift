@@ -21,11 +21,13 @@ import Testing
 
   private func run(
     _ name: String, floppy: MachineImage? = nil, disks: [DiskGeometry] = [],
-    board: String = "isa", memory: Int = 32, limit: UInt64 = 5_000_000_000
+    board: String = "isa", display: DisplayAdapter = .std, memory: Int = 32,
+    limit: UInt64 = 5_000_000_000
   ) throws -> Outcome {
     let assembled = try #require(TestROMs.bios[name])
     var configuration = MachineConfiguration.small(floppy: assembled(), name: name) {
       $0.board = board
+      $0.display = display
       $0.memoryMegabytes = memory
       if let floppy { $0.floppies[0] = floppy }
     }
@@ -82,6 +84,11 @@ import Testing
   @Test(arguments: ["isa", "pc"])
   func graphicsModesAreAsVESASays(board: String) throws {
     let outcome = try run("vbe", board: board, limit: 20_000_000_000)
+    #expect(outcome.text == "PASS\n", "\(outcome.reason)")
+  }
+
+  @Test func graphicsModesOfTheCirrusAreAsVESASays() throws {
+    let outcome = try run("vbe", board: "pc", display: .cirrus, limit: 20_000_000_000)
     #expect(outcome.text == "PASS\n", "\(outcome.reason)")
   }
 

@@ -72,7 +72,7 @@ extension VGA {
 
   private func cirrusPicture(_ cirrus: CirrusChip) -> LinearPicture? {
     guard cirrus.isPacked, graphics.isGraphics else { return nil }
-    var lines = crtc.verticalDisplay
+    var lines = crtc.displayEnd
     if cirrus.isInterlaced { lines *= 2 }
     var repeats = crtc.maximumScanLine + 1
     if crtc.doubleScan { repeats *= 2 }

@@ -133,11 +133,12 @@ struct BochsDisplay {
     clamp(Index.virtualWidth, registers[Index.width]...max(registers[Index.width], UInt16(widest)))
     let lines = memory / lineBytes(Int(registers[Index.virtualWidth]))
     registers[Index.virtualHeight] = UInt16(min(lines, 0xFFFF))
-    let (right, down) = (
-      Int(registers[Index.virtualWidth]) - width, max(0, min(lines, 0xFFFF) - height)
-    )
-    clamp(Index.x, 0...UInt16(right))
-    clamp(Index.y, 0...UInt16(down))
+    clamp(Index.y, 0...UInt16(max(0, min(lines, 0xFFFF) - height)))
+    // Lines may begin behind the virtual width: the next one's pixels follow.
+    let above =
+      (Int(registers[Index.y]) + height - 1) * lineBytes(Int(registers[Index.virtualWidth]))
+    let right = max(0, memory - above - lineBytes(width)) * 8 / bitsInMemory
+    clamp(Index.x, 0...UInt16(min(right, 0xFFFF)))
   }
 
   /// After a state was read.

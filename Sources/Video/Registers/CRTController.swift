@@ -83,9 +83,9 @@ public struct CRTController: Sendable {
   /// Scan lines in a frame.
   var verticalTotal: Int { (overflow(0x06, 0x01, 0x20) + 2) * verticalFactor }
   /// Scan lines shown: all of them where the counter does not get to the display's end.
-  var verticalDisplay: Int {
-    min((overflow(0x12, 0x02, 0x40) + 1) * verticalFactor, verticalTotal)
-  }
+  var verticalDisplay: Int { min(displayEnd, verticalTotal) }
+  /// The same as programmed, whatever the total is: video BIOSes of some adapters give a total that is too small.
+  var displayEnd: Int { (overflow(0x12, 0x02, 0x40) + 1) * verticalFactor }
   /// The scan line at which vertical retrace begins.
   var retraceStart: Int { overflow(0x10, 0x04, 0x80) * verticalFactor }
   /// The scan lines of vertical retrace.
