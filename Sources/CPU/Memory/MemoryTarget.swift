@@ -125,3 +125,22 @@ struct DirectPages {
     }
   }
 }
+
+/// How much RAM there is below and above 4 GiB. Between the end of the lower part and 4 GiB are devices and firmware.
+public struct RAMLayout: Equatable, Sendable {
+  /// Bytes from address 0 on: a multiple of 64 KiB, from 1 MiB to 3584 MiB.
+  public var low: UInt64
+  /// Bytes from 4 GiB on: a multiple of 64 KiB, at most 60 GiB. Reached with physical addresses of 36 bits.
+  public var high: UInt64
+
+  public init(low: UInt64, high: UInt64 = 0) { (self.low, self.high) = (low, high) }
+
+  /// Bytes of both.
+  public var total: UInt64 { low + high }
+  /// Where it is, ascending: one range or two.
+  public var ranges: [Range<UInt64>] {
+    high == 0 ? [0..<low] : [0..<low, 1 << 32..<1 << 32 + high]
+  }
+  /// Behind the last byte.
+  var end: UInt64 { high == 0 ? low : 1 << 32 + high }
+}
