@@ -1,6 +1,7 @@
 // What can be at physical addresses, and devices there as accesses reach them.
 //
-// Owns: the kinds of targets, a device's region, and which pages of a device are plain bytes at present. Must not know: any device.
+// Owns: the kinds of targets, a device's region, which pages of a device are plain bytes at present, how much RAM there is. Must not know:
+// any device.
 
 import Bus
 import Host
@@ -143,4 +144,10 @@ public struct RAMLayout: Equatable, Sendable {
   }
   /// Behind the last byte.
   var end: UInt64 { high == 0 ? low : 1 << 32 + high }
+}
+
+/// A number as 0x-prefixed hexadecimal, for messages.
+public func hex(_ value: some BinaryInteger, _ digits: Int = 0) -> String {
+  let text = String(value, radix: 16, uppercase: true)
+  return "0x" + String(repeating: "0", count: max(0, digits - text.count)) + text
 }

@@ -595,9 +595,3 @@ extension PhysicalMemory: MemoryMap {
     if !gone.isEmpty { gone.removeAll() }
   }
 }
-
-/// A number as 0x-prefixed hexadecimal, for messages.
-public func hex(_ value: some BinaryInteger, _ digits: Int = 0) -> String {
-  let text = String(value, radix: 16, uppercase: true)
-  return "0x" + String(repeating: "0", count: max(0, digits - text.count)) + text
-}
