@@ -358,6 +358,9 @@ private func refusal(_ arguments: String...) -> String? {
     #expect(refusal("--cpu", "pentium4", "-smp", "17")?.contains("16 at most") == true)
     #expect(refusal("--cpu", "486", "-smp", "2")?.contains("no APIC") == true)
     #expect(refusal("-smp", "0")?.contains("1 to 14") == true)
+    #expect(try parsed("-smp", "2").warnings.isEmpty)
+    #expect(
+      try parsed("-smp", "2", "--board", "isa").warnings.contains { $0.contains("--board pc") })
   }
 
   @Test func memoryIsWhatTheProcessorReaches() throws {

@@ -113,7 +113,7 @@ enum ForeignOptions {
       "monitor mon qmp qmp-pretty chardev",
       "there is no monitor; the debugger is the console (apus debug, or --debug)")
     add(
-      "enable-kvm accel machine M no-acpi no-hpet nodefaults global no-kvm cpu-pm "
+      "enable-kvm accel machine M no-hpet nodefaults global no-kvm cpu-pm "
         + "overcommit object msg win2k-hack no-fd-bootchk no-user-config usb realtime",
       "the machine is always the same PC; leave it out")
     add(
@@ -150,6 +150,7 @@ enum ForeignOptions {
     add("floppy fd", "--floppy-a FILE")
     add("ram mem", "--memory MB")
     add("cpus", "--processors N")
+    add("no-acpi", "--acpi off")
     add("initramfs ramdisk", "--initrd FILE")
     add("gdbserver gdbstub", "--gdb tcp:PORT")
     add("input keys sendkeys", "--type TEXT")

@@ -241,6 +241,12 @@ struct Plan {
       }
       configuration.board = board
     }
+    if configuration.processorCount > 1, configuration.boardName == "isa", configuration.bios == nil
+    {
+      warnings.append(
+        "the BIOS of board isa tells nobody of several processors: most systems will use one (--board pc)"
+      )
+    }
     if let text = options.acpi {
       guard let revision = ACPIRevision(rawValue: text) else {
         let known = ACPIRevision.allCases.map(\.rawValue).joined(separator: ", ")
