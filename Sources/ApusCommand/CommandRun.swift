@@ -4,6 +4,7 @@
 // session runs.
 
 import Debugger
+import DebuggerFrontend
 import Host
 import Machine
 import SDLFrontend

@@ -3,7 +3,7 @@
 // Owns: its options, the connection. Must not know: what lines mean, any device.
 
 import ArgumentParser
-import Conformance
+import DeviceChecks
 import Host
 import Machine
 import Session

@@ -5,7 +5,7 @@
 import ArgumentParser
 import CPU
 import Conformance
-import DeviceFuzz
+import DeviceChecks
 import Host
 import Machine
 

@@ -7,6 +7,7 @@ import Bus
 import CPU
 import Chipset
 import Debugger
+import DebuggerFrontend
 import Host
 import Machine
 import Session

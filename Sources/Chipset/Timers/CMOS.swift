@@ -127,6 +127,20 @@ public final class CMOS: Device, Registers {
     return decode(byte & 0x7F) % 12 + (byte & 0x80 != 0 ? 12 : 0)
   }
 
+  /// Writes register B without SET. The data sheet wants the ten bytes set anew after a change of DM or 24/12; who only changes the
+  /// mode finds the same time in the other format, as in other emulators (MC146818A data sheet, "Time, calendar, and alarm locations").
+  private func setMode(_ byte: UInt8) {
+    guard (bytes[Register.b] ^ byte) & 0x06 != 0 else {
+      bytes[Register.b] = byte
+      return
+    }
+    let places = [0, 2, 6, 7, 8, 9, Register.century]
+    let (values, hour) = (places.map { decode(bytes[$0]) }, decodeHour(bytes[4]))
+    bytes[Register.b] = byte
+    for (place, value) in zip(places, values) { bytes[place] = encode(value) }
+    bytes[4] = encodeHour(hour)
+  }
+
   // MARK: Time
 
   /// Whether the divider chain runs (DV2-0 name a time base and not a reset or a test mode).
@@ -313,7 +327,11 @@ public final class CMOS: Device, Registers {
       }
     case Register.b:
       // SET ends an update and disables its interrupt.
-      bytes[n] = byte & 0x80 != 0 ? byte & ~0x10 : byte
+      if byte & 0x80 != 0 {
+        bytes[n] = byte & ~0x10
+      } else {
+        setMode(byte)
+      }
     case Register.c, Register.d: return
     default: bytes[n] = byte
     }

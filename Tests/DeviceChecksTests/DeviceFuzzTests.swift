@@ -1,7 +1,7 @@
 // A short run of `apus conform fuzz` over every device of both boards; APUS_FUZZ=N makes N accesses to each, APUS_FUZZ_SEED=S others than
 // the usual ones.
 
-import DeviceFuzz
+import DeviceChecks
 import Host
 import Testing
 

@@ -4,7 +4,7 @@
 import Machine
 import Testing
 
-@testable import Conformance
+@testable import DeviceChecks
 
 @Suite("Device tests by lines") struct DeviceSessionTests {
   /// What a machine answers to lines.

@@ -2,6 +2,7 @@
 //
 // Owns: when gdb is listened for, what the session is told of it. Must not know: packets, what running means (GDBSession.swift).
 
+import Debugger
 import Host
 import Machine
 import Session

@@ -6,6 +6,7 @@
 // Every machine has one where a terminal (or a command line) can serve as console. It costs nothing until the machine starts in it or a
 // break key is pressed; only then a past to go back in is kept.
 
+import Debugger
 import Host
 import Machine
 import Session
