@@ -72,14 +72,16 @@ import Testing
   @Test func aChangeOfTheModeAloneKeepsTheTime() {
     let board = Board()
     write(board, 0x0B, 0x82)
-    for (index, value) in [(4, 0x23), (2, 0x59), (0, 0x58), (6, 7), (7, 0x31), (8, 0x12), (9, 0x98)]
-    {
+    for (index, value) in [
+      (4, 0x23), (2, 0x59), (0, 0x58), (6, 7), (7, 0x31), (8, 0x12), (9, 0x98),
+    ] {
       write(board, UInt8(index), UInt8(value))
     }
     write(board, 0x32, 0x19)
     write(board, 0x0B, 0x02)
     write(board, 0x0B, 0x06)
-    #expect([0, 2, 4, 6, 7, 8, 9, 0x32].map { read(board, $0) } == [58, 59, 23, 7, 31, 12, 98, 19])
+    #expect(
+      [0, 2, 4, 6, 7, 8, 9, 0x32].map { read(board, $0) } == [58, 59, 23, 7, 31, 12, 98, 19])
     write(board, 0x0B, 0x00)
     #expect(read(board, 4) == 0x91)
     #expect(read(board, 9) == 0x98)

@@ -129,17 +129,22 @@ extension BlockCompiler {
     flagsAreInMemory()
   }
 
-  /// SHLD and SHRD; words by less than 16. SHRD is interpreted where OF after more than one step matters, in which
-  /// processors differ.
+  /// SHLD and SHRD; words by less than 16. SHRD of words, of memory or by CL is interpreted where OF after more than one step matters, in
+  /// which processors differ.
   func emitDoubleShift(_ i: Instruction) -> Bool {
     let size = i.isOperand32 ? 4 : 2
     let byCL = i.countsByCL
     let amount = i.imm & 31
     if !byCL && (amount == 0 || amount >= 8 * size) { return emitInterpreted() }
     let isRight = i.handler == .shrd
-    if isRight && (byCL || amount != 1) && needs(UInt16(EFLAGS.of)) { return emitInterpreted() }
-    let left = FlagGarbage(adjust: true, overflow: isRight ? .right : .signAndCarry)
     let width = Width(bytes: size)
+    if isRight && (byCL || amount != 1) && needs(UInt16(EFLAGS.of)) {
+      if byCL || size == 2 || i.hasMemory { return emitInterpreted() }
+      a.doubleShift(right: true, host(i.rm), host(i.reg), Int(amount), width)
+      keepFlagsOfRightShift(host(i.rm))
+      return false
+    }
+    let left = FlagGarbage(adjust: true, overflow: isRight ? .right : .signAndCarry)
     func operate(_ m: MemoryOperand?) {
       let from = host(i.reg)
       switch (m, byCL) {
@@ -162,6 +167,22 @@ extension BlockCompiler {
     }
     emitShiftByCL(i, width, left, operate)
     return false
+  }
+
+  /// The host's flags behind SHRD into memory, OF as after the last step by one bit: whether the result's highest bits differ. Uses R8, R10.
+  private func keepFlagsOfRightShift(_ result: HostRegister) {
+    a.mov(.r10, .rax, .quad)
+    a.lahf()
+    a.and(.ah, Int32(0xEF - 0x100), .byte)
+    let value = result == .rax ? HostRegister.r10 : result
+    a.mov(.r8, value)
+    a.add(.r8, .r8)
+    a.xor(.r8, value)
+    a.shr(.r8, 31)
+    a.mov(.rax, .r8, .byte)
+    a.mov(StateOperand.rawFlags, .rax, .word)
+    a.mov(.rax, .r10, .quad)
+    flagsAreInMemory()
   }
 
   /// CMPXCHG.
