@@ -41,7 +41,7 @@ enum CMOSContents {
     var hardDiskTypes: UInt8 = 0
     for (index, at) in [(0, UInt8(0x1B)), (1, 0x24)] {
       guard index < configuration.disks.count, let image = configuration.disks[index],
-        case .disk(let geometry, let translated) = image.medium
+        case .disk(let geometry, _) = image.medium
       else { continue }
       hardDiskTypes |= index == 0 ? 0xF0 : 0x0F
       cmos[UInt8(0x19 + index)] = 47

@@ -176,7 +176,8 @@ public final class Machine {
     let (cpu, bus) = (processors[0], buses[0])
     (self.cpu, self.bus, running) = (cpu, bus, cpu)
     turns = ProcessorTurns(processors.count)
-    clock.instructionCount = { [unowned cpu] in cpu.instructionCount }
+    // What the machine has ends with it; a checked reference would be counted, atomically, at each of these calls.
+    clock.instructionCount = { [unowned(unsafe) cpu] in cpu.instructionCount }
     clock.counter = cpu.instructionCounter
 
     // Requests end the instruction that makes them; the run loop carries them out.
@@ -274,7 +275,7 @@ public final class Machine {
         written: range.written, slot: range.slot, of: range.mapping)
     }
     vga.watchWrites = { [unowned memory] in memory.watchDirectWrites() }
-    clock.deadlineMovedEarlier = { [unowned self] in self.updateDeadline() }
+    clock.deadlineMovedEarlier = { [unowned(unsafe) self] in self.updateDeadline() }
     for (index, uart) in serial.enumerated() {
       uart.transmit = { [unowned self] in
         if !self.isMuted { self.serialOutput(index, $0) }
@@ -305,15 +306,15 @@ public final class Machine {
   /// The 8259A's INTR goes to the processor, or to LINT0 of the local APICs.
   private func connectInterrupts() {
     guard let apics else {
-      pic.output.connect { [unowned cpu] in cpu.setINTR($0) }
+      pic.output.connect { [unowned(unsafe) cpu] in cpu.setINTR($0) }
       return
     }
-    pic.output.connect { [unowned apics] level in
+    pic.output.connect { [unowned(unsafe) apics] level in
       for apic in apics.all { apic.setLINT(0, level) }
     }
     for (n, apic) in apics.all.enumerated() {
       buses[n].localAPIC = apic
-      apic.output.connect { [unowned self] level in
+      apic.output.connect { [unowned(unsafe) self] level in
         self.processors[n].setINTR(level)
         if level { self.processorWoke(n) }
       }

@@ -182,7 +182,7 @@ extension CPU {
     var userOK = true
     if s.pointee.cr0 & CR0.pg != 0 {
       if let known = translated(linear, access) { return known }
-      let walk = try walk(linear, access)
+      let walk = try walkHere(linear, access)
       physical = walk.physical
       global = walk.global
       writable = walk.writable
@@ -217,6 +217,7 @@ extension CPU {
     return memory.physical(ofHost: (entry & Int.max) &+ Int(linear))
   }
 
+  @inline(__always)
   private func fill(
     linear: UInt32, physical: Physical, _ access: Access, global: Bool, _ writable: Bool,
     _ userOK: Bool
@@ -287,6 +288,11 @@ extension CPU {
   }
 
   func walk(_ linear: UInt32, _ access: Access) throws(Fault) -> Walk {
+    try walkHere(linear, access)
+  }
+
+  @inline(__always)
+  private func walkHere(_ linear: UInt32, _ access: Access) throws(Fault) -> Walk {
     if s.pointee.cr4 & CR4.pae != 0 { return try walkPAE(linear, access) }
     let dirAddress = view.bus((s.pointee.cr3 & 0xFFFF_F000) | (linear >> 20 & 0xFFC))
     var pde = view.read32(dirAddress)
@@ -353,6 +359,7 @@ extension CPU {
     setEntry(address, UInt32(truncatingIfNeeded: value))
   }
 
+  @inline(never)
   private func walkPAE(_ linear: UInt32, _ access: Access) throws(Fault) -> Walk {
     let pdpte: UInt64
     switch linear >> 30 {

@@ -40,7 +40,7 @@ struct ProcessorView {
   /// Reads 4 bytes in one page.
   @inline(__always)
   func read32(_ address: PhysicalAddress) -> UInt32 {
-    memory._withUnsafeGuaranteedRef { $0.read(address.value, width: 4) }
+    memory._withUnsafeGuaranteedRef { $0.readEntry(address.value) }
   }
 
   /// Reads 8 bytes in one page.

@@ -145,4 +145,13 @@ extension PhysicalMemory {
     }
     ramRegion.discard()
   }
+
+  /// Reads an entry of a table of pages, which mostly is in RAM: 4 bytes in one page.
+  @inline(__always)
+  func readEntry(_ address: Physical) -> UInt32 {
+    if kinds[Int(UInt32(truncatingIfNeeded: address >> 12) & 0xFFFFFF)] & Kind.mask == Kind.ram {
+      return (ram + Int(address)).loadUnaligned(as: UInt32.self)
+    }
+    return read(address, width: 4)
+  }
 }
