@@ -75,22 +75,22 @@ public final class Translator: BlockTranslator {
 
   package func link(_ request: Int, to block: BlockPointer) {
     guard exits.indices.contains(request), options.contains(.link) else { return }
-    let exit = exits[request]
     let number = Int(block.pointee.codeNumber)
-    guard exit.owner >= 0, exit.target < 0, blocks.indices.contains(number) else { return }
-    let target = blocks[number]
-    guard target.eip == exit.targetEIP else { return }
-    if exit.place != 0 {
+    // Field by field: a copy of either record would count references, and this is done for hundreds of places whenever CR3 is loaded.
+    guard exits[request].owner >= 0, exits[request].target < 0, blocks.indices.contains(number),
+      blocks[number].eip == exits[request].targetEIP
+    else { return }
+    if exits[request].place != 0 {
       guard let code = block.pointee.code else { return }
-      places.set(exit.place, tag: cpu.codeKey(target.linear), code: code)
+      places.set(exits[request].place, tag: cpu.codeKey(blocks[number].linear), code: code)
       return
     }
-    guard target.context == blocks[exit.owner].context else { return }
+    guard blocks[number].context == blocks[exits[request].owner].context else { return }
     // A block in two pages is right only as long as both are where they were: under paging it is looked up each time.
     if block.pointee.secondPage != UInt32.max && cpu.codeContext.has(.paged) {
       return
     }
-    backend.join(exit.sites, to: target.code)
+    backend.join(exits[request].sites, to: blocks[number].code)
     exits[request].target = number
     blocks[number].incoming.append(request)
   }
