@@ -128,7 +128,7 @@ struct ApusOptions: ParsableCommand {
     name: [.customLong("boot"), .customLong("boot", withSingleDash: true)],
     parsing: .unconditional,
     help: ArgumentHelp(
-      "What to boot from, in this order: a (floppy), c (hard disk), d (CD), n (network, by an option ROM); a drive without a disk is skipped, an empty drive of a disk to come may be named. menu, alone or after a comma: F12 opens a menu during the first second, as it does in a window. (default: acdn)",
+      "What to boot from, in this order: a (floppy), c (hard disk), d (CD), n (network, by an option ROM); a drive without a disk is skipped, an empty drive of a disk to come may be named. menu, alone or after a comma: F12 opens a menu during the first second, as it does in a window, and where it is the first key of --type. (default: acdn)",
       valueName: "acdn"))
   var boot: String?
 

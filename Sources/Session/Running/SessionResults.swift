@@ -67,6 +67,12 @@ extension Session {
         try HostFiles.writeAtomically(path, PNG.encode(machine.screenshot()))
       }
     }
+    if let kernel = machine.kernelNotStarted {
+      observers.tell(
+        .notice(
+          "\(kernel): was never started: the BIOS has not come so far, or runs no option ROMs (one at CF000h, and fw_cfg's genroms/, start a kernel)"
+        ))
+    }
     for change in machine.imagesChangedByOthers {
       observers.tell(.notice("\(change) while this machine used it"))
     }
