@@ -485,6 +485,11 @@ public final class Machine {
         notice("\(error)")
         return nil
       }
+    case .powerButton:
+      if let power, power.isControlled, !power.tellsOfButton {
+        notice("the guest does not listen to the power button")
+      }
+      return event
     default: return event
     }
   }

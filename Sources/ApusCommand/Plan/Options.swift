@@ -105,7 +105,7 @@ struct ApusOptions: ParsableCommand {
     name: [.customLong("cdrom"), .customLong("cdrom", withSingleDash: true)],
     parsing: .unconditionalSingleValue,
     help: ArgumentHelp(
-      "A CD or DVD (ISO, raw dump, CUE sheet) in a drive of its own; 'empty' is a drive without a disc. Given again: another drive.",
+      "A CD or DVD (ISO, raw dump, CUE sheet) in a drive of its own; 'empty' is a drive without a disc, 'none' no drive. Given again: another drive.",
       valueName: "file"))
   var cdrom: [String] = []
   @Option(
@@ -117,7 +117,7 @@ struct ApusOptions: ParsableCommand {
   @Option(
     name: .customLong("cdrom-next"), parsing: .unconditionalSingleValue,
     help: ArgumentHelp(
-      "A further disc for the first CD drive, which Ctrl+Alt+B puts in; repeatable.",
+      "A further disc, which Ctrl+Alt+B puts into the first CD drive or the one that Ctrl+Alt+K chose; repeatable.",
       valueName: "file"))
   var cdromNext: [String] = []
   @Flag(

@@ -22,6 +22,7 @@ extension Session {
     alarm.cancel()
     machine.finishRecording(stop)
     writeResults()
+    machine.input.close()
     for channel in channels { channel?.close() }
     debugConsole?.close()
     profile?.stop()
