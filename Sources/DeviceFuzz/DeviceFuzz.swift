@@ -88,11 +88,12 @@ public final class DeviceFuzz {
   ) throws -> FuzzResult {
     var result = FuzzResult(device: device, board: worlds[0].board)
     guard
-      let number = targets.indices.first(where: { n in
-        n == 0 ? targets[0].contains { $0.name == device } : targets[n].first?.name == device
-      }), let target = targets[number].first(where: { $0.name == device })
+      let home = self.targets.indices.first(where: { n in
+        n == 0
+          ? self.targets[0].contains { $0.name == device } : self.targets[n].first?.name == device
+      }), let target = self.targets[home].first(where: { $0.name == device })
     else { return result }
-    let (world, targets) = (worlds[number], targets[number])
+    let (world, targets) = (worlds[home], self.targets[home])
     var machines = try engines.map { try world.machine($0) }
     let mixed = device.utf8.reduce(seed &* 0x9E37_79B9_7F4A_7C15) {
       ($0 ^ UInt64($1)) &* 0x100_0000_01B3

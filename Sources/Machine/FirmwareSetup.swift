@@ -41,7 +41,7 @@ enum CMOSContents {
     var hardDiskTypes: UInt8 = 0
     for (index, at) in [(0, UInt8(0x1B)), (1, 0x24)] {
       guard index < configuration.disks.count, let image = configuration.disks[index],
-        case .disk(let geometry, let translated) = image.medium
+        case .disk(let geometry, _) = image.medium
       else { continue }
       hardDiskTypes |= index == 0 ? 0xF0 : 0x0F
       cmos[UInt8(0x19 + index)] = 47
@@ -109,12 +109,16 @@ enum FirmwareSetup {
         let low = Array(bios.bytes.suffix(128 << 10))
         try rom(low, at: UInt32(0x100000 - low.count), memory)
         if configuration.vgaBIOS == nil, !vgaBIOS.isEmpty { try rom(vgaBIOS, at: 0xC0000, memory) }
-        if configuration.kernel != nil { try rom(FirmwareImages.kernelBoot, at: kernelBootAddress, memory) }
+        if configuration.kernel != nil {
+          try rom(FirmwareImages.kernelBoot, at: kernelBootAddress, memory)
+        }
       } else {
         // Such a BIOS unlocks and writes its own segment and puts option ROMs where it likes: C0000-FFFFF is RAM.
         shadow = [(UInt32(0x100000 - bios.bytes.count), bios.bytes)]
         if !vgaBIOS.isEmpty { shadow.append((0xC0000, vgaBIOS)) }
-        if configuration.kernel != nil { shadow.append((kernelBootAddress, FirmwareImages.kernelBoot)) }
+        if configuration.kernel != nil {
+          shadow.append((kernelBootAddress, FirmwareImages.kernelBoot))
+        }
         memory.setShadow(0xC0000...0xFFFFF, readRAM: true, writeRAM: true)
       }
     } else {
@@ -129,7 +133,9 @@ enum FirmwareSetup {
         let end = 0xC0000 + UInt32((vgaBIOS.count + 0xFFF) & ~0xFFF)
         memory.setShadow(0xC0000...end - 1, readRAM: true, writeRAM: true)
       }
-      if configuration.kernel != nil { try rom(FirmwareImages.kernelBoot, at: kernelBootAddress, memory) }
+      if configuration.kernel != nil {
+        try rom(FirmwareImages.kernelBoot, at: kernelBootAddress, memory)
+      }
     }
     for extra in configuration.roms {
       try check(extra, configuration)
