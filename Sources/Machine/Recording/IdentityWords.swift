@@ -39,7 +39,8 @@ struct IdentityWords {
     case "apus": return ("Apus", "", nil)
     case "memory": return ("memory", "--memory", nil)
     case "cpu": return ("cpu", "--cpu", nil)
-    case "serial ports": return ("serial ports", "each --serial behind the second and each --device uart adds one", nil)
+    case "serial ports":
+      return ("serial ports", "each --serial behind the second and --device uart adds one", nil)
     case "bios": return ("the BIOS", "--bios", "its own")
     case "vga bios": return ("the VGA BIOS", "--vga, --vga-bios", nil)
     case "video BIOS": return ("the video BIOS", "--vga-bios", "its own")
