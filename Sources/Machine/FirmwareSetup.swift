@@ -116,7 +116,7 @@ enum FirmwareSetup {
         // Such a BIOS unlocks and writes its own segment and puts option ROMs where it likes: C0000-FFFFF is RAM.
         shadow = [(UInt32(0x100000 - bios.bytes.count), bios.bytes)]
         if !vgaBIOS.isEmpty { shadow.append((0xC0000, vgaBIOS)) }
-        if configuration.kernel != nil {
+        if configuration.kernel != nil, vgaBIOS.count <= 0xF000 {
           shadow.append((kernelBootAddress, FirmwareImages.kernelBoot))
         }
         memory.setShadow(0xC0000...0xFFFFF, readRAM: true, writeRAM: true)
