@@ -97,6 +97,8 @@ public final class SessionConsole: SessionControl, @unchecked Sendable {
   private let control = Atomic<Int>(Control.idle)
   /// The terminal, if a serial port has it too.
   private let shared: SharedTerminal?
+  /// Ends with this console; a process may have others.
+  private let reading = HostReading()
   /// Where a break is asked for, once there is a machine.
   private let input = Mutex<InputQueue?>(nil)
 
@@ -117,13 +119,13 @@ public final class SessionConsole: SessionControl, @unchecked Sendable {
   public func connect(to session: Session, machine: Machine) {
     self.session = session
     input.withLock { $0 = machine.input }
-    let shared = shared
+    let (shared, reading) = (shared, reading)
     let port: any ConsolePort =
       SessionConsole.hasTerminal
       ? LineEditor(
-        read: { shared.map { $0.next() } ?? HostFiles.readByte() },
+        read: { shared.map { $0.next() } ?? HostFiles.readByte(reading) },
         put: { HostFiles.print(Array(HostPath.shown($0).utf8)) }, ownsTerminal: shared == nil)
-      : StreamPort()
+      : StreamPort(reading)
     let debugger = Debugger(machine: machine, console: port)
     debugger.printsJSON = options.printsJSON
     debugger.otherFiles = options.otherFiles
@@ -166,7 +168,7 @@ public final class SessionConsole: SessionControl, @unchecked Sendable {
 
   public func end() {
     shared?.end()
-    HostFiles.stopReading()
+    reading.stop()
   }
 
   // MARK: Running

@@ -109,10 +109,16 @@ enum FirmwareSetup {
         let low = Array(bios.bytes.suffix(128 << 10))
         try rom(low, at: UInt32(0x100000 - low.count), memory)
         if configuration.vgaBIOS == nil, !vgaBIOS.isEmpty { try rom(vgaBIOS, at: 0xC0000, memory) }
+        if configuration.kernel != nil {
+          try rom(FirmwareImages.kernelBoot, at: kernelBootAddress, memory)
+        }
       } else {
         // Such a BIOS unlocks and writes its own segment and puts option ROMs where it likes: C0000-FFFFF is RAM.
         shadow = [(UInt32(0x100000 - bios.bytes.count), bios.bytes)]
         if !vgaBIOS.isEmpty { shadow.append((0xC0000, vgaBIOS)) }
+        if configuration.kernel != nil, vgaBIOS.count <= 0xF000 {
+          shadow.append((kernelBootAddress, FirmwareImages.kernelBoot))
+        }
         memory.setShadow(0xC0000...0xFFFFF, readRAM: true, writeRAM: true)
       }
     } else {
@@ -127,7 +133,9 @@ enum FirmwareSetup {
         let end = 0xC0000 + UInt32((vgaBIOS.count + 0xFFF) & ~0xFFF)
         memory.setShadow(0xC0000...end - 1, readRAM: true, writeRAM: true)
       }
-      if configuration.kernel != nil { try rom(FirmwareImages.kernelBoot, at: 0xCF000, memory) }
+      if configuration.kernel != nil {
+        try rom(FirmwareImages.kernelBoot, at: kernelBootAddress, memory)
+      }
     }
     for extra in configuration.roms {
       try check(extra, configuration)
@@ -135,6 +143,9 @@ enum FirmwareSetup {
     }
     return shadow
   }
+
+  /// Where a BIOS that looks for option ROMs finds the one that starts a kernel; others get it as a file (`FirmwareFiles`).
+  private static let kernelBootAddress: UInt32 = 0xCF000
 
   private static func rom(_ bytes: [UInt8], at address: UInt32, _ memory: PhysicalMemory) throws {
     try memory.mapROM(bytes, at: address)

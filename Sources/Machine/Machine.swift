@@ -486,6 +486,11 @@ public final class Machine {
         notice("\(error)")
         return nil
       }
+    case .powerButton:
+      if let power, power.isControlled, !power.tellsOfButton {
+        notice("the guest does not listen to the power button")
+      }
+      return event
     default: return event
     }
   }
@@ -535,6 +540,19 @@ public final class Machine {
 
   /// Whether the guest wants to be told of the power button, and will do something about it.
   public var tellsOfPowerButton: Bool { power?.tellsOfButton ?? false }
+
+  /// Whether what runs takes keys by interrupts, as a BIOS does once it has set the keyboard up.
+  public var takesKeys: Bool {
+    keyboardController.interruptsForKeys && pic.registers[0].imr & 0x02 == 0
+  }
+
+  /// The kernel of the configuration that a BIOS other than the own one has not started; nil: there is none, or it was started.
+  public var kernelNotStarted: String? {
+    guard configuration.bios != nil, let kernel = configuration.kernel,
+      board.first(KernelLoader.self)?.wasAsked == false
+    else { return nil }
+    return kernel.kernel.path
+  }
 
   // MARK: What can be seen
 

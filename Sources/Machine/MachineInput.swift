@@ -74,6 +74,13 @@ public final class InputQueue: @unchecked Sendable {
   private let blocked = Atomic<Bool>(false)
   private var tasks: [@Sendable (Machine) -> Void] = []
   private var isPaused = false
+  private var isClosed = false
+
+  /// Nobody takes anything from here any more: what is left is dropped, and who waits for room waits no longer.
+  public func close() {
+    condition.locked { isClosed = true }
+    condition.broadcast()
+  }
 
   /// Serial bytes that may wait; who brings more has to wait itself.
   private static let serialLimit = 64 << 10
@@ -83,8 +90,9 @@ public final class InputQueue: @unchecked Sendable {
   /// Leaves input. Bytes for a serial port may have to wait until the guest has taken earlier ones.
   public func post(_ input: MachineInput) {
     condition.locked {
+      if isClosed { return }
       if case .serial(_, let bytes) = input {
-        while serialBytes > InputQueue.serialLimit, stop == nil { condition.wait() }
+        while serialBytes > InputQueue.serialLimit, stop == nil, !isClosed { condition.wait() }
         serialBytes += bytes.count
       }
       if case .mouse(let dx, let dy, let wheel, let horizontal, let buttons) = input,

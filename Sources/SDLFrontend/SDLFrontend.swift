@@ -78,8 +78,10 @@
     private var lastMessage: UInt64 = 0
     var helpIsOpen = false { didSet { keys.isCovered = helpIsOpen } }
     var paused = false
-    /// When the reset button was pressed once.
-    var resetAsked: UInt64?
+    /// What was pressed once, of what has to be pressed twice, and when.
+    var asked: (command: HostCommand, at: UInt64)?
+    /// When the power button was pressed, until its answer is overdue.
+    private var buttonPressed: UInt64?
     /// Num Lock and Caps Lock of the host when the window lost the focus.
     var locks: UInt32?
     /// The files that are being dropped.
@@ -201,6 +203,22 @@
       askToStop()
     }
 
+    /// From now on the guest has some time to turn the machine off.
+    func notePowerButton() { buttonPressed = SDL_GetTicks64() }
+
+    /// Who pressed the button hears when nothing comes of it.
+    private func watchPowerButton() {
+      guard !paused, let pressed = buttonPressed,
+        SDL_GetTicks64() &- pressed >= SDLFrontend.buttonMilliseconds
+      else { return }
+      buttonPressed = nil
+      tell(
+        "the guest has not turned the machine off; closing the window ends it", milliseconds: 6000)
+    }
+
+    /// How long a guest may take to shut down before that is told.
+    private static let buttonMilliseconds: UInt64 = 30_000
+
     /// The user closes the window. A guest that listens to the power button hears it, and may shut down; who closes again does not want
     /// to wait. One close comes as two events.
     func closeWindow() {
@@ -211,6 +229,7 @@
         return
       }
       powerAsked = now
+      notePowerButton()
       releaseKeys()
       machine.request(.powerButton)
       tell("power button pressed; close again to end at once", milliseconds: 6000)
@@ -241,6 +260,7 @@
       }
       if isLost { return }
       takeMessages()
+      watchPowerButton()
       followMouse()
       flushMouse()
       present()

@@ -152,7 +152,9 @@
       case .nextDisk(let drive): machine.request(.nextDisk(drive: drive))
       case .eject(let drive): machine.request(.eject(drive: drive))
       case .nextCD: machine.request(.nextCD)
-      case .ejectCD: machine.request(.ejectCD(drive: 0))
+      case .ejectCD: machine.request(.ejectCD(drive: nil))
+      case .otherCDDrive: machine.request(.otherCDDrive)
+      case .powerButton: pressPowerButton()
       case .debugger:
         releaseKeys()
         machine.request(.debugger)
@@ -177,16 +179,34 @@
     }
 
     private func reset() {
-      let now = SDL_GetTicks64()
-      guard let asked = resetAsked, now &- asked < 4000 else {
-        resetAsked = now
-        tell("Ctrl+Alt+R once more resets the machine")
-        return
-      }
-      resetAsked = nil
-      releaseKeys()
+      guard isSure(.reset, "Ctrl+Alt+R once more resets the machine") else { return }
       machine.request(.reset)
       tell("reset", milliseconds: 1500)
+    }
+
+    private func pressPowerButton() {
+      let effect =
+        machine.hearsPowerButton
+        ? "Ctrl+Alt+O once more presses the power button: the guest is told"
+        : "Ctrl+Alt+O once more presses the power button; the guest may not be asked"
+      guard isSure(.powerButton, effect) else { return }
+      notePowerButton()
+      machine.request(.powerButton)
+      tell("power button pressed", milliseconds: 1500)
+    }
+
+    /// What is lost with a slip of a finger is done when its key is pressed again.
+    /// - Parameter question: what that will do.
+    private func isSure(_ command: HostCommand, _ question: String) -> Bool {
+      let now = SDL_GetTicks64()
+      guard let asked, asked.command == command, now &- asked.at < 4000 else {
+        asked = (command, now)
+        tell(question)
+        return false
+      }
+      self.asked = nil
+      releaseKeys()
+      return true
     }
 
     /// Lets go of all keys and buttons for the guest.

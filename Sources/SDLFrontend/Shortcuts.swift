@@ -20,6 +20,8 @@ enum HostCommand: Equatable {
   case eject(drive: Int)
   case nextCD
   case ejectCD
+  case otherCDDrive
+  case powerButton
   /// Delete for the guest, for hosts that keep Ctrl+Alt+Del to themselves.
   case sendDelete
   case debugger
@@ -67,6 +69,7 @@ public struct Shortcut: Sendable {
     Shortcut(.controlAltShift, 0x08, .eject(drive: 1), "Ctrl+Alt+Shift+E", ""),
     Shortcut(.controlAlt, 0x05, .nextCD, "Ctrl+Alt+B", "next CD; with Shift eject it"),
     Shortcut(.controlAltShift, 0x05, .ejectCD, "Ctrl+Alt+Shift+B", ""),
+    Shortcut(.controlAlt, 0x0E, .otherCDDrive, "Ctrl+Alt+K", "Ctrl+Alt+B for another CD drive"),
     Shortcut(.controlAlt, 0x19, .paste, "Ctrl+Alt+V", "type the clipboard's text"),
     Shortcut(.controlAlt, 0x06, .copy, "Ctrl+Alt+C", "copy the text of the screen"),
     Shortcut(.controlAlt, 0x16, .screenshot, "Ctrl+Alt+S", "screenshot (apus-N.png)"),
@@ -74,6 +77,7 @@ public struct Shortcut: Sendable {
     Shortcut(.controlAlt, 0x13, .pause, "Ctrl+Alt+P", "pause, go on"),
     Shortcut(.controlAlt, 0x10, .mute, "Ctrl+Alt+M", "sound off, on"),
     Shortcut(.controlAlt, 0x15, .reset, "Ctrl+Alt+R", "reset button (press it twice)"),
+    Shortcut(.controlAlt, 0x12, .powerButton, "Ctrl+Alt+O", "power button (press it twice)"),
     Shortcut(.controlAlt, 0x4D, .sendDelete, "Ctrl+Alt+End", "Ctrl+Alt+Del for the guest"),
     Shortcut(.controlAlt, 0x07, .debugger, "Ctrl+Alt+D", "debugger, in the terminal"),
   ]

@@ -134,9 +134,10 @@ public final class Session: @unchecked Sendable {
   }
 
   /// Runs the machine on this thread until something ends it. After an end that `canGoOn` it may be called again.
-  /// - Throws: `SessionError` when a connection cannot be made.
+  /// - Throws: `SessionError` when a connection cannot be made, or the session has ended.
   @discardableResult
   public func run(until limit: Limit = .end) throws(SessionError) -> SessionEnd {
+    try checkNotFinished()
     try connect()
     acquire()
     let stop = runMachine(until: instruction(limit))
@@ -150,6 +151,7 @@ public final class Session: @unchecked Sendable {
   /// Runs the machine on a thread of its own. `wait` tells how it ended.
   /// - Throws: `SessionError` when a connection cannot be made, or the host has no thread.
   public func start(until limit: Limit = .end) throws(SessionError) {
+    try checkNotFinished()
     try connect()
     ended.store(false, ordering: .releasing)
     do throws(HostError) {
@@ -226,6 +228,16 @@ public final class Session: @unchecked Sendable {
     // Who closes the window has seen the recording's end; other ends are told.
     if let stop = machine.input.requestedStop, stop != .user, stop != .debugger {
       progress.withLock { $0.stop = .host(stop) }
+    }
+  }
+
+  /// Whether `finish` has been called: nothing runs any more.
+  public var isFinished: Bool { access.locked { isFinishing } }
+
+  private func checkNotFinished() throws(SessionError) {
+    if isFinished {
+      throw SessionError(
+        .configuration, "the session has ended: what it was connected to is closed")
     }
   }
 

@@ -302,7 +302,9 @@ private func refusal(_ arguments: String...) -> String? {
     #expect(try drives("-hdb", disk, "-cdrom", a) == ["", "", "a.iso", ""])
     let moved = try parsed("-hdc", disk, "-cdrom", a)
     #expect(moved.warnings.contains { $0.contains("hdd") && $0.contains("hard.img") })
-    #expect(try parsed("-hdb", disk, "-cdrom", a).warnings.isEmpty)
+    #expect(!(try parsed("-hdb", disk, "-cdrom", a).warnings.contains { $0.contains("hard.img") }))
+    #expect(try drives("--cdrom", "none") == ["", "", "", ""])
+    #expect(refusal("--cdrom", "none", "--cdrom", a)?.contains("goes with no other") == true)
     let taken = refusal("-hdc", disk, "--cdrom", a, "--cdrom-at", "hdc")
     #expect(taken?.contains("the hard disk \(disk) is there") == true)
     let both = refusal("--cdrom", a, "--cdrom-at", "hdb", "--cdrom", b, "--cdrom-at", "hdb")
@@ -350,6 +352,40 @@ private func refusal(_ arguments: String...) -> String? {
     #expect(try title("--cdrom", "empty", "--boot", "d") == nil)
   }
 
+  /// As on a PC: who presses F12 at its start wants the menu.
+  @Test func theFirstKeyMayAskForTheBootMenu() throws {
+    func offers(_ arguments: String...) throws -> Bool {
+      try Plan(try ApusOptions.parse(["--headless"] + arguments)).configuration.offersBootMenu
+    }
+    #expect(try offers("--type", "<f12>1") && offers("--type", "<wait 900>", "--type", "<f12>"))
+    #expect(try offers("--boot", "menu") && !offers())
+    #expect(try !offers("--type", "x<f12>") && !offers("--type", "<wait 1000><f12>"))
+    #expect(try !offers("--expect", "A:", "--type", "<f12>"))
+  }
+
+  @Test func devicesTellTheOptionsTheyComeFrom() {
+    let lines = DevicesProgram.list()
+    for (name, option) in [
+      ("cirrus", "--vga cirrus"), ("processor", "--processors"), ("piix4-pm", "--acpi"),
+      ("cd-drive", "--cdrom"), ("kernel-loader", "--kernel"), ("debug-exit", "--exit-port"),
+    ] {
+      #expect(
+        lines.contains { $0.hasPrefix(name + " ") && $0.contains("; by \(option)") }, "\(name)")
+    }
+  }
+
+  @Test func deviceTestsTakeNoOptionsOfARun() throws {
+    for arguments in [
+      ["--type", "x"], ["--timeout", "1"], ["--json"], ["-s"], ["--max-instructions", "5"],
+      ["--replay", "x"], ["--expect-gone", "x"], ["--press", "power"],
+    ] {
+      #expect(ConformDevices.runOption(try ApusOptions.parse(arguments)) == arguments[0])
+    }
+    #expect(
+      ConformDevices.runOption(try ApusOptions.parse(["--board", "pc", "--cdrom", "x"])) == nil)
+    #expect(ConformDevices.help.split(separator: "\n").allSatisfy { $0.count <= 84 })
+  }
+
   @Test func severalProcessorsHaveAPICs() throws {
     #expect(try parsed("--processors", "14").configuration.processorCount == 14)
     #expect(try parsed("-smp", "cpus=4,sockets=4").configuration.processorCount == 4)
@@ -358,6 +394,9 @@ private func refusal(_ arguments: String...) -> String? {
     #expect(refusal("--cpu", "pentium4", "-smp", "17")?.contains("16 at most") == true)
     #expect(refusal("--cpu", "486", "-smp", "2")?.contains("no APIC") == true)
     #expect(refusal("-smp", "0")?.contains("1 to 14") == true)
+    #expect(refusal("-smp", "x")?.contains("of pentium2 1 to 14") == true)
+    #expect(refusal("--cpu", "pentium4", "-smp", "x")?.contains("of pentium4 1 to 16") == true)
+    #expect(refusal("--cpu", "486", "-smp", "x")?.contains("of 486 only 1") == true)
     #expect(try parsed("-smp", "2").warnings.isEmpty)
     #expect(
       try parsed("-smp", "2", "--board", "isa").warnings.contains { $0.contains("--board pc") })

@@ -75,6 +75,33 @@ private final class Bench {
     #expect(bench.run("info pnp").contains("no Plug and Play cards"))
   }
 
+  @Test func topicsShowThePartThatIsAskedFor() throws {
+    let bench = try Bench()
+    bench.run("c 7c0c")
+    for name in ["2", "cd2", "CD2"] {
+      let second = bench.run("info cd \(name)")
+      #expect(second.hasPrefix("CD2: secondary slave") && !second.contains("CD: "), "\(name)")
+    }
+    #expect(bench.run("info cd 1").hasPrefix("CD: ") && !bench.run("info cd 1").contains("CD2"))
+    for wrong in ["3", "x", "0"] {
+      #expect(bench.run("info cd \(wrong)").contains("there is no CD drive '\(wrong)' (CD, CD2)"))
+    }
+    for name in ["1.1", "piix-ide", "0:1.1", "00:01.1"] {
+      let function = bench.run("info pci \(name)")
+      #expect(function.contains("(piix-ide)") && !function.contains("(piix3)"), "\(name)")
+    }
+    let slot = bench.run("info pci 1")
+    #expect(slot.contains("(piix3)") && slot.contains("(piix-ide)") && !slot.contains("(i440fx)"))
+    #expect(bench.run("info pci 9.0").contains("there is no function '9.0'"))
+    let all = bench.run("info ide")
+    #expect(all.contains("ide0's bus master: ") && all.contains("ide1's bus master: "))
+    let one = bench.run("info ide 1")
+    #expect(one.contains("ide1: ports") && !one.contains("ide0"))
+    #expect(bench.run("info ide 2").contains("there is no channel '2' (ide0, ide1)"))
+    #expect(bench.run("info pit 2").contains("takes nothing else"))
+    #expect(bench.run("help eject").contains("CD2") && bench.run("help insert").contains("CD2"))
+  }
+
   @Test func topicsAreCompleted() throws {
     let bench = try Bench()
     let found = bench.debugger.complete("info p")

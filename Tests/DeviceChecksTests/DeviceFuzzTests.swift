@@ -23,6 +23,17 @@ import Testing
     }
   }
 
+  /// What `apus devices` lists, by its names or those of states.
+  @Test func everyPartIsReached() throws {
+    let names = try DeviceFuzz(.pc, seed: 1, engines: [.interpreter]).devices
+    let kinds = Set(names.flatMap(DeviceFuzz.kinds(of:)))
+    for part in ["cirrus", "vga-std", "cd-drive", "disk-drive", "floppy-drive", "pnp-uart", "uart"]
+    {
+      #expect(kinds.contains(part), "\(part)")
+    }
+    #expect(names.contains("cirrus") && Set(names).count == names.count)
+  }
+
   @Test func theSameSeedMakesTheSameRun() throws {
     let hashes = try (0..<2).map { _ in
       try DeviceFuzz(.pc, seed: 3, engines: [.interpreter]).run("ide0", accesses: 8_000).hash

@@ -137,6 +137,15 @@ import Testing
     #expect(talk.say("inb 0x71") == ["IRQ lower 8", "OK 0x00d0"])
   }
 
+  /// Drives are a, b and cd, as in --change.
+  @Test func linesNameCDDrives() throws {
+    #expect(try DeviceLine(Array("apus_insert cd x.iso".utf8)) == .cd(drive: 0, file: "x.iso"))
+    #expect(try DeviceLine(Array("apus_eject cd2".utf8)) == .cd(drive: 1, file: nil))
+    #expect(try DeviceLine(Array("apus_eject b".utf8)) == .floppy(drive: 1, file: nil))
+    let talk = try Conversation()
+    #expect(talk.say("apus_eject cd3")[0].hasPrefix("FAIL "))
+  }
+
   @Test func linesTakeTheTimeThatWasAskedFor() throws {
     let talk = try Conversation(accessTime: 1000)
     _ = talk.all("inb 0x80\nwriteb 0 0\nread 0 16")

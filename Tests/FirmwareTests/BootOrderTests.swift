@@ -210,6 +210,18 @@ import Testing
     }
   }
 
+  /// Two drives of one model are told apart by their places.
+  @Test func theMenuTellsWhereCDDrivesAre() throws {
+    var configuration = try configuration([.floppy])
+    configuration.cds[3] = .empty
+    let guest = try Guest(configuration)
+    guest.run(until: "F12: boot menu")
+    guest.press(Self.f12)
+    guest.run(until: "Number")
+    #expect(guest.screen.contains("CD-ROM 0: Apus CD/DVD-ROM, secondary master"), "\(guest.screen)")
+    #expect(guest.screen.contains("CD-ROM 1: Apus CD/DVD-ROM, secondary slave"), "\(guest.screen)")
+  }
+
   /// Who does not offer it waits for nobody: the time is that of the self test.
   @Test func theMenuCostsNoTimeWhereItIsNotOffered() throws {
     var configuration = try configuration([.disk])

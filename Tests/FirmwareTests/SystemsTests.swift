@@ -45,8 +45,6 @@ import Testing
       $0.board = board
       $0.memoryMegabytes = 32
       $0.parts = Array(repeating: "pnp-uart", count: cards)
-      // Two cards need IRQ 9, which is ACPI's where there is that.
-      if cards > 1 { $0.acpi = .off }
     }
     for (place, drive) in drives.enumerated() {
       switch drive {
@@ -97,6 +95,27 @@ import Testing
   func plugAndPlayIsTakenOver(cards: Int, board: String) throws {
     let text = try run("pnp_win9x", board: board, cards: cards)
     #expect(text == "PASS\n")
+  }
+
+  /// IRQ 9 is the system control interrupt's with ACPI, 10 and 11 the PCI bus's where functions have them: three cards share none.
+  @Test(arguments: [ACPIRevision.off, .first])
+  func everyCardGetsARequestOfItsOwn(acpi: ACPIRevision) throws {
+    let machine = try Machine(
+      .small(floppy: bootFloppy([0xEB, 0xFE]), name: "stays") {
+        $0.board = "pc"
+        $0.cpu = .pentium2
+        $0.acpi = acpi
+        $0.parts = Array(repeating: "pnp-uart", count: 3)
+      })
+    _ = machine.run(untilInstruction: 50_000_000)
+    let requests = machine.board.devices.compactMap { device -> String? in
+      guard device.stateName.hasSuffix(".card"),
+        case .text(let text)? = device.inspect().first?.value
+      else { return nil }
+      return text
+    }
+    #expect(Set(requests).count == 3 && !requests.contains("none"), "\(requests)")
+    #expect(acpi == .off || !requests.contains("9"))
   }
 
   /// Where CMOS says that the operating system does it, POST only numbers cards that are not needed to start from.

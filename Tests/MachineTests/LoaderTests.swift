@@ -14,6 +14,10 @@ private func kernel(
     })
 }
 
+private func machineBooting(_ change: (inout MachineConfiguration) -> Void) throws -> Machine {
+  try machine(booting: nil, change)
+}
+
 private func refusal(_ configuration: KernelConfiguration) -> LoadError? {
   do {
     _ = try machine(booting: nil) { $0.kernel = configuration }
@@ -39,6 +43,36 @@ private func refusal(_ configuration: KernelConfiguration) -> LoadError? {
     }
     #expect(machine.run(untilInstruction: enough) == .guestExit(9))
     #expect(machine.memory.peek(0x100000, count: 7) == Array("payload".utf8))
+  }
+
+  /// A BIOS that runs option ROMs, and one that does nothing. The first: far call of CF00:0003, INT 19h.
+  @Test(arguments: ["isa", "pc"])
+  func aKernelStartsWithAnyBIOSThatRunsOptionROMs(board: String) throws {
+    func bios(_ code: [UInt8]) -> LoadFile {
+      var bytes = [UInt8](repeating: 0, count: 64 << 10)
+      bytes.replaceSubrange(0..<code.count, with: code)
+      // jmp F000:0000
+      bytes.replaceSubrange(0xFFF0..<0xFFF5, with: [0xEA, 0x00, 0x00, 0x00, 0xF0])
+      return LoadFile(path: "bios", bytes: bytes)
+    }
+    func machine(_ code: [UInt8]) throws -> Machine {
+      try machineBooting {
+        $0.board = board
+        $0.bios = bios(code)
+        $0.kernel = kernel(Guest.multiboot, commandLine: "x", modules: [[0x2A, 1, 2]])
+      }
+    }
+    // xor ax, ax; mov ss, ax; mov sp, 7000h; mov ds, ax; mov word [413h], 639; call CF00:0003; int 19h; hlt
+    let scanning = try machine([
+      0x31, 0xC0, 0x8E, 0xD0, 0xBC, 0x00, 0x70, 0x8E, 0xD8, 0xC7, 0x06, 0x13, 0x04, 0x7F, 0x02,
+      0x9A, 0x03, 0x00, 0x00, 0xCF, 0xCD, 0x19, 0xF4,
+    ])
+    #expect(scanning.run(untilInstruction: enough) == .guestExit(0x55))
+    #expect(scanning.kernelNotStarted == nil)
+    // cli; hlt
+    let idle = try machine([0xFA, 0xF4])
+    _ = idle.run(untilInstruction: 1_000_000)
+    #expect(idle.kernelNotStarted == "kernel")
   }
 
   @Test func filesThatAreNoKernelsAreRefusedWithTheReason() {

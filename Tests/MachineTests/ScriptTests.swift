@@ -54,6 +54,43 @@ enum ScriptROMs {}
     #expect(text.contains("A:\\>v\nver is 1.0\nA:\\>"), "\(text)")
   }
 
+  /// Waits count from power-on: keys come when that is over and the keyboard is set up, at the latest a second after power-on. A BIOS that
+  /// offers its menu gets them while it still asks.
+  @Test(arguments: ["<f12>", "<wait 100><f12>", "<wait 700><f12>", "<wait 300><wait 300><f12>"])
+  func theBootMenuOpensAlsoAfterAWait(keys: String) throws {
+    let shell = try #require(ScriptROMs.all["shell"])
+    for rate in [20_000_000, 100_000_000, 1_000_000_000] as [UInt64] {
+      let machine = try Machine(
+        .small(floppy: shell(), name: "shell") {
+          $0.offersBootMenu = true
+          $0.instructionsPerSecond = rate
+        })
+      let script = Script([try type(keys), .expect("Number (Esc")])
+      machine.script = script
+      #expect(machine.run(untilInstruction: 3 * rate) == .expectationMet, "\(rate)")
+    }
+  }
+
+  @Test func theBootMenuOpensWhenItsPromptWasAwaited() throws {
+    let shell = try #require(ScriptROMs.all["shell"])
+    let machine = try Machine(
+      .small(floppy: shell(), name: "shell") { $0.offersBootMenu = true })
+    machine.script = Script([
+      .expect("F12: boot menu"), try type("<wait 200><f12>"), .expect("Number (Esc"),
+    ])
+    #expect(machine.run(untilInstruction: 1_000_000_000) == .expectationMet)
+  }
+
+  @Test func waitsAreOverWhenTheirTimeIs() throws {
+    let strokes = try KeyScript.parse("<wait 300><wait 400>a<wait 500>")
+    #expect(KeyScript.strokes(strokes, waited: 0) == strokes)
+    #expect(
+      try KeyScript.strokes(strokes, waited: 500_000_000)
+        == KeyScript.parse("<wait 200>a<wait 500>"))
+    #expect(
+      try KeyScript.strokes(strokes, waited: 9_000_000_000) == KeyScript.parse("a<wait 500>"))
+  }
+
   @Test func oldTextIsNoNewText() throws {
     let run = try run([.expect("A:\\>"), .expect("A:\\>")])
     #expect(run.stop == .instructionLimit && run.done == 1)

@@ -3,6 +3,7 @@
 
 import Bus
 import Chipset
+import Foundation
 import Host
 import Machine
 import Session
@@ -89,6 +90,46 @@ private func undisturbed(at instruction: UInt64) throws -> UInt64 {
     session.send(Array("HAL".utf8))
     try session.run(until: .virtualTime(5_000_000_000))
     #expect(heard.all.flatMap { $0 } == Array("IBM".utf8))
+  }
+
+  @Test func aSessionThatHasEndedRunsNoMoreAndLeavesItsPlaces() throws {
+    let scratch = try Scratch()
+    let path = scratch.path("serial")
+    // Twice in one process: what the first one listened at is free.
+    for _ in 0..<2 {
+      let session = try Session(
+        demo {
+          $0.drives[.floppy(0)] = floppy(Guest.serial)
+          $0.serial = [.tcpServer(port: 47_113), .unix(path)]
+        })
+      try session.run(until: .instructions(1_000_000))
+      session.finish()
+      #expect(session.isFinished)
+      #expect(throws: SessionError.self) { try session.run() }
+      #expect(throws: SessionError.self) { try session.start() }
+      let isFree = eventually {
+        guard let channel = try? CharacterChannel(.tcpServer(port: 47_113)) else { return false }
+        channel.close()
+        return true
+      }
+      #expect(isFree && !HostFiles.exists(path))
+    }
+  }
+
+  @Test func aStateBehindTheEndOfTheRunIsRefused() throws {
+    let scratch = try Scratch()
+    let path = scratch.path("state")
+    let first = try Session(demo { ($0.saveState, $0.instructionLimit) = (path, 2_000_000) })
+    try first.run()
+    first.finish()
+    let state = LoadFile(path: path, bytes: Array(try Data(contentsOf: URL(fileURLWithPath: path))))
+    let session = try Session(demo { ($0.loadState, $0.instructionLimit) = (state, 2_000_000) })
+    session.finish()
+    #expect {
+      _ = try Session(demo { ($0.loadState, $0.instructionLimit) = (state, 1_999_999) })
+    } throws: {
+      "\($0)".contains("was saved at instruction 2000000, behind the end of the run at 1999999")
+    }
   }
 
   @Test func resetsAndNewTextAreTold() throws {

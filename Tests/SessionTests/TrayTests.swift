@@ -182,6 +182,48 @@ import Testing
     #expect(present(session) == "1.iso")
   }
 
+  @Test func theKeysOfTheWindowReachEveryCDDrive() throws {
+    let scratch = try Scratch()
+    let first = try disc(scratch, "1.iso", 1)
+    let second = try disc(scratch, "2.iso", 2)
+    var configuration = try self.configuration(first, keeps: false)
+    configuration.machine.cds[3] = .empty
+    configuration.cdList = [first, second]
+    let session = try Session(configuration)
+    let window = session.openWindow()
+    func discs() -> [String?] {
+      session.perform { $0.cdDriveStatus.map { $0.disc.map { String($0.suffix(5)) } } }
+    }
+    window.request(.otherCDDrive)
+    try session.run(until: .instructions(1_000_000))
+    #expect(
+      notices(window).contains("Ctrl+Alt+B is for CD2, the secondary slave: no disc"))
+    window.request(.nextCD)
+    try session.run(until: .instructions(1_000_000))
+    #expect(discs() == ["1.iso", "2.iso"])
+    window.request(.ejectCD(drive: nil))
+    try session.run(until: .instructions(1_000_000))
+    #expect(discs() == ["1.iso", nil])
+    window.request(.otherCDDrive)
+    try session.run(until: .instructions(1_000_000))
+    #expect(notices(window).contains("Ctrl+Alt+B is for CD, the secondary master: 1.iso"))
+  }
+
+  @Test func theTitleNamesADiscThatIsThere() throws {
+    let scratch = try Scratch()
+    var configuration = try self.configuration(try disc(scratch, "1.iso", 1), keeps: false)
+    configuration.drives[.cd(3)] = .file(try disc(scratch, "2.iso", 2), .protected)
+    let session = try Session(configuration)
+    let window = session.openWindow()
+    window.setSubject("1.iso", in: .cd(0))
+    session.ejectCD()
+    #expect(
+      eventually {
+        _ = try? session.run(until: .instructions(1_000_000))
+        return window.subject == "2.iso"
+      })
+  }
+
   @Test func aDriveMayBeginEmptyWithDiscsToCome() throws {
     let scratch = try Scratch()
     var configuration = try self.configuration(nil, keeps: false)

@@ -157,6 +157,29 @@ private func reason(_ body: () throws -> Void) -> String {
     #expect(image.tableOfContents()[0].value == (1, 0x20, 0))
   }
 
+  /// A file of whole sectors may be an odd disc; what is neither that nor has a volume was made for something else.
+  @Test func whatHasNoVolumeIsToldOrRefused() throws {
+    let odd = try iso(pattern(2048 * 20, 7))
+    #expect(
+      odd.warnings.count == 1 && odd.warnings[0].hasPrefix("x.iso: as a CD it may be unreadable"))
+    #expect {
+      _ = try iso(pattern(2048 * 20 + 1000, 7))
+    } throws: {
+      "\($0)".contains("is no CD image: its 41960 bytes are no whole sectors of 2048")
+    }
+    // ISO 9660, UDF (ECMA-167 2/9.2), HFS (logical block 2), a partition map (block 1).
+    #expect(try iso(volume(60)).warnings.isEmpty)
+    #expect(try iso(volume(60) + [1, 2, 3]).warnings[0].contains("the last 3 bytes"))
+    for (mark, at) in [
+      ("BEA01", 16 * 2048 + 1), ("NSR02", 17 * 2048 + 1), ("BD", 1024), ("PM", 512),
+    ] {
+      var bytes = [UInt8](repeating: 0, count: 40 * 2048)
+      bytes.replaceSubrange(at..<at + mark.utf8.count, with: Array(mark.utf8))
+      #expect(try iso(bytes).warnings.isEmpty, "\(mark)")
+      #expect(try iso(bytes + [0, 0]).cd?.leadOut == 41, "\(mark)")
+    }
+  }
+
   @Test func rawFilesAreReadByTheirHeaders() throws {
     let data = pattern(2048 * 4, 7)
     let plain = try #require(try iso(data).cd)

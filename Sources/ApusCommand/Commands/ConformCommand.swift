@@ -41,7 +41,8 @@ enum ConformProgram {
       ApusProgram.endParsing(
         text: ConformCommand.fullMessage(for: error),
         isSuccess: ConformCommand.exitCode(for: error).isSuccess, command: "apus conform",
-        json: json)
+        json: json,
+        subcommand: arguments.first.flatMap { parts.contains($0) ? "apus conform \($0)" : nil })
     }
   }
 

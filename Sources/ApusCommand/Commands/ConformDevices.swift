@@ -17,21 +17,30 @@ struct ConformDevices: ParsableCommand {
   @Argument(parsing: .captureForPassthrough) var words: [String] = []
 
   static let help = """
-    OVERVIEW: Lets device tests of others use a machine's ports and memory while its processor stands still.
+    OVERVIEW: Lets device tests of others use a machine's ports and memory while its
+    processor stands still.
 
-    USAGE: apus conform devices --qtest SOCKET [IMAGE ...] [options]
+    Lines of QEMU's qtest protocol come by a Unix socket (it connects where somebody
+    serves, otherwise it serves and takes the first who connects), or by standard
+    input. All options that make a machine are possible (apus --help); those of a
+    run, as --type or --timeout, are not.
 
-    Lines of QEMU's qtest protocol come by a Unix socket (it connects where somebody serves, otherwise it serves and takes the first who \
-    connects), or by standard input. All options of a machine are possible (apus --help).
+    USAGE: apus conform devices --qtest <socket> [IMAGE ...] [options]
 
     OPTIONS:
       --qtest <socket>        The socket's file; - is standard input and output.
-      --access-time <ns>      What a line that accesses ports or memory takes, in virtual nanoseconds, 0 to 1000000000; 0: only the clock's \
-    lines move time. (default: 1000)
-      --first-run <seconds>   The processor runs for so much virtual time first, say for the BIOS's self-test.
+      --access-time <ns>      What a line that accesses ports or memory takes, in
+                              virtual nanoseconds, 0 to 1000000000; 0: only the
+                              clock's lines move time. (default: 1000)
+      --first-run <seconds>   The processor runs for so much virtual time first, 0
+                              to 3600, say for the BIOS's self-test. (default: 0)
       -h, --help              Show help information.
 
-    Exit codes: 0 when the other side has ended, 64 bad usage, 74 the host refused something, 130 or 143 ended by a signal.
+    Beyond the protocol, apus_insert DRIVE FILE and apus_eject DRIVE change the disk
+    in a, b or cd (cd2 the second CD drive).
+
+    Exit codes: 0 when the other side has ended, 64 bad usage, 74 the host refused
+    something, 130 or 143 ended by a signal.
     """
 
   /// What the words say.
@@ -85,6 +94,27 @@ struct ConformDevices: ParsableCommand {
     }
   }
 
+  /// An option that is for a run and its end, of those that were given.
+  static func runOption(_ options: ApusOptions) -> String? {
+    let given: [(String, Bool)] = [
+      ("--type", !options.type.isEmpty), ("--type-serial", !options.typeSerial.isEmpty),
+      ("--change", !options.change.isEmpty), ("--press", !options.press.isEmpty),
+      ("--expect", !options.expect.isEmpty), ("--expect-line", !options.expectLine.isEmpty),
+      ("--expect-regex", !options.expectRegex.isEmpty),
+      ("--expect-gone", !options.expectGone.isEmpty), ("--within", !options.within.isEmpty),
+      ("--timeout", options.timeout != nil), ("--max-instructions", options.maxInstructions != nil),
+      ("--speed", options.speed != nil), ("--debug", options.debug),
+      ("--command", !options.commands.isEmpty), ("--script", !options.scripts.isEmpty),
+      ("--history", options.history != nil), ("--gdb", options.gdb != nil),
+      ("-s", options.gdbDefault), ("-S", options.startsStopped),
+      ("--screen-text", options.screenText), ("--json", options.json || options.jsonFile != nil),
+      ("--stats", options.stats), ("--dump-block", !options.dumpBlock.isEmpty),
+      ("--explain", options.explain), ("--record", options.record != nil),
+      ("--replay", options.replay != nil),
+    ]
+    return given.first { $0.1 }?.0
+  }
+
   mutating func run() throws {
     if words.contains(where: { ["-h", "--help"].contains($0) }) {
       ConformProgram.print(Self.help)
@@ -95,7 +125,13 @@ struct ConformDevices: ParsableCommand {
     if !arguments.contains("--headless") { arguments.append("--headless") }
     let scan = try ArgumentScan(arguments)
     try scan.check()
-    var plan = try Plan(try ApusOptions.parse(arguments), media: scan.media)
+    let options = try ApusOptions.parse(arguments)
+    if let name = Self.runOption(options) {
+      throw Failure.usage(
+        "\(name): the processor stands still, and there is no run for it (apus conform devices --help tells more)"
+      )
+    }
+    var plan = try Plan(options, media: scan.media)
     if plan.configuration.engine == .lockstep {
       throw Failure.usage("--engine lockstep: no processor runs")
     }

@@ -18,6 +18,13 @@ struct ConformFuzz: ParsableCommand {
       in orders that lead into it, with interrupts, hostile transfers, disks that are exchanged, and time passing. Both engines run \
       side by side and are compared; now and then a machine is saved and goes on from that state. The same seed makes the same \
       accesses, and the same hash at the end.
+
+      A line for each device tells: accesses that the guest made in each engine; instructions it needed for them; how often a machine was \
+      put away as a state and taken from it again; the hash of the last state, equal for equal runs; the host's time that the slowest \
+      table of accesses took, and its number. What differs is told below it, and ends that device: the number of its table and the seed \
+      say how to have it again.
+
+      --list names them as states and the debugger do, with the names that apus devices has for them; --device takes either.
       """)
 
   @Option(help: ArgumentHelp("How many accesses for each device.", valueName: "n"))
@@ -71,9 +78,13 @@ struct ConformFuzz: ParsableCommand {
         throw Failure.host("\(error)")
       }
       fuzz.isCancelled = { ConformInterrupt.isRequested }
-      let devices = fuzz.devices.filter { name in patterns.contains { Self.matches(name, $0) } }
+      let devices = fuzz.devices.filter { name in
+        let names = [name] + DeviceFuzz.kinds(of: name)
+        return patterns.contains { pattern in names.contains { Self.matches($0, pattern) } }
+      }
       if list {
-        for name in devices { ConformProgram.print("\(board.rawValue) \(name)") }
+        for name in devices { ConformProgram.print("\(board.rawValue) \(Self.listed(name))") }
+        found = found || !devices.isEmpty
         continue
       }
       var file = FileReport(suite: "fuzz", name: board.rawValue)
@@ -99,7 +110,7 @@ struct ConformFuzz: ParsableCommand {
       }
       report.files.append(file)
     }
-    if list { return }
+    if list && found { return }
     if !found && !ConformInterrupt.isRequested {
       throw Failure.usage("--device \(device): there is no such device (--list shows them)")
     }
@@ -111,6 +122,22 @@ struct ConformFuzz: ParsableCommand {
       if report.interrupted == true { ConformProgram.print(ConformanceReport.interruptedText) }
     }
     try ConformProgram.exit(for: report)
+  }
+
+  private static func padded(_ name: String) -> String {
+    name + String(repeating: " ", count: max(1, 14 - name.count))
+  }
+
+  /// A name, and what else it is called.
+  static func listed(_ name: String) -> String {
+    let others = DeviceFuzz.kinds(of: name).filter { $0 != name }
+    let words =
+      switch name {
+      case "nobody": "ports and memory that are nobody's, among others"
+      case "memory-map": "memory that bridges switch, and its edges"
+      default: others.joined(separator: ", ")
+      }
+    return words.isEmpty ? name : ConformFuzz.padded(name) + words
   }
 
   private func show(_ result: FuzzResult) {

@@ -13,7 +13,7 @@ enum DevicesProgram {
 
     USAGE: apus devices [DEVICE] [--json]
 
-    With a name: its options. A machine gets another one by --device DEVICE[,option=value...]; --board says what it is built on.
+    With a name: its options. What stands behind 'by' is there by that option; a machine gets another one by --device DEVICE[,option=value...]; --board says what it is built on.
     Exit codes: 0, or 64 for a name that there is not.
     """
 
@@ -61,11 +61,32 @@ enum DevicesProgram {
     }.count
   }
 
+  /// The option by which a board gets parts of a kind that not every machine has of itself; nil: none.
+  static func option(for type: PartType) -> String? {
+    switch type.name {
+    case "vga-std": "--vga std (the default)"
+    case "cirrus": "--vga cirrus"
+    case "processor": "--processors N"
+    case "piix4-pm": "--acpi 1 or 2 (the default on board pc from the P6 on)"
+    case "io-apic": "--processors N, or board pc from the P6 on"
+    case "local-apic": "--cpu pentium and later"
+    case "uart": "each --serial behind the second"
+    case "floppy-drive": "--floppy-a, --floppy-b"
+    case "disk-drive": "--disk, --hda to --hdd"
+    case "cd-drive": "--cdrom"
+    case "fw-cfg": "--acpi, --bios, --kernel or --fw-cfg"
+    case "kernel-loader": "--kernel"
+    case "debug-exit": "--exit-port"
+    default: nil
+    }
+  }
+
   static func list() -> [String] {
     let width = (PartCatalogue.all.types.map(\.name.count).max() ?? 0) + 2
     var lines = PartCatalogue.all.types.map { type in
       type.name + String(repeating: " ", count: width - type.name.count) + type.summary
         + (type.isMultiple ? " (several)" : "")
+        + (option(for: type).map { "; by \($0)" } ?? "")
     }
     lines.append("")
     lines.append("boards: " + BoardDescription.boards.keys.sorted().joined(separator: ", "))
@@ -75,6 +96,7 @@ enum DevicesProgram {
   static func describe(_ type: PartType) -> [String] {
     var lines = ["\(type.name): \(type.summary)"]
     if !type.isMultiple { lines.append("a machine has at most one") }
+    if let option = option(for: type) { lines.append("there by \(option)") }
     for option in type.allOptions {
       let standard = option.standard.isEmpty ? "" : "; \(option.standard) unless given"
       lines.append("  \(option.name)=  \(option.help) (\(option.values)\(standard))")
@@ -96,6 +118,7 @@ enum DevicesProgram {
             .object([
               ("name", .string(type.name)), ("summary", .string(type.summary)),
               ("several", .bool(type.isMultiple)),
+              ("by", option(for: type).map { .string($0) } ?? .null),
               (
                 "options",
                 .array(

@@ -64,7 +64,7 @@ extension ApusProgram {
 
   /// What the parser has to say: help, version, or what is wrong.
   static func endParsing(
-    text: String, isSuccess: Bool, command: String, json: JSONTarget?
+    text: String, isSuccess: Bool, command: String, json: JSONTarget?, subcommand: String? = nil
   ) -> Never {
     if isSuccess {
       print(text)
@@ -74,7 +74,8 @@ extension ApusProgram {
     let line = text.split(separator: "\n").first.map(String.init) ?? text
     let words = line.hasPrefix("Error: ") ? String(line.dropFirst(7)) : line
     fail(
-      .usage("\(withoutFarSuggestion(words)) (\(command) --help tells more)"), command: command,
+      .usage("\(withoutFarSuggestion(words)) (\(subcommand ?? command) --help tells more)"),
+      command: command,
       json: json)
   }
 

@@ -105,7 +105,7 @@ struct ApusOptions: ParsableCommand {
     name: [.customLong("cdrom"), .customLong("cdrom", withSingleDash: true)],
     parsing: .unconditionalSingleValue,
     help: ArgumentHelp(
-      "A CD or DVD (ISO, raw dump, CUE sheet) in a drive of its own; 'empty' is a drive without a disc. Given again: another drive.",
+      "A CD or DVD (ISO, raw dump, CUE sheet) in a drive of its own; 'empty' is a drive without a disc, 'none' no drive. Given again: another drive.",
       valueName: "file"))
   var cdrom: [String] = []
   @Option(
@@ -117,7 +117,7 @@ struct ApusOptions: ParsableCommand {
   @Option(
     name: .customLong("cdrom-next"), parsing: .unconditionalSingleValue,
     help: ArgumentHelp(
-      "A further disc for the first CD drive, which Ctrl+Alt+B puts in; repeatable.",
+      "A further disc, which Ctrl+Alt+B puts into the first CD drive or the one that Ctrl+Alt+K chose; repeatable.",
       valueName: "file"))
   var cdromNext: [String] = []
   @Flag(
@@ -128,7 +128,7 @@ struct ApusOptions: ParsableCommand {
     name: [.customLong("boot"), .customLong("boot", withSingleDash: true)],
     parsing: .unconditional,
     help: ArgumentHelp(
-      "What to boot from, in this order: a (floppy), c (hard disk), d (CD), n (network, by an option ROM); a drive without a disk is skipped, an empty drive of a disk to come may be named. menu, alone or after a comma: F12 opens a menu during the first second, as it does in a window. (default: acdn)",
+      "What to boot from, in this order: a (floppy), c (hard disk), d (CD), n (network, by an option ROM); a drive without a disk is skipped, an empty drive of a disk to come may be named. menu, alone or after a comma: F12 opens a menu during the first second, as it does in a window, and where it is the first key of --type. (default: acdn)",
       valueName: "acdn"))
   var boot: String?
 

@@ -120,7 +120,11 @@ struct Plan {
     let number = first.hasPrefix("cpus=") ? first.dropFirst(5) : first
     let most = MachineConfiguration.mostProcessors(of: model)
     guard let count = Int(number), count >= 1 else {
-      throw Failure.usage("--processors \(text): a number from 1 to \(max(most, 1)) is wanted")
+      // Another option says what the model is: the range is told with its name.
+      throw Failure.usage(
+        most == 1
+          ? "--processors \(text): a number is wanted, of \(model.name) only 1 (it has no APIC)"
+          : "--processors \(text): a number is wanted, of \(model.name) 1 to \(most)")
     }
     if count > most {
       throw Failure.usage(

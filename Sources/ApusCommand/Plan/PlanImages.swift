@@ -13,8 +13,9 @@ extension Plan {
     "empty": .threeInch1440, "none": FloppyDriveType.none,
   ]
 
-  /// What `--cdrom` takes in place of an image; a file of that name is `./empty`.
+  /// What `--cdrom` takes in place of an image: a drive without a disc, or no drive; a file of that name is `./empty`.
   static let emptyCDDrive = "empty"
+  static let noCDDrive = "none"
   /// The places of `MachineConfiguration.cds` by their names.
   private static let places = ["hda", "hdb", "hdc", "hdd"]
   private static let placeWords = [
@@ -246,6 +247,13 @@ extension Plan {
       )
     }
     for (n, text) in texts.enumerated() {
+      if text == Plan.noCDDrive {
+        if texts.count > 1 {
+          throw Failure.usage("--cdrom \(text): is for no CD drive, and goes with no other")
+        }
+        explanations.append("\(text): no CD drive")
+        continue
+      }
       let place = try cdPlace(places.indices.contains(n) ? places[n] : nil)
       if text == Plan.emptyCDDrive {
         configuration.cds[place] = .empty

@@ -36,7 +36,7 @@ extension Plan {
   func checkOutputs(_ options: ApusOptions) throws {
     var inputs: [(String, String)] = options.images.map { ("an image", $0) }
     let floppies = (options.floppyA + options.floppyB).filter { Plan.drivesWithoutDisk[$0] == nil }
-    let discs = options.cdrom.filter { $0 != Plan.emptyCDDrive }
+    let discs = options.cdrom.filter { ![Plan.emptyCDDrive, Plan.noCDDrive].contains($0) }
     inputs += (options.disks + floppies + discs).map { ("an image", $0) }
     for path in [options.hda, options.hdb, options.hdc, options.hdd] {
       if let path { inputs.append(("an image", path)) }

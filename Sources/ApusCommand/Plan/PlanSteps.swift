@@ -159,5 +159,26 @@ extension Plan {
     }
     self.steps = steps.sorted { $0.0 < $1.0 }.map(\.1)
     limitSteps(options)
+    if configuration.bios == nil, loadState == nil, Plan.opensBootMenu(self.steps) {
+      configuration.offersBootMenu = true
+    }
   }
+
+  /// Whether the first key that is typed is F12, while a PC shows its BIOS's prompt for it.
+  private static func opensBootMenu(_ steps: [ScriptStep]) -> Bool {
+    var waited = 0
+    for step in steps {
+      guard case .type(let strokes, _) = step else { return false }
+      for stroke in strokes {
+        guard case .wait(let milliseconds) = stroke else {
+          return stroke == .press([.f12]) && waited < bootMenuMilliseconds
+        }
+        waited += milliseconds
+      }
+    }
+    return false
+  }
+
+  /// How long the own BIOS waits for the key.
+  private static let bootMenuMilliseconds = 1000
 }

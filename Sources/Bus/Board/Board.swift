@@ -64,6 +64,8 @@ public final class Board {
   public private(set) var devices: [any Device] = []
   /// Places for what comes from outside, in order.
   public private(set) var sockets: [Socket] = []
+  /// Ports that nobody but their owners can have.
+  private var reserved: [(ports: ClosedRange<UInt16>, owner: String)] = []
   /// The kinds of parts that were added.
   private(set) var kinds: Set<String> = []
   /// What was added to the description, as text: part of what recordings and states must agree in.
@@ -190,6 +192,17 @@ public final class Board {
 
   // MARK: Ports
 
+  /// Keeps ports that nobody has yet for a device whose place firmware chooses when the machine runs: from now on they are another's.
+  /// - Parameter owner: as refusals call it.
+  public func reserve(_ ports: ClosedRange<UInt16>, for owner: String) {
+    reserved.append((ports, owner))
+  }
+
+  /// Whose a port is so that it cannot be another's, or nil.
+  public func claimant(of port: UInt16) -> String? {
+    ports.claimant(of: port) ?? reserved.first { $0.ports.contains(port) }?.owner
+  }
+
   /// Gives ports to a device, which may not be another's.
   @discardableResult
   public func claim(
@@ -201,7 +214,7 @@ public final class Board {
         "\(owner): a board has \(PortSpace.mostClaims) places for ports, which are taken")
     }
     for port in ports {
-      if let other = self.ports.claimant(of: port) {
+      if let other = claimant(of: port) {
         throw BoardError("port \(Port(port)) belongs to '\(other)' and cannot be \(owner)'s")
       }
     }

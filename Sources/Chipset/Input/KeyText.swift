@@ -190,6 +190,21 @@ public enum KeyScript {
   }
 }
 
+extension KeyScript {
+  /// What is left of strokes that begin with waiting, when some of that time is over.
+  /// - Parameter waited: virtual nanoseconds.
+  public static func strokes(_ strokes: [KeyStroke], waited: UInt64) -> [KeyStroke] {
+    var over = Int(clamping: waited / 1_000_000)
+    var rest = strokes[...]
+    while over > 0, case .wait(let milliseconds)? = rest.first {
+      rest = rest.dropFirst()
+      if milliseconds > over { return [.wait(milliseconds: milliseconds - over)] + rest }
+      over -= max(milliseconds, 0)
+    }
+    return Array(rest)
+  }
+}
+
 /// Plays key scripts on a keyboard at a steady pace of virtual time.
 public final class Typist: Device {
   public let stateName = "typist"

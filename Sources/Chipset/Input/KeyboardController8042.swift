@@ -92,6 +92,8 @@ public final class KeyboardController8042: Device, Registers {
   private static let initialCommandByte: UInt8 = 0x61
 
   private var keyboardOn: Bool { ram[0] & 0x10 == 0 }
+  /// Whether scan codes come as interrupts: the keyboard is switched on, sends keys, and its bit of the command byte is set.
+  public var interruptsForKeys: Bool { keyboardOn && ram[0] & 0x01 != 0 && keyboard.isScanning }
   private var mouseOn: Bool { ram[0] & 0x20 == 0 }
 
   // MARK: Lines

@@ -30,6 +30,8 @@ public final class PS2Keyboard {
   private var down = [Bool](repeating: false, count: Key.allCases.count)
   private var repeating: Key?
   private var scanning = true
+  /// Whether it tells of keys (commands F4h and F5h).
+  public var isScanning: Bool { scanning }
   private(set) var set: UInt8 = 2
   private var rate: UInt8 = 0x2B
   private var kinds = PS2Keyboard.defaultKinds

@@ -155,14 +155,16 @@ extension DebugExit {
     options: [PartOption("port", .port, "F4", "its first port; the next three too, where free")]
   ) { board, values in
     let port = values.port("port")
-    if let owner = board.ports.owner(of: port) {
+    if let owner = board.ports.owner(of: port) ?? board.claimant(of: port) {
       throw BoardError("port \(Port(port)) belongs to '\(owner)' and cannot be the exit port")
     }
     let exit = DebugExit { [request = board.request] in request(.exit($0)) }
     let (last, overflow) = port.addingReportingOverflow(3)
     let top = overflow ? UInt16.max : last
     var end = port
-    while end < top, board.ports.owner(of: end + 1) == nil { end += 1 }
+    while end < top, board.ports.owner(of: end + 1) == nil, board.claimant(of: end + 1) == nil {
+      end += 1
+    }
     try board.claim(
       exit, at: port...end, PortTraits(maxWidth: 4, isSlow: false), owner: exit.stateName)
     try board.add(exit)

@@ -16,6 +16,13 @@ extension Debugger {
     "vga", "device", "devices", "branches", "reverse", "display", "eflags", "frame",
   ]
 
+  /// Those that have no parts to choose from.
+  private static let wholeTopics: Set<String> = [
+    "cpu", "cpus", "cr", "dma", "eflags", "events", "fdc", "fpu", "kbd", "memory", "pic", "pit",
+    "pnp",
+    "ports", "rtc", "stats", "time", "vga", "devices", "branches", "reverse",
+  ]
+
   static var infoCommands: [Command] {
     [
       Command(
@@ -23,7 +30,7 @@ extension Debugger {
         """
         Show a part of the machine. Nothing is changed by looking.
         b breakpoints, cpu, cpus, r registers (info r eax ebx), eflags, cr, fpu, gdt|idt|ldt [FIRST [LAST]], tss [SELECTOR], tab [START [END]] page tables,
-        memory map, pic, pit, rtc, dma, kbd, ide, cd, fdc, vga, serial, pci functions, pnp cards, ports used, events pending, time, stats, symbols, branches,
+        memory map, pic, pit, rtc, dma, kbd, ide [CHANNEL], cd [DRIVE], fdc, vga, serial [PORT], pci [SLOT[.FUNCTION]|NAME], pnp cards, ports used, events pending, time, stats, symbols, branches,
         symbol ADDRESS, line ADDRESS, frame, display; devices: the list; device NAME shows everything in one; reverse.
         """
       ) { d, a in try d.info(a) }
@@ -33,6 +40,9 @@ extension Debugger {
   private func info(_ arguments: String) throws -> View {
     let (given, rest) = Debugger.firstWord(arguments)
     let topic = try InfoTopics.find(given, machine.allDevices.map(\.stateName))
+    if !rest.isEmpty, Debugger.wholeTopics.contains(topic) {
+      throw DebuggerError("info \(topic) shows all of it and takes nothing else ('\(rest)')")
+    }
     switch topic {
     case "": throw DebuggerError("info what? \(Debugger.infoTopics.joined(separator: " "))")
     case "b", "breakpoints", "watchpoints": return breakpointList()
@@ -71,14 +81,16 @@ extension Debugger {
     case "rtc": return rtcView()
     case "dma": return dmaView()
     case "kbd": return keyboardView()
-    case "ide": return ideView()
-    case "cd": return cdView()
+    case "ide": return try ideView(rest)
+    case "cd": return try cdView(rest)
     case "pnp": return pnpView()
     case "fdc": return floppyView()
     case "device": return devicesView { rest.isEmpty || $0 == rest }
     case "vga": return vgaView()
-    case "serial": return devicesView { $0.hasPrefix("com") }
-    case "pci": return pciView()
+    case "serial":
+      let port = rest.hasPrefix("com") ? rest : "com" + rest
+      return devicesView { rest.isEmpty ? $0.hasPrefix("com") : $0 == port }
+    case "pci": return try pciView(rest)
     case "ports": return portsView()
     case "events": return eventsView()
     case "time": return timeView()

@@ -11,10 +11,10 @@ extension Debugger {
         d.media()
       },
       Command(
-        "eject", "A|B|CD [-f]", "files",
+        "eject", "A|B|CD|CD2 [-f]", "files",
         """
         Take the disk out of a drive; what the guest wrote to it is flushed.
-        CD is the first CD drive, CD2 the second. Where the guest has locked the tray it is asked to let go, as by the drive's button; -f
+        CD is the first CD drive, CD2 the second (to CD4). Where the guest has locked the tray it is asked to let go, as by the drive's button; -f
         (or !CD) takes the disc all the same.
         """
       ) { d, a in
@@ -24,10 +24,10 @@ extension Debugger {
         return try d.change(try Debugger.floppyDrive(name, forced), to: nil)
       },
       Command(
-        "insert change", "A|B|CD [-f] FILE[:ro]", "files",
+        "insert change", "A|B|CD|CD2 [-f] FILE[:ro]", "files",
         """
         Put a disk into a drive, in place of the one that may be in it.
-        The guest sees the change line, as with a real drive. :ro closes the disk's write-protect tab. Where the guest has locked a CD
+        CD is the first CD drive, CD2 the second (to CD4). The guest sees the change line, as with a real drive. :ro closes the disk's write-protect tab. Where the guest has locked a CD
         drive's tray it is asked to let go, and the disc is not put in; -f (or !CD) does it all the same.
         """
       ) { d, a in
@@ -71,14 +71,14 @@ extension Debugger {
     switch Debugger.trim(text).lowercased() {
     case "a", "a:", "0": drive = 0
     case "b", "b:", "1": drive = 1
-    default: throw DebuggerError("a drive is A, B or CD")
+    default: throw DebuggerError("a drive is A, B or CD (CD2 the second CD drive)")
     }
     if forced { throw DebuggerError("only the tray of a CD drive can be locked, and forced") }
     return drive
   }
 
   /// The CD drive that a name means; nil: it is no CD drive's.
-  private static func cdDrive(_ text: String) -> Int? {
+  static func cdDrive(_ text: String) -> Int? {
     switch Debugger.trim(text).lowercased() {
     case "cd", "cd:", "cd1": 0
     case "cd2": 1

@@ -41,7 +41,10 @@ public final class StreamPort: ConsolePort {
   public let isInteractive = false
   private var waiting: ArraySlice<UInt8> = []
   private var hasEnded = false
-  public init() {}
+  private let reading: HostReading
+
+  /// - Parameter reading: who may end it.
+  public init(_ reading: HostReading = HostReading()) { self.reading = reading }
 
   public func write(_ text: String) { HostFiles.print(Array(HostPath.shown(text).utf8)) }
 
@@ -59,7 +62,11 @@ public final class StreamPort: ConsolePort {
         if line.isEmpty { return nil }
         break
       }
-      if let bytes = HostFiles.readSome(4096) { waiting = bytes[...] } else { hasEnded = true }
+      if let bytes = HostFiles.readSome(4096, reading) {
+        waiting = bytes[...]
+      } else {
+        hasEnded = true
+      }
     }
     if line.last == 0x0D { line.removeLast() }
     return HostPath.decode(line, controls: false)

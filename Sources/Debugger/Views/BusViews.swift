@@ -27,15 +27,23 @@ extension Debugger {
     }
   }
 
-  func pciView() -> View {
+  /// - Parameter wanted: a function as it is listed (1.1, also 0:1.1), all of a slot (1), or a name; empty: everything.
+  func pciView(_ wanted: String = "") throws -> View {
     var functions: [(order: String, lines: [String], json: JSONValue)] = []
+    let place = wanted.lastIndex(of: ":").map { wanted[wanted.index(after: $0)...] } ?? wanted[...]
+    var isPCI = false
     for device in machine.allDevices {
       let fields = device.inspect()
       let f = FieldReader(fields: fields)
-      guard case .text(let place)? = fields["at"],
+      guard case .text(let at)? = fields["at"],
         case .bytes(let header)? = fields["configuration"],
         header.count >= 0x40
       else { continue }
+      isPCI = true
+      guard
+        wanted.isEmpty || wanted == device.stateName || Debugger.isPlace(at, place)
+      else { continue }
+      let place = at
       let code = UInt32(header[9]) | UInt32(header[10]) << 8 | UInt32(header[11]) << 16
       let pin = header[0x3D]
       let line = header[0x3C]
@@ -82,11 +90,22 @@ extension Debugger {
           ])
         ))
     }
-    if functions.isEmpty { return View(["this machine has no PCI bus"], json: .null) }
+    if !isPCI { return View(["this machine has no PCI bus"], json: .null) }
+    if functions.isEmpty {
+      throw DebuggerError(
+        "there is no function '\(wanted)' (info pci lists them: 1.1, 1, or a name)")
+    }
     functions.sort {
       $0.order.count == $1.order.count ? $0.order < $1.order : $0.order.count < $1.order.count
     }
     return View(functions.flatMap(\.lines), json: .array(functions.map(\.json)))
+  }
+
+  /// Whether a function's place is the one that is meant, or in that slot; 01.1 is 1.1.
+  private static func isPlace(_ place: String, _ wanted: Substring) -> Bool {
+    var trimmed = wanted.drop { $0 == "0" }
+    if trimmed.isEmpty || trimmed.first == "." { trimmed = "0" + trimmed }
+    return trimmed == place || !trimmed.contains(".") && place.hasPrefix(trimmed + ".")
   }
 
   // MARK: - Plug and Play
@@ -113,12 +132,18 @@ extension Debugger {
   /// A drive's name, as commands take it.
   static func cdName(_ drive: Int) -> String { drive == 0 ? "CD" : "CD\(drive + 1)" }
 
-  func cdView() -> View {
+  /// - Parameter wanted: a drive as commands take it, or its number from 1 on; empty: all.
+  func cdView(_ wanted: String = "") throws -> View {
     let drives = machine.cdDriveStatus
     if drives.isEmpty { return View(["there is no CD drive"], json: .array([])) }
+    let only = Debugger.cdDrive(Int(wanted) == nil ? wanted : "cd" + wanted)
+    if !wanted.isEmpty, only.map({ drives.indices.contains($0) }) != true {
+      let names = drives.indices.map(Debugger.cdName).joined(separator: ", ")
+      throw DebuggerError("there is no CD drive '\(wanted)' (\(names))")
+    }
     var lines: [String] = []
     var items: [JSONValue] = []
-    for (n, drive) in drives.enumerated() {
+    for (n, drive) in drives.enumerated() where wanted.isEmpty || n == only {
       let tray = drive.isTrayOpen ? "open" : "closed"
       lines.append(
         "\(Debugger.cdName(n)): \(drive.place) (\(drive.controller), drive \(drive.unit)), tray \(tray)"

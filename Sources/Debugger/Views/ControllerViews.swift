@@ -124,10 +124,17 @@ extension Debugger {
 
   // MARK: - Disks
 
-  func ideView() -> View {
+  /// - Parameter channel: its name or number; empty: all.
+  func ideView(_ channel: String = "") throws -> View {
     var lines: [String] = []
     var items: [JSONValue] = []
-    for device in machine.allDevices where device.stateName.hasPrefix("ide") {
+    let all = machine.allDevices.map(\.stateName).filter { $0.hasPrefix("ide") }
+    let wanted = channel.hasPrefix("ide") ? channel : "ide" + channel
+    if !channel.isEmpty, !all.contains(wanted) {
+      throw DebuggerError("there is no channel '\(channel)' (\(all.joined(separator: ", ")))")
+    }
+    for device in machine.allDevices
+    where device.stateName.hasPrefix("ide") && (channel.isEmpty || device.stateName == wanted) {
       let channel = FieldReader(fields: device.inspect())
       lines.append(
         "\(device.stateName): ports \(channel.text("command ports")), \(channel.text("control ports")), "
@@ -161,11 +168,11 @@ extension Debugger {
       }
     }
     if let master = reader("piix-ide") {
-      for case .group(let fields) in master.fields.map(\.value) {
+      for field in master.fields where channel.isEmpty || field.name == wanted {
+        guard case .group(let fields) = field.value, fields["table"] != nil else { continue }
         let f = FieldReader(fields: fields)
-        guard fields["table"] != nil else { continue }
         lines.append(
-          "bus master: command=\(f.text("command")) status=\(f.text("status")) table=\(f.text("table")) "
+          "\(field.name)'s bus master: command=\(f.text("command")) status=\(f.text("status")) table=\(f.text("table")) "
             + "address=\(f.text("address")), \(f.text("bytes left")) bytes left")
       }
     }

@@ -37,8 +37,10 @@ public struct FuzzResult: Sendable {
 
 /// Fuzzes the devices of a board.
 public final class DeviceFuzz {
-  private let world: FuzzWorld
-  private let targets: [FuzzTarget]
+  /// The machine with the usual display adapter, and those with others.
+  private let worlds: [FuzzWorld]
+  /// What is in each of them.
+  private let targets: [[FuzzTarget]]
   /// The same accesses from the same seed.
   public let seed: UInt64
   /// Which engines run side by side; one: nothing is compared but states.
@@ -56,8 +58,14 @@ public final class DeviceFuzz {
     _ board: FuzzBoard, model: CPUModel? = nil, seed: UInt64, engines: [Engine]? = nil
   ) throws {
     let model = model ?? (board == .isa ? CPUModel.named("pentium")! : CPUModel.pentium2)
-    world = try FuzzWorld(board, model: model)
-    targets = try world.targets()
+    let displays = DisplayAdapter.allCases.filter { $0 != .none }
+    worlds = try displays.map { try FuzzWorld(board, model: model, display: $0) }
+    targets = try worlds.map { world in
+      let all = try world.targets()
+      // Everything else is the same in all of them.
+      return world.display == .std
+        ? all : [FuzzTarget.adapter(all, name: world.display.rawValue)] + all
+    }
     self.seed = seed
     self.engines =
       engines
@@ -66,15 +74,26 @@ public final class DeviceFuzz {
   }
 
   /// The names of what can be fuzzed.
-  public var devices: [String] { targets.map(\.name) }
+  public var devices: [String] {
+    (targets[0].map(\.name) + targets.dropFirst().compactMap(\.first?.name)).sorted()
+  }
+
+  /// The kinds of parts (`PartCatalogue`) whose accesses a name of `devices` stands for.
+  public static func kinds(of device: String) -> [String] { FuzzTarget.kinds(of: device) }
 
   /// Makes so many accesses to a device, in fresh machines.
   /// - Parameter progress: told of each table before it is worked off, and of the accesses so far.
   public func run(
     _ device: String, accesses wanted: UInt64, progress: (Int, UInt64) -> Void = { _, _ in }
   ) throws -> FuzzResult {
-    var result = FuzzResult(device: device, board: world.board)
-    guard let target = targets.first(where: { $0.name == device }) else { return result }
+    var result = FuzzResult(device: device, board: worlds[0].board)
+    guard
+      let home = self.targets.indices.first(where: { n in
+        n == 0
+          ? self.targets[0].contains { $0.name == device } : self.targets[n].first?.name == device
+      }), let target = self.targets[home].first(where: { $0.name == device })
+    else { return result }
+    let (world, targets) = (worlds[home], self.targets[home])
     var machines = try engines.map { try world.machine($0) }
     let mixed = device.utf8.reduce(seed &* 0x9E37_79B9_7F4A_7C15) {
       ($0 ^ UInt64($1)) &* 0x100_0000_01B3
@@ -91,7 +110,7 @@ public final class DeviceFuzz {
       let reads = maker.random.word() & 0x3F
       // Time to finish what was begun: mostly little, sometimes much.
       let length = UInt64(100 * table.count) + (maker.random.oneIn(12) ? 3_000_000 : 300_000)
-      let input = inputs(&maker.random)
+      let input = inputs(&maker.random, world.files)
       let start = HostClock.nanoseconds()
       var stops: [StopReason] = []
       let limit = machines[0].instructionCount + length
@@ -182,7 +201,7 @@ public final class DeviceFuzz {
   }
 
   /// What comes from outside before a table: keys, movement, bytes, disks.
-  private func inputs(_ random: inout FuzzRandom) -> [MachineInput] {
+  private func inputs(_ random: inout FuzzRandom, _ files: FuzzFiles) -> [MachineInput] {
     var list: [MachineInput] = []
     for _ in 0..<random.below(4) {
       switch random.below(8) {
@@ -198,13 +217,13 @@ public final class DeviceFuzz {
             port: random.below(6), bytes: (0..<random.below(40)).map { _ in UInt8(random.byte()) }))
       case 3:
         // What was written to a disk that is taken out is not part of a state.
-        let path = random.one(of: Array(world.files.floppies.dropFirst()))
+        let path = random.one(of: Array(files.floppies.dropFirst()))
         list.append(
           .floppy(
             drive: random.below(2),
             disk: random.oneIn(3) ? nil : FloppyChoice(path: path, isProtected: true)))
       case 4, 5:
-        let path = random.one(of: world.files.discs)
+        let path = random.one(of: files.discs)
         list.append(
           .cd(
             drive: random.below(2), disc: random.oneIn(3) ? nil : FloppyChoice(path: path)))

@@ -16,6 +16,32 @@ struct FuzzTarget {
   /// Slot and function, `slot << 3 | function`.
   var functions: [UInt32] = []
 
+  /// All that belongs to a display adapter in one.
+  static func adapter(_ targets: [FuzzTarget], name: String) -> FuzzTarget {
+    var whole = FuzzTarget(name: name)
+    for part in targets where part.name == "vga" || part.name.hasPrefix(name) {
+      whole.ports += part.ports
+      whole.memory += part.memory
+      whole.functions += part.functions
+    }
+    return whole
+  }
+
+  /// The kinds of parts that a name stands for, where these are called otherwise: drives answer at their controller's ports, cards where
+  /// the bus puts them.
+  static func kinds(of name: String) -> [String] {
+    switch name {
+    case "com1", "com2", "com3", "com4": ["uart"]
+    case "lpt1": ["lpt"]
+    case "port-e9", "port-402": ["debug-console"]
+    case "fdc": ["fdc", "floppy-drive"]
+    case "ide0", "ide1": ["ide", "disk-drive", "cd-drive"]
+    case "isapnp": ["isapnp", "pnp-uart"]
+    case "vga", "vga-pci": ["vga-std"]
+    default: PartCatalogue.all[name] == nil ? [] : [name]
+    }
+  }
+
   /// Of all that a machine has, by name.
   static func all(_ machine: Machine) -> [FuzzTarget] {
     var targets: [String: FuzzTarget] = [:]

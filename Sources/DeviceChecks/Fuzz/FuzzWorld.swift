@@ -37,6 +37,7 @@ struct FuzzMedia {
 final class FuzzWorld {
   let board: FuzzBoard
   let model: CPUModel
+  let display: DisplayAdapter
   let files: FuzzFiles
   /// The last address of a table is not this far.
   static let table: UInt32 = 0x26_0000
@@ -46,8 +47,8 @@ final class FuzzWorld {
   static let buffer: UInt32 = 0x24_0000
   private let program = DeviceFuzzROMs.program
 
-  init(_ board: FuzzBoard, model: CPUModel) throws {
-    (self.board, self.model) = (board, model)
+  init(_ board: FuzzBoard, model: CPUModel, display: DisplayAdapter = .std) throws {
+    (self.board, self.model, self.display) = (board, model, display)
     files = try FuzzFiles()
   }
 
@@ -61,6 +62,7 @@ final class FuzzWorld {
     var configuration = MachineConfiguration()
     configuration.board = board.rawValue
     configuration.cpu = model
+    configuration.display = display
     configuration.engine = engine
     configuration.memoryMegabytes = 8
     // What devices take is short then, against what the program does.

@@ -21,6 +21,8 @@ enum DeviceLine: Equatable {
   case endianness
   /// Not of the protocol: a floppy goes into drive A (0) or B, or out of it.
   case floppy(drive: Int, file: String?)
+  /// The same for a disc and a CD drive (0: the first).
+  case cd(drive: Int, file: String?)
 
   /// A line that asks for nothing that can be done.
   struct Refusal: Error, Equatable {
@@ -90,10 +92,14 @@ enum DeviceLine: Equatable {
       // The level is signed; the pins of a controller are the only ones without a name.
       self = .setInput(of: text(1), try number(3), words[4] != [0x30])
     case "apus_insert", "apus_eject":
-      guard let drive = ["a", "b"].firstIndex(of: text(1)) else {
-        throw Refusal("\(name): the drives are a and b")
+      let file = name == "apus_insert" ? text(2) : nil
+      if let drive = ["a", "b"].firstIndex(of: text(1)) {
+        self = .floppy(drive: drive, file: file)
+      } else if let drive = ["cd", "cd1", "cd2", "cd3", "cd4"].firstIndex(of: text(1)) {
+        self = .cd(drive: max(drive - 1, 0), file: file)
+      } else {
+        throw Refusal("\(name): the drives are a, b and cd (cd2 the second CD drive)")
       }
-      self = .floppy(drive: drive, file: name == "apus_insert" ? text(2) : nil)
     default: self = .endianness
     }
   }

@@ -117,6 +117,17 @@ public final class DeviceSession {
       } catch { throw DeviceLine.Refusal(error.description) }
       try pass(machine.clock.now)
       answer("OK")
+    case .cd(let drive, let file):
+      let isDone: Bool
+      do throws(MediaError) {
+        isDone = try machine.changeCD(
+          drive: drive, to: file.map { FloppyChoice(path: $0, isProtected: true) })
+      } catch { throw DeviceLine.Refusal(error.description) }
+      try pass(machine.clock.now)
+      if !isDone {
+        throw DeviceLine.Refusal("the tray is locked; the drive tells that it was asked")
+      }
+      answer("OK")
     }
   }
 

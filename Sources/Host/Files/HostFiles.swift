@@ -301,15 +301,10 @@ extension HostFiles {
     return found
   }
 
-  private static let readingHasEnded = Atomic<Bool>(false)
-
-  /// Whoever waits for standard input, or will, finds it ended.
-  public static func stopReading() { readingHasEnded.store(true, ordering: .relaxed) }
-
-  /// What comes next from standard input, at most `count` bytes; nil at its end.
-  public static func readSome(_ count: Int) -> [UInt8]? {
+  /// What comes next from standard input, at most `count` bytes; nil at its end, or when `reading` is to stop.
+  public static func readSome(_ count: Int, _ reading: HostReading) -> [UInt8]? {
     var bytes = [UInt8](repeating: 0, count: count)
-    while !readingHasEnded.load(ordering: .relaxed) {
+    while !reading.isStopped {
       // A signal is received on another thread and interrupts nothing here.
       var entry = pollfd(fd: 0, events: Int16(POLLIN), revents: 0)
       if poll(&entry, 1, 100) == 0 { continue }
@@ -322,5 +317,16 @@ extension HostFiles {
   }
 
   /// The next byte of standard input, or nil at its end.
-  public static func readByte() -> UInt8? { readSome(1)?.first }
+  public static func readByte(_ reading: HostReading) -> UInt8? { readSome(1, reading)?.first }
+}
+
+/// Somebody who reads standard input, and can be told to stop; others read on.
+public final class HostReading: Sendable {
+  private let stopped = Atomic<Bool>(false)
+  public init() {}
+
+  var isStopped: Bool { stopped.load(ordering: .relaxed) }
+
+  /// Whoever waits for standard input in this name, or will, finds it ended.
+  public func stop() { stopped.store(true, ordering: .relaxed) }
 }

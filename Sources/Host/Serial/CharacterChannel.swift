@@ -57,6 +57,8 @@ public final class CharacterChannel: @unchecked Sendable {
   private var input: Int32 = -1
   private var listener: Int32 = -1
   private var spare: Int32 = -1
+  /// A pipe that wakes the receiving thread; -1: there is no such thread.
+  private var (wakeOut, wakeIn) = (Int32(-1), Int32(-1))
   private var isSocket = false
   private var mayDrop = false
   private var closing = false
@@ -105,8 +107,21 @@ public final class CharacterChannel: @unchecked Sendable {
   /// Starts receiving, where there is anything to receive.
   public func start(_ events: Events) throws(HostError) {
     guard target.canReceive else { return }
+    var ends: [Int32] = [-1, -1]
+    guard pipe(&ends) == 0 else { throw HostError("no pipe: \(HostSockets.lastError)") }
+    lock.locked { (wakeOut, wakeIn) = (ends[0], ends[1]) }
     if target == .stdio { HostTerminal.makeRaw() }
-    _ = try HostThread(detached: true) { [self] in receive(events) }
+    let wake = ends[0]
+    _ = try HostThread(detached: true) { [self] in
+      receive(events, wake)
+      lock.locked {
+        closeDescriptor(wakeOut)
+        closeDescriptor(wakeIn)
+        (wakeOut, wakeIn) = (-1, -1)
+        // What ended by itself may still be sent to.
+        if closing { closeInputs() }
+      }
+    }
   }
 
   // MARK: Output
@@ -133,7 +148,7 @@ public final class CharacterChannel: @unchecked Sendable {
     }
   }
 
-  /// Sends the rest (for at most a second where nobody may be listening) and closes.
+  /// Sends the rest (for at most a second where nobody may be listening) and closes: nobody can connect any more, and nothing comes.
   public func close() {
     lock.locked {
       if closing { return }
@@ -155,8 +170,21 @@ public final class CharacterChannel: @unchecked Sendable {
       if isSocket, output >= 0 { shutdown(output, Int32(SHUT_RDWR)) }
       output = -1
       if let path = ownsSocketFile { HostSockets.removeFile(path) }
+      // The descriptors are the receiving thread's as long as it is there.
+      if wakeIn >= 0 {
+        var byte: UInt8 = 0
+        _ = systemWrite(wakeIn, &byte, 1)
+      } else {
+        closeInputs()
+      }
     }
     if target == .stdio { HostTerminal.restore() }
+  }
+
+  /// With the lock held, when nobody receives any more. Standard input stays open.
+  private func closeInputs() {
+    for descriptor in [listener, input, spare] where descriptor > 0 { closeDescriptor(descriptor) }
+    (listener, input, spare) = (-1, -1, -1)
   }
 
   /// Some file systems tell only now that they had no room.
@@ -245,12 +273,27 @@ public final class CharacterChannel: @unchecked Sendable {
 
   // MARK: Input
 
-  private func receive(_ events: Events) {
+  /// Waits until there is something to be had of a descriptor.
+  /// - Returns: no: the channel is being closed.
+  private func awaits(_ descriptor: Int32, _ wake: Int32) -> Bool {
+    while true {
+      var entries = [
+        pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0),
+        pollfd(fd: wake, events: Int16(POLLIN), revents: 0),
+      ]
+      let count = poll(&entries, 2, -1)
+      if count < 0 && errno == EINTR { continue }
+      return count > 0 && entries[1].revents == 0
+    }
+  }
+
+  private func receive(_ events: Events, _ wake: Int32) {
     var buffer = [UInt8](repeating: 0, count: 4096)
     var escape = TerminalEscape(isActive: target == .stdio && HostTerminal.isInteractive)
     while true {
       if input < 0 {
         if listener < 0 { break }
+        guard awaits(listener, wake) else { return }
         let client = HostSockets.accept(listener)
         if client < 0 {
           if errno == EINTR || errno == ECONNABORTED { continue }
@@ -260,6 +303,7 @@ public final class CharacterChannel: @unchecked Sendable {
         lock.locked { if !closing { output = client } }
         flush()
       }
+      guard awaits(input, wake) else { return }
       let count = read(input, &buffer, buffer.count)
       if count > 0 {
         if target == .stdio, events.taken(Array(buffer[..<count])) { continue }
@@ -273,8 +317,7 @@ public final class CharacterChannel: @unchecked Sendable {
         }
       } else if count < 0 && (errno == EINTR || errno == EAGAIN) {
         // A pseudo-terminal's master does not block; a terminal left non-blocking by another program does not either.
-        var entry = pollfd(fd: input, events: Int16(POLLIN), revents: 0)
-        poll(&entry, 1, -1)
+        continue
       } else if listener >= 0 {
         lock.locked { output = -1 }
         closeDescriptor(input)

@@ -29,6 +29,7 @@ public final class LineConnection: @unchecked Sendable {
   private let descriptor: Int32?
   private let path: String?
   private let hasEnded = Atomic<Bool>(false)
+  private let reading = HostReading()
   private var pending: [UInt8] = []
   /// How far `pending` is used up, and how far it was looked through.
   private var (used, seen) = (0, 0)
@@ -63,7 +64,7 @@ public final class LineConnection: @unchecked Sendable {
   /// Whoever reads, or will, finds the end.
   public func end() {
     hasEnded.store(true, ordering: .relaxed)
-    if let descriptor { shutdown(descriptor, Int32(SHUT_RDWR)) } else { HostFiles.stopReading() }
+    if let descriptor { shutdown(descriptor, Int32(SHUT_RDWR)) } else { reading.stop() }
   }
 
   /// Waits for the next line; nil at the end. What stands behind the last line's end is a line, too.
@@ -92,7 +93,7 @@ public final class LineConnection: @unchecked Sendable {
   }
 
   private func readSome() -> [UInt8]? {
-    guard let descriptor else { return HostFiles.readSome(0x10000) }
+    guard let descriptor else { return HostFiles.readSome(0x10000, reading) }
     let most = 0x10000
     var bytes = [UInt8](repeating: 0, count: most)
     while true {

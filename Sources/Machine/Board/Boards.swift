@@ -159,6 +159,7 @@ extension MachineConfiguration {
         )
       }
       try description.build(board, .all, facts: facts(description, processor))
+      reservePorts(board, description)
       if let exitPort {
         try PartCatalogue.all.add("debug-exit,port=\(String(exitPort, radix: 16))", to: board)
       }
@@ -175,6 +176,15 @@ extension MachineConfiguration {
     } catch let error as BoardError {
       throw ConfigurationError(error.reason)
     }
+  }
+
+  /// Keeps free what a BIOS gives to PCI functions by their configuration space: the own one puts power management where its ACPI tables say
+  /// (SeaBIOS has the same place), and the windows of functions from C000h on.
+  private func reservePorts(_ board: Board, _ description: BoardDescription) {
+    if hasACPI(description) {
+      board.reserve(0x600...0x63F, for: PIIX4PM.part.name)
+    }
+    if board.offered(PCIBus.self) != nil { board.reserve(0xC000...0xCFFF, for: "pci") }
   }
 
   /// Why a drive cannot be added at its place of a cable, with who is there; nil: it can, or is no such drive. All boards have the places;

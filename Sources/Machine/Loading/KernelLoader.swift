@@ -65,6 +65,8 @@ final class KernelLoader: Device, Registers {
   private let memory: PhysicalMemory
   private let tables: UInt32
   private var words: [UInt32] = []
+  /// Whether the boot ROM has asked for the kernel; a state does not say, and is taken to come from later.
+  private(set) var wasAsked = false
 
   /// Checks the files against the memory there will be.
   /// - Parameter tables: bytes at the end of RAM below 4 GiB that are firmware's.
@@ -81,6 +83,7 @@ final class KernelLoader: Device, Registers {
   func read(at offset: UInt32, width: Int) -> UInt32 { words.isEmpty ? 0 : words.removeFirst() }
 
   func write(at offset: UInt32, _ value: UInt32, width: Int) {
+    wasAsked = true
     // The BIOS data area says what the BIOS left of the first 640 KiB.
     let kilobytes = memory.peek(0x413, count: 2)
     let lowEnd = (UInt32(kilobytes[0]) | UInt32(kilobytes[1]) << 8) << 10
@@ -115,6 +118,7 @@ final class KernelLoader: Device, Registers {
   func reset(_ kind: ResetKind) { words = [] }
   func save(to writer: inout StateWriter) { writer.write(array: words) }
   func restore(from reader: inout StateReader, version: UInt16) throws(StateError) {
+    wasAsked = true
     words = try reader.readArray()
     if words.count > 3 { throw reader.error("too many words for the boot ROM") }
   }

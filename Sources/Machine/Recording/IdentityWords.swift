@@ -25,7 +25,9 @@ struct IdentityWords {
       return "\(verb) with \(name) \(theirs ?? ""), which this machine has not\(hint)"
     }
     guard let theirs else {
-      return "\(verb) without \(name), but this machine has \(ours)\(hint)"
+      // What separates the name from a value separates nothing here.
+      let bare = name.hasSuffix(":") ? String(name.dropLast()) : name
+      return "\(verb) without \(bare), but this machine has \(ours)\(hint)"
     }
     return "\(verb) with \(name) \(theirs), but this machine has \(ours)\(hint)"
   }
@@ -37,13 +39,17 @@ struct IdentityWords {
     case "apus": return ("Apus", "", nil)
     case "memory": return ("memory", "--memory", nil)
     case "cpu": return ("cpu", "--cpu", nil)
-    case "serial ports": return ("serial ports", "each --serial behind the second adds one", nil)
+    case "serial ports":
+      return ("serial ports", "each --serial behind the second and --device uart adds one", nil)
     case "bios": return ("the BIOS", "--bios", "its own")
-    case "vga bios": return ("the VGA BIOS", "", nil)
+    case "vga bios": return ("the VGA BIOS", "--vga, --vga-bios", nil)
+    case "video BIOS": return ("the video BIOS", "--vga-bios", "its own")
+    case "display": return ("display adapter", "--vga, --vram", nil)
+    case "acpi": return ("ACPI", "--acpi", "off")
     case "board": return ("board", "--board", "isa")
     case "disk latency":
       return ("disk latency", "--disk-latency", value(key, "\(IDEDrive.defaultLatency) ns"))
-    case "processors": return ("processors", "--board", "one")
+    case "processors": return ("processors", "--processors", "1")
     case "boot order": return ("boot order", "--boot", nil)
     case "boot menu": return ("boot menu", "--boot menu", "no")
     case "reset on triple fault": return ("reset on triple faults:", "--on-triple-fault", "no")
@@ -72,6 +78,11 @@ struct IdentityWords {
 
   /// A value as its option takes it.
   private static func value(_ key: String, _ text: String) -> String {
+    if key == "processors" {
+      // Models, each for itself; boards may mix them.
+      let models = text.split(separator: ",").map { $0.drop { $0 == " " } }
+      return "\(models.count)" + (Set(models).count > 1 ? " (\(text))" : "")
+    }
     guard key == "disk latency", text.hasSuffix(" ns"), let time = UInt64(text.dropLast(3)) else {
       return text
     }

@@ -22,6 +22,13 @@ extension Session {
     } catch {
       throw SessionError(.state, "\(state.path): \(error)", file: state.path)
     }
+    let limit = configuration.instructionLimit ?? UInt64.max
+    if machine.instructionCount > limit {
+      throw SessionError(
+        .configuration,
+        "\(state.path): was saved at instruction \(machine.instructionCount), behind the end of the run at \(limit) (both are counted from power-on)",
+        file: state.path)
+    }
     for difference in differences { observers.tell(.notice("\(state.path): \(difference)")) }
     // A recording knows what was held and when it was let go.
     if configuration.replay == nil && configuration.releasesHeldInput {

@@ -66,8 +66,12 @@ extension Session {
     let feed = perform { MachineWindow.attach(to: $0) }
     window.withLock { $0 = feed }
     for (drive, list) in configuration.floppyLists.enumerated() { feed.setDisks(drive, list) }
-    feed.setDisks(
-      MachineWindow.cdList, configuration.cdList, next: configuration.beginsWithoutCD ? 0 : 1)
+    // Discs to come may go into any drive; the first of the list is the first drive's.
+    for drive in 0..<MachineWindow.mostCDDrives {
+      feed.setDisks(
+        MachineWindow.cdList + drive, configuration.cdList,
+        next: drive == 0 && configuration.beginsWithoutCD ? 0 : 1)
+    }
     let observers = observers
     feed.setOutside { observers.tell(.notice($0)) }
     feed.setDebugger(control?.takesBreakKey ?? false)

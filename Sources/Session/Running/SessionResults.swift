@@ -22,6 +22,7 @@ extension Session {
     alarm.cancel()
     machine.finishRecording(stop)
     writeResults()
+    machine.input.close()
     for channel in channels { channel?.close() }
     debugConsole?.close()
     profile?.stop()
@@ -66,6 +67,12 @@ extension Session {
       attempt(.screenshot, path) {
         try HostFiles.writeAtomically(path, PNG.encode(machine.screenshot()))
       }
+    }
+    if let kernel = machine.kernelNotStarted {
+      observers.tell(
+        .notice(
+          "\(kernel): was never started: the BIOS has not come so far, or runs no option ROMs (one at CF000h, and fw_cfg's genroms/, start a kernel)"
+        ))
     }
     for change in machine.imagesChangedByOthers {
       observers.tell(.notice("\(change) while this machine used it"))

@@ -50,6 +50,8 @@ public final class Script: RunFollower {
   private var settled: UInt64 = 0
   /// When the present step began, in virtual nanoseconds; nil: it has not.
   private var began: UInt64?
+  /// When the present step's turn to type came, in virtual nanoseconds; nil: it has not.
+  private var turn: UInt64?
   /// The expectation that was looked for last, and in which version of the screen.
   private var looked = (-1, 0)
   /// Looks at which the present expectation's text was not there.
@@ -64,6 +66,11 @@ public final class Script: RunFollower {
   public let interval: UInt64 = 10_000_000
   /// Keys pressed during the self-test would be lost with the keyboard's reset.
   private static let firstKey: UInt64 = 1_000_000_000
+
+  /// Whether keys may be pressed. A BIOS that offers its menu wants its key before that time is over: as soon as it takes any.
+  private static func mayType(_ machine: Machine) -> Bool {
+    machine.clock.now >= firstKey || machine.configuration.offersBootMenu && machine.takesKeys
+  }
 
   /// Takes what is typed; nil: the machine that is watched.
   public var enter: ((MachineInput) -> Void)?
@@ -156,7 +163,11 @@ extension Script {
       switch steps[done] {
       case .type(let strokes, _):
         if !typing {
-          if !types || machine.clock.now < Script.firstKey { return }
+          let turn = self.turn ?? machine.clock.now
+          self.turn = turn
+          if !types || !Script.mayType(machine) { return }
+          self.turn = nil
+          let strokes = KeyScript.strokes(strokes, waited: machine.clock.now &- turn)
           begin(typing: strokes)
           if let enter { enter(.strokes(strokes)) } else { machine.take(.strokes(strokes)) }
         }

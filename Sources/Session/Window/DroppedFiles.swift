@@ -102,15 +102,15 @@ extension MachineWindow {
   private func drop(_ machine: Machine, _ disc: String, of discs: [String], _ drive: Int) {
     let change = MachineInput.cd(drive: drive, disc: FloppyChoice(path: disc, isProtected: true))
     guard machine.isHeld(change) else {
-      if discs.count > 1, drive == 0 { setDisks(MachineWindow.cdList, discs) }
+      if discs.count > 1 { setDisks(MachineWindow.cdList + drive, discs) }
       inputQueue.post(change)
       return
     }
     // It is not put in, but neither forgotten.
     inputQueue.post(.cd(drive: drive, disc: nil))
-    if drive == 0 {
-      setDisks(MachineWindow.cdList, discs, next: 0)
-      tellUser("Ctrl+Alt+B puts \(DroppedFiles.name(disc)) in when the guest has let go")
-    }
+    setDisks(MachineWindow.cdList + drive, discs, next: 0)
+    tellUser(
+      "Ctrl+Alt+B puts \(DroppedFiles.name(disc)) in when the guest has let go"
+        + (drive == chosenCDDrive ? "" : " (Ctrl+Alt+K first)"))
   }
 }

@@ -26,13 +26,15 @@ public enum FrontendRequest: Equatable, Sendable {
   case eject(drive: Int)
   /// A CD image into a CD drive (0: the first).
   case insertCD(drive: Int, path: String)
-  /// The next of the discs that were named for the first CD drive.
+  /// The next of the discs that were named, into the CD drive that is chosen: at first the first one.
   case nextCD
+  /// Another CD drive is chosen.
+  case otherCDDrive
   /// Files that were dropped: each goes into the drive that it is for, several of a kind take turns from now on.
   /// - Parameter toSecond: into drive B or the second CD drive.
   case drop([String], toSecond: Bool)
-  /// The disc out of a CD drive.
-  case ejectCD(drive: Int)
+  /// The disc out of a CD drive; nil: the one that is chosen.
+  case ejectCD(drive: Int?)
 }
 
 /// What a machine tells its front end.

@@ -22,9 +22,11 @@ public final class MachineWindow: FrontendMachine {
     var subject: String?
     var subjectPlace: SubjectPlace?
     var messages: [FrontendMessage] = []
-    /// The disks for each floppy drive and the first CD drive, and which of them comes next.
-    var disks: [[String]] = [[], [], []]
-    var next = [0, 0, 0]
+    /// The disks for each floppy drive and each CD drive, and which of them comes next.
+    var disks = [[String]](repeating: [], count: MachineWindow.cdList + MachineWindow.mostCDDrives)
+    var next = [Int](repeating: 0, count: MachineWindow.cdList + MachineWindow.mostCDDrives)
+    /// The CD drive that the window's keys mean.
+    var cdDrive = 0
   }
 
   public let frames = FrameMailbox()
@@ -76,7 +78,10 @@ public final class MachineWindow: FrontendMachine {
       case .floppy(let drive):
         machine.floppyDrives.indices.contains(drive) ? machine.floppyDrives[drive].disk : nil
       case .cd(let drive):
-        machine.cdDriveStatus.indices.contains(drive) ? machine.cdDriveStatus[drive].disc : nil
+        // Without its disc the title names one that is there.
+        machine.cdDriveStatus.indices.contains(drive)
+          ? machine.cdDriveStatus[drive].disc
+            ?? machine.cdDriveStatus.lazy.compactMap(\.disc).first : nil
       }
     }
   }
@@ -123,7 +128,9 @@ public final class MachineWindow: FrontendMachine {
       input.post(.cd(drive: drive, disc: FloppyChoice(path: path, isProtected: true)))
     case .nextCD: input.requestTask { [weak self] in self?.putNextCD($0) }
     case .drop(let paths, let second): drop(paths, second: second)
-    case .ejectCD(let drive): input.post(.cd(drive: drive, disc: nil))
+    case .otherCDDrive: input.requestTask { [weak self] in self?.chooseCDDrive($0) }
+    case .ejectCD(let drive):
+      input.post(.cd(drive: drive ?? status.withLock { $0.cdDrive }, disc: nil))
     case .nextDisk(let drive):
       guard let path = nextDisk(drive) else {
         let name = drive == 0 ? "A" : "B"
@@ -139,18 +146,40 @@ public final class MachineWindow: FrontendMachine {
   /// Puts the next CD in, or has the guest asked to let go of the one that is there: then the next one is still the next. On the machine's
   /// thread.
   private func putNextCD(_ machine: Machine) {
-    guard let path = nextDisk(MachineWindow.cdList, takes: false) else {
-      send(.notice("there is no other CD (give --cdrom-next FILE, or drop several files)"))
+    let drive = status.withLock { $0.cdDrive }
+    guard let path = nextDisk(MachineWindow.cdList + drive, takes: false) else {
+      send(
+        .notice(
+          "there is no other CD" + (drive == 0 ? "" : " for CD\(drive + 1)")
+            + " (give --cdrom-next FILE, or drop several files)"))
       return
     }
     let disc = FloppyChoice(path: FloppyChoice.parts(of: path).path, isProtected: true)
-    let change = MachineInput.cd(drive: 0, disc: disc)
+    let change = MachineInput.cd(drive: drive, disc: disc)
     if machine.isHeld(change) {
-      input.post(.cd(drive: 0, disc: nil))
+      input.post(.cd(drive: drive, disc: nil))
     } else {
-      _ = nextDisk(MachineWindow.cdList)
+      _ = nextDisk(MachineWindow.cdList + drive)
       input.post(change)
     }
+  }
+
+  /// The window's keys mean the next CD drive from now on. On the machine's thread.
+  private func chooseCDDrive(_ machine: Machine) {
+    let drives = machine.cdDriveStatus
+    guard drives.count > 1 else {
+      send(.notice("there is \(drives.isEmpty ? "no" : "only one") CD drive"))
+      return
+    }
+    let drive = status.withLock {
+      $0.cdDrive = ($0.cdDrive + 1) % min(drives.count, MachineWindow.mostCDDrives)
+      return $0.cdDrive
+    }
+    let disc = drives[drive].disc.map { DroppedFiles.name($0) } ?? "no disc"
+    send(
+      .notice(
+        "Ctrl+Alt+B is for CD\(drive == 0 ? "" : "\(drive + 1)"), the \(drives[drive].place): \(disc)"
+      ))
   }
 
   /// Names the disks for a drive.
@@ -163,8 +192,13 @@ public final class MachineWindow: FrontendMachine {
     }
   }
 
-  /// Which of the lists is the CD drive's.
+  /// The CD drive that the window's keys mean, 0: the first.
+  var chosenCDDrive: Int { status.withLock { $0.cdDrive } }
+
+  /// Which of the lists is the first CD drive's; those of the others follow.
   static let cdList = 2
+  /// As many as the cables have places.
+  static let mostCDDrives = 4
 
   /// - Parameter takes: whether the one behind it is next from now on.
   private func nextDisk(_ drive: Int, takes: Bool = true) -> String? {

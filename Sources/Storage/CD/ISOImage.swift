@@ -1,7 +1,8 @@
 // A file of nothing but the sectors of one data track: an ISO file, or a raw dump.
 //
 // Owns: which of the two it is, what its volume descriptors say against it. Must not know: directories, drives.
-// After: ECMA-119 (ISO 9660) clauses 8.1 to 8.4, the El Torito specification 1.0 (boot record volume descriptor), ECMA-167 (UDF) 2/9.
+// After: ECMA-119 (ISO 9660) clauses 8.1 to 8.4, the El Torito specification 1.0 (boot record volume descriptor), ECMA-167 (UDF) 2/9,
+// Inside Macintosh: Files (signatures of HFS volumes), Technical Note TN1150 (HFS Plus), Inside Macintosh: Devices (partition maps).
 
 extension CDContents {
   /// What is in a file that has data sectors from its start.
@@ -72,11 +73,50 @@ extension CDContents {
           "\(store.name): at offset \(store.size): the file ends behind \(count) sectors, but its volume has "
             + "\(volume.size): it was cut short")
       }
+    } else if let other = try CDContents.otherVolume(store, form) {
+      notes.append("no ISO 9660 volume in it, but \(other)")
     } else {
       notes.append("no ISO 9660 volume in it")
+      if form == .user {
+        // Drives read whatever is on a disc, but a file of no whole sectors was made for something else.
+        if tail != 0 {
+          throw StorageError(
+            path: store.name,
+            reason: "is no CD image: its \(store.size) bytes are no whole sectors of 2048, and "
+              + CDContents.noVolume)
+        }
+        warnings.append(
+          "\(store.name): as a CD it may be unreadable to guests: " + CDContents.noVolume)
+      }
     }
     self.notes = notes
     self.warnings = warnings
+  }
+
+  private static let noVolume = "no volume that is known (ISO 9660, UDF, HFS) begins in it"
+
+  /// A volume of another kind, in words; nil: none that is known.
+  private static func otherVolume(
+    _ store: any ByteStore, _ form: CDExtent.Form
+  ) throws(StorageError) -> String? {
+    guard form == .user else { return nil }
+    // UDF's recognition sequence stands where ISO 9660's would.
+    for number in UInt64(16)..<20 {
+      let name = try store.bytes(at: number * 2048 + 1, count: 5)
+      if ["BEA01", "NSR02", "NSR03"].contains(where: { name.elementsEqual($0.utf8) }) {
+        return "a UDF one"
+      }
+      if name.elementsEqual("CD-I ".utf8) { return "a CD-i one" }
+    }
+    let master = try store.bytes(at: 1024, count: 2)
+    if ["BD", "H+", "HX"].contains(where: { master.elementsEqual($0.utf8) }) {
+      return "an HFS one"
+    }
+    // A map of partitions, as discs for the Macintosh have it.
+    if try store.bytes(at: 512, count: 2).elementsEqual("PM".utf8) {
+      return "an Apple partition map"
+    }
+    return nil
   }
 
   /// Refuses raw sectors with something between them.

@@ -48,11 +48,15 @@ struct CDFormat: ImageFormat {
     if store.size <= UInt64(FloppyFormat.all[6].byteCount) {
       return ImageContents(
         RawImage(store), kind: .floppy,
-        notes: ["a CD image (\(what)) that also boots from a floppy: used as one"])
+        notes: [
+          "a CD image (\(what)) that also boots from a floppy: used as one (--cdrom has it as a CD)"
+        ])
     }
     return ImageContents(
       RawImage(store), kind: .disk,
-      notes: ["a CD image (\(what)) that is also a bootable disk: used as a disk"])
+      notes: [
+        "a CD image (\(what)) that is also a bootable disk: used as a disk (--cdrom has it as a CD)"
+      ])
   }
 }
 

@@ -294,25 +294,6 @@ use_disk:
         expect  z, "no interrupt behind the last data"
         ret
 
-; Waits for the interrupt of the channel, for a second at most.
-one_interrupt:
-        push    ax
-        push    ecx
-        mov     ecx, 1000000
-.wait:  mov     bx, [channel]
-        add     bx, bx
-        cmp     word [bx + interrupts], 0
-        jne     .came
-        in      al, 0x61
-        dec     ecx
-        jnz     .wait
-.came:  call    count_interrupts
-        cmp     ax, 1
-        expect  e, "one interrupt"
-        pop     ecx
-        pop     ax
-        ret
-
 ; INQUIRY by interrupts, with a byte count of its own for each time: 36 bytes in all.
 use_packet:
         call    select

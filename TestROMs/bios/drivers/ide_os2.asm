@@ -220,26 +220,6 @@ again:  mov     al, cl
         pop     cx
         ret
 
-one_interrupt:
-        push    bx
-        push    ax
-        push    ecx
-        mov     ecx, 1000000
-.wait:  mov     bx, [channel]
-        add     bx, bx
-        cmp     word [bx + interrupts], 0
-        jne     .came
-        in      al, 0x61
-        dec     ecx
-        jnz     .wait
-.came:  call    count_interrupts
-        cmp     ax, 1
-        expect  e, "one interrupt"
-        pop     ecx
-        pop     ax
-        pop     bx
-        ret
-
 ; INT 13h's geometry and INT 41h's do not have more sectors than the disk.
 compare_geometry:
         push    cx

@@ -190,24 +190,6 @@ diagnostic:
         expect  z, "after the diagnostic"
 .end:   ret
 
-one_interrupt:
-        push    ax
-        push    ecx
-        mov     ecx, 1000000
-.wait:  mov     bx, [channel]
-        add     bx, bx
-        cmp     word [bx + interrupts], 0
-        jne     .came
-        in      al, 0x61
-        dec     ecx
-        jnz     .wait
-.came:  call    count_interrupts
-        cmp     ax, 1
-        expect  e, "one interrupt"
-        pop     ecx
-        pop     ax
-        ret
-
 ; The driver takes unit cl.
 acquire:
         mov     al, cl

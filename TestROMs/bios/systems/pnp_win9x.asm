@@ -440,11 +440,20 @@ is_free_irq:
         expect  nc, "no interrupt of the board's"
         cmp     cl, 10
         jb      .good
-        push    bx                      ; 10 and 11 where there is no PCI
+        push    bx                      ; 10 and 11 where PCI has them not: these are level-triggered
         mov     ax, 0xB101
         int     0x1A
         pop     bx
-        expect  c, "no interrupt of PCI's"
+        jc      .good
+        push    dx
+        mov     dx, 0x4D1
+        in      al, dx
+        pop     dx
+        xor     ah, ah
+        movzx   cx, byte [irq]
+        sub     cx, 8
+        bt      ax, cx
+        expect  nc, "no interrupt of PCI's"
 .good:  cmp     byte [irq], 4
         je      .com1
         cmp     byte [irq], 3

@@ -152,6 +152,44 @@ import Testing
       try difference({ $0.cds[2] = .empty }, { $0.cds[3] = .empty }).contains(
         "saved with CD drives: secondary master, but this machine has secondary slave (--cdrom, --cdrom-at)"
       ))
+    #expect(
+      try difference({ _ in }, { $0.cds[2] = .empty }).contains(
+        "saved without CD drives, but this machine has secondary master (--cdrom, --cdrom-at)"))
+    #expect(
+      try difference({ $0.display = .cirrus }, { _ in }).contains(
+        "saved with display adapter cirrus, but this machine has std (--vga, --vram)"))
+    #expect(
+      try difference(
+        { ($0.board, $0.cpu, $0.acpi) = ("pc", .pentium2, .first) },
+        { ($0.board, $0.cpu, $0.acpi) = ("pc", .pentium2, .off) }
+      ).contains("saved with ACPI 1, but this machine has off (--acpi)"))
+  }
+
+  @Test func processorsDifferByTheirNumber() throws {
+    func machine(_ count: Int) throws -> Machine {
+      try self.machine {
+        ($0.board, $0.cpu, $0.processorCount) = ("pc", .pentium2, count)
+      }
+    }
+    #expect { try machine(2).restoreState(machine(1).saveState()) } throws: {
+      "\($0)".contains("saved with processors 1, but this machine has 2 (--processors)")
+    }
+  }
+
+  /// What a BIOS gives to PCI functions is nobody else's: power management at 600h, windows from C000h on.
+  @Test func portsOfFunctionsAreKept() throws {
+    func refusal(_ port: UInt16, _ board: String) -> String {
+      do {
+        _ = try machine { ($0.board, $0.cpu, $0.exitPort) = (board, .pentium2, port) }
+        return ""
+      } catch { return "\(error)" }
+    }
+    #expect(refusal(0x600, "pc") == "port 0600h belongs to 'piix4-pm' and cannot be the exit port")
+    #expect(refusal(0x63F, "pc").contains("piix4-pm") && refusal(0x640, "pc").isEmpty)
+    #expect(refusal(0xC000, "pc").contains("pci"))
+    #expect(refusal(0x600, "isa").isEmpty && refusal(0xC000, "isa").isEmpty)
+    // The last of its four ports gives way.
+    #expect(refusal(0x5FE, "pc").isEmpty)
   }
 
   @Test func whatCannotBeAddedIsRefusedInWords() {
