@@ -94,10 +94,10 @@ public final class I440FX: PCIFunction, Registers {
     if offset <= Register.smram && offset + width > Register.smram { writeSMRAM() }
   }
 
-  /// Locked, only D_CLS can still be written, and D_OPEN is 0.
+  /// Locked, D_OPEN is 0, and it and the lock cannot be written.
   private func writeSMRAM() {
     var value = configuration[byte: Register.smram]
-    if smram & SMRAM.locked != 0 { value = smram & ~SMRAM.closed | value & SMRAM.closed }
+    value |= smram & SMRAM.locked
     if value & SMRAM.locked != 0 { value &= ~SMRAM.open }
     configuration[byte: Register.smram] = value
     smram = value

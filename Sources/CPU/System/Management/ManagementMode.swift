@@ -18,8 +18,6 @@ struct ManagementState {
   var isRequested = false
   /// An INIT# came in the mode.
   var isInitRequested = false
-  /// NMI was blocked before.
-  var wasNMIBlocked = false
   /// Debug traps that were pending before.
   var pendingDebug: UInt32 = 0
   /// Paging as it was before.
@@ -31,7 +29,7 @@ struct ManagementState {
 
   func save(to w: inout StateWriter) {
     w.write(base)
-    for flag in [isActive, isRequested, isInitRequested, wasNMIBlocked] { w.write(flag) }
+    for flag in [isActive, isRequested, isInitRequested] { w.write(flag) }
     w.write(pendingDebug)
     for word in [paging.cr0, paging.cr3, paging.cr4] { w.write(word) }
     for pointer in paging.pdpte { w.write(pointer) }
@@ -46,7 +44,6 @@ struct ManagementState {
     isActive = try r.readBool()
     isRequested = try r.readBool()
     isInitRequested = try r.readBool()
-    wasNMIBlocked = try r.readBool()
     pendingDebug = try r.read(UInt32.self) & 0xE00F
     (paging.cr0, paging.cr3, paging.cr4) = (try r.read(), try r.read(), try r.read())
     for n in 0..<4 { paging.pdpte[n] = try r.read() }
@@ -132,7 +129,6 @@ extension CPU {
     s.pointee.halted = false
     management.paging = PagingRegisters(s)
     management.isActive = true
-    management.wasNMIBlocked = s.pointee.nmiBlocked
     management.pendingDebug = s.pointee.pendingDebug
     view.ignoresGate = true
     memory.show(inManagement: true)
@@ -271,7 +267,8 @@ extension CPU {
     useUsualTables(keeps: paging == management.paging)
     setEFLAGS(flags)
     for n in 0..<8 { updateSegmentLimits(n) }
-    s.pointee.nmiBlocked = management.wasNMIBlocked
+    // The map does not tell whether it was blocked before: an NMI that waits may nest in the handler of one ("NMI Handling While in SMM").
+    s.pointee.nmiBlocked = false
     s.pointee.pendingDebug = management.pendingDebug
     if restart & 1 << 16 != 0 {
       s.pointee.halted = true
