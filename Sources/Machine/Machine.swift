@@ -198,6 +198,8 @@ public final class Machine {
     }
     dmaMemory = MachineDMAMemory(memory)
     board.offer(gate)
+    let smi = ManagementInterrupt()
+    board.offer(smi)
     board.offer(dmaMemory, as: (any DMAMemory).self)
     board.offer(postCodes)
     board.offer(PowerOnTime(seconds: configuration.initialTime))
@@ -266,6 +268,7 @@ public final class Machine {
     bus.pic = pic
     bus.coprocessor = board.first(CoprocessorPort.self)
     connectInterrupts()
+    smi.raised = { [unowned self] in raiseSMI(0) }
     for cpu in processors { gate.output.connect { [unowned cpu] in cpu.a20 = $0 } }
     inbox.machine = self
     vga.directChanged = { [unowned memory] range in
@@ -305,6 +308,9 @@ public final class Machine {
 
   /// The 8259A's INTR goes to the processor, or to LINT0 of the local APICs.
   private func connectInterrupts() {
+    for (n, bus) in buses.enumerated() {
+      bus.initWaits = { [unowned self] in request(.initialize(n)) }
+    }
     guard let apics else {
       pic.output.connect { [unowned(unsafe) cpu] in cpu.setINTR($0) }
       return
@@ -322,11 +328,18 @@ public final class Machine {
         self.processors[n].raiseNMI()
         self.processorWoke(n)
       }
+      apic.smi = { [unowned self] in raiseSMI(n) }
       apic.acknowledgeExternal = { [unowned pic] in pic.acknowledge() }
       // In the middle of an instruction; it may be the processor's own.
       apic.initReceived = { [unowned self] in self.request(.initialize(n)) }
       apic.startReceived = { [unowned self] page in self.request(.start(n, page: page)) }
     }
+  }
+
+  /// An SMI for a processor.
+  private func raiseSMI(_ index: Int) {
+    processors[index].raiseSMI()
+    processorWoke(index)
   }
 
   /// For the run loop, when the present instruction is over.
@@ -423,7 +436,7 @@ public final class Machine {
     catchUpAll()
     switch kind {
     case .processor:
-      for cpu in processors { cpu.reset(isInit: true) }
+      for cpu in processors where !cpu.holdsInit() { cpu.reset(isInit: true) }
       for apic in apics?.all ?? [] { apic.initialize() }
     case .system:
       for device in devices { device.reset(.system) }

@@ -17,6 +17,8 @@ final class MachineBus: SystemBus {
   var place: UnsafeMutablePointer<UInt8>?
   /// The local APIC, which stands between the 8259A and the processor, or nil.
   var localAPIC: LocalAPIC?
+  /// Told when an INIT# that was held back can be taken.
+  var initWaits: () -> Void = {}
   /// What waits while slow ports are accessed: the machine's clock and its processor.
   private let clock: VirtualClock
   var cpu: Unmanaged<CPU>?
@@ -74,6 +76,8 @@ final class MachineBus: SystemBus {
   }
 
   override func apicBaseWritten(_ value: UInt64) { localAPIC?.setBase(value) }
+
+  override func heldInit() { initWaits() }
 
   override func ferr(_ asserted: Bool) { coprocessor?.ferr(asserted) }
 

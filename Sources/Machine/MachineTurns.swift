@@ -247,6 +247,8 @@ extension Machine {
   /// INIT of one processor: the first starts anew, others wait to be started.
   func initialize(_ index: Int) {
     catchUpAll()
+    // In system management mode it comes again when that ends.
+    if processors[index].holdsInit() { return }
     processors[index].reset(isInit: true)
     processors[index].a20 = gate.output.level
     setInterruptRequest(index)

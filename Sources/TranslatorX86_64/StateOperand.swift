@@ -54,6 +54,7 @@ enum StateOperand {
   static let fillEntry = field(MemoryLayout<CPUState>.offset(of: \.fillEntry))
   static let moveDevice = field(MemoryLayout<CPUState>.offset(of: \.moveDevice))
   static let readTable = field(MemoryLayout<CPUState>.offset(of: \.readTable))
+  static let pageNotes = field(MemoryLayout<CPUState>.offset(of: \.pageNotes))
   static let writeTable = field(MemoryLayout<CPUState>.offset(of: \.writeTable))
   static let segmentSelector = MemoryLayout<SegmentCache>.offset(of: \.selector)
   static let segmentAttributes = MemoryLayout<SegmentCache>.offset(of: \.attributes)

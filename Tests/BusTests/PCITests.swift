@@ -19,7 +19,7 @@ private final class Map: MemoryMap {
   func unmap(_ id: MappingID) { space.unmap(id) }
   func move(_ id: MappingID, to address: PhysicalAddress) { space.move(id, to: address) }
   func setShadow(_ range: ClosedRange<UInt32>, readRAM: Bool, writeRAM: Bool) {}
-  func setSMRAM(isOpen: Bool) {}
+  func setSMRAM(isOpen: Bool, isEnabled: Bool, hidesData: Bool) {}
 
   func read(_ address: UInt64, _ width: Int = 4) -> UInt32 {
     guard let seen = space.seen(at: PhysicalAddress(address)) else { return UInt32.max }

@@ -62,7 +62,8 @@ private final class TestMachine {
     configuration.bios = LoadFile(path: name, bytes: make())
     configuration.resetsOnTripleFault = name == "reset"
     // Without a BIOS nobody tells the PIIX3 to decode the channels.
-    configuration.board = name == "busmaster" ? "pc" : "isa"
+    configuration.board = name == "busmaster" || name.hasPrefix("smm") ? "pc" : "isa"
+    if name == "smmtwo" { configuration.processorCount = 2 }
     if name == "isapnp" { configuration.parts = ["pnp-uart", "pnp-uart"] }
     configuration.floppies[0] = MachineImage(floppy: Patterns.floppy, name: "floppy")
     if name == "drives" {

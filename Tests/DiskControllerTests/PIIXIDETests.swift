@@ -17,7 +17,7 @@ private final class NoMemoryMap: MemoryMap {
   func unmap(_ id: MappingID) {}
   func move(_ id: MappingID, to address: PhysicalAddress) {}
   func setShadow(_ range: ClosedRange<UInt32>, readRAM: Bool, writeRAM: Bool) {}
-  func setSMRAM(isOpen: Bool) {}
+  func setSMRAM(isOpen: Bool, isEnabled: Bool, hidesData: Bool) {}
 }
 
 /// What makes slot 1 one of several functions.

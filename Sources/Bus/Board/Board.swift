@@ -45,12 +45,24 @@ public protocol MemoryMap: AnyObject {
   /// Chooses for whole pages between 640 KiB and 1 MiB who is read and who is written: the RAM beneath, or what is mapped there.
   func setShadow(_ range: ClosedRange<UInt32>, readRAM: Bool, writeRAM: Bool)
   /// Lets processors see the RAM at A0000h to BFFFFh in place of what is mapped there.
-  func setSMRAM(isOpen: Bool)
+  /// - Parameters:
+  ///   - isOpen: in any mode.
+  ///   - isEnabled: in system management mode.
+  ///   - hidesData: they fetch code from it, while data are what is mapped there.
+  func setSMRAM(isOpen: Bool, isEnabled: Bool, hidesData: Bool)
+}
+
+/// SMI#: an edge, which the machine takes to the first processor, as emulators of this board do. (Where all processors get it, each needs a
+/// memory of its own for its state from the first one on; firmware for these boards does not see to that.)
+public final class ManagementInterrupt {
+  /// Told of each edge.
+  public var raised: () -> Void = {}
+  public init() {}
 }
 
 extension MemoryMap {
   /// Memory without such RAM.
-  public func setSMRAM(isOpen: Bool) {}
+  public func setSMRAM(isOpen: Bool, isEnabled: Bool, hidesData: Bool) {}
 }
 
 /// The parts of a machine and what is between them.

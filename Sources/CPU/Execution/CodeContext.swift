@@ -22,6 +22,8 @@ package struct CodeTraits: OptionSet, Hashable {
   package static let window = CodeTraits(rawValue: 8)
   /// EFLAGS.DF is set.
   package static let down = CodeTraits(rawValue: 16)
+  /// System management mode: other translations, and other memory at A0000h.
+  package static let management = CodeTraits(rawValue: 32)
 }
 
 /// What translated code relies on beside the bytes it was made of. Tags have its number only, so it may grow.

@@ -27,6 +27,7 @@ extension CPU {
   public func run() -> RunExit {
     let s = self.s
     if let enterWindow { enterWindow(windowBase) }
+    memory.show(inManagement: management.isActive)
     while true {
       if s.pointee.retired >= s.pointee.deadline {
         return s.pointee.attention & Attention.debugger != 0 ? takeDebugExit() : .deadline
@@ -174,6 +175,12 @@ extension CPU {
         return .step(trapFlag)
       }
     }
+    if attention & Attention.smi != 0 {
+      if hasCodeBreakpoints { noteInterruption(counted: 0) }
+      s.pointee.retired &+= 1
+      enterManagementMode()
+      return .again
+    }
     if s.pointee.pendingDebug != 0 {
       s.pointee.retired &+= 1
       deliverDebugTrap()
@@ -273,10 +280,13 @@ extension CPU {
     guard eip <= cs.limit else { throw .gp(0) }
     let page = try codePage(linear)
     let physical = Physical(page) << 12 | Physical(linear & 0xFFF)
-    var known = blocks.find(physical: physical, mode: cs.decodeMode, secondPage: nil)
+    // What is fetched from the video memory is no block; those there are of SMRAM.
+    let isVideo = ShadowPages.isVideo(page) && !memory.fetchesRAM(page: page)
+    var known =
+      isVideo ? nil : blocks.find(physical: physical, mode: cs.decodeMode, secondPage: nil)
     // Blocks that cross start in a page's last bytes. Only a look: what is decoded already must not show in accessed bits, so the
     // second page is reached for when it is known that the instruction goes there.
-    if known == nil, linear & 0xFFF > 0xFF0,
+    if known == nil, !isVideo, linear & 0xFFF > 0xFF0,
       let second = peekPhysical((linear & 0xFFFF_F000) &+ 0x1000),
       let crossing = blocks.find(
         physical: physical, mode: cs.decodeMode,
@@ -318,7 +328,7 @@ extension CPU {
     let offset = linear & 0xFFF
     let limitRoom = UInt64(cs.limit) - UInt64(s.pointee.eip) + 1
     let records = blocks.nextRecords
-    guard let host = memory.readPointer(page: page) else {
+    guard let host = memory.fetchPointer(page: page) else {
       return try decodeOne(linear: linear, page: page, cs, limitRoom, keep: false)
     }
     let code = host.assumingMemoryBound(to: UInt8.self)
@@ -390,7 +400,7 @@ extension CPU {
             have < first
             ? Physical(pageOne) << 12 | Physical(offset &+ UInt32(have))
             : Physical(second) << 12 | Physical(have - first)
-          bytes[have] = UInt8(truncatingIfNeeded: memory.read(physical, width: 1))
+          bytes[have] = memory.fetchByte(physical)
           have += 1
         }
       }
@@ -409,22 +419,21 @@ extension CPU {
     }
     HandlerForms.reset(records)
     records[0].nextOffset = UInt16(length)
+    // Nothing tells of writes to a device, and what is seen in place of the video memory depends on who looks: such a block serves once.
+    if !keep || secondPage != UInt32.max && ShadowPages.isVideo(secondPage) {
+      return blocks.fleeting(
+        physical: Physical(page) << 12 | Physical(offset), mode: cs.decodeMode, byteLength: length,
+        flatness: flatness)
+    }
     let granules = PhysicalMemory.granuleMask(
       offset: offset, count: UInt32(min(length, first)))
     let block = blocks.insert(
       physical: Physical(page) << 12 | Physical(offset), mode: cs.decodeMode, count: 1,
       byteLength: length,
       granules: granules, secondPage: secondPage, bytes: nil, flatness: flatness)
-    if keep {
-      holdCode(page: page, granules: granules)
-      if secondPage != UInt32.max { holdCode(page: secondPage, granules: 1) }
-      remember(block, at: linear)
-    } else {
-      // Nothing tells of writes to a device: this block serves once.
-      _ = blocks.invalidate(page: page, offset: 0, count: 0x1000)
-      blocks.forget(block)
-      block.pointee.byteLength = Int64(length)
-    }
+    holdCode(page: page, granules: granules)
+    if secondPage != UInt32.max { holdCode(page: secondPage, granules: 1) }
+    remember(block, at: linear)
     return block
   }
 
@@ -447,17 +456,19 @@ extension CPU {
 
   /// Marks decoded bytes so that writes to them are seen.
   private func holdCode(page: UInt32, granules: UInt64) {
-    guard memory.readsRAM(page: page) else { return }
+    guard memory.fetchesRAM(page: page) else { return }
     let first = !memory.hasCode(page: page)
     if !memory.markCode(page: page, granules: granules) {
       // Writes through the window would not be seen: all goes through the tables from now on.
       enterWindow = nil
       updateCodeTag()
     }
-    if first, let host = memory.readPointer(page: page) {
+    if first, let host = memory.fetchPointer(page: page) {
       memory.forEachProcessor {
         $0.tables.protectWrites(
           to: Int(bitPattern: host), physical: page, only: $0.onlyLinearPage(page))
+        $0.asideTables?.protectWrites(
+          to: Int(bitPattern: host), physical: page, only: $0.onlyAsidePage(page))
       }
     }
   }
@@ -473,6 +484,8 @@ extension CPU {
     if memory.isRAMPage(page), let host = memory.readPointer(page: page) {
       tables.unprotectWrites(
         to: Int(bitPattern: host), physical: page, only: onlyLinearPage(page))
+      asideTables?.unprotectWrites(
+        to: Int(bitPattern: host), physical: page, only: onlyAsidePage(page))
     }
   }
 

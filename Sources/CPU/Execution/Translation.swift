@@ -150,7 +150,9 @@ extension CPU {
     if segmentPointer(SegmentRegister.ss).pointee.isBig { context.traits.insert(.bigStack) }
     if s.pointee.cr0 & CR0.pg != 0 { context.traits.insert(.paged) }
     if a20Mask != 0xFFFF_FFFF { context.traits.insert(.a20Masked) }
-    if enterWindow != nil, context.traits.isDisjoint(with: [.paged, .a20Masked]),
+    if management.isActive { context.traits.insert(.management) }
+    if enterWindow != nil,
+      context.traits.isDisjoint(with: [.paged, .a20Masked, .management]),
       s.pointee.readTable != tables.empty, !watching, !tracksWrites || memory.guardsWindow
     {
       context.traits.insert(.window)
@@ -455,8 +457,7 @@ extension CPU {
     return codeAtEIP
   }
 
-  /// `deviceNote` is set in the byte for each linear page that probably leads to a device.
-  package var pageNotesAddress: UInt64 { UInt64(UInt(bitPattern: tables.notes)) }
+  /// Set in the byte of `CPUState.pageNotes` for each linear page that probably leads to a device.
   package static let deviceNote = TranslationTables.Note.device
 
   /// Whether the run loop has something to look at; an interrupt that is held back by IF is none.
@@ -522,7 +523,7 @@ extension CPU {
     _ block: BlockPointer, at offset: UInt32, _ verdict: (Instruction) -> Bool?
   ) -> Bool {
     let page = UInt32(truncatingIfNeeded: block.pointee.physical >> 12)
-    guard let host = memory.readPointer(page: page) else { return false }
+    guard let host = memory.fetchPointer(page: page) else { return false }
     let code = host.assumingMemoryBound(to: UInt8.self)
     var at = offset & 0xFFF
     for _ in 0..<8 {

@@ -91,7 +91,8 @@ extension CPU {
           break
         }
         if s.pointee.attention
-          & (Attention.trap | Attention.stop | Attention.nmi | Attention.debugger) != 0
+          & (Attention.trap | Attention.stop | Attention.nmi | Attention.smi | Attention.debugger)
+          != 0
           || (s.pointee.attention & Attention.intr != 0
             && s.pointee.eflags & EFLAGS.if != 0)
         {

@@ -109,6 +109,7 @@ extension CPU {
   /// - Returns: how many bytes were written before something unmapped.
   public func pokeBytes(_ linear: UInt32, _ bytes: [UInt8]) -> Int {
     let view = DebuggerView(memory)
+    memory.show(inManagement: management.isActive)
     for (n, byte) in bytes.enumerated() {
       guard let physical = peekPhysical(linear &+ UInt32(truncatingIfNeeded: n)),
         view.change(PhysicalAddress(physical), [byte]) == 1

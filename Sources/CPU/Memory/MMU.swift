@@ -448,6 +448,11 @@ extension CPU {
     let keep = keepGlobal && s.pointee.cr4 & CR4.pge != 0
     tables.flush(keepGlobal: keep)
     if watching { dropHeld(keepGlobal: keep) }
+    if asideTables != nil {
+      flushAside()
+      codeEpochChanged()
+      return
+    }
     // A kernel in global pages is where it was.
     if keep && !tables.supervisorCodeIsLocal { userEpochChanged() } else { codeEpochChanged() }
   }
@@ -467,6 +472,7 @@ extension CPU {
     if watching {
       dropHeld(page: linear >> 12, large: tables.largeRegions[Int(linear >> 22)] != 0)
     }
-    if notes & TranslationTables.Note.code != 0 { codeEpochChanged() }
+    if asideTables != nil { flushAside() }
+    if notes & TranslationTables.Note.code != 0 || asideTables != nil { codeEpochChanged() }
   }
 }

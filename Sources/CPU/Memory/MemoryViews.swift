@@ -2,8 +2,8 @@
 //
 // Owns: what each asker's own pins make of an address, and what an access of each may do. Must not know: any device, linear addresses.
 //
-//   processor   its address lines (A20 gate); devices answer, with their side effects
-//   bus master  no gate; RAM and ROM only, watchpoints and decoded code see its writes
+//   processor   its address lines (A20 gate); devices answer, with their side effects; SMRAM, where it may see it
+//   bus master  no gate; RAM, ROM and video memory only, watchpoints and decoded code see its writes
 //   debugger    what a processor would see, without side effects
 //
 // The quick tables of a processor (MMU.swift) are made from its view: whoever changes the view drops them.
@@ -20,10 +20,14 @@ struct ProcessorView {
   init(_ memory: PhysicalMemory) { self.memory = Unmanaged.passUnretained(memory) }
 
   /// The A20 gate between this processor and the bus.
-  var a20: Bool {
-    get { lines == 0xFFFF_FFFF }
-    set { lines = newValue ? 0xFFFF_FFFF : 0xFFEF_FFFF }
+  var a20 = true {
+    didSet { settle() }
   }
+  /// The gate does not matter now: system management mode, whose memory may lie in any megabyte.
+  var ignoresGate = false {
+    didSet { settle() }
+  }
+  private mutating func settle() { lines = a20 || ignoresGate ? 0xFFFF_FFFF : 0xFFEF_FFFF }
 
   /// Where on the bus an address of 32 bits is.
   @inline(__always)
@@ -76,12 +80,12 @@ public struct BusMasterView {
   private let memory: PhysicalMemory
   public init(_ memory: PhysicalMemory) { self.memory = memory }
 
-  /// Reads bytes; FFh where there is neither RAM nor ROM.
+  /// Reads bytes; FFh where there is neither RAM nor ROM nor video memory.
   public func read(_ address: PhysicalAddress, into buffer: UnsafeMutableRawBufferPointer) {
     memory.copyOut(at: address.value, into: buffer)
   }
 
-  /// Writes bytes; only RAM takes them.
+  /// Writes bytes; only RAM and video memory take them.
   public func write(_ address: PhysicalAddress, from buffer: UnsafeRawBufferPointer) {
     memory.copyIn(at: address.value, from: buffer)
   }

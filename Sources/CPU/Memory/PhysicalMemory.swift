@@ -91,7 +91,8 @@ public final class PhysicalMemory {
   /// Runs of pages that the window shows only for reading.
   var windowRuns = 0
   /// What devices have as plain memory, by the numbers that `setDirect` was given.
-  private var directs = [DirectPages](repeating: DirectPages(), count: PhysicalMemory.directSlots)
+  private(set) var directs = [DirectPages](
+    repeating: DirectPages(), count: PhysicalMemory.directSlots)
   /// How many ranges of such memory there can be.
   public static let directSlots = 2
 
@@ -278,7 +279,6 @@ public final class PhysicalMemory {
   private func kind(_ page: UInt32, _ mapping: AddressSpace<PhysicalAddress, MemoryTarget>.Mapping?)
     -> UInt8
   {
-    if shadow.isSMRAM(page) { return Kind.ram }
     switch shadow.access(page) {
     case .none: break
     case .readWrite: return Kind.ram
@@ -296,6 +296,7 @@ public final class PhysicalMemory {
 
   private func setKind(_ page: UInt32, _ kind: UInt8) {
     let old = kinds[Int(page)]
+    if ShadowPages.isVideo(page) { return setVideoKind(page, kind) }
     kinds[Int(page)] = kind | old & Kind.code
     guard let window, isInWindow(page), (old & Kind.mask == Kind.ram) != (kind == Kind.ram) else {
       return
@@ -368,7 +369,7 @@ public final class PhysicalMemory {
     }
   }
 
-  /// The host address of a page that data accesses can use directly, or nil; code is only fetched from `readPointer`.
+  /// The host address of a page that data accesses can use directly, or nil; code is only fetched from `fetchPointer`.
   func dataPointer(page: UInt32) -> UnsafeMutableRawPointer? {
     if kinds[Int(page & 0xFFFFFF)] & Kind.mask == Kind.direct {
       for direct in directs where direct.has(page) {
@@ -436,9 +437,9 @@ public final class PhysicalMemory {
   /// Marks granules of a page as decoded code; ROM pages need no marks.
   /// - Returns: false when the host does not keep writes through the window away from the page.
   func markCode(page: UInt32, granules: UInt64) -> Bool {
-    guard readsRAM(page: page) else { return true }
+    guard fetchesRAM(page: page) else { return true }
     var isProtected = true
-    if kinds[Int(page)] & Kind.code == 0 {
+    if kinds[Int(page)] & Kind.code == 0, readsRAM(page: page) {
       kinds[Int(page)] |= Kind.code
       if let window, isInWindow(page) { isProtected = protect(window, page) }
     }
@@ -507,7 +508,7 @@ public final class PhysicalMemory {
 
   /// The device at an address.
   @inline(__always)
-  private func region(at address: Physical) -> DeviceRegion? {
+  func region(at address: Physical) -> DeviceRegion? {
     deviceAccesses &+= 1
     if let lastRegion, address &- lastRegion.start < lastRegion.length { return lastRegion }
     for (n, region) in regions.enumerated() where address &- region.start < region.length {

@@ -38,7 +38,7 @@ extension PhysicalMemory {
     copyOut(at: UInt64(truncatingIfNeeded: address), into: buffer)
   }
 
-  /// Copies into RAM as a bus master; anything but RAM ignores it. Decoded code that is overwritten is dropped.
+  /// Copies into RAM or video memory as a bus master; anything else ignores it. Decoded code that is overwritten is dropped.
   public func copyIn(_ address: some BinaryInteger, from buffer: UnsafeRawBufferPointer) {
     copyIn(at: UInt64(truncatingIfNeeded: address), from: buffer)
   }
@@ -49,7 +49,9 @@ extension PhysicalMemory {
       let a = address &+ UInt64(done)
       let (page, n) = PhysicalMemory.piece(a, buffer.count - done)
       let target = buffer.baseAddress! + done
-      if let page, !shadow.isSMRAM(page), let host = readPointer(page: page) {
+      if let page, ShadowPages.isVideo(page) {
+        readVideo(a, UnsafeMutableRawBufferPointer(start: target, count: n))
+      } else if let page, let host = readPointer(page: page) {
         target.copyMemory(from: host + Int(a & 0xFFF), byteCount: n)
       } else {
         target.initializeMemory(as: UInt8.self, repeating: 0xFF, count: n)
@@ -60,7 +62,7 @@ extension PhysicalMemory {
 
   func copyIn(at address: UInt64, from buffer: UnsafeRawBufferPointer) {
     for watch in busMasterWatches { watch.body(address, buffer) }
-    copy(to: address, from: buffer) { writesRAM(page: $0) && !shadow.isSMRAM($0) }
+    copy(to: address, from: buffer, reachesVideo: true) { writesRAM(page: $0) }
   }
 
   /// The same for a debugger, which nobody is told of and which changes what it sees: RAM that reads see, write-protected or not.
@@ -71,13 +73,17 @@ extension PhysicalMemory {
   /// Copies to the RAM of those pages that `takes` lets through.
   @inline(__always)
   private func copy(
-    to address: UInt64, from buffer: UnsafeRawBufferPointer, _ takes: (UInt32) -> Bool
+    to address: UInt64, from buffer: UnsafeRawBufferPointer, reachesVideo: Bool = false,
+    _ takes: (UInt32) -> Bool
   ) {
     var done = 0
     while done < buffer.count {
       let a = address &+ UInt64(done)
       let (page, n) = PhysicalMemory.piece(a, buffer.count - done)
-      if let page, takes(page) {
+      if let page, reachesVideo, ShadowPages.isVideo(page) {
+        writeVideo(
+          a, UnsafeRawBufferPointer(start: buffer.baseAddress! + done, count: n))
+      } else if let page, takes(page) {
         if hasCode(page: page) {
           let offset = UInt32(a & 0xFFF)
           let mask = PhysicalMemory.granuleMask(offset: offset, count: UInt32(n))
@@ -128,7 +134,7 @@ extension PhysicalMemory {
   /// - Parameter contents: 4096 bytes, or nil for zeros.
   public func setPage(_ number: Int, _ contents: UnsafeRawPointer?) {
     precondition(hasPage(number))
-    if hasCode(page: UInt32(number)) { codeWritten(UInt32(number), 0, 0x1000) }
+    if codeGranules[number] != 0 { codeWritten(UInt32(number), 0, 0x1000) }
     dirty[number] = 0xFF
     if let contents {
       (ram + number << 12).copyMemory(from: contents, byteCount: 4096)
@@ -140,7 +146,7 @@ extension PhysicalMemory {
   /// Forgets all RAM contents (power cycle).
   public func discardRAM() {
     forEachUsedPage { page in
-      if hasCode(page: UInt32(page)) { codeWritten(UInt32(page), 0, 0x1000) }
+      if codeGranules[page] != 0 { codeWritten(UInt32(page), 0, 0x1000) }
       dirty[page] = 0xFF
     }
     ramRegion.discard()

@@ -1,8 +1,9 @@
 // RAM beneath the adapters' addresses, as a host bridge shows it.
 //
 // Owns: which of the pages from A0000h to FFFFFh are RAM to reads, to writes, to processors alone; dropping what was derived from the
-// pages that change, and nothing else. Must not know: the bridge's registers.
-// Follows: Intel 82441FX data sheet, 3.2.18 (PAM registers), 3.2.20 (SMRAM register).
+// pages that change, and nothing else. SMRAM, which processors in system management mode see: SystemManagementRAM.swift. Must not know:
+// the bridge's registers.
+// Follows: Intel 82441FX data sheet, 3.2.18 (PAM registers).
 
 import Bus
 
@@ -23,11 +24,13 @@ struct ShadowPages {
 
   private static let first: UInt32 = 0xA0
   private var pages = [Access](repeating: .none, count: 0x60)
-  /// Processors see RAM in place of the video memory.
-  var isSMRAMOpen = false
+  /// What of A0000h to BFFFFh is RAM to processors.
+  var smram = SystemManagementRAM()
 
+  /// Whether a page is among A0000h to BFFFFh, where the video memory is, and SMRAM beneath.
   @inline(__always)
-  func isSMRAM(_ page: UInt32) -> Bool { isSMRAMOpen && page &- ShadowPages.first < 0x20 }
+  static func isVideo(_ page: UInt32) -> Bool { page &- first < 0x20 }
+  static let video: Range<UInt32> = first..<first + 0x20
 
   func access(_ page: UInt32) -> Access {
     page &- ShadowPages.first < 0x60 ? pages[Int(page &- ShadowPages.first)] : .none
@@ -57,22 +60,14 @@ extension PhysicalMemory {
     if !pages.isEmpty { change(pages, to: changed) }
   }
 
-  /// Whether processors see RAM at A0000h to BFFFFh in place of the video memory, as data and as code (D_OPEN of a host bridge's SMRAM
-  /// register). Bus masters never do. Part of the bridge's state, as `setShadow`.
-  public func setSMRAM(isOpen: Bool) {
-    if isOpen == shadow.isSMRAMOpen { return }
-    var changed = shadow
-    changed.isSMRAMOpen = isOpen
-    change(Array(0xA0..<0xC0), to: changed)
-  }
-
   /// Translations that lead to these pages and code from them go; the next access finds what is there now.
-  private func change(_ pages: [UInt32], to new: ShadowPages) {
+  func change(_ pages: [UInt32], to new: ShadowPages) {
     var hosts = Set<Int>()
     for page in pages {
       if let host = dataPointer(page: page) { hosts.insert(Int(bitPattern: host)) }
+      if ShadowPages.isVideo(page) { hosts.formUnion(videoHosts(page)) }
       forEachProcessor { _ = $0.blocks.invalidate(page: page, offset: 0, count: 0x1000) }
-      if hasCode(page: page) { clearCode(page: page, written: false) }
+      if codeGranules[Int(page)] != 0 { clearCode(page: page, written: false) }
     }
     shadow = new
     for page in pages {
@@ -86,6 +81,15 @@ extension PhysicalMemory {
 extension CPU {
   /// Other bytes than those at some addresses of the host are to be seen now.
   fileprivate func hostPagesChanged(_ hosts: Set<Int>) {
+    dropHosts(hosts, of: tables, held: &debug.held)
+    if let asideTables { dropHosts(hosts, of: asideTables, held: &asideHeld) }
+    codeEpochChanged()
+    stopAfterCurrent()
+  }
+
+  private func dropHosts(
+    _ hosts: Set<Int>, of tables: TranslationTables, held: inout [UInt32: HeldTranslation]
+  ) {
     tables.forEachFilled { page in
       func leads(_ entry: Int) -> Bool {
         entry != 0 && hosts.contains((entry & Int.max) &+ page << 12)
@@ -95,11 +99,11 @@ extension CPU {
       {
         tables.clear(page)
       }
-      if watching, let held = debug.held[UInt32(page)], held.entries.contains(where: leads) {
-        debug.held[UInt32(page)] = nil
+      if watching, let translation = held[UInt32(page)],
+        translation.entries.contains(where: leads)
+      {
+        held[UInt32(page)] = nil
       }
     }
-    codeEpochChanged()
-    stopAfterCurrent()
   }
 }

@@ -39,9 +39,14 @@ public struct SavedTranslations: Sendable {
   var largeRegions: [UInt8] = []
   /// Supervisor read, supervisor write, user read, user write for each of `filled`; without bit 63.
   var entries: [Int] = []
+  /// In system management mode those from before it: one at most.
+  var aside: [SavedTranslations] = []
 
   /// Its size in bytes.
-  public var byteCount: Int { filled.count * 4 + entries.count * 8 + largeRegions.count }
+  public var byteCount: Int {
+    filled.count * 4 + entries.count * 8 + largeRegions.count
+      + aside.reduce(0) { $0 + $1.byteCount }
+  }
 }
 
 extension CPU {
@@ -69,19 +74,25 @@ extension CPU {
 
   /// Sends the next write of every entry through the slow path, which marks the page.
   private func watchFirstWrites() {
-    tables.forEachFilled { page in
-      if leadsToRAM(tables.supervisorWrite[page], page) { tables.supervisorWrite[page] |= Int.min }
-      if leadsToRAM(tables.userWrite[page], page) { tables.userWrite[page] |= Int.min }
+    forEachTables { tables in
+      tables.forEachFilled { page in
+        if leadsToRAM(tables.supervisorWrite[page], page) {
+          tables.supervisorWrite[page] |= Int.min
+        }
+        if leadsToRAM(tables.userWrite[page], page) { tables.userWrite[page] |= Int.min }
+      }
     }
   }
 
   /// The same for plain memory of devices.
   func watchDirectWrites() {
-    tables.forEachFilled { page in
-      if leadsToDevice(tables.supervisorWrite[page], page) {
-        tables.supervisorWrite[page] |= Int.min
+    forEachTables { tables in
+      tables.forEachFilled { page in
+        if leadsToDevice(tables.supervisorWrite[page], page) {
+          tables.supervisorWrite[page] |= Int.min
+        }
+        if leadsToDevice(tables.userWrite[page], page) { tables.userWrite[page] |= Int.min }
       }
-      if leadsToDevice(tables.userWrite[page], page) { tables.userWrite[page] |= Int.min }
     }
   }
 
@@ -111,13 +122,21 @@ extension CPU {
 
   /// The translation tables as they are.
   public func saveTranslations() -> SavedTranslations {
+    var saved = saved(tables, debug.held)
+    if let asideTables { saved.aside = [self.saved(asideTables, asideHeld)] }
+    return saved
+  }
+
+  private func saved(_ tables: TranslationTables, _ held: [UInt32: HeldTranslation])
+    -> SavedTranslations
+  {
     var saved = SavedTranslations()
     saved.filled = tables.filled + tables.filledGlobal
     saved.globals = tables.filledGlobal.count
     saved.largeRegions = Array(UnsafeBufferPointer(start: tables.largeRegions, count: 1024))
     saved.entries.reserveCapacity(4 * saved.filled.count)
     tables.forEachFilled { page in
-      if watching, let held = debug.held[UInt32(page)] {
+      if watching, let held = held[UInt32(page)] {
         saved.entries += held.entries
         return
       }
@@ -132,6 +151,16 @@ extension CPU {
   /// Replaces the translation tables. Call after the rest of the processor and memory were restored.
   public func restoreTranslations(_ saved: SavedTranslations) {
     flushTLB()
+    restore(saved, to: tables, &debug.held)
+    if let asideTables, let aside = saved.aside.first {
+      restore(aside, to: asideTables, &asideHeld)
+    }
+  }
+
+  private func restore(
+    _ saved: SavedTranslations, to tables: TranslationTables,
+    _ heldBack: inout [UInt32: HeldTranslation]
+  ) {
     let locals = saved.filled.count - saved.globals
     for (n, page) in saved.filled.enumerated() { tables.list(page, isGlobal: n >= locals) }
     for (n, large) in saved.largeRegions.enumerated() { tables.largeRegions[n] = large }
@@ -140,7 +169,7 @@ extension CPU {
       let note = tables.notes[page] & ~TranslationTables.Note.global
       tables.notes[page] = n < locals ? note : note | TranslationTables.Note.global
       if watching, isWatched(saved, n) {
-        debug.held[entry] = HeldTranslation(
+        heldBack[entry] = HeldTranslation(
           entries: Array(saved.entries[4 * n..<4 * n + 4]), isGlobal: n >= locals)
         continue
       }

@@ -16,6 +16,7 @@ extension CPU {
         $0 | busRead(address &+ UInt64($1), width: 1) << (8 * $1)
       }
     }
+    memory.show(inManagement: management.isActive)
     return memory.read(view.bus(address).value, width: width)
   }
 
@@ -26,6 +27,7 @@ extension CPU {
       for n in 0..<width { busWrite(address &+ UInt64(n), value >> (8 * n) & 0xFF, width: 1) }
       return
     }
+    memory.show(inManagement: management.isActive)
     memory.write(view.bus(address).value, value, width: width)
   }
 }

@@ -29,7 +29,15 @@ public final class CPU {
   /// General registers as 32-bit words; the first field of `s`.
   let gpr32: UnsafeMutablePointer<UInt32>
   /// The flat translation tables.
-  let tables: TranslationTables
+  var tables: TranslationTables
+  /// In system management mode those from before it; see ManagementTables.swift.
+  var asideTables: TranslationTables?
+  /// Those of system management mode, once it was entered.
+  var managementTables: TranslationTables?
+  /// `DebugHooks.held` of `asideTables`.
+  var asideHeld: [UInt32: HeldTranslation] = [:]
+  /// System management mode: whether, and what outlasts it.
+  var management = ManagementState()
   /// What of physical memory this processor sees.
   var view: ProcessorView
   /// CR0.AM and EFLAGS.AC at CPL 3.
@@ -110,7 +118,7 @@ public final class CPU {
   /// attached.
   public var softwareFPU = false
   /// A record that decodes to nothing; where `current` points outside of blocks.
-  private let idle: UnsafeMutablePointer<Instruction>
+  let idle: UnsafeMutablePointer<Instruction>
 
   /// - Throws: `HostError` when the host has no memory for the tables.
   public init(model: CPUModel, memory: PhysicalMemory, bus: SystemBus, number: Int = 0)
@@ -385,6 +393,7 @@ public final class CPU {
   ///   Processors before the Pentium had no such pin; what boards reset there left the coprocessor alone, too.
   public func reset(isInit: Bool = false) {
     leaveBlock()
+    resetManagement(keepsBase: isInit)
     let stamps = isInit ? timeStampCounter : 0
     let caching = isInit ? s.pointee.cr0 & (CR0.cd | CR0.nw) : 0x6000_0000
     let sysenter = (s.pointee.sysenterCS, s.pointee.sysenterESP, s.pointee.sysenterEIP)
@@ -400,6 +409,7 @@ public final class CPU {
     s.pointee.context = UnsafeRawPointer(Unmanaged.passUnretained(self).toOpaque())
     s.pointee.lookaside = UnsafeRawPointer(blocks.lookaside)
     (s.pointee.places, s.pointee.noCode) = (places, noCode)
+    s.pointee.pageNotes = UnsafePointer(tables.notes)
     s.pointee.tracksWrites = tracksWrites
     s.pointee.hasEvents = !debugEvents.isEmpty
     s.pointee.retired = retired

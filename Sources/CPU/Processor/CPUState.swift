@@ -129,6 +129,8 @@ public enum Attention {
   public static let debugger: UInt32 = 64
   /// HLT was executed (`halted`): looked at before the next block.
   public static let halted: UInt32 = 128
+  /// An SMI is latched; in system management mode another place keeps it (`ManagementState.isRequested`).
+  public static let smi: UInt32 = 256
 }
 
 /// Everything the processor keeps, as plain data.
@@ -242,6 +244,8 @@ public struct CPUState {
   package var context = UnsafeRawPointer(bitPattern: 1)!
   /// `BlockCache.lookaside`.
   package var lookaside = UnsafeRawPointer(bitPattern: 1)!
+  /// `TranslationTables.notes` of the present tables.
+  package var pageNotes = UnsafePointer<UInt8>(bitPattern: 1)!
   /// `BlockCache.noCode`.
   package var noCode = UnsafeRawPointer(bitPattern: 1)!
   /// The translator's code places.

@@ -6,8 +6,8 @@
 import State
 
 extension CPU {
-  /// The version that `save` writes. 2 added the XMM registers, 3 the scale of the TSC.
-  public static var stateVersion: UInt16 { 3 }
+  /// The version that `save` writes. 2 added the XMM registers, 3 the scale of the TSC, 4 system management mode.
+  public static var stateVersion: UInt16 { 4 }
 
   /// Writes the processor's state; call between blocks.
   public func save(to w: inout StateWriter) {
@@ -58,10 +58,13 @@ extension CPU {
       w.write(branchRing[n].to)
     }
     saveFPU(to: &w)
+    management.save(to: &w)
   }
 
   /// What of `attention` is state and not derived from it.
-  private static var savedAttention: UInt32 { Attention.intr | Attention.nmi | Attention.shadow }
+  private static var savedAttention: UInt32 {
+    Attention.intr | Attention.nmi | Attention.smi | Attention.shadow
+  }
 
   private func saveFPU(to w: inout StateWriter) {
     let f = fpu.pointee
@@ -98,6 +101,7 @@ extension CPU {
       throw r.error("the state is of a '\(name)' processor, this is a '\(model.name)'")
     }
     leaveBlock()
+    resetManagement(keepsBase: false)
     for n in 0..<8 { gpr32[n] = try r.read() }
     for n in 0..<8 {
       let cache = segmentPointer(n)
@@ -159,6 +163,7 @@ extension CPU {
     branchIndex.pointee = UInt32(try r.read(in: UInt8(0)...15))
     for n in 0..<16 { branchRing[n] = (try r.read(), try r.read()) }
     try restoreFPU(from: &r, version)
+    if version >= 4 { try restoreManagement(from: &r) }
     s.pointee.attention =
       (attention & CPU.savedAttention) | (s.pointee.halted ? Attention.halted : 0)
       | (s.pointee.shutdown ? Attention.stop : 0)

@@ -19,6 +19,8 @@ open class SystemBus {
   open func ferr(_ asserted: Bool) {}
   /// IGNNE#: waiting x87 instructions run although an error is pending and CR0.NE is clear. Asserted where nobody listens to FERR#.
   open var ignoresNumericErrors: Bool { true }
+  /// The processor leaves system management mode, and an INIT# came meanwhile (`CPU.holdsInit`).
+  open func heldInit() {}
   /// A special cycle after which the processor does nothing more: triple fault.
   open func shutdownCycle() {}
   /// How many units of `width` bytes a port can move at once, up to and with the one that makes something happen; 0: none.
@@ -43,6 +45,7 @@ extension CPU {
     if !s.pointee.halted || s.pointee.shutdown || s.pointee.pendingDebug != 0 { return true }
     if attention & (Attention.debugger | Attention.stop) != 0 { return true }
     if attention & Attention.nmi != 0 && !s.pointee.nmiBlocked { return true }
+    if attention & Attention.smi != 0 { return true }
     return attention & Attention.intr != 0 && s.pointee.eflags & EFLAGS.if != 0
   }
 

@@ -67,7 +67,11 @@ public enum CPUComparison {
     add("shut down", s.shutdown ? 1 : 0)
     add("NMI blocked", s.nmiBlocked ? 1 : 0)
     add("pending debug", s.pendingDebug)
-    add("attention", s.attention & (Attention.intr | Attention.nmi | Attention.shadow))
+    add(
+      "attention",
+      s.attention & (Attention.intr | Attention.nmi | Attention.smi | Attention.shadow))
+    add("SMM", cpu.management.isActive ? 1 : 0)
+    add("SMBASE", cpu.management.base)
     for (n, branch) in c.branches.enumerated() {
       list.append(("branch \(n)", digits(branch.from, 8) + " to " + digits(branch.to, 8)))
     }

@@ -28,6 +28,10 @@ public struct CPUSnapshot: Codable, Sendable, Equatable {
   public var instructions: UInt64
   public var halted: Bool
   public var shutdown: Bool
+  /// In system management mode.
+  public var inManagementMode: Bool
+  /// SMBASE; nil: the model has no such mode.
+  public var managementBase: UInt32?
   /// EAX to EDI in encoding order.
   public var registers: [UInt32]
   public var eip: UInt32
@@ -79,6 +83,8 @@ extension CPU {
       mode: !protectedMode
         ? "real" : v86 ? "v86" : cs.isBig ? "protected32" : "protected16",
       cpl: p.cpl, instructions: instructionCount, halted: p.halted, shutdown: p.shutdown,
+      inManagementMode: isInManagementMode,
+      managementBase: hasManagementMode ? managementBase : nil,
       registers: (0..<8).map { gpr32[$0] }, eip: eip, eflags: eflags,
       segments: (0..<8).map { n in
         let c = segmentPointer(n).pointee
@@ -100,6 +106,7 @@ extension CPU {
   /// Bytes at a linear address without side effects; ends where nothing is mapped.
   public func peekBytes(_ linear: UInt32, count: Int) -> [UInt8] {
     var bytes: [UInt8] = []
+    memory.show(inManagement: management.isActive)
     for n in 0..<count {
       guard let physical = peekPhysical(linear &+ UInt32(truncatingIfNeeded: n)) else { break }
       bytes += memory.peek(physical, count: 1)
@@ -159,6 +166,10 @@ extension CPU {
     let state = c.shutdown ? ", shut down" : c.halted ? ", halted" : ""
     lines.append(
       "CPU \(c.model), \(c.mode) mode, CPL \(c.cpl), \(c.instructions) instructions\(state)")
+    if let base = c.managementBase {
+      lines.append(
+        (c.inManagementMode ? "in system management mode, " : "") + "SMBASE=\(digits(base, 8))")
+    }
     let r = c.registers.map { digits($0, 8) }
     lines.append("EAX=\(r[0]) EBX=\(r[3]) ECX=\(r[1]) EDX=\(r[2])")
     lines.append("ESI=\(r[6]) EDI=\(r[7]) EBP=\(r[5]) ESP=\(r[4])")

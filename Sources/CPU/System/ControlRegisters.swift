@@ -5,7 +5,7 @@
 
 extension CPU {
   /// CR0 bits the model has.
-  private var implementedCR0: UInt32 {
+  var implementedCR0: UInt32 {
     model.features.contains(.i486) ? 0xE005_003F : 0x8000_001F
   }
 
@@ -69,13 +69,19 @@ extension CPU {
   /// Reads the four page-directory pointers.
   /// - Throws: #GP(0) when a present one has reserved bits set.
   private func loadPDPTEs(_ cr3: UInt32) throws(Fault) {
+    guard let all = readPDPTEs(cr3) else { throw .gp(0) }
+    s.pointee.pdpte = all
+  }
+
+  /// The four page-directory pointers in memory; nil when a present one has reserved bits set.
+  func readPDPTEs(_ cr3: UInt32) -> (UInt64, UInt64, UInt64, UInt64)? {
     let table = Physical((cr3 & 0xFFFF_FFE0) & a20Mask)
     var all: (UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0)
     for n in Physical(0)..<4 {
       let value =
         UInt64(memory.read(table &+ n &* 8, width: 4))
         | UInt64(memory.read(table &+ n &* 8 &+ 4, width: 4)) << 32
-      if value & 1 != 0 && value & 0xFFFF_FFF0_0000_01E6 != 0 { throw .gp(0) }
+      if value & 1 != 0 && value & 0xFFFF_FFF0_0000_01E6 != 0 { return nil }
       switch n {
       case 0: all.0 = value
       case 1: all.1 = value
@@ -83,7 +89,7 @@ extension CPU {
       default: all.3 = value
       }
     }
-    s.pointee.pdpte = all
+    return all
   }
 
   /// #GP(0) unless at CPL 0.

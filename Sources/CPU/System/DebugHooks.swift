@@ -218,6 +218,7 @@ extension CPU {
       if let translations {
         dropAllCode()
         debug.held = [:]
+        asideHeld = [:]
         // Watched pages move out of the tables or back: what the guest's translations are stays.
         restoreTranslations(translations)
         memory.watchBusMasters(

@@ -64,8 +64,9 @@ public final class LocalAPIC: Device {
 
   /// INTR to the processor.
   public let output = Signal()
-  /// NMI to the processor (an edge).
+  /// NMI and SMI to the processor (edges).
   public var nmi: () -> Void = {}
+  public var smi: () -> Void = {}
   /// The vector of the 8259A, asked for when LINT0 is ExtINT.
   public var acknowledgeExternal: () -> UInt8 = { 0xFF }
   /// An INIT message came for the processor.
@@ -178,10 +179,10 @@ public final class LocalAPIC: Device {
     update()
   }
 
-  /// Whether an interrupt request of the 8259A would become an NMI, which also wakes a processor that halted with IF clear.
+  /// Whether an interrupt request of the 8259A would become an NMI or SMI, which also wake a processor that halted with IF clear.
   public var turnsRequestsIntoNMI: Bool {
     globallyEnabled && lvtLINT[0] & LocalAPIC.masked == 0
-      && lvtLINT[0] >> 8 & 7 == Delivery.nmi
+      && [Delivery.nmi, Delivery.smi].contains(lvtLINT[0] >> 8 & 7)
   }
 
   // MARK: - Inputs
@@ -200,7 +201,8 @@ public final class LocalAPIC: Device {
         switch entry >> 8 & 7 {
         case Delivery.fixed: acceptLINT(pin)
         case Delivery.nmi: nmi()
-        default: break  // ExtINT follows the level; SMI and INIT go nowhere
+        case Delivery.smi: smi()
+        default: break  // ExtINT follows the level; INIT goes nowhere
         }
       }
     }
@@ -228,7 +230,7 @@ public final class LocalAPIC: Device {
 
   /// A message: from a processor or from the I/O APIC.
   /// - Parameters:
-  ///   - delivery: the delivery mode, 0-7; SMI goes nowhere.
+  ///   - delivery: the delivery mode, 0-7.
   ///   - level: whether it is level-triggered, so that EOI reports its end.
   func receive(delivery: UInt32, vector: UInt8, level: Bool) {
     if !globallyEnabled { return }
@@ -237,13 +239,12 @@ public final class LocalAPIC: Device {
       // While the APIC is disabled by software only NMI and the like are taken.
       if softwareEnabled { accept(vector: vector, level: level) }
     case Delivery.nmi: nmi()
+    case Delivery.smi: smi()
     case Delivery.initialize:
       initialize()
       initReceived()
     case Delivery.startUp: startReceived(vector)
-    // The 8259A's request, routed here by the I/O APIC.
-    case Delivery.extINT: break
-    default: break
+    default: break  // ExtINT is the 8259A's request, which comes by LINT0
     }
     update()
   }

@@ -29,6 +29,7 @@ public final class I440FX: PCIFunction, Registers {
     static let open: UInt8 = 0x40
     static let closed: UInt8 = 0x20
     static let locked: UInt8 = 0x10
+    static let enabled: UInt8 = 0x08
   }
 
   /// - Parameter megabytes: of memory, for the row boundaries.
@@ -93,14 +94,20 @@ public final class I440FX: PCIFunction, Registers {
     if offset <= Register.smram && offset + width > Register.smram { writeSMRAM() }
   }
 
-  /// Locked, only D_CLS can still be written, and D_OPEN is 0.
+  /// Locked, D_OPEN is 0, and it and the lock cannot be written.
   private func writeSMRAM() {
     var value = configuration[byte: Register.smram]
-    if smram & SMRAM.locked != 0 { value = smram & ~SMRAM.closed | value & SMRAM.closed }
+    value |= smram & SMRAM.locked
     if value & SMRAM.locked != 0 { value &= ~SMRAM.open }
     configuration[byte: Register.smram] = value
     smram = value
-    memory.setSMRAM(isOpen: value & SMRAM.open != 0)
+    applySMRAM()
+  }
+
+  private func applySMRAM() {
+    memory.setSMRAM(
+      isOpen: smram & SMRAM.open != 0, isEnabled: smram & SMRAM.enabled != 0,
+      hidesData: smram & SMRAM.closed != 0)
   }
 
   /// Each half of a register is a segment: bit 0 reads from memory, bit 1 writes to memory.
@@ -124,7 +131,7 @@ public final class I440FX: PCIFunction, Registers {
     address = 0
     configuration.reset()
     smram = configuration[byte: Register.smram]
-    memory.setSMRAM(isOpen: false)
+    applySMRAM()
     applyPAM()
   }
 
@@ -137,7 +144,7 @@ public final class I440FX: PCIFunction, Registers {
     try configuration.restore(from: &reader)
     address = try reader.read(UInt32.self) & 0x80FF_FFFC
     smram = configuration[byte: Register.smram]
-    memory.setSMRAM(isOpen: smram & SMRAM.open != 0)
+    applySMRAM()
     applyPAM()
   }
 

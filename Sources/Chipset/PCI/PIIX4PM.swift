@@ -3,15 +3,15 @@
 // Owns: its configuration space, power management registers and timer, the ports of APM, the system control interrupt. Must not know: who
 // presses the button, what turning the machine off means, the tables that tell a guest of all this. Registers: PIIX4PMRegisters.swift.
 //
-//   40h PMBA (64 ports, switched on by bit 0 of 80h PMREGMISC), 44h-7Fh counters, resources and device activity (kept, mean nothing here;
-//   bit 25 of DEVACTB, 58h, is APMC_EN), 90h SMBBA, D2h SMBHSTCFG
+//   40h PMBA (64 ports, switched on by bit 0 of 80h PMREGMISC), 44h-7Fh counters, resources and device activity (kept; bit 25 of DEVACTB,
+//   58h, is APMC_EN: a write to port B2h asserts SMI# where GLBCTL's SMI_EN lets it), 90h SMBBA, D2h SMBHSTCFG
 //
 // Boards with a 440FX had a PIIX3, which has no such function; that PIIX4's stands beside it is what emulators made of them, and what
 // guests know. The SMBus is left out: its base can be written, its enable bit cannot.
 //
-// There is no system management mode. What its handler does in firmware, the device does itself: a write of `acpiEnable` or
-// `acpiDisable` to port B2h sets or clears SCI_EN. APMC_EN is set from the start, which tells firmware (SeaBIOS) that a handler is there
-// and that it need not install one.
+// What a handler of system management mode does in firmware for ACPI, the device does itself, as QEMU and Bochs do: a write of
+// `acpiEnable` or `acpiDisable` to port B2h sets or clears SCI_EN, whether there is a handler or not. Firmware for them relies on it.
+// SMI# does not wait for GLBCTL's EOS bit, which that firmware never sets.
 
 import Bus
 import State
@@ -35,6 +35,7 @@ public final class PIIX4PM: PCIFunction, Registers {
   let sci: Signal
   /// The guest has turned the machine off.
   let powerOff: () -> Void
+  let smi: ManagementInterrupt
   private unowned let board: Board
   private(set) var overflow: EventID!
   private var mapping: MappingID?
@@ -54,7 +55,11 @@ public final class PIIX4PM: PCIFunction, Registers {
   /// - Parameters:
   ///   - board: must outlive it.
   ///   - sci: the system control interrupt.
-  public init(board: Board, sci: Signal, powerOff: @escaping () -> Void) {
+  public init(
+    board: Board, sci: Signal, smi: ManagementInterrupt = ManagementInterrupt(),
+    powerOff: @escaping () -> Void
+  ) {
+    self.smi = smi
     (self.board, self.sci, self.powerOff) = (board, sci, powerOff)
     clock = board.clock
     // Kernels distrust the timers of steppings before this one.
@@ -68,11 +73,15 @@ public final class PIIX4PM: PCIFunction, Registers {
     for offset in stride(from: 0x44, to: 0x80, by: 4) {
       c.define(offset, width: 4, 0, writable: UInt32.max)
     }
-    c.define(Register.deviceActivityB, width: 4, 1 << 25, writable: UInt32.max)
     c.define(Register.miscellaneous, width: 1, 0, writable: 0x01)
     c.define(Register.smbusBase, width: 4, 1, writable: 0xFFF0)
     c.define(Register.smbusConfiguration, width: 1, 0)
     overflow = clock.register(stateName) { [unowned self] in follow() }
+  }
+
+  /// APMC_EN: writes to port B2h assert SMI#.
+  var apmAssertsSMI: Bool {
+    configuration[byte: Register.deviceActivityB + 3] & 2 != 0
   }
 
   // MARK: Where the registers are
@@ -155,6 +164,7 @@ extension PIIX4PM {
     let pic = try board.need(PIC8259Pair.self, for: "piix4-pm")
     let pm = PIIX4PM(
       board: board, sci: try board.interrupt(PIIX4PM.interrupt, for: "piix4-pm"),
+      smi: board.offered(ManagementInterrupt.self) ?? ManagementInterrupt(),
       powerOff: { [request = board.request] in request(.powerOff) })
     try board.claim(pm, at: 0xB2...0xB3, offset: PIIX4PM.apmPorts, .quick, owner: pm.stateName)
     try bus.add(pm, slot: 1, function: 3)

@@ -45,6 +45,7 @@ struct PIIX4PMState {
     static let bios: UInt16 = 1 << 3
     static let apm: UInt16 = 1 << 5
     /// In GLBCTL.
+    static let smiEnable: UInt32 = 1 << 0
     static let biosRelease: UInt32 = 1 << 1
   }
 
@@ -203,12 +204,13 @@ extension PIIX4PM {
     }
     state.apm.0 = value
     state.globalStatus |= PIIX4PMState.Global.apm
-    // The handler of system management mode would do this.
+    // A handler of system management mode would do this.
     switch value {
     case PIIX4PM.acpiEnable: state.control |= PIIX4PMState.Control.sciEnable
     case PIIX4PM.acpiDisable: state.control &= ~PIIX4PMState.Control.sciEnable
     default: break
     }
+    if apmAssertsSMI, state.globalControl & PIIX4PMState.Global.smiEnable != 0 { smi.raised() }
   }
 
   private func writeByte(_ offset: UInt32, _ byte: UInt32) {

@@ -95,7 +95,8 @@ extension BoardDescription {
 
       cmos-upper
       i440fx
-      piix3
+      piix3                                    if acpi
+      piix3,apm=yes                            if !acpi
       piix-ide
       piix4-pm                                 if acpi
       vga-std                                  if display-std

@@ -19,7 +19,7 @@ extension X86Backend {
     if write {
       a.mov(.r9, .r8)
       a.shr(.r9, 12)
-      a.mov64(.r10, cpu.pageNotesAddress)
+      a.mov(.r10, StateOperand.pageNotes, .quad)
       a.test(MemoryOperand(base: .r10, index: .r9), UInt32(CPU.deviceNote), .byte)
       a.j(.ne, &refused)
     }

@@ -184,9 +184,11 @@ import TranslatorX86_64
     }
     #expect(run(cpu, 0xA000) == 0x55)
     #expect(card.log.isEmpty)
-    // Bus masters reach neither.
-    #expect(dma(0xA0000) == 0xFF)
+    // Bus masters reach the card.
+    #expect(dma(0xA0000) == 0x77)
     [UInt8(0x99)].withUnsafeBytes { BusMasterView(memory).write(0xA0000, from: $0) }
+    #expect(card.log == ["r0", "w0"])
+    card.log = []
     #expect(memory.read(0xA0000, width: 1) == 0xB9)
     #expect(DebuggerView(memory).kind(at: 0xA0000) == .ram)
     memory.setSMRAM(isOpen: false)

@@ -29,6 +29,7 @@ import Testing
     let ports = PortSpace()
     final class Log { var requests: [BoardRequest] = [] }
     let log = Log()
+    let smi = ManagementInterrupt()
     let board: Bus.Board
     let pm: PIIX4PM
 
@@ -38,6 +39,7 @@ import Testing
         log.requests.append($0)
       }
       board.offer(PCIBus(board))
+      board.offer(smi)
       board.offer(MemorySize(megabytes: 64))
       for part in [PIC8259Pair.part, I440FX.part, PIIX3.part, PIIX4PM.part] {
         try part.add(board, part.values(""))
@@ -188,6 +190,25 @@ import Testing
     #expect(w.read(0x18) == 0)
     w.ports.write(0xB3, 0xA5, width: 1)
     #expect(w.ports.read(0xB3, width: 1) == 0xA5)
+  }
+
+  /// 82371AB: DEVACTB's APMC_EN and GLBCTL's SMI_EN, both.
+  @Test func writesToPortB2AssertSMIWhereTheyAreLetTo() throws {
+    let w = try World()
+    var count = 0
+    w.smi.raised = { count += 1 }
+    w.ports.write(0xB2, 0x55, width: 1)
+    w.configure(0x58, 1 << 25)
+    w.ports.write(0xB2, 0x55, width: 1)
+    #expect(count == 0)
+    w.write(0x28, 1)
+    w.ports.write(0xB2, 0x55, width: 1)
+    #expect(count == 1)
+    w.ports.write(0xB3, 0x55, width: 1)
+    #expect(count == 1)
+    w.configure(0x58, 0)
+    w.ports.write(0xB2, 0x55, width: 1)
+    #expect(count == 1)
   }
 
   @Test func onlySleepTypeZeroTurnsTheMachineOff() throws {
