@@ -150,7 +150,7 @@ extension Machine {
       var next = index + 1
       while next < processors.count {
         if turns.sharing >> UInt32(next) & 1 != 0, turns.isStarted[next], processors[next].canRun {
-          giveTurn(to: next, at: count, length: ProcessorTurns.length)
+          giveTurn(to: next, at: count, length: partLength)
           return true
         }
         next += 1
@@ -176,8 +176,12 @@ extension Machine {
     clock.setSharers(sharing.nonzeroBitCount)
     giveTurn(
       to: sharing.trailingZeroBitCount, at: count,
-      length: turns.isAlone ? ProcessorTurns.lengthAlone : ProcessorTurns.length)
+      length: partLength)
     return true
+  }
+
+  private var partLength: UInt64 {
+    turns.isAlone || apics?.areApart == true ? ProcessorTurns.lengthAlone : ProcessorTurns.length
   }
 
   private func otherCanRun(than index: Int) -> Bool {
