@@ -121,12 +121,13 @@ public final class LocalAPIC: Device {
 
   private var softwareEnabled: Bool { svr & 0x100 != 0 }
 
-  /// IA32_APIC_BASE (MSR 1Bh) was written: bit 11 enables, bits 12-35 are the base. Enabling gives the state after power-up.
+  /// IA32_APIC_BASE (MSR 1Bh) was written: bit 11 enables, bits 12-35 are the base. Enabling gives the state after power-up, the ID too.
   public func setBase(_ value: UInt64) {
     let enabled = value & 0x800 != 0
     base = value & 0xF_FFFF_F000
     if enabled != globallyEnabled {
       globallyEnabled = enabled
+      if enabled { id = UInt32(number) << 24 }
       resetRegisters()
     }
     update()
