@@ -37,6 +37,7 @@ start_of_image:
 %include "system.inc"
 %include "memory.inc"
 %include "processor.inc"
+%include "processors.inc"
 %include "stack.inc"
 %include "power/apm.inc"
 %include "pci/pcibios.inc"
@@ -58,6 +59,8 @@ start_of_image:
 
 ; ---------------------------------------------------------------- fixed entry points
 
+        place AP_PAGE * 0x1000 - 0xF0000
+        jmp     0xF000:ap_start
         place 0xE05B
         jmp     post
         place 0xE2C3

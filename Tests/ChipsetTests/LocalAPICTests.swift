@@ -27,6 +27,40 @@ import Testing
     #expect(apic.read(0x024) == 0)
   }
 
+  /// SDM volume 3, x2APIC state transitions: from disabled to enabled the APIC is as after power-up, and its ID is the initial one again.
+  @Test func enablingGivesTheFirstIDAgain() {
+    let apic = LocalAPIC(clock: TestClock().clock, number: 2)
+    apic.write(0x020, 0x0500_0000)
+    #expect(apic.read(0x020) == 0x0500_0000)
+    // A new base alone changes nothing.
+    apic.setBase(0xFED4_0900)
+    #expect(apic.read(0x020) == 0x0500_0000)
+    apic.setBase(0xFEE0_0100)
+    apic.setBase(0xFEE0_0900)
+    #expect(apic.read(0x020) == 0x0200_0000)
+    #expect(apic.read(0x0F0) == 0xFF)
+  }
+
+  /// What may be read without an access: what neither changes anything nor depends on the time.
+  @Test func plainReadsAreReads() {
+    let time = TestClock()
+    let apic = make(time)
+    apic.write(0x320, 0x20040)
+    apic.write(0x380, 1000)
+    for offset in stride(from: UInt32(0), to: 0x400, by: 4) {
+      if let value = apic.plainRead(at: offset, width: 4) {
+        #expect(value == apic.read(at: offset, width: 4), "\(offset)")
+      }
+      #expect(apic.plainRead(at: offset, width: 1) == nil)
+    }
+    #expect(apic.plainRead(at: 0x020, width: 4) != nil)
+    // The count goes with time, and what does not exist is an error.
+    #expect(
+      apic.plainRead(at: 0x390, width: 4) == nil && apic.plainRead(at: 0x3F0, width: 4) == nil)
+    apic.setBase(0xFEE0_0100)
+    #expect(apic.plainRead(at: 0x020, width: 4) == nil)
+  }
+
   @Test func the8259PassesUntilLINT0IsMasked() {
     let apic = LocalAPIC(clock: TestClock().clock)
     apic.acknowledgeExternal = { 0x71 }

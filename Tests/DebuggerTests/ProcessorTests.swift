@@ -115,4 +115,28 @@ import Testing
         "OK", "T05thread:2;", "00200000", "T05thread:1;",
       ])
   }
+
+  /// Intel SDM volume 3, "Local APIC": registers after power-up; 82093AA: all inputs masked.
+  @Test func interruptControllersAreShown() throws {
+    var configuration = MachineConfiguration.small {
+      $0.engine = .interpreter
+      $0.processorCount = 2
+    }
+    configuration.cpu = .pentium3
+    let machine = try Machine(configuration)
+    let port = ScriptedPort()
+    let debugger = Debugger(machine: machine, console: port)
+    let all = run(debugger, port, "info apic")
+    #expect(all.contains("local APIC of cpu 0: enabled at FEE00000"))
+    #expect(all.contains("local APIC of cpu 1"))
+    #expect(all.contains("version=00040011") && all.contains("svr=000000FF"))
+    #expect(!all.contains("(no "))
+    let one = run(debugger, port, "info apic 1")
+    #expect(one.contains("id=01000000") && !one.contains("cpu 0"))
+    #expect(one.contains("lvt timer        00010000  vector 00, one-shot, masked"))
+    #expect(run(debugger, port, "info apic 2").contains("processors 0 to 1"))
+    let inputs = run(debugger, port, "info ioapic")
+    #expect(
+      inputs.contains("input 23 0000000000010000  vector 00, fixed to physical 00, edge, masked"))
+  }
 }

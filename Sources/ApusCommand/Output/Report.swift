@@ -237,9 +237,7 @@ struct RunReport {
       ))
     if let statistics { members.append(("statistics", statistics.json)) }
     members.append(("cpu", processor(machine.cpu)))
-    if machine.processors.count > 1 {
-      members.append(("processors", .array(machine.processors.map { processor($0) })))
-    }
+    members.append(("processors", .array(machine.processors.map { processor($0) })))
     return JSON.object(members).text
   }
 

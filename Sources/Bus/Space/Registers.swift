@@ -11,6 +11,8 @@ public protocol Registers: AnyObject {
   func read(at offset: UInt32, width: Int) -> UInt32
   /// Writes the low `width` bytes (1, 2 or 4) of `value`.
   func write(at offset: UInt32, _ value: UInt32, width: Int)
+  /// What a read would give, where it neither changes anything nor depends on the time, so that it need not be an access; else nil.
+  func plainRead(at offset: UInt32, width: Int) -> UInt32?
   /// How many units of `width` bytes can be moved at once at an offset, up to and with the one that makes something happen; 0: none.
   func blockRoom(at offset: UInt32, width: Int) -> Int
   /// Moves `count` units of `width` bytes, at most `blockRoom`, as reading them one by one would.
@@ -23,6 +25,7 @@ public protocol Registers: AnyObject {
 }
 
 extension Registers {
+  public func plainRead(at offset: UInt32, width: Int) -> UInt32? { nil }
   public func blockRoom(at offset: UInt32, width: Int) -> Int { 0 }
   public func readBlock(
     at offset: UInt32, width: Int, into buffer: UnsafeMutableRawPointer, count: Int
@@ -38,6 +41,7 @@ open class RegisterFile {
   public init() {}
   open func read(_ offset: UInt32, _ width: Int) -> UInt32 { UInt32.max }
   open func write(_ offset: UInt32, _ value: UInt32, _ width: Int) {}
+  open func plainRead(_ offset: UInt32, _ width: Int) -> UInt32? { nil }
   open func blockRoom(_ offset: UInt32, _ width: Int) -> Int { 0 }
   open func readBlock(
     _ offset: UInt32, _ width: Int, into buffer: UnsafeMutableRawPointer, _ count: Int
@@ -58,6 +62,9 @@ private final class TypedFile<R: Registers>: RegisterFile {
   }
   override func write(_ offset: UInt32, _ value: UInt32, _ width: Int) {
     device.write(at: offset, value, width: width)
+  }
+  override func plainRead(_ offset: UInt32, _ width: Int) -> UInt32? {
+    device.plainRead(at: offset, width: width)
   }
   override func blockRoom(_ offset: UInt32, _ width: Int) -> Int {
     device.blockRoom(at: offset, width: width)

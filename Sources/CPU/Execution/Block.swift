@@ -95,7 +95,7 @@ struct FormerRecords {
     _ n: Int, at: Int, _ code: UnsafePointer<UInt8>, room: Int,
     into target: UnsafeMutablePointer<Instruction>
   ) -> Bool {
-    guard n < count, let records, let bytes else { return false }
+    guard n < count, let records, let bytes, records[n].handler != .waitJump else { return false }
     let length = Int(records[n].length)
     if Int(records[n].nextOffset) != at &+ length || length > room { return false }
     for k in 0..<length where code[k] != bytes[at &+ k] { return false }

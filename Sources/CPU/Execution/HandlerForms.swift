@@ -193,7 +193,7 @@ enum HandlerForms {
   /// The form of `form` together with the jump `i`, if there is one.
   private static func fused(_ form: Form, _ i: Instruction) -> Form? {
     // With LOCK it is undefined.
-    guard i.op.isConditionalJump, i.handler != .ud else { return nil }
+    guard i.op.isConditionalJump, i.handler != .ud, i.handler != .waitJump else { return nil }
     let n = jumps[Int(form.rawValue) * 16 + i.condition]
     return n == none ? nil : Form(rawValue: n)
   }

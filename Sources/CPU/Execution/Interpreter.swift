@@ -343,6 +343,9 @@ extension CPU {
         HandlerForms.reset(records)
         let length = Int(records[0].length)
         records[0].nextOffset = UInt16(length)
+        if hasPeers {
+          _ = noteWaitLoop(records, code, end: offset &+ UInt32(length), mode: cs.decodeMode)
+        }
         return blocks.fleeting(
           physical: physical, mode: cs.decodeMode, byteLength: length, flatness: flatness)
       }
@@ -372,10 +375,20 @@ extension CPU {
     if count == 0 {
       return try decodeOne(linear: linear, page: page, cs, limitRoom, keep: true)
     }
-    let granules = PhysicalMemory.granuleMask(offset: offset, count: UInt32(at))
+    var granules = PhysicalMemory.granuleMask(offset: offset, count: UInt32(at))
+    var scanned: UInt64 = 0
+    let end = offset &+ UInt32(at)
+    if hasPeers,
+      let start = noteWaitLoop(records + (count - 1), code, end: end, mode: cs.decodeMode),
+      start < offset
+    {
+      scanned = PhysicalMemory.granuleMask(offset: start, count: end &- start)
+      granules |= scanned
+    }
     let block = blocks.insert(
       physical: physical, mode: cs.decodeMode, count: count, byteLength: at, granules: granules,
       secondPage: UInt32.max, bytes: UnsafePointer(code + Int(offset)), flatness: flatness)
+    block.pointee.scanned = scanned
     holdCode(page: page, granules: granules)
     remember(block, at: linear)
     return block

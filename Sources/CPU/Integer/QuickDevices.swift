@@ -128,11 +128,11 @@ extension CPU {
     return walked.physical & view.allLines
   }
 
-  /// What a device that is no more than memory gives for a read of 1, 2 or 4 bytes in one page, or nil when it is another's page.
+  /// What a device gives for a read of 1, 2 or 4 bytes in one page, when it is no more than memory or only looked at; otherwise nil.
   func deviceData(_ linear: UInt32, _ size: UInt32) -> UInt32? {
-    guard size == 1 || size == 2 || size == 4, let physical = deviceAddress(linear, userAccess),
-      let region = memory.deviceMemory(at: physical)
+    guard size == 1 || size == 2 || size == 4, let physical = deviceAddress(linear, userAccess)
     else { return nil }
-    return region.pointee.read(physical, size)
+    if let region = memory.deviceMemory(at: physical) { return region.pointee.read(physical, size) }
+    return memory.plainRead(physical, width: size)
   }
 }

@@ -41,6 +41,13 @@ struct DeviceRegion {
     }
   }
 
+  @inline(__always)
+  func plainRead(_ address: Physical, _ width: UInt32) -> UInt32? {
+    file._withUnsafeGuaranteedRef {
+      $0.plainRead(UInt32(truncatingIfNeeded: address &- start), Int(width))
+    }
+  }
+
   /// Whether an address belongs to both, were each alone.
   func overlaps(_ other: DeviceRegion) -> Bool {
     start <= other.start &+ (other.length &- 1) && other.start <= start &+ (length &- 1)

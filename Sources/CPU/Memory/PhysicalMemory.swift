@@ -529,6 +529,17 @@ public final class PhysicalMemory {
     return UnsafePointer(memoryRegion)
   }
 
+  /// What a device gives where reading it is no more than looking (`Registers.plainRead`); counts an access then.
+  @inline(__always)
+  func plainRead(_ address: Physical, width: UInt32) -> UInt32? {
+    guard kinds[Int(address >> 12 & 0xFFFFFF)] & Kind.mask == Kind.mmio, let lastRegion,
+      address &- lastRegion.start < lastRegion.length,
+      let value = lastRegion.plainRead(address, width)
+    else { return nil }
+    deviceAccesses &+= 1
+    return value
+  }
+
   /// Writes 1, 2 or 4 bytes that lie in one page; addresses have 36 bits.
   func write(_ address: Physical, _ value: UInt32, width: UInt32) {
     let page = UInt32(truncatingIfNeeded: address >> 12) & 0xFFFFFF

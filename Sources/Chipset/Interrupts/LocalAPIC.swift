@@ -74,7 +74,7 @@ public final class LocalAPIC: Device {
   /// A start-up message came, with the page where the processor begins if it waits for one.
   public var startReceived: (UInt8) -> Void = { _ in }
   /// Takes what is sent.
-  weak var messages: LocalAPICs?
+  unowned(unsafe) var messages: LocalAPICs?
 
   private let clock: VirtualClock
   let kind: Kind
@@ -86,7 +86,7 @@ public final class LocalAPIC: Device {
   /// Where the registers are, as MSR 1Bh says.
   private(set) var base = UInt64(baseAddress)
   private(set) var id: UInt32 = 0
-  private var remoteRead: UInt32 = 0
+  private(set) var remoteRead: UInt32 = 0
   private(set) var tpr: UInt32 = 0
   private(set) var ldr: UInt32 = 0
   private(set) var dfr: UInt32 = 0xFFFF_FFFF
@@ -122,12 +122,13 @@ public final class LocalAPIC: Device {
 
   private var softwareEnabled: Bool { svr & 0x100 != 0 }
 
-  /// IA32_APIC_BASE (MSR 1Bh) was written: bit 11 enables, bits 12-35 are the base. Enabling gives the state after power-up.
+  /// IA32_APIC_BASE (MSR 1Bh) was written: bit 11 enables, bits 12-35 are the base. Enabling gives the state after power-up, the ID too.
   public func setBase(_ value: UInt64) {
     let enabled = value & 0x800 != 0
     base = value & 0xF_FFFF_F000
     if enabled != globallyEnabled {
       globallyEnabled = enabled
+      if enabled { id = UInt32(number) << 24 }
       resetRegisters()
     }
     update()
@@ -291,17 +292,9 @@ public final class LocalAPIC: Device {
   // MARK: - Priority and acknowledge
 
   /// Processor priority register.
-  private var ppr: UInt32 {
+  var ppr: UInt32 {
     let service = UInt32(isr.highest ?? 0)
     return tpr >> 4 >= service >> 4 ? tpr : service & 0xF0
-  }
-
-  /// Arbitration priority register.
-  var apr: UInt32 {
-    let service = UInt32(isr.highest ?? 0) >> 4
-    let request = UInt32(irr.highest ?? 0) >> 4
-    let task = tpr >> 4
-    return task >= request && task > service ? tpr : max(task & service, request) << 4
   }
 
   /// The vector that would be dispensed now.
@@ -410,7 +403,7 @@ public final class LocalAPIC: Device {
     let index = Int(offset >> 4 & 7)
     switch offset & 0xFF0 {
     case 0x020: return id
-    case 0x030: return [0x0003_0010, 0x0004_0011, 0x0005_0014][kind.rawValue]
+    case 0x030: return version
     case 0x080: return tpr
     case 0x090: return apr
     case 0x0A0: return ppr

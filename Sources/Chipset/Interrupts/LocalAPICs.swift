@@ -4,7 +4,8 @@
 // what a processor is. Follows: Intel SDM volume 3, "Issuing Interprocessor Interrupts", "Lowest Priority Delivery Mode"; 82093AA.
 //
 // Each processor sees the registers of its own APIC, at the base its MSR 1Bh gives. As only one processor executes at a time, there is
-// one mapping, which moves where the bases of two differ.
+// one mapping, which moves where the bases of two differ. As that drops all that is known of memory, the machine lets them take turns less
+// often then (`areApart`).
 
 import Bus
 
@@ -26,6 +27,7 @@ public final class LocalAPICs {
   /// The processor whose accesses come now.
   public var current = 0 {
     didSet {
+      present.apic = .passUnretained(all[current])
       if all.count > 1 && (all[current].base != mappedAt || isMapped != wantsMap) { remap() }
     }
   }
@@ -33,7 +35,8 @@ public final class LocalAPICs {
   private let memory: (any MemoryMap)?
   private var mapping: MappingID?
   private var mappedAt: UInt64 = 0
-  private lazy var file: RegisterFile = RegisterFile.of(CurrentLocalAPIC(self))
+  private let present: PresentLocalAPIC
+  private let file: RegisterFile
 
   /// - Parameters:
   ///   - count: how many processors there are.
@@ -41,6 +44,8 @@ public final class LocalAPICs {
   init(clock: VirtualClock, kind: LocalAPIC.Kind, count: Int, memory: any MemoryMap) {
     all = (0..<max(count, 1)).map { LocalAPIC(clock: clock, kind: kind, number: $0) }
     self.memory = memory
+    present = PresentLocalAPIC(all)
+    file = .of(present)
     for apic in all { apic.messages = self }
     remap()
   }
@@ -49,8 +54,12 @@ public final class LocalAPICs {
   init(alone apic: LocalAPIC) {
     all = [apic]
     memory = nil
+    present = PresentLocalAPIC(all)
+    file = .of(present)
     apic.messages = self
   }
+
+  deinit { for apic in all { apic.messages = nil } }
 
   public subscript(_ processor: Int) -> LocalAPIC { all[processor] }
 
@@ -59,8 +68,14 @@ public final class LocalAPICs {
   private var isMapped: Bool { mapping != nil }
   private var wantsMap: Bool { all[current].globallyEnabled }
 
+  /// Two have their registers at different places, or one has none.
+  public private(set) var areApart = false
+
   /// An APIC was switched on or off, or its registers moved.
   func baseChanged(_ apic: LocalAPIC) {
+    areApart = all.contains {
+      $0.base != all[0].base || $0.globallyEnabled != all[0].globallyEnabled
+    }
     if apic === all[current], apic.base != mappedAt || isMapped != wantsMap { remap() }
   }
 
@@ -113,17 +128,27 @@ public final class LocalAPICs {
   }
 }
 
-/// The registers of the APIC of whichever processor asks.
-private final class CurrentLocalAPIC: Registers {
-  private unowned let apics: LocalAPICs
-  init(_ apics: LocalAPICs) { self.apics = apics }
+/// The registers of the APIC of the processor that executes. Reference counts are not touched: some systems read their ID there for
+/// every lock they take.
+private final class PresentLocalAPIC: Registers {
+  private let all: [LocalAPIC]
+  var apic: Unmanaged<LocalAPIC>
+
+  init(_ all: [LocalAPIC]) {
+    self.all = all
+    apic = .passUnretained(all[0])
+  }
 
   func read(at offset: UInt32, width: Int) -> UInt32 {
-    apics.all[apics.current].read(at: offset, width: width)
+    apic._withUnsafeGuaranteedRef { $0.read(at: offset, width: width) }
   }
 
   func write(at offset: UInt32, _ value: UInt32, width: Int) {
-    apics.all[apics.current].write(at: offset, value, width: width)
+    apic._withUnsafeGuaranteedRef { $0.write(at: offset, value, width: width) }
+  }
+
+  func plainRead(at offset: UInt32, width: Int) -> UInt32? {
+    apic._withUnsafeGuaranteedRef { $0.plainRead(at: offset, width: width) }
   }
 }
 

@@ -8,7 +8,8 @@ import Machine
 
 extension Debugger {
   static let infoTopics = [
-    "b", "cd", "cpu", "cr", "dma", "events", "fdc", "fpu", "gdt", "ide", "idt", "kbd", "ldt",
+    "apic", "b", "cd", "cpu", "cr", "dma", "events", "fdc", "fpu", "gdt", "ide", "idt", "ioapic",
+    "kbd", "ldt",
     "memory",
     "cpus", "pci", "pic", "pit", "pnp", "ports", "r", "rtc", "serial", "stats", "symbols", "tab",
     "time",
@@ -30,7 +31,7 @@ extension Debugger {
         """
         Show a part of the machine. Nothing is changed by looking.
         b breakpoints, cpu, cpus, r registers (info r eax ebx), eflags, cr, fpu, gdt|idt|ldt [FIRST [LAST]], tss [SELECTOR], tab [START [END]] page tables,
-        memory map, pic, pit, rtc, dma, kbd, ide [CHANNEL], cd [DRIVE], fdc, vga, serial [PORT], pci [SLOT[.FUNCTION]|NAME], pnp cards, ports used, events pending, time, stats, symbols, branches,
+        memory map, pic, apic [CPU], ioapic, pit, rtc, dma, kbd, ide [CHANNEL], cd [DRIVE], fdc, vga, serial [PORT], pci [SLOT[.FUNCTION]|NAME], pnp cards, ports used, events pending, time, stats, symbols, branches,
         symbol ADDRESS, line ADDRESS, frame, display; devices: the list; device NAME shows everything in one; reverse.
         """
       ) { d, a in try d.info(a) }
@@ -77,6 +78,8 @@ extension Debugger {
     case "tab": return try pageTables(rest)
     case "memory": return memoryMap()
     case "pic": return picView()
+    case "apic", "lapic": return try localAPICView(rest)
+    case "ioapic": return ioAPICView()
     case "pit": return pitView()
     case "rtc": return rtcView()
     case "dma": return dmaView()

@@ -43,6 +43,15 @@ extension BlockCompiler {
     a.j(.ne, &stubs[slow].label)
   }
 
+  /// The jump of a loop that waits, which gives way where that is wanted at present.
+  private func emitWaitJump(_ i: Instruction) -> Bool {
+    guard options.contains(.control) else { return emitInterpreted() }
+    emitPause()
+    var plain = i
+    plain.handler = i.op.isConditionalJump ? .jz : .jmpRel
+    return emitControl(plain)
+  }
+
   /// Emits one instruction.
   /// - Returns: whether the block ends with it.
   func emit(_ i: Instruction) -> Bool {
@@ -132,6 +141,7 @@ extension BlockCompiler {
     case .xchg: return emitExchange(i)
     case .nop: break
     case .pause: emitPause()
+    case .waitJump: return emitWaitJump(i)
     case .bswap where i.isOperand32:
       willWrite(mask(i.rm))
       a.bswap(host(i.rm))
