@@ -7,6 +7,7 @@ import Chipset
 import Storage
 import Translator
 import TranslatorX86_64
+import Video
 
 /// A device to boot from. The raw value is its letter on a command line.
 public enum BootDevice: String, Sendable, CaseIterable {
@@ -52,6 +53,15 @@ public enum DisplayAdapter: String, Sendable, CaseIterable {
   case cirrus
   /// None; firmware and guest have the serial ports.
   case none
+
+  /// Megabytes of memory that it can have; nil: it has none.
+  public var memorySizes: [Int]? {
+    switch self {
+    case .std: VGA.standardSizes
+    case .cirrus: VGA.cirrusSizes
+    case .none: nil
+    }
+  }
 }
 
 /// A CD/DVD drive of the machine.
@@ -112,8 +122,8 @@ public struct MachineConfiguration: Sendable {
   public var fpu: FPUUnit?
   /// Another system BIOS than the built-in one: 64, 128 or 256 KiB.
   public var bios: LoadFile?
-  /// The display adapter, where the board leaves the choice.
-  public var display = DisplayAdapter.std
+  /// The display adapter; nil: what suits the board.
+  public var adapter: DisplayAdapter?
   /// Megabytes of video memory; nil: what is usual for the adapter.
   public var videoMegabytes: Int?
   /// Another video BIOS than the built-in one: up to 64 KiB.
@@ -171,6 +181,12 @@ public struct MachineConfiguration: Sendable {
 
   /// The name of the board: one with PCI from the Pentium on.
   public var boardName: String { board ?? (cpu.features.contains(.tsc) ? "pc" : "isa") }
+
+  /// The display adapter, where the board leaves the choice: one that systems of its time have drivers for, if there is PCI.
+  public var display: DisplayAdapter {
+    get { adapter ?? (boardText == nil && boardName == "pc" ? .cirrus : .std) }
+    set { adapter = newValue }
+  }
 
   /// What it tells by ACPI: tables from the P6 on, as boards for older processors came before the specification.
   public var acpiRevision: ACPIRevision {

@@ -63,6 +63,7 @@
     /// A picture was taken over and is not shown yet.
     private var hasPicture = false
     private var lastPresent: UInt64 = 0
+    private let size: WindowSize
     private var lastTitle = ""
     private var lastTitleTime: UInt64 = 0
     private var closed = false
@@ -150,6 +151,7 @@
       SDL_SetWindowMinimumSize(window, 160, 120)
       self.window = window
       self.screen = screen
+      size = WindowSize(window, usual: (width, height), isGiven: options.width > 0)
       wake = WakeUp()
       screen.integerScaling = options.integerScaling
       if options.sound { audio = SDLAudio(machine: machine) }
@@ -305,10 +307,12 @@
       let words = words
       if machine.frames.sequence != shownSequence || words != shownWords {
         if words == Words() {
-          shownSequence = machine.frames.withLatest { frame, sequence in
+          let shown = machine.frames.withLatest { frame, sequence in
             screen.upload(frame)
-            return sequence
+            return (sequence, frame.width, frame.height, frame.pixelAspect == 1)
           }
+          shownSequence = shown.0
+          if !fullScreen { size.follow(shown.1, shown.2, isSquare: shown.3) }
         } else {
           shownSequence = machine.frames.sequence
           screen.upload(

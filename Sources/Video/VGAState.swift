@@ -6,8 +6,8 @@ import Bus
 import State
 
 extension VGA {
-  /// 2: memory of any size, an eight-bit DAC, the display interface.
-  public var stateVersion: UInt16 { 2 }
+  /// 2: memory of any size, an eight-bit DAC, the display interface. 3: the display data channel.
+  public var stateVersion: UInt16 { 3 }
 
   public func save(to writer: inout StateWriter) {
     writer.write(sequencer.index)
@@ -83,7 +83,7 @@ extension VGA {
         display?.registers = registers
         display?.sanitize()
       }
-      try cirrus?.restore(from: &reader)
+      try cirrus?.restore(from: &reader, version: version)
       try video.restore(from: &reader)
     } else {
       if video.size != VGA.memorySize { throw reader.error("a VGA with another memory") }

@@ -23,6 +23,45 @@ private func refusal(_ arguments: String...) -> String? {
 }
 
 @Suite struct CommandLineTests {
+  @Test func displayAdaptersAndTheirMemory() throws {
+    #expect(try parsed("--headless").configuration.display == .cirrus)
+    #expect(try parsed("--headless", "--cpu", "486").configuration.display == .std)
+    #expect(try parsed("--headless", "--board", "isa").configuration.display == .std)
+    #expect(
+      try parsed("--headless", "--vga", "std", "--vram", "32").configuration.videoMegabytes == 32)
+    let cirrus = "adapter cirrus has 1, 2 or 4 megabytes"
+    let std = "adapter std has 4, 8, 16 or 32 megabytes"
+    for (arguments, message) in [
+      (["--vram", "8"], "--vram 8: \(cirrus)"), (["--vram", "-1"], "--vram -1: \(cirrus)"),
+      (["--vga", "std", "--vram", "2"], "--vram 2: \(std)"),
+      (["--vga", "std", "--vram", "x"], "--vram x: \(std)"),
+      (["--vga", "none", "--vram", "4"], "--vram 4: there is no display adapter (--vga none)"),
+      (["--vga", "s3"], "--vga s3: there is no such adapter (there are: std, cirrus, none)"),
+      (
+        ["--vga", "cirrus", "--board", "isa"],
+        "--vga cirrus: it is on PCI, which board isa has not (--board pc has)"
+      ),
+    ] {
+      #expect(throws: Failure.self, "\(arguments)") { try Plan(try ApusOptions.parse(arguments)) }
+      do {
+        _ = try Plan(try ApusOptions.parse(arguments))
+      } catch let failure as Failure {
+        #expect(failure.message == message)
+      }
+    }
+  }
+
+  @Test func noDisplayAdapterIsSaidOnTheWay() throws {
+    let quiet = try parsed("--vga", "none")
+    #expect(quiet.warnings.contains { $0.hasPrefix("--vga none: the screen stays black") })
+    for arguments in [
+      ["--vga", "none", "--serial", "stdio"], ["--vga", "none", "--nographic"], [],
+    ] {
+      let plan = try Plan(try ApusOptions.parse(arguments))
+      #expect(!plan.warnings.contains { $0.hasPrefix("--vga none") }, "\(arguments)")
+    }
+  }
+
   @Test func defaultsAreThoseOfTheHelp() throws {
     let headless = try parsed("--headless")
     #expect(headless.configuration.memoryMegabytes == 64)

@@ -17,6 +17,26 @@ import Testing
     #expect(place(720, 400, in: 600, 900) == .init(x: 0, y: 225, width: 600, height: 450))
   }
 
+  @Test func largePicturesGetAWindowOfTheirSize() {
+    func size(_ w: Int, _ h: Int, isSquare: Bool = true, in usual: (Int, Int), _ room: (Int, Int))
+      -> [Int]
+    {
+      let size = DisplayLayout.windowSize(
+        frameWidth: w, frameHeight: h, isSquare: isSquare, usual: usual, room: room)
+      return [size.width, size.height]
+    }
+    let (usual, room) = ((1280, 960), (1920, 1040))
+    #expect(size(1024, 768, in: usual, room) == [1024, 768])
+    #expect(size(1600, 900, in: usual, room) == [1600, 900])
+    // Too small, too large, or of another shape: it is scaled.
+    #expect(size(640, 480, in: usual, room) == [1280, 960])
+    #expect(size(800, 600, in: usual, room) == [1280, 960])
+    #expect(size(1600, 1200, in: usual, room) == [1280, 960])
+    #expect(size(1280, 1024, in: usual, room) == [1280, 960])
+    #expect(size(720, 400, isSquare: false, in: (640, 480), (800, 600)) == [640, 480])
+    #expect(size(800, 600, in: (960, 720), (1280, 1024)) == [800, 600])
+  }
+
   @Test func wholeMultiplesApproachTheShape() {
     // 320x200 has pixels of 5:6.
     #expect(

@@ -96,6 +96,32 @@ import Testing
     }
   }
 
+  /// Video BIOSes set SR1 to 21h and only then choose packed pixels, which they expect to be seen; drivers darken the screen while it shows
+  /// these, and light it again.
+  @Test func packedPixelsAreDarkOnlyAfterTheyWereShown() throws {
+    let t = TestCirrus()
+    t.sr(1, 0x21)
+    packed(t, 0)
+    t.sr(1, 0x21)
+    #expect(t.vga.linearPicture == nil && !t.vga.isLit)
+    t.sr(7, 0x01)
+    #expect(t.vga.isLit)
+    // Nothing new is said.
+    t.sr(1, 0x21)
+    #expect(t.vga.isLit)
+    t.sr(1, 0x01)
+    t.sr(1, 0x21)
+    #expect(!t.vga.isLit && t.sr(1) == 0x21)
+    let other = TestCirrus()
+    try other.restore(t.saved())
+    #expect(!other.vga.isLit && other.saved() == t.saved())
+    t.sr(1, 0x01)
+    #expect(t.vga.isLit)
+    // GRE tells the monitor to sleep.
+    t.gr(0x0E, 0x02)
+    #expect(!t.vga.isLit)
+  }
+
   @Test func theCursorIsDrawnOverThePicture() {
     let t = TestCirrus()
     packed(t, 0x01)
@@ -122,6 +148,10 @@ import Testing
     renderer.render(t.vga, into: &frame)
     #expect((20..<26).allSatisfy { frame[$0, 1] == 0 })
     #expect(frame[21, 2] == 0xFFFFFF)
+    // Another image at the same place is news.
+    #expect(!renderer.isStale(t.vga))
+    t.memory[image + 1] = 0x80
+    #expect(renderer.isStale(t.vga))
   }
 
   @Test func byteOrdersOfLinearMemory() {

@@ -101,6 +101,20 @@ import Testing
     #expect(frame[25, 600] == 0)
   }
 
+  @Test func largePicturesHaveSquarePixelsSmallOnesFillTheScreen() {
+    let t = TestCirrus(.displayInterface, megabytes: 16)
+    for (width, height, depth, square) in [
+      (1280, 1024, 4, true), (1280, 1024, 32, true), (640, 400, 8, false), (640, 400, 4, false),
+      (1024, 768, 4, true), (1600, 900, 16, true),
+    ] {
+      set(t, width, height, depth)
+      var frame = Frame()
+      FrameRenderer().render(t.vga, into: &frame)
+      #expect(frame.width == width && frame.height == height)
+      #expect((frame.pixelAspect == 1) == square, "\(width) \(height) \(depth)")
+    }
+  }
+
   @Test func banksAreSeenAtA0000() {
     let t = adapter()
     set(t, 640, 480, 8, flags: 0)
@@ -131,6 +145,38 @@ import Testing
     var second = Frame()
     renderer.render(t.vga, into: &second)
     #expect(second.pixels[0] == 0xFF00_0000 && second[0, 100] == 0x123456)
+  }
+
+  @Test func aFrameTellsWhichLinesMayDiffer() {
+    let t = adapter()
+    set(t, 1024, 768, 32)
+    let renderer = FrameRenderer()
+    var frame = Frame()
+    func lines(since mark: Frame.Mark) -> [Int] {
+      (0..<768).filter { frame.differs(line: $0, from: mark) }
+    }
+    renderer.render(t.vga, into: &frame)
+    #expect(lines(since: Frame.Mark()).count == 768)
+    let first = frame.mark
+    #expect(lines(since: first) == [])
+    // A line is a page.
+    t.vga.writeLinear(700 * 4096 + 12, 1, 4)
+    renderer.render(t.vga, into: &frame)
+    #expect(lines(since: first) == [700])
+    let second = frame.mark
+    t.vga.writeLinear(3 * 4096, 1, 4)
+    // Frames take turns, as they do between a machine and a window.
+    var other = Frame()
+    renderer.render(t.vga, into: &other)
+    swap(&frame, &other)
+    #expect(lines(since: first) == [3, 700])
+    #expect(lines(since: second) == [3])
+    // Another renderer's marks say nothing, nor do pictures of other kinds.
+    FrameRenderer().render(t.vga, into: &frame)
+    #expect(lines(since: second).count == 768)
+    t.vga.writeDisplay(4, 0)
+    renderer.render(t.vga, into: &frame)
+    #expect(frame.differs(line: 0, from: frame.mark))
   }
 
   @Test func theMonitorTellsWhatItIs() {

@@ -184,13 +184,14 @@ struct ApusOptions: ParsableCommand {
   @Option(
     name: [.customLong("vga"), .customLong("vga", withSingleDash: true)],
     help: ArgumentHelp(
-      "The display adapter: \(DisplayAdapter.allCases.map(\.rawValue).joined(separator: ", ")). (default: std)",
+      "The display adapter: \(DisplayAdapter.allCases.map(\.rawValue).joined(separator: ", ")). (default: cirrus, on board isa std)",
       valueName: "name"))
   var vga: String?
   @Option(
-    name: .customLong("vram"),
+    name: .customLong("vram"), parsing: .unconditional,
     help: ArgumentHelp(
-      "Its memory in megabytes: std has 4 to 32, cirrus 1 to 4. (default: 16, 4)", valueName: "MB"))
+      "Its memory in megabytes: std has 4 to 32, cirrus 1 to 4. (default: 16 and 4)",
+      valueName: "MB"))
   var vram: String?
   @Option(
     name: .customLong("vga-bios"),

@@ -185,19 +185,6 @@ struct Plan {
       }
       configuration.bios = try Plan.read(path, limit: 256 << 10)
     }
-    if let text = options.vga {
-      guard let adapter = DisplayAdapter(rawValue: text) else {
-        let known = DisplayAdapter.allCases.map(\.rawValue).joined(separator: ", ")
-        throw Failure.usage("--vga \(text): there is no such adapter (there are: \(known))")
-      }
-      configuration.display = adapter
-    }
-    if let text = options.vram {
-      guard let size = Int(text), [1, 2, 4, 8, 16, 32].contains(size) else {
-        throw Failure.usage("--vram \(text): 1, 2, 4, 8, 16 or 32 megabytes are possible")
-      }
-      configuration.videoMegabytes = size
-    }
     if let path = options.vgaBIOS {
       let file = try Plan.read(path, limit: 64 << 10)
       guard file.bytes.count >= 512, file.bytes[0] == 0x55, file.bytes[1] == 0xAA else {
@@ -246,6 +233,7 @@ struct Plan {
       }
       configuration.board = board
     }
+    try readDisplay(options)
     if configuration.processorCount > 1, configuration.boardName == "isa", configuration.bios == nil
     {
       warnings.append(

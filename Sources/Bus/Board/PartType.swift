@@ -14,7 +14,7 @@ public struct PartOption: Sendable {
     case number(ClosedRange<Int>)
     /// yes or no.
     case flag
-    /// One of some words.
+    /// One of some words; an empty one stands for no choice and is not told of.
     case choice([String])
     /// Any text.
     case text
@@ -38,9 +38,13 @@ public struct PartOption: Sendable {
     case .interrupt: "0 to 15"
     case .number(let range): "\(range.lowerBound) to \(range.upperBound)"
     case .flag: "yes or no"
-    case .choice(let words): words.joined(separator: ", ")
+    case .choice(let words): PartOption.list(words)
     case .text: "text"
     }
+  }
+
+  private static func list(_ words: [String]) -> String {
+    words.filter { !$0.isEmpty }.joined(separator: ", ")
   }
 
   /// nil when a value is of the right kind, else what is wrong.
@@ -53,7 +57,7 @@ public struct PartOption: Sendable {
         ? nil : "is none of \(range.lowerBound) to \(range.upperBound)"
     case .flag: value == "yes" || value == "no" ? nil : "is neither yes nor no"
     case .choice(let words):
-      words.contains(value) ? nil : "is none of \(words.joined(separator: ", "))"
+      words.contains(value) ? nil : "is none of \(PartOption.list(words))"
     case .text: nil
     }
   }

@@ -116,6 +116,12 @@ struct DirectPages {
     bytes != nil && mapping == self.mapping && page &- start < count
   }
 
+  /// Whether these are the pages that others were.
+  func hasPlace(of other: DirectPages) -> Bool {
+    bytes != nil && other.bytes != nil && mapping == other.mapping && offset == other.offset
+      && count == other.count && start == other.start
+  }
+
   /// Where they are now, or nil when there are none.
   var range: ClosedRange<PhysicalAddress>? {
     bytes == nil

@@ -336,9 +336,14 @@ public final class PhysicalMemory {
     let first = UInt64(page) << 12
     let range =
       PhysicalAddress(first)...PhysicalAddress(first + UInt64(max(pages, 1)) << 12 - 1)
-    let old = directs[slot].range
+    let old = directs[slot]
     directs[slot] = DirectPages(space, range, bytes, written: written, of: mapping)
-    if let old, old != range { renewKinds(old) }
+    if let bytes = old.bytes, directs[slot].hasPlace(of: old) {
+      // Another bank is seen at the same addresses.
+      forEachProcessor { $0.forgetDirect(bytes, count: Int(pages) << 12) }
+      return
+    }
+    if let old = old.range, old != range { renewKinds(old) }
     renewKinds(range)
     directChanged()
   }

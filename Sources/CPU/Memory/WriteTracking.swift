@@ -96,6 +96,32 @@ extension CPU {
     }
   }
 
+  /// Drops the entries that lead to bytes of the host, and no others: these are no longer what is seen there.
+  func forgetDirect(_ bytes: UnsafeMutableRawPointer, count: Int) {
+    if watching {
+      flushTLB()
+      stopAfterCurrent()
+      return
+    }
+    let first = Int(bitPattern: bytes)
+    var hadCode = false
+    tables.forEachFilled { page in
+      func leadsThere(_ entry: Int) -> Bool {
+        entry != 0 && UInt(bitPattern: (entry & Int.max) &+ page << 12 &- first) < UInt(count)
+      }
+      guard
+        leadsThere(tables.supervisorRead[page]) || leadsThere(tables.supervisorWrite[page])
+          || leadsThere(tables.userRead[page]) || leadsThere(tables.userWrite[page])
+      else { return }
+      tables.clear(page)
+      if tables.notes[page] & TranslationTables.Note.code != 0 { hadCode = true }
+    }
+    if hadCode {
+      codeEpochChanged()
+      stopAfterCurrent()
+    }
+  }
+
   /// Whether a write entry is there and leads to plain memory of a device: there are no others than to this and to RAM.
   @inline(__always)
   private func leadsToDevice(_ entry: Int, _ page: Int) -> Bool {

@@ -11,6 +11,20 @@ struct DisplayRectangle: Equatable {
 }
 
 enum DisplayLayout {
+  /// The window's size for a picture, while the user leaves that alone: one pixel for each of a picture of square ones that is about as
+  /// large as the window usually is, or larger, as long as there is room for it; for other pictures the usual size.
+  /// - Parameter room: what the display has for windows and their frames.
+  static func windowSize(
+    frameWidth: Int, frameHeight: Int, isSquare: Bool, usual: (width: Int, height: Int),
+    room: (width: Int, height: Int)
+  ) -> (width: Int, height: Int) {
+    // A title bar and edges.
+    let fits = frameWidth + 16 <= room.width && frameHeight + 48 <= room.height
+    return fits && isSquare && frameWidth * 4 >= usual.width * 3
+      && frameHeight * 4 >= usual.height * 3
+      ? (frameWidth, frameHeight) : usual
+  }
+
   /// The largest centred rectangle of the displayed shape.
   /// - Parameter integer: use whole multiples of the picture's pixels, as near to the shape as they come.
   static func place(

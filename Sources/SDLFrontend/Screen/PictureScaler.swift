@@ -28,6 +28,8 @@ struct PictureScaler {
   private(set) var height = 0
   private(set) var aspect = (width: 4, height: 3)
   private var pixels: [UInt32] = []
+  /// Which picture that is.
+  private var mark = Frame.Mark()
   /// What differs from what was last drawn: columns and bands of rows.
   private var dirtyColumns = 0..<0
   private var dirtyRows: [Range<Int>] = []
@@ -50,6 +52,8 @@ struct PictureScaler {
 
   /// Takes over a picture.
   mutating func take(_ frame: borrowing Frame) {
+    let known = mark
+    mark = frame.mark
     let shape = (frame.aspectWidth, frame.aspectHeight)
     if frame.width != width || frame.height != height || shape != aspect {
       width = frame.width
@@ -63,7 +67,7 @@ struct PictureScaler {
     let rowBytes = width * 4
     pixels.withUnsafeMutableBufferPointer { old in
       frame.pixels.withUnsafeBufferPointer { new in
-        for y in 0..<height {
+        for y in 0..<height where frame.differs(line: y, from: known) {
           let a = old.baseAddress! + y * width
           let b = new.baseAddress! + y * width
           if memcmp(a, b, rowBytes) == 0 { continue }
@@ -159,6 +163,13 @@ struct PictureScaler {
     _ y: Int, _ across: Range<Int>, _ target: UnsafeMutablePointer<UInt32>
   ) {
     let tap = rows[y]
+    if tap.share == 0, place.width == width {
+      pixels.withUnsafeBufferPointer {
+        let row = $0.baseAddress! + Int(tap.first) * width
+        (target + across.lowerBound).update(from: row + across.lowerBound, count: across.count)
+      }
+      return
+    }
     let first = line(Int(tap.first), across, besides: Int(tap.second))
     if tap.share == 0 {
       lines[first].withUnsafeBufferPointer {

@@ -15,6 +15,8 @@
     private var enlarged: OpaquePointer?
     private var enlargedSize = (width: 0, height: 0)
     private var frameSize = (width: 0, height: 0)
+    /// Which picture the texture has.
+    private var mark = Frame.Mark()
     private var aspect = (width: 4, height: 3)
     var integerScaling = false
 
@@ -41,6 +43,7 @@
       texture = nil
       enlarged = nil
       frameSize = (0, 0)
+      mark = Frame.Mark()
       enlargedSize = (0, 0)
     }
 
@@ -63,8 +66,17 @@
         _ = SDL_SetTextureScaleMode(texture, SDL_ScaleModeNearest)
         frameSize = size
       }
+      guard let texture,
+        let first = (0..<size.height).first(where: { frame.differs(line: $0, from: mark) }),
+        let last = (0..<size.height).last(where: { frame.differs(line: $0, from: mark) })
+      else { return }
+      mark = frame.mark
+      var lines = SDL_Rect(
+        x: 0, y: Int32(first), w: Int32(size.width), h: Int32(last - first + 1))
       frame.pixels.withUnsafeBytes {
-        _ = SDL_UpdateTexture(texture, nil, $0.baseAddress, Int32(size.width * 4))
+        _ = SDL_UpdateTexture(
+          texture, &lines, $0.baseAddress.map { $0 + first * size.width * 4 },
+          Int32(size.width * 4))
       }
     }
 

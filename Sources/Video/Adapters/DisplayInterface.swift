@@ -52,7 +52,8 @@ extension VGA {
 
 /// Index and data at 1CEh and 1CFh (and 1D0h), sixteen bits each.
 final class DisplayPorts: Registers {
-  private unowned let vga: VGA
+  /// Without reference counting: both are the board's.
+  private unowned(unsafe) let vga: VGA
   init(_ vga: VGA) { self.vga = vga }
 
   func read(at offset: UInt32, width: Int) -> UInt32 {

@@ -8,52 +8,21 @@
 //   On an ISA board linear memory is at E0000000h, as Bochs has it.
 
 import Bus
-import State
 
 /// The PCI function, 1234:1111.
-public final class StandardAdapter: PCIFunction {
-  public let stateName = "vga-pci"
-  public let configuration: PCIConfiguration
-  private let vga: VGA
-
-  /// - Parameter rom: the video BIOS, or nothing.
+public final class StandardAdapter: VGAFunction {
   init(_ vga: VGA, rom: [UInt8]) {
-    self.vga = vga
-    var identity = PCIIdentity(vendor: 0x1234, device: 0x1111, revision: 2, classCode: 0x030000)
-    identity.subsystemVendor = 0x1AF4
-    identity.subsystem = 0x1100
-    identity.commandMask = 0x0103
-    configuration = PCIConfiguration(identity)
-    configuration.addBAR(
-      0, .memory(size: UInt32(vga.videoMemorySize), prefetchable: true), LinearMemoryFile(vga),
-      name: "memory")
-    configuration.addBAR(
-      2, .memory(size: 4096), StandardRegisters(vga), name: "registers")
-    if !rom.isEmpty { configuration.addROM(rom, name: "rom") }
+    super.init(
+      "vga-pci", PCIIdentity(vendor: 0x1234, device: 0x1111, revision: 2, classCode: 0x030000),
+      vga, size: UInt32(vga.videoMemorySize), rom: rom)
+    configuration.addBAR(2, .memory(size: 4096), StandardRegisters(vga), name: "registers")
   }
-
-  public func configurationWritten(at offset: Int, width: Int) { follow() }
-
-  private func follow() { vga.setLinearAddress(configuration.mapped[0x10]) }
-
-  public func reset(_ kind: ResetKind) {
-    configuration.reset()
-    follow()
-  }
-
-  public func save(to writer: inout StateWriter) { configuration.save(to: &writer) }
-
-  public func restore(from reader: inout StateReader, version: UInt16) throws(StateError) {
-    try configuration.restore(from: &reader)
-    follow()
-  }
-
-  public func inspect() -> [Field] { configuration.inspect() }
 }
 
 /// Linear memory as the bus has it, where it is not plain bytes.
 final class LinearMemoryFile: RegisterFile {
-  private unowned let vga: VGA
+  /// Without reference counting: both are the board's.
+  private unowned(unsafe) let vga: VGA
   init(_ vga: VGA) { self.vga = vga }
 
   override func read(_ offset: UInt32, _ width: Int) -> UInt32 {
@@ -91,7 +60,8 @@ extension VGA {
 
 /// The second range.
 private final class StandardRegisters: RegisterFile {
-  private unowned let vga: VGA
+  /// Without reference counting: both are the board's.
+  private unowned(unsafe) let vga: VGA
   init(_ vga: VGA) { self.vga = vga }
   private static let littleEndian: UInt32 = 0x1E1E_1E1E
 
@@ -137,10 +107,6 @@ private final class StandardRegisters: RegisterFile {
 }
 
 extension VGA {
-  static let vramOption = PartOption(
-    "vram", .choice(["", "1", "2", "4", "8", "16", "32"]), "",
-    "megabytes of memory; nothing: what the machine was told, or what is usual")
-
   /// Puts ports and the window at A0000h on a board.
   /// - Parameter offsets: see `part`.
   func place(on board: Board) throws {
@@ -162,22 +128,23 @@ extension VGA {
     try board.add(self)
   }
 
-  /// Beyond a VGA: 4 to 32 MB. On a board with PCI it has a function there.
+  /// Megabytes that the adapter with Bochs' display interface can have.
+  public static let standardSizes = [4, 8, 16, 32]
+
+  /// On a board with PCI it has a function there.
   public static let standardPart = PartType(
-    "vga-std", "VGA with Bochs' display interface and linear memory", options: [vramOption]
+    "vga-std", "VGA with Bochs' display interface and linear memory",
+    options: [vramOption(standardSizes, standard: 16)]
   ) { board, values in
-    let chosen = board.offered(DisplayChoice.self)
-    let size = Int(values["vram"]) ?? chosen?.megabytes ?? 16
-    guard [4, 8, 16, 32].contains(size) else {
-      throw BoardError("vga-std: it has 4, 8, 16 or 32 MB of memory, not \(size)")
-    }
+    let size = try megabytes(values, board, "vga-std", standardSizes, standard: 16)
     let vga = VGA(clock: board.clock, memorySize: size << 20, extensions: .displayInterface)
     try board.claim(
       DisplayPorts(vga), at: 0x1CE...0x1D0, PortTraits(maxWidth: 2, isSlow: false),
       owner: vga.stateName)
     try vga.place(on: board)
     if let bus = board.offered(PCIBus.self) {
-      try bus.add(StandardAdapter(vga, rom: chosen?.rom ?? []), slot: nil)
+      let rom = board.offered(DisplayChoice.self)?.rom ?? []
+      try bus.add(StandardAdapter(vga, rom: rom), slot: nil)
     } else {
       _ = board.memory.map(
         LinearMemoryFile(vga), at: 0xE000_0000, count: UInt64(vga.videoMemorySize),
@@ -185,14 +152,4 @@ extension VGA {
       vga.setLinearAddress(0xE000_0000)
     }
   }
-}
-
-/// What the machine says of its adapter, for the part that is one.
-public struct DisplayChoice: Sendable {
-  /// Megabytes of video memory; nil: what is usual.
-  public var megabytes: Int?
-  /// The video BIOS, for an expansion ROM.
-  public var rom: [UInt8]
-
-  public init(megabytes: Int?, rom: [UInt8]) { (self.megabytes, self.rom) = (megabytes, rom) }
 }

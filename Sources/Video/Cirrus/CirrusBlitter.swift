@@ -10,12 +10,19 @@ import State
 /// A BitBLT with the processor at one end.
 struct BlitTransfer {
   var blit: Blit
+  /// Bytes of a row.
+  let limit: Int
   /// The row that comes next.
   var row = 0
   /// What the processor has given of it, or is going to get.
   var bytes: [UInt8] = []
   /// How much of `bytes` it has got.
   var taken = 0
+
+  init(blit: Blit, row: Int = 0, bytes: [UInt8] = [], taken: Int = 0) {
+    (self.blit, self.row, self.bytes, self.taken) = (blit, row, bytes, taken)
+    limit = blit.systemRow
+  }
 }
 
 extension CirrusChip {
@@ -105,22 +112,15 @@ extension CirrusChip {
   /// Takes bytes of a source.
   func take(_ value: UInt32, _ width: Int) {
     for n in 0..<width {
-      guard var t = transfer else { return }
-      let limit = t.blit.systemRow
       // In place: a copy of the array for each byte would be one.
-      transfer = nil
-      t.bytes.append(UInt8(truncatingIfNeeded: value >> UInt32(8 * n)))
-      if t.bytes.count < limit {
-        transfer = t
-        continue
-      }
+      transfer?.bytes.append(UInt8(truncatingIfNeeded: value >> UInt32(8 * n)))
+      let isFull = transfer.map { $0.bytes.count >= $0.limit } ?? false
+      guard isFull, let t = transfer else { continue }
       t.blit.run(memory, row: t.row, from: t.bytes)
       vga.generation &+= 1
-      t.row += 1
-      t.bytes.removeAll(keepingCapacity: true)
-      let isOver = t.row >= t.blit.height || t.blit.mode.contains(.pattern)
-      transfer = t
-      if isOver { end() }
+      if t.row + 1 >= t.blit.height || t.blit.mode.contains(.pattern) { return end() }
+      transfer = BlitTransfer(blit: t.blit, row: t.row + 1)
+      transfer?.bytes.reserveCapacity(t.limit)
     }
   }
 

@@ -4,8 +4,9 @@
 // of the BitBLT engine. Must not know: buses (CirrusAdapter.swift), pixels of the picture.
 // Follows: Cirrus Logic CL-GD5446 Technical Reference Manual.
 //
+//   SR1  5 screen off (see `isDark`)
 //   SR6  12h unlocks the extensions (they answer in any case)   SR7  0 packed pixels, 3-1 their size
-//   SR8  EEPROM and DDC     SR9, A, 14, 15  scratch     SRB-E, 1B-1E  clocks     SRF  DRAM     SR10-13  cursor
+//   SR8  display data channel: 0, 1 clock and data driven, 2, 7 as they are (on the first pair of wires, GR17 bits 6-5)     SR9, A, 14, 15  scratch     SRB-E, 1B-1E  clocks     SRF  DRAM     SR10-13  cursor
 //   SR17 2 registers of the BitBLT in memory, 6 at the end of linear memory
 //   GR9, A  banks    GRB  0 two of them, 1 eight pixels an address, 2 write modes 4 and 5, 3 eight latches, 4 sixteen, 5 16 KiB
 //   GRE  2-1 power   GR10-15  colours    GR20-35  BitBLT
@@ -15,13 +16,14 @@ import Bus
 
 /// The extensions of the chip.
 final class CirrusChip {
-  unowned let vga: VGA
+  /// Without reference counting: it is its owner.
+  unowned(unsafe) let vga: VGA
   let memory: VideoMemory
 
   /// As written, with the bits that are a cursor's.
   var sequencerIndex: UInt8 = 0
   var graphicsIndex: UInt8 = 0
-  /// SR0 to SR1F; 0 to 4 are the VGA's.
+  /// SR0 to SR1F; 0 to 4 are the VGA's, but 1 has bit 5 of what darkens packed pixels.
   var sr = [UInt8](repeating: 0, count: 32)
   /// GR0 to GR3F; of the VGA's, 0 and 1 in eight bits and bit 2 of 5 are here.
   var gr = [UInt8](repeating: 0, count: 64)
@@ -40,6 +42,7 @@ final class CirrusChip {
   var busyUntil: UInt64 = 0
   /// A BitBLT whose data goes through the processor, or nil.
   var transfer: BlitTransfer?
+  var monitor = DisplayDataChannel()
 
   static let identity: UInt8 = 0xB8
 
@@ -74,6 +77,7 @@ final class CirrusChip {
     latches = 0
     busyUntil = 0
     transfer = nil
+    monitor = DisplayDataChannel()
   }
 
   // MARK: What registers stand for
@@ -97,6 +101,9 @@ final class CirrusChip {
   var isInterlaced: Bool { cr[0x1A] & 1 != 0 }
   /// The monitor is told to sleep.
   var isAsleep: Bool { gr[0x0E] & 0x06 != 0 }
+  /// The sequencer darkens the screen. Video BIOSes set its bit before the mode of packed pixels in which they leave it (SeaVGABIOS and
+  /// that of Bochs do), so that for these only what is written while they are on counts.
+  var isDark: Bool { isPacked ? sr[1] & 0x20 != 0 : vga.sequencer.screenOff }
 
   /// The clock of dots in Hz, by Miscellaneous Output's choice.
   func dotClock(_ select: UInt8) -> UInt64 {
@@ -126,7 +133,18 @@ final class CirrusChip {
     }
   }
 
-  private func readSequencer(_ n: Int) -> UInt8? { n <= 4 ? nil : sr[n] }
+  private func readSequencer(_ n: Int) -> UInt8? {
+    switch n {
+    case 0...4: return nil
+    case 8:
+      let (clock, data) = hasMonitor ? (monitor.clockIsHigh, monitor.dataIsHigh) : (true, true)
+      return sr[8] & ~0x84 | (clock ? 0x04 : 0) | (data ? 0x80 : 0)
+    default: return sr[n]
+    }
+  }
+
+  /// The monitor is at the first of two pairs of wires.
+  private var hasMonitor: Bool { gr[0x17] & 0x60 == 0 }
 
   private func readGraphics(_ n: Int) -> UInt8? {
     switch n {
@@ -177,7 +195,17 @@ final class CirrusChip {
 
   private func writeSequencer(_ n: Int, _ value: UInt8) -> Bool {
     switch n {
-    case 0...4: return false
+    case 1:
+      let isOff = value & 0x20 != 0
+      sr[1] = isPacked && isOff && (!vga.sequencer.screenOff || isDark) ? 0x20 : 0
+      return false
+    case 0, 2...4: return false
+    case 0x07:
+      if !isPacked { sr[1] = 0 }
+      sr[7] = value
+    case 0x08:
+      sr[8] = value
+      if hasMonitor { monitor.drive(clock: value & 0x01 != 0, data: value & 0x02 != 0) }
     case 0x06: sr[6] = value & 0x17 == 0x12 ? 0x12 : 0x0F
     case 0x10: (sr[0x10], cursorX) = (value, Int(value) << 3 | Int(sequencerIndex >> 5))
     case 0x11: (sr[0x11], cursorY) = (value, Int(value) << 3 | Int(sequencerIndex >> 5))

@@ -32,25 +32,43 @@ struct CursorImage: Equatable {
   }
 }
 
+/// Where it is on the screen, and its image in memory.
+struct CursorPlace: Equatable {
+  var x: Int
+  var y: Int
+  /// Pixels of a side.
+  var size: Int
+  /// The first byte of the image, and bytes.
+  var start: Int
+  var count: Int { size * size / 4 }
+}
+
 extension VGA {
-  /// The cursor, while the chip shows one.
-  var cursorImage: CursorImage? {
+  /// Where the cursor is, while the chip shows one.
+  var cursorPlace: CursorPlace? {
     guard let cirrus, cirrus.sr[0x12] & 0x01 != 0 else { return nil }
     let isLarge = cirrus.sr[0x12] & 0x04 != 0
-    let (size, number) = (isLarge ? 64 : 32, Int(cirrus.sr[0x13] & (isLarge ? 0x3C : 0x3F)))
-    let start = video.size - 0x4000 + number * 256
+    let number = Int(cirrus.sr[0x13] & (isLarge ? 0x3C : 0x3F))
+    return CursorPlace(
+      x: cirrus.cursorX, y: cirrus.cursorY, size: isLarge ? 64 : 32,
+      start: video.size - 0x4000 + number * 256)
+  }
+
+  /// The cursor, while the chip shows one.
+  var cursorImage: CursorImage? {
+    guard let cirrus, let place = cursorPlace else { return nil }
+    let size = place.size
     // Large ones have the lines of both planes in turn, small ones a plane after the other.
-    let (line, plane) = (size / 8, isLarge ? 8 : 128)
+    let (line, plane) = (size / 8, size == 64 ? 8 : 128)
     let planes = (0..<2).map { n in
       (0..<size * line).map { at in
-        video[start + n * plane + at / line * (isLarge ? 16 : 4) + at % line]
+        video[place.start + n * plane + at / line * (size == 64 ? 16 : 4) + at % line]
       }
     }
     let colours = [0, 15].map { n -> UInt32 in
       let c = cirrus.cursorColours[3 * n..<3 * n + 3].map { UInt32($0) << 2 | UInt32($0) >> 4 }
       return 0xFF00_0000 | c[0] << 16 | c[1] << 8 | c[2]
     }
-    return CursorImage(
-      x: cirrus.cursorX, y: cirrus.cursorY, size: size, planes: planes, colours: colours)
+    return CursorImage(x: place.x, y: place.y, size: size, planes: planes, colours: colours)
   }
 }

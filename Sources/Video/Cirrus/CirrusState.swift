@@ -16,6 +16,7 @@ extension CirrusChip {
     writer.write(UInt16(cursorY))
     writer.write(latches)
     writer.write(busyUntil)
+    monitor.save(to: &writer)
     writer.write(transfer != nil)
     guard let transfer else { return }
     let b = transfer.blit
@@ -32,7 +33,7 @@ extension CirrusChip {
     writer.write(bytes: transfer.bytes)
   }
 
-  func restore(from reader: inout StateReader) throws(StateError) {
+  func restore(from reader: inout StateReader, version: UInt16) throws(StateError) {
     sequencerIndex = try reader.read()
     graphicsIndex = try reader.read()
     sr = try reader.readBytes(count: 32)
@@ -51,6 +52,7 @@ extension CirrusChip {
     cursorY = Int(try reader.read(in: UInt16(0)...2047))
     latches = try reader.read()
     busyUntil = try reader.read()
+    monitor = version >= 3 ? try DisplayDataChannel(from: &reader) : DisplayDataChannel()
     transfer = nil
     if !(try reader.readBool()) { return }
     func number(_ range: ClosedRange<UInt32>) throws(StateError) -> Int {

@@ -358,7 +358,8 @@ extension VGA {
 
 /// The window at A0000h of a chip whose registers can be in it.
 final class OverlayFile: RegisterFile {
-  private unowned let vga: VGA
+  /// Without reference counting: both are the board's.
+  private unowned(unsafe) let vga: VGA
   init(_ vga: VGA) { self.vga = vga }
   override func read(_ offset: UInt32, _ width: Int) -> UInt32 {
     vga.readMemory(offset, width: UInt32(truncatingIfNeeded: width))

@@ -19,6 +19,30 @@ public struct Frame: Sendable {
   /// Whose lines these are, and up to which of its pictures; 0: they have to be drawn all.
   var source: UInt64 = 0
   var stamp: UInt64 = 0
+  /// For each line the picture of that source in which it changed last; empty where nobody knows.
+  var lineStamps: [UInt64] = []
+
+  /// A picture of which something is kept, to be asked what of a later one differs.
+  public struct Mark: Sendable {
+    fileprivate var source: UInt64 = 0
+    fileprivate var stamp: UInt64 = 0
+    /// Of no picture: everything differs from it.
+    public init() {}
+  }
+
+  /// Of this picture.
+  public var mark: Mark {
+    var mark = Mark()
+    (mark.source, mark.stamp) = (source, stamp)
+    return mark
+  }
+
+  /// Whether a line may differ from the same of an earlier picture of the same size.
+  @inline(__always)
+  public func differs(line: Int, from mark: Mark) -> Bool {
+    if source == 0 || mark.source != source || lineStamps.count != height { return true }
+    return lineStamps[line] > mark.stamp
+  }
 
   /// A black picture.
   public init(width: Int = 1, height: Int = 1) {

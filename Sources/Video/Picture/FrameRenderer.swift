@@ -16,6 +16,7 @@ public final class FrameRenderer {
   private let linear = LinearRenderer()
   private var wasLinear = false
   private var lastCursor: CursorImage?
+  private var lastPlace: CursorPlace?
   /// What of memory's writes the last picture has.
   private var lastSerial: UInt64 = 0
   /// A line of a frame whose lines differ in width.
@@ -40,10 +41,19 @@ public final class FrameRenderer {
 
   /// Whether the screen has changed since the last `render`.
   public func isStale(_ vga: VGA) -> Bool {
-    if lastGeneration != vga.frameGeneration || vga.cursorImage != lastCursor { return true }
+    if lastGeneration != vga.frameGeneration || hasNewCursor(vga) { return true }
     if let picture = vga.linearPicture { return linear.isStale(picture, vga.video) }
     return wasLinear || isWritten(vga) || lastBlink != blinkPhase(vga)
       || lastFollowed != nil && lastFollowed != vga.raster.followed(now: vga.frameCount)
+  }
+
+  /// Whether the cursor is elsewhere or, as far as writes of memory tell, another.
+  private func hasNewCursor(_ vga: VGA) -> Bool {
+    let place = vga.cursorPlace
+    if place != lastPlace { return true }
+    guard let place else { return false }
+    return vga.video.isWritten(place.start, place.count)
+      || vga.video.changed(place.start, place.count, since: lastSerial)
   }
 
   /// Whether plain bytes have changed, which nobody tells of.
@@ -58,6 +68,7 @@ public final class FrameRenderer {
     if vga.video.collect() { vga.watchWrites() }
     lastSerial = vga.video.serial
     lastGeneration = vga.frameGeneration
+    lastPlace = vga.cursorPlace
     let cursor = vga.cursorImage
     defer { lastCursor = cursor }
     if let picture = vga.linearPicture {
@@ -89,6 +100,7 @@ public final class FrameRenderer {
     var changes: [RasterChange] = []
     if lastFollowed != nil { changes = vga.raster.changes(now: now, from: &registers) }
     draw(registers, changes, memory: vga.memory, at: now, into: &frame)
+    if vga.planarPicture != nil { frame.shape() }
     if vga.graphics.isGraphics { cursor?.draw(into: &frame) }
   }
 

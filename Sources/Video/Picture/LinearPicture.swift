@@ -45,10 +45,13 @@ struct LinearPicture: Equatable, Sendable {
   func lineStart(_ y: Int) -> Int { y < split ? start + y * pitch : (y - split) * pitch }
   var lineBytes: Int { width * format.bytes }
 
-  /// The shape it is displayed in: small ones fill the screen, large ones have square pixels.
-  var aspect: (width: Int, height: Int) {
-    if width <= 720 && height <= 576 || width * 3 == height * 4 { return (4, 3) }
-    return (width, height)
+}
+
+extension Frame {
+  /// Gives it the shape it is displayed in: small ones fill the screen, large ones have square pixels.
+  mutating func shape() {
+    let fills = width <= 720 && height <= 576 || width * 3 == height * 4
+    (aspectWidth, aspectHeight) = fills ? (4, 3) : (width, height)
   }
 }
 
@@ -102,7 +105,8 @@ extension VGA {
 
   /// Whether anything but darkness is shown.
   var isLit: Bool {
-    isEnabled && !sequencer.screenOff && attribute.displayEnabled && !(cirrus?.isAsleep ?? false)
+    isEnabled && attribute.displayEnabled && !(cirrus?.isAsleep ?? false)
+      && !(cirrus?.isDark ?? sequencer.screenOff)
   }
 
   /// Whether the screen shows pixels, not characters.

@@ -49,7 +49,7 @@ final class LinearRenderer {
   ) {
     stamp += 1
     frame.resize(width: new.width, height: new.height)
-    (frame.aspectWidth, frame.aspectHeight) = new.aspect
+    frame.shape()
     if lineStamps.count != new.height {
       lineStamps = [UInt64](repeating: stamp, count: new.height)
     }
@@ -69,6 +69,7 @@ final class LinearRenderer {
     let known = frame.source == identity ? frame.stamp : 0
     frame.source = identity
     frame.stamp = stamp
+    frame.lineStamps.replaceSubrange(0..<frame.lineStamps.count, with: lineStamps)
     let width = new.width
     frame.pixels.withUnsafeMutableBufferPointer { pixels in
       let base = pixels.baseAddress.unsafelyUnwrapped

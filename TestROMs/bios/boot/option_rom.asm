@@ -2,7 +2,7 @@
 ; and completes the checksum. What the bootstrap entry does is told by the byte behind MODE.
 ; Expected, after the BIOS boot specification 1.01 (chapters 3 and 6) and the Plug and Play BIOS
 ; specification 1.0A (chapter 3.6): registers at initialisation; the boot connection vector called once,
-; after it; the bootstrap entry vector called only when the order comes to it; after a far return or
+; after it; data segments that reach all memory meanwhile (PCI firmware specification 3.0, 5.2.1.21); the bootstrap entry vector called only when the order comes to it; after a far return or
 ; INT 18h the next device is tried.
         cpu     386
         bits    16
@@ -45,7 +45,10 @@ init:   push    ds
         jz      .right
         cmp     dword [es:di], "$PnP"
         jne     .wrong
-.right: add     byte [MARK], 1
+.right: mov     eax, 0xFFFFFFF0         ; the jump of the reset vector
+        cmp     byte [eax], 0xEA
+        jne     .wrong
+        add     byte [MARK], 1
 .wrong: pop     ds
         mov     ax, 0x0100
         retf

@@ -155,6 +155,38 @@ import Testing
     #expect(memory.read(0xE001_1234, width: 1) == 0xFF)
   }
 
+  @Test func anotherBankTakesNothingFromThoseWhoLookElsewhere() throws {
+    let memory = try PhysicalMemory(ramSize: 2 << 20)
+    let cpu = try CPU(model: .pentium2, memory: memory, bus: SystemBus())
+    memory.map(.of(Card()), at: 0xA0000, count: 0x20000, isMemory: true)
+    let bytes = UnsafeMutableRawPointer.allocate(byteCount: 0x20000, alignment: 4096)
+    defer { bytes.deallocate() }
+    bytes.initializeMemory(as: UInt8.self, repeating: 0x11, count: 0x10000)
+    (bytes + 0x10000).initializeMemory(as: UInt8.self, repeating: 0x22, count: 0x10000)
+    let written = UnsafeMutablePointer<UInt8>.allocate(capacity: 32)
+    defer { written.deallocate() }
+    written.initialize(repeating: 0, count: 32)
+    memory.setDirect(page: 0xA0, pages: 16, to: bytes, written: written)
+    func linear(_ at: UInt32) throws -> UInt32 { UInt32(try cpu.readSystem8(at)) }
+    #expect(try linear(0xA0004) == 0x11)
+    try cpu.writeSystem8(0xA1000, 0x12)
+    try cpu.writeSystem8(0x5000, 0x55)
+    let kept = cpu.tables.supervisorRead[5] | cpu.tables.supervisorWrite[5]
+    #expect(kept != 0 && cpu.tables.supervisorRead[0xA0] != 0)
+    memory.setDirect(page: 0xA0, pages: 16, to: bytes + 0x10000, written: written + 16)
+    #expect(cpu.tables.supervisorRead[5] | cpu.tables.supervisorWrite[5] == kept)
+    #expect(cpu.tables.supervisorRead[0xA0] == 0)
+    #expect(try linear(0xA0004) == 0x22)
+    #expect(try linear(0xA1000) == 0x22)
+    try cpu.writeSystem8(0xA3000, 0x33)
+    #expect(bytes.load(fromByteOffset: 0x13000, as: UInt8.self) == 0x33)
+    // The next of a page whose marks were taken is marked again in the bank that is seen.
+    #expect((0..<32).filter { written[$0] != 0 } == [1, 19])
+    memory.setDirect(page: 0xA0, pages: 16, to: bytes, written: written)
+    #expect(try linear(0xA1000) == 0x12)
+    #expect(try linear(0xA3000) == 0x11)
+  }
+
   /// A device whose own access takes it off the bus, as a base address register in its window would.
   private final class Leaver: Registers {
     var leave: () -> Void = {}
