@@ -62,11 +62,11 @@ public final class PhysicalMemory {
   /// The one of them that is no more than memory (`DeviceRegion.isMemory`), or one of no length.
   private let memoryRegion = UnsafeMutablePointer<DeviceRegion>.allocate(capacity: 1)
   /// Reads and writes of devices' memory, for statistics.
-  private(set) var deviceAccesses: UInt64 = 0
+  var deviceAccesses: UInt64 = 0
   /// The page of ROM that was asked for last, and where it is in the host.
   private var lastROM: (page: UInt32, host: UnsafeMutableRawPointer)?
   /// The one of `regions` that was accessed last.
-  private var lastRegion: DeviceRegion?
+  private(set) var lastRegion: DeviceRegion?
   private let nobody = RegisterFile()
   private var exchanged: [MappingID: RegisterFile] = [:]
   /// Those of them whose mapping went, perhaps in the middle of an access.
@@ -532,17 +532,6 @@ public final class PhysicalMemory {
     else { return nil }
     deviceAccesses &+= 1
     return UnsafePointer(memoryRegion)
-  }
-
-  /// What a device gives where reading it is no more than looking (`Registers.plainRead`); counts an access then.
-  @inline(__always)
-  func plainRead(_ address: Physical, width: UInt32) -> UInt32? {
-    guard kinds[Int(address >> 12 & 0xFFFFFF)] & Kind.mask == Kind.mmio, let lastRegion,
-      address &- lastRegion.start < lastRegion.length,
-      let value = lastRegion.plainRead(address, width)
-    else { return nil }
-    deviceAccesses &+= 1
-    return value
   }
 
   /// Writes 1, 2 or 4 bytes that lie in one page; addresses have 36 bits.

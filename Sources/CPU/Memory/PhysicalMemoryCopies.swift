@@ -1,6 +1,6 @@
-// Bulk access to physical memory: bus masters, loaders, debuggers.
+// Bulk access to physical memory: bus masters, loaders, debuggers; and short ways to one word.
 //
-// Owns: copies over pages of any kind, which pages hold anything. Must not know: A20 or paging; addresses are physical.
+// Owns: copies over pages of any kind, which pages hold anything, reads for page walks and of devices that are only looked at. Must not know: A20 or paging; addresses are physical.
 
 import Bus
 
@@ -159,5 +159,16 @@ extension PhysicalMemory {
       return (ram + Int(address)).loadUnaligned(as: UInt32.self)
     }
     return read(address, width: 4)
+  }
+
+  /// What a device gives where reading it is no more than looking (`Registers.plainRead`); counts an access then.
+  @inline(__always)
+  func plainRead(_ address: Physical, width: UInt32) -> UInt32? {
+    guard kinds[Int(address >> 12 & 0xFFFFFF)] & Kind.mask == Kind.mmio, let lastRegion,
+      address &- lastRegion.start < lastRegion.length,
+      let value = lastRegion.plainRead(address, width)
+    else { return nil }
+    deviceAccesses &+= 1
+    return value
   }
 }
