@@ -87,6 +87,51 @@ enum CMOSContents {
   }
 }
 
+/// How large firmware can be.
+public enum FirmwareSize {
+  /// BIOSes.
+  static let small = [64, 128, 256].map { $0 << 10 }
+  /// What boots by UEFI, whole pages, alone or with the flash memory below it.
+  static let large = 512 << 10...Flash.mostBytes
+  private static let page = 4096
+
+  /// Whether an image of firmware can have so many bytes.
+  public static func isPossible(_ count: Int) -> Bool {
+    small.contains(count) || large.contains(count) && count % page == 0
+  }
+  /// What sizes there are, for messages.
+  public static let words =
+    "64, 128 or 256 KB (firmware for UEFI 512 KB to 8 MB, a multiple of 4 KB)"
+}
+
+extension MachineConfiguration {
+  /// Whether the firmware is one of the larger ones.
+  var hasLargeFirmware: Bool { (bios?.bytes.count ?? 0) >= FirmwareSize.large.lowerBound }
+
+  /// Where the flash memory ends: the firmware's ROM begins there.
+  var flashEnd: UInt64 {
+    1 << 32 - UInt64(bios?.bytes.count ?? FirmwareImages.bios.count)
+  }
+
+  /// What goes into the board's flash memory.
+  /// - Throws: `ConfigurationError` when it cannot be there.
+  func checkFlash() throws {
+    guard let flash else { return }
+    let count = flash.device.byteCount
+    guard count > 0, count % UInt64(Flash.blockSize) == 0 else {
+      throw ConfigurationError(
+        "\(flash.name): a flash memory has whole blocks of \(Flash.blockSize) bytes, but the image has \(count) bytes"
+      )
+    }
+    let whole = count + (1 << 32 - flashEnd)
+    if whole > UInt64(Flash.mostBytes) {
+      throw ConfigurationError(
+        "\(flash.name): firmware and flash memory together have at most \(Flash.mostBytes >> 20) MB, but these have "
+          + "\(whole) bytes")
+    }
+  }
+}
+
 /// The ROMs of a machine.
 enum FirmwareSetup {
   /// Puts all ROMs into the map.
@@ -98,10 +143,10 @@ enum FirmwareSetup {
     let vgaBIOS = configuration.videoROM
     var shadow: [(UInt32, [UInt8])] = []
     if let bios = configuration.bios {
-      let sizes = [64, 128, 256].map { $0 << 10 }
-      guard sizes.contains(bios.bytes.count) else {
+      guard FirmwareSize.isPossible(bios.bytes.count) else {
         throw ConfigurationError(
-          "\(bios.path): a BIOS has 64, 128 or 256 KB, but the file has \(bios.bytes.count) bytes")
+          "\(bios.path): a BIOS has \(FirmwareSize.words), but the file has \(bios.bytes.count) bytes"
+        )
       }
       try rom(bios.bytes, at: UInt32(truncatingIfNeeded: 0x1_0000_0000 - bios.bytes.count), memory)
       if hasShadowing {
@@ -114,7 +159,8 @@ enum FirmwareSetup {
         }
       } else {
         // Such a BIOS unlocks and writes its own segment and puts option ROMs where it likes: C0000-FFFFF is RAM.
-        shadow = [(UInt32(0x100000 - bios.bytes.count), bios.bytes)]
+        let low = Array(bios.bytes.suffix(FirmwareSize.small[2]))
+        shadow = [(UInt32(0x100000 - low.count), low)]
         if !vgaBIOS.isEmpty { shadow.append((0xC0000, vgaBIOS)) }
         if configuration.kernel != nil, vgaBIOS.count <= 0xF000 {
           shadow.append((kernelBootAddress, FirmwareImages.kernelBoot))
@@ -170,6 +216,12 @@ enum FirmwareSetup {
       throw refuse("a ROM of \(count) bytes at \(hexText(start)) would hide the guest's memory")
     }
     if start < 0xC0000 { throw refuse("a ROM at \(hexText(start)) would hide the video memory") }
+    if let flash = configuration.flash {
+      let behind = configuration.flashEnd
+      if start < behind, end > behind - flash.device.byteCount {
+        throw refuse("a ROM of \(count) bytes at \(hexText(start)) would hide the flash memory")
+      }
+    }
   }
 }
 

@@ -105,6 +105,8 @@ public final class Machine {
   /// The images in the drives, each behind what can undo its writes.
   var floppyDisks: [MachineDisk?]
   let hardDisks: [MachineDisk?]
+  /// What is in the flash memory.
+  let flashDisk: MachineDisk?
   /// The CD drives that there are, where they are, and the discs in them.
   var cdDrives: [ATAPIDrive] = []
   var cdSockets: [Socket] = []
@@ -218,7 +220,15 @@ public final class Machine {
           kernel, memory: memory, tables: configuration.sizeOfACPITables(description)))
     }
 
+    try configuration.checkFlash()
+    flashDisk = configuration.flash.map { MachineDisk($0) }
+    if let flashDisk {
+      board.offer(FlashImage(device: flashDisk, end: configuration.flashEnd))
+    }
     try configuration.build(board, description, cpu.model)
+    if let flash = configuration.flash, board.first(Flash.self) == nil {
+      throw ConfigurationError("\(flash.name): the board has no flash memory (\(Flash.part.name))")
+    }
     let pic = try board.need(PIC8259Pair.self, for: "a PC")
     self.pic = pic
     apics = board.offered(LocalAPICs.self)
@@ -242,6 +252,10 @@ public final class Machine {
     board.first(FirmwareConfiguration.self)?.install(
       try FirmwareFiles.items(configuration, board: board, processors: processors.map(\.model)),
       ram: configuration.memoryLayout.ranges)
+    board.first(FirmwareConfiguration.self)?.renew = { [unowned self] name in
+      guard name == ACPITables.File.tables, power != nil else { return nil }
+      return ACPITables(ACPIFacts(configuration, board, processors: processors.count)).bytes
+    }
     typist.guestIsFull = { [unowned cpu, unowned memory] in
       // The BIOS keyboard buffer means something only where the BIOS may be running; see the BIOS data area, 40:1Ah and 40:80h.
       if cpu.s.pointee.cr0 & CR0.pe != 0 && cpu.s.pointee.eflags & EFLAGS.vm == 0 { return false }
@@ -258,7 +272,7 @@ public final class Machine {
     floppyDisks = try Machine.fill(board.sockets(.floppy), configuration.floppies, "floppy drives")
     hardDisks = try Machine.fill(board.sockets(.disk), configuration.disks, "hard disks")
     try makeCDDrives()
-    shelf = (floppyDisks + hardDisks + cdDiscs).compactMap { $0 }
+    shelf = (floppyDisks + hardDisks + cdDiscs + [flashDisk]).compactMap { $0 }
 
     for disk in shelf {
       disk.refused = { [unowned self, unowned disk] in note($0, of: disk) }
@@ -276,6 +290,12 @@ public final class Machine {
         page: UInt32(truncatingIfNeeded: range.address >> 12),
         pages: UInt32(truncatingIfNeeded: range.count >> 12), to: range.bytes,
         written: range.written, slot: range.slot, of: range.mapping)
+    }
+    board.first(Flash.self)?.directChanged = { [unowned memory] range in
+      memory.setDirect(
+        page: UInt32(truncatingIfNeeded: range.address >> 12),
+        pages: UInt32(truncatingIfNeeded: range.count >> 12), to: range.bytes, slot: 2,
+        of: range.mapping, isReadOnly: true)
     }
     vga.watchWrites = { [unowned memory] in memory.watchDirectWrites() }
     clock.deadlineMovedEarlier = { [unowned(unsafe) self] in self.updateDeadline() }
@@ -414,6 +434,9 @@ public final class Machine {
       case .disk(let physical, _): geometry = physical
       case .floppy: geometry = DiskGeometry.standard(sectorCount: image.device.sectorCount)
       case .cd: throw ConfigurationError("\(image.name): is a CD and does not go into a hard disk")
+      case .flash:
+        throw ConfigurationError(
+          "\(image.name): is a flash memory and does not go into a hard disk")
       }
       let drive = ATADisk(image: disk, geometry: geometry, serial: "AP0000000\(index + 1)")
       drive.latency = min(configuration.diskLatency, MachineConfiguration.mostDiskLatency)

@@ -120,8 +120,10 @@ public struct MachineConfiguration: Sendable {
   public var translatorOptions = TranslatorOptions.all
   /// What carries out x87 instructions; nil: what the engine does best.
   public var fpu: FPUUnit?
-  /// Another system BIOS than the built-in one: 64, 128 or 256 KiB.
+  /// Another system BIOS than the built-in one: 64, 128 or 256 KiB, or firmware of the sizes of `FirmwareSize.large`.
   public var bios: LoadFile?
+  /// The flash memory below it.
+  public var flash: MachineImage?
   /// The display adapter; nil: what suits the board.
   public var adapter: DisplayAdapter?
   /// Megabytes of video memory; nil: what is usual for the adapter.

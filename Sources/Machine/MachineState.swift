@@ -167,6 +167,8 @@ extension Machine {
     }
     let savedMedia = try restoreMedia(&reader, acceptingOthers: acceptingOtherDisks)
     try restoreSections(&reader, savedMedia.media)
+    board.first(Flash.self)?.reload()
+    board.first(FirmwareConfiguration.self)?.follow()
     try restoreMemory(&reader)
     if reader.remaining != 0 { throw reader.error("\(reader.remaining) bytes too many") }
     board.resynchronizeLines()

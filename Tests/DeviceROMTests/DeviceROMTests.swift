@@ -21,6 +21,7 @@ private enum Patterns {
     return UInt8(truncatingIfNeeded: sector * 7 + (i & 511)) ^ UInt8((sector >> 3) & 255)
   }
   static let floppyB = floppy.map { ~$0 }
+  static let flash: [UInt8] = (0..<1 << 16).map { 0x1000..<0x2000 ~= $0 ? 0x5A : 0xFF }
   static let disc: [UInt8] = (0..<1000 * 2048).map {
     UInt8(truncatingIfNeeded: $0 / 2048 + ($0 & 2047) / 256)
   }
@@ -63,6 +64,10 @@ private final class TestMachine {
     configuration.resetsOnTripleFault = name == "reset"
     // Without a BIOS nobody tells the PIIX3 to decode the channels.
     configuration.board = name == "busmaster" || name.hasPrefix("smm") ? "pc" : "isa"
+    if name == "flash" {
+      configuration.flash = MachineImage(
+        name: name, device: MemoryImage(bytes: Patterns.flash, name: name), medium: .flash)
+    }
     if name == "smmtwo" { configuration.processorCount = 2 }
     if name == "isapnp" { configuration.parts = ["pnp-uart", "pnp-uart"] }
     configuration.floppies[0] = MachineImage(floppy: Patterns.floppy, name: "floppy")

@@ -79,9 +79,10 @@ enum ExplainProgram {
       .map { contents -> MachineImage? in if case .disc(let image) = contents { image } else { nil }
       }
     let cds = drives(discs) { $0 == 0 ? "CD" : "CD\($0 + 1)" }
+    let flash = drives([plan.configuration.flash]) { _ in "flash" }
     return .object([
       ("schema", .string("apus-explain")), ("version", .number(1)),
-      ("drives", .array(floppies + cds + disks)), ("further", .array(further)),
+      ("drives", .array(floppies + cds + disks + flash)), ("further", .array(further)),
       ("lines", .array(plan.explanations.map { .string($0) })),
       ("warnings", .array(plan.warnings.map { .string($0) })),
       (
@@ -122,6 +123,7 @@ enum ExplainProgram {
         ("geometry", geometry(physical.cylinders, physical.heads, physical.sectors)))
       members.append(
         ("biosGeometry", geometry(translated.cylinders, translated.heads, translated.sectors)))
+    case .flash: members.append(("kind", .string("flash")))
     }
     return .object(members)
   }

@@ -27,7 +27,7 @@ struct ArgumentScan {
     "--cdrom-next", "--boot", "-boot",
     "--memory", "-m",
     "--cpu", "-cpu", "--processors", "-smp", "--engine", "--translator-disable", "--fpu", "--bios",
-    "-bios", "--rom",
+    "-bios", "--flash", "--rom",
     "--vga", "-vga", "--vram", "--vga-bios",
     "--fw-cfg", "-fw_cfg",
     "--kernel", "-kernel", "--initrd", "-initrd", "--append", "-append", "--serial", "-serial",
@@ -135,7 +135,7 @@ enum ForeignOptions {
       "no-reboot",
       "a triple fault ends a headless run anyway; --on-triple-fault stop ends one in a window, too")
     add("no-shutdown", "the debugger keeps a machine that has ended (--debug)")
-    add("pflash", "--bios FILE is another BIOS")
+    add("pflash", "--bios FILE is the firmware's code, --flash FILE its variables")
     add("L", "--bios FILE is another BIOS; own ROMs go in with --rom FILE@ADDRESS")
     add(
       "option-rom",

@@ -179,8 +179,16 @@ struct ApusOptions: ParsableCommand {
   @Option(
     name: [.customLong("bios"), .customLong("bios", withSingleDash: true)],
     parsing: .unconditional,
-    help: ArgumentHelp("Another system BIOS (64, 128 or 256 KB).", valueName: "file"))
+    help: ArgumentHelp(
+      "Another system BIOS (64, 128 or 256 KB), or firmware for UEFI such as OVMF (512 KB to 8 MB; for IA32 it needs --cpu pentium3 or pentium4).",
+      valueName: "file"))
   var bios: String?
+  @Option(
+    name: .customLong("flash"), parsing: .unconditional,
+    help: ArgumentHelp(
+      "Flash memory below the firmware, where UEFI keeps its variables; the guest writes to the file (:ro behind it: write-protected).",
+      valueName: "file"))
+  var flash: String?
   @Option(
     name: [.customLong("vga"), .customLong("vga", withSingleDash: true)],
     help: ArgumentHelp(

@@ -176,14 +176,15 @@ struct Plan {
     configuration.offersBootMenu = !headless
     if let text = options.boot { try readBoot(text) }
     if let path = options.bios {
-      let sizes = [64 << 10, 128 << 10, 256 << 10]
       // What is no file is said by whoever reads it.
-      if let size = HostFiles.size(path), !HostFiles.isDirectory(path), !sizes.contains(size) {
+      if let size = HostFiles.size(path), !HostFiles.isDirectory(path),
+        !FirmwareSize.isPossible(Int(size))
+      {
         throw Failure.usage(
-          "\(path): a BIOS has 64, 128 or 256 KB, but the file has \(size) "
+          "\(path): a BIOS has \(FirmwareSize.words), but the file has \(size) "
             + (size == 1 ? "byte" : "bytes"), file: path)
       }
-      configuration.bios = try Plan.read(path, limit: 256 << 10)
+      configuration.bios = try Plan.read(path, limit: 8 << 20)
     }
     if let path = options.vgaBIOS {
       let file = try Plan.read(path, limit: 64 << 10)

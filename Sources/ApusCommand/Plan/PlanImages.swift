@@ -189,6 +189,22 @@ extension Plan {
         }
       }
     }
+    if let text = options.flash {
+      try attempt(&self) { plan in
+        let (path, isProtected) = FloppyChoice.parts(of: text)
+        if !keepsOff, opened.contains(where: { HostFiles.isSame($0.path, path) }) {
+          throw Failure.usage(
+            "\(path): is in a drive and cannot be the flash memory, too", file: path)
+        }
+        do {
+          let image = try ImageOpener.openFlash(
+            path: path, blockSize: Flash.blockSize, mostBytes: Flash.mostBytes,
+            readOnly: isProtected, snapshot: keepsOff, looksOnly: looksOnly)
+          plan.configuration.flash = MachineImage(image)
+          note(image, "flash memory", &plan)
+        } catch { throw Failure.usage("\(error)", file: path) }
+      }
+    }
     try attempt(&self) { try $0.openFurtherCDs(options.cdromNext) }
     if !failures.isEmpty { return }
     try checkFilesBelow()

@@ -38,7 +38,7 @@ extension Plan {
     let floppies = (options.floppyA + options.floppyB).filter { Plan.drivesWithoutDisk[$0] == nil }
     let discs = options.cdrom.filter { ![Plan.emptyCDDrive, Plan.noCDDrive].contains($0) }
     inputs += (options.disks + floppies + discs).map { ("an image", $0) }
-    for path in [options.hda, options.hdb, options.hdc, options.hdd] {
+    for path in [options.hda, options.hdb, options.hdc, options.hdd, options.flash] {
       if let path { inputs.append(("an image", path)) }
     }
     inputs = inputs.map { ($0.0, FloppyChoice.parts(of: $0.1).path) }

@@ -66,13 +66,16 @@ struct DirectPages {
   private(set) var bytes: UnsafeMutableRawPointer?
   /// For each page a byte, FFh once it was written; nil: nobody asks.
   private(set) var written: UnsafeMutablePointer<UInt8>?
+  /// Only reads are plain; writes go to the device.
+  private(set) var isReadOnly = false
 
   init() {}
 
   /// The pages of a range belong to the uppermost device that has all of it, whether that is seen there or not.
   init(
     _ space: AddressSpace<PhysicalAddress, MemoryTarget>, _ range: ClosedRange<PhysicalAddress>,
-    _ bytes: UnsafeMutableRawPointer?, written: UnsafeMutablePointer<UInt8>?, of known: MappingID?
+    _ bytes: UnsafeMutableRawPointer?, written: UnsafeMutablePointer<UInt8>?, of known: MappingID?,
+    isReadOnly: Bool = false
   ) {
     guard let bytes else { return }
     // What is no more than memory comes first: no other can be plain bytes.
@@ -97,6 +100,7 @@ struct DirectPages {
     count = UInt32(truncatingIfNeeded: (range.upperBound.value - range.lowerBound.value + 1) >> 12)
     self.bytes = bytes
     self.written = written
+    self.isReadOnly = isReadOnly
   }
 
   /// Where an address of the host among them is; nil: it is none of theirs.
@@ -119,7 +123,7 @@ struct DirectPages {
   /// Whether these are the pages that others were.
   func hasPlace(of other: DirectPages) -> Bool {
     bytes != nil && other.bytes != nil && mapping == other.mapping && offset == other.offset
-      && count == other.count && start == other.start
+      && count == other.count && start == other.start && !isReadOnly && !other.isReadOnly
   }
 
   /// Where they are now, or nil when there are none.

@@ -94,7 +94,7 @@ public final class PhysicalMemory {
   private(set) var directs = [DirectPages](
     repeating: DirectPages(), count: PhysicalMemory.directSlots)
   /// How many ranges of such memory there can be.
-  public static let directSlots = 2
+  public static let directSlots = 3
 
   /// RAM below 4 GiB only.
   /// - Parameter ramSize: see `RAMLayout.low`.
@@ -290,7 +290,10 @@ public final class PhysicalMemory {
     case .ram: return Kind.ram
     case .rom: return Kind.rom
     case .registers:
-      return directs.contains { $0.holds(page, of: mapping?.id) } ? Kind.direct : Kind.mmio
+      guard let direct = directs.first(where: { $0.holds(page, of: mapping?.id) }) else {
+        return Kind.mmio
+      }
+      return direct.isReadOnly ? Kind.rom : Kind.direct
     }
   }
 
@@ -329,15 +332,25 @@ public final class PhysicalMemory {
   ///   - written: a byte for each page, which becomes FFh when it is written (`watchDirectWrites`); nil: nobody wants to know.
   ///   - mapping: the device's; nil: what is no more than memory, or the uppermost there.
   ///   - slot: which of the ranges that there can be, 0 to `directSlots` - 1.
+  ///   - isReadOnly: only reads are plain, as of a ROM, and instructions may be fetched; writes go to the device. Before it changes a
+  ///     byte, it takes the pages back.
   public func setDirect(
     page: UInt32, pages: UInt32, to bytes: UnsafeMutableRawPointer?,
-    written: UnsafeMutablePointer<UInt8>? = nil, slot: Int = 0, of mapping: MappingID? = nil
+    written: UnsafeMutablePointer<UInt8>? = nil, slot: Int = 0, of mapping: MappingID? = nil,
+    isReadOnly: Bool = false
   ) {
+    if isReadOnly {
+      lastROM = nil
+      for page in page..<page + pages {
+        forEachProcessor { _ = $0.blocks.invalidate(page: page, offset: 0, count: 0x1000) }
+      }
+    }
     let first = UInt64(page) << 12
     let range =
       PhysicalAddress(first)...PhysicalAddress(first + UInt64(max(pages, 1)) << 12 - 1)
     let old = directs[slot]
-    directs[slot] = DirectPages(space, range, bytes, written: written, of: mapping)
+    directs[slot] = DirectPages(
+      space, range, bytes, written: written, of: mapping, isReadOnly: isReadOnly)
     if let bytes = old.bytes, directs[slot].hasPlace(of: old) {
       // Another bank is seen at the same addresses.
       forEachProcessor { $0.forgetDirect(bytes, count: Int(pages) << 12) }
@@ -364,9 +377,11 @@ public final class PhysicalMemory {
     case Kind.readOnlyRAM: return ram + Int(page) << 12
     case Kind.rom, Kind.writeOnlyRAM:
       if let lastROM, page == lastROM.page { return lastROM.host }
-      guard let mapping = space.seen(at: PhysicalAddress(UInt64(page) << 12)),
-        case .rom(let memory) = mapping.target
-      else { return nil }
+      guard let mapping = space.seen(at: PhysicalAddress(UInt64(page) << 12)) else { return nil }
+      if let direct = directs.first(where: { $0.isReadOnly && $0.holds(page, of: mapping.id) }) {
+        return direct.bytes.map { $0 + Int(page &- direct.start) << 12 }
+      }
+      guard case .rom(let memory) = mapping.target else { return nil }
       let host = memory.base + Int(UInt64(page) << 12 - mapping.addresses.lowerBound.value)
       lastROM = (page, host)
       return host
@@ -552,7 +567,8 @@ public final class PhysicalMemory {
       }
       dirty[Int(page)] = 0xFF
       store(ram + Int(address), value, width: width)
-    case Kind.mmio, Kind.readOnlyRAM:
+    case Kind.mmio, Kind.readOnlyRAM, Kind.rom:
+      // Of a ROM: where it is a device's that takes commands, or covers a device.
       if let region = region(at: address) { region.write(address, value, width) }
     case Kind.direct:
       if let host = dataPointer(page: page) {

@@ -25,6 +25,9 @@ public final class FirmwareConfiguration: Device, Registers {
   private var ram: [Range<UInt64>] = []
   /// The items as they are after a reset.
   private var original = FirmwareItems()
+  /// Says what a file holds that depends on what firmware has done before it asks for it; nil: what it was installed with. The number of
+  /// bytes is always the same.
+  public var renew: (String) -> [UInt8]? = { _ in nil }
   private let memory: any DMAMemory
   /// As it was written, with the bit that once meant writing.
   private var selector: UInt16 = 0
@@ -47,7 +50,19 @@ public final class FirmwareConfiguration: Device, Registers {
   private func select(_ number: UInt16) {
     selector = number
     offset = 0
+    renewItem()
   }
+
+  /// Asks for the selected file's bytes anew.
+  private func renewItem() {
+    guard let file = items.file(item), !items.files[file].isWritable,
+      let bytes = renew(items.files[file].name), bytes.count == items.files[file].bytes.count
+    else { return }
+    items.write(file: file, at: 0, bytes)
+  }
+
+  /// After a state was restored, once all of it is there.
+  public func follow() { renewItem() }
 
   // MARK: Ports
 

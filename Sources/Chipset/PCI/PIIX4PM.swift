@@ -39,7 +39,8 @@ public final class PIIX4PM: PCIFunction, Registers {
   private unowned let board: Board
   private(set) var overflow: EventID!
   private var mapping: MappingID?
-  private var base: UInt16?
+  /// The first port of the registers, while they answer.
+  public private(set) var base: UInt16?
 
   /// The registers, as PIIX4PMRegisters.swift has them.
   var state = PIIX4PMState()

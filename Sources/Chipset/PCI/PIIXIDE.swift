@@ -6,7 +6,8 @@
 //   20h BMIBA (16 ports), 40h and 42h IDETIM of both channels (bit 15: decode enable), 44h SIDETIM
 //
 // The channels are at the ports that ATs have (compatibility mode), once the command register allows ports and IDETIM the channel; after
-// a reset neither does. The timings are kept, and mean nothing here.
+// a reset neither does. The timings are kept, and mean nothing here. Firmware for emulators, which let the channels answer whatever IDETIM
+// says, may never set its bit 15: `decode=yes` has it set after a reset.
 
 import Bus
 import State
@@ -21,8 +22,10 @@ public final class PIIXIDE: PCIFunction {
   private static let timing = 0x40
   private static let decodeEnable: UInt16 = 0x8000
 
-  /// - Parameter channels: the primary and the secondary one.
-  public init(channels: [IDEChannel], memory: any DMAMemory) {
+  /// - Parameters:
+  ///   - channels: the primary and the secondary one.
+  ///   - decodes: IDETIM has the channels answer after a reset.
+  public init(channels: [IDEChannel], memory: any DMAMemory, decodes: Bool = false) {
     var identity = PCIIdentity(vendor: 0x8086, device: 0x7010, classCode: 0x010180)
     // Master and target aborts are told; it claims cycles at medium speed.
     identity.status = 0x0280
@@ -35,7 +38,8 @@ public final class PIIXIDE: PCIFunction {
     configuration.define(PCIConfiguration.Register.cacheLineSize, width: 1, 0)
     configuration.define(PCIConfiguration.Register.latencyTimer, width: 1, 0, writable: 0xF0)
     configuration.define(PCIConfiguration.Register.interruptLine, width: 1, 0)
-    configuration.define(PIIXIDE.timing, width: 4, 0, writable: 0xFFFF_FFFF)
+    configuration.define(
+      PIIXIDE.timing, width: 4, decodes ? 0x8000_8000 : 0, writable: 0xFFFF_FFFF)
     configuration.define(0x44, width: 1, 0, writable: 0xFF)
     configuration.addBAR(
       4, .io(size: BusMasterIDE.registerCount), .of(busMaster), name: stateName)
@@ -80,6 +84,7 @@ extension PIIXIDE {
     options: [
       PartOption("primary", .text, "ide0", "the first channel"),
       PartOption("secondary", .text, "ide1", "the second channel"),
+      PartOption("decode", .flag, "no", "the channels answer after a reset (IDETIM bit 15)"),
     ]
   ) { board, values in
     let bus = try board.need(offer: PCIBus.self, for: "piix-ide")
@@ -94,6 +99,8 @@ extension PIIXIDE {
     if channels[0] === channels[1] {
       throw BoardError("piix-ide: its two channels cannot both be '\(channels[0].stateName)'")
     }
-    try bus.add(PIIXIDE(channels: channels, memory: memory), slot: 1, function: 1)
+    try bus.add(
+      PIIXIDE(channels: channels, memory: memory, decodes: values.flag("decode")), slot: 1,
+      function: 1)
   }
 }

@@ -21,7 +21,7 @@ extension PartCatalogue {
     ISAPnPBus.part, PnPSerialCard.part,
     ResetControl.part, DebugConsole.part, PowerPort.part, PollWatch.part,
     FirmwareConfiguration.part, KernelLoader.part, DebugExit.part, TestDevice.part,
-    I440FX.part, PIIX3.part, PIIXIDE.part, PIIX4PM.part,
+    I440FX.part, PIIX3.part, PIIXIDE.part, PIIX4PM.part, Flash.part,
   ])
 }
 
@@ -82,6 +82,7 @@ extension BoardDescription {
       debug-console,id=port-e9,port=E9
       debug-console,id=port-402,port=402
       power
+      flash                                    if flash
       fw-cfg                                   if fw-cfg
       kernel-loader                            if kernel
       isapnp
@@ -97,7 +98,8 @@ extension BoardDescription {
       i440fx
       piix3                                    if acpi
       piix3,apm=yes                            if !acpi
-      piix-ide
+      piix-ide                                 if !large-firmware
+      piix-ide,decode=yes                      if large-firmware
       piix4-pm                                 if acpi
       vga-std                                  if display-std
       cirrus                                   if display-cirrus
@@ -233,6 +235,8 @@ extension MachineConfiguration {
     facts.insert("display-\(display.rawValue)")
     for n in 2...4 where serialPorts >= n { facts.insert("com\(n)") }
     if kernel != nil { facts.insert("kernel") }
+    if flash != nil { facts.insert("flash") }
+    if hasLargeFirmware { facts.insert("large-firmware") }
     // Multiboot kernels made for emulators ask it for the number of processors.
     if bios != nil || kernel != nil || !firmwareFiles.isEmpty { facts.insert("fw-cfg") }
     // Its tables go that way.

@@ -24,6 +24,8 @@ struct ACPIFacts: Equatable {
   var revision = ACPIRevision.first
   /// Where RAM below 4 GiB ends.
   var topOfMemory: UInt32 = 0
+  /// Where the registers of the power management function are.
+  var registers = ACPITables.usualRegisters
   /// Where UARTs are: COM1 to COM4.
   var serial = [false, false, false, false]
   var hasPrinter = false
@@ -44,6 +46,7 @@ extension ACPIFacts {
   init(_ configuration: MachineConfiguration, _ board: Board, processors: Int) {
     revision = configuration.acpiRevision
     topOfMemory = UInt32(truncatingIfNeeded: configuration.memoryLayout.low)
+    if let base = board.first(PIIX4PM.self)?.base { registers = UInt32(base) }
     let uarts = Set(board.all(UART16550.self).map(\.stateName))
     serial = [0x3F8, 0x2F8, 0x3E8, 0x2E8].map { port in
       board.ports.owner(of: port).map { uarts.contains($0) } ?? false
@@ -68,8 +71,9 @@ struct ACPITables {
     static let commands = "etc/table-loader"
   }
 
-  /// Where firmware puts the registers of the power management function: the own one and SeaBIOS agree.
-  static let registers: UInt32 = 0x600
+  /// Where firmware puts the registers of the power management function: the own one and SeaBIOS agree. Where another does, it has
+  /// done so before it asks for the tables.
+  static let usualRegisters: UInt32 = 0x600
   /// The register by which a machine is reset, and what is written there.
   private static let reset: (port: UInt64, value: UInt8) = (0xCF9, 0x06)
   private static let localAPIC: UInt32 = 0xFEE0_0000
@@ -150,6 +154,7 @@ struct ACPITables {
     var body = Array(FirmwareImages.dsdt.dropFirst(36))
     ACPITables.replace(&body, "FACT", facts.bits)
     ACPITables.replace(&body, "TOPM", facts.topOfMemory)
+    ACPITables.moveRegisters(&body, to: facts.registers)
     return body
   }
 
@@ -162,6 +167,20 @@ struct ACPITables {
     else { preconditionFailure("the definition block has no number named \(name)") }
     body.replaceSubrange(
       at + pattern.count..<at + pattern.count + 4, with: FirmwareItems.bytes(value))
+  }
+
+  /// The ports of power management where they are reserved: an I/O port descriptor (ACPI 1.0b, 6.4.2.5) with 16 decoded bits.
+  private static func moveRegisters(_ body: inout [UInt8], to registers: UInt32) {
+    func descriptor(_ port: UInt32) -> [UInt8] {
+      let bytes = Array(FirmwareItems.bytes(UInt16(truncatingIfNeeded: port)))
+      return [0x47, 0x01] + bytes + bytes + [0x01, 0x40]
+    }
+    let usual = descriptor(usualRegisters)
+    guard registers != usualRegisters, body.count >= usual.count else { return }
+    for at in 0...body.count - usual.count
+    where body[at..<at + usual.count].elementsEqual(usual) {
+      body.replaceSubrange(at..<at + usual.count, with: descriptor(registers))
+    }
   }
 
   /// `Scope (\_PR) { Processor (CPU0, 0, 0, 0) {} ... }`: no processor sleeps deeper than by HLT.
@@ -185,7 +204,7 @@ struct ACPITables {
 
   private mutating func addFADT(_ dsdt: Int) -> Int {
     let (isSecond, hasIOAPIC) = (facts.revision == .second, facts.hasIOAPIC)
-    let base = ACPITables.registers
+    let base = facts.registers
     let start = add("FACP", revision: isSecond ? 3 : 1) { t in
       t.put(UInt32(0))  // 36 FACS
       t.put(UInt32(0))  // 40 DSDT

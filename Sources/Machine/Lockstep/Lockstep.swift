@@ -54,6 +54,7 @@ struct LockstepPair {
     }
     own.floppies = own.floppies.map(layer)
     own.disks = own.disks.map(layer)
+    own.flash = layer(own.flash)
     own.cds = own.cds.map { contents in
       // Each machine reads for itself.
       guard case .disc(var image) = contents, case .cd(let cd) = image.medium else {

@@ -49,6 +49,7 @@ struct SavedMedium: Equatable {
     switch drive {
     case "medium-floppy0": "drive A"
     case "medium-floppy1": "drive B"
+    case "medium-flash", "medium-flash0": "the flash memory"
     default:
       if drive.hasPrefix("medium-cd"), let n = Int(drive.dropFirst(9)), n < 4 {
         "the CD drive (\(n < 2 ? "primary" : "secondary") \(n & 1 == 0 ? "master" : "slave"))"
@@ -143,6 +144,7 @@ extension Machine {
     for (socket, disc) in zip(cdSockets, cdDiscs) {
       if let disc { list.append(("medium-\(socket.name)", disc)) }
     }
+    if let flashDisk { list.append(("medium-flash", flashDisk)) }
     return list
   }
 

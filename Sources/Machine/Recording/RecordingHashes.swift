@@ -160,7 +160,9 @@ extension Machine {
   /// The images in the drives, and those taken out that may be needed again.
   var disks: [MachineDisk] { shelf }
 
-  private var disksInDrives: [MachineDisk] { (floppyDisks + hardDisks + cdDiscs).compactMap { $0 } }
+  private var disksInDrives: [MachineDisk] {
+    (floppyDisks + hardDisks + cdDiscs + [flashDisk]).compactMap { $0 }
+  }
 
   /// Instructions that were executed; the count without the time the processor slept.
   var executedInstructions: UInt64 { instructionCount &- idleInstructions }
@@ -202,7 +204,10 @@ extension Machine {
       }
     }
     if let places = cdPlaces { list.append(("cd drives", places)) }
-    for (kind, images) in [("floppy", floppyDisks), ("disk", hardDisks), ("cd", discsByPlace)] {
+    let kinds = [
+      ("floppy", floppyDisks), ("disk", hardDisks), ("cd", discsByPlace), ("flash", [flashDisk]),
+    ]
+    for (kind, images) in kinds {
       for (index, disk) in images.enumerated() {
         guard let disk else { continue }
         list.append(("\(kind) \(index + 1)", try diskIdentity(disk)))

@@ -48,7 +48,8 @@ extension Machine {
 
   private static func drive(_ key: String) -> (kind: String, index: Int)? {
     let parts = key.split(separator: " ")
-    guard parts.count == 2, ["floppy", "disk", "cd"].contains(parts[0]), let number = Int(parts[1]),
+    guard parts.count == 2, ["floppy", "disk", "cd", "flash"].contains(parts[0]),
+      let number = Int(parts[1]),
       number > 0
     else { return nil }
     return (String(parts[0]), number - 1)
@@ -57,7 +58,13 @@ extension Machine {
   /// The file name of this machine's image.
   private func imageName(_ key: String) -> String {
     guard let (kind, index) = Machine.drive(key) else { return key }
-    let disks = kind == "floppy" ? floppyDisks : kind == "disk" ? hardDisks : discsByPlace
+    let disks =
+      switch kind {
+      case "floppy": floppyDisks
+      case "disk": hardDisks
+      case "flash": [flashDisk]
+      default: discsByPlace
+      }
     return disks.indices.contains(index) ? disks[index]?.name ?? "nothing" : "nothing"
   }
 

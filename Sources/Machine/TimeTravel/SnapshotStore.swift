@@ -451,6 +451,7 @@ extension Machine {
   /// What follows from parts that were put back.
   func afterRestore() {
     requests = []
+    board.first(FirmwareConfiguration.self)?.follow()
     board.resynchronizeLines()
     setPins()
   }

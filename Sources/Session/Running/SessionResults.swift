@@ -50,7 +50,8 @@ extension Session {
     }
     // While a debugger keeps a past, writes are kept back.
     if let travel = machine.timeTravel { attempt(.image, nil) { try travel.commitDisks() } }
-    let images = configuration.machine.floppies + configuration.machine.disks
+    let images =
+      configuration.machine.floppies + configuration.machine.disks + [configuration.machine.flash]
     for image in images.compactMap({ $0 }) {
       attempt(.image, image.name) { try image.device.flush() }
     }

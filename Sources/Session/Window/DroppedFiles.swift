@@ -59,7 +59,7 @@ struct DroppedFiles: Equatable {
     switch try ImageOpener.open(path: path, looksOnly: true).medium {
     case .floppy: floppies.append(path)
     case .cd: discs.append(path)
-    case .disk:
+    case .disk, .flash:
       refused.append(
         "\(name): is no floppy and no CD (as a hard disk it goes in with the command line: --disk)")
     }

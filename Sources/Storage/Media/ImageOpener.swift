@@ -23,6 +23,8 @@ public struct OpenedImage {
     case disk(physical: DiskGeometry, translated: DiskGeometry)
     /// A CD or DVD. The contents are then the bytes of its files, not its sectors.
     case cd(CDImage)
+    /// A flash memory's contents.
+    case flash
   }
 
   /// The file's name as it was given.
@@ -60,6 +62,47 @@ public enum ImageOpener {
       file, context, isProtected: readOnly, snapshot: snapshot, writeRefusal: file.writeRefusal)
     image.path = path
     return image
+  }
+
+  /// Opens the contents of a flash memory, which are the file's bytes whatever they look like.
+  /// - Parameters:
+  ///   - blockSize: bytes of the chip's blocks, of which there is a whole number.
+  ///   - mostBytes: as large as a chip can be.
+  /// - Throws: one line that says what is wrong.
+  public static func openFlash(
+    path: String, blockSize: Int, mostBytes: Int, readOnly: Bool = false, snapshot: Bool = false,
+    looksOnly: Bool = false
+  ) throws(StorageError) -> OpenedImage {
+    let file = try HostFile(path: path, writable: !readOnly && !snapshot, looksOnly: looksOnly)
+    guard file.size > 0, file.size % UInt64(blockSize) == 0 else {
+      throw StorageError(
+        path: path,
+        reason:
+          "a flash memory has whole blocks of \(blockSize) bytes, but the file has \(file.size) bytes"
+      )
+    }
+    guard file.size <= UInt64(mostBytes) else {
+      throw StorageError(
+        path: path,
+        reason:
+          "a flash memory has at most \(mostBytes >> 20) MB, but the file has \(file.size) bytes")
+    }
+    var warnings: [String] = []
+    if let refusal = file.writeRefusal {
+      warnings.append(
+        "\(path): may not be written (\(refusal)): the flash memory is write-protected")
+    }
+    let image = RawImage(file).view(
+      blockCount: file.size / 512, isWriteProtected: readOnly)
+    var reasons = ["\(file.size / UInt64(blockSize)) blocks of \(blockSize) bytes"]
+    var device: any BlockDevice = image
+    if snapshot {
+      device = SnapshotOverlay(base: image, isReadOnly: readOnly)
+      reasons.append("a snapshot: writes stay in memory")
+    }
+    if device.isReadOnly { reasons.append("write-protected") }
+    return OpenedImage(
+      path: path, device: device, medium: .flash, reasons: reasons, warnings: warnings)
   }
 
   /// A CD in memory: the sectors of one data track, or whatever an image file of a CD holds.
