@@ -145,7 +145,7 @@ enum Schemas {
 
   /// What is told of an image.
   private static let image = """
-            "kind": { "enum": ["floppy", "disk", "cd"] },
+            "kind": { "enum": ["floppy", "disk", "cd", "flash"] },
             "tracks": { "type": "integer", "minimum": 1, "description": "of a CD" },
             "sessions": { "type": "integer", "minimum": 1, "description": "of a CD" },
             "sectors": { "type": "integer", "minimum": 1 },

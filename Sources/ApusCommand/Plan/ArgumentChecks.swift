@@ -16,7 +16,7 @@ extension ArgumentScan {
   /// Options whose value is a file.
   private static let files: Set<String> = [
     "floppy-a", "fda", "floppy-b", "fdb", "disk", "hda", "hdb", "hdc", "hdd", "cdrom", "cdrom-next",
-    "bios", "vga-bios",
+    "bios", "flash", "vga-bios",
     "kernel", "initrd", "debug-console", "screenshot", "save-state", "load-state", "record",
     "replay", "script", "json-file",
   ]
