@@ -252,10 +252,6 @@ public final class Machine {
     board.first(FirmwareConfiguration.self)?.install(
       try FirmwareFiles.items(configuration, board: board, processors: processors.map(\.model)),
       ram: configuration.memoryLayout.ranges)
-    board.first(FirmwareConfiguration.self)?.renew = { [unowned self] name in
-      guard name == ACPITables.File.tables, power != nil else { return nil }
-      return ACPITables(ACPIFacts(configuration, board, processors: processors.count)).bytes
-    }
     typist.guestIsFull = { [unowned cpu, unowned memory] in
       // The BIOS keyboard buffer means something only where the BIOS may be running; see the BIOS data area, 40:1Ah and 40:80h.
       if cpu.s.pointee.cr0 & CR0.pe != 0 && cpu.s.pointee.eflags & EFLAGS.vm == 0 { return false }
@@ -290,6 +286,10 @@ public final class Machine {
         page: UInt32(truncatingIfNeeded: range.address >> 12),
         pages: UInt32(truncatingIfNeeded: range.count >> 12), to: range.bytes,
         written: range.written, slot: range.slot, of: range.mapping)
+    }
+    board.first(FirmwareConfiguration.self)?.renew = { [unowned self] name in
+      guard name == ACPITables.File.tables, power != nil else { return nil }
+      return ACPITables(ACPIFacts(configuration, board, processors: processors.count)).bytes
     }
     board.first(Flash.self)?.directChanged = { [unowned memory] range in
       memory.setDirect(

@@ -7,6 +7,7 @@
 // out gives what its successor lacks to that.
 
 import CPU
+import Chipset
 import State
 
 /// Pages of 4 KiB in slabs, reused.
