@@ -5,14 +5,14 @@
 import Foundation
 import Synchronization
 
-private let environment = Mutex(())
+private let environmentLock = Mutex(())
 
 /// Sets a variable unless there is one of that name.
 public func setEnvironment(_ name: String, _ value: String) {
-  environment.withLock { _ in _ = setenv(name, value, 0) }
+  environmentLock.withLock { _ in _ = setenv(name, value, 0) }
 }
 
 extension Process {
   /// `run()`, while nobody changes the environment.
-  public func start() throws { try environment.withLock { _ in try run() } }
+  public func start() throws { try environmentLock.withLock { _ in try run() } }
 }
