@@ -3,6 +3,7 @@
   import Machine
   import Session
   import Synchronization
+  import TestSupport
   import Testing
   import Video
 
