@@ -95,3 +95,46 @@ final class MachineBus: SystemBus {
     _ port: UInt16, width: Int, from buffer: UnsafeRawPointer, count: Int
   ) -> Int { ports.writeBlock(port, width: width, from: buffer, count: count) }
 }
+
+extension Machine {
+  /// The 8259A's INTR goes to the processor, or to LINT0 of the local APICs.
+  func connectInterrupts() {
+    for (n, bus) in buses.enumerated() {
+      bus.initWaits = { [unowned self] in request(.initialize(n)) }
+    }
+    guard let apics else {
+      pic.output.connect { [unowned(unsafe) cpu] in cpu.setINTR($0) }
+      return
+    }
+    pic.output.connect { [unowned(unsafe) apics] level in
+      for apic in apics.all { apic.setLINT(0, level) }
+    }
+    for (n, apic) in apics.all.enumerated() {
+      buses[n].localAPIC = apic
+      apic.output.connect { [unowned(unsafe) self] level in
+        self.processors[n].setINTR(level)
+        if level { self.processorWoke(n) }
+      }
+      apic.nmi = { [unowned self] in
+        self.processors[n].raiseNMI()
+        self.processorWoke(n)
+      }
+      apic.smi = { [unowned self] in raiseSMI(n) }
+      apic.acknowledgeExternal = { [unowned pic] in pic.acknowledge() }
+      // In the middle of an instruction; it may be the processor's own.
+      apic.initReceived = { [unowned self] in self.request(.initialize(n)) }
+      apic.startReceived = { [unowned self] page in self.request(.start(n, page: page)) }
+    }
+  }
+
+  /// An SMI for a processor.
+  private func raiseSMI(_ index: Int) {
+    processors[index].raiseSMI()
+    processorWoke(index)
+  }
+
+  /// The level of a processor's INTR.
+  func setInterruptRequest(_ index: Int) {
+    processors[index].setINTR(apics?[index].output.level ?? (index == 0 && pic.output.level))
+  }
+}

@@ -4,14 +4,12 @@
 // Must not know: what processors execute, how one starts another (that is the interrupt controllers').
 //
 // Processors run one after the other, and an access is complete before anybody else's begins. A round gives each processor that can run a
-// part of so many instructions. All parts of a round happen at once as far as the guest's clocks go, so with n parts n
+// part of `ProcessorTurns.length` instructions. All parts of a round happen at once as far as the guest's clocks go, so with n parts n
 // instructions count as one (`VirtualClock.setSharers`), and part k covers the k-th piece of the round's time: what a device or a
 // time-stamp counter shows never goes back, whoever looks. There is one count, of what all retire and of what time passes in sleep.
 //
-// Who sleeps (HLT) or waits for another (PAUSE, or a loop that only waits: CPU/WaitLoops.swift) leaves the rest of its part, whose time
-// passes without instructions, as otherwise the others would run ahead of the clock. Processors that have nothing to do with each other
-// need not take turns often: while nobody waits or is interrupted by another, the parts of each round are twice as long as before, up to
-// a limit; what ends that cuts the part under way, too. Who can run alone has no parts: it runs until another can, too. Whose turn it is depends on the
+// Who sleeps (HLT) or waits for another (PAUSE) leaves the rest of its part, whose time passes without instructions, as otherwise the
+// others would run ahead of the clock. Who can run alone has no parts: it runs until another can, too. Whose turn it is depends on the
 // counts and the processors' states alone, not on where a run is cut. A machine with one processor has no turns.
 
 import Bus
@@ -20,9 +18,8 @@ import State
 
 /// Whose turn it is.
 struct ProcessorTurns {
-  /// Instructions in a part of a round, and how far that may grow.
+  /// Instructions in a part of a round.
   static let length: UInt64 = 2000
-  static let longest: UInt64 = 16000
   /// The same of a processor that is alone, which another's waking cuts.
   static let lengthAlone: UInt64 = 1 << 16
 
@@ -30,12 +27,7 @@ struct ProcessorTurns {
   var running = 0
   /// Who takes part in the present round, a bit each; 0: there is none.
   var sharing: UInt32 = 0
-  /// Instructions in a part of the present round.
-  var partLength = ProcessorTurns.length
-  /// Nobody has waited or was interrupted by another in it.
-  var isCalm = false
-  /// The count at which the present part began, and at which it ends.
-  var start: UInt64 = 0
+  /// The count at which the present part ends.
   var end = UInt64.max
   /// It has given the rest of its part away.
   var hasYielded = false
@@ -85,26 +77,9 @@ extension Machine {
     processorWoke(processor)
   }
 
-  /// A processor has something to do that it had not: it may be able to run that could not.
+  /// A processor may be able to run that could not.
   func processorWoke(_ processor: Int) {
-    if processor == turns.running || processors.count == 1 { return }
-    if turns.isAlone {
-      running.requestStop()
-    } else {
-      disturbTurns()
-    }
-  }
-
-  /// Processors have to do with each other: parts are short again, also the present one.
-  private func disturbTurns() {
-    turns.isCalm = false
-    if turns.partLength <= ProcessorTurns.length || turns.isAlone { return }
-    turns.partLength = ProcessorTurns.length
-    let count = instructionCount
-    if count >= turns.end || apics?.areApart == true { return }
-    let parts = (count &- turns.start) / ProcessorTurns.length &+ 1
-    turns.end = min(turns.end, turns.start &+ parts &* ProcessorTurns.length)
-    updateDeadline()
+    if turns.isAlone && processor != turns.running { running.requestStop() }
   }
 
   /// The end of the running processor's present part, for its deadline.
@@ -152,13 +127,10 @@ extension Machine {
     if running.gaveWay {
       running.gaveWay = false
       turns.hasYielded = true
-      disturbTurns()
       if exit == .stopRequested { return .deadline }
     }
     switch exit {
-    case .halted:
-      disturbTurns()
-      return .deadline
+    case .halted: return .deadline
     // A debugger wants to see who it was.
     default: return exit
     }
@@ -200,10 +172,6 @@ extension Machine {
       }
       return false
     }
-    let grows = turns.isCalm && sharing == turns.sharing
-    turns.partLength =
-      grows ? min(2 &* turns.partLength, ProcessorTurns.longest) : ProcessorTurns.length
-    turns.isCalm = true
     turns.sharing = sharing
     clock.setSharers(sharing.nonzeroBitCount)
     giveTurn(
@@ -213,7 +181,7 @@ extension Machine {
   }
 
   private var partLength: UInt64 {
-    turns.isAlone || apics?.areApart == true ? ProcessorTurns.lengthAlone : turns.partLength
+    turns.isAlone || apics?.areApart == true ? ProcessorTurns.lengthAlone : ProcessorTurns.length
   }
 
   private func otherCanRun(than index: Int) -> Bool {
@@ -229,13 +197,11 @@ extension Machine {
     let count = running.instructionCount
     turns.isStarted = turns.isStarted.indices.map { $0 == 0 }
     turns.sharing = 1
-    turns.isCalm = false
     clock.setSharers(1)
     giveTurn(to: 0, at: count, length: ProcessorTurns.lengthAlone)
   }
 
   private func giveTurn(to index: Int, at count: UInt64, length: UInt64) {
-    turns.start = count
     turns.end = count &+ length
     turns.hasYielded = false
     if index != turns.running {
@@ -325,9 +291,6 @@ extension Machine {
   func saveTurns(to writer: inout StateWriter) {
     writer.write(UInt8(turns.running))
     writer.write(turns.sharing)
-    writer.write(turns.partLength)
-    writer.write(turns.isCalm)
-    writer.write(turns.start)
     writer.write(turns.end)
     writer.write(turns.hasYielded)
     clock.saveSharing(to: &writer)
@@ -341,9 +304,6 @@ extension Machine {
   func restoreTurns(from reader: inout StateReader) throws(StateError) {
     let index = Int(try reader.read(in: 0...UInt8(processors.count - 1)))
     turns.sharing = try reader.read(in: 0...UInt32(UInt64(1) << UInt64(processors.count) - 1))
-    turns.partLength = try reader.read(in: ProcessorTurns.length...ProcessorTurns.longest)
-    turns.isCalm = try reader.readBool()
-    turns.start = try reader.read()
     turns.end = try reader.read()
     turns.hasYielded = try reader.readBool()
     try clock.restoreSharing(from: &reader)
@@ -355,7 +315,6 @@ extension Machine {
     // Those that wait are behind, and a part is short.
     let count = processors[index].instructionCount
     guard processors.allSatisfy({ $0.instructionCount <= count }),
-      turns.start <= count,
       turns.end == UInt64.max || turns.end <= count &+ ProcessorTurns.lengthAlone,
       clock.sharers == UInt64(max(turns.sharing.nonzeroBitCount, 1))
     else { throw reader.error("a processor is ahead of the one that runs") }
@@ -385,12 +344,12 @@ extension Machine {
     if index + 1 < processors.count {
       try processors[index + 1].restore(from: &reader, version: version)
     } else {
-      if version != 3 { throw reader.error("turns of an older version") }
+      if version != 2 { throw reader.error("turns of an older version") }
       try restoreTurns(from: &reader)
     }
   }
 
   func furtherVersion(_ index: Int) -> UInt16 {
-    index + 1 < processors.count ? CPU.stateVersion : 3
+    index + 1 < processors.count ? CPU.stateVersion : 2
   }
 }

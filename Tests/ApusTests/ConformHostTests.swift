@@ -1,6 +1,7 @@
 // `apus conform host` in a process of its own: what it tells, on any maker's processor; and interrupted runs.
 
 import Foundation
+import TestSupport
 import Testing
 
 @Suite(.enabled(if: Program.path != nil)) struct ConformHostTests {
@@ -46,7 +47,7 @@ import Testing
     process.standardOutput = output
     process.standardError = error
     process.standardInput = FileHandle.nullDevice
-    try process.run()
+    try process.start()
     // Until the thread that waits for signals is there they would end the process at once.
     var blocked = false
     for _ in 0..<2000 where !blocked {

@@ -30,7 +30,7 @@ enum Program {
     process.standardOutput = output
     process.standardError = error
     process.standardInput = standardInput
-    try process.run()
+    try process.start()
     standardInput.fileHandleForWriting.write(Data(input.utf8))
     try standardInput.fileHandleForWriting.close()
     let text = output.fileHandleForReading.readDataToEndOfFile()
@@ -198,7 +198,7 @@ let halts: [UInt8] = [0xFA, 0xF4]
     let log = scratch.path("serial.log")
     process.arguments = ["--headless", image, "--serial", "file:\(log)"]
     process.standardError = FileHandle.nullDevice
-    try process.run()
+    try process.start()
     // The file is made when everything is connected.
     while !FileManager.default.fileExists(atPath: log) { usleep(10_000) }
     usleep(100_000)

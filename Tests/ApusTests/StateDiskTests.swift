@@ -1,6 +1,7 @@
 // --save-state and --load-state from the command line: what is loaded with which disk.
 
 import Foundation
+import TestSupport
 import Testing
 
 @Suite(.enabled(if: Program.path != nil, "the program was not built"))
@@ -121,7 +122,7 @@ struct StateDiskTests {
     process.standardOutput = output
     process.standardError = error
     process.standardInput = input
-    try process.run()
+    try process.start()
     input.fileHandleForWriting.write(Data("icount 60000000\necho done\n".utf8))
     var text = ""
     while !text.contains("done") {

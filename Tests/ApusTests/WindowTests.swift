@@ -1,6 +1,7 @@
 // The program in a real window, under Xvfb, and without a display through SDL's dummy driver.
 
 import Foundation
+import TestSupport
 import Testing
 
 private func tool(_ name: String) -> String? {
@@ -28,7 +29,7 @@ private final class Display {
     server.standardOutput = FileHandle.nullDevice
     server.standardError = FileHandle.nullDevice
     server.standardInput = FileHandle.nullDevice
-    try server.run()
+    try server.start()
     for _ in 0..<100 where server.isRunning {
       if FileManager.default.fileExists(atPath: "/tmp/.X11-unix/X\(number)") { return }
       usleep(100_000)
@@ -50,7 +51,7 @@ private final class Display {
     let pipe = Pipe()
     process.standardOutput = pipe
     process.standardError = FileHandle.nullDevice
-    try process.run()
+    try process.start()
     let data = pipe.fileHandleForReading.readDataToEndOfFile()
     process.waitUntilExit()
     return String(decoding: data, as: UTF8.self)
@@ -80,7 +81,7 @@ private func start(_ arguments: [String], environment: [String: String]) throws 
   process.arguments = arguments
   process.environment = environment.merging(["SDL_AUDIODRIVER": "dummy"]) { a, _ in a }
   process.standardInput = FileHandle.nullDevice
-  try process.run()
+  try process.start()
   return process
 }
 

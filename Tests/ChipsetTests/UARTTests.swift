@@ -194,6 +194,32 @@ import Testing
     old.write(at: 2, 0xC1, width: 1)
     #expect(old.read(at: 2, width: 1) == 0x01)
   }
+
+  /// What is behind the port takes everything at once, but in the loop the divisor tells how long a character is on the line.
+  @Test func aFastPortKeepsTheLinesPaceInTheLoopOnly() {
+    let time = TestClock()
+    let port = UART16550(name: "fast", clock: time.clock, irq: .init(), pace: .fast)
+    func write(_ offset: UInt32, _ value: UInt32) { port.write(at: offset, value, width: 1) }
+    func isEmpty() -> Bool { port.read(at: 5, width: 1) & 0x40 != 0 }
+    var sent: [UInt8] = []
+    port.transmit = { sent.append($0) }
+    // 9,600 bits a second, 8 bits, no parity.
+    write(3, 0x83)
+    write(0, 12)
+    write(1, 0)
+    write(3, 0x03)
+    write(0, 0x41)
+    time.advance(9_999)
+    #expect(!isEmpty())
+    time.advance(1)
+    #expect(isEmpty() && sent == [0x41])
+    write(4, 0x10)
+    write(0, 0x42)
+    time.advance(1_000_000)
+    #expect(!isEmpty())
+    time.advance(50_000)
+    #expect(isEmpty())
+  }
 }
 
 @Suite struct SmallPortTests {

@@ -3,6 +3,7 @@
 // Owns: reading the vector files and comparing every line. The files are not part of this repository: see `vectorDirectory`.
 
 import Foundation
+import TestSupport
 import Testing
 
 @testable import CPU
@@ -31,7 +32,7 @@ private func lines(of name: String) throws -> [Substring] {
   process.arguments = ["gzip", "-dc", vectorDirectory! + "/" + name]
   let pipe = Pipe()
   process.standardOutput = pipe
-  try process.run()
+  try process.start()
   let data = pipe.fileHandleForReading.readDataToEndOfFile()
   process.waitUntilExit()
   return String(decoding: data, as: UTF8.self).split(separator: "\n")

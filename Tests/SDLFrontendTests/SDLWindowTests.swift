@@ -3,6 +3,7 @@
   import Machine
   import Session
   import Synchronization
+  import TestSupport
   import Testing
   import Video
 
@@ -58,8 +59,8 @@
   @MainActor @Suite(.serialized) struct SDLWindowTests {
     init() {
       // SDL_VIDEODRIVER=x11 in the environment runs the same on a display.
-      setenv("SDL_VIDEODRIVER", "dummy", 0)
-      setenv("SDL_AUDIODRIVER", "dummy", 0)
+      setEnvironment("SDL_VIDEODRIVER", "dummy")
+      setEnvironment("SDL_AUDIODRIVER", "dummy")
     }
 
     private func open(_ machine: FakeMachine, sound: Bool = false) throws -> SDLFrontend {

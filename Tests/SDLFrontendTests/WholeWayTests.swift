@@ -53,8 +53,8 @@
     init(_ code: [UInt8], options: FrontendOptions = FrontendOptions(), disk: MachineImage? = nil)
       throws
     {
-      setenv("SDL_VIDEODRIVER", "dummy", 0)
-      setenv("SDL_AUDIODRIVER", "dummy", 0)
+      setEnvironment("SDL_VIDEODRIVER", "dummy")
+      setEnvironment("SDL_AUDIODRIVER", "dummy")
       let configuration = MachineConfiguration.small(booting: code) {
         $0.exitPort = nil
         if let disk { $0.floppies[0] = disk }

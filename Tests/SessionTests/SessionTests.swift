@@ -213,8 +213,8 @@ private func undisturbed(at instruction: UInt64) throws -> UInt64 {
     #expect(session.wait() == .stopped)
     #expect(stops.all == [.stopped])
     #expect(session.finish().end == .stopped)
-    // It has ended for good.
-    #expect(try session.run() == .stopped)
+    // It has ended for good: what it was connected to is closed.
+    #expect(throws: SessionError.self) { try session.run() }
   }
 
   @Test func aTimeLimitEndsIt() throws {

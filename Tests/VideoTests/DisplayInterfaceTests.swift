@@ -108,6 +108,7 @@ import Testing
       (1024, 768, 4, true), (1600, 900, 16, true),
     ] {
       set(t, width, height, depth)
+      t.ar(0x10, depth == 4 ? 0x01 : 0x41)
       var frame = Frame()
       FrameRenderer().render(t.vga, into: &frame)
       #expect(frame.width == width && frame.height == height)

@@ -4,6 +4,7 @@
 // Follows: the X11 window dump format (XWDFile.h), in which Xvfb keeps its screen.
 
 import Foundation
+import TestSupport
 import Testing
 
 /// Looks again and again until a condition holds or the time is over; never a fixed wait.
@@ -132,7 +133,7 @@ final class Display {
     let output = Pipe()
     server.standardOutput = output
     server.standardError = FileHandle.nullDevice
-    try server.run()
+    try server.start()
     var text = ""
     while !text.hasSuffix("\n") {
       let data = output.fileHandleForReading.availableData
@@ -184,7 +185,7 @@ final class Display {
     let output = Pipe()
     process.standardOutput = output
     process.standardError = FileHandle.nullDevice
-    try process.run()
+    try process.start()
     let text = output.fileHandleForReading.readDataToEndOfFile()
     process.waitUntilExit()
     return String(decoding: text, as: UTF8.self)
@@ -212,7 +213,7 @@ final class Window {
     process.arguments = arguments
     process.environment = display.environment
     process.standardError = errors
-    try process.run()
+    try process.start()
     let number = String(process.processIdentifier)
     var found = ""
     let appeared = try eventually {

@@ -154,7 +154,7 @@ private func expected(_ text: String) throws -> Picture {
     manager.executableURL = URL(fileURLWithPath: try #require(Tools.find("openbox")))
     manager.environment = display.environment
     manager.standardError = FileHandle.nullDevice
-    try manager.run()
+    try manager.start()
     defer { kill(manager.processIdentifier, SIGKILL) }
     // A window that comes while a manager starts may never be shown: the program would wait for it for ever.
     let manages = try eventually { try !display.xdotool("get_num_desktops").isEmpty }
@@ -198,7 +198,7 @@ private func expected(_ text: String) throws -> Picture {
       scratch.image, "--snapshot", "--headless", "--record", recording, "--expect", ">",
     ]
     recorder.standardError = FileHandle.nullDevice
-    try recorder.run()
+    try recorder.start()
     recorder.waitUntilExit()
     #expect(recorder.terminationStatus == 0)
     let window = try Window(display, [scratch.image, "--replay", recording, "--speed", "max"])
@@ -295,7 +295,7 @@ private func expected(_ text: String) throws -> Picture {
       environment["SDL_VIDEODRIVER"] = "dummy"
       environment["SDL_AUDIODRIVER"] = "dummy"
       process.environment = environment
-      try process.run()
+      try process.start()
       process.waitUntilExit()
       #expect(process.terminationStatus == 3)
       return try Data(contentsOf: URL(fileURLWithPath: scratch.path(name)))

@@ -486,13 +486,6 @@ public final class PhysicalMemory {
     dirty[Int(page)] = 0xFF
   }
 
-  /// The granule mask that `count` bytes at `offset` of a page cover.
-  @inline(__always) static func granuleMask(offset: UInt32, count: UInt32) -> UInt64 {
-    let first = UInt64(offset >> 6)
-    let last = UInt64((offset &+ count &- 1) >> 6)
-    return (UInt64.max &<< first) & (UInt64.max &>> (63 &- last))
-  }
-
   /// Whether RAM has this page, whatever is seen there.
   @inline(__always) func isRAMPage(_ page: UInt32) -> Bool {
     page < lowPages || (page >= 1 << 20 && page < pageCount)

@@ -1,6 +1,7 @@
 // Bulk access to physical memory: bus masters, loaders, debuggers; and short ways to one word.
 //
-// Owns: copies over pages of any kind, which pages hold anything, reads for page walks and of devices that are only looked at. Must not know: A20 or paging; addresses are physical.
+// Owns: copies over pages of any kind, which pages hold anything, reads for page walks and of devices that are only looked at. Must not
+// know: A20 or paging; addresses are physical.
 
 import Bus
 
@@ -170,5 +171,12 @@ extension PhysicalMemory {
     else { return nil }
     deviceAccesses &+= 1
     return value
+  }
+
+  /// The granule mask that `count` bytes at `offset` of a page cover.
+  @inline(__always) static func granuleMask(offset: UInt32, count: UInt32) -> UInt64 {
+    let first = UInt64(offset >> 6)
+    let last = UInt64((offset &+ count &- 1) >> 6)
+    return (UInt64.max &<< first) & (UInt64.max &>> (63 &- last))
   }
 }

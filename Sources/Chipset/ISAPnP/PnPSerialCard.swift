@@ -74,13 +74,16 @@ public final class PnPSerialCard: Device, ISAPnPCard, ISAPnPLogicalDevice {
   }
 
   public static let part = PartType(
-    "pnp-uart", "16550A serial port on a Plug and Play ISA card", isMultiple: true
+    "pnp-uart", "16550A serial port on a Plug and Play ISA card", isMultiple: true,
+    options: [UART16550.Pace.option]
   ) { board, values in
     let name = try values.identity(on: board)
     let bus = try board.need(ISAPnPBus.self, for: name)
     let interrupt = try InterruptSelector(
       board, possible: PnPSerialCard.interrupts, for: name)
-    let port = UART16550(name: name, clock: board.clock, irq: interrupt.output)
+    let port = UART16550(
+      name: name, clock: board.clock, irq: interrupt.output,
+      pace: UART16550.Pace(values))
     let serial = UInt32(board.all(PnPSerialCard.self).count + 1)
     let card = PnPSerialCard(name: name, interrupt: interrupt, port: port, serial: serial)
     try board.add(port)

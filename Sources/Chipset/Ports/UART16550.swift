@@ -61,6 +61,7 @@ public final class UART16550: Device, Registers {
   private let clock: VirtualClock
   private let irq: Signal
   private let model: Model
+  private let pace: Pace
   private var sent: EventID!
   private var arrived: EventID!
   private var timedOut: EventID!
@@ -94,8 +95,12 @@ public final class UART16550: Device, Registers {
   /// - Parameters:
   ///   - name: Unique in the machine, such as "com1".
   ///   - irq: IRQ 4 or 3; a driver of a `Line` where two ports share one.
-  public init(name: String, clock: VirtualClock, irq: Signal, model: Model = .i16550A) {
+  ///   - pace: how long what the guest sends is on the line.
+  public init(
+    name: String, clock: VirtualClock, irq: Signal, model: Model = .i16550A, pace: Pace = .line
+  ) {
     stateName = name
+    self.pace = pace
     self.clock = clock
     self.irq = irq
     self.model = model
@@ -147,6 +152,24 @@ public final class UART16550: Device, Registers {
 
   // MARK: Timing
 
+  /// How long a character that the guest sends is on the line.
+  public enum Pace: String, CaseIterable, Sendable {
+    /// As long as divisor and format say.
+    case line
+    /// So long, but at most 10 microseconds. A kernel that writes its log to a console of 9,600 bits a second with interrupts off loses
+    /// ticks of its clock, and then takes a good TSC for a bad one; what is behind the port takes everything at once anyway.
+    case fast
+
+    /// In nanoseconds.
+    static let hurry: UInt64 = 10_000
+
+    static let option = PartOption(
+      "pace", .choice([Pace.fast, .line].map(\.rawValue)), Pace.fast.rawValue,
+      "whether what the guest sends takes its time on the line")
+
+    init(_ values: PartValues) { self = values["pace"] == Pace.line.rawValue ? .line : .fast }
+  }
+
   private var fifo: Bool { fcr & 1 != 0 }
   private var loop: Bool { mcr & 0x10 != 0 }
   private var wordMask: UInt8 { 0xFF >> (3 - (lcr & 3)) }
@@ -165,7 +188,9 @@ public final class UART16550: Device, Registers {
     shifter = transmitter.removeFirst() & wordMask
     shifting = true
     if transmitter.isEmpty { emptied = true }
-    clock.schedule(sent, after: characterTime)
+    // In the loop the divisor can be measured, and is.
+    let isHurried = pace == .fast && !loop
+    clock.schedule(sent, after: isHurried ? min(characterTime, Pace.hurry) : characterTime)
   }
 
   private func shifted() {
@@ -472,11 +497,13 @@ extension UART16550 {
     options: [
       PartOption("port", .port, "3E8", "the first of its eight ports"),
       PartOption("irq", .interrupt, "4", "its interrupt request"),
+      Pace.option,
     ]
   ) { board, values in
     let name = try values.identity(on: board)
     let uart = UART16550(
-      name: name, clock: board.clock, irq: try board.interrupt(values.number("irq"), for: name))
+      name: name, clock: board.clock, irq: try board.interrupt(values.number("irq"), for: name),
+      pace: Pace(values))
     let base = values.port("port")
     guard base <= 0xFFF8 else {
       throw BoardError("\(name): eight ports do not fit at \(Port(base))")

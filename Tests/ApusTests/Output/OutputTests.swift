@@ -1,6 +1,7 @@
 // What happens to output that cannot be written, and to images that refuse.
 
 import Foundation
+import TestSupport
 import Testing
 
 #if canImport(Glibc)
@@ -27,7 +28,7 @@ func shell(_ command: String) throws -> Finished {
   process.standardOutput = output
   process.standardError = error
   process.standardInput = FileHandle.nullDevice
-  try process.run()
+  try process.start()
   let text = output.fileHandleForReading.readDataToEndOfFile()
   let messages = error.fileHandleForReading.readDataToEndOfFile()
   process.waitUntilExit()
@@ -116,7 +117,7 @@ func shell(_ command: String) throws -> Finished {
     process.standardError = FileHandle.nullDevice
     let output = Pipe()
     process.standardOutput = output
-    try process.run()
+    try process.start()
     while !FileManager.default.fileExists(atPath: log) { usleep(10_000) }
     usleep(100_000)
     kill(process.processIdentifier, number)

@@ -76,20 +76,6 @@ struct WaitingLoop: CustomTestStringConvertible {
     #expect(machine.executedInstructions(of: 0) == 30_000)
   }
 
-  /// Parts grow while nobody waits; a wait cuts the one under way and those that follow.
-  @Test func aWaitMakesPartsShortAgain() throws {
-    // mov cx,1800h; again: loop again; jmp $
-    let later: [UInt8] = [0xB9, 0x00, 0x18, 0xE2, 0xFE, 0xEB, 0xFE]
-    let machine = try machine(Pair.counting, later, .interpreter)
-    // 6145 instructions in parts of 2000, 4000 and 8000, the last of which ends with the next multiple of 2000.
-    #expect(machine.run(untilInstruction: 12_000 + 8_000 + 2_000) == .instructionLimit)
-    #expect(machine.executedInstructions(of: 0) == 14_000)
-    #expect(machine.executedInstructions(of: 1) == 6146)
-    #expect(machine.run(untilInstruction: 22_000 + 4_000) == .instructionLimit)
-    #expect(machine.executedInstructions(of: 0) == 16_000)
-    #expect(machine.executedInstructions(of: 1) == 6147)
-  }
-
   @Test(arguments: WaitingLoop.all)
   func alonenessAndCutsDoNotShow(loop: WaitingLoop) throws {
     let machines = try [Engine.interpreter, .translator, .interpreter].map {

@@ -17,6 +17,30 @@ import Testing
     #expect(TestCirrus(megabytes: 1).sr(0x0F) & 0x98 == 0x10)
   }
 
+  /// The second range of the PCI function: ports from 3C0h on, registers of the BitBLT from 100h on.
+  @Test func allRegistersAreInMemory() {
+    let t = TestCirrus(megabytes: 4)
+    let file = CirrusRegisterFile(t.vga)
+    file.write(0x04, 0x0F, 1)
+    #expect(file.read(0x05, 1) == 0x98)
+    file.write(0x04, 0x1206, 2)
+    #expect(t.sr(6) == 0x12)
+    file.write(0x14, 0x27, 1)
+    #expect(file.read(0x15, 1) == 0xB8)
+    // GR20 and GR21; GR31 by its place at 40h.
+    file.write(0x108, 0x1234, 2)
+    #expect(t.gr(0x20) == 0x34 && t.gr(0x21) == 0x12)
+    #expect(file.read(0x108, 4) & 0xFFFF == 0x1234)
+    file.write(0x140, 0x04, 1)
+    #expect(t.gr(0x31) == 0x04)
+    // Nothing is between and behind them.
+    for offset: UInt32 in [0x20, 0x48, 0xFF, 0x200, 0x240, 0xFFC] {
+      file.write(offset, 0, 4)
+      #expect(file.read(offset, 4) == 0xFFFF_FFFF)
+    }
+    #expect(t.gr(0x31) == 0x04 && t.gr(0x20) == 0x34)
+  }
+
   @Test func theHiddenRegisterIsBehindFourReads() {
     let t = TestCirrus()
     for _ in 0..<4 { #expect(t.inb(0x3C6) == 0xFF) }
