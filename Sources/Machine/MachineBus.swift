@@ -128,7 +128,7 @@ extension Machine {
   }
 
   /// An SMI for a processor.
-  private func raiseSMI(_ index: Int) {
+  func raiseSMI(_ index: Int) {
     processors[index].raiseSMI()
     processorWoke(index)
   }

@@ -60,7 +60,7 @@ public final class PhysicalMemory {
   /// The devices among it, for the slow path.
   private(set) var regions: [DeviceRegion] = []
   /// The one of them that is no more than memory (`DeviceRegion.isMemory`), or one of no length.
-  private let memoryRegion = UnsafeMutablePointer<DeviceRegion>.allocate(capacity: 1)
+  let memoryRegion = UnsafeMutablePointer<DeviceRegion>.allocate(capacity: 1)
   /// Reads and writes of devices' memory, for statistics.
   var deviceAccesses: UInt64 = 0
   /// The page of ROM that was asked for last, and where it is in the host.
@@ -486,11 +486,6 @@ public final class PhysicalMemory {
     dirty[Int(page)] = 0xFF
   }
 
-  /// Whether RAM has this page, whatever is seen there.
-  @inline(__always) func isRAMPage(_ page: UInt32) -> Bool {
-    page < lowPages || (page >= 1 << 20 && page < pageCount)
-  }
-
   // MARK: - Slow path, by physical address
 
   /// Reads 1, 2 or 4 bytes that lie in one page; addresses have 36 bits.
@@ -530,16 +525,6 @@ public final class PhysicalMemory {
       return region
     }
     return nil
-  }
-
-  /// The device at an address when it is no more than memory and keeps its bytes to itself; counts an access.
-  @inline(__always)
-  func deviceMemory(at address: Physical) -> UnsafePointer<DeviceRegion>? {
-    guard kinds[Int(address >> 12 & 0xFFFFFF)] & Kind.mask == Kind.mmio,
-      address &- memoryRegion.pointee.start < memoryRegion.pointee.length
-    else { return nil }
-    deviceAccesses &+= 1
-    return UnsafePointer(memoryRegion)
   }
 
   /// Writes 1, 2 or 4 bytes that lie in one page; addresses have 36 bits.

@@ -179,4 +179,19 @@ extension PhysicalMemory {
     let last = UInt64((offset &+ count &- 1) >> 6)
     return (UInt64.max &<< first) & (UInt64.max &>> (63 &- last))
   }
+
+  /// Whether RAM has this page, whatever is seen there.
+  @inline(__always) func isRAMPage(_ page: UInt32) -> Bool {
+    page < lowPages || (page >= 1 << 20 && page < pageCount)
+  }
+
+  /// The device at an address when it is no more than memory and keeps its bytes to itself; counts an access.
+  @inline(__always)
+  func deviceMemory(at address: Physical) -> UnsafePointer<DeviceRegion>? {
+    guard kinds[Int(address >> 12 & 0xFFFFFF)] & Kind.mask == Kind.mmio,
+      address &- memoryRegion.pointee.start < memoryRegion.pointee.length
+    else { return nil }
+    deviceAccesses &+= 1
+    return UnsafePointer(memoryRegion)
+  }
 }
