@@ -301,16 +301,24 @@ extension Machine {
     return nil
   }
 
+  /// Whether a device could wake a processor that is halted.
+  private func canWake(_ index: Int) -> Bool {
+    if !turns.isStarted[index] { return false }
+    let cpu = processors[index]
+    if cpu.s.pointee.eflags & EFLAGS.if != 0 { return true }
+    guard let requests = apics?.forcedRequests(index) else { return false }
+    if requests.contains(.nmi) && !cpu.s.pointee.nmiBlocked { return true }
+    // The mode holds both back until RSM. INIT lets all but the first wait to be started.
+    if cpu.isInManagementMode { return false }
+    return requests.contains(.smi) && cpu.hasManagementMode
+      || requests.contains(.initialize) && index == 0
+  }
+
   /// The processor waits for an interrupt: time passes without instructions.
   private func idle(bound: UInt64, limit: UInt64, nextLook: UInt64, replays: Bool) -> StopReason? {
     running.s.pointee.place = ExecutionPlace.idle
     defer { running.s.pointee.place = ExecutionPlace.devices }
-    let canWake = processors.indices.contains { n in
-      guard turns.isStarted[n] else { return false }
-      let state = processors[n].s
-      return state.pointee.eflags & EFLAGS.if != 0
-        || (apics?[n].turnsRequestsIntoNMI ?? false) && !state.pointee.nmiBlocked
-    }
+    let canWake = processors.indices.contains(where: canWake)
     if replays {
       // Whether anything can still come is known.
     } else if !canWake {

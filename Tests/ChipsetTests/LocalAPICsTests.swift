@@ -125,6 +125,51 @@ import Testing
     #expect(apics[2].read(0x350) == 0x10000)
   }
 
+  /// SDM volume 3, "Local and I/O APIC": SMI and NMI are delivered also while the APIC is disabled by software; the vector means nothing.
+  @Test func managementAndNonMaskableInterruptsAreMessages() {
+    let apics = four()
+    var told: [String] = []
+    for (n, apic) in apics.all.enumerated() {
+      apic.smi = { told.append("smi \(n)") }
+      apic.nmi = { told.append("nmi \(n)") }
+    }
+    apics[2].write(0x0F0, 0xFF)
+    send(apics[0], 2 << 8, to: 2)
+    send(apics[1], 2 << 8 | 3 << 18)
+    send(apics[3], 4 << 8 | 1 << 18)
+    #expect(told == ["smi 2", "smi 0", "smi 2", "smi 3", "nmi 3"])
+    #expect(requested(apics) == [false, false, false, false])
+    apics[2].setBase(UInt64(LocalAPIC.baseAddress))
+    send(apics[0], 2 << 8, to: 2)
+    #expect(told.count == 5)
+  }
+
+  @Test func whatWouldWakeAProcessorWithIFClear() {
+    let apics = four()
+    let io = IOAPIC(bus: apics)
+    func set(_ input: UInt32, _ low: UInt32, to high: UInt32) {
+      io.write(0, 0x11 + 2 * input)
+      io.write(0x10, high << 24)
+      io.write(0, 0x10 + 2 * input)
+      io.write(0x10, low)
+    }
+    func all() -> [ForcedRequests] { (0..<4).map { apics.forcedRequests($0) } }
+    // ExtINT asks for IF, as fixed delivery does; masked inputs send nothing.
+    set(1, 0x41, to: 0xF)
+    set(2, 7 << 8, to: 0xF)
+    set(3, 2 << 8 | 0x10000, to: 0xF)
+    #expect(all() == [[], [], [], []])
+    set(3, 2 << 8, to: 1)
+    set(4, 4 << 8, to: 1)
+    set(5, 5 << 8, to: 3)
+    #expect(all() == [[], [.smi, .nmi], [], .initialize])
+    apics[2].write(0x350, 4 << 8)
+    apics[3].write(0x350, 2 << 8 | 0x10000)
+    #expect(all() == [[], [.smi, .nmi], .nmi, .initialize])
+    apics[1].setBase(UInt64(LocalAPIC.baseAddress))
+    #expect(all()[1] == [])
+  }
+
   @Test func nobodyThereIsAnErrorBeforeThePentium4() {
     let apics = four()
     send(apics[0], 0x40, to: 9)

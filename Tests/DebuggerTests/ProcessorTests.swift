@@ -116,6 +116,23 @@ import Testing
       ])
   }
 
+  @Test func managementModeIsToldInJSON() throws {
+    var configuration = MachineConfiguration.small { $0.engine = .interpreter }
+    configuration.cpu = .pentium2
+    let machine = try Machine(configuration)
+    let port = ScriptedPort()
+    let debugger = Debugger(machine: machine, console: port)
+    debugger.printsJSON = true
+    #expect(
+      run(debugger, port, "info cpu").contains("\"managementMode\":false,\"smbase\":196608"))
+    machine.cpu.raiseSMI()
+    #expect(run(debugger, port, "s", "info cpu").contains("\"managementMode\":true"))
+    configuration.cpu = .i386
+    let older = Debugger(machine: try Machine(configuration), console: port)
+    older.printsJSON = true
+    #expect(run(older, port, "info cpu").contains("\"managementMode\":false,\"smbase\":null"))
+  }
+
   /// Intel SDM volume 3, "Local APIC": registers after power-up; 82093AA: all inputs masked.
   @Test func interruptControllersAreShown() throws {
     var configuration = MachineConfiguration.small {

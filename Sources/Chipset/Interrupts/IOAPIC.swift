@@ -33,6 +33,7 @@ public final class IOAPIC: Device {
   public init(bus: LocalAPICs) {
     self.bus = bus
     bus.endOfInterrupt = { [unowned self] in endOfInterrupt($0) }
+    bus.forcedByInputs = { [unowned self] in forcedRequests($0) }
   }
 
   /// An input of the ISA bus changed: IRQ 0 is input 2, the others have their own numbers.
@@ -64,6 +65,18 @@ public final class IOAPIC: Device {
       delivery: delivery, vector: UInt8(truncatingIfNeeded: low), level: isLevel,
       to: .addressed(UInt8(truncatingIfNeeded: entry >> 56), logical: low & 0x800 != 0))
     if taken && isLevel { table[input] |= IOAPIC.remoteIRR }
+  }
+
+  private func forcedRequests(_ apic: LocalAPIC) -> ForcedRequests {
+    var requests: ForcedRequests = []
+    for entry in table where entry & IOAPIC.masked == 0 {
+      let low = UInt32(truncatingIfNeeded: entry)
+      let destination = UInt8(truncatingIfNeeded: entry >> 56)
+      if apic.isAddressed(destination: destination, logical: low & 0x800 != 0) {
+        requests.formUnion(ForcedRequests(delivery: low >> 8 & 7))
+      }
+    }
+    return requests
   }
 
   private func endOfInterrupt(_ vector: UInt8) {

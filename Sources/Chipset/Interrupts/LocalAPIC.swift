@@ -180,10 +180,12 @@ public final class LocalAPIC: Device {
     update()
   }
 
-  /// Whether an interrupt request of the 8259A would become an NMI or SMI, which also wake a processor that halted with IF clear.
-  public var turnsRequestsIntoNMI: Bool {
-    globallyEnabled && lvtLINT[0] & LocalAPIC.masked == 0
-      && [Delivery.nmi, Delivery.smi].contains(lvtLINT[0] >> 8 & 7)
+  /// What a request of the 8259A would become, of that which does not ask for IF.
+  var forcedByLINT: ForcedRequests {
+    guard globallyEnabled, lvtLINT[0] & LocalAPIC.masked == 0 else { return [] }
+    let requests = ForcedRequests(delivery: lvtLINT[0] >> 8 & 7)
+    // INIT by a pin goes nowhere (`setLINT`).
+    return requests.subtracting(.initialize)
   }
 
   // MARK: - Inputs

@@ -9,6 +9,26 @@
 
 import Bus
 
+/// Requests that a processor takes also where it halted with IF clear.
+public struct ForcedRequests: OptionSet, Sendable {
+  public let rawValue: UInt8
+  public init(rawValue: UInt8) { self.rawValue = rawValue }
+
+  public static let smi = ForcedRequests(rawValue: 1)
+  public static let nmi = ForcedRequests(rawValue: 2)
+  public static let initialize = ForcedRequests(rawValue: 4)
+
+  /// That of a delivery mode, 0 to 7; none where it asks for IF.
+  init(delivery: UInt32) {
+    switch delivery {
+    case LocalAPIC.Delivery.smi: self = .smi
+    case LocalAPIC.Delivery.nmi: self = .nmi
+    case LocalAPIC.Delivery.initialize: self = .initialize
+    default: self = []
+    }
+  }
+}
+
 /// The APIC bus.
 public final class LocalAPICs {
   /// Whom a message is for.
@@ -23,6 +43,8 @@ public final class LocalAPICs {
   public let all: [LocalAPIC]
   /// Told of the end of a level-triggered interrupt: the I/O APIC.
   var endOfInterrupt: (UInt8) -> Void = { _ in }
+  /// What the inputs of the I/O APIC could send one.
+  var forcedByInputs: (LocalAPIC) -> ForcedRequests = { _ in [] }
 
   /// The processor whose accesses come now.
   public var current = 0 {
@@ -97,6 +119,12 @@ public final class LocalAPICs {
   }
 
   // MARK: Messages
+
+  /// What devices' requests could become for a processor, as the registers are, that wakes it also with IF clear.
+  public func forcedRequests(_ processor: Int) -> ForcedRequests {
+    let apic = all[processor]
+    return apic.forcedByLINT.union(forcedByInputs(apic))
+  }
 
   /// Those that a message is for.
   func members(of receivers: Receivers) -> [LocalAPIC] {

@@ -80,12 +80,18 @@ public final class PIIX3: PCIFunction, Registers {
 
   /// SMIREQ before the last write.
   private var smiRequests: UInt8 = 0
+  /// CSMIGATE before the last write.
+  private var gateWasOpen = false
+  private var gateIsOpen: Bool { configuration[byte: Register.smiControl] & 1 != 0 }
 
   public func configurationWritten(at offset: Int, width: Int) {
     if offset <= Register.smiRequest && offset + width > Register.smiRequest {
       smiRequests &= configuration[byte: Register.smiRequest]
       configuration[byte: Register.smiRequest] = smiRequests
     }
+    // Closed, it holds back what is requested.
+    if gateIsOpen && !gateWasOpen && smiRequests != 0 { smi.raised() }
+    gateWasOpen = gateIsOpen
     if offset < PIIX3.pirq + 4 && offset + width > PIIX3.pirq { route() }
   }
 
@@ -108,7 +114,7 @@ public final class PIIX3: PCIFunction, Registers {
     guard offset & 1 == 0, configuration[byte: Register.smiEnable] & PIIX3.apmc != 0 else { return }
     smiRequests |= PIIX3.apmc
     configuration[byte: Register.smiRequest] = smiRequests
-    if configuration[byte: Register.smiControl] & 1 != 0 { smi.raised() }
+    if gateIsOpen { smi.raised() }
   }
 
   // MARK: State
@@ -117,6 +123,7 @@ public final class PIIX3: PCIFunction, Registers {
     configuration.reset()
     apm = [0, 0]
     smiRequests = 0
+    gateWasOpen = gateIsOpen
     route()
   }
 
@@ -138,6 +145,7 @@ public final class PIIX3: PCIFunction, Registers {
     }
     apm = version < 2 ? [0, 0] : [try reader.read(), try reader.read()]
     smiRequests = configuration[byte: Register.smiRequest]
+    gateWasOpen = gateIsOpen
   }
 
   public func inspect() -> [Field] {

@@ -54,6 +54,8 @@ extension Debugger {
           ("model", .string(cpu.model.name)), ("mode", modeJSON(cpu.mode)),
           ("instructions", .number(machine.instructionCount)), ("registers", registersJSON()),
           ("halted", .bool(cpu.s.pointee.halted)),
+          ("managementMode", .bool(cpu.isInManagementMode)),
+          ("smbase", cpu.hasManagementMode ? .of(cpu.managementBase) : .null),
         ]))
     case "cpus": return processorsView()
     case "threads":
