@@ -287,9 +287,9 @@ public final class Machine {
         pages: UInt32(truncatingIfNeeded: range.count >> 12), to: range.bytes,
         written: range.written, slot: range.slot, of: range.mapping)
     }
-    board.first(FirmwareConfiguration.self)?.renew = { [unowned self, unowned board] name in
-      guard name == ACPITables.File.tables, power != nil else { return nil }
-      return ACPITables(ACPIFacts(configuration, board, processors: processors.count)).bytes
+    board.first(FirmwareConfiguration.self)?.renew = { [unowned self] name in
+      guard name == ACPITables.File.tables, self.power != nil else { return nil }
+      return self.acpiTables
     }
     board.first(Flash.self)?.directChanged = { [unowned memory] range in
       memory.setDirect(

@@ -137,4 +137,9 @@ extension Machine {
   func setInterruptRequest(_ index: Int) {
     processors[index].setINTR(apics?[index].output.level ?? (index == 0 && pic.output.level))
   }
+
+  /// The ACPI tables as they are for the present places of the registers that they tell of.
+  var acpiTables: [UInt8] {
+    ACPITables(ACPIFacts(configuration, board, processors: processors.count)).bytes
+  }
 }
