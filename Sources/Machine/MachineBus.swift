@@ -1,6 +1,7 @@
 // The wires between the processor, memory and the chipset.
 //
-// Owns: I/O cycles to the port space and the time they take, interrupt acknowledge, FERR#. Must not know: what any device does.
+// Owns: I/O cycles to the port space and the time they take, interrupt acknowledge, FERR#, which output goes to which processor's INTR, NMI,
+// SMI and INIT. Must not know: what any device does.
 
 import Bus
 import CPU
