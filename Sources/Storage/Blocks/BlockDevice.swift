@@ -45,7 +45,7 @@ public protocol BlockDevice: AnyObject {
 
   /// What it is called in messages: a file's name as it was given.
   var name: String { get }
-  /// Bytes in a block: a power of two in `blockSizes`.
+  /// Bytes in a block: a power of two in `BlockSize`'s range.
   var blockSize: Int { get }
   /// How many blocks there are.
   var blockCount: UInt64 { get }
@@ -67,6 +67,11 @@ public protocol BlockDevice: AnyObject {
   func flush() throws(StorageError)
   /// The first block at or behind this one that may hold something else than zeros; `blockCount` when there is none.
   func nextData(from block: UInt64) -> UInt64
+  /// What is to be said of the blocks from this one on, in this layer alone: at most `limit` of them, at least one.
+  func extent(at block: UInt64, limit: UInt64) throws(StorageError) -> BlockExtent
+  /// Gives it another number of blocks, for good: new ones are zeros, those cut off are lost.
+  /// - Throws: when its format cannot, or the size is beyond what it holds.
+  func resize(to blockCount: UInt64) throws(StorageError)
 
   // MARK: What it holds
 

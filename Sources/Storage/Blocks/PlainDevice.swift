@@ -18,6 +18,14 @@ extension BlockDevice {
   }
 
   public func nextData(from block: UInt64) -> UInt64 { min(block, blockCount) }
+  public func extent(at block: UInt64, limit: UInt64) throws(StorageError) -> BlockExtent {
+    let next = nextData(from: block)
+    if next > block { return BlockExtent(.zero, count: min(limit, next - block)) }
+    return BlockExtent(.data, count: min(limit, 1))
+  }
+  public func resize(to blockCount: UInt64) throws(StorageError) {
+    throw StorageError(path: name, reason: "a \(layer.kind) cannot be given another size")
+  }
 
   public func clusterHashes() throws(StorageError) -> ClusterHashes {
     try ClusterHashes(reading: self)

@@ -62,24 +62,52 @@ public struct ImageContext {
   public var formats: [any ImageFormat]
   /// How many images stand above this one, each of which names the next as its base.
   public private(set) var depth = 0
-  /// Opens a file beside the image, for reading.
-  private let opener: (String) throws(StorageError) -> any ByteStore
+  /// Opens a file beside the image, for reading, or for writing too.
+  private let opener: (String, FileUse) throws(StorageError) -> any ByteStore
+
+  /// What a file beside the image is opened for.
+  public enum FileUse: Sendable {
+    /// An image below: nothing writes it.
+    case base
+    /// A part of the image itself: as writable as the image is.
+    case part
+    /// A new part of an image that is being made; it is empty, and there was no such file.
+    case newPart
+  }
 
   /// More images than that above each other are a mistake, or name each other.
   static let deepest = 16
 
-  /// - Parameter opener: opens the file of a name that stands in an image, for reading. It decides which files an image may name.
+  /// - Parameter opener: opens the file of a name that stands in an image. It decides which files an image may name.
   public init(
     kind: ImageKind = .auto, formats: [any ImageFormat] = ImageFormats.all,
-    opener: @escaping (String) throws(StorageError) -> any ByteStore
+    files opener: @escaping (String, FileUse) throws(StorageError) -> any ByteStore
   ) {
     self.kind = kind
     self.formats = formats
     self.opener = opener
   }
 
-  /// Another file that belongs to the image, as a part of it (an extent).
-  public func file(named name: String) throws(StorageError) -> any ByteStore { try opener(name) }
+  /// As above, where all files are opened for reading, and none can be made.
+  public init(
+    kind: ImageKind = .auto, formats: [any ImageFormat] = ImageFormats.all,
+    opener: @escaping (String) throws(StorageError) -> any ByteStore
+  ) {
+    self.init(kind: kind, formats: formats) { (name, use) throws(StorageError) in
+      if use == .newPart { throw StorageError(path: name, reason: "cannot be made here") }
+      return try opener(name)
+    }
+  }
+
+  /// Another file that belongs to the image, as a part of it (an extent). It is writable if the image's own store is.
+  public func file(named name: String) throws(StorageError) -> any ByteStore {
+    try opener(name, .part)
+  }
+
+  /// A new file that belongs to the image that is being made.
+  public func newFile(named name: String) throws(StorageError) -> any ByteStore {
+    try opener(name, .newPart)
+  }
 
   /// The image that shows where this one holds nothing: opened for reading, whatever its format is.
   public func base(named name: String) throws(StorageError) -> any BlockDevice {
@@ -87,7 +115,7 @@ public struct ImageContext {
       throw StorageError(
         path: name, reason: "more than \(ImageContext.deepest) images stand above each other")
     }
-    let store = try opener(name)
+    let store = try opener(name, .base)
     var inner = self
     inner.depth += 1
     inner.kind = .disk
