@@ -8,6 +8,9 @@
 // instructions count as one (`VirtualClock.setSharers`), and part k covers the k-th piece of the round's time: what a device or a
 // time-stamp counter shows never goes back, whoever looks. There is one count, of what all retire and of what time passes in sleep.
 //
+// Who waits for a lock would find it held whenever it looks, where the holder releases it and takes it again many times in a part. For some
+// rounds after anybody waited, an STI that sets IF therefore ends a part, too: locks of systems that turn interrupts off are free there.
+//
 // Who sleeps (HLT) or waits for another (PAUSE) leaves the rest of its part, whose time passes without instructions, as otherwise the
 // others would run ahead of the clock. Who can run alone has no parts: it runs until another can, too. Whose turn it is depends on the
 // counts and the processors' states alone, not on where a run is cut. A machine with one processor has no turns.
@@ -22,6 +25,8 @@ struct ProcessorTurns {
   static let length: UInt64 = 2000
   /// The same of a processor that is alone, which another's waking cuts.
   static let lengthAlone: UInt64 = 1 << 16
+  /// So many rounds after one in which anybody waited STI gives way.
+  static let contendedRounds: UInt8 = 64
 
   /// The index of the processor that runs.
   var running = 0
@@ -31,6 +36,8 @@ struct ProcessorTurns {
   var end = UInt64.max
   /// It has given the rest of its part away.
   var hasYielded = false
+  /// How many rounds STI still gives way.
+  var contention: UInt8 = 0
   /// Which take turns; the first does always.
   var isStarted: [Bool]
   /// For each, its time-stamp counter without the ticks since power-on.
@@ -115,6 +122,7 @@ extension Machine {
     updateDeadline()
     let count = running.instructionCount
     running.s.pointee.givesWay = !turns.isAlone
+    running.s.pointee.givesWayAtSTI = !turns.isAlone && turns.contention != 0
     running.s.pointee.place = ExecutionPlace.interpreter
     let exit = running.run()
     running.s.pointee.place = ExecutionPlace.devices
@@ -127,6 +135,10 @@ extension Machine {
     if running.gaveWay {
       running.gaveWay = false
       turns.hasYielded = true
+      if running.waited {
+        running.waited = false
+        turns.contention = ProcessorTurns.contendedRounds
+      }
       if exit == .stopRequested { return .deadline }
     }
     switch exit {
@@ -173,6 +185,7 @@ extension Machine {
       return false
     }
     turns.sharing = sharing
+    if turns.contention != 0 { turns.contention &-= 1 }
     clock.setSharers(sharing.nonzeroBitCount)
     giveTurn(
       to: sharing.trailingZeroBitCount, at: count,
@@ -197,6 +210,7 @@ extension Machine {
     let count = running.instructionCount
     turns.isStarted = turns.isStarted.indices.map { $0 == 0 }
     turns.sharing = 1
+    turns.contention = 0
     clock.setSharers(1)
     giveTurn(to: 0, at: count, length: ProcessorTurns.lengthAlone)
   }
@@ -293,6 +307,7 @@ extension Machine {
     writer.write(turns.sharing)
     writer.write(turns.end)
     writer.write(turns.hasYielded)
+    writer.write(turns.contention)
     clock.saveSharing(to: &writer)
     for n in processors.indices {
       writer.write(turns.isStarted[n])
@@ -301,11 +316,13 @@ extension Machine {
     }
   }
 
-  func restoreTurns(from reader: inout StateReader) throws(StateError) {
+  func restoreTurns(from reader: inout StateReader, version: UInt16) throws(StateError) {
     let index = Int(try reader.read(in: 0...UInt8(processors.count - 1)))
     turns.sharing = try reader.read(in: 0...UInt32(UInt64(1) << UInt64(processors.count) - 1))
     turns.end = try reader.read()
     turns.hasYielded = try reader.readBool()
+    turns.contention =
+      version < 3 ? 0 : try reader.read(in: 0...ProcessorTurns.contendedRounds)
     try clock.restoreSharing(from: &reader)
     for n in processors.indices {
       turns.isStarted[n] = try reader.readBool()
@@ -344,12 +361,12 @@ extension Machine {
     if index + 1 < processors.count {
       try processors[index + 1].restore(from: &reader, version: version)
     } else {
-      if version != 2 { throw reader.error("turns of an older version") }
-      try restoreTurns(from: &reader)
+      if version < 2 { throw reader.error("turns of an older version") }
+      try restoreTurns(from: &reader, version: version)
     }
   }
 
   func furtherVersion(_ index: Int) -> UInt16 {
-    index + 1 < processors.count ? CPU.stateVersion : 2
+    index + 1 < processors.count ? CPU.stateVersion : 3
   }
 }

@@ -48,6 +48,7 @@ enum StateOperand {
   static let farOffset = field(MemoryLayout<CPUState>.offset(of: \.farOffset))
   static let farContext = field(MemoryLayout<CPUState>.offset(of: \.farContext))
   static let givesWay = field(MemoryLayout<CPUState>.offset(of: \.givesWay))
+  static let givesWayAtSTI = field(MemoryLayout<CPUState>.offset(of: \.givesWayAtSTI))
   static let hasEvents = field(MemoryLayout<CPUState>.offset(of: \.hasEvents))
   static let branchIndex = field(CPU.branchIndexOffset)
   static let updateContext = field(MemoryLayout<CPUState>.offset(of: \.updateContext))

@@ -85,6 +85,7 @@ extension CPU {
         s.pointee.eflags |= EFLAGS.if
         s.pointee.attention |= Attention.shadow
         s.pointee.shadowHoldsTraps = false
+        letOthersIn()
       }
     case .virtual:
       if s.pointee.eflags & EFLAGS.vip != 0 { throw .gp(0) }

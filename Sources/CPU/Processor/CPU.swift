@@ -67,8 +67,10 @@ public final class CPU {
   public var timeStampsWritten = false
   /// Others may take turns with this processor, so that PAUSE means something (`CPUState.givesWay`); set before it executes anything.
   public var hasPeers = false
-  /// PAUSE was the last instruction; whose turn it is asks and clears it.
+  /// The last instruction gives the turn away; whose turn it is asks and clears it.
   public var gaveWay = false
+  /// It was PAUSE, or the jump of a loop that waits; cleared with it.
+  public var waited = false
   /// Where `s` and `fpu` are.
   private let stateRegion: HostMemory
   /// Makes host code of blocks; nil when only the interpreter works.

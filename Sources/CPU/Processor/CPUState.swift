@@ -236,6 +236,8 @@ public struct CPUState {
   package var hasEvents = false
   /// PAUSE gives the processor's turn away; who makes the turns sets it.
   package var givesWay = false
+  /// STI that sets IF does, too.
+  package var givesWayAtSTI = false
   /// Written pages are being kept track of (`CPU.tracksWrites`).
   package var tracksWrites = false
   /// Units of the host that hold guest registers while translated code runs: `HostUnits` bits.

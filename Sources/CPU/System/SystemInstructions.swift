@@ -17,6 +17,15 @@ extension CPU {
   func pause() {
     if !s.pointee.givesWay { return }
     gaveWay = true
+    waited = true
+    requestStop()
+  }
+
+  /// STI that sets IF, while others wait for something: often a lock that was just released, which this processor, going on alone, would
+  /// have taken again whenever another looks.
+  func letOthersIn() {
+    if !s.pointee.givesWayAtSTI { return }
+    gaveWay = true
     requestStop()
   }
 

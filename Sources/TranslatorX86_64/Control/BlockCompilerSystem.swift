@@ -69,6 +69,10 @@ extension BlockCompiler {
       askIOPL(slow)
       a.cmp(StateOperand.attention, 0)
       a.j(.ne, &stubs[slow].label)
+      if cpu.hasPeers {
+        a.cmp(StateOperand.givesWayAtSTI, 0, .byte)
+        a.j(.ne, &stubs[slow].label)
+      }
       a.cmp(.r11, 2, .quad)
       a.j(.l, &stubs[slow].label)
       a.or(StateOperand.eflags, Int32(EFLAGS.if))

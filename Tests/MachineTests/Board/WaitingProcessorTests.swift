@@ -119,6 +119,43 @@ struct WaitingLoop: CustomTestStringConvertible {
     #expect(waitsFirst ? more > 10_000 : more < 100, "\(more)")
   }
 
+  /// again: cli; mov al,1; xchg [3020h],al; test al,al; jne again + 1; mov cx,64; loop $; inc word [offset]; mov byte [3020h],0; sti; inc di;
+  /// jmp again: a lock that is held nearly always.
+  private func locking(_ offset: UInt8) -> [UInt8] {
+    [
+      0xFA, 0xB0, 1, 0x86, 0x06, 0x20, 0x30, 0x84, 0xC0, 0x75, 0xF6, 0xB9, 0x40, 0x00, 0xE2, 0xFE,
+      0xFF, 0x06, offset, 0x30, 0xC6, 0x06, 0x20, 0x30, 0, 0xFB, 0x47, 0xEB, 0xE3,
+    ]
+  }
+
+  /// Of processors that want one lock again and again each has it about as often as the other, as bus arbitration sees to it.
+  @Test func aLockGoesToThoseThatWaitForIt() throws {
+    func make(_ engine: Engine) throws -> Machine {
+      let machine = try machine(locking(0x30), locking(0x40), engine)
+      let free: [UInt8] = [0]
+      free.withUnsafeBytes { machine.memory.copyIn(0x3020, from: $0) }
+      return machine
+    }
+    let machines = try [Engine.interpreter, .translator, .interpreter].map(make)
+    for machine in machines[0..<2] { _ = machine.run(untilInstruction: 1_000_001) }
+    let taken = [0x3030, 0x3040].map { Pair.word(machines[0], $0) }
+    #expect(taken.min()! > 200 && taken.max()! < taken.min()! * 2, "\(taken)")
+    // A state in between, and cuts.
+    var at: UInt64 = 0
+    while at < 1_000_001 {
+      at = min(at + 1 + at % 7 * 1053, 1_000_001)
+      _ = machines[2].run(untilInstruction: at)
+      if at % 13 == 0 {
+        let state = machines[2].saveState()
+        try machines[2].restoreState(state)
+        #expect(machines[2].saveState() == state)
+      }
+    }
+    let hashes = machines.map { $0.partHashes().map(\.hash) }
+    #expect(hashes[0] == hashes[1])
+    #expect(hashes[0] == hashes[2])
+  }
+
   @Test func aStateOfAWaitingOneGoesOnTheSame() throws {
     let loop = WaitingLoop.all[2].code
     for engine in [Engine.interpreter, .translator] {
