@@ -124,8 +124,8 @@ public struct MachineConfiguration: Sendable {
   public var bios: LoadFile?
   /// The flash memory below it.
   public var flash: MachineImage?
-  /// The display adapter, where the board leaves the choice.
-  public var display = DisplayAdapter.std
+  /// The display adapter; nil: what suits the board.
+  public var adapter: DisplayAdapter?
   /// Megabytes of video memory; nil: what is usual for the adapter.
   public var videoMegabytes: Int?
   /// Another video BIOS than the built-in one: up to 64 KiB.
@@ -183,6 +183,12 @@ public struct MachineConfiguration: Sendable {
 
   /// The name of the board: one with PCI from the Pentium on.
   public var boardName: String { board ?? (cpu.features.contains(.tsc) ? "pc" : "isa") }
+
+  /// The display adapter, where the board leaves the choice: one that systems of its time have drivers for, if there is PCI.
+  public var display: DisplayAdapter {
+    get { adapter ?? (boardText == nil && boardName == "pc" ? .cirrus : .std) }
+    set { adapter = newValue }
+  }
 
   /// What it tells by ACPI: tables from the P6 on, as boards for older processors came before the specification.
   public var acpiRevision: ACPIRevision {

@@ -24,14 +24,15 @@ private func refusal(_ arguments: String...) -> String? {
 
 @Suite struct CommandLineTests {
   @Test func displayAdaptersAndTheirMemory() throws {
-    #expect(try parsed("--headless").configuration.display == .std)
+    #expect(try parsed("--headless").configuration.display == .cirrus)
+    #expect(try parsed("--headless", "--cpu", "486").configuration.display == .std)
+    #expect(try parsed("--headless", "--board", "isa").configuration.display == .std)
     #expect(
       try parsed("--headless", "--vga", "std", "--vram", "32").configuration.videoMegabytes == 32)
     let cirrus = "adapter cirrus has 1, 2 or 4 megabytes"
     let std = "adapter std has 4, 8, 16 or 32 megabytes"
     for (arguments, message) in [
-      (["--vga", "cirrus", "--vram", "8"], "--vram 8: \(cirrus)"),
-      (["--vram", "-1"], "--vram -1: \(std)"),
+      (["--vram", "8"], "--vram 8: \(cirrus)"), (["--vram", "-1"], "--vram -1: \(cirrus)"),
       (["--vga", "std", "--vram", "2"], "--vram 2: \(std)"),
       (["--vga", "std", "--vram", "x"], "--vram x: \(std)"),
       (["--vga", "none", "--vram", "4"], "--vram 4: there is no display adapter (--vga none)"),

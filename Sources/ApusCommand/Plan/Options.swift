@@ -192,7 +192,7 @@ struct ApusOptions: ParsableCommand {
   @Option(
     name: [.customLong("vga"), .customLong("vga", withSingleDash: true)],
     help: ArgumentHelp(
-      "The display adapter: \(DisplayAdapter.allCases.map(\.rawValue).joined(separator: ", ")). (default: std)",
+      "The display adapter: \(DisplayAdapter.allCases.map(\.rawValue).joined(separator: ", ")). (default: cirrus, on board isa std)",
       valueName: "name"))
   var vga: String?
   @Option(

@@ -101,8 +101,10 @@ enum WaitLoop {
       uses.writes = source
     case .bts, .btr:
       if !isMemory { return nil }
+    // Compares with the accumulator: left as the last pass loaded it, the next one finds what it expects.
     case .cmpxchg:
       if !isMemory { return nil }
+      uses.reads |= 1 << UInt32(Register.eax)
       uses.writes = 1 << UInt32(Register.eax)
     default: return nil
     }

@@ -156,7 +156,7 @@ import Testing
       try difference({ _ in }, { $0.cds[2] = .empty }).contains(
         "saved without CD drives, but this machine has secondary master (--cdrom, --cdrom-at)"))
     #expect(
-      try difference({ $0.display = .cirrus }, { _ in }).contains(
+      try difference({ $0.display = .cirrus }, { $0.display = .std }).contains(
         "saved with display adapter cirrus, but this machine has std (--vga, --vram)"))
     #expect(
       try difference(
