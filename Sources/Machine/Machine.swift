@@ -153,6 +153,8 @@ public final class Machine {
   /// The end of the slice that runs now, in retired instructions.
   var sliceEnd: UInt64 = 0
 
+  public let identity = Identity()
+
   /// Puts a machine together and turns it on.
   /// - Throws: `ConfigurationError`, `LoadError`, `StorageError` or `HostError`, each with one clear line.
   public init(_ configuration: MachineConfiguration) throws {
@@ -334,8 +336,12 @@ public final class Machine {
 
   /// Carries requests out of closures that exist before the machine does.
   private final class RequestBox {
-    weak var machine: Machine?
+    // Ends with what asks. A weak reference would make all counting of references to the machine several times as long.
+    unowned(unsafe) var machine: Machine?
   }
+
+  /// Tells machines apart, also one that is gone from one that took its place in memory.
+  public final class Identity: Sendable {}
 
   /// A processor with what executes its instructions.
   private static func processor(

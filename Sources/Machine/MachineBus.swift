@@ -112,8 +112,8 @@ extension Machine {
     }
     for (n, apic) in apics.all.enumerated() {
       buses[n].localAPIC = apic
-      apic.output.connect { [unowned(unsafe) self] level in
-        self.processors[n].setINTR(level)
+      apic.output.connect { [unowned(unsafe) self, unowned(unsafe) cpu = processors[n]] level in
+        cpu.setINTR(level)
         if level { self.processorWoke(n) }
       }
       apic.nmi = { [unowned self] in

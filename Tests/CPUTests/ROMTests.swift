@@ -83,7 +83,7 @@ final class ROMMachine: SystemBus {
   private func oldest(_ name: String) -> CPUModel {
     switch name {
     case "debug", "paging": .pentium
-    case "rings", "v86": .i486
+    case "rings", "spaces", "v86": .i486
     default: .i386
     }
   }
@@ -106,6 +106,42 @@ final class ROMMachine: SystemBus {
       #expect(machine.cpu.memory.peek(0x1_0020_1004, count: 4) == [0x88, 0, 0, 0])
       #expect(machine.cpu.memory.peek(0x1_0020_1008, count: 4) == [0x99, 0, 0, 0])
     }
+  }
+
+  /// Code of an address space that comes back is found again without another look, and what of it is translated is the same in both
+  /// engines: it decides which accessed flags are set later.
+  @Test func codeOfAddressSpacesIsKnownWhenTheyComeBack() throws {
+    let machines = try romEngines.map { try machine("spaces", .pentium4, $0) }
+    var count: UInt64 = 0
+    while machines.contains(where: { $0.exitCode == nil }) && count < 1_000_000 {
+      count += 977
+      for machine in machines { machine.run(instructions: count) }
+      let tables = machines.map { $0.cpu.saveTranslations() }
+      #expect(Set(tables.map { $0.filled.sorted() }).count == 1, "\(count)")
+      #expect(Set(tables.map(\.spaces.lists)).count == 1, "\(count)")
+    }
+    for machine in machines {
+      check(machine, "spaces")
+      let spaces = machine.cpu.spaces
+      #expect(spaces.loads > 12_000)
+      #expect(spaces.returns > spaces.loads - 50, "\(spaces.returns) of \(spaces.loads)")
+    }
+  }
+
+  /// The same with the tables saved and restored, as snapshots do: accessed flags and faults come at the same instructions.
+  @Test(arguments: romEngines)
+  func addressSpacesSurviveSnapshots(engine: Engine) throws {
+    let machines = try [0, 1].map { _ in try machine("spaces", .pentium4, engine) }
+    var count: UInt64 = 0
+    while machines.contains(where: { $0.exitCode == nil }) && count < 1_000_000 {
+      count += 1201
+      for machine in machines { machine.run(instructions: count) }
+      machines[1].cpu.restoreTranslations(machines[1].cpu.saveTranslations())
+      let tables = machines.map { $0.cpu.saveTranslations() }
+      #expect(Set(tables.map { $0.filled.sorted() }).count == 1, "\(count)")
+      #expect(Set(tables.map(\.spaces.lists)).count == 1, "\(count)")
+    }
+    for machine in machines { check(machine, "spaces") }
   }
 
   #if os(Linux) && arch(x86_64)

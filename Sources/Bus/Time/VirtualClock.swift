@@ -17,14 +17,14 @@ public final class VirtualClock {
   private struct Event {
     let name: String
     let handler: () -> Void
-    /// Virtual nanoseconds, or `VirtualClock.never`.
-    var deadline: UInt64
   }
 
   /// The deadline of an event that is not pending.
   public static let never = UInt64.max
 
   private var events: [Event] = []
+  /// When each is due, in virtual nanoseconds, or `VirtualClock.never`.
+  private var deadlines: [UInt64] = []
   @usableFromInline var baseInstructions: UInt64 = 0
   @usableFromInline var baseNanoseconds: UInt64 = 0
   /// What `baseNanoseconds` leaves out, in 2^-32 nanoseconds; only where processors share the time.
@@ -177,13 +177,14 @@ public final class VirtualClock {
   /// The order of registration breaks ties between equal deadlines.
   public func register(_ name: String, _ handler: @escaping () -> Void) -> EventID {
     precondition(!events.contains { $0.name == name }, "event '\(name)' registered twice")
-    events.append(Event(name: name, handler: handler, deadline: VirtualClock.never))
+    events.append(Event(name: name, handler: handler))
+    deadlines.append(VirtualClock.never)
     return EventID(index: events.count - 1)
   }
 
   /// Makes `event` due at a time in virtual nanoseconds (a past time means: as soon as possible). Replaces an earlier deadline.
   public func schedule(_ event: EventID, at time: UInt64) {
-    events[event.index].deadline = time
+    deadlines[event.index] = time
     recomputeNextDeadline()
   }
 
@@ -195,33 +196,32 @@ public final class VirtualClock {
 
   /// Makes `event` not pending.
   public func cancel(_ event: EventID) {
-    if events[event.index].deadline == VirtualClock.never { return }
-    events[event.index].deadline = VirtualClock.never
+    if deadlines[event.index] == VirtualClock.never { return }
+    deadlines[event.index] = VirtualClock.never
     recomputeNextDeadline()
   }
 
   /// When `event` is due, or nil.
   public func deadline(of event: EventID) -> UInt64? {
-    let deadline = events[event.index].deadline
+    let deadline = deadlines[event.index]
     return deadline == VirtualClock.never ? nil : deadline
   }
 
   /// Every pending event with its deadline in virtual nanoseconds, earliest first; for debuggers.
   public var pendingEvents: [(name: String, deadline: UInt64)] {
-    events.filter { $0.deadline != VirtualClock.never }.map { ($0.name, $0.deadline) }.sorted {
-      ($0.deadline, $0.name) < ($1.deadline, $1.name)
-    }
+    pending.sorted { ($0.deadline, $0.name) < ($1.deadline, $1.name) }
+  }
+
+  /// The same in the order of registration.
+  private var pending: [(name: String, deadline: UInt64)] {
+    zip(events, deadlines).filter { $0.1 != VirtualClock.never }.map { ($0.0.name, $0.1) }
   }
 
   /// Runs every event that is due at the present time, in order of deadline, then of registration.
   public func runDueEvents() {
     while nextDeadline != VirtualClock.never, nextDeadline <= now {
-      var first = -1
-      for i in events.indices where events[i].deadline == nextDeadline {
-        first = i
-        break
-      }
-      events[first].deadline = VirtualClock.never
+      let first = deadlines.firstIndex(of: nextDeadline).unsafelyUnwrapped
+      deadlines[first] = VirtualClock.never
       recomputeNextDeadline()
       events[first].handler()
     }
@@ -229,7 +229,7 @@ public final class VirtualClock {
 
   private func recomputeNextDeadline() {
     var earliest = VirtualClock.never
-    for event in events where event.deadline < earliest { earliest = event.deadline }
+    for deadline in deadlines where deadline < earliest { earliest = deadline }
     let moved = earliest < nextDeadline
     nextDeadline = earliest
     if moved { deadlineMovedEarlier() }
@@ -264,7 +264,7 @@ public final class VirtualClock {
     writer.write(baseInstructions)
     writer.write(baseNanoseconds)
     writer.write(instructionsPerSecond)
-    let pending = events.filter { $0.deadline != VirtualClock.never }
+    let pending = pending
     writer.write(UInt32(pending.count))
     for event in pending {
       writer.write(event.name)
@@ -277,14 +277,14 @@ public final class VirtualClock {
     baseInstructions = try reader.read()
     baseNanoseconds = try reader.read()
     instructionsPerSecond = try reader.read(in: 1_000...100_000_000_000)
-    for i in events.indices { events[i].deadline = VirtualClock.never }
+    for i in deadlines.indices { deadlines[i] = VirtualClock.never }
     let count = try reader.read(UInt32.self)
     for _ in 0..<count {
       let name = try reader.readString()
       guard let index = events.firstIndex(where: { $0.name == name }) else {
         throw reader.error("no event is called '\(name)'")
       }
-      events[index].deadline = try reader.read()
+      deadlines[index] = try reader.read()
     }
     nextDeadline = VirtualClock.never
     recomputeNextDeadline()

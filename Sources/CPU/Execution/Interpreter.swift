@@ -234,36 +234,13 @@ extension CPU {
 
   // MARK: - Fetching
 
-  /// Translations changed: lookaside entries no longer hold.
-  func codeEpochChanged() {
-    supervisorEpoch &+= 1
-    tables.supervisorCodeIsLocal = false
-    userEpochChanged()
-  }
-
-  /// Translations may have changed, but not those of code below CPL 3.
-  func userEpochChanged() {
-    userEpoch &+= 1
-    if max(userEpoch, supervisorEpoch) >= CodeTag.epochs {
-      userEpoch = 1
-      supervisorEpoch = 1
-      blocks.clearLookaside()
-      translator?.forgetPlaces()
-    }
-    contextChanged()
-  }
-
   /// The physical page of a linear page of code.
   private func codePage(_ linear: Linear) throws(Fault) -> UInt32 {
     let tag = s.codeKey(linear & 0xFFFF_F000)
     if let page = blocks.cachedPage(tag, linear) { return page }
     let page = UInt32(truncatingIfNeeded: try translate(linear, userAccess) >> 12)
     blocks.cachePage(tag, linear, page)
-    let n = Int(linear >> 12)
-    tables.notes[n] |= TranslationTables.Note.code
-    if s.pointee.cpl != 3 && tables.notes[n] & TranslationTables.Note.global == 0 {
-      tables.supervisorCodeIsLocal = true
-    }
+    noteCodePage(linear, physicalPage: page)
     return page
   }
 

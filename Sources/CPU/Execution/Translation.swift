@@ -159,8 +159,7 @@ extension CPU {
     }
     if !contexts.use(context) {
       // Numbers start anew: nothing made for the old ones may be found.
-      supervisorEpoch &+= 1
-      userEpoch &+= 1
+      codeEpochChanged()
       blocks.clearLookaside()
       blocks.forgetContexts()
       farContexts.update(repeating: 0, count: 64)

@@ -41,8 +41,8 @@ final class TranslationTables {
   /// have them. Entries go without being taken out here.
   private let writers: UnsafeMutablePointer<UInt32>
   private static let manyWriters = UInt32.max
-  /// Since the last change of the supervisor's epoch code below CPL 3 was fetched from a page that is not global.
-  var supervisorCodeIsLocal = false
+  /// How many pages are listed.
+  var count: Int { filled.count + filledGlobal.count }
 
   enum Note {
     /// The last entry made was global.
@@ -54,6 +54,9 @@ final class TranslationTables {
     /// It is in `filled`, or in `filledGlobal`.
     static let listed: UInt8 = 8
     static let listedGlobal: UInt8 = 16
+    /// It is in the present list of pages of code below CPL 3, or at CPL 3 (AddressSpaces.swift).
+    static let supervisorCode: UInt8 = 32
+    static let userCode: UInt8 = 64
   }
 
   /// - Parameter pages: how many physical pages writes can lead to.
@@ -217,8 +220,9 @@ extension CPU {
     return memory.physical(ofHost: (entry & Int.max) &+ Int(linear))
   }
 
+  /// Makes the entry for an access that a walk allowed.
   @inline(__always)
-  private func fill(
+  func fill(
     linear: UInt32, physical: Physical, _ access: Access, global: Bool, _ writable: Bool,
     _ userOK: Bool
   ) {
@@ -242,9 +246,10 @@ extension CPU {
       && tables.supervisorWrite[index] == 0 && tables.userWrite[index] == 0
     {
       // INVLPG leaves its pages in the list; one that has grown long is started anew.
-      if tables.filled.count + tables.filledGlobal.count >= TranslationTables.maximumFilled {
+      if tables.count >= TranslationTables.maximumFilled {
         tables.flush(keepGlobal: false)
         dropHeld(keepGlobal: false)
+        forgetSpaces()
         codeEpochChanged()
       }
       tables.list(UInt32(index), isGlobal: global)
@@ -448,31 +453,34 @@ extension CPU {
     let keep = keepGlobal && s.pointee.cr4 & CR4.pge != 0
     tables.flush(keepGlobal: keep)
     if watching { dropHeld(keepGlobal: keep) }
-    if asideTables != nil {
-      flushAside()
-      codeEpochChanged()
-      return
-    }
-    // A kernel in global pages is where it was.
-    if keep && !tables.supervisorCodeIsLocal { userEpochChanged() } else { codeEpochChanged() }
+    if asideTables != nil { flushAside() }
+    if keepGlobal { return enterSpace(s.pointee.cr3) }
+    forgetSpaces()
+    codeEpochChanged()
   }
 
   /// INVLPG: drops the translation of one page; a large page's neighbours go with it.
   func invalidatePage(_ linear: UInt32) {
     var notes = tables.notes[Int(linear >> 12)]
     tables.clear(Int(linear >> 12))
+    let listed = TranslationTables.Note.supervisorCode | TranslationTables.Note.userCode
+    tables.notes[Int(linear >> 12)] &= ~listed
     if tables.largeRegions[Int(linear >> 22)] != 0 {
       let span = s.pointee.cr4 & CR4.pae != 0 ? 512 : 1024
       let first = Int(linear >> 12) & ~(span - 1)
       for page in first..<first + span {
         notes |= tables.notes[page]
+        tables.notes[page] &= ~listed
         tables.clear(page)
       }
     }
     if watching {
       dropHeld(page: linear >> 12, large: tables.largeRegions[Int(linear >> 22)] != 0)
     }
-    if asideTables != nil { flushAside() }
+    if asideTables != nil {
+      flushAside()
+      forgetSpaces()
+    }
     if notes & TranslationTables.Note.code != 0 || asideTables != nil { codeEpochChanged() }
   }
 }

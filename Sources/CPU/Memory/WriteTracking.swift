@@ -41,10 +41,11 @@ public struct SavedTranslations: Sendable {
   var entries: [Int] = []
   /// In system management mode those from before it: one at most.
   var aside: [SavedTranslations] = []
+  var spaces = SavedSpaces()
 
   /// Its size in bytes.
   public var byteCount: Int {
-    filled.count * 4 + entries.count * 8 + largeRegions.count
+    filled.count * 4 + entries.count * 8 + largeRegions.count + spaces.byteCount
       + aside.reduce(0) { $0 + $1.byteCount }
   }
 }
@@ -150,6 +151,7 @@ extension CPU {
   public func saveTranslations() -> SavedTranslations {
     var saved = saved(tables, debug.held)
     if let asideTables { saved.aside = [self.saved(asideTables, asideHeld)] }
+    saved.spaces = saveSpaces()
     return saved
   }
 
@@ -181,6 +183,7 @@ extension CPU {
     if let asideTables, let aside = saved.aside.first {
       restore(aside, to: asideTables, &asideHeld)
     }
+    restoreSpaces(saved.spaces)
   }
 
   private func restore(

@@ -102,9 +102,11 @@ public final class CPU {
   /// Instructions in a block at most; less than the usual number narrows a fault of the translator down.
   package var blockLimit = BlockCache.maximumCount
   var decodeDepth = DecodeDepth()
-  /// Count changes of translation, below CPL 3 and at CPL 3; part of `codeTag`.
+  /// Number states of translation, below CPL 3 and at CPL 3; part of `codeTag`.
   var supervisorEpoch: UInt64 = 1
-  var userEpoch: UInt64 = 1
+  var userEpoch: UInt64 = 2
+  /// What is known of code when CR3 has a value again.
+  var spaces = AddressSpaces()
   /// What a debugger waits for, and the words that say cheaply whether it does; see DebugHooks.swift.
   let debug = DebugHooks()
   var debugEvents: DebugEvents = [] {

@@ -56,7 +56,8 @@ public final class Script: RunFollower {
   private var looked = (-1, 0)
   /// Looks at which the present expectation's text was not there.
   private var goneLooks = 0
-  private weak var machine: Machine?
+  /// The machine that is attached to; no weak reference, which slows the machine down.
+  private var attached: Machine.Identity?
   /// The expectation that was not met in its time.
   public private(set) var missed: Awaited?
   /// A change of media that was not possible, in one line.
@@ -118,9 +119,9 @@ extension Script {
 
   /// The machine whose screen is watched from now on.
   public func attach(to machine: Machine) {
-    if self.machine === machine { return }
+    if attached === machine.identity { return }
     detach()
-    self.machine = machine
+    attached = machine.identity
     typed.now = { [unowned machine] in machine.clock.now }
     guard !isFinished, matchers.contains(where: { $0 != nil }) else { return }
     let screen = ScreenExpectations(machine, typed: typed)
