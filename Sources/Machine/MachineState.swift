@@ -156,14 +156,12 @@ extension Machine {
     var saved: [(String, String)] = []
     for _ in 0..<count { saved.append((try reader.readString(), try reader.readString())) }
     let words = IdentityWords(verb: "saved")
-    for (key, value) in own {
-      let found = saved.first { $0.0 == key }?.1
-      if found != value {
-        throw StateError(refusal: words.difference(key, other: found, own: value))
+    // What the board is decides about the rest.
+    for key in ["board"] + own.map(\.0) + saved.map(\.0) {
+      let (theirs, ours) = (saved.first { $0.0 == key }?.1, own.first { $0.0 == key }?.1)
+      if theirs != ours {
+        throw StateError(refusal: words.difference(key, other: theirs, own: ours))
       }
-    }
-    for (key, value) in saved where !own.contains(where: { $0.0 == key }) {
-      throw StateError(refusal: words.difference(key, other: value, own: nil))
     }
     let savedMedia = try restoreMedia(&reader, acceptingOthers: acceptingOtherDisks)
     try restoreSections(&reader, savedMedia.media)

@@ -11,6 +11,14 @@ extension Machine {
     throws(RecordingError)
   {
     let words = IdentityWords(verb: "recorded")
+    // What the board is decides about the rest.
+    let boards = (
+      header.identity.first { $0.key == "board" }?.value, own.first { $0.key == "board" }?.value
+    )
+    if boards.0 != boards.1 {
+      throw RecordingError(
+        reason: words.difference("board", other: boards.0, own: boards.1))
+    }
     for (key, value) in own {
       let drive = Machine.driveWords(key)
       guard let found = header.identity.first(where: { $0.key == key }) else {
