@@ -42,6 +42,8 @@ public final class VGA: Device, Registers {
 
   /// The extensions of a Cirrus chip, where there are any.
   private(set) var cirrus: CirrusChip?
+  /// The same without reference counting, which would take longer than all the rest of an access to a port.
+  private var chip: Unmanaged<CirrusChip>?
   /// Puts registers that are more than memory at A0000h in front of `aperture`, or takes them away.
   var setOverlay: (Bool) -> Void = { _ in }
   private var hasOverlay = false
@@ -123,7 +125,10 @@ public final class VGA: Device, Registers {
     switch extensions {
     case .none: break
     case .displayInterface: display = BochsDisplay(memorySize: memorySize)
-    case .cirrus: cirrus = CirrusChip(self)
+    case .cirrus:
+      let cirrus = CirrusChip(self)
+      self.cirrus = cirrus
+      chip = .passUnretained(cirrus)
     }
     updateDerived()
   }
@@ -244,7 +249,7 @@ public final class VGA: Device, Registers {
   private func readByte(_ port: UInt16) -> UInt8 {
     if port == 0x3C3 { return subsystemEnabled ? 1 : 0 }
     if !isEnabled { return 0xFF }
-    if let cirrus, let value = cirrus.read(port) { return value }
+    if let chip, let value = chip._withUnsafeGuaranteedRef({ $0.read(port) }) { return value }
     switch port {
     case 0x3C0: return attribute.indexPort
     case 0x3C1: return attribute.read()
@@ -289,7 +294,7 @@ public final class VGA: Device, Registers {
       return
     }
     if !isEnabled { return }
-    if let cirrus, cirrus.write(port, value) { return }
+    if let chip, chip._withUnsafeGuaranteedRef({ $0.write(port, value) }) { return }
     switch port {
     case 0x3C0: writeAttribute(value)
     case 0x3C2:

@@ -8,8 +8,9 @@
 //   +2 status: active 0, error 1 and interrupt 2 (a written one clears), drive 0 and 1 capable 5 and 6 (kept), simplex 7 (0)
 //   +4 table of regions, a physical address, a multiple of four
 //
-//   A region of the table, eight bytes: address (bit 0 is 0), byte count (bit 0 is 0; 0: 65,536), last 63. Address and table counters
-//   have 16 bits above which nothing carries: what crosses 64 KiB goes on at the start of the same 64 KiB.
+//   A region of the table, eight bytes: address (bit 0 is 0), byte count (bit 0 is 0; 0: 65,536), last 63. The table's counter has 16
+//   bits above which nothing carries: it goes on at the start of the same 64 KiB. Neither is to cross 64 KiB, by the data sheets, which
+//   do not say what becomes of data that do. UEFI's driver lets regions cross and counts on the carry that later chips have.
 //
 // What the status says at the end: 4 the regions were as long as the command; 5 they were longer; 0 shorter (the drive still asks), or
 // with bit 1 that memory did not answer. Behind the last byte of the last region the engine stays active until the drive interrupts or
@@ -180,8 +181,8 @@ final class BusMasterChannel: IDEBusMaster {
         status &= ~BusMaster.active
         return
       }
-      // No region goes over the end of 64 KiB without coming back to its start.
-      let wanted = min(window.count, left, 0x10000 - Int(address & 0xFFFF))
+      // Behind the last of 32 address bits comes the first.
+      let wanted = min(window.count, left, 0x1_0000_0000 - Int(address))
       let count = mayMaster ? memory.dmaReach(address, wanted) : wanted
       let bytes = UnsafeMutableRawBufferPointer(rebasing: window[..<count])
       if !mayMaster {
@@ -193,7 +194,7 @@ final class BusMasterChannel: IDEBusMaster {
       }
       // The bus has words: an odd byte at the end of a window takes the place of two.
       let used = min((count + 1) & ~1, left)
-      address = address & 0xFFFF_0000 | (address &+ UInt32(used)) & 0xFFFF
+      address = address &+ UInt32(used)
       left -= used
       if count < wanted { fail() } else if left == 0 { fetch() }
       drive.dmaMoved(count)

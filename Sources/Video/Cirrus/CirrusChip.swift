@@ -19,6 +19,7 @@ final class CirrusChip {
   /// Without reference counting: it is its owner.
   unowned(unsafe) let vga: VGA
   let memory: VideoMemory
+  let clock: VirtualClock
 
   /// As written, with the bits that are a cursor's.
   var sequencerIndex: UInt8 = 0
@@ -49,6 +50,7 @@ final class CirrusChip {
   init(_ vga: VGA) {
     self.vga = vga
     memory = vga.video
+    clock = vga.clock
     reset()
   }
 

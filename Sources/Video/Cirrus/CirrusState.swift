@@ -90,7 +90,7 @@ extension CirrusChip {
       .text(
         "BitBLT",
         transfer.map { "row \($0.row) of \($0.blit.height), data by the processor" }
-          ?? (vga.clock.now < busyUntil ? "busy" : "idle")),
+          ?? (clock.now < busyUntil ? "busy" : "idle")),
     ]
   }
 }

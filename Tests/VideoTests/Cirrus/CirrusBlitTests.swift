@@ -247,6 +247,25 @@ private struct Numbers {
     #expect(other.status & 1 == 0)
   }
 
+  /// A megabyte is copied in the time in which a processor copies it, so that who polls for its end does not wait for nothing.
+  @Test func theEngineIsSeenBusyButNoLongerThanMemoryTakes() {
+    let t = TestCirrus(megabytes: 4)
+    for (n, value) in [
+      (0x20, 0xFF), (0x21, 0x03), (0x22, 0xFF), (0x23, 0x03), (0x24, 0), (0x25, 4),
+    ] {
+      t.gr(UInt8(n), UInt8(value))
+    }
+    t.gr(0x27, 4)
+    t.gr(0x2A, 0x10)
+    t.gr(0x32, 0x0D)
+    t.gr(0x31, 0x02)
+    #expect(t.status & 1 == 1)
+    t.now += 100_000
+    #expect(t.status & 1 == 1)
+    t.now += 150_000
+    #expect(t.status & 1 == 0)
+  }
+
   @Test func writingTheTargetStartsWhenThatIsAsked() {
     let t = TestCirrus()
     t.gr(0x01, 0x5A)
