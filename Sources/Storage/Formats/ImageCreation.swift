@@ -144,3 +144,30 @@ extension ImageWish {
     return wish
   }
 }
+
+/// A device that can keep blocks compressed, for whoever fills a new image (`convert -c`).
+public protocol CompressingDevice: BlockDevice {
+  /// Bytes that are compressed together: a whole number of blocks, at a multiple of themselves.
+  var compressionUnit: Int { get }
+  /// Compresses a unit, or what is left of one at the disk's end; nil when that saves nothing. It may be called on any thread, several at
+  /// once: where time is spent.
+  var compressor: @Sendable (UnsafeRawBufferPointer) -> [UInt8]? { get }
+  /// Writes what `compressor` made of the unit that begins at a block.
+  func writeCompressed(block: UInt64, packed: [UInt8]) throws(StorageError)
+}
+
+extension CompressingDevice {
+  /// Writes a unit, or what is left of one at the disk's end: compressed where that saves room, as zeros where it holds nothing else.
+  public func writeCompressed(block: UInt64, from contents: UnsafeRawBufferPointer)
+    throws(StorageError)
+  {
+    try BlockRange.check(name, block, contents.count, blockCount, blockSize)
+    if contents.allSatisfy({ $0 == 0 }) {
+      try writeZeroes(block: block, count: UInt64(contents.count / blockSize))
+    } else if let packed = compressor(contents) {
+      try writeCompressed(block: block, packed: packed)
+    } else {
+      try write(block: block, from: contents)
+    }
+  }
+}

@@ -62,6 +62,8 @@ public struct ImageContext {
   public var formats: [any ImageFormat]
   /// How many images stand above this one, each of which names the next as its base.
   public private(set) var depth = 0
+  /// The folder of this image, as it is named from that of the topmost one: empty, or with a "/" at its end.
+  private var folder = ""
   /// Opens a file beside the image, for reading, or for writing too.
   private let opener: (String, FileUse) throws(StorageError) -> any ByteStore
 
@@ -101,25 +103,37 @@ public struct ImageContext {
 
   /// Another file that belongs to the image, as a part of it (an extent). It is writable if the image's own store is.
   public func file(named name: String) throws(StorageError) -> any ByteStore {
-    try opener(name, .part)
+    // A base is not written, and no part of it.
+    try opener(path(name), depth == 0 ? .part : .base)
   }
 
   /// A new file that belongs to the image that is being made.
   public func newFile(named name: String) throws(StorageError) -> any ByteStore {
-    try opener(name, .newPart)
+    try opener(path(name), .newPart)
   }
 
-  /// The image that shows where this one holds nothing: opened for reading, whatever its format is.
-  public func base(named name: String) throws(StorageError) -> any BlockDevice {
+  /// A name that stands in this image, for the folder of the topmost one.
+  private func path(_ name: String) -> String { name.hasPrefix("/") ? name : folder + name }
+
+  /// The image that shows where this one holds nothing: opened for reading.
+  /// - Parameter formatName: its format's name, where the image says it: no other is tried then, as the guest of a raw base may have written
+  ///   what looks like another format. Nil: whatever its format is.
+  public func base(named name: String, formatName: String? = nil) throws(StorageError)
+    -> any BlockDevice
+  {
     if depth >= ImageContext.deepest {
       throw StorageError(
         path: name, reason: "more than \(ImageContext.deepest) images stand above each other")
     }
-    let store = try opener(name, .base)
+    let path = path(name)
+    let store = try opener(path, .base)
     var inner = self
     inner.depth += 1
     inner.kind = .disk
-    return try ImageFormats.open(store, inner).device
+    inner.folder = path.lastIndex(of: "/").map { String(path[...$0]) } ?? ""
+    guard let formatName else { return try ImageFormats.open(store, inner).device }
+    let named = try ImageFormats.named(formatName, of: store, inner)
+    return try ImageFormats.open(store, named, inner).device
   }
 }
 
@@ -127,7 +141,7 @@ public struct ImageContext {
 public enum ImageFormats {
   /// All formats; of those that are equally sure of a file, the first has it.
   public static let all: [any ImageFormat] =
-    RefusedFormat.images + RefusedFormat.archives + [
+    [QCOW2Format()] + RefusedFormat.images + RefusedFormat.archives + [
       CUEFormat(), CDFormat(), FixedVHDFormat(), RawFormat(),
     ]
 
@@ -149,7 +163,33 @@ public enum ImageFormats {
   public static func open(_ store: any ByteStore, _ context: ImageContext) throws(StorageError)
     -> ImageContents
   {
-    let format = try format(of: store, context)
+    try open(store, try format(of: store, context), context)
+  }
+
+  /// The format of a name, as images and QEMU call it, of a file that may be of it.
+  static func named(_ name: String, of store: any ByteStore, _ context: ImageContext)
+    throws(StorageError) -> any ImageFormat
+  {
+    let known = name.lowercased() == "vpc" ? "vhd" : name.lowercased()
+    if known == "raw" || known == "file" { return RawFormat() }
+    var inner = context
+    // "fixed VHD" is one too.
+    inner.formats = context.formats.filter {
+      $0.name.lowercased() == known || $0.name.lowercased().hasSuffix(" " + known)
+    }
+    if inner.formats.isEmpty {
+      throw StorageError(
+        path: store.name, reason: "is said to be of the format '\(name)', which is not known")
+    }
+    do { return try format(of: store, inner) } catch {
+      throw StorageError(path: store.name, reason: "is said to be \(name), but is not")
+    }
+  }
+
+  /// A store's contents, of a format that is known.
+  public static func open(
+    _ store: any ByteStore, _ format: any ImageFormat, _ context: ImageContext
+  ) throws(StorageError) -> ImageContents {
     let contents = try format.open(store, context)
     // Whoever stands above counts on this.
     let device = contents.device

@@ -111,6 +111,16 @@ final class GuestWitness: BlockDevice {
     try device.write(block: block, from: buffer)
   }
 
+  /// Notes a write that is done in another way than by `write`.
+  func witness(block: UInt64, _ bytes: [UInt8], _ write: () throws -> Void) rethrows {
+    bytes.withUnsafeBytes { buffer in
+      note(block, UInt64(buffer.count / blockSize)) {
+        GuestWitness.hash(UnsafeRawBufferPointer(rebasing: buffer[$0 * 512..<$0 * 512 + 512]))
+      }
+    }
+    try write()
+  }
+
   func writeZeroes(block: UInt64, count: UInt64) throws(StorageError) {
     note(block, count) { _ in GuestWitness.zero }
     try device.writeZeroes(block: block, count: count)
