@@ -62,7 +62,7 @@ public struct ImageContext {
   public var formats: [any ImageFormat]
   /// How many images stand above this one, each of which names the next as its base.
   public private(set) var depth = 0
-  /// The folder of this image, as it is named from that of the topmost one: empty, or with a "/" at its end.
+  /// Where the image lies, as seen from the topmost: its folder with a "/", or nothing. Names in an image are relative to its own folder.
   private var folder = ""
   /// Opens a file beside the image, for reading, or for writing too.
   private let opener: (String, FileUse) throws(StorageError) -> any ByteStore
@@ -103,17 +103,18 @@ public struct ImageContext {
 
   /// Another file that belongs to the image, as a part of it (an extent). It is writable if the image's own store is.
   public func file(named name: String) throws(StorageError) -> any ByteStore {
-    // A base is not written, and no part of it.
-    try opener(path(name), depth == 0 ? .part : .base)
+    // What is below is not written, and no part of it.
+    try opener(resolved(name), depth == 0 ? .part : .base)
   }
 
   /// A new file that belongs to the image that is being made.
   public func newFile(named name: String) throws(StorageError) -> any ByteStore {
-    try opener(path(name), .newPart)
+    try opener(resolved(name), .newPart)
   }
 
-  /// A name that stands in this image, for the folder of the topmost one.
-  private func path(_ name: String) -> String { name.hasPrefix("/") ? name : folder + name }
+  private func resolved(_ name: String) -> String {
+    name.hasPrefix("/") ? name : folder + name
+  }
 
   /// The image that shows where this one holds nothing: opened for reading.
   /// - Parameter formatName: its format's name, where the image says it: no other is tried then, as the guest of a raw base may have written
@@ -125,15 +126,22 @@ public struct ImageContext {
       throw StorageError(
         path: name, reason: "more than \(ImageContext.deepest) images stand above each other")
     }
-    let path = path(name)
-    let store = try opener(path, .base)
+    let place = resolved(name)
+    let store = try opener(place, .base)
     var inner = self
+    inner.folder = String(place.lastIndex(of: "/").map { place[...$0] } ?? "")
     inner.depth += 1
     inner.kind = .disk
-    inner.folder = path.lastIndex(of: "/").map { String(path[...$0]) } ?? ""
     guard let formatName else { return try ImageFormats.open(store, inner).device }
-    let named = try ImageFormats.named(formatName, of: store, inner)
-    return try ImageFormats.open(store, named, inner).device
+    let named = ImageFormats.named(formatName, in: formats)
+    guard let format = named ?? (formatName.lowercased() == "raw" ? RawFormat() : nil) else {
+      throw StorageError(
+        path: store.name, reason: "is said to be of the format '\(formatName)', which is not known")
+    }
+    if try format.probe(store, inner) == nil {
+      throw StorageError(path: store.name, reason: "is said to be \(formatName), but is not")
+    }
+    return try ImageFormats.open(store, inner, as: format).device
   }
 }
 
@@ -163,32 +171,22 @@ public enum ImageFormats {
   public static func open(_ store: any ByteStore, _ context: ImageContext) throws(StorageError)
     -> ImageContents
   {
-    try open(store, try format(of: store, context), context)
+    try open(store, context, as: try format(of: store, context))
   }
 
-  /// The format of a name, as images and QEMU call it, of a file that may be of it.
-  static func named(_ name: String, of store: any ByteStore, _ context: ImageContext)
-    throws(StorageError) -> any ImageFormat
+  /// A format by the name that people call it by, or qemu-img does; those that only refuse are none.
+  public static func named(_ name: String, in formats: [any ImageFormat] = all)
+    -> (any ImageFormat)?
   {
-    let known = name.lowercased() == "vpc" ? "vhd" : name.lowercased()
-    if known == "raw" || known == "file" { return RawFormat() }
-    var inner = context
-    // "fixed VHD" is one too.
-    inner.formats = context.formats.filter {
-      $0.name.lowercased() == known || $0.name.lowercased().hasSuffix(" " + known)
-    }
-    if inner.formats.isEmpty {
-      throw StorageError(
-        path: store.name, reason: "is said to be of the format '\(name)', which is not known")
-    }
-    do { return try format(of: store, inner) } catch {
-      throw StorageError(path: store.name, reason: "is said to be \(name), but is not")
-    }
+    let others = ["vpc": "vhd", "fixed-vhd": "fixed vhd"]
+    let wanted = name.lowercased()
+    let names = [wanted, others[wanted] ?? wanted]
+    return formats.first { !($0 is RefusedFormat) && names.contains($0.name.lowercased()) }
   }
 
-  /// A store's contents, of a format that is known.
+  /// A store's contents, in a format that somebody says it is of.
   public static func open(
-    _ store: any ByteStore, _ format: any ImageFormat, _ context: ImageContext
+    _ store: any ByteStore, _ context: ImageContext, as format: any ImageFormat
   ) throws(StorageError) -> ImageContents {
     let contents = try format.open(store, context)
     // Whoever stands above counts on this.

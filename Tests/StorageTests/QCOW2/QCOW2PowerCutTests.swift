@@ -63,7 +63,7 @@ import Testing
         if n % 3 == 2 {
           try image.deleteSnapshot("s\(n - 1)")
         } else {
-          try image.createSnapshot(named: "s\(n)")
+          try image.createSnapshot(named: "s\(n)", time: 7)
         }
       }
     }

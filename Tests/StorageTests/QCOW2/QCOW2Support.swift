@@ -64,6 +64,17 @@ enum QCOW2Maker {
     try #require(try QCOW2Format().open(store, folder.context).device as? QCOW2Image)
   }
 
+  /// Opens a file by the opener, and gives the image behind what a drive sees.
+  static func openFile(_ path: String) throws -> QCOW2Image {
+    let folder = String(path[...path.lastIndex(of: "/")!])
+    let context = ImageContext(kind: .disk) { (name, use) throws(StorageError) in
+      try HostFile(path: folder + name, writable: use != .base)
+    }
+    return try #require(
+      try QCOW2Format().open(try HostFile(path: path, writable: true), context).device
+        as? QCOW2Image)
+  }
+
   static func check(
     _ store: any ByteStore, _ repair: ImageRepair = .none, in folder: MemoryFolder = MemoryFolder()
   ) throws -> ImageCheck {
@@ -81,9 +92,14 @@ enum QCOW2Maker {
     return bytes
   }
 
+  static func exerciseUncompressed(
+    _ device: any BlockDevice, _ model: inout [UInt8], steps: Int, seed: UInt64
+  ) throws { try exercise(device, &model, steps: steps, seed: seed, isPacking: false) }
+
   /// Writes, zeros, discards at random on a device and a model, and compares.
   static func exercise(
     _ device: any BlockDevice, _ model: inout [UInt8], steps: Int, seed: UInt64, longest: Int = 300,
+    isPacking: Bool = true,
     sourceLocation: SourceLocation = #_sourceLocation
   ) throws {
     var random = PowerCutRandom(seed: seed)
@@ -107,8 +123,8 @@ enum QCOW2Maker {
         let read = try device.bytes(at: UInt64(range.lowerBound), count: range.count)
         #expect(read == Array(model[range]), "step \(step)", sourceLocation: sourceLocation)
       case 4:
-        guard let packer = device as? CompressingDevice else { continue }
-        let unit = packer.compressionUnit
+        guard isPacking, let packer = device as? CompressingDevice else { continue }
+        let unit = Int(packer.compressionUnit) * 512
         let start = range.lowerBound / unit * unit
         let bytes = pattern(min(unit, model.count - start), random.next())
         try bytes.withUnsafeBytes { try packer.writeCompressed(block: UInt64(start / 512), from: $0) }

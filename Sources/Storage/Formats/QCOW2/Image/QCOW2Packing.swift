@@ -4,7 +4,7 @@
 // After: QEMU, docs/interop/qcow2.txt, "Compressed Clusters Descriptor".
 
 extension QCOW2Image: CompressingDevice {
-  public var compressionUnit: Int { layout.clusterSize }
+  public var compressionUnit: UInt64 { UInt64(layout.clusterSize / 512) }
 
   public var compressor: @Sendable (UnsafeRawBufferPointer) -> [UInt8]? {
     let (compression, size) = (QCOW2Compression(header.compressionType, layout), layout.clusterSize)
@@ -17,7 +17,7 @@ extension QCOW2Image: CompressingDevice {
     }
   }
 
-  public func writeCompressed(block: UInt64, packed: [UInt8]) throws(StorageError) {
+  public func writeCompressed(block: UInt64, _ packed: [UInt8]) throws(StorageError) {
     try checkBlocks(block, 1)
     let place = block * 512
     guard place & layout.clusterMask == 0, !packed.isEmpty, packed.count < layout.clusterSize else {
@@ -65,5 +65,21 @@ extension QCOW2Image: CompressingDevice {
     }
     let run = try refcounts.allocate(1)
     return (run.first << bits, try word(run.first << bits))
+  }
+}
+
+extension CompressingDevice {
+  /// Writes a unit, or what is left of one at the disk's end: compressed where that saves room, as zeros where it holds nothing else.
+  public func writeCompressed(block: UInt64, from contents: UnsafeRawBufferPointer)
+    throws(StorageError)
+  {
+    try BlockRange.check(name, block, contents.count, blockCount, blockSize)
+    if contents.allSatisfy({ $0 == 0 }) {
+      try writeZeroes(block: block, count: UInt64(contents.count / blockSize))
+    } else if let packed = compressor(contents) {
+      try writeCompressed(block: block, packed)
+    } else {
+      try write(block: block, from: contents)
+    }
   }
 }

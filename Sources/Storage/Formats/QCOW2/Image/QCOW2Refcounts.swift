@@ -181,17 +181,44 @@ final class QCOW2Refcounts {
 
   /// Allocates exactly `count` clusters that lie behind each other.
   func allocateTogether(_ count: UInt64) throws(StorageError) -> Run {
-    var first = try firstFree(hint)
-    var found: UInt64 = 1
-    while found < count {
-      if try isFree(first + found) {
+    if count == 1 { return try allocate(1) }
+    var (first, found) = (hint, UInt64(0))
+    // As far as there are blocks, one of which would lie in the way if it was made here.
+    while first + found < layout.clusters(store.size), let place = try place(first + found) {
+      if try load(place) == 0 {
         found += 1
+        if found == count { return try take(first, count) }
       } else {
-        first = try firstFree(first + found)
-        found = 1
+        first += found + 1
+        found = 0
       }
     }
-    return try take(first, count)
+    return try append(count)
+  }
+
+  /// Allocates clusters at the file's end, the blocks for them behind them.
+  private func append(_ count: UInt64) throws(StorageError) -> Run {
+    let blockBits = UInt64(layout.refcountBlockBits)
+    while true {
+      let start = max(freshFrom, layout.clusters(store.size))
+      var missing: [UInt64] = []
+      while true {
+        let last = start + count + UInt64(missing.count) - 1
+        guard last >> blockBits < UInt64(table.count) else { break }
+        let needed = (start >> blockBits...last >> blockBits).filter { table[Int($0)] == 0 }
+        if needed.count == missing.count {
+          for (n, slot) in needed.enumerated() {
+            try put(blockAt: start + count + UInt64(n), slot)
+          }
+          for n in 0..<UInt64(needed.count) { try set(start + count + n, 1) }
+          let run = try take(start, count)
+          freshFrom = max(freshFrom, start + count + UInt64(needed.count))
+          return run
+        }
+        missing = needed
+      }
+      try growTable(max(start + count, UInt64(table.count) << blockBits))
+    }
   }
 
   /// The cluster behind one, if it is free.
@@ -255,6 +282,13 @@ final class QCOW2Refcounts {
     let slot = cluster >> UInt64(layout.refcountBlockBits)
     if slot >= UInt64(table.count) { return try growTable(cluster) }
     if table[Int(slot)] != 0 { return }
+    try put(blockAt: cluster, slot)
+    freshFrom = max(freshFrom, cluster + 1)
+    if let place = try place(cluster) { try put(place, 1) }
+  }
+
+  /// Makes a cluster the block of a slot, whose counts are all 0.
+  private func put(blockAt cluster: UInt64, _ slot: UInt64) throws(StorageError) {
     let bits = UInt64(layout.clusterBits)
     let offset = cluster << bits
     if isOffLimits(offset..<offset + UInt64(layout.clusterSize)) {
@@ -263,7 +297,6 @@ final class QCOW2Refcounts {
         reason: "the refcounts call free what the image's tables occupy; the image needs a repair")
     }
     let isFresh = cluster >= freshFrom
-    freshFrom = max(freshFrom, cluster + 1)
     try reach(offset + UInt64(layout.clusterSize))
     if !isFresh {
       try store.zero(at: offset, count: UInt64(layout.clusterSize), releasing: false)
@@ -272,7 +305,6 @@ final class QCOW2Refcounts {
     table[Int(slot)] = offset
     let changed = changedEntries ?? Int(slot)..<Int(slot) + 1
     changedEntries = min(changed.lowerBound, Int(slot))..<max(changed.upperBound, Int(slot) + 1)
-    if let place = try place(cluster) { try put(place, 1) }
   }
 
   /// A longer table, behind everything there is, with the blocks for itself.

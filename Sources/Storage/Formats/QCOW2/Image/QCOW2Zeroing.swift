@@ -100,3 +100,45 @@ extension QCOW2Image {
     try writeDisk(place, UnsafeRawBufferPointer(zeros), refcounts)
   }
 }
+
+extension QCOW2Image: EmptiableDevice {
+  public func makeEmpty() throws(StorageError) {
+    let refcounts = try prepareWrite()
+    compressedEnd = nil
+    for index in l1.indices where l1[index] & QCOW2Layout.hostOffsetMask != 0 {
+      let start = UInt64(index) << UInt64(layout.l1Bits)
+      for n in 0..<1 << UInt64(layout.l2Bits) {
+        let place = start + UInt64(n) << UInt64(layout.clusterBits)
+        let old = try entry(place)
+        if old == .absent { continue }
+        let table = try writableTable(place, refcounts)
+        try set(place, in: table, .absent)
+        leave(old, refcounts)
+        try writeBackIfFull()
+      }
+    }
+    try writeBack()
+  }
+}
+
+extension QCOW2Image: DescribedDevice {
+  public var imageFacts: ImageFacts {
+    var facts = ImageFacts()
+    facts.clusterSize = UInt64(layout.clusterSize)
+    facts.isDirty = header.incompatible & QCOW2Header.Incompatible.dirty != 0
+    facts.baseName = header.backingName
+    facts.baseFormat = header.backingFormat
+    func isSet(_ bits: UInt64, _ bit: UInt64) -> String { bits & bit != 0 ? "yes" : "no" }
+    facts.others = [
+      ("version", "\(header.version)"),
+      ("refcount bits", "\(layout.refcountBits)"),
+      ("compression", header.compressionType == 1 ? "zstd" : "zlib"),
+      ("extended L2 entries", isSet(header.incompatible, QCOW2Header.Incompatible.extendedL2)),
+      ("lazy refcounts", isSet(header.compatible, QCOW2Header.lazyRefcounts)),
+      ("marked corrupt", isSet(header.incompatible, QCOW2Header.Incompatible.corrupt)),
+    ]
+    if let name = header.dataFileName, isExternal { facts.others.append(("data file", name)) }
+    if let bitmaps = header.bitmaps { facts.others.append(("bitmaps", "\(bitmaps.count)")) }
+    return facts
+  }
+}

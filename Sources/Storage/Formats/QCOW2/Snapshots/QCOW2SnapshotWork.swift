@@ -3,7 +3,19 @@
 // Owns: the order of it, so that a failure leaves at most counts that are too high. Must not know: whose states they are.
 // After: QEMU, docs/interop/qcow2.txt, "Snapshots".
 
-extension QCOW2Image {
+extension QCOW2Image: SnapshottingDevice {
+  public var imageSnapshots: [ImageSnapshot] {
+    ((try? snapshots()) ?? []).map {
+      ImageSnapshot(
+        id: $0.id, name: $0.name, time: UInt64($0.seconds), byteCount: $0.diskSize,
+        stateByteCount: $0.stateSize)
+    }
+  }
+
+  public func createSnapshot(named newName: String, time: UInt64) throws(StorageError) {
+    try createSnapshot(named: newName, seconds: UInt32(truncatingIfNeeded: time))
+  }
+
   /// The snapshots inside the file.
   public func snapshots() throws(StorageError) -> [QCOW2Snapshot] {
     try QCOW2Snapshot.table(store, header).snapshots
@@ -22,7 +34,7 @@ extension QCOW2Image {
   /// - Returns: the snapshot's ID.
   @discardableResult
   public func createSnapshot(
-    named newName: String, seconds: UInt32 = 0, nanoseconds: UInt32 = 0,
+    named newName: String, seconds: UInt32, nanoseconds: UInt32 = 0,
     guestNanoseconds: UInt64 = 0
   ) throws(StorageError) -> String {
     if isExternal { throw refuse("has its data in another file, so it has no snapshots") }
@@ -235,12 +247,12 @@ extension QCOW2Image {
 }
 
 extension QCOW2Snapshot {
-  /// The snapshot of a name, or else of an ID.
+  /// The snapshot of an ID, or else of a name.
   static func find(_ nameOrID: String, in all: [QCOW2Snapshot], _ path: String)
     throws(StorageError) -> QCOW2Snapshot
   {
-    if let found = all.first(where: { $0.name == nameOrID })
-      ?? all.first(where: { $0.id == nameOrID })
+    if let found = all.first(where: { $0.id == nameOrID })
+      ?? all.first(where: { $0.name == nameOrID })
     {
       return found
     }
