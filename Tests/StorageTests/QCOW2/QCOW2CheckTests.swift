@@ -7,9 +7,11 @@ import Testing
 
 @Suite struct QCOW2CheckTests {
   /// A small image with data, a snapshot and some freed room.
-  static func sample(_ options: String = "cluster_size=4096") throws -> (MemoryStore, [UInt8]) {
-    let store = try QCOW2Maker.image(size: 1 << 20, options)
-    var model = [UInt8](repeating: 0, count: 1 << 20)
+  static func sample(_ options: String = "cluster_size=4096", size: Int = 1 << 20) throws -> (
+    MemoryStore, [UInt8]
+  ) {
+    let store = try QCOW2Maker.image(size: size, options)
+    var model = [UInt8](repeating: 0, count: size)
     let image = try QCOW2Maker.open(store)
     try QCOW2Maker.exercise(image, &model, steps: 60, seed: 41)
     try image.createSnapshot(named: "s", time: 7)
