@@ -69,7 +69,7 @@ let package = Package(
     .target(
       name: "TranslatorX86_64", dependencies: ["CPU", "Translator", "Assembler", "Host"],
       swiftSettings: fast),
-    .target(name: "Storage", dependencies: ["Host", "State"], cSettings: gnu),
+    .target(name: "Storage", dependencies: ["Host", "State", "CZlib", "CZstd"], cSettings: gnu),
     .target(name: "Chipset", dependencies: ["Bus", "State", "Storage"], swiftSettings: fast),
     // Sources of nasm and iasl to Swift: the plugin, the tool it runs, and the images as data.
     .executableTarget(name: "romtool", path: "Firmware/RomTool"),
@@ -79,6 +79,8 @@ let package = Package(
     .target(name: "FirmwareImages", exclude: ["roms.txt"], plugins: ["FirmwarePlugin"]),
     .systemLibrary(
       name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"]), .brew(["zlib"])]),
+    .systemLibrary(
+      name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"]), .brew(["zstd"])]),
     .target(name: "Video", dependencies: ["Bus", "State", "Host", "CZlib"], swiftSettings: fast),
     .target(
       name: "Machine",

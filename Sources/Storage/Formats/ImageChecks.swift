@@ -57,6 +57,21 @@ public struct ImageCheck: Equatable, Sendable {
     if findings.count < 1000 { findings.append(finding) }
   }
 
+  /// Counts what `other`, an earlier look, counted but did not list.
+  mutating func addUnlisted(_ other: ImageCheck, repaired isRepaired: Bool) {
+    func unlisted(_ count: Int, _ severity: Severity) -> Int {
+      max(0, count - other.findings.lazy.filter { $0.severity == severity }.count)
+    }
+    let more = [
+      unlisted(other.leaks, .leak), unlisted(other.corruptions, .corruption),
+      unlisted(other.unreadables, .unreadable),
+    ]
+    leaks += more[0]
+    corruptions += more[1]
+    unreadables += more[2]
+    if isRepaired { repaired += more.reduce(0, +) }
+  }
+
   /// Whether nothing is wrong, or nothing any more.
   public var isClean: Bool { leaks + corruptions + unreadables == repaired }
 }

@@ -1,4 +1,4 @@
-// Formats that are known but cannot be read: refused by name, so that nobody boots a qcow2 file as a raw disk.
+// Formats that are known but cannot be read: refused by name, so that nobody boots a VMDK file as a raw disk.
 //
 // Owns: recognising other image formats, archives and programs, and the words of their refusal. Must not know: how any of them is read.
 // After: the published headers of the formats.
@@ -28,7 +28,7 @@ struct RefusedFormat: ImageFormat {
 
   /// Images.
   static let images: [any ImageFormat] = [
-    image("qcow2", [0x51, 0x46, 0x49, 0xFB]), image("VMDK", Array("KDMV".utf8)),
+    image("VMDK", Array("KDMV".utf8)),
     image("VMDK", Array("# Disk DescriptorFile".utf8), words: "a VMDK descriptor"),
     image("VDI", [0x7F, 0x10, 0xDA, 0xBE], at: 64), image("VHDX", Array("vhdxfile".utf8)),
     image("VHD", FixedVHDFormat.cookie, words: "a dynamic VHD image"),

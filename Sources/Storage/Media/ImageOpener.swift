@@ -46,17 +46,28 @@ public enum ImageOpener {
   ///   - readOnly: the guest sees a write-protected medium.
   ///   - snapshot: writes stay in memory.
   ///   - looksOnly: nothing will be written; the file is neither locked nor opened for that, but what is concluded is the same.
+  ///   - allowBases: folders beside the image's own in which images below may lie.
   ///   - formats: what it may be.
   /// - Throws: one line that says what is wrong.
   public static func open(
     path: String, kind: ImageKind = .auto, readOnly: Bool = false, snapshot: Bool = false,
-    looksOnly: Bool = false,
+    looksOnly: Bool = false, allowBases: [String] = [],
     formats: [any ImageFormat] = ImageFormats.all
   ) throws(StorageError) -> OpenedImage {
     let file = try HostFile(
       path: path, writable: !readOnly && !snapshot && kind != .cd, looksOnly: looksOnly)
-    let context = ImageContext(kind: kind, formats: formats) { name throws(StorageError) in
-      try sibling(name, of: path, looksOnly)
+    let isWritable = file.isWritable
+    let context = ImageContext(kind: kind, formats: formats) { (name, use) throws(StorageError) in
+      switch use {
+      case .base:
+        return try HostFile(
+          path: siblingPath(name, of: path, allowed: allowBases), writable: false,
+          looksOnly: looksOnly)
+      case .part:
+        return try HostFile(
+          path: siblingPath(name, of: path), writable: isWritable, looksOnly: looksOnly)
+      case .newPart: throw StorageError(path: name, reason: "cannot be made here")
+      }
     }
     var image = try open(
       file, context, isProtected: readOnly, snapshot: snapshot, writeRefusal: file.writeRefusal)
@@ -170,26 +181,48 @@ public enum ImageOpener {
       path: name, device: device, medium: plan.medium, reasons: reasons, warnings: warnings)
   }
 
-  /// Opens a file that an image names, for reading. Whoever made the image chose the name, not its user, and the guest reads what is in the
-  /// file: so it lies in the image's folder, or in one inside that.
-  private static func sibling(
-    _ name: String, of path: String, _ looksOnly: Bool
-  ) throws(StorageError) -> any ByteStore {
+  /// Where a file is that an image names. Whoever made the image chose the name, not its user, and the guest reads what is in the file: so it
+  /// lies in the image's folder, or in one inside that.
+  /// - Parameter allowed: other folders that the user allows.
+  static func siblingPath(_ name: String, of path: String, allowed: [String] = [])
+    throws(StorageError) -> String
+  {
     let parts = name.split(separator: "/", omittingEmptySubsequences: false)
     let isPlain = name.unicodeScalars.allSatisfy { $0.value >= 0x20 && $0.value != 0x7F }
+    let folder = String(path.lastIndex(of: "/").map { path[...$0] } ?? "")
+    if isPlain && (name.hasPrefix("/") || parts.contains("..")),
+      let found = distant(name, from: folder, allowed)
+    {
+      return found
+    }
     if !isPlain || parts.contains("") || parts.contains("..") || name.contains("\\") {
       throw StorageError(
         path: path,
         reason: "names another file, "
-          + (isPlain ? "'\(name)', that does not lie in its folder" : "with characters no name has")
+          + (isPlain
+            ? "'\(name)', that does not lie in its folder"
+              + (allowed.isEmpty ? "" : " nor in one that is allowed for images below")
+            : "with characters no name has")
       )
     }
-    let folder = String(path.lastIndex(of: "/").map { path[...$0] } ?? "")
     var file = folder
     for (n, part) in parts.enumerated() {
       file = present(String(part), in: file) + (n < parts.count - 1 ? "/" : "")
     }
-    return try HostFile(path: file, writable: false, looksOnly: looksOnly)
+    return file
+  }
+
+  /// Where an absolute name leads to, or one with "..", if that is in the folder or in one that is allowed, symbolic links followed.
+  private static func distant(_ name: String, from folder: String, _ allowed: [String]) -> String? {
+    let place = name.hasPrefix("/") ? name : folder + name
+    guard let cut = place.lastIndex(of: "/"), let file = HostProcess.resolved(place),
+      place[cut...] != "/.."
+    else { return nil }
+    for root in [folder.isEmpty ? "." : folder] + allowed {
+      guard let real = HostProcess.resolved(root) else { continue }
+      if file.hasPrefix(real.hasSuffix("/") ? real : real + "/") { return file }
+    }
+    return nil
   }
 
   /// The path of a name in a folder. The system that the image was made on may not have told large letters from small ones: where the very

@@ -1,0 +1,261 @@
+// Internal snapshots made, taken back to, deleted.
+//
+// Owns: the order of it, so that a failure leaves at most counts that are too high. Must not know: whose states they are.
+// After: QEMU, docs/interop/qcow2.txt, "Snapshots".
+
+extension QCOW2Image: SnapshottingDevice {
+  public var imageSnapshots: [ImageSnapshot] {
+    ((try? snapshots()) ?? []).map {
+      ImageSnapshot(
+        id: $0.id, name: $0.name, time: UInt64($0.seconds), byteCount: $0.diskSize,
+        stateByteCount: $0.stateSize)
+    }
+  }
+
+  public func createSnapshot(named newName: String, time: UInt64) throws(StorageError) {
+    try createSnapshot(named: newName, seconds: UInt32(truncatingIfNeeded: time))
+  }
+
+  /// The snapshots inside the file.
+  public func snapshots() throws(StorageError) -> [QCOW2Snapshot] {
+    try QCOW2Snapshot.table(store, header).snapshots
+  }
+
+  private func refuse(_ reason: String) -> StorageError { StorageError(path: name, reason: reason) }
+
+  private func snapshot(_ nameOrID: String) throws(StorageError) -> QCOW2Snapshot {
+    try QCOW2Snapshot.find(nameOrID, in: try snapshots(), name)
+  }
+
+  /// Keeps the present state under a name.
+  /// - Parameters:
+  ///   - seconds: since 1970.
+  ///   - guestNanoseconds: how long the guest has run.
+  /// - Returns: the snapshot's ID.
+  @discardableResult
+  public func createSnapshot(
+    named newName: String, seconds: UInt32, nanoseconds: UInt32 = 0,
+    guestNanoseconds: UInt64 = 0
+  ) throws(StorageError) -> String {
+    if isExternal { throw refuse("has its data in another file, so it has no snapshots") }
+    let refcounts = try prepareWrite()
+    try writeBack()
+    var table = try QCOW2Snapshot.table(store, header)
+    guard newName.utf8.count <= QCOW2Header.longestName, !newName.isEmpty,
+      !table.snapshots.contains(where: { $0.name == newName })
+    else { throw refuse("a snapshot cannot be called '\(newName)', or there is one already") }
+    guard table.snapshots.count < QCOW2Header.mostSnapshots else {
+      throw refuse("has as many snapshots as there can be")
+    }
+    let more = try references(of: l1)
+    try check(more, refcounts)
+    // First nothing may be overwritten any more, then the counts go up.
+    try clearFlags()
+    try writeBack()
+    let place = try newTable(l1.map { $0 & ~QCOW2Layout.copied }, refcounts)
+    try raise(more, refcounts)
+    let id = String((table.snapshots.compactMap { Int($0.id) }.max() ?? 0) + 1)
+    table.snapshots.append(
+      QCOW2Snapshot(
+        id: id, name: newName, seconds: seconds, nanoseconds: nanoseconds,
+        guestNanoseconds: guestNanoseconds, stateSize: 0, diskSize: diskSize, l1TableOffset: place,
+        l1Size: l1.count))
+    try replaceTable(table.snapshots, oldBytes: table.byteCount, refcounts)
+    try writeBack()
+    return id
+  }
+
+  /// Makes the disk what it was when a snapshot was taken; what it holds now is lost.
+  public func applySnapshot(_ nameOrID: String) throws(StorageError) {
+    let refcounts = try prepareWrite()
+    try writeBack()
+    let snapshot = try snapshot(nameOrID)
+    let words = try QCOW2Table.read(store, at: snapshot.l1TableOffset, count: snapshot.l1Size)
+    let more = try references(of: words)
+    try check(more, refcounts)
+    let new = words.map { $0 & ~QCOW2Layout.copied }
+    let place = try newTable(new, refcounts)
+    try raise(more, refcounts)
+    let (oldWords, oldOffset) = (l1, header.l1TableOffset)
+    if snapshot.diskSize != header.size { dropBitmaps() }
+    header.l1TableOffset = place
+    header.l1Size = new.count
+    header.size = snapshot.diskSize
+    try header.writeFields(store)
+    try store.flush()
+    l1 = new
+    compressedEnd = nil
+    setBlockCount((snapshot.diskSize + 511) / 512)
+    try giveBack(oldWords, at: oldOffset, refcounts)
+    try writeBack()
+    try setFlags(refcounts)
+    try writeBack()
+  }
+
+  /// Forgets a snapshot; what only it held is free.
+  public func deleteSnapshot(_ nameOrID: String) throws(StorageError) {
+    let refcounts = try prepareWrite()
+    try writeBack()
+    let gone = try snapshot(nameOrID)
+    let words = try QCOW2Table.read(store, at: gone.l1TableOffset, count: gone.l1Size)
+    let table = try QCOW2Snapshot.table(store, header)
+    try replaceTable(
+      table.snapshots.filter { $0.id != gone.id || $0.l1TableOffset != gone.l1TableOffset },
+      oldBytes: table.byteCount, refcounts)
+    compressedEnd = nil
+    try giveBack(words, at: gone.l1TableOffset, refcounts)
+    try writeBack()
+    try setFlags(refcounts)
+    try writeBack()
+  }
+
+  // MARK: Parts
+
+  /// What an L1 table refers to, itself not counted.
+  private func references(of words: [UInt64]) throws(StorageError) -> QCOW2References {
+    var all = QCOW2References()
+    let bits = UInt64(layout.clusterBits)
+    try forEachEntry(words, table: { all.add($0 >> bits) }) { (entry, _) in
+      if entry.isCompressed {
+        let (offset, count) = layout.compressedRange(entry.word)
+        for cluster in offset >> bits...(offset + UInt64(count) - 1) >> bits { all.add(cluster) }
+      } else if entry.hostOffset != 0 {
+        all.add(entry.hostOffset >> bits)
+      }
+    }
+    return all
+  }
+
+  /// Goes through all entries below an L1 table that are not 0.
+  private func forEachEntry(
+    _ words: [UInt64], table: (UInt64) throws(StorageError) -> Void,
+    _ body: (_ entry: QCOW2Entry, _ place: UInt64) throws(StorageError) -> Void
+  ) throws(StorageError) {
+    let step = 1 << layout.l2EntryBits
+    for word in words {
+      let l2Table = word & QCOW2Layout.hostOffsetMask
+      if l2Table == 0 { continue }
+      guard l2Table & layout.clusterMask == 0, l2Table < store.size else {
+        throw StorageError(
+          path: name, offset: l2Table, reason: "an L2 table cannot be here; the image needs a repair")
+      }
+      try table(l2Table)
+      for at in stride(from: 0, to: layout.clusterSize, by: step) {
+        let place = l2Table + UInt64(at)
+        let pointer = UnsafeRawPointer(try l2.pointer(place))
+        let entry = QCOW2Entry(
+          word: pointer.big64(0), bitmap: layout.hasExtendedL2 ? pointer.big64(8) : 0)
+        if entry != .absent { try body(entry, place) }
+      }
+    }
+  }
+
+  /// Refuses what the counts have no room for.
+  private func check(_ more: QCOW2References, _ refcounts: QCOW2Refcounts) throws(StorageError) {
+    try more.forEach { (cluster, count) throws(StorageError) in
+      let now = try refcounts.count(cluster)
+      if now == 0 {
+        throw StorageError(
+          path: name, offset: cluster << UInt64(layout.clusterBits),
+          reason: "a cluster is used but has no refcount; the image needs a repair")
+      }
+      if layout.largestRefcount - now < UInt64(count) {
+        throw refuse(
+          "its refcounts of \(layout.refcountBits) bits have no room for another snapshot")
+      }
+    }
+  }
+
+  private func raise(_ more: QCOW2References, _ refcounts: QCOW2Refcounts) throws(StorageError) {
+    try more.forEach { (cluster, count) throws(StorageError) in
+      try refcounts.set(cluster, try refcounts.count(cluster) + UInt64(count))
+    }
+    try refcounts.writeCounts()
+    try store.flush()
+  }
+
+  /// Writes an L1 table to a new place.
+  func newTable(_ words: [UInt64], _ refcounts: QCOW2Refcounts) throws(StorageError) -> UInt64 {
+    let clusters = max(1, layout.clusters(UInt64(words.count) * 8))
+    let place = try refcounts.allocateTogether(clusters).first << UInt64(layout.clusterBits)
+    try QCOW2Table.write(store, at: place, words)
+    return place
+  }
+
+  private func replaceTable(
+    _ snapshots: [QCOW2Snapshot], oldBytes: Int, _ refcounts: QCOW2Refcounts
+  ) throws(StorageError) {
+    let bits = UInt64(layout.clusterBits)
+    let bytes = snapshots.flatMap(\.bytes)
+    var place: UInt64 = 0
+    if !bytes.isEmpty {
+      place = try refcounts.allocateTogether(layout.clusters(UInt64(bytes.count))).first << bits
+      try store.write(at: place, bytes)
+    }
+    try refcounts.writeCounts()
+    try store.flush()
+    let old = header.snapshotsOffset
+    header.snapshotsOffset = place
+    header.snapshotCount = snapshots.count
+    try header.writeFields(store)
+    try store.flush()
+    if oldBytes > 0 { refcounts.giveBack(old >> bits, layout.clusters(UInt64(oldBytes))) }
+  }
+
+  /// Everything an L1 table refers to has a reference less, and so has the table.
+  private func giveBack(_ words: [UInt64], at offset: UInt64, _ refcounts: QCOW2Refcounts)
+    throws(StorageError)
+  {
+    let bits = UInt64(layout.clusterBits)
+    let all = try references(of: words)
+    try all.forEach { (cluster, count) throws(StorageError) in
+      for _ in 0..<count { refcounts.giveBack(cluster) }
+    }
+    if !words.isEmpty {
+      refcounts.giveBack(offset >> bits, layout.clusters(UInt64(words.count) * 8))
+    }
+  }
+
+  private func clearFlags() throws(StorageError) {
+    try forEachEntry(l1, table: { _ in }) { (entry, place) throws(StorageError) in
+      if entry.isCopied && !entry.isCompressed {
+        try l2.changing(place, 8).putBig64(entry.word & ~QCOW2Layout.copied, 0)
+      }
+    }
+    for (n, word) in l1.enumerated() where word & QCOW2Layout.copied != 0 {
+      setL1(n, word & ~QCOW2Layout.copied)
+    }
+  }
+
+  /// Sets OFLAG_COPIED where a cluster has one reference.
+  private func setFlags(_ refcounts: QCOW2Refcounts) throws(StorageError) {
+    let bits = UInt64(layout.clusterBits)
+    for (n, word) in l1.enumerated() {
+      let table = word & QCOW2Layout.hostOffsetMask
+      if table == 0 { continue }
+      // Whose table is shared has shared clusters.
+      if try refcounts.count(table >> bits) != 1 { continue }
+      try forEachEntry([word], table: { _ in }) { (entry, place) throws(StorageError) in
+        if entry.isCompressed || entry.hostOffset == 0 { return }
+        let flag = try refcounts.count(entry.hostOffset >> bits) == 1 ? QCOW2Layout.copied : 0
+        let new = entry.word & ~QCOW2Layout.copied | flag
+        if new != entry.word { try l2.changing(place, 8).putBig64(new, 0) }
+      }
+      if word & QCOW2Layout.copied == 0 { setL1(n, word | QCOW2Layout.copied) }
+    }
+  }
+}
+
+extension QCOW2Snapshot {
+  /// The snapshot of an ID, or else of a name.
+  static func find(_ nameOrID: String, in all: [QCOW2Snapshot], _ path: String)
+    throws(StorageError) -> QCOW2Snapshot
+  {
+    if let found = all.first(where: { $0.id == nameOrID })
+      ?? all.first(where: { $0.name == nameOrID })
+    {
+      return found
+    }
+    throw StorageError(path: path, reason: "has no snapshot '\(nameOrID)'")
+  }
+}
