@@ -31,7 +31,6 @@ struct RefusedFormat: ImageFormat {
     image("qcow2", [0x51, 0x46, 0x49, 0xFB]), image("VMDK", Array("KDMV".utf8)),
     image("VMDK", Array("# Disk DescriptorFile".utf8), words: "a VMDK descriptor"),
     image("VDI", [0x7F, 0x10, 0xDA, 0xBE], at: 64), image("VHDX", Array("vhdxfile".utf8)),
-    image("VHD", FixedVHDFormat.cookie, words: "a dynamic VHD image"),
   ]
 
   private static func image(
