@@ -1,0 +1,131 @@
+// A device that remembers what its guest may expect to find after a power failure.
+//
+// Owns: what each sector held and when, and when the guest flushed. Must not know: formats, files.
+
+import Storage
+
+/// Passes everything on to a device, and notes it.
+final class GuestWitness: BlockDevice {
+  /// What is wished of the format beyond reading and writing is asked of this.
+  let device: any BlockDevice
+  private let disk: PowerCutDisk
+
+  private struct Version {
+    /// Operations on the disk when the guest's write began.
+    var begun: Int
+    /// The guest's own count of what it did.
+    var order: Int
+    var hash: UInt64
+  }
+  private struct Flush {
+    /// Operations on the disk when it had returned.
+    var done: Int
+    var order: Int
+  }
+  private var versions: [UInt64: [Version]] = [:]
+  private var initial: [UInt64]
+  private var flushes: [Flush] = []
+  private var order = 0
+
+  init(_ device: any BlockDevice, _ disk: PowerCutDisk) throws(StorageError) {
+    self.device = device
+    self.disk = disk
+    initial = try GuestWitness.hashes(of: device)
+  }
+
+  /// Hashes of all sectors of 512 bytes.
+  static func hashes(of device: any BlockDevice) throws(StorageError) -> [UInt64] {
+    let bytes = try device.bytes(
+      at: 0, count: Int(device.blockCount) * device.blockSize)
+    return bytes.withUnsafeBytes { buffer in
+      stride(from: 0, to: buffer.count, by: 512).map {
+        hash(UnsafeRawBufferPointer(rebasing: buffer[$0..<min($0 + 512, buffer.count)]))
+      }
+    }
+  }
+
+  private static func hash(_ bytes: UnsafeRawBufferPointer) -> UInt64 {
+    var sum: UInt64 = 0xCBF2_9CE4_8422_2325
+    for at in stride(from: 0, to: bytes.count & ~7, by: 8) {
+      sum =
+        (sum ^ bytes.loadUnaligned(fromByteOffset: at, as: UInt64.self)) &* 0x9E37_79B9_7F4A_7C15
+      sum ^= sum >> 29
+    }
+    return sum
+  }
+
+  private static let zero: UInt64 = [UInt8](repeating: 0, count: 512).withUnsafeBytes { hash($0) }
+
+  private func note(_ block: UInt64, _ count: UInt64, _ hash: (Int) -> UInt64) {
+    order += 1
+    let sectors = UInt64(blockSize / 512)
+    for n in 0..<count * sectors {
+      versions[block * sectors + n, default: []].append(
+        Version(begun: disk.log.count, order: order, hash: hash(Int(n))))
+    }
+  }
+
+  /// What is wrong with sectors that were read after a failure behind the first `cut` operations on the disk; nil: nothing.
+  func complaint(_ sectors: [UInt64], cut: Int) -> String? {
+    if sectors.count != initial.count {
+      return "the disk has \(sectors.count) sectors, not \(initial.count)"
+    }
+    let flushed = flushes.last { $0.done <= cut }?.order ?? 0
+    for (number, hash) in sectors.enumerated() {
+      guard let all = versions[UInt64(number)] else {
+        if hash != initial[number] { return "sector \(number), never written, is not what it was" }
+        continue
+      }
+      // The last that was flushed, and everything that was begun since.
+      let floor = all.last { $0.order <= flushed }
+      var allowed = all.filter { $0.order > flushed && $0.begun <= cut }.map(\.hash)
+      allowed.append(floor?.hash ?? initial[number])
+      if !allowed.contains(hash) {
+        let old = all.contains { $0.hash == hash } || hash == initial[number]
+        return "sector \(number) holds "
+          + (old
+            ? "what it held before it was written and flushed"
+            : hash == GuestWitness.zero ? "zeros" : "what was never written there")
+      }
+    }
+    return nil
+  }
+
+  // MARK: The device
+
+  var name: String { device.name }
+  var blockSize: Int { device.blockSize }
+  var blockCount: UInt64 { device.blockCount }
+  var capabilities: BlockCapabilities { device.capabilities }
+  var generation: UInt64 { device.generation }
+  var base: (any BlockDevice)? { device.base }
+
+  func read(block: UInt64, into buffer: UnsafeMutableRawBufferPointer) throws(StorageError) {
+    try device.read(block: block, into: buffer)
+  }
+
+  func write(block: UInt64, from buffer: UnsafeRawBufferPointer) throws(StorageError) {
+    note(block, UInt64(buffer.count / blockSize)) {
+      GuestWitness.hash(UnsafeRawBufferPointer(rebasing: buffer[$0 * 512..<$0 * 512 + 512]))
+    }
+    try device.write(block: block, from: buffer)
+  }
+
+  func writeZeroes(block: UInt64, count: UInt64) throws(StorageError) {
+    note(block, count) { _ in GuestWitness.zero }
+    try device.writeZeroes(block: block, count: count)
+  }
+
+  func discard(block: UInt64, count: UInt64) throws(StorageError) {
+    note(block, count) { _ in GuestWitness.zero }
+    try device.discard(block: block, count: count)
+  }
+
+  func flush() throws(StorageError) {
+    try device.flush()
+    flushes.append(Flush(done: disk.log.count, order: order))
+  }
+
+  func nextData(from block: UInt64) -> UInt64 { device.nextData(from: block) }
+  func close() { device.close() }
+}
