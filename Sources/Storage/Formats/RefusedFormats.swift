@@ -30,7 +30,7 @@ struct RefusedFormat: ImageFormat {
   static let images: [any ImageFormat] = [
     image("qcow2", [0x51, 0x46, 0x49, 0xFB]), image("VMDK", Array("KDMV".utf8)),
     image("VMDK", Array("# Disk DescriptorFile".utf8), words: "a VMDK descriptor"),
-    image("VDI", [0x7F, 0x10, 0xDA, 0xBE], at: 64), image("VHDX", Array("vhdxfile".utf8)),
+    image("VHDX", Array("vhdxfile".utf8)),
   ]
 
   private static func image(

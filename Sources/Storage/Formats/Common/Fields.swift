@@ -15,20 +15,28 @@ struct Fields {
 
   /// A little-endian number.
   func little<Number: FixedWidthInteger>(_ at: Int, as: Number.Type = Number.self) -> Number {
-    bytes.withUnsafeBytes { Number(littleEndian: $0.loadUnaligned(fromByteOffset: at, as: Number.self)) }
+    bytes.withUnsafeBytes {
+      Number(littleEndian: $0.loadUnaligned(fromByteOffset: at, as: Number.self))
+    }
   }
 
   /// A big-endian number.
   func big<Number: FixedWidthInteger>(_ at: Int, as: Number.Type = Number.self) -> Number {
-    bytes.withUnsafeBytes { Number(bigEndian: $0.loadUnaligned(fromByteOffset: at, as: Number.self)) }
+    bytes.withUnsafeBytes {
+      Number(bigEndian: $0.loadUnaligned(fromByteOffset: at, as: Number.self))
+    }
   }
 
   mutating func setLittle<Number: FixedWidthInteger>(_ at: Int, _ value: Number) {
-    bytes.withUnsafeMutableBytes { $0.storeBytes(of: value.littleEndian, toByteOffset: at, as: Number.self) }
+    bytes.withUnsafeMutableBytes {
+      $0.storeBytes(of: value.littleEndian, toByteOffset: at, as: Number.self)
+    }
   }
 
   mutating func setBig<Number: FixedWidthInteger>(_ at: Int, _ value: Number) {
-    bytes.withUnsafeMutableBytes { $0.storeBytes(of: value.bigEndian, toByteOffset: at, as: Number.self) }
+    bytes.withUnsafeMutableBytes {
+      $0.storeBytes(of: value.bigEndian, toByteOffset: at, as: Number.self)
+    }
   }
 
   /// Puts bytes at an offset; they fit.

@@ -52,9 +52,12 @@ extension VHDFormat: CheckableFormat {
     if tail > 0 {
       check.add(
         .init(.leak, at: end, "\(tail) bytes that no block uses", isRepaired: canCut))
-      if canCut { try map.cutTail(after: end) }
     }
-    if mends, found.place == nil, tail == 0 || !canCut { try map.mendFooters() }
+    if canCut, tail > 0 || found.place == nil {
+      try map.cutTail(after: end)
+    } else if mends, found.place == nil {
+      try map.mendFooters()
+    }
     check.imageEnd = end + VHDFooter.size
     return check
   }

@@ -149,7 +149,8 @@ struct VHDFormat: ImageFormat {
     let names = try header.parentNames(store)
     guard let device = try ParentFinder.find(names, store, context) else {
       throw store.refusal(
-        at: header.offset + UInt64(VHDHeader.Offset.locators), "does not say what its parent is called")
+        at: header.offset + UInt64(VHDHeader.Offset.locators),
+        "does not say what its parent is called")
     }
     let wanted = header.parentID
     if let own = ParentFinder.identity(of: device), own != wanted, wanted != .zero {

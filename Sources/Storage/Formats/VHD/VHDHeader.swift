@@ -77,7 +77,8 @@ struct VHDHeader {
 
   /// A new one.
   init(
-    tableOffset: UInt64, entryCount: UInt32, blockSize: UInt32, parent: (id: GUID, time: UInt32, name: String)?
+    tableOffset: UInt64, entryCount: UInt32, blockSize: UInt32,
+    parent: (id: GUID, time: UInt32, name: String)?
   ) {
     offset = VHDFooter.size
     fields = Fields(count: VHDHeader.size)

@@ -92,7 +92,8 @@ final class VHDMap: BlockMap, BlockTable {
   private func place(_ number: UInt64) throws(StorageError) -> UInt64? {
     guard case .at(let place) = try entry(number) else { return nil }
     if place < dataStart || place >= store.size || unit > store.size - place {
-      throw store.refusal(at: entryOffset(number), "block \(number) \(fault(of: place, number) ?? "")")
+      throw store.refusal(
+        at: entryOffset(number), "block \(number) \(fault(of: place, number) ?? "")")
     }
     return place
   }
@@ -386,6 +387,7 @@ final class VHDMap: BlockMap, BlockTable {
   /// Gives back what is behind the last block.
   func cutTail(after end: UInt64) throws(StorageError) {
     let place = end.rounded(upTo: 512)
+    try store.grow(to: place + VHDFooter.size)
     try store.write(at: place, footer.bytes)
     try store.flush()
     try store.setSize(place + VHDFooter.size)
