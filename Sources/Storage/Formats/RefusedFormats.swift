@@ -30,7 +30,6 @@ struct RefusedFormat: ImageFormat {
   static let images: [any ImageFormat] = [
     image("qcow2", [0x51, 0x46, 0x49, 0xFB]), image("VMDK", Array("KDMV".utf8)),
     image("VMDK", Array("# Disk DescriptorFile".utf8), words: "a VMDK descriptor"),
-    image("VHDX", Array("vhdxfile".utf8)),
   ]
 
   private static func image(

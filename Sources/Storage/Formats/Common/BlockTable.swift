@@ -109,8 +109,8 @@ extension BlockTable {
     var outside: [(number: UInt64, place: UInt64, text: String)] = []
     var overlaps: UInt64 = 0
     var outsides: UInt64 = 0
-    var map = try survey { (number, place, text, overlaps_) throws(StorageError) in
-      if overlaps_ {
+    var map = try survey { (number, place, text, isOverlap) throws(StorageError) in
+      if isOverlap {
         overlaps += 1
         if overlapping.count < 100_000 { overlapping.append((number, place)) }
       } else {

@@ -4,21 +4,19 @@
 
 /// CRC-32C, eight bytes at a time.
 enum CRC32C {
-  /// tables[n][byte]: what a byte does n bytes further on.
-  private static let tables: [[UInt32]] = {
-    var tables = [[UInt32]](repeating: [UInt32](repeating: 0, count: 256), count: 8)
+  /// At n * 256 + byte: what a byte does n bytes further on.
+  nonisolated(unsafe) private static let tables: UnsafePointer<UInt32> = {
+    let tables = UnsafeMutablePointer<UInt32>.allocate(capacity: 8 * 256)
     for byte in 0..<256 {
       var value = UInt32(byte)
       for _ in 0..<8 { value = value >> 1 ^ (value & 1 == 0 ? 0 : 0x82F6_3B78) }
-      tables[0][byte] = value
+      tables[byte] = value
     }
-    for n in 1..<8 {
-      for byte in 0..<256 {
-        let before = tables[n - 1][byte]
-        tables[n][byte] = before >> 8 ^ tables[0][Int(before & 0xFF)]
-      }
+    for n in 256..<8 * 256 {
+      let before = tables[n - 256]
+      tables[n] = before >> 8 ^ tables[Int(before & 0xFF)]
     }
-    return tables
+    return UnsafePointer(tables)
   }()
 
   /// The sum of bytes, where the four at `hole` count as zeros (that is where structures keep it).
@@ -40,21 +38,20 @@ enum CRC32C {
 
   private static func update(_ state: inout UInt32, _ bytes: UnsafeRawBufferPointer) {
     var crc = state
+    let tables = tables
     var at = 0
-    while at + 8 <= bytes.count {
+    while at &+ 8 <= bytes.count {
       let word = UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: at, as: UInt64.self))
-      let low = UInt32(truncatingIfNeeded: word) ^ crc
-      let high = UInt32(truncatingIfNeeded: word >> 32)
+      let mixed = word ^ UInt64(crc)
+      func part(_ n: Int) -> UInt32 {
+        tables[(7 &- n) &* 256 &+ Int(truncatingIfNeeded: mixed >> UInt64(8 &* n) & 0xFF)]
+      }
       crc =
-        tables[7][Int(low & 0xFF)] ^ tables[6][Int(low >> 8 & 0xFF)]
-        ^ tables[5][Int(low >> 16 & 0xFF)] ^ tables[4][Int(low >> 24)]
-      crc ^=
-        tables[3][Int(high & 0xFF)] ^ tables[2][Int(high >> 8 & 0xFF)]
-        ^ tables[1][Int(high >> 16 & 0xFF)] ^ tables[0][Int(high >> 24)]
-      at += 8
+        part(0) ^ part(1) ^ part(2) ^ part(3) ^ part(4) ^ part(5) ^ part(6) ^ part(7)
+      at &+= 8
     }
     while at < bytes.count {
-      crc = crc >> 8 ^ tables[0][Int((crc ^ UInt32(bytes[at])) & 0xFF)]
+      crc = crc >> 8 ^ tables[Int((crc ^ UInt32(bytes[at])) & 0xFF)]
       at += 1
     }
     state = crc

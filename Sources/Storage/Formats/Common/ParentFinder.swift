@@ -21,13 +21,24 @@ enum ParentFinder {
 
   /// What another image names this one by; nil: its format has nothing.
   static func identity(of device: any BlockDevice) -> GUID? {
-    (device as? MappedImage).flatMap { ($0.map as? any IdentifiedMap)?.uniqueID }
+    ((device as? MappedImage)?.map as? any IdentifiedMap)?.uniqueID
+  }
+
+  /// What tells whether it was written since another image was made above it.
+  static func changeIdentity(of device: any BlockDevice) -> GUID? {
+    ((device as? MappedImage)?.map as? any IdentifiedMap)?.changeID
   }
 }
 
 /// A map of an image that has a UUID.
 protocol IdentifiedMap: BlockMap {
   var uniqueID: GUID { get }
+  /// Another one each time that somebody begins to write; nil: the format has nothing like that.
+  var changeID: GUID? { get }
+}
+
+extension IdentifiedMap {
+  var changeID: GUID? { nil }
 }
 
 extension VHDMap: IdentifiedMap {}
