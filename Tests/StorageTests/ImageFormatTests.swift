@@ -279,8 +279,6 @@ let withSparse: [any ImageFormat] = [SparseFormat()] + ImageFormats.all
     }
     let only = "; only raw images are supported"
     #expect(refusal([0x51, 0x46, 0x49, 0xFB]) == "is a qcow2 image" + only)
-    #expect(refusal(Array("KDMV".utf8)) == "is a VMDK image" + only)
-    #expect(refusal(Array("# Disk DescriptorFile".utf8)) == "is a VMDK descriptor" + only)
     // Those that can be read are not taken for anything else when they are damaged.
     let damaged = "is a VHD image whose footer is damaged: its check sum is wrong"
     #expect(refusal(Array("conectix".utf8)) == damaged)

@@ -128,7 +128,7 @@ public enum ImageFormats {
   /// All formats; of those that are equally sure of a file, the first has it.
   public static let all: [any ImageFormat] =
     RefusedFormat.images + RefusedFormat.archives + [
-      VHDFormat(), VDIFormat(), VHDXFormat(), CUEFormat(), CDFormat(), RawFormat(),
+      VHDFormat(), VDIFormat(), VHDXFormat(), VMDKFormat(), CUEFormat(), CDFormat(), RawFormat(),
     ]
 
   /// The format of a file: the surest.

@@ -28,8 +28,7 @@ struct RefusedFormat: ImageFormat {
 
   /// Images.
   static let images: [any ImageFormat] = [
-    image("qcow2", [0x51, 0x46, 0x49, 0xFB]), image("VMDK", Array("KDMV".utf8)),
-    image("VMDK", Array("# Disk DescriptorFile".utf8), words: "a VMDK descriptor"),
+    image("qcow2", [0x51, 0x46, 0x49, 0xFB])
   ]
 
   private static func image(

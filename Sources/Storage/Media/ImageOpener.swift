@@ -55,8 +55,10 @@ public enum ImageOpener {
   ) throws(StorageError) -> OpenedImage {
     let file = try HostFile(
       path: path, writable: !readOnly && !snapshot && kind != .cd, looksOnly: looksOnly)
-    let context = ImageContext(kind: kind, formats: formats) { name throws(StorageError) in
-      try sibling(name, of: path, looksOnly)
+    let context = ImageContext(kind: kind, formats: formats) { (name, use) throws(StorageError) in
+      if use == .newPart { throw StorageError(path: name, reason: "cannot be made here") }
+      return try sibling(
+        name, of: path, looksOnly, isWritable: use == .part && file.isWritable)
     }
     var image = try open(
       file, context, isProtected: readOnly, snapshot: snapshot, writeRefusal: file.writeRefusal)
@@ -123,10 +125,10 @@ public enum ImageOpener {
   ) throws(StorageError) -> OpenedImage {
     let name = store.name
     if store.size == 0 { throw StorageError(path: name, reason: "the file is empty") }
-    // A CUE sheet is a text, and may be a short one.
+    // A CUE sheet is a text, and may be a short one; so is the descriptor of a VMDK image.
     let maySheet = context.kind == .auto || context.kind == .cd
     let isSheet = maySheet ? try CUEFormat.isLikely(store) : false
-    if store.size < 512, !isSheet,
+    if store.size < 512, !isSheet, try !VMDKFormat.isDescriptor(store),
       !(maySheet && [".cue", ".ccd", ".mds"].contains(where: name.lowercased().hasSuffix))
     {
       throw StorageError(
@@ -170,10 +172,10 @@ public enum ImageOpener {
       path: name, device: device, medium: plan.medium, reasons: reasons, warnings: warnings)
   }
 
-  /// Opens a file that an image names, for reading. Whoever made the image chose the name, not its user, and the guest reads what is in the
+  /// Opens a file that an image names, for reading unless it is a part of it. Whoever made the image chose the name, not its user, and the guest reads what is in the
   /// file: so it lies in the image's folder, or in one inside that.
   private static func sibling(
-    _ name: String, of path: String, _ looksOnly: Bool
+    _ name: String, of path: String, _ looksOnly: Bool, isWritable: Bool
   ) throws(StorageError) -> any ByteStore {
     let parts = name.split(separator: "/", omittingEmptySubsequences: false)
     let isPlain = name.unicodeScalars.allSatisfy { $0.value >= 0x20 && $0.value != 0x7F }
@@ -189,7 +191,7 @@ public enum ImageOpener {
     for (n, part) in parts.enumerated() {
       file = present(String(part), in: file) + (n < parts.count - 1 ? "/" : "")
     }
-    return try HostFile(path: file, writable: false, looksOnly: looksOnly)
+    return try HostFile(path: file, writable: isWritable, looksOnly: looksOnly)
   }
 
   /// The path of a name in a folder. The system that the image was made on may not have told large letters from small ones: where the very

@@ -198,6 +198,7 @@ enum Trials {
         if room > 0 { try? store.write(at: UInt64(at), Array(bytes[..<room])) }
       }
       if let seal, random.below(8) != 0 { try? seal(store) }
+      let hostile = store.size < 1 << 26 ? store.contents() : []
       let begin = ContinuousClock.now
       files.stores["hostile"] = store
       if tryOut(format, store, files, &random) { opened += 1 }
@@ -206,6 +207,9 @@ enum Trials {
       let took = ContinuousClock.now - begin
       if took > .seconds(3) {
         Issue.record("case \(number) took \(took)", sourceLocation: sourceLocation)
+        if let folder = ProcessInfo.processInfo.environment["APUS_FUZZ_KEEP"] {
+          try? Data(hostile).write(to: URL(fileURLWithPath: "\(folder)/\(number)"))
+        }
       }
     }
     // Otherwise only refusals were tried.
