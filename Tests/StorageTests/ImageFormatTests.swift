@@ -278,13 +278,10 @@ let withSparse: [any ImageFormat] = [SparseFormat()] + ImageFormats.all
           "x", size: 1 << 20, [(offset, signature)] + (boot ? [bootSignature] : [])))
     }
     let only = "; only raw images are supported"
-    #expect(refusal(Array("KDMV".utf8)) == "is a VMDK image" + only)
-    #expect(refusal(Array("# Disk DescriptorFile".utf8)) == "is a VMDK descriptor" + only)
-    #expect(refusal([0x7F, 0x10, 0xDA, 0xBE], at: 64) == "is a VDI image" + only)
-    #expect(refusal(Array("vhdxfile".utf8)) == "is a VHDX image" + only)
-    #expect(refusal(Array("conectix".utf8)) == "is a dynamic VHD image" + only)
-    #expect(
-      refusal(Array("conectix".utf8), at: (1 << 20) - 512) == "is a dynamic VHD image" + only)
+    // Those that can be read are not taken for anything else when they are damaged.
+    let damaged = "is a VHD image whose footer is damaged: its check sum is wrong"
+    #expect(refusal(Array("conectix".utf8)) == damaged)
+    #expect(refusal(Array("conectix".utf8), at: (1 << 20) - 512) == damaged)
     #expect(refusal([0x1F, 0x8B, 8]) == "is compressed by gzip; unpack it first")
     #expect(refusal([0x50, 0x4B, 3, 4]) == "is a ZIP archive; unpack it first")
     #expect(refusal([0x7F, 0x45, 0x4C, 0x46]).hasPrefix("is an ELF program, not a disk"))

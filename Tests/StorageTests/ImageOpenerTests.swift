@@ -262,8 +262,9 @@ func reason(_ path: String, _ kind: ImageKind = .auto) -> String {
 
   @Test func aFixedVHDIsADiskWithoutItsFooter() throws {
     let scratch = Scratch()
-    var footer = Array("conectix".utf8) + [UInt8](repeating: 0, count: 504)
-    footer[63] = 2
+    let footer = VHDFooter(
+      kind: .fixed, byteCount: 1 << 20, creator: "win ", uniqueID: .zero, time: 0
+    ).bytes
     let image = try ImageOpener.open(
       path: scratch.file("v", size: (1 << 20) + 512, [(1 << 20, footer)]))
     #expect(image.device.sectorCount == 2048)

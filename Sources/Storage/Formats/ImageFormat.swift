@@ -149,8 +149,9 @@ public struct ImageContext {
 public enum ImageFormats {
   /// All formats; of those that are equally sure of a file, the first has it.
   public static let all: [any ImageFormat] =
-    [QCOW2Format()] + RefusedFormat.images + RefusedFormat.archives + [
-      CUEFormat(), CDFormat(), FixedVHDFormat(), RawFormat(),
+    RefusedFormat.archives + [
+      QCOW2Format(), VHDFormat(), VDIFormat(), VHDXFormat(), VMDKFormat(), CUEFormat(), CDFormat(),
+      RawFormat(),
     ]
 
   /// The format of a file: the surest.

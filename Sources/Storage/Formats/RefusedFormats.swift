@@ -26,22 +26,6 @@ struct RefusedFormat: ImageFormat {
     throw StorageError(path: store.name, reason: "is \(refusal)")
   }
 
-  /// Images.
-  static let images: [any ImageFormat] = [
-    image("VMDK", Array("KDMV".utf8)),
-    image("VMDK", Array("# Disk DescriptorFile".utf8), words: "a VMDK descriptor"),
-    image("VDI", [0x7F, 0x10, 0xDA, 0xBE], at: 64), image("VHDX", Array("vhdxfile".utf8)),
-    image("VHD", FixedVHDFormat.cookie, words: "a dynamic VHD image"),
-  ]
-
-  private static func image(
-    _ name: String, _ signature: [UInt8], at offset: Int = 0, words: String? = nil
-  ) -> RefusedFormat {
-    RefusedFormat(
-      name: name, signature: signature, offset: offset,
-      refusal: "\(words ?? "a \(name) image"); only raw images are supported")
-  }
-
   /// Archives and programs.
   static let archives: [any ImageFormat] =
     [

@@ -134,10 +134,10 @@ public enum ImageOpener {
   ) throws(StorageError) -> OpenedImage {
     let name = store.name
     if store.size == 0 { throw StorageError(path: name, reason: "the file is empty") }
-    // A CUE sheet is a text, and may be a short one.
+    // A CUE sheet is a text, and may be a short one; so is the descriptor of a VMDK image.
     let maySheet = context.kind == .auto || context.kind == .cd
     let isSheet = maySheet ? try CUEFormat.isLikely(store) : false
-    if store.size < 512, !isSheet,
+    if store.size < 512, !isSheet, try !VMDKFormat.isDescriptor(store),
       !(maySheet && [".cue", ".ccd", ".mds"].contains(where: name.lowercased().hasSuffix))
     {
       throw StorageError(
