@@ -144,3 +144,94 @@ extension ImageWish {
     return wish
   }
 }
+
+// MARK: What some formats can do besides
+
+/// A format whose images can be given another base.
+public protocol RebasableFormat: ImageFormat {
+  /// Changes what an image names as its base; nil: it stands alone from then on. What its own blocks hold stays as it is. Nothing else has
+  /// the store open as a device, and the change is made at once: whenever the host stops, the image names the old one or the new one.
+  func setBase(_ store: any ByteStore, _ base: NewBase?, _ context: ImageContext)
+    throws(StorageError)
+}
+
+/// A state of a disk that is kept inside its image.
+public struct ImageSnapshot: Equatable, Sendable {
+  public var id: String
+  public var name: String
+  /// Seconds since 1970.
+  public var time: UInt64
+  /// The disk's bytes then.
+  public var byteCount: UInt64
+  /// Bytes of a machine's state that are kept with it, 0: none.
+  public var stateByteCount: UInt64
+
+  public init(
+    id: String, name: String, time: UInt64, byteCount: UInt64, stateByteCount: UInt64 = 0
+  ) {
+    self.id = id
+    self.name = name
+    self.time = time
+    self.byteCount = byteCount
+    self.stateByteCount = stateByteCount
+  }
+}
+
+/// A device whose image keeps states of it. A snapshot is meant by its identifier, or by its name where no identifier is that.
+public protocol SnapshottingDevice: BlockDevice {
+  var imageSnapshots: [ImageSnapshot] { get }
+  func createSnapshot(named name: String, time: UInt64) throws(StorageError)
+  /// The disk is again what it was; what was written since is lost.
+  func applySnapshot(_ which: String) throws(StorageError)
+  func deleteSnapshot(_ which: String) throws(StorageError)
+}
+
+/// A device that can keep blocks compressed, for images that are written once from front to back.
+public protocol CompressingDevice: BlockDevice {
+  /// Blocks that are compressed as one.
+  var compressionUnit: UInt64 { get }
+  /// What makes a unit smaller; several threads call it at once. It returns nil where the unit becomes no smaller.
+  var compressor: @Sendable (UnsafeRawBufferPointer) -> [UInt8]? { get }
+  /// Writes what the compressor made of a unit.
+  func writeCompressed(block: UInt64, _ bytes: [UInt8]) throws(StorageError)
+}
+
+/// An overlay that can be made as if nothing had ever been written to it: all blocks are the base's again.
+public protocol EmptiableDevice: BlockDevice {
+  func makeEmpty() throws(StorageError)
+}
+
+/// What a format tells of an image besides what every device says.
+public struct ImageFacts: Equatable, Sendable {
+  /// Bytes in its unit of allocation.
+  public var clusterSize: UInt64?
+  public var isEncrypted = false
+  /// It was not closed as it should have been.
+  public var isDirty = false
+  /// What it calls its base, and the format that it says it is of.
+  public var baseName: String?
+  public var baseFormat: String?
+  /// What else there is to say, as in "version: 3".
+  public var others: [(name: String, value: String)] = []
+
+  public init() {}
+
+  public static func == (a: Self, b: Self) -> Bool {
+    a.clusterSize == b.clusterSize && a.isEncrypted == b.isEncrypted && a.isDirty == b.isDirty
+      && a.baseName == b.baseName && a.baseFormat == b.baseFormat
+      && a.others.elementsEqual(b.others, by: ==)
+  }
+}
+
+/// A device that tells such facts.
+public protocol DescribedDevice: BlockDevice {
+  var imageFacts: ImageFacts { get }
+}
+
+/// A device whose image has room for what it knows of its base (`BaseRecord`); others have a file beside them.
+public protocol BaseRecordingDevice: BlockDevice {
+  /// What was put there; nil: nothing.
+  var baseRecord: [UInt8]? { get }
+  /// Puts it there, at most 4096 bytes; nil: takes it away.
+  func setBaseRecord(_ bytes: [UInt8]?) throws(StorageError)
+}

@@ -62,6 +62,8 @@ public struct ImageContext {
   public var formats: [any ImageFormat]
   /// How many images stand above this one, each of which names the next as its base.
   public private(set) var depth = 0
+  /// Where the image lies, as seen from the topmost: its folder with a "/", or nothing. Names in an image are relative to its own folder.
+  private var folder = ""
   /// Opens a file beside the image, for reading, or for writing too.
   private let opener: (String, FileUse) throws(StorageError) -> any ByteStore
 
@@ -101,12 +103,16 @@ public struct ImageContext {
 
   /// Another file that belongs to the image, as a part of it (an extent). It is writable if the image's own store is.
   public func file(named name: String) throws(StorageError) -> any ByteStore {
-    try opener(name, .part)
+    try opener(resolved(name), .part)
   }
 
   /// A new file that belongs to the image that is being made.
   public func newFile(named name: String) throws(StorageError) -> any ByteStore {
-    try opener(name, .newPart)
+    try opener(resolved(name), .newPart)
+  }
+
+  private func resolved(_ name: String) -> String {
+    name.hasPrefix("/") ? name : folder + name
   }
 
   /// The image that shows where this one holds nothing: opened for reading, whatever its format is.
@@ -115,8 +121,10 @@ public struct ImageContext {
       throw StorageError(
         path: name, reason: "more than \(ImageContext.deepest) images stand above each other")
     }
-    let store = try opener(name, .base)
+    let place = resolved(name)
+    let store = try opener(place, .base)
     var inner = self
+    inner.folder = String(place.lastIndex(of: "/").map { place[...$0] } ?? "")
     inner.depth += 1
     inner.kind = .disk
     return try ImageFormats.open(store, inner).device
@@ -149,7 +157,23 @@ public enum ImageFormats {
   public static func open(_ store: any ByteStore, _ context: ImageContext) throws(StorageError)
     -> ImageContents
   {
-    let format = try format(of: store, context)
+    try open(store, context, as: try format(of: store, context))
+  }
+
+  /// A format by the name that people call it by, or qemu-img does; those that only refuse are none.
+  public static func named(_ name: String, in formats: [any ImageFormat] = all)
+    -> (any ImageFormat)?
+  {
+    let others = ["vpc": "vhd", "fixed-vhd": "fixed vhd"]
+    let wanted = name.lowercased()
+    let names = [wanted, others[wanted] ?? wanted]
+    return formats.first { !($0 is RefusedFormat) && names.contains($0.name.lowercased()) }
+  }
+
+  /// A store's contents, in a format that somebody says it is of.
+  public static func open(
+    _ store: any ByteStore, _ context: ImageContext, as format: any ImageFormat
+  ) throws(StorageError) -> ImageContents {
     let contents = try format.open(store, context)
     // Whoever stands above counts on this.
     let device = contents.device

@@ -175,6 +175,11 @@ public enum ImageOpener {
   private static func sibling(
     _ name: String, of path: String, _ looksOnly: Bool
   ) throws(StorageError) -> any ByteStore {
+    try HostFile(path: try siblingPath(name, of: path), writable: false, looksOnly: looksOnly)
+  }
+
+  /// Where that file is.
+  static func siblingPath(_ name: String, of path: String) throws(StorageError) -> String {
     let parts = name.split(separator: "/", omittingEmptySubsequences: false)
     let isPlain = name.unicodeScalars.allSatisfy { $0.value >= 0x20 && $0.value != 0x7F }
     if !isPlain || parts.contains("") || parts.contains("..") || name.contains("\\") {
@@ -189,7 +194,7 @@ public enum ImageOpener {
     for (n, part) in parts.enumerated() {
       file = present(String(part), in: file) + (n < parts.count - 1 ? "/" : "")
     }
-    return try HostFile(path: file, writable: false, looksOnly: looksOnly)
+    return file
   }
 
   /// The path of a name in a folder. The system that the image was made on may not have told large letters from small ones: where the very
