@@ -46,7 +46,15 @@ public final class ImageJob: Sendable {
   /// Hears of progress, some times a second, on the thread that does the work.
   private let report: (@Sendable (ImageProgress) -> Void)?
 
-  public init(report: (@Sendable (ImageProgress) -> Void)? = nil) { self.report = report }
+  /// Nanoseconds between two reports at least.
+  private let interval: UInt64
+
+  public init(
+    interval: UInt64 = 100_000_000, report: (@Sendable (ImageProgress) -> Void)? = nil
+  ) {
+    self.interval = interval
+    self.report = report
+  }
 
   /// The work ends soon, with `ImageCancelled`; from any thread.
   public func cancel() { cancelled.store(true, ordering: .relaxed) }
@@ -57,7 +65,7 @@ public final class ImageJob: Sendable {
   }
 
   /// Begins to measure.
-  func meter(total: UInt64) -> ImageMeter { ImageMeter(self, total: total, report) }
+  func meter(total: UInt64) -> ImageMeter { ImageMeter(self, total: total, interval, report) }
 }
 
 /// Measures one piece of work; used by one thread.
@@ -68,11 +76,15 @@ final class ImageMeter {
   /// When how much was done, over the last seconds.
   private var marks: [(time: UInt64, done: UInt64)]
   private var told: UInt64 = 0
-  private static let interval: UInt64 = 100_000_000
+  private let interval: UInt64
   private static let window = 40
 
-  init(_ job: ImageJob, total: UInt64, _ report: (@Sendable (ImageProgress) -> Void)?) {
+  init(
+    _ job: ImageJob, total: UInt64, _ interval: UInt64,
+    _ report: (@Sendable (ImageProgress) -> Void)?
+  ) {
     self.job = job
+    self.interval = interval
     self.report = report
     self.total = total
     marks = [(HostClock.nanoseconds(), 0)]
@@ -84,7 +96,7 @@ final class ImageMeter {
     if !isLast { try job.check() }
     guard let report else { return }
     let now = HostClock.nanoseconds()
-    if now - told < ImageMeter.interval && !isLast { return }
+    if now - told < interval && !isLast { return }
     told = now
     marks.append((now, done))
     if marks.count > ImageMeter.window { marks.removeFirst() }
