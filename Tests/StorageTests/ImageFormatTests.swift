@@ -286,7 +286,7 @@ let withSparse: [any ImageFormat] = [SparseFormat()] + ImageFormats.all
     #expect(refusal(Array("conectix".utf8)) == "is a dynamic VHD image" + only)
     #expect(
       refusal(Array("conectix".utf8), at: (1 << 20) - 512) == "is a dynamic VHD image" + only)
-    #expect(refusal([0x1F, 0x8B, 8]) == "is compressed by gzip; unpack it first")
+    #expect(refusal([0x42, 0x5A, 0x68]) == "is compressed by bzip2; unpack it first")
     #expect(refusal([0x50, 0x4B, 3, 4]) == "is a ZIP archive; unpack it first")
     #expect(refusal([0x7F, 0x45, 0x4C, 0x46]).hasPrefix("is an ELF program, not a disk"))
     // A boot sector may begin with any instruction, but no image format has one.

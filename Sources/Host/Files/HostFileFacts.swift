@@ -66,6 +66,18 @@ extension HostFiles {
     }
   }
 
+  /// Gives a file a second name, which there is not yet.
+  public static func link(_ path: String, as other: String) throws(HostError) {
+    #if canImport(Glibc)
+      let result = Glibc.link(HostPath.system(path), HostPath.system(other))
+    #elseif canImport(Musl)
+      let result = Musl.link(HostPath.system(path), HostPath.system(other))
+    #else
+      let result = Darwin.link(HostPath.system(path), HostPath.system(other))
+    #endif
+    if result != 0 { throw HostError("cannot be linked as '\(other)': \(reason(errno))") }
+  }
+
   /// Removes a file, or a link and not what it leads to; that there is none is fine.
   public static func remove(_ path: String) throws(HostError) {
     if unlink(HostPath.system(path)) != 0 && errno != ENOENT {

@@ -76,7 +76,12 @@ public final class DiskImage {
       for: path, use, names: reference.names, kind: .disk,
       baseUse: baseUse ?? (use == .looking ? .looking : .reading), formats: DiskImage.formats
     ) { place, wanted in
-      if wanted == .base { opened.bases.append(place) } else { opened.parts.append(place) }
+      if wanted == .base {
+        opened.bases.append(place)
+      } else if opened.bases.isEmpty, !opened.parts.contains(place) {
+        // Files that are opened behind a base are the base's.
+        opened.parts.append(place)
+      }
     }
     let format =
       if let name = reference.format {

@@ -135,7 +135,7 @@ public struct ImageContext {
 public enum ImageFormats {
   /// All formats; of those that are equally sure of a file, the first has it.
   public static let all: [any ImageFormat] =
-    RefusedFormat.images + RefusedFormat.archives + [
+    [SplitFormat()] + CompressedFormat.all + RefusedFormat.images + RefusedFormat.archives + [
       CUEFormat(), CDFormat(), FixedVHDFormat(), RawFormat(),
     ]
 
