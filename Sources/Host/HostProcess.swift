@@ -46,6 +46,9 @@ public enum HostProcess {
     return nil
   }
 
+  /// This process's number.
+  public static var ownNumber: Int32 { getpid() }
+
   /// The path of this program's own file, or nil.
   public static var ownPath: String? {
     #if canImport(Darwin)

@@ -86,6 +86,8 @@ public protocol BlockDevice: AnyObject {
   var persistence: BlockPersistence { get }
   /// The device whose blocks show where this one has none of its own; nil: it stands alone.
   var base: (any BlockDevice)? { get }
+  /// The device that a look at it (another number or size of blocks) is a look at; itself where it is no look.
+  var whole: any BlockDevice { get }
   /// What it is, for people: this layer alone.
   var layer: BlockLayer { get }
   /// This layer and those below it, the topmost first.

@@ -71,11 +71,19 @@ final class DeviceView: BlockDevice {
     block < device.blockCount ? min(device.nextData(from: block), blockCount) : blockCount
   }
 
+  func extent(at block: UInt64, limit: UInt64) throws(StorageError) -> BlockExtent {
+    try checkBlocks(block, 1)
+    let most = min(max(limit, 1), blockCount - block)
+    if block >= device.blockCount { return BlockExtent(.zero, count: most) }
+    return try device.extent(at: block, limit: min(most, device.blockCount - block))
+  }
+
   var generation: UInt64 { device.generation }
   var persistence: BlockPersistence { device.persistence }
   var base: (any BlockDevice)? {
     device.base?.view(blockCount: blockCount, isWriteProtected: isWriteProtected)
   }
+  var whole: any BlockDevice { device.whole }
   var layer: BlockLayer { BlockLayer(kind: "view", of: self) }
   var layers: [BlockLayer] { [layer] + device.layers }
   func isWritten(_ block: UInt64) -> Bool {
@@ -206,6 +214,32 @@ final class ReblockedDevice: BlockDevice {
     return min(found * UInt64(outer) / UInt64(blockSize), blockCount)
   }
 
+  func extent(at block: UInt64, limit: UInt64) throws(StorageError) -> BlockExtent {
+    try checkBlocks(block, 1)
+    let most = min(max(limit, 1), blockCount - block)
+    let (inner, outer) = (UInt64(blockSize), UInt64(outer))
+    let start = block * inner
+    // What is asked for may begin inside a block below, or need several.
+    let needed = (start % outer + most * inner + outer - 1) / outer
+    var found = try device.extent(at: start / outer, limit: needed)
+    let bytes = found.count * outer - start % outer
+    found.offset = found.offset.map { $0 + start % outer }
+    if bytes >= inner {
+      found.count = min(most, bytes / inner)
+      return found
+    }
+    // Blocks below that are not of one kind make one here, which then has to be read.
+    var number = start / outer + found.count
+    while number * outer < start + inner {
+      let next = try device.extent(
+        at: number, limit: (start + inner + outer - 1) / outer - number)
+      if next.kind != found.kind { return BlockExtent(.data, count: 1) }
+      number += next.count
+    }
+    found.count = 1
+    return found
+  }
+
   func clusterHashes() throws(StorageError) -> ClusterHashes {
     if sectorCount == device.sectorCount { return try device.clusterHashes() }
     return try ClusterHashes(reading: self)
@@ -214,6 +248,7 @@ final class ReblockedDevice: BlockDevice {
   var generation: UInt64 { device.generation }
   var persistence: BlockPersistence { device.persistence }
   var base: (any BlockDevice)? { device.base.map { $0.withBlocks(of: blockSize) } }
+  var whole: any BlockDevice { device.whole }
   var layer: BlockLayer { BlockLayer(kind: "blocks of \(blockSize) bytes", of: self) }
   var layers: [BlockLayer] { [layer] + device.layers }
 

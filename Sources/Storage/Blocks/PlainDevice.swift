@@ -21,7 +21,9 @@ extension BlockDevice {
   public func extent(at block: UInt64, limit: UInt64) throws(StorageError) -> BlockExtent {
     let next = nextData(from: block)
     if next > block { return BlockExtent(.zero, count: min(limit, next - block)) }
-    return BlockExtent(.data, count: min(limit, 1))
+    // Who knows of holes may have one right behind this block.
+    if capabilities.contains(.knowsAllocation) { return BlockExtent(.data, count: min(limit, 1)) }
+    return BlockExtent(.data, count: min(limit, blockCount - block))
   }
   public func resize(to blockCount: UInt64) throws(StorageError) {
     throw StorageError(path: name, reason: "a \(layer.kind) cannot be given another size")
@@ -33,6 +35,7 @@ extension BlockDevice {
 
   public var persistence: BlockPersistence { .file }
   public var base: (any BlockDevice)? { nil }
+  public var whole: any BlockDevice { self }
   public var layer: BlockLayer { BlockLayer(kind: "device", of: self) }
   public var layers: [BlockLayer] { [layer] + (base?.layers ?? []) }
   public func isWritten(_ block: UInt64) -> Bool { true }

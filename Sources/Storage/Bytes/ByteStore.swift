@@ -28,6 +28,8 @@ public protocol ByteStore: AnyObject {
   func flush() throws(StorageError)
   /// Where the next bytes at or behind `offset` are that are kept; before them are zeros. `UInt64.max` when there are none.
   func nextData(from offset: UInt64) -> UInt64
+  /// Where the next bytes at or behind `offset` are that are not kept and read as zeros; the size when there are none.
+  func nextHole(from offset: UInt64) -> UInt64
 
   // MARK: Others
 
@@ -50,6 +52,7 @@ public protocol ByteStore: AnyObject {
 extension ByteStore {
   public var zeroesCheaply: Bool { false }
   public func nextData(from offset: UInt64) -> UInt64 { offset < size ? offset : .max }
+  public func nextHole(from offset: UInt64) -> UInt64 { size }
   public func mark() -> FileMark { FileMark() }
   public func change(since mark: FileMark) -> String? { nil }
   public var displacement: String? { nil }

@@ -78,6 +78,34 @@ final class HostFile: ByteStore {
     descriptor = fd
   }
 
+  /// Makes a new, empty, writable file and locks it.
+  /// - Parameters:
+  ///   - place: where it is made; there must be none of that name.
+  ///   - name: what it is called in messages and will be renamed to.
+  init(creating place: String, named name: String) throws(StorageError) {
+    let fd = open(
+      HostPath.system(place), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0o666)
+    if fd < 0 {
+      let code = errno
+      throw StorageError(
+        path: name,
+        reason: code == EEXIST
+          ? "'\(place)' exists already" : "cannot be made: \(HostFile.text(code))")
+    }
+    do {
+      try HostFile.lock(fd, name, exclusive: true)
+    } catch {
+      closeDescriptor(fd)
+      throw error
+    }
+    path = name
+    looksOnly = false
+    size = 0
+    isWritable = true
+    writeRefusal = nil
+    descriptor = fd
+  }
+
   deinit { close() }
 
   var name: String { path }
@@ -241,6 +269,18 @@ final class HostFile: ByteStore {
     if found >= 0 { return UInt64(found) }
     // Anything but "no more data": a file system that does not know of holes.
     return errno == ENXIO ? UInt64.max : offset
+  }
+
+  /// As `nextData`, the other way round.
+  func nextHole(from offset: UInt64) -> UInt64 {
+    if offset >= size { return size }
+    #if canImport(Darwin)
+      let seekHole: Int32 = 3
+    #else
+      let seekHole: Int32 = 4
+    #endif
+    let found = lseek(descriptor, off_t(truncatingIfNeeded: offset), seekHole)
+    return found >= 0 ? UInt64(found) : size
   }
 
   private static func openRetrying(_ path: String, _ mode: Int32) -> Int32 {

@@ -149,7 +149,7 @@ public struct ImageContext {
 public enum ImageFormats {
   /// All formats; of those that are equally sure of a file, the first has it.
   public static let all: [any ImageFormat] =
-    RefusedFormat.archives + [
+    [SplitFormat()] + CompressedFormat.all + RefusedFormat.archives + [
       QCOW2Format(), VHDFormat(), VDIFormat(), VHDXFormat(), VMDKFormat(), CUEFormat(), CDFormat(),
       RawFormat(),
     ]

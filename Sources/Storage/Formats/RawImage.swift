@@ -1,6 +1,6 @@
 // Raw images: the blocks one after the other in a file.
 //
-// Owns: the mapping of blocks to the file's bytes, and the promise that the file never changes its size.
+// Owns: the mapping of blocks to the file's bytes, and the promise that no write changes the file's size.
 // Must not know: how the number of blocks was decided (`ImageOpener`), any controller.
 
 /// A block device whose blocks are a file's bytes.
@@ -9,11 +9,13 @@
 /// cannot be written. It may be smaller (a footer behind the disk).
 public final class RawImage: BlockDevice {
   public let blockSize: Int
-  public let blockCount: UInt64
+  public private(set) var blockCount: UInt64
   public let capabilities: BlockCapabilities
   /// Bytes of the file that belong to the blocks.
-  public let byteCount: UInt64
+  public private(set) var byteCount: UInt64
   private let store: any ByteStore
+  /// What this is a view of.
+  private var original: RawImage?
   public private(set) var generation: UInt64 = 0
   /// Hashes of what the file held; clusters that were written since; the file as it was before they were read.
   private var hashes: ClusterHashes?
@@ -51,10 +53,14 @@ public final class RawImage: BlockDevice {
   public func view(blockCount: UInt64, isWriteProtected: Bool) -> any BlockDevice {
     if isWriteProtected { store.shareLock() }
     if blockCount == self.blockCount && (isReadOnly || !isWriteProtected) { return self }
-    return RawImage(
+    let view = RawImage(
       store, blockSize: blockSize, blockCount: blockCount,
       isWriteProtected: isWriteProtected || isReadOnly)
+    view.original = original ?? self
+    return view
   }
+
+  public var whole: any BlockDevice { original ?? self }
 
   // MARK: Transfers
 
@@ -123,6 +129,37 @@ public final class RawImage: BlockDevice {
     if block >= blockCount { return blockCount }
     return min(
       max(block, store.nextData(from: block * UInt64(blockSize)) / UInt64(blockSize)), blockCount)
+  }
+
+  public func extent(at block: UInt64, limit: UInt64) throws(StorageError) -> BlockExtent {
+    try checkBlocks(block, 1)
+    let most = min(max(limit, 1), blockCount - block)
+    let next = nextData(from: block)
+    if next > block { return BlockExtent(.zero, count: min(most, next - block)) }
+    let offset = block * UInt64(blockSize)
+    // A block that is only in part a hole is data.
+    let hole = (store.nextHole(from: offset) + UInt64(blockSize) - 1) / UInt64(blockSize)
+    return BlockExtent(.data, count: min(most, max(1, hole - min(hole, block))), offset: offset)
+  }
+
+  /// Only what asks for it changes the file's size (`apus image resize`); a guest cannot.
+  public func resize(to blockCount: UInt64) throws(StorageError) {
+    if isReadOnly { throw StorageError(path: name, reason: "the image is write-protected") }
+    if store.size > byteCount {
+      throw StorageError(
+        path: name, offset: byteCount,
+        reason: "there is something behind the disk, which has to stay where it is")
+    }
+    let (size, overflow) = blockCount.multipliedReportingOverflow(by: UInt64(blockSize))
+    if overflow || size > UInt64(Int64.max) || blockCount == 0 {
+      throw StorageError(path: name, reason: "\(blockCount) blocks are no size for a disk")
+    }
+    try store.setSize(size)
+    generation &+= 1
+    hashes = nil
+    hashedMark = nil
+    self.blockCount = blockCount
+    byteCount = size
   }
 
   // MARK: What it holds

@@ -29,10 +29,8 @@ struct RefusedFormat: ImageFormat {
   /// Archives and programs.
   static let archives: [any ImageFormat] =
     [
-      archive("gzip", [0x1F, 0x8B, 0x08], "compressed by gzip"),
       archive("xz", [0xFD, 0x37, 0x7A, 0x58, 0x5A, 0x00], "compressed by xz"),
       archive("bzip2", [0x42, 0x5A, 0x68], "compressed by bzip2"),
-      archive("zstd", [0x28, 0xB5, 0x2F, 0xFD], "compressed by zstd"),
       archive("ZIP", [0x50, 0x4B, 0x03, 0x04], "a ZIP archive"),
       RefusedFormat(
         name: "ELF", signature: [0x7F, 0x45, 0x4C, 0x46],

@@ -1,0 +1,125 @@
+// An image that is open for work: its file, its format, its device, the files below it.
+//
+// Owns: opening by what the command line says, the check of the base, letting go. Must not know: what is done with it.
+
+import Host
+import Storage
+
+/// Which image is meant, and what it is taken for.
+public struct ImageReference: Sendable {
+  public var path: String
+  /// The format's name; nil: found out.
+  public var format: String?
+  /// Which files it may name.
+  public var names: ImageFiles.Names
+  /// Whether a base that changed since is refused.
+  public var checksBase: Bool
+
+  public init(
+    _ path: String, format: String? = nil, names: ImageFiles.Names = .beside,
+    checksBase: Bool = true
+  ) {
+    self.path = path
+    self.format = format
+    self.names = names
+    self.checksBase = checksBase
+  }
+}
+
+/// An open image.
+public final class DiskImage {
+  public let path: String
+  /// The image's file; nil where it is none (a folder).
+  public let store: (any ByteStore)?
+  public let format: (any ImageFormat)?
+  public let contents: ImageContents
+  public let context: ImageContext
+  /// The files of the images below it, the next first.
+  public let basePaths: [String]
+  /// Further files that belong to it.
+  public let partPaths: [String]
+  /// The whole image as its format has it.
+  public var device: any BlockDevice { contents.device }
+  public var formatName: String { format?.name ?? "folder" }
+
+  /// The formats there are, also others in tests.
+  @TaskLocal public static var formats: [any ImageFormat] = ImageFormats.all
+
+  /// What the disk has, in bytes.
+  public var byteCount: UInt64 { device.blockCount * UInt64(device.blockSize) }
+
+  private final class Opened {
+    var bases: [String] = []
+    var parts: [String] = []
+  }
+
+  /// Opens an image.
+  /// - Parameter baseUse: what the images below are opened for.
+  public init(
+    _ reference: ImageReference, _ use: ImageFiles.Use, baseUse: ImageFiles.Use? = nil
+  ) throws {
+    path = reference.path
+    if path.hasPrefix("folder:") {
+      let folder = try FolderDisk.open(String(path.dropFirst(7)), isWritable: use == .writing)
+      store = nil
+      format = nil
+      contents = ImageContents(folder, kind: .disk)
+      context = ImageFiles.context(for: path, use)
+      basePaths = []
+      partPaths = []
+      return
+    }
+    let opened = Opened()
+    let store = try ImageFiles.store(path, use)
+    if store.size == 0 { throw StorageError(path: path, reason: "the file is empty") }
+    let context = ImageFiles.context(
+      for: path, use, names: reference.names, kind: .disk,
+      baseUse: baseUse ?? (use == .looking ? .looking : .reading), formats: DiskImage.formats
+    ) { place, wanted in
+      if wanted == .base {
+        opened.bases.append(place)
+      } else if opened.bases.isEmpty, !opened.parts.contains(place) {
+        // Files that are opened behind a base are the base's.
+        opened.parts.append(place)
+      }
+    }
+    let format =
+      if let name = reference.format {
+        try DiskImage.format(name, for: path)
+      } else {
+        try ImageFormats.format(of: store, context)
+      }
+    self.store = store
+    self.format = format
+    self.context = context
+    contents = try ImageFormats.open(store, context, as: format)
+    basePaths = opened.bases
+    partPaths = opened.parts
+    if reference.checksBase { try checkBases() }
+  }
+
+  /// A format by its name.
+  public static func format(_ name: String, for path: String) throws(StorageError)
+    -> any ImageFormat
+  {
+    guard let format = ImageFormats.named(name, in: formats) else {
+      throw StorageError(path: path, reason: "there is no format '\(name)'")
+    }
+    return format
+  }
+
+  private func checkBases() throws(StorageError) {
+    try BaseCheck.verifyAll(device, paths: [path] + basePaths)
+  }
+
+  /// Everything is with the host's stable storage.
+  public func flush() throws(StorageError) { try device.flush() }
+
+  /// Lets go of the files.
+  public func close() {
+    device.close()
+    store?.close()
+  }
+
+  deinit { close() }
+}

@@ -1,0 +1,219 @@
+// `create`: a new image, and the half of it that `convert` needs too.
+//
+// Owns: from a wish to files that appear at once; what the new image calls its base, and what is noted of it. Must not know: formats,
+// the command line.
+
+import Host
+import Storage
+
+/// A base as the user names it.
+public struct BaseWish: Sendable {
+  /// As it stands in the new image: seen from its folder. One that is found only from the current folder is taken, too.
+  public var name: String
+  public var format: String?
+  public init(_ name: String, format: String? = nil) {
+    self.name = name
+    self.format = format
+  }
+}
+
+/// What is wished of a new image.
+public struct CreateRequest: Sendable {
+  /// When the hash of the base's contents is computed: at once, never, or at once only if that is quick (a GiB on the host).
+  public enum BaseHash: String, Sendable, CaseIterable {
+    case now
+    case quick
+    case never
+  }
+  public var path: String
+  public var format = "raw"
+  /// Bytes of the disk; nil: the base's.
+  public var byteCount: UInt64?
+  public var base: BaseWish?
+  public var options: [String: String] = [:]
+  public var provisioning: Provisioning?
+  public var sectorSize = 512
+  /// A file of that name is replaced.
+  public var replaces = false
+  public var baseHash = BaseHash.quick
+  public var names = ImageFiles.Names.anywhere
+
+  public init(_ path: String, format: String = "raw") {
+    self.path = path
+    self.format = format
+  }
+}
+
+/// What was made.
+public struct CreateResult: Codable, Equatable, Sendable {
+  public var schema = "apus-image-create"
+  public var version = 1
+  public var file: String
+  public var format: String
+  public var virtualSize: UInt64
+  public var base: String?
+  public var baseFormat: String?
+  public var baseHashed: Bool?
+  public var notes: [String]
+}
+
+/// An image being made: nothing has its name yet.
+final class UnfinishedImage {
+  let path: String
+  let files: NewImageFiles
+  let store: any ByteStore
+  let format: any CreatableFormat
+  let context: ImageContext
+  let base: DiskImage?
+  let baseName: String?
+  var notes: [String] = []
+
+  /// Makes the files.
+  init(_ request: CreateRequest, files: NewImageFiles, resuming: Bool = false) throws {
+    path = request.path
+    self.files = files
+    let known = try DiskImage.format(request.format, for: path)
+    guard let format = known as? any CreatableFormat else {
+      throw StorageError(path: path, reason: "\(known.name) images can be read, but not made")
+    }
+    self.format = format
+    let request = UnfinishedImage.withQemuOptions(request, format)
+    (base, baseName) = try UnfinishedImage.base(request)
+    context = ImageFiles.context(
+      for: path, .writing, names: request.names, kind: .disk,
+      formats: DiskImage.formats, new: files)
+    if resuming {
+      store = try files.adopt(path)
+      return
+    }
+    var wish = ImageWish(byteCount: request.byteCount ?? base?.byteCount ?? 0)
+    if wish.byteCount == 0 {
+      throw ImageUsageError("\(path): a new image without a base needs a size")
+    }
+    wish.provisioning = request.provisioning ?? .thin
+    wish.sectorSize = request.sectorSize
+    wish.options = request.options
+    wish.time = UInt64(max(0, HostClock.utcSeconds()))
+    if let base, let baseName {
+      wish.base = NewBase(name: baseName, formatName: base.formatName, contents: base.contents)
+    }
+    let rounded = try wish.checked(for: format, name: path)
+    if rounded.byteCount != wish.byteCount {
+      notes.append(
+        "\(wish.byteCount) bytes become \(rounded.byteCount): "
+          + "\(format.name) counts in \(format.limits.granularity)")
+    }
+    store = try files.make(path)
+    try format.create(store, rounded, context)
+  }
+
+  /// The new image as a device.
+  func open() throws -> ImageContents { try ImageFormats.open(store, context, as: format) }
+
+  /// What qemu-img has as options and this program has as more than that.
+  private static func withQemuOptions(_ request: CreateRequest, _ format: any CreatableFormat)
+    -> CreateRequest
+  {
+    var request = request
+    func has(_ name: String) -> Bool { format.options.contains { $0.name == name } }
+    if !has("backing_file"), let file = request.options.removeValue(forKey: "backing_file") {
+      request.base = request.base ?? BaseWish(file)
+    }
+    if !has("backing_fmt"), let name = request.options.removeValue(forKey: "backing_fmt") {
+      if request.base?.format == nil { request.base?.format = name }
+    }
+    let ways = ["off": Provisioning.thin, "falloc": .thickLazy, "full": .thickEager]
+    if !has("preallocation"), let value = request.options["preallocation"], let way = ways[value] {
+      request.options["preallocation"] = nil
+      request.provisioning = request.provisioning ?? way
+    }
+    return request
+  }
+
+  /// Opens the base, and says what it is called in the new image.
+  static func base(_ request: CreateRequest) throws -> (DiskImage?, String?) {
+    guard let wish = request.base else { return (nil, nil) }
+    let beside = ImageFiles.path(of: wish.name, beside: request.path)
+    let isBeside = HostFiles.exists(beside)
+    let place = isBeside ? beside : wish.name
+    if HostFiles.isSame(place, request.path) {
+      throw StorageError(path: request.path, reason: "cannot be its own base")
+    }
+    let base = try DiskImage(
+      ImageReference(place, format: wish.format, names: request.names), .reading)
+    let name =
+      isBeside ? wish.name : ImageFiles.relativeName(of: wish.name, from: request.path)
+    return (base, name)
+  }
+
+  /// Notes what the base is like in the image, where its format has room.
+  func noteBase(
+    _ device: any BlockDevice, _ when: CreateRequest.BaseHash, _ job: ImageJob
+  ) throws -> (record: BaseRecord, isBeside: Bool)? {
+    guard let below = device.base?.whole else { return nil }
+    let size = (base.map { [$0.path] + $0.basePaths } ?? []).reduce(UInt64(0)) {
+      $0 &+ (HostFiles.facts($1)?.allocated ?? 0)
+    }
+    let hashes = when == .now || (when == .quick && size <= 1 << 30)
+    var hash: [UInt8]?
+    if hashes {
+      let meter = job.meter(total: below.blockCount * UInt64(below.blockSize))
+      hash = try hashed(below, meter)
+    }
+    let record = BaseRecord(of: below, hash: hash)
+    let isBeside = !(device is any BaseRecordingDevice)
+    if !isBeside { try BaseCheck.note(record, of: device, at: path) }
+    return (record, isBeside)
+  }
+
+  private func hashed(_ device: any BlockDevice, _ meter: ImageMeter) throws -> [UInt8] {
+    try BaseHashing.hash(device, meter)
+  }
+}
+
+/// The hash of a base with progress.
+enum BaseHashing {
+  static func hash(_ device: any BlockDevice, _ meter: ImageMeter) throws -> [UInt8] {
+    // What stops the work is no error of the base's.
+    var other: (any Error)?
+    do throws(StorageError) {
+      return try BaseRecord.hash(device) { done throws(StorageError) in
+        do { try meter.update(done) } catch {
+          other = error
+          throw StorageError(path: device.name, reason: "\(error)")
+        }
+      }
+    } catch { throw other ?? error }
+  }
+}
+
+extension ImageOperations {
+  /// Makes an image.
+  public static func create(_ request: CreateRequest, _ job: ImageJob = ImageJob()) throws
+    -> CreateResult
+  {
+    let files = NewImageFiles(replaces: request.replaces)
+    let image = try UnfinishedImage(request, files: files)
+    let contents = try image.open()
+    let device = contents.device
+    let noted = try image.noteBase(device, request.baseHash, job)
+    try device.flush()
+    var result = CreateResult(
+      file: request.path, format: image.format.name,
+      virtualSize: device.blockCount * UInt64(device.blockSize), base: image.baseName,
+      baseFormat: image.base?.formatName, baseHashed: noted.map { $0.record.hash != nil },
+      notes: image.notes)
+    try files.finish()
+    let side = BaseCheck.sideFile(of: request.path)
+    if let noted, noted.isBeside {
+      try BaseCheck.note(noted.record, of: device, at: request.path)
+      result.notes.append("what the base is like is noted in '\(side)'")
+    } else if request.replaces, HostFiles.exists(side) {
+      // It spoke of what was replaced.
+      try? HostFiles.remove(side)
+    }
+    device.close()
+    image.base?.close()
+    return result
+  }
+}

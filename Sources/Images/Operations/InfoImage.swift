@@ -1,0 +1,97 @@
+// `info`: what an image is.
+//
+// Owns: what is told of it and of those below it. Must not know: formats, the words for people (the command has them).
+
+import Host
+import Storage
+
+/// What is told of one image.
+public struct ImageInfo: Codable, Equatable, Sendable {
+  public struct Fact: Codable, Equatable, Sendable {
+    public var name: String
+    public var value: String
+  }
+  public struct Snapshot: Codable, Equatable, Sendable {
+    public var id: String
+    public var name: String
+    /// Seconds since 1970.
+    public var time: UInt64
+    public var virtualSize: UInt64
+    public var stateSize: UInt64
+  }
+  public var file: String
+  public var format: String
+  public var virtualSize: UInt64
+  /// Bytes that its files have, and what they take on the host.
+  public var fileSize: UInt64
+  public var sizeOnHost: UInt64
+  public var sectorSize: Int
+  public var clusterSize: UInt64?
+  public var base: String?
+  public var baseFormat: String?
+  /// What is noted of the base: "none", "size and times", "hash".
+  public var baseRecord: String?
+  public var isEncrypted: Bool
+  public var isDirty: Bool
+  public var otherFiles: [String]
+  public var snapshots: [Snapshot]
+  public var facts: [Fact]
+  public var notes: [String]
+  public var warnings: [String]
+}
+
+/// What `info` tells: the image, and with the whole chain those below it.
+public struct InfoResult: Codable, Equatable, Sendable {
+  public var schema = "apus-image-info"
+  public var version = 1
+  /// The image first, then its base, and so on.
+  public var images: [ImageInfo]
+}
+
+extension ImageOperations {
+  /// Tells what an image is.
+  /// - Parameter chain: those below it, too.
+  public static func info(_ reference: ImageReference, chain: Bool = false) throws -> InfoResult {
+    var reference = reference
+    // Whoever looks wants to know also of an image whose base changed.
+    reference.checksBase = false
+    var images: [ImageInfo] = []
+    var next: ImageReference? = reference
+    while let current = next {
+      let image = try DiskImage(current, .looking)
+      images.append(info(of: image))
+      next =
+        chain
+        ? image.basePaths.first.map {
+          ImageReference($0, names: reference.names, checksBase: false)
+        } : nil
+      image.close()
+    }
+    return InfoResult(images: images)
+  }
+
+  static func info(of image: DiskImage) -> ImageInfo {
+    let device = image.device
+    let facts = (device as? any DescribedDevice)?.imageFacts ?? ImageFacts()
+    let files = [image.path] + image.partPaths
+    let host = files.compactMap { HostFiles.facts($0) }
+    var record: String?
+    if device.base != nil {
+      let found = BaseCheck.record(of: device, at: image.path)
+      record = found == nil ? "none" : found?.hash == nil ? "size and times" : "hash"
+    }
+    return ImageInfo(
+      file: image.path, format: image.formatName, virtualSize: image.byteCount,
+      fileSize: host.reduce(0) { $0 &+ $1.size },
+      sizeOnHost: host.reduce(0) { $0 &+ $1.allocated }, sectorSize: device.blockSize,
+      clusterSize: facts.clusterSize, base: facts.baseName ?? image.basePaths.first,
+      baseFormat: facts.baseFormat, baseRecord: record, isEncrypted: facts.isEncrypted,
+      isDirty: facts.isDirty, otherFiles: image.partPaths,
+      snapshots: ((device as? any SnapshottingDevice)?.imageSnapshots ?? []).map {
+        ImageInfo.Snapshot(
+          id: $0.id, name: $0.name, time: $0.time, virtualSize: $0.byteCount,
+          stateSize: $0.stateByteCount)
+      }, facts: facts.others.map { ImageInfo.Fact(name: $0.name, value: $0.value) },
+      notes: image.contents.notes, warnings: image.contents.warnings)
+  }
+}
