@@ -70,6 +70,7 @@ let package = Package(
       name: "TranslatorX86_64", dependencies: ["CPU", "Translator", "Assembler", "Host"],
       swiftSettings: fast),
     .target(name: "Storage", dependencies: ["Host", "State", "CZlib", "CZstd"], cSettings: gnu),
+    .target(name: "Images", dependencies: ["Host", "State", "Storage"], cSettings: gnu),
     .target(name: "Chipset", dependencies: ["Bus", "State", "Storage"], swiftSettings: fast),
     // Sources of nasm and iasl to Swift: the plugin, the tool it runs, and the images as data.
     .executableTarget(name: "romtool", path: "Firmware/RomTool"),
@@ -217,6 +218,7 @@ let package = Package(
     .testTarget(
       name: "VideoTests", dependencies: ["Video", "Bus", "State", "CZlib", "TestSupport"]),
     .testTarget(name: "StorageTests", dependencies: ["Storage", "State"]),
+    .testTarget(name: "ImagesTests", dependencies: ["Images", "Storage", "State"]),
     .testTarget(
       name: "DiskControllerTests", dependencies: ["Chipset", "Bus", "State", "Storage"]),
   ],
