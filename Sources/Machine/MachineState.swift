@@ -156,8 +156,7 @@ extension Machine {
     var saved: [(String, String)] = []
     for _ in 0..<count { saved.append((try reader.readString(), try reader.readString())) }
     let words = IdentityWords(verb: "saved")
-    // What the board is decides about the rest.
-    for key in ["board"] + own.map(\.0) + saved.map(\.0) {
+    for key in IdentityWords.keys(own.map(\.0), saved.map(\.0)) {
       let (theirs, ours) = (saved.first { $0.0 == key }?.1, own.first { $0.0 == key }?.1)
       if theirs != ours {
         throw StateError(refusal: words.difference(key, other: theirs, own: ours))

@@ -32,6 +32,13 @@ struct IdentityWords {
     return "\(verb) with \(name) \(theirs), but this machine has \(ours)\(hint)"
   }
 
+  /// The keys of both, those first that decide about others: who has another processor has another board by itself, and with that another
+  /// display adapter.
+  static func keys(_ own: [String], _ other: [String]) -> [String] {
+    var seen = Set<String>()
+    return (["apus", "memory", "cpu", "board"] + own + other).filter { seen.insert($0).inserted }
+  }
+
   /// What a key is about: its name, the option that chooses it, and what it is where nothing is said of it (nil: it is not there).
   private static func thing(_ key: String) -> (name: String, option: String, absent: String?) {
     let shown = StateError.printable(key)

@@ -11,40 +11,21 @@ extension Machine {
     throws(RecordingError)
   {
     let words = IdentityWords(verb: "recorded")
-    // What the board is decides about the rest.
-    let boards = (
-      header.identity.first { $0.key == "board" }?.value, own.first { $0.key == "board" }?.value
-    )
-    if boards.0 != boards.1 {
+    for key in IdentityWords.keys(own.map(\.key), header.identity.map(\.key)) {
+      let found = header.identity.first { $0.key == key }?.value
+      let value = own.first { $0.key == key }?.value
+      if found == value { continue }
+      guard let drive = Machine.driveWords(key) else {
+        throw RecordingError(reason: words.difference(key, other: found, own: value))
+      }
+      let name = Machine.recordedName(drive, header)
       throw RecordingError(
-        reason: words.difference("board", other: boards.0, own: boards.1))
-    }
-    for (key, value) in own {
-      let drive = Machine.driveWords(key)
-      guard let found = header.identity.first(where: { $0.key == key }) else {
-        throw RecordingError(
-          reason: drive.map {
-            "recorded with nothing in \($0), where this machine has '\(imageName(key))': leave that out"
-          } ?? words.difference(key, other: nil, own: value))
-      }
-      if found.value == value { continue }
-      if let drive {
-        let name = Machine.recordedName(drive, header)
-        throw RecordingError(
-          reason:
-            "recorded with \(name) in \(drive) (\(found.value)); this machine has '\(imageName(key))' there "
-            + "(\(value)): give the image as it was then")
-      }
-      throw RecordingError(reason: words.difference(key, other: found.value, own: value))
-    }
-    for (key, value) in header.identity where !own.contains(where: { $0.key == key }) {
-      if let drive = Machine.driveWords(key) {
-        throw RecordingError(
-          reason:
-            "recorded with \(Machine.recordedName(drive, header)) in \(drive) (\(value)), where this machine has "
-            + "nothing: give that image too")
-      }
-      throw RecordingError(reason: words.difference(key, other: value, own: nil))
+        reason: found == nil
+          ? "recorded with nothing in \(drive), where this machine has '\(imageName(key))': leave that out"
+          : value == nil
+            ? "recorded with \(name) in \(drive) (\(found ?? "")), where this machine has nothing: give that image too"
+            : "recorded with \(name) in \(drive) (\(found ?? "")); this machine has '\(imageName(key))' there "
+              + "(\(value ?? "")): give the image as it was then")
     }
   }
 
