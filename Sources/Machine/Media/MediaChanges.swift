@@ -225,6 +225,11 @@ extension Machine {
     for disk in disks { try disk.original.flush() }
   }
 
+  /// The same at the end of a run: no image says any more that somebody writes it.
+  public func finishDisks() throws(StorageError) {
+    for disk in disks { try disk.original.finish() }
+  }
+
   /// Image files that the guest has written to and nobody will find, with the reason.
   public var lostImages: [(name: String, reason: String)] {
     disks.compactMap { disk in disk.displacement.map { (disk.name, $0) } }

@@ -53,9 +53,9 @@ extension Session {
     let images =
       configuration.machine.floppies + configuration.machine.disks + [configuration.machine.flash]
     for image in images.compactMap({ $0 }) {
-      attempt(.image, image.name) { try image.device.flush() }
+      attempt(.image, image.name) { try image.device.finish() }
     }
-    attempt(.image, nil) { try machine.flushDisks() }
+    attempt(.image, nil) { try machine.finishDisks() }
     for (name, reason) in machine.lostImages {
       lose(
         SessionLoss(

@@ -65,6 +65,8 @@ public protocol BlockDevice: AnyObject {
   func discard(block: UInt64, count: UInt64) throws(StorageError)
   /// Returns when everything written is with the host's stable storage.
   func flush() throws(StorageError)
+  /// As `flush`, and nothing in the files says any more that they are being written: nobody means to write for now. Whoever does begins anew.
+  func finish() throws(StorageError)
   /// The first block at or behind this one that may hold something else than zeros; `blockCount` when there is none.
   func nextData(from block: UInt64) -> UInt64
   /// What is to be said of the blocks from this one on, in this layer alone: at most `limit` of them, at least one.

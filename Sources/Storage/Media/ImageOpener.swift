@@ -54,6 +54,12 @@ public enum ImageOpener {
     looksOnly: Bool = false, allowBases: [String] = [],
     formats: [any ImageFormat] = ImageFormats.all
   ) throws(StorageError) -> OpenedImage {
+    if path.hasPrefix(FolderDisk.prefix) {
+      let folder = try openFolder(path, kind, readOnly: readOnly, snapshot: snapshot)
+      return try opened(
+        folder, path, kind, isProtected: readOnly, snapshot: snapshot,
+        isWritable: !folder.device.isReadOnly)
+    }
     let file = try HostFile(
       path: path, writable: !readOnly && !snapshot && kind != .cd, looksOnly: looksOnly)
     let isWritable = file.isWritable
@@ -152,9 +158,38 @@ public enum ImageOpener {
         path: name, device: contents.device, medium: .cd(cd), reasons: contents.notes,
         warnings: contents.warnings)
     }
+    return try opened(
+      contents, name, context.kind, isProtected: isProtected, snapshot: snapshot,
+      isWritable: store.isWritable, writeRefusal: writeRefusal)
+  }
+
+  /// A folder of the host as a disk.
+  private static func openFolder(
+    _ path: String, _ kind: ImageKind, readOnly: Bool, snapshot: Bool
+  ) throws(StorageError) -> ImageContents {
+    if kind == .cd {
+      throw StorageError(path: path, reason: "a folder is a disk or a floppy, no CD")
+    }
+    var (folder, options) = try FolderOptions.parse(
+      String(path.dropFirst(FolderDisk.prefix.count)))
+    if readOnly || snapshot { options.isWritable = false }
+    if kind == .floppy { options.isFloppy = true }
+    let device = try FolderDisk.open(folder, options: options)
+    return ImageContents(
+      device, kind: options.isFloppy ? .floppy : .disk,
+      notes: [
+        "a folder as a disk" + (options.isWritable ? "; what the guest writes goes into it" : "")
+      ])
+  }
+
+  /// What a drive gets of contents that are no CD.
+  private static func opened(
+    _ contents: ImageContents, _ name: String, _ wished: ImageKind, isProtected: Bool,
+    snapshot: Bool, isWritable: Bool, writeRefusal: String? = nil
+  ) throws(StorageError) -> OpenedImage {
     // Drives have sectors of 512 bytes, whatever the image has.
     let blocks = contents.device.withBlocks(of: 512)
-    let kind = context.kind == .auto ? contents.kind : context.kind
+    let kind = wished == .auto ? contents.kind : wished
     let plan = try MediumPlan(blocks, kind: kind)
     var reasons = contents.notes + plan.reasons
     var warnings = contents.warnings + plan.warnings
@@ -166,7 +201,7 @@ public enum ImageOpener {
     // A padded floppy must not look writable: what the guest wrote behind the file's end could not be kept.
     let image = blocks.view(
       blockCount: plan.sectorCount, isWriteProtected: isProtected || plan.isPadded)
-    if plan.isPadded && !snapshot && !isProtected && store.isWritable {
+    if plan.isPadded && !snapshot && !isProtected && isWritable {
       warnings.append(
         "\(name): the image is shorter than its format: write-protected, as the file would have to grow "
           + "(make it \(plan.sectorCount * 512) bytes long, or use a snapshot, to write)")

@@ -121,6 +121,7 @@ final class MappedImage: BlockDevice {
   }
 
   func flush() throws(StorageError) { if !isReadOnly { try map.commit() } }
+  func finish() throws(StorageError) { if !isReadOnly { try map.finish() } }
 
   // MARK: What it holds
 
