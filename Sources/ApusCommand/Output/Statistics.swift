@@ -56,6 +56,11 @@ struct RunStatistics {
     lines.append(
       "memory: \(report.tableFills) table entries made, \(report.deviceAccesses) accesses to devices' memory"
     )
+    if report.spaceLoads > 0 {
+      lines.append(
+        "address spaces: CR3 loaded \(report.spaceLoads) times, \(report.spaceReturns) times with all known code in place"
+      )
+    }
     if let slow = report.slowPaths.first, slow.count > 0 {
       lines.append("left to the interpreter, the commonest:")
     }
@@ -79,6 +84,8 @@ struct RunStatistics {
       ("faultsFromCode", .signed(report.faultsFromCode)),
       ("windowMisses", .signed(report.windowMisses)),
       ("overwrites", .signed(report.overwrites)), ("tableFills", .signed(report.tableFills)),
+      ("spaceLoads", .signed(Int(clamping: report.spaceLoads))),
+      ("spaceReturns", .signed(Int(clamping: report.spaceReturns))),
       ("deviceAccesses", .number(report.deviceAccesses)),
       (
         "slowPaths",

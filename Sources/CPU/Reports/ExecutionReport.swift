@@ -31,6 +31,9 @@ public struct ExecutionReport: Sendable {
   public var overwrites: Int
   /// Entries made in the tables of the fast path, and reads and writes of devices' memory.
   public var tableFills: Int
+  /// How often CR3 was loaded under paging, and how often all code known of the address space was where it had been.
+  public var spaceLoads: UInt64
+  public var spaceReturns: UInt64
   public var deviceAccesses: UInt64
   /// How often translated code was entered from the run loop.
   public var codeEntries: Int
@@ -50,6 +53,8 @@ public struct ExecutionReport: Sendable {
     windowMisses += other.windowMisses
     overwrites += other.overwrites
     tableFills += other.tableFills
+    spaceLoads += other.spaceLoads
+    spaceReturns += other.spaceReturns
     codeEntries += other.codeEntries
     decodedBlocks += other.decodedBlocks
     translatedBlocks += other.translatedBlocks
@@ -86,6 +91,7 @@ extension CPU {
       interpretedFromCode: statistics.interpretedFromCode,
       faultsFromCode: statistics.faultsFromCode, windowMisses: statistics.windowMisses,
       overwrites: statistics.overwrites, tableFills: statistics.tableFills,
+      spaceLoads: spaces.loads, spaceReturns: spaces.returns,
       deviceAccesses: memory.deviceAccesses, codeEntries: statistics.codeEntries,
       decodedBlocks: blocks.decodedBlocks, translatedBlocks: statistics.translatedBlocks,
       translatedInstructions: statistics.translatedInstructions,
