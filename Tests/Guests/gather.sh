@@ -5,7 +5,8 @@
 #
 # Needs: apt-get, dpkg-deb, cpio, gzip, mtools, dosfstools, syslinux, fdisk (sfdisk); works offline afterwards.
 # A guest that cannot be had is named and left out; the tests say what they skip. FreeDOS is in no package: put a bootable
-# 1.44 MB image there as freedos.img to have it tested.
+# 1.44 MB image there as freedos.img to have it tested. Nor is UEFI for a PC without SMM: put edk2-i386-code.fd and edk2-i386-vars.fd
+# (pc-bios/*.fd.bz2 of QEMU's source package, unpacked) into a folder uefi there; GRUB is made for it here.
 set -eu
 folder=${1:?usage: gather.sh FOLDER}
 mkdir -p "$folder"
@@ -89,4 +90,26 @@ if [ -f "$folder/vmlinuz-686" ] && [ -f "$folder/initramfs.gz" ] && command -v s
   else
     echo "not found: mbr.bin" >&2
   fi
+fi
+
+# GRUB for UEFI, on a disk with an MBR and on a CD.
+if package grub-efi-ia32-bin && command -v grub-mkstandalone >/dev/null && command -v grub-mkrescue >/dev/null; then
+  modules=$PWD/grub-efi-ia32-bin/usr/lib/grub/i386-efi
+  mkdir -p "$folder/uefi" rescue/boot/grub
+  cat >rescue/boot/grub/grub.cfg <<'CFG'
+serial --unit=0 --speed=115200
+terminal_input console serial
+terminal_output console serial
+echo GRUB-EFI-UP from $grub_platform $grub_cpu
+set timeout=3
+menuentry "first" { echo CHOSEN; sleep 5; reboot }
+CFG
+  grub-mkrescue -d "$modules" -o "$folder/uefi/grub-efi.iso" rescue >/dev/null 2>&1 && echo "$folder/uefi/grub-efi.iso"
+  grub-mkstandalone -O i386-efi -d "$modules" -o BOOTIA32.EFI boot/grub/grub.cfg=rescue/boot/grub/grub.cfg
+  truncate -s 64M esp.img
+  echo '2048,,ef,*' | sfdisk -q esp.img
+  mkfs.vfat --offset 2048 -F 16 esp.img $((63 * 1024)) >/dev/null
+  mmd -i esp.img@@1M ::/EFI ::/EFI/BOOT
+  mcopy -i esp.img@@1M BOOTIA32.EFI ::/EFI/BOOT/
+  take esp.img uefi/esp.img
 fi
