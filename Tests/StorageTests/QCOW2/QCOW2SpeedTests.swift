@@ -40,7 +40,8 @@ import Testing
       // The best of three each, in turns, as other programs are at work too.
       var best: [String: [Double]] = [:]
       for _ in 0..<3 {
-        for options in ["raw", "", "cluster_size=4096", "extended_l2=on", "preallocation=metadata"] {
+        for options in ["raw", "", "cluster_size=4096", "extended_l2=on", "preallocation=metadata"]
+        {
           let path = scratch.file("image", [])
           let file = try HostFile(path: path, writable: true)
           let device: any BlockDevice
@@ -52,7 +53,8 @@ import Testing
             device = try QCOW2Maker.open(file)
           }
           let times = [
-            try seconds { try writeAll(device, chunk) }, try seconds { try writeAll(device, chunk) },
+            try seconds { try writeAll(device, chunk) },
+            try seconds { try writeAll(device, chunk) },
             try seconds { try readAll(device, chunk) },
           ]
           let before = best[options] ?? times
