@@ -232,6 +232,8 @@ public final class QCOW2Image: BlockDevice {
   public var displacement: String? { store.displacement ?? (isExternal ? data.displacement : nil) }
 
   public func unlock() {
+    // Others find everything that was written.
+    if refcounts != nil { try? writeBack() }
     store.unlock()
     if isExternal { data.unlock() }
     base?.unlock()

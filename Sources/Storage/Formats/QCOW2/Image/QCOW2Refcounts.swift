@@ -127,6 +127,11 @@ final class QCOW2Refcounts {
 
   // MARK: Giving back
 
+  /// Clusters that were allocated, and that nothing came to refer to, are free at once.
+  func withdraw(_ first: UInt64, _ count: UInt64 = 1) {
+    for cluster in first..<first + count { try? set(cluster, 0) }
+  }
+
   /// One reference less, as soon as the file's tables say so.
   func giveBack(_ first: UInt64, _ count: UInt64 = 1) {
     if let last = leaving.last, last.first + last.count == first {
@@ -263,11 +268,11 @@ final class QCOW2Refcounts {
         path: store.name, offset: first << bits,
         reason: "the refcounts call free what the image's tables occupy; the image needs a repair")
     }
+    try reach((first + count) << bits)
     for cluster in first..<first + count { try set(cluster, 1) }
     if hint >= first && hint < first + count { hint = first + count }
     let isFresh = first >= freshFrom
     freshFrom = max(freshFrom, first + count)
-    try reach((first + count) << bits)
     return Run(first: first, count: count, isFresh: isFresh)
   }
 

@@ -84,7 +84,7 @@ extension QCOW2Image {
       try data.write(at: host, from: UnsafeRawBufferPointer(rebasing: buffer[..<bytes]))
     } catch {
       // A full host: whoever tries again later must find the room unused.
-      if !isExternal { refcounts.giveBack(host >> bits, count) }
+      if !isExternal { refcounts.withdraw(host >> bits, count) }
       throw error
     }
     for n in 0..<Int(count) {
@@ -160,7 +160,7 @@ extension QCOW2Image {
     do throws(StorageError) {
       try fill(host, start, low..<high, from..<to, buffer)
     } catch {
-      if !staysThere && !isExternal { refcounts.giveBack(host >> UInt64(layout.clusterBits)) }
+      if !staysThere && !isExternal { refcounts.withdraw(host >> UInt64(layout.clusterBits)) }
       throw error
     }
     var new = QCOW2Entry(word: host | QCOW2Layout.copied)
@@ -223,12 +223,17 @@ extension QCOW2Image {
     let run = try refcounts.allocate(1)
     let table = run.first << bits
     l2.forget(table, count: 1 << bits)
-    if let old {
-      try copyTable(old, to: table, isShared: refcounts.count(old >> bits) > 1)
-      refcounts.giveBack(old >> bits)
-    } else if !run.isFresh {
-      try store.zero(at: table, count: 1 << bits, releasing: false)
+    do throws(StorageError) {
+      if let old {
+        try copyTable(old, to: table, isShared: refcounts.count(old >> bits) > 1)
+      } else if !run.isFresh {
+        try store.zero(at: table, count: 1 << bits, releasing: false)
+      }
+    } catch {
+      refcounts.withdraw(run.first)
+      throw error
     }
+    if let old { refcounts.giveBack(old >> bits) }
     setL1(index, table | QCOW2Layout.copied)
     return table
   }
