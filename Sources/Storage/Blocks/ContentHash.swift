@@ -31,6 +31,44 @@ public struct ContentHash: Equatable, Hashable, Sendable, CustomStringConvertibl
   }
 }
 
+/// The hashes of a device whose writes are all noted, so that only what was written since the last time is read again. Others' writes to its
+/// files are noticed as long as there are none of its own.
+struct NotedHashes {
+  private var hashes: ClusterHashes?
+  private var written = Set<Int>()
+  private var mark: FileMark?
+
+  /// Blocks of 512 bytes will be written.
+  mutating func note(_ block: UInt64, _ count: UInt64) {
+    mark = nil
+    guard let hashes, count > 0 else { return }
+    for cluster in hashes.cluster(of: block)...hashes.cluster(of: block + count - 1) {
+      written.insert(cluster)
+    }
+  }
+
+  /// Everything may be something else.
+  mutating func forget() { self = NotedHashes() }
+
+  mutating func current(of device: any BlockDevice) throws(StorageError) -> ClusterHashes {
+    let now = device.mark()
+    if let mark, mark != now { hashes = nil }
+    if var known = hashes {
+      if !written.isEmpty {
+        try known.update(written.sorted(), from: device)
+        written = []
+        hashes = known
+      }
+      return known
+    }
+    let new = try ClusterHashes(reading: device)
+    self = NotedHashes()
+    hashes = new
+    mark = now
+    return new
+  }
+}
+
 /// The hashes of an image's clusters.
 public struct ClusterHashes: Sendable {
   /// Sectors of the image.

@@ -41,11 +41,13 @@ import Testing
     #expect(check.findings[0].offset == end << 12)
     check = try QCOW2Maker.check(store, .leaks)
     #expect(check.isClean && check.repaired == 3)
-    #expect(try QCOW2Maker.check(store) .isClean)
+    #expect(try QCOW2Maker.check(store).isClean)
     #expect(try contents(store) == model)
   }
 
-  @Test(arguments: ["cluster_size=4096", "cluster_size=512,refcount_bits=1", "cluster_size=65536,refcount_bits=64"])
+  @Test(arguments: [
+    "cluster_size=4096", "cluster_size=512,refcount_bits=1", "cluster_size=65536,refcount_bits=64",
+  ])
   func refcountsThatAreTooLowAreCountedAgain(_ options: String) throws {
     let store = try QCOW2Maker.image(size: 1 << 20, options)
     var model = [UInt8](repeating: 0, count: 1 << 20)
@@ -159,9 +161,11 @@ import Testing
       let store = MemoryStore(sample.bytes)
       for _ in 0...random.below(4) {
         let at = 512 + random.below(store.bytes.count - 520)
-        try store.write(at: UInt64(at & ~7), (0..<8).map { _ in
-          random.one(in: 2) ? 0 : UInt8(truncatingIfNeeded: random.next())
-        })
+        try store.write(
+          at: UInt64(at & ~7),
+          (0..<8).map { _ in
+            random.one(in: 2) ? 0 : UInt8(truncatingIfNeeded: random.next())
+          })
       }
       guard let image = try? QCOW2Maker.open(store) else { continue }
       func sectors(_ image: QCOW2Image) -> [[UInt8]?] {

@@ -28,7 +28,8 @@ import Testing
     #expect(try QCOW2Oracle.contents(path, in: scratch) == model)
   }
 
-  @Test(arguments: QCOW2DeviceTests.options) func whatQemuWroteIsReadHere(_ options: String) throws {
+  @Test(arguments: QCOW2DeviceTests.options) func whatQemuWroteIsReadHere(_ options: String) throws
+  {
     let scratch = Scratch()
     let path = scratch.directory + "/q.qcow2"
     let made = try QCOW2Oracle.run(

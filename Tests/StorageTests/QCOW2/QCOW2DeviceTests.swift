@@ -7,7 +7,8 @@ import Testing
 
 @Suite struct QCOW2DeviceTests {
   static let options = [
-    "", "cluster_size=512", "cluster_size=1024,refcount_bits=1", "cluster_size=4096,refcount_bits=64",
+    "", "cluster_size=512", "cluster_size=1024,refcount_bits=1",
+    "cluster_size=4096,refcount_bits=64",
     "cluster_size=2M", "compat=0.10", "compat=0.10,cluster_size=512", "refcount_bits=2",
     "refcount_bits=4,cluster_size=8K", "refcount_bits=8,cluster_size=512,compression_type=zstd",
     "refcount_bits=32,lazy_refcounts=on", "extended_l2=on,cluster_size=16384", "extended_l2=on",

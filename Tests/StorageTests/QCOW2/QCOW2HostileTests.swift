@@ -37,10 +37,15 @@ import Testing
       _ = try? image.discard(block: 0, count: min(256, blocks))
       _ = try? image.createSnapshot(named: "x", time: 7)
       _ = try? image.flush()
+      _ = image.nextData(from: 0)
+      _ = try? image.applySnapshot("s")
+      _ = try? image.deleteSnapshot("x")
+      _ = try? image.resize(to: min(blocks, 4096) + 700)
       image.close()
     }
     _ = try? format.check(store, .none, folder.context)
     _ = try? format.check(store, .all, folder.context)
+    _ = try? format.setBase(store, nil, folder.context)
   }
 
   /// The fields of the header and how long they are.

@@ -16,7 +16,9 @@ import Testing
       count: PowerCuts.count(normally: 150), seed: 11, PowerCuts.busyGuest(steps: 50))
   }
 
-  @Test(arguments: ["cluster_size=512", "cluster_size=4096,compat=0.10", "extended_l2=on,cluster_size=16384"])
+  @Test(arguments: [
+    "cluster_size=512", "cluster_size=4096,compat=0.10", "extended_l2=on,cluster_size=16384",
+  ])
   func norOverABase(_ options: String) throws {
     let folder = MemoryFolder()
     let base = QCOW2Maker.pattern(100 << 10, 5)
@@ -50,7 +52,9 @@ import Testing
     }
   }
 
-  @Test(arguments: ["cluster_size=512", "cluster_size=4096,compat=0.10", "extended_l2=on,cluster_size=16384"])
+  @Test(arguments: [
+    "cluster_size=512", "cluster_size=4096,compat=0.10", "extended_l2=on,cluster_size=16384",
+  ])
   func norWhenSnapshotsAreTakenAndDeleted(_ options: String) throws {
     let store = try QCOW2Maker.image(size: 100 << 10, options)
     try PowerCuts(QCOW2Format(), image: store.bytes).run(

@@ -127,7 +127,9 @@ enum QCOW2Maker {
         let unit = Int(packer.compressionUnit) * 512
         let start = range.lowerBound / unit * unit
         let bytes = pattern(min(unit, model.count - start), random.next())
-        try bytes.withUnsafeBytes { try packer.writeCompressed(block: UInt64(start / 512), from: $0) }
+        try bytes.withUnsafeBytes {
+          try packer.writeCompressed(block: UInt64(start / 512), from: $0)
+        }
         model.replaceSubrange(start..<start + bytes.count, with: bytes)
       default:
         let bytes = pattern(range.count, random.next())
@@ -175,7 +177,8 @@ enum QCOW2Oracle {
     let result =
       if let snapshot {
         try run(
-          "qemu-img", "convert", "-l", "snapshot.name=\(snapshot)", "-f", "qcow2", "-O", "raw", path,
+          "qemu-img", "convert", "-l", "snapshot.name=\(snapshot)", "-f", "qcow2", "-O", "raw",
+          path,
           raw)
       } else { try run("qemu-img", "convert", "-f", "qcow2", "-O", "raw", path, raw) }
     if result.status != 0 { Issue.record("qemu-img convert: \(result.output)") }

@@ -63,7 +63,8 @@ extension QCOW2Format: CreatableFormat {
       guard let value = ImageOption.bytes(text), range.contains(value), value & (value - 1) == 0
       else {
         throw refuse(
-          "\(option) is a power of two from \(range.lowerBound) to \(range.upperBound), not '\(text)'")
+          "\(option) is a power of two from \(range.lowerBound) to \(range.upperBound), not '\(text)'"
+        )
       }
       return value
     }
@@ -76,7 +77,7 @@ extension QCOW2Format: CreatableFormat {
     }
     choices.clusterBits = try number("cluster_size", 65536, 512...2 << 20).trailingZeroBitCount
     choices.refcountOrder = try number("refcount_bits", 16, 1...64).trailingZeroBitCount
-    choices.version = try one("compat", of: ["1.1", "0.10", "v3", "v2"]) .hasSuffix("1.1") ? 3 : 2
+    choices.version = try one("compat", of: ["1.1", "0.10", "v3", "v2"]).hasSuffix("1.1") ? 3 : 2
     if wish.options["compat"] == "v3" { choices.version = 3 }
     choices.lazyRefcounts = try one("lazy_refcounts", of: ["off", "on"]) == "on"
     choices.extendedL2 = try one("extended_l2", of: ["off", "on"]) == "on"
@@ -167,7 +168,8 @@ extension QCOW2Format: CreatableFormat {
     guard entries <= UInt64(QCOW2Header.mostL1Entries) else {
       throw StorageError(
         path: store.name,
-        reason: "clusters of \(layout.clusterSize) bytes are too small for a disk of \(header.size) bytes; "
+        reason:
+          "clusters of \(layout.clusterSize) bytes are too small for a disk of \(header.size) bytes; "
           + "they reach \(UInt64(QCOW2Header.mostL1Entries) << UInt64(layout.l1Bits)) bytes")
     }
     let (blocks, table) = initialBlocks(layout, layout.clusters(entries * 8))

@@ -24,6 +24,9 @@ public struct QCOW2Format: CheckableFormat {
   public func open(_ store: any ByteStore, _ context: ImageContext, snapshot nameOrID: String?)
     throws(StorageError) -> ImageContents
   {
+    if context.kind == .cd {
+      throw StorageError(path: store.name, reason: "is a qcow2 image, which is a disk, not a CD")
+    }
     let header = try QCOW2Header(store)
     var snapshot: QCOW2Snapshot?
     if let nameOrID {
@@ -34,7 +37,8 @@ public struct QCOW2Format: CheckableFormat {
     if header.isExternal {
       guard let name = header.dataFileName else {
         throw StorageError(
-          path: store.name, offset: 72, reason: "has its data in another file, but does not name it")
+          path: store.name, offset: 72, reason: "has its data in another file, but does not name it"
+        )
       }
       data = try context.file(named: name)
     }

@@ -40,7 +40,9 @@ final class QCOW2Checker {
     try mend()
     let after = try QCOW2Checker(store, repair: .none)
     try after.look()
-    if repair == .all && after.result.leaks + after.result.corruptions + after.result.unreadables == after.marks {
+    if repair == .all
+      && after.result.leaks + after.result.corruptions + after.result.unreadables == after.marks
+    {
       try after.clearMarks()
       after.result = ImageCheck()
     }
@@ -86,6 +88,10 @@ final class QCOW2Checker {
     try collectL1()
     try collectBitmaps()
     try collectL2()
+    if references.isFull {
+      throw StorageError(
+        path: store.name, reason: "refers to more clusters than can be counted")
+    }
     try compareCounts()
     try compareFlags()
     result.totalUnits = layout.clusters(header.size)
@@ -102,7 +108,8 @@ final class QCOW2Checker {
 
   private func collectRefcounts() throws(StorageError) {
     addArea(
-      header.refcountTableOffset, UInt64(header.refcountTableClusters) << UInt64(layout.clusterBits))
+      header.refcountTableOffset, UInt64(header.refcountTableClusters) << UInt64(layout.clusterBits)
+    )
     refcountTable = try QCOW2Refcounts.readTable(store, header)
     var seen = Set<UInt64>()
     for (slot, entry) in refcountTable.enumerated() where entry != 0 {
@@ -236,7 +243,7 @@ final class QCOW2Checker {
     }
     let reserved =
       ~(QCOW2Layout.hostOffsetMask | QCOW2Layout.copied
-        | (layout.hasZeroFlag ? QCOW2Layout.zeroFlag : 0))
+      | (layout.hasZeroFlag ? QCOW2Layout.zeroFlag : 0))
     if entry.word & reserved != 0 { found(.corruption, place, "an L2 entry has reserved bits set") }
     if layout.hasExtendedL2 {
       if entry.bitmap & entry.bitmap >> 32 & 0xFFFF_FFFF != 0 {
@@ -289,7 +296,7 @@ final class QCOW2Checker {
       }
     }
     // Those whose block is not there.
-    try references.forEach { (cluster, count) throws(StorageError) in
+    try references.each { (cluster, count) throws(StorageError) in
       let slot = cluster >> blockBits
       if slot >= UInt64(refcountTable.count) || blocks[Int(slot)] == nil {
         countsTooLow += 1

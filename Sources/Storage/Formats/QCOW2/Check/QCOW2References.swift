@@ -4,7 +4,11 @@
 
 /// Counts for clusters, most of which may be nobody's.
 struct QCOW2References {
-  static let pageBits: UInt64 = 12
+  static let pageBits: UInt64 = 9
+  /// 2 GB: as many as 32 TB of data in clusters of 64 KB need.
+  private static let mostPages = 1 << 20
+  /// References are to more places than any image of this world has; those that came later were not counted.
+  private(set) var isFull = false
   private var pages: [[UInt32]] = []
   private var index: [UInt64: Int] = [:]
   private var recentNumber = UInt64.max
@@ -22,6 +26,9 @@ struct QCOW2References {
     if number != recentNumber {
       if let page = index[number] {
         recent = page
+      } else if pages.count >= QCOW2References.mostPages {
+        isFull = true
+        return
       } else {
         recent = pages.count
         index[number] = recent
@@ -30,13 +37,14 @@ struct QCOW2References {
       recentNumber = number
     }
     let at = Int(cluster & (1 << QCOW2References.pageBits - 1))
-    pages[recent][at] = pages[recent][at].addingReportingOverflow(count).overflow
+    pages[recent][at] =
+      pages[recent][at].addingReportingOverflow(count).overflow
       ? .max : pages[recent][at] + count
     end = max(end, cluster + 1)
   }
 
   /// The clusters that are referred to, ascending.
-  func forEach(_ body: (UInt64, UInt32) throws(StorageError) -> Void) throws(StorageError) {
+  func each(_ body: (UInt64, UInt32) throws(StorageError) -> Void) throws(StorageError) {
     for number in index.keys.sorted() {
       let page = pages[index[number]!]
       for (n, count) in page.enumerated() where count > 0 {

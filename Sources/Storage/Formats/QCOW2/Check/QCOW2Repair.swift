@@ -18,7 +18,7 @@ extension QCOW2Checker {
     } else if !isIncomplete {
       try adjust { $0 > $1 }
     }
-    if repair == .all && !isIncomplete { try setFlags(true) }
+    if !isIncomplete { try setFlags(true) }
   }
 
   /// Sets or clears OFLAG_COPIED where it should be so.
@@ -61,7 +61,7 @@ extension QCOW2Checker {
     var counts = try QCOW2Checker.withoutRefcounts(self)
     let start = max(layout.clusters(store.size), counts.end)
     var slots = Set<UInt64>()
-    try counts.forEach { (cluster, _) throws(StorageError) in slots.insert(cluster >> blockBits) }
+    try counts.each { (cluster, _) throws(StorageError) in slots.insert(cluster >> blockBits) }
     var tableClusters: UInt64 = 1
     while true {
       let last = start + tableClusters + UInt64(slots.count) - 1
@@ -107,7 +107,7 @@ extension QCOW2Checker {
       own.add(entry >> bits)
     }
     var rest = QCOW2References()
-    try checker.references.forEach { (cluster, count) throws(StorageError) in
+    try checker.references.each { (cluster, count) throws(StorageError) in
       let other = count - min(count, own[cluster])
       if other > 0 { rest.add(cluster, other) }
     }

@@ -26,8 +26,9 @@ struct QCOW2Compression: Sendable {
   private func inflate(_ packed: [UInt8], _ memory: UnsafeMutableRawBufferPointer) -> Bool {
     var stream = z_stream()
     // The largest window, as writers other than QEMU may have used one.
-    guard inflateInit2_(
-      &stream, -15, ZLIB_VERSION, Int32(MemoryLayout<z_stream>.size)) == Z_OK
+    guard
+      inflateInit2_(
+        &stream, -15, ZLIB_VERSION, Int32(MemoryLayout<z_stream>.size)) == Z_OK
     else { return false }
     defer { inflateEnd(&stream) }
     return packed.withUnsafeBufferPointer { input in

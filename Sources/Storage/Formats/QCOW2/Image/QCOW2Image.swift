@@ -36,6 +36,8 @@ public final class QCOW2Image: BlockDevice {
   lazy var scratch = UnsafeMutableRawBufferPointer.allocate(
     byteCount: layout.clusterSize, alignment: 4096)
   private var hasScratch = false
+  /// Hashes of what it held, and what was written since.
+  var hashes = NotedHashes()
   /// Where the next compressed cluster goes: behind the last one.
   var compressedEnd: UInt64?
   /// Why it cannot be written although its files can, or nil.
@@ -80,6 +82,7 @@ public final class QCOW2Image: BlockDevice {
 
   /// Gives the disk another size, here only; a base may be shorter or longer.
   func setBlockCount(_ count: UInt64) {
+    hashes.forget()
     blockCount = count
     base = wholeBase?.view(blockCount: count, isWriteProtected: true)
   }
@@ -109,15 +112,17 @@ public final class QCOW2Image: BlockDevice {
     if let refcounts { return refcounts }
     if isReadOnly {
       throw StorageError(
-        path: name, reason: writeRefusal.map { "the image \($0)" } ?? "the image is write-protected")
+        path: name, reason: writeRefusal.map { "the image \($0)" } ?? "the image is write-protected"
+      )
     }
     if header.incompatible & QCOW2Header.Incompatible.dirty != 0 { try mendDirty() }
     try prepareBitmaps()
     let refcounts = try QCOW2Refcounts(store, header)
     refcounts.tableMoves = { [unowned self] (offset, clusters) throws(StorageError) in
-      header.refcountTableOffset = offset
-      header.refcountTableClusters = clusters
-      try header.writeFields(store)
+      try changeHeader {
+        $0.refcountTableOffset = offset
+        $0.refcountTableClusters = clusters
+      }
     }
     refcounts.isOffLimits = { [unowned self] in isTable($0) }
     self.refcounts = refcounts
@@ -126,12 +131,21 @@ public final class QCOW2Image: BlockDevice {
     return refcounts
   }
 
+  /// Changes fields of the header, in the file and then here. What they name is in the file; a flush is to follow.
+  func changeHeader(_ change: (inout QCOW2Header) -> Void) throws(StorageError) {
+    var new = header
+    change(&new)
+    try new.writeFields(store)
+    header = new
+  }
+
   /// Refcounts of an image that was not closed may be wrong ("Dirty bit"): they are counted again.
   private func mendDirty() throws(StorageError) {
     let check = try QCOW2Checker(store, repair: .all).run()
     guard check.isClean else {
       throw StorageError(
-        path: name, reason: "was not closed, and its tables cannot be mended; see what a check says")
+        path: name, reason: "was not closed, and its tables cannot be mended; see what a check says"
+      )
     }
     header = try QCOW2Header(store)
     l2.forgetAll()
@@ -195,6 +209,10 @@ public final class QCOW2Image: BlockDevice {
     changedL1 = min(changed.lowerBound, index)..<max(changed.upperBound, index + 1)
   }
 
+  public func clusterHashes() throws(StorageError) -> ClusterHashes {
+    try hashes.current(of: self)
+  }
+
   // MARK: The files
 
   public func mark() -> FileMark {
@@ -214,6 +232,8 @@ public final class QCOW2Image: BlockDevice {
   public var displacement: String? { store.displacement ?? (isExternal ? data.displacement : nil) }
 
   public func unlock() {
+    // Others find everything that was written.
+    if refcounts != nil { try? writeBack() }
     store.unlock()
     if isExternal { data.unlock() }
     base?.unlock()

@@ -79,7 +79,8 @@ extension QCOW2Image {
     let place = entryPlace(offset)
     let pointer = UnsafeRawPointer(try l2.pointer(table + place))
     // Entries that are in the same slice.
-    let left = (l2.sliceSize - Int((table + place) & UInt64(l2.sliceSize - 1))) >> layout.l2EntryBits
+    let left =
+      (l2.sliceSize - Int((table + place) & UInt64(l2.sliceSize - 1))) >> layout.l2EntryBits
     let within = offset & layout.clusterMask
     var run = try firstPart(load(pointer, 0), offset, within)
     var n = 1
@@ -87,7 +88,9 @@ extension QCOW2Image {
       let next = try firstPart(load(pointer, n), offset + run.count, 0)
       switch (run.kind, next.kind) {
       case (.data(let host), .data(let behind)):
-        if behind != host + run.count || next.isCopied != run.isCopied { return clipped(run, limit) }
+        if behind != host + run.count || next.isCopied != run.isCopied {
+          return clipped(run, limit)
+        }
       case (.zero, .zero), (.absent, .absent): break
       default: return clipped(run, limit)
       }
@@ -137,6 +140,9 @@ extension QCOW2Image {
 
   // MARK: What is said of blocks
 
+  /// Runs that are looked at for one answer.
+  private var mostRuns: Int { 1 << 17 }
+
   /// Whether a run of the disk reads as zeros because nothing is there.
   func readsAsZeros(_ run: Run, _ offset: UInt64) -> Bool {
     switch run.kind {
@@ -151,7 +157,11 @@ extension QCOW2Image {
 
   public func nextData(from block: UInt64) -> UInt64 {
     var offset = block * 512
+    // A disk of zero clusters may have more runs than there is time for: where they end, there may be data.
+    var left = mostRuns
     while offset < diskSize {
+      left -= 1
+      if left == 0 { return offset / 512 }
       guard let run = try? run(offset, limit: diskSize - offset) else { return offset / 512 }
       switch run.kind {
       case .data, .compressed: return offset / 512
@@ -178,7 +188,9 @@ extension QCOW2Image {
     let limit = min(max(limit, 1), blockCount - block) * 512
     var whole = try run(start, limit: limit)
     // Long runs go over many slices; so far is enough for one answer.
-    while whole.count < limit {
+    var left = mostRuns
+    while whole.count < limit && left > 0 {
+      left -= 1
       let next = try run(start + whole.count, limit: limit - whole.count)
       switch (whole.kind, next.kind) {
       case (.data(let host), .data(let behind)) where behind == host + whole.count: break

@@ -27,8 +27,12 @@ extension QCOW2Image: CompressingDevice {
       throw StorageError(path: name, reason: "has its data in another file, uncompressed")
     }
     let refcounts = try prepareWrite()
+    hashes.note(block, min(compressionUnit, blockCount - block))
     let (offset, word) = try room(packed.count, refcounts)
-    try store.write(at: offset, packed)
+    do { try store.write(at: offset, packed) } catch {
+      leave(QCOW2Entry(word: word), refcounts)
+      throw error
+    }
     let table = try writableTable(place, refcounts)
     let old = try entry(place, in: table)
     try set(place, in: table, QCOW2Entry(word: word))

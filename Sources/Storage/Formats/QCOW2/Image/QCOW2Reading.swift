@@ -70,7 +70,8 @@ extension QCOW2Image {
     func refuse(_ reason: String) -> StorageError {
       StorageError(
         path: name, offset: offset,
-        reason: "the compressed cluster for offset \(place & ~layout.clusterMask) of the disk \(reason)")
+        reason:
+          "the compressed cluster for offset \(place & ~layout.clusterMask) of the disk \(reason)")
     }
     guard !isExternal else { throw refuse("cannot be, as the data are in another file") }
     guard offset < store.size else { throw refuse("lies behind the file's end") }

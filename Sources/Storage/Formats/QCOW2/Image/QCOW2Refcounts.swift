@@ -69,7 +69,8 @@ final class QCOW2Refcounts {
         path: store.name, offset: tableOffset + slot * 8,
         reason: "a refcount block at \(block), where there cannot be one; the image needs a repair")
     }
-    let bit = (cluster & (1 << UInt64(layout.refcountBlockBits) - 1)) << UInt64(layout.refcountOrder)
+    let bit =
+      (cluster & (1 << UInt64(layout.refcountBlockBits) - 1)) << UInt64(layout.refcountOrder)
     return (block + bit >> 3, bit & 7)
   }
 
@@ -125,6 +126,11 @@ final class QCOW2Refcounts {
   }
 
   // MARK: Giving back
+
+  /// Clusters that were allocated, and that nothing came to refer to, are free at once.
+  func withdraw(_ first: UInt64, _ count: UInt64 = 1) {
+    for cluster in first..<first + count { try? set(cluster, 0) }
+  }
 
   /// One reference less, as soon as the file's tables say so.
   func giveBack(_ first: UInt64, _ count: UInt64 = 1) {
@@ -262,11 +268,11 @@ final class QCOW2Refcounts {
         path: store.name, offset: first << bits,
         reason: "the refcounts call free what the image's tables occupy; the image needs a repair")
     }
+    try reach((first + count) << bits)
     for cluster in first..<first + count { try set(cluster, 1) }
     if hint >= first && hint < first + count { hint = first + count }
     let isFresh = first >= freshFrom
     freshFrom = max(freshFrom, first + count)
-    try reach((first + count) << bits)
     return Run(first: first, count: count, isFresh: isFresh)
   }
 
@@ -314,7 +320,8 @@ final class QCOW2Refcounts {
     let perCluster = UInt64(layout.clusterSize / 8)
     try writeCounts()
     let start = max(
-      max(UInt64(table.count) << blockBits, layout.clusters(store.size)), max(freshFrom, cluster + 1))
+      max(UInt64(table.count) << blockBits, layout.clusters(store.size)),
+      max(freshFrom, cluster + 1))
     var clusters = UInt64(tableClusters) + max(1, UInt64(tableClusters) / 2)
     var blocks: UInt64 = 1
     while true {
@@ -332,24 +339,40 @@ final class QCOW2Refcounts {
         path: store.name, reason: "the image is full: its refcounts have no more room")
     }
     try store.setSize((start + clusters + blocks) << bits)
-    freshFrom = start + clusters + blocks
-    let old = (offset: tableOffset, clusters: tableClusters)
-    table += repeatElement(0, count: Int(clusters * perCluster) - table.count)
+    // Nothing here changes before the header names the new table: an error leaves everything as it was.
+    var new = table + [UInt64](repeating: 0, count: Int(clusters * perCluster) - table.count)
     for n in 0..<blocks {
-      table[Int(start >> blockBits + n)] = (start + clusters + n) << bits
+      let place = (start + clusters + n) << bits
+      let slot = start >> blockBits + n
+      new[Int(slot)] = place
+      try store.write(
+        at: place, QCOW2Refcounts.block(layout, slot, used: start..<start + clusters + blocks))
+      cache.forget(place, count: 1 << bits)
     }
-    for used in start..<start + clusters + blocks {
-      if let place = try place(used) { try put(place, 1) }
-    }
-    try cache.writeBack()
-    try QCOW2Table.write(store, at: start << bits, table)
+    try QCOW2Table.write(store, at: start << bits, new)
     try store.flush()
+    try tableMoves?(start << bits, Int(clusters))
+    giveBack(tableOffset >> bits, UInt64(tableClusters))
+    table = new
     changedEntries = nil
+    freshFrom = start + clusters + blocks
     (tableOffset, tableClusters) = (start << bits, Int(clusters))
-    try tableMoves?(tableOffset, tableClusters)
     try store.flush()
-    // The header in the file names the new one already.
-    giveBack(old.offset >> bits, UInt64(old.clusters))
+  }
+
+  /// A refcount block in which some clusters have the count 1.
+  private static func block(_ layout: QCOW2Layout, _ slot: UInt64, used: Range<UInt64>) -> [UInt8] {
+    var bytes = BigEndianBytes(count: layout.clusterSize)
+    let first = slot << UInt64(layout.refcountBlockBits)
+    let order = layout.refcountOrder
+    for n in 0..<1 << layout.refcountBlockBits where used.contains(first + UInt64(n)) {
+      if order >= 3 {
+        bytes.put(1, n << (order - 3), 1 << (order - 3))
+      } else {
+        bytes.bytes[(n << order) >> 3] |= 1 << UInt8(n << order & 7)
+      }
+    }
+    return bytes.bytes
   }
 
   // MARK: Writing

@@ -12,7 +12,8 @@ extension QCOW2Image {
       throw refuse("cannot have \(newCount) blocks")
     }
     guard layout.l1Entries(newCount * 512) <= UInt64(QCOW2Header.mostL1Entries) else {
-      throw refuse("clusters of \(layout.clusterSize) bytes are too small for \(newCount * 512) bytes")
+      throw refuse(
+        "clusters of \(layout.clusterSize) bytes are too small for \(newCount * 512) bytes")
     }
     if header.version == 2 && header.snapshotCount > 0 {
       throw refuse("has snapshots, which in version 2 are of the disk's size")
@@ -26,9 +27,10 @@ extension QCOW2Image {
     if isExternal && newCount > old { try data.setSize(max(data.size, newCount * 512)) }
     try zeroDisk(min(old, newCount) * 512, max(old, newCount) * 512, refcounts)
     try writeBack()
-    dropBitmaps()
-    header.size = newCount * 512
-    try header.writeFields(store)
+    try changeHeader {
+      $0.dropBitmaps()
+      $0.size = newCount * 512
+    }
     try store.flush()
     if isExternal && newCount < old && data.size > newCount * 512 {
       try data.setSize(newCount * 512)
@@ -46,11 +48,12 @@ extension QCOW2Image {
     let place = try newTable(new, refcounts)
     try refcounts.writeCounts()
     try store.flush()
-    header.l1TableOffset = place
-    header.l1Size = new.count
-    try header.writeFields(store)
-    try store.flush()
+    try changeHeader {
+      $0.l1TableOffset = place
+      $0.l1Size = new.count
+    }
     l1 = new
     if oldCount > 0 { refcounts.giveBack(old >> bits, layout.clusters(UInt64(oldCount) * 8)) }
+    try store.flush()
   }
 }

@@ -7,6 +7,7 @@ extension QCOW2Image {
   public func write(block: UInt64, from buffer: UnsafeRawBufferPointer) throws(StorageError) {
     try BlockRange.check(name, block, buffer.count, blockCount, blockSize)
     let refcounts = try prepareWrite()
+    hashes.note(block, UInt64(buffer.count / 512))
     try writeDisk(block * 512, buffer, refcounts)
   }
 
@@ -27,7 +28,8 @@ extension QCOW2Image {
         if isTable(host..<host + count) && !isExternal {
           throw StorageError(
             path: name, offset: host,
-            reason: "offset \(place) of the disk would lie in the image's tables; it needs a repair")
+            reason: "offset \(place) of the disk would lie in the image's tables; it needs a repair"
+          )
         }
         try reachData(host + count)
         try data.write(
@@ -77,8 +79,14 @@ extension QCOW2Image {
     }
     let (host, count) = try newPlace(place, UInt64(old.count), refcounts)
     let bytes = Int(count << bits)
-    try reachData(host + UInt64(bytes))
-    try data.write(at: host, from: UnsafeRawBufferPointer(rebasing: buffer[..<bytes]))
+    do throws(StorageError) {
+      try reachData(host + UInt64(bytes))
+      try data.write(at: host, from: UnsafeRawBufferPointer(rebasing: buffer[..<bytes]))
+    } catch {
+      // A full host: whoever tries again later must find the room unused.
+      if !isExternal { refcounts.withdraw(host >> bits, count) }
+      throw error
+    }
     for n in 0..<Int(count) {
       let here = place + UInt64(n) << bits
       try set(
@@ -149,19 +157,11 @@ extension QCOW2Image {
         (low, high) = (from, to)
       }
     }
-    if (low, high) == (from, to) {
-      try reachData(host + UInt64(high))
-      try data.write(at: host + UInt64(low), from: buffer)
-    } else {
-      let memory = UnsafeMutableRawBufferPointer(rebasing: scratch[..<(high - low)])
-      try readDisk(
-        start + UInt64(low), UnsafeMutableRawBufferPointer(rebasing: memory[..<(from - low)]))
-      try readDisk(
-        start + UInt64(to), UnsafeMutableRawBufferPointer(rebasing: memory[(to - low)...]))
-      UnsafeMutableRawBufferPointer(rebasing: memory[(from - low)..<(to - low)])
-        .copyMemory(from: buffer)
-      try reachData(host + UInt64(high))
-      try data.write(at: host + UInt64(low), from: UnsafeRawBufferPointer(memory))
+    do throws(StorageError) {
+      try fill(host, start, low..<high, from..<to, buffer)
+    } catch {
+      if !staysThere && !isExternal { refcounts.withdraw(host >> UInt64(layout.clusterBits)) }
+      throw error
     }
     var new = QCOW2Entry(word: host | QCOW2Layout.copied)
     if layout.hasExtendedL2 {
@@ -171,6 +171,24 @@ extension QCOW2Image {
     }
     if new != old { try set(place, in: table, new) }
     if !staysThere { leave(old, refcounts) }
+  }
+
+  /// Writes a part of a cluster: the new bytes, and around them what the disk holds there now.
+  private func fill(
+    _ host: UInt64, _ start: UInt64, _ whole: Range<Int>, _ new: Range<Int>,
+    _ buffer: UnsafeRawBufferPointer
+  ) throws(StorageError) {
+    let low = whole.lowerBound
+    try reachData(host + UInt64(whole.upperBound))
+    if whole == new { return try data.write(at: host + UInt64(low), from: buffer) }
+    let memory = UnsafeMutableRawBufferPointer(rebasing: scratch[..<whole.count])
+    let (from, to) = (new.lowerBound - low, new.upperBound - low)
+    try readDisk(
+      start + UInt64(low), UnsafeMutableRawBufferPointer(rebasing: memory[..<from]))
+    try readDisk(
+      start + UInt64(new.upperBound), UnsafeMutableRawBufferPointer(rebasing: memory[to...]))
+    UnsafeMutableRawBufferPointer(rebasing: memory[from..<to]).copyMemory(from: buffer)
+    try data.write(at: host + UInt64(low), from: UnsafeRawBufferPointer(memory))
   }
 
   /// Whether bytes of the disk read as zeros because nothing is there.
@@ -205,12 +223,17 @@ extension QCOW2Image {
     let run = try refcounts.allocate(1)
     let table = run.first << bits
     l2.forget(table, count: 1 << bits)
-    if let old {
-      try copyTable(old, to: table, isShared: refcounts.count(old >> bits) > 1)
-      refcounts.giveBack(old >> bits)
-    } else if !run.isFresh {
-      try store.zero(at: table, count: 1 << bits, releasing: false)
+    do throws(StorageError) {
+      if let old {
+        try copyTable(old, to: table, isShared: refcounts.count(old >> bits) > 1)
+      } else if !run.isFresh {
+        try store.zero(at: table, count: 1 << bits, releasing: false)
+      }
+    } catch {
+      refcounts.withdraw(run.first)
+      throw error
     }
+    if let old { refcounts.giveBack(old >> bits) }
     setL1(index, table | QCOW2Layout.copied)
     return table
   }

@@ -8,6 +8,7 @@ extension QCOW2Image {
     try checkBlocks(block, count)
     if count == 0 { return }
     let refcounts = try prepareWrite()
+    hashes.note(block, count)
     try zeroDisk(block * 512, (block + count) * 512, refcounts)
   }
 
@@ -104,6 +105,7 @@ extension QCOW2Image {
 extension QCOW2Image: EmptiableDevice {
   public func makeEmpty() throws(StorageError) {
     let refcounts = try prepareWrite()
+    hashes.forget()
     compressedEnd = nil
     for index in l1.indices where l1[index] & QCOW2Layout.hostOffsetMask != 0 {
       let start = UInt64(index) << UInt64(layout.l1Bits)

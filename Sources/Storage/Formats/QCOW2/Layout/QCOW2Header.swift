@@ -113,11 +113,14 @@ struct QCOW2Header {
     try readFeatures(name)
 
     size = fixed.number(24, 8)
-    guard size <= UInt64(Int64.max) - clusterSize else { throw refuse(24, "a disk of \(size) bytes") }
+    guard size <= UInt64(Int64.max) - clusterSize else {
+      throw refuse(24, "a disk of \(size) bytes")
+    }
     switch fixed.number(32, 4) {
     case 0: break
     case 1: throw refuse(32, "is encrypted by AES (crypt_method 1), which nothing reads any more")
-    case 2: throw refuse(32, "is encrypted by LUKS (crypt_method 2), which is not supported here yet")
+    case 2:
+      throw refuse(32, "is encrypted by LUKS (crypt_method 2), which is not supported here yet")
     case let other: throw refuse(32, "is encrypted by an unknown method (crypt_method \(other))")
     }
     let layout = layout
@@ -127,13 +130,15 @@ struct QCOW2Header {
       guard offset & layout.clusterMask == 0, offset >= clusterSize, bytes <= store.size,
         offset <= store.size - bytes
       else {
-        throw refuse(field, "\(what) of \(bytes) bytes at \(offset), in a file of \(store.size) bytes")
+        throw refuse(
+          field, "\(what) of \(bytes) bytes at \(offset), in a file of \(store.size) bytes")
       }
       return offset
     }
     let entries = fixed.number(36, 4)
     guard entries <= UInt64(QCOW2Header.mostL1Entries) else {
-      throw refuse(36, "an L1 table of \(entries) entries; \(QCOW2Header.mostL1Entries) are the most")
+      throw refuse(
+        36, "an L1 table of \(entries) entries; \(QCOW2Header.mostL1Entries) are the most")
     }
     guard layout.l1Entries(size) <= entries else {
       throw refuse(
@@ -142,7 +147,8 @@ struct QCOW2Header {
     l1Size = Int(entries)
     l1TableOffset = try table(40, "an L1 table", entries * 8)
     let clusters = fixed.number(56, 4)
-    guard clusters > 0, clusters <= UInt64(QCOW2Header.mostRefcountTableBytes) >> UInt64(clusterBits)
+    guard clusters > 0,
+      clusters <= UInt64(QCOW2Header.mostRefcountTableBytes) >> UInt64(clusterBits)
     else { throw refuse(56, "a refcount table of \(clusters) clusters") }
     refcountTableClusters = Int(clusters)
     // The end of the last cluster may be missing in the file, as it is zeros.
@@ -235,7 +241,8 @@ struct QCOW2Header {
     if incompatible & Incompatible.extendedL2 != 0 && clusterBits < 14 {
       throw StorageError(
         path: name, offset: 20,
-        reason: "extended L2 entries with clusters of \(1 << clusterBits) bytes; 16384 are the least")
+        reason:
+          "extended L2 entries with clusters of \(1 << clusterBits) bytes; 16384 are the least")
     }
     let isSet = incompatible & Incompatible.compressionType != 0
     guard isSet ? compressionType == 1 : compressionType == 0 else {

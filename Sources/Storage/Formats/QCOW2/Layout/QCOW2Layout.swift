@@ -128,7 +128,9 @@ struct BigEndianBytes {
     bytes[at..<at + count].reduce(0) { $0 << 8 | UInt64($1) }
   }
   mutating func put(_ value: UInt64, _ at: Int, _ count: Int) {
-    for n in 0..<count { bytes[at + n] = UInt8(truncatingIfNeeded: value >> UInt64(8 * (count - 1 - n))) }
+    for n in 0..<count {
+      bytes[at + n] = UInt8(truncatingIfNeeded: value >> UInt64(8 * (count - 1 - n)))
+    }
   }
   mutating func append(_ value: UInt64, _ count: Int) {
     bytes += [UInt8](repeating: 0, count: count)

@@ -41,7 +41,8 @@ struct QCOW2Bitmap {
     for number in 0..<place.count {
       func refuse() -> StorageError {
         StorageError(
-          path: store.name, offset: place.offset + UInt64(at), reason: "bitmap \(number) cannot be so")
+          path: store.name, offset: place.offset + UInt64(at),
+          reason: "bitmap \(number) cannot be so")
       }
       guard at + 24 <= bytes.bytes.count else { throw refuse() }
       let (offset, size) = (bytes.number(at, 8), bytes.number(at + 8, 4))
@@ -83,13 +84,12 @@ extension QCOW2Image {
       try store.flush()
     }
     if bits == header.autoclear { return }
-    header.autoclear = bits
-    try header.writeFields(store)
+    try changeHeader { $0.autoclear = bits }
     try store.flush()
   }
+}
 
+extension QCOW2Header {
   /// No bitmap is valid any more, as when the disk's size changes.
-  func dropBitmaps() {
-    header.autoclear &= ~QCOW2Header.Autoclear.bitmaps
-  }
+  mutating func dropBitmaps() { autoclear &= ~Autoclear.bitmaps }
 }

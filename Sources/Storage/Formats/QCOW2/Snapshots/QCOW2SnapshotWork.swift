@@ -77,15 +77,16 @@ extension QCOW2Image: SnapshottingDevice {
     let place = try newTable(new, refcounts)
     try raise(more, refcounts)
     let (oldWords, oldOffset) = (l1, header.l1TableOffset)
-    if snapshot.diskSize != header.size { dropBitmaps() }
-    header.l1TableOffset = place
-    header.l1Size = new.count
-    header.size = snapshot.diskSize
-    try header.writeFields(store)
-    try store.flush()
+    try changeHeader {
+      if snapshot.diskSize != $0.size { $0.dropBitmaps() }
+      $0.l1TableOffset = place
+      $0.l1Size = new.count
+      $0.size = snapshot.diskSize
+    }
     l1 = new
     compressedEnd = nil
     setBlockCount((snapshot.diskSize + 511) / 512)
+    try store.flush()
     try giveBack(oldWords, at: oldOffset, refcounts)
     try writeBack()
     try setFlags(refcounts)
@@ -115,21 +116,24 @@ extension QCOW2Image: SnapshottingDevice {
   private func references(of words: [UInt64]) throws(StorageError) -> QCOW2References {
     var all = QCOW2References()
     let bits = UInt64(layout.clusterBits)
-    try forEachEntry(words, table: { all.add($0 >> bits) }) { (entry, _) in
-      if entry.isCompressed {
-        let (offset, count) = layout.compressedRange(entry.word)
-        for cluster in offset >> bits...(offset + UInt64(count) - 1) >> bits { all.add(cluster) }
-      } else if entry.hostOffset != 0 {
-        all.add(entry.hostOffset >> bits)
-      }
-    }
+    try followEntries(
+      words, table: { all.add($0 >> bits) },
+      entry: { (entry, _) in
+        if entry.isCompressed {
+          let (offset, count) = layout.compressedRange(entry.word)
+          for cluster in offset >> bits...(offset + UInt64(count) - 1) >> bits { all.add(cluster) }
+        } else if entry.hostOffset != 0 {
+          all.add(entry.hostOffset >> bits)
+        }
+      })
+    if all.isFull { throw refuse("refers to more clusters than can be counted") }
     return all
   }
 
   /// Goes through all entries below an L1 table that are not 0.
-  private func forEachEntry(
+  private func followEntries(
     _ words: [UInt64], table: (UInt64) throws(StorageError) -> Void,
-    _ body: (_ entry: QCOW2Entry, _ place: UInt64) throws(StorageError) -> Void
+    entry body: (_ entry: QCOW2Entry, _ place: UInt64) throws(StorageError) -> Void
   ) throws(StorageError) {
     let step = 1 << layout.l2EntryBits
     for word in words {
@@ -137,7 +141,8 @@ extension QCOW2Image: SnapshottingDevice {
       if l2Table == 0 { continue }
       guard l2Table & layout.clusterMask == 0, l2Table < store.size else {
         throw StorageError(
-          path: name, offset: l2Table, reason: "an L2 table cannot be here; the image needs a repair")
+          path: name, offset: l2Table,
+          reason: "an L2 table cannot be here; the image needs a repair")
       }
       try table(l2Table)
       for at in stride(from: 0, to: layout.clusterSize, by: step) {
@@ -152,7 +157,7 @@ extension QCOW2Image: SnapshottingDevice {
 
   /// Refuses what the counts have no room for.
   private func check(_ more: QCOW2References, _ refcounts: QCOW2Refcounts) throws(StorageError) {
-    try more.forEach { (cluster, count) throws(StorageError) in
+    try more.each { (cluster, count) throws(StorageError) in
       let now = try refcounts.count(cluster)
       if now == 0 {
         throw StorageError(
@@ -167,7 +172,7 @@ extension QCOW2Image: SnapshottingDevice {
   }
 
   private func raise(_ more: QCOW2References, _ refcounts: QCOW2Refcounts) throws(StorageError) {
-    try more.forEach { (cluster, count) throws(StorageError) in
+    try more.each { (cluster, count) throws(StorageError) in
       try refcounts.set(cluster, try refcounts.count(cluster) + UInt64(count))
     }
     try refcounts.writeCounts()
@@ -195,9 +200,10 @@ extension QCOW2Image: SnapshottingDevice {
     try refcounts.writeCounts()
     try store.flush()
     let old = header.snapshotsOffset
-    header.snapshotsOffset = place
-    header.snapshotCount = snapshots.count
-    try header.writeFields(store)
+    try changeHeader {
+      $0.snapshotsOffset = place
+      $0.snapshotCount = snapshots.count
+    }
     try store.flush()
     if oldBytes > 0 { refcounts.giveBack(old >> bits, layout.clusters(UInt64(oldBytes))) }
   }
@@ -208,7 +214,7 @@ extension QCOW2Image: SnapshottingDevice {
   {
     let bits = UInt64(layout.clusterBits)
     let all = try references(of: words)
-    try all.forEach { (cluster, count) throws(StorageError) in
+    try all.each { (cluster, count) throws(StorageError) in
       for _ in 0..<count { refcounts.giveBack(cluster) }
     }
     if !words.isEmpty {
@@ -217,11 +223,13 @@ extension QCOW2Image: SnapshottingDevice {
   }
 
   private func clearFlags() throws(StorageError) {
-    try forEachEntry(l1, table: { _ in }) { (entry, place) throws(StorageError) in
-      if entry.isCopied && !entry.isCompressed {
-        try l2.changing(place, 8).putBig64(entry.word & ~QCOW2Layout.copied, 0)
-      }
-    }
+    try followEntries(
+      l1, table: { _ in },
+      entry: { (entry, place) throws(StorageError) in
+        if entry.isCopied && !entry.isCompressed {
+          try l2.changing(place, 8).putBig64(entry.word & ~QCOW2Layout.copied, 0)
+        }
+      })
     for (n, word) in l1.enumerated() where word & QCOW2Layout.copied != 0 {
       setL1(n, word & ~QCOW2Layout.copied)
     }
@@ -235,12 +243,14 @@ extension QCOW2Image: SnapshottingDevice {
       if table == 0 { continue }
       // Whose table is shared has shared clusters.
       if try refcounts.count(table >> bits) != 1 { continue }
-      try forEachEntry([word], table: { _ in }) { (entry, place) throws(StorageError) in
-        if entry.isCompressed || entry.hostOffset == 0 { return }
-        let flag = try refcounts.count(entry.hostOffset >> bits) == 1 ? QCOW2Layout.copied : 0
-        let new = entry.word & ~QCOW2Layout.copied | flag
-        if new != entry.word { try l2.changing(place, 8).putBig64(new, 0) }
-      }
+      try followEntries(
+        [word], table: { _ in },
+        entry: { (entry, place) throws(StorageError) in
+          if entry.isCompressed || entry.hostOffset == 0 { return }
+          let flag = try refcounts.count(entry.hostOffset >> bits) == 1 ? QCOW2Layout.copied : 0
+          let new = entry.word & ~QCOW2Layout.copied | flag
+          if new != entry.word { try l2.changing(place, 8).putBig64(new, 0) }
+        })
       if word & QCOW2Layout.copied == 0 { setL1(n, word | QCOW2Layout.copied) }
     }
   }
