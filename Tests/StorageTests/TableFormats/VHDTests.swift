@@ -90,6 +90,7 @@ import Testing
   @Test func theSizeIsAsTheCreatorMeansIt() throws {
     for (creator, expected) in [
       ("vpc ", 65_280), ("qemu", 65_280), ("win ", 65_536), ("qem2", 65_536), ("d2v ", 65_536),
+      ("d2v\0", 65_536),
       ("tap\0", 65_536), ("CTXS", 65_536), ("vbox", 65_536),
     ] {
       let store = try Trials.create(format, Trials.wish(32 << 20, ["subformat": "fixed"]))
