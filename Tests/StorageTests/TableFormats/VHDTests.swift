@@ -9,6 +9,7 @@ import Testing
   let format = VHDFormat()
 
   func seal(_ store: SparseStore) throws {
+    if store.size < 2048 { return }
     for (at, count, sum) in [(UInt64(0), 512, 64), (512, 1024, 36), (store.size - 512, 512, 64)] {
       var fields = try store.fields(at: at, count: count, "")
       fields.setBig(sum, VHDFooter.checksum(fields, sum))
