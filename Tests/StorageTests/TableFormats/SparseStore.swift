@@ -72,9 +72,17 @@ final class SparseStore: ByteStore {
         return
       }
       let start = number * UInt64(SparseStore.page) + UInt64(range.lowerBound)
-      for n in 0..<range.count {
-        let place = start + UInt64(n)
-        buffer[at + n] = place < shown ? beginning[Int(place)] : 0
+      let kept = start < shown ? Int(min(UInt64(range.count), shown - start)) : 0
+      let part = UnsafeMutableRawBufferPointer(rebasing: buffer[at..<at + range.count])
+      if kept > 0 {
+        beginning.withUnsafeBytes {
+          part.copyMemory(
+            from: UnsafeRawBufferPointer(rebasing: $0[Int(start)..<Int(start) + kept]))
+        }
+      }
+      if kept < part.count {
+        UnsafeMutableRawBufferPointer(rebasing: part[kept...]).initializeMemory(
+          as: UInt8.self, repeating: 0)
       }
     }
   }

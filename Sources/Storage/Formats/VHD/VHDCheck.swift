@@ -49,11 +49,12 @@ extension VHDFormat: CheckableFormat {
     let tail = store.size > end + VHDFooter.size ? store.size - end - VHDFooter.size : 0
     // Where something is wrong that stays, the end of what is used is not known.
     let canCut = mends && check.corruptions + check.unreadables <= check.repaired
-    if tail > 0 {
+    // Less than a block is what some programs leave when they align.
+    if tail >= map.unit {
       check.add(
         .init(.leak, at: end, "\(tail) bytes that no block uses", isRepaired: canCut))
     }
-    if canCut, tail > 0 || found.place == nil {
+    if canCut, tail >= map.unit || found.place == nil {
       try map.cutTail(after: end)
     } else if mends, found.place == nil {
       try map.mendFooters()

@@ -128,13 +128,14 @@ struct VHDFooter {
   /// Those who mean the current size; Connectix and Virtual PC ('vpc '), and others that went after them, mean the geometry, whose disk is a
   /// little smaller.
   private static let exactCreators: [[UInt8]] = [
-    "win ", "qem2", "d2v ", "tap\0", "CTXS", "vbox",
+    "win ", "qem2", "d2v ", "tap ", "CTXS", "vbox",
   ].map { Array($0.utf8) }
 
   /// The disk's sectors, and why.
   var sectorCount: (count: UInt64, reason: String) {
     let current = currentSize / 512
-    if VHDFooter.exactCreators.contains(creator) {
+    // Short names end with blanks or with zeros.
+    if VHDFooter.exactCreators.contains(creator.map { $0 == 0 ? 32 : $0 }) {
       return (current, "the size as \(creatorText) means it")
     }
     let byGeometry = geometry.sectorCount

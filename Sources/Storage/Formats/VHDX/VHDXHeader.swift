@@ -153,8 +153,12 @@ struct VHDXRegions {
   }
 
   init(_ store: any ByteStore) throws(StorageError) {
-    let copies = try VHDXRegions.copies(store)
-    guard let n = copies.firstIndex(where: { $0 != nil }), let bytes = copies[n] else {
+    var found: (n: Int, bytes: [UInt8])?
+    for (n, offset) in VHDXLayout.regionTables.enumerated() where found == nil {
+      let bytes = try store.bytes(at: offset, count: VHDXLayout.regionTableSize)
+      if VHDXRegions.isGood(bytes) { found = (n, bytes) }
+    }
+    guard let (n, bytes) = found else {
       throw store.refusal(at: VHDXLayout.regionTables[0], "both region tables are damaged")
     }
     let start = VHDXLayout.regionTables[n]
