@@ -69,7 +69,9 @@ let package = Package(
     .target(
       name: "TranslatorX86_64", dependencies: ["CPU", "Translator", "Assembler", "Host"],
       swiftSettings: fast),
-    .target(name: "Storage", dependencies: ["Host", "State"], cSettings: gnu),
+    .target(name: "Storage", dependencies: ["Host", "State", "CZlib", "CZstd"], cSettings: gnu),
+    // What is done with images: convert, check, files in them.
+    .target(name: "Images", dependencies: ["Storage", "State", "Host"]),
     .target(name: "Chipset", dependencies: ["Bus", "State", "Storage"], swiftSettings: fast),
     // Sources of nasm and iasl to Swift: the plugin, the tool it runs, and the images as data.
     .executableTarget(name: "romtool", path: "Firmware/RomTool"),
@@ -79,6 +81,8 @@ let package = Package(
     .target(name: "FirmwareImages", exclude: ["roms.txt"], plugins: ["FirmwarePlugin"]),
     .systemLibrary(
       name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"]), .brew(["zlib"])]),
+    .systemLibrary(
+      name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"]), .brew(["zstd"])]),
     .target(name: "Video", dependencies: ["Bus", "State", "Host", "CZlib"], swiftSettings: fast),
     .target(
       name: "Machine",
@@ -113,7 +117,7 @@ let package = Package(
       name: "ApusCommand",
       dependencies: [
         "Bus", "Session", "Machine", "Debugger", "SDLFrontend", "Host", "CPU", "Chipset", "Storage",
-        "Video",
+        "Images", "Video",
         "FirmwareImages", "Conformance", "Translator", "TranslatorX86_64",
         "Benchmark", "DeviceChecks", "DebuggerFrontend",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
@@ -214,6 +218,7 @@ let package = Package(
       dependencies: ["ApusCommand", "Session", "Machine", "Chipset", "Video", "TestSupport"]),
     .testTarget(
       name: "VideoTests", dependencies: ["Video", "Bus", "State", "CZlib", "TestSupport"]),
+    .testTarget(name: "ImagesTests", dependencies: ["Images", "Storage", "State", "Host"]),
     .testTarget(name: "StorageTests", dependencies: ["Storage", "State"]),
     .testTarget(
       name: "DiskControllerTests", dependencies: ["Chipset", "Bus", "State", "Storage"]),
