@@ -219,7 +219,7 @@ let package = Package(
     .testTarget(
       name: "VideoTests", dependencies: ["Video", "Bus", "State", "CZlib", "TestSupport"]),
     .testTarget(name: "ImagesTests", dependencies: ["Images", "Storage", "State", "Host"]),
-    .testTarget(name: "StorageTests", dependencies: ["Storage", "State"]),
+    .testTarget(name: "StorageTests", dependencies: ["Storage", "State", "Host"]),
     .testTarget(
       name: "DiskControllerTests", dependencies: ["Chipset", "Bus", "State", "Storage"]),
   ],

@@ -53,6 +53,9 @@ public enum ImageOpener {
     looksOnly: Bool = false,
     formats: [any ImageFormat] = ImageFormats.all
   ) throws(StorageError) -> OpenedImage {
+    if path.hasPrefix(FolderDisk.prefix) {
+      return try openFolder(path, isWritable: !readOnly && !snapshot && !looksOnly, snapshot)
+    }
     let file = try HostFile(
       path: path, writable: !readOnly && !snapshot && kind != .cd, looksOnly: looksOnly)
     let context = ImageContext(kind: kind, formats: formats) { name throws(StorageError) in
@@ -62,6 +65,24 @@ public enum ImageOpener {
       file, context, isProtected: readOnly, snapshot: snapshot, writeRefusal: file.writeRefusal)
     image.path = path
     return image
+  }
+
+  /// A folder as a disk, or as a floppy.
+  private static func openFolder(_ path: String, isWritable: Bool, _ snapshot: Bool)
+    throws(StorageError) -> OpenedImage
+  {
+    let text = String(path.dropFirst(FolderDisk.prefix.count))
+    let isFloppy = try FolderOptions.parse(text).options.isFloppy
+    var device = try FolderDisk.open(text, isWritable: isWritable)
+    let plan = try MediumPlan(device, kind: isFloppy ? .floppy : .disk)
+    var reasons = ["a folder as a disk"] + plan.reasons
+    if snapshot {
+      device = SnapshotOverlay(base: device)
+      reasons.append("a snapshot: writes stay in memory")
+    }
+    if device.isReadOnly { reasons.append("write-protected") }
+    return OpenedImage(
+      path: path, device: device, medium: plan.medium, reasons: reasons, warnings: [])
   }
 
   /// Opens the contents of a flash memory, which are the file's bytes whatever they look like.
@@ -141,6 +162,7 @@ public enum ImageOpener {
         path: name, device: contents.device, medium: .cd(cd), reasons: contents.notes,
         warnings: contents.warnings)
     }
+    try BaseCheck.verifyAll(contents.device, mayNote: (store as? HostFile)?.looksOnly != true)
     // Drives have sectors of 512 bytes, whatever the image has.
     let blocks = contents.device.withBlocks(of: 512)
     let kind = context.kind == .auto ? contents.kind : context.kind
