@@ -131,8 +131,8 @@ import Testing
     image = try open()
     image.device.close()
     _ = scratch.file("base", [UInt8](repeating: 8, count: 1 << 16))
-    do {
-      _ = try open()
+    do throws(StorageError) {
+      _ = try ImageOpener.open(path: path, formats: formats)
       Issue.record("opened")
     } catch {
       #expect(error.path == path && error.reason.contains("never was"), "\(error)")
