@@ -70,7 +70,8 @@ let package = Package(
       name: "TranslatorX86_64", dependencies: ["CPU", "Translator", "Assembler", "Host"],
       swiftSettings: fast),
     .target(name: "Storage", dependencies: ["Host", "State", "CZlib", "CZstd"], cSettings: gnu),
-    .target(name: "Images", dependencies: ["Host", "State", "Storage"], cSettings: gnu),
+    // What is done with images: convert, check, files in them.
+    .target(name: "Images", dependencies: ["Storage", "State", "Host"]),
     .target(name: "Chipset", dependencies: ["Bus", "State", "Storage"], swiftSettings: fast),
     // Sources of nasm and iasl to Swift: the plugin, the tool it runs, and the images as data.
     .executableTarget(name: "romtool", path: "Firmware/RomTool"),
@@ -116,7 +117,7 @@ let package = Package(
       name: "ApusCommand",
       dependencies: [
         "Bus", "Session", "Machine", "Debugger", "SDLFrontend", "Host", "CPU", "Chipset", "Storage",
-        "Video",
+        "Images", "Video",
         "FirmwareImages", "Conformance", "Translator", "TranslatorX86_64",
         "Benchmark", "DeviceChecks", "DebuggerFrontend",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
@@ -217,8 +218,8 @@ let package = Package(
       dependencies: ["ApusCommand", "Session", "Machine", "Chipset", "Video", "TestSupport"]),
     .testTarget(
       name: "VideoTests", dependencies: ["Video", "Bus", "State", "CZlib", "TestSupport"]),
-    .testTarget(name: "StorageTests", dependencies: ["Storage", "State"]),
-    .testTarget(name: "ImagesTests", dependencies: ["Images", "Storage", "State"]),
+    .testTarget(name: "ImagesTests", dependencies: ["Images", "Storage", "State", "Host"]),
+    .testTarget(name: "StorageTests", dependencies: ["Storage", "State", "Host"]),
     .testTarget(
       name: "DiskControllerTests", dependencies: ["Chipset", "Bus", "State", "Storage"]),
   ],

@@ -6,7 +6,7 @@ import Host
 public enum Apus {
   /// What the first word may be, apart from an image.
   static let subcommands = [
-    "debug", "explain", "devices", "conform", "bench", "schema", "completions",
+    "debug", "explain", "devices", "image", "conform", "bench", "schema", "completions",
   ]
 
   /// Runs what the command line asks for.
@@ -24,6 +24,7 @@ public enum Apus {
     case "debug": ApusProgram.main(rest, debugging: true)
     case "explain": ExplainProgram.main(rest)
     case "devices": DevicesProgram.main(rest)
+    case "image": ImageProgram.main(rest)
     case "schema": SchemaProgram.main(rest)
     case "completions": CompletionProgram.main(rest)
     // As other programs have them.

@@ -191,6 +191,8 @@ private func complaint(_ arguments: String...) -> String? {
     #expect(answer("conform", "--sha") == ["--shard"])
     #expect(answer("conform", "host", "--see") == ["--seed"])
     #expect(answer("conform", "vectors", "--junit", "") == ["<files>"])
+    #expect(answer("image", "con") == ["convert", "<files>"])
+    #expect(answer("image", "convert", "--res") == ["--resume"])
     #expect(answer("bench", "int") == ["intmix"])
     #expect(answer("bench", "--agai") == ["--against"])
     #expect(answer("schema", "r") == ["run"])

@@ -131,6 +131,19 @@ extension WorkOnImages {
           == UInt64(Int(volume.layout.clusterCount) - used) * UInt64(volume.layout.clusterSize))
     }
 
+    @Test func datesAreThoseOfTheCalendar() {
+      // 1994-05-31 06:22:08, 2000-02-29, the first and the last there are.
+      for (seconds, text) in [
+        (770_365_328, "1994-05-31 06:22:08"), (951_868_798, "2000-02-29 23:59:58"),
+        (0, "1980-01-01 00:00:00"), (9_999_999_999, "2107-12-31 23:59:58"),
+      ] as [(Int64, String)] {
+        let time = FATTime(localSeconds: seconds)
+        #expect(time.description == text)
+        #expect(time.localSeconds == min(max(seconds, 315_532_800), 4_354_819_198))
+      }
+      #expect(FATTime(date: 0, time: 0).localSeconds == nil)
+    }
+
     @Test func whatMtoolsMadeIsRead() throws {
       let scratch = Scratch()
       let image = scratch.path("disk.img")

@@ -82,6 +82,13 @@ enum CompletionProgram {
     case "conform":
       if before.isEmpty { first = ConformProgram.parts }
       help = ConformProgram.help(for: before.first)
+    case "image":
+      let commands = ImageCommand.configuration.subcommands
+      if let command = commands.first(where: { $0._commandName == before.first }) {
+        help = command.helpMessage()
+      } else if before.isEmpty {
+        first = commands.map(\._commandName)
+      }
     case "bench":
       help = BenchCommand.helpMessage()
       first = ["start"] + Kernel.all.map(\.name)

@@ -119,7 +119,7 @@ enum Schemas {
         "kind": { "enum": ["usage", "host"] },
         "message": { "type": "string" },
         "file": { "type": ["string", "null"], "description": "the file it is about" },
-        "exitCode": { "enum": [64, 74] }
+        "exitCode": { "enum": [1, 2, 64, 74], "description": "1 and 2: of apus image" }
       },
       "additionalProperties": false
     """)

@@ -39,6 +39,7 @@ struct ApusOptions: ParsableCommand {
       apus debug [IMAGE ...] [options]    in the debugger's console
       apus explain IMAGE ...              what images are taken for, and why
       apus devices [DEVICE]               what a machine can have, and the options of each
+      apus image ...                      disk images: make, convert, check, files in them
       apus conform ...                    the processor against test suites
       apus bench ...                      speed, beside other emulators
       apus schema [NAME]                  what --json prints

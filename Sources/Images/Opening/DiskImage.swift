@@ -95,7 +95,7 @@ public final class DiskImage {
     contents = try ImageFormats.open(store, context, as: format)
     basePaths = opened.bases
     partPaths = opened.parts
-    if reference.checksBase { try checkBases() }
+    if reference.checksBase { try BaseCheck.verifyAll(device, mayNote: use == .writing) }
   }
 
   /// A format by its name.
@@ -106,10 +106,6 @@ public final class DiskImage {
       throw StorageError(path: path, reason: "there is no format '\(name)'")
     }
     return format
-  }
-
-  private func checkBases() throws(StorageError) {
-    try BaseCheck.verifyAll(device, paths: [path] + basePaths)
   }
 
   /// Everything is with the host's stable storage.

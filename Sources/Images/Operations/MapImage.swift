@@ -43,7 +43,8 @@ extension ImageOperations {
     var result = MapResult(file: image.path, entries: [])
     let block = UInt64(image.device.blockSize)
     let extents = ShownExtents(image.device)
-    let files = [image.path] + image.basePaths
+    // What a layer is called is its path.
+    let files = extents.layers.map(\.whole.name)
     let size = image.byteCount
     if start >= size { return result }
     let end = length.map { start + min($0, size - start) } ?? size

@@ -44,40 +44,30 @@ extension ImageOperations {
     let (newBase, name) = try UnfinishedImage.base(wish)
     let path = reference.path
     var result = RebaseResult(file: path, base: name, bytes: 0, notes: [])
-    let store: any ByteStore
-    let format: any ImageFormat
-    let context: ImageContext
-    if request.isUnsafe {
-      store = try ImageFiles.store(path, .writing)
-      context = ImageFiles.context(
-        for: path, .writing, names: reference.names, kind: .disk, formats: DiskImage.formats)
-      format =
-        if let name = reference.format {
-          try DiskImage.format(name, for: path)
-        } else {
-          try ImageFormats.format(of: store, context)
-        }
-      _ = try rebasable(format, path)
-    } else {
+    if !request.isUnsafe {
       let image = try DiskImage(reference, .writing)
-      guard let own = image.store, let found = image.format else {
+      defer { image.close() }
+      guard let format = image.format else {
         throw StorageError(path: path, reason: "has no base to be changed")
       }
-      _ = try rebasable(found, path)
+      _ = try rebasable(format, path)
       if image.device.base == nil && newBase != nil {
         throw StorageError(
           path: path, reason: "stands alone; over a base it would show the same without using it")
       }
-      (store, format, context) = (own, found, image.context)
       result.bytes = try keepContents(image, newBase, job)
       try image.flush()
-      // The device goes before its store is changed.
-      withExtendedLifetime(image) {}
-      try finishRebase(format, store, context, newBase, name)
-      image.close()
-      try noteNewBase(reference, newBase, job)
-      return result
     }
+    // No device has the store open, whose notes of the old name could come after the new one.
+    let store = try ImageFiles.store(path, .writing)
+    let context = ImageFiles.context(
+      for: path, .writing, names: reference.names, kind: .disk, formats: DiskImage.formats)
+    let format =
+      if let name = reference.format {
+        try DiskImage.format(name, for: path)
+      } else {
+        try ImageFormats.format(of: store, context)
+      }
     try finishRebase(format, store, context, newBase, name)
     store.close()
     try noteNewBase(reference, newBase, job)

@@ -63,15 +63,18 @@ public enum BaseCheck {
 }
 
 extension BaseCheck {
-  /// Verifies an image over its base, that over its own, and so on.
-  /// - Parameter paths: of the image and of those below it, the next first.
-  public static func verifyAll(_ device: any BlockDevice, paths: [String]) throws(StorageError) {
+  /// Verifies an image over its base, that over its own, and so on. What an image is called is its path.
+  /// - Parameter mayNote: what is found of the topmost may be noted in it.
+  public static func verifyAll(_ device: any BlockDevice, mayNote: Bool = true)
+    throws(StorageError)
+  {
     var layer: (any BlockDevice)? = device
-    for (depth, path) in paths.enumerated() {
-      guard let here = layer else { return }
+    var depth = 0
+    while let here = layer, here.base != nil {
       // An image below others is not theirs to write.
-      try verify(here, at: path, mayNote: depth == 0)
+      try verify(here, at: here.name, mayNote: mayNote && depth == 0)
       layer = here.base?.whole
+      depth += 1
     }
   }
 }

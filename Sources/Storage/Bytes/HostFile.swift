@@ -27,7 +27,7 @@ final class HostFile: ByteStore {
   /// -1: it was let go of.
   private var descriptor: Int32
   /// It is never locked.
-  private let looksOnly: Bool
+  let looksOnly: Bool
 
   /// Opens and locks a file: exclusively for writing, shared for reading.
   ///

@@ -55,10 +55,9 @@ public enum ImageOpener {
     formats: [any ImageFormat] = ImageFormats.all
   ) throws(StorageError) -> OpenedImage {
     if path.hasPrefix(FolderDisk.prefix) {
-      let folder = try openFolder(path, kind, readOnly: readOnly, snapshot: snapshot)
-      return try opened(
-        folder, path, kind, isProtected: readOnly, snapshot: snapshot,
-        isWritable: !folder.device.isReadOnly)
+      return try openFolder(
+        path, kind, isWritable: !readOnly && !snapshot && !looksOnly, isProtected: readOnly,
+        snapshot)
     }
     let file = try HostFile(
       path: path, writable: !readOnly && !snapshot && kind != .cd, looksOnly: looksOnly)
@@ -79,6 +78,32 @@ public enum ImageOpener {
       file, context, isProtected: readOnly, snapshot: snapshot, writeRefusal: file.writeRefusal)
     image.path = path
     return image
+  }
+
+  /// A folder as a disk, or as a floppy.
+  private static func openFolder(
+    _ path: String, _ kind: ImageKind, isWritable: Bool, isProtected: Bool, _ snapshot: Bool
+  ) throws(StorageError) -> OpenedImage {
+    if kind == .cd {
+      throw StorageError(path: path, reason: "a folder is a disk or a floppy, no CD")
+    }
+    var (folder, options) = try FolderOptions.parse(
+      String(path.dropFirst(FolderDisk.prefix.count)))
+    if kind == .disk && options.isFloppy {
+      throw StorageError(path: path, reason: "a floppy does not go into a hard disk's place")
+    }
+    if kind == .floppy { options.isFloppy = true }
+    if !isWritable { options.isWritable = false }
+    var device = try FolderDisk.open(folder, options: options)
+    let plan = try MediumPlan(device, kind: options.isFloppy ? .floppy : .disk)
+    var reasons = ["a folder as a disk"] + plan.reasons
+    if snapshot {
+      device = SnapshotOverlay(base: device, isReadOnly: isProtected)
+      reasons.append("a snapshot: writes stay in memory")
+    }
+    if device.isReadOnly { reasons.append("write-protected") }
+    return OpenedImage(
+      path: path, device: device, medium: plan.medium, reasons: reasons, warnings: [])
   }
 
   /// Opens the contents of a flash memory, which are the file's bytes whatever they look like.
@@ -158,38 +183,10 @@ public enum ImageOpener {
         path: name, device: contents.device, medium: .cd(cd), reasons: contents.notes,
         warnings: contents.warnings)
     }
-    return try opened(
-      contents, name, context.kind, isProtected: isProtected, snapshot: snapshot,
-      isWritable: store.isWritable, writeRefusal: writeRefusal)
-  }
-
-  /// A folder of the host as a disk.
-  private static func openFolder(
-    _ path: String, _ kind: ImageKind, readOnly: Bool, snapshot: Bool
-  ) throws(StorageError) -> ImageContents {
-    if kind == .cd {
-      throw StorageError(path: path, reason: "a folder is a disk or a floppy, no CD")
-    }
-    var (folder, options) = try FolderOptions.parse(
-      String(path.dropFirst(FolderDisk.prefix.count)))
-    if readOnly || snapshot { options.isWritable = false }
-    if kind == .floppy { options.isFloppy = true }
-    let device = try FolderDisk.open(folder, options: options)
-    return ImageContents(
-      device, kind: options.isFloppy ? .floppy : .disk,
-      notes: [
-        "a folder as a disk" + (options.isWritable ? "; what the guest writes goes into it" : "")
-      ])
-  }
-
-  /// What a drive gets of contents that are no CD.
-  private static func opened(
-    _ contents: ImageContents, _ name: String, _ wished: ImageKind, isProtected: Bool,
-    snapshot: Bool, isWritable: Bool, writeRefusal: String? = nil
-  ) throws(StorageError) -> OpenedImage {
+    try BaseCheck.verifyAll(contents.device, mayNote: (store as? HostFile)?.looksOnly != true)
     // Drives have sectors of 512 bytes, whatever the image has.
     let blocks = contents.device.withBlocks(of: 512)
-    let kind = wished == .auto ? contents.kind : wished
+    let kind = context.kind == .auto ? contents.kind : context.kind
     let plan = try MediumPlan(blocks, kind: kind)
     var reasons = contents.notes + plan.reasons
     var warnings = contents.warnings + plan.warnings
@@ -201,7 +198,7 @@ public enum ImageOpener {
     // A padded floppy must not look writable: what the guest wrote behind the file's end could not be kept.
     let image = blocks.view(
       blockCount: plan.sectorCount, isWriteProtected: isProtected || plan.isPadded)
-    if plan.isPadded && !snapshot && !isProtected && isWritable {
+    if plan.isPadded && !snapshot && !isProtected && store.isWritable {
       warnings.append(
         "\(name): the image is shorter than its format: write-protected, as the file would have to grow "
           + "(make it \(plan.sectorCount * 512) bytes long, or use a snapshot, to write)")

@@ -31,7 +31,7 @@ public struct FATTime: Equatable, Sendable, CustomStringConvertible {
     let month = shifted < 10 ? shifted + 3 : shifted - 9
     let year = yearOfEra + era * 400 + (month <= 2 ? 1 : 0)
     date = UInt16((year - 1980) << 9 | month << 5 | day)
-    time = UInt16(rest / 3600 << 11 | rest / 60 % 60 << 5 | rest % 60 / 2)
+    time = UInt16((rest / 3600) << 11 | (rest / 60 % 60) << 5 | rest % 60 / 2)
   }
 
   /// Local seconds since 1970; nil: it is no date.

@@ -1,0 +1,142 @@
+// `apus image commit, rebase, snapshot, bench`.
+//
+// Owns: the options and the words. Must not know: formats.
+
+import ArgumentParser
+import Host
+import Images
+import Storage
+
+struct ImageCommitCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "commit", abstract: "Writes what an overlay has into its base.")
+  @OptionGroup var options: ImageReferenceOptions
+  @OptionGroup var progress: ImageProgressOptions
+  @Flag(name: .customShort("d"), help: "The overlay is not emptied.")
+  var keep = false
+  @Argument(help: ArgumentHelp("The overlay.", valueName: "file"))
+  var file: String
+
+  func run() throws {
+    let result = try ImageOperations.commit(
+      options.reference(file), keepsOverlay: keep, ImageProgram.job(progress))
+    try ImageProgram.deliver(
+      result,
+      progress.quiet
+        ? [] : ["\(ImageSize.text(result.bytes)) went into '\(result.base)'"] + result.notes)
+  }
+}
+
+struct ImageRebaseCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "rebase", abstract: "Gives an overlay another base; the disk shows the same.",
+    discussion: """
+      -b "" leaves it without one. With -u only the name changes: for a base that was moved. --accept takes the base as it is now, when it \
+      changed since and that is meant.
+      """)
+  @OptionGroup var options: ImageReferenceOptions
+  @OptionGroup var progress: ImageProgressOptions
+  @Option(
+    name: .customShort("b"),
+    help: ArgumentHelp("The new base, seen from the image.", valueName: "base"))
+  var base: String?
+  @Option(name: .customShort("F"), help: ArgumentHelp("Its format.", valueName: "format"))
+  var baseFormat: String?
+  @Flag(name: .customShort("u"), help: "Only the name changes.")
+  var unsafe = false
+  @Flag(help: "The base stays, and counts as what it is now.")
+  var accept = false
+  @Argument(help: ArgumentHelp("The overlay.", valueName: "file"))
+  var file: String
+
+  func run() throws {
+    if accept == (base != nil) {
+      throw Failure.usage("rebase needs -b BASE (-b \"\" for none), or --accept")
+    }
+    var request = RebaseRequest(options.reference(file))
+    request.base = base.flatMap { $0.isEmpty ? nil : BaseWish($0, format: baseFormat) }
+    request.isUnsafe = unsafe
+    request.accepts = accept
+    let result = try ImageOperations.rebase(request, ImageProgram.job(progress))
+    let line =
+      "\(result.file): " + (result.base.map { "over '\($0)'" } ?? "stands alone")
+      + (result.bytes > 0 ? ", \(ImageSize.text(result.bytes)) were copied into it" : "")
+    try ImageProgram.deliver(result, progress.quiet ? [] : [line] + result.notes)
+  }
+}
+
+struct ImageSnapshotCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "snapshot", abstract: "States of a disk that its image keeps.")
+  @OptionGroup var options: ImageReferenceOptions
+  @Flag(name: .customShort("l"), help: "List them (the default).")
+  var list = false
+  @Option(name: .customShort("c"), help: ArgumentHelp("Make one.", valueName: "name"))
+  var create: String?
+  @Option(
+    name: .customShort("a"),
+    help: ArgumentHelp("Go back to one; what was written since is lost.", valueName: "name"))
+  var apply: String?
+  @Option(name: .customShort("d"), help: ArgumentHelp("Delete one.", valueName: "name"))
+  var delete: String?
+  @Argument(help: ArgumentHelp("The image.", valueName: "file"))
+  var file: String
+
+  func run() throws {
+    let actions: [SnapshotAction] =
+      [
+        list ? .list : nil, create.map { .create($0) }, apply.map { .apply($0) },
+        delete.map { .delete($0) },
+      ].compactMap { $0 }
+    if actions.count > 1 { throw Failure.usage("one of -l, -c, -a and -d at a time") }
+    let action = actions.first ?? .list
+    let result = try ImageOperations.snapshot(options.reference(file), action)
+    let lines = result.snapshots.map {
+      "\($0.id)  \($0.name)  \(ImageSize.text($0.virtualSize))"
+        + ($0.stateSize > 0 ? "  with a machine's state" : "")
+    }
+    try ImageProgram.deliver(result, action == .list && lines.isEmpty ? ["no snapshots"] : lines)
+  }
+}
+
+struct ImageBenchCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "bench", abstract: "Measures how fast an image is read, and written.",
+    discussion: "With --write the disk is overwritten: what it held is lost.")
+  @OptionGroup var options: ImageReferenceOptions
+  @OptionGroup var progress: ImageProgressOptions
+  @Flag(name: .shortAndLong, help: "Write as well, before reading.")
+  var write = false
+  @Option(help: ArgumentHelp("Bytes of all accesses of a kind.", valueName: "size"))
+  var total: String?
+  @Option(
+    name: .shortAndLong, help: ArgumentHelp("Bytes of an access in sequence.", valueName: "size"))
+  var size = "1M"
+  @Option(help: ArgumentHelp("Bytes of an access at random.", valueName: "size"))
+  var randomSize = "4k"
+  @Argument(help: ArgumentHelp("The image.", valueName: "file"))
+  var file: String
+
+  func run() throws {
+    var request = BenchRequest(options.reference(file))
+    if write { request.kinds = [.sequentialWrite, .sequentialRead, .randomWrite, .randomRead] }
+    request.byteCount = try total.map { try ImageOperations.size($0, "--total") }
+    for (text, name, path) in [
+      (size, "--size", \BenchRequest.sequentialSize),
+      (randomSize, "--random-size", \BenchRequest.randomSize),
+    ] {
+      let bytes = try ImageOperations.size(text, name)
+      if bytes < 512 || bytes > 64 << 20 { throw Failure.usage("\(name) \(text): 512 to 64M") }
+      request[keyPath: path] = Int(bytes)
+    }
+    let result = try ImageOperations.bench(request, ImageProgram.job(progress))
+    let lines = result.measurements.map { one in
+      "\(one.kind.rawValue): \(Int(one.megabytesPerSecond.rounded())) MB/s, "
+        + "\(Int(one.accessesPerSecond.rounded())) accesses/s, "
+        + "\(Int((one.cpuSeconds * 1000).rounded())) ms of processor time"
+    }
+    try ImageProgram.deliver(
+      result,
+      ["\(result.file): \(result.format), opened in \(Int(result.openSeconds * 1e6)) us"] + lines)
+  }
+}
