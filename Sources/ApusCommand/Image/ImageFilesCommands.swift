@@ -7,11 +7,11 @@ import Host
 import Images
 import Storage
 
-private let where_ = "IMAGE is a file, or FILE:N for partition N of its disk."
+private let imageWords = "IMAGE is a file, or FILE:N for partition N of its disk."
 
 struct ImageListCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "ls", abstract: "Lists files in an image.", discussion: where_)
+    commandName: "ls", abstract: "Lists files in an image.", discussion: imageWords)
   @OptionGroup var options: ImageReferenceOptions
   @Flag(name: .shortAndLong, help: "What is in folders, too.")
   var recursive = false
@@ -42,7 +42,7 @@ struct ImageListCommand: ParsableCommand {
 
 struct ImageGetCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "get", abstract: "Copies files out of an image.", discussion: where_)
+    commandName: "get", abstract: "Copies files out of an image.", discussion: imageWords)
   @OptionGroup var options: ImageReferenceOptions
   @OptionGroup var progress: ImageProgressOptions
   @Flag(name: .shortAndLong, help: "Folders with what is in them.")
@@ -68,7 +68,7 @@ struct ImageGetCommand: ParsableCommand {
 
 struct ImagePutCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "put", abstract: "Copies files into an image.", discussion: where_)
+    commandName: "put", abstract: "Copies files into an image.", discussion: imageWords)
   @OptionGroup var options: ImageReferenceOptions
   @OptionGroup var progress: ImageProgressOptions
   @Flag(name: .shortAndLong, help: "Folders with what is in them.")
@@ -96,7 +96,7 @@ struct ImagePutCommand: ParsableCommand {
 
 struct ImageMakeFolderCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "mkdir", abstract: "Makes folders in an image.", discussion: where_)
+    commandName: "mkdir", abstract: "Makes folders in an image.", discussion: imageWords)
   @OptionGroup var options: ImageReferenceOptions
   @Flag(name: .short, help: "Those above them, too, and none that is there is an error.")
   var parents = false
@@ -114,7 +114,7 @@ struct ImageMakeFolderCommand: ParsableCommand {
 
 struct ImageRemoveCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "rm", abstract: "Removes files in an image.", discussion: where_)
+    commandName: "rm", abstract: "Removes files in an image.", discussion: imageWords)
   @OptionGroup var options: ImageReferenceOptions
   @Flag(name: .shortAndLong, help: "Folders with what is in them.")
   var recursive = false
@@ -132,7 +132,7 @@ struct ImageRemoveCommand: ParsableCommand {
 struct ImageFormatCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "format", abstract: "Makes an empty FAT file system.",
-    discussion: where_
+    discussion: imageWords
       + " A floppy's size gets a floppy's file system, any other disk a table with one partition.")
   @OptionGroup var options: ImageReferenceOptions
   @Option(help: ArgumentHelp("12, 16 or 32. (default: by size)", valueName: "bits"))

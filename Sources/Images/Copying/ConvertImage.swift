@@ -210,7 +210,8 @@ private final class Conversion {
     let meter = job.meter(total: result.virtualSize)
     var journal = journal
     var marked = (offset: from, time: HostClock.nanoseconds())
-    try pipeline.run(next: { try scan.next() }) { chunk in
+    let next = { try scan.next() }
+    try pipeline.run(next: next) { chunk in
       try put(chunk, to: target, compressing, isZero: isZero, below: below)
       let done = chunk.offset + chunk.count
       try meter.update(done)

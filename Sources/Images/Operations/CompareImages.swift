@@ -61,7 +61,8 @@ extension ImageOperations {
     let meter = job.meter(total: max(a.byteCount, b.byteCount))
     struct Found: Error { let offset: UInt64 }
     do {
-      try pipeline.run(next: { try scan.next() }) { chunk in
+      let next = { try scan.next() }
+      try pipeline.run(next: next) { chunk in
         if let run = chunk.runs.first { throw Found(offset: chunk.offset + UInt64(run.start)) }
         try meter.update(chunk.offset + chunk.count)
       }
