@@ -84,10 +84,11 @@ enum CompletionProgram {
       help = ConformProgram.help(for: before.first)
     case "image":
       let commands = ImageCommand.configuration.subcommands
-      if let command = commands.first(where: { $0._commandName == before.first }) {
-        help = command.helpMessage()
+      let names = commands.map { $0.configuration.commandName ?? "" }
+      if let n = names.firstIndex(of: before.first ?? "") {
+        help = ImageCommand.helpMessage(for: commands[n])
       } else if before.isEmpty {
-        first = commands.map(\._commandName)
+        first = names
       }
     case "bench":
       help = BenchCommand.helpMessage()

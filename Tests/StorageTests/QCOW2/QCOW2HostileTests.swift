@@ -72,7 +72,7 @@ import Testing
   }
 
   @Test func randomDamageIsAnErrorOrADevice() throws {
-    let count = ProcessInfo.processInfo.environment["APUS_FUZZ"].flatMap { Int($0) } ?? 10000
+    let count = ProcessInfo.processInfo.environment["APUS_FUZZ"].flatMap { Int($0) } ?? 2000
     let samples = try [
       "cluster_size=512", "cluster_size=4096,compression_type=zstd", "cluster_size=512,compat=0.10",
       "extended_l2=on,cluster_size=16384", "cluster_size=1024,refcount_bits=8",

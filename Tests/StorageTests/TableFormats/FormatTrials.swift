@@ -154,7 +154,7 @@ enum Trials {
 
   // MARK: Hostile files
 
-  static func fuzzCount(_ normally: Int = 10_000) -> Int {
+  static func fuzzCount(_ normally: Int = 2000) -> Int {
     ProcessInfo.processInfo.environment["APUS_FUZZ"].flatMap { Int($0) } ?? normally
   }
 
