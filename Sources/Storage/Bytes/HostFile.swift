@@ -305,11 +305,19 @@ final class HostFile: ByteStore {
 
   private static func lock(_ fd: Int32, _ path: String, exclusive: Bool) throws(StorageError) {
     let mode = (exclusive ? LOCK_EX : LOCK_SH) | LOCK_NB
+    // A program that this one, or the last user of the file, has just started has the lock too until it is loaded; and who ends takes a
+    // moment.
+    var patience = 25
     while flock(fd, mode) != 0 {
       let code = errno
       if code == EINTR { continue }
       // File systems without locks get none: refusing them would lock their users out.
       if code != EWOULDBLOCK { return }
+      if patience > 0 {
+        patience -= 1
+        usleep(10_000)
+        continue
+      }
       throw StorageError(
         path: path,
         reason: exclusive

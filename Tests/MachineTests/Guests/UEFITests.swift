@@ -31,7 +31,9 @@ private final class UEFIGuest {
     configuration.memoryMegabytes = 256
     let code = [UInt8](try Data(contentsOf: URL(fileURLWithPath: folder + "edk2-i386-code.fd")))
     configuration.bios = LoadFile(path: "edk2-i386-code.fd", bytes: code)
-    configuration.flash = try image("edk2-i386-vars.fd")
+    configuration.flash = MachineImage(
+      try ImageOpener.openFlash(
+        path: folder + "edk2-i386-vars.fd", blockSize: 4096, mostBytes: 8 << 20, snapshot: true))
     try change(&configuration)
     machine = try Machine(configuration)
   }
