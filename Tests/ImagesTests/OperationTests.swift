@@ -370,5 +370,63 @@ extension WorkOnImages {
       request.kinds = [.sequentialWrite]
       #expect(try ImageOperations.bench(request).measurements[0].bytes == 4 << 20)
     }
+
+    /// Images of several files, and those that say while they are written that they are, are whole as soon as they have their names.
+    @Test(arguments: [
+      ["vmdk", "monolithicSparse"], ["vmdk", "monolithicFlat"], ["vmdk", "twoGbMaxExtentSparse"],
+      ["vmdk", "twoGbMaxExtentFlat"], ["vmdk", "streamOptimized"], ["vhdx"], ["vdi"], ["vhd"],
+      ["qcow2"],
+    ])
+    func convertedImagesAreWhole(kind: [String]) throws {
+      let scratch = Scratch()
+      let a = ImageReference(scratch.file("a.img", randomDisk(6 << 20, seed: 15)))
+      let target = ImageReference(scratch.path("b.x"))
+      var request = ConvertRequest(a, to: target.path, format: kind[0])
+      if kind.count > 1 { request.options = ["subformat": kind[1]] }
+      _ = try ImageOperations.convert(request)
+      let check = try ImageOperations.check(target)
+      #expect(check.exitCode == 0 || check.exitCode == 63, "\(check.findings.first?.text ?? "")")
+      #expect(try ImageOperations.compare(a, target).isEqual)
+      if kind[0] == "vhdx" {
+        // [MS-VHDX] 2.2.2: the header with the larger sequence number names no log.
+        let bytes = scratch.contents("b.x")
+        let headers = [64 << 10, 128 << 10].map { Array(bytes[$0..<$0 + 64]) }
+        let numbers = headers.map { $0[8..<16].reversed().reduce(0) { $0 << 8 | UInt64($1) } }
+        let newest = headers[numbers[0] > numbers[1] ? 0 : 1]
+        #expect(newest[48..<64].allSatisfy { $0 == 0 })
+      }
+    }
+
+    /// The bitmap of a chunk takes a megabyte, whatever a block takes.
+    @Test func anOverlayThatWasWrittenToChecksClean() throws {
+      let scratch = Scratch()
+      var request = CreateRequest(scratch.path("base.vhdx"), format: "vhdx")
+      request.byteCount = 16 << 20
+      _ = try ImageOperations.create(request)
+      var over = CreateRequest(scratch.path("over.vhdx"), format: "vhdx")
+      over.base = BaseWish(scratch.path("base.vhdx"))
+      _ = try ImageOperations.create(over)
+      for _ in 0..<2 {
+        let image = try DiskImage(ImageReference(over.path), .writing)
+        try image.device.write(block: 9, [UInt8](repeating: 5, count: 512))
+        try image.flush()
+        image.close()
+        #expect(try ImageOperations.check(ImageReference(over.path)).exitCode == 0)
+      }
+    }
+
+    /// QEMU has a name of its own for VHD, which stands in its images.
+    @Test func aBaseHasTheFormatNameThatQEMUKnows() throws {
+      let scratch = Scratch()
+      var request = CreateRequest(scratch.path("base.vhd"), format: "vhd")
+      request.byteCount = 4 << 20
+      _ = try ImageOperations.create(request)
+      var over = CreateRequest(scratch.path("over.qcow2"), format: "qcow2")
+      over.base = BaseWish(scratch.path("base.vhd"))
+      _ = try ImageOperations.create(over)
+      let head = String(decoding: scratch.contents("over.qcow2").prefix(1024), as: UTF8.self)
+      #expect(head.contains("vpc"))
+      #expect(try ImageOperations.check(ImageReference(over.path)).exitCode == 0)
+    }
   }
 }

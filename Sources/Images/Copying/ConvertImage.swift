@@ -166,7 +166,7 @@ private final class Conversion {
       to: contents.device, isZero: image.base == nil, from: from, journal: journal,
       base: image.base)
     let noted = try image.noteBase(contents.device, request.baseHash, job)
-    try contents.device.flush()
+    try contents.device.finish()
     try files.finish()
     if let noted, noted.isBeside {
       try BaseCheck.note(noted.record, of: contents.device, at: request.target)

@@ -109,7 +109,7 @@ public final class DiskImage {
   }
 
   /// Everything is with the host's stable storage.
-  public func flush() throws(StorageError) { try device.flush() }
+  public func flush() throws(StorageError) { try device.finish() }
 
   /// Lets go of the files.
   public func close() {

@@ -197,7 +197,7 @@ extension ImageOperations {
     let contents = try image.open()
     let device = contents.device
     let noted = try image.noteBase(device, request.baseHash, job)
-    try device.flush()
+    try device.finish()
     var result = CreateResult(
       file: request.path, format: image.format.name,
       virtualSize: device.blockCount * UInt64(device.blockSize), base: image.baseName,

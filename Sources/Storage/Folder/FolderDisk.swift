@@ -105,6 +105,8 @@ public final class WritableFolder: BlockDevice {
   /// The overlay's generation when the folder had everything.
   private var synced: UInt64 = 0
   private var isClosed = false
+  /// Where an image of the disk was put when the folder could not have everything; inner nil: nowhere.
+  private var rescued: String??
   private let report: (@Sendable (String) -> Void)?
   /// Why the last attempt wrote nothing, or nil.
   public private(set) var problem: String?
@@ -138,16 +140,23 @@ public final class WritableFolder: BlockDevice {
   /// The guest wants its writes to be safe. While its file system is being changed it may contradict itself: then the folder waits.
   public func flush() throws(StorageError) { for line in writeBack() { report?(line) } }
 
+  /// - Throws: when not all that the guest wrote could go into the folder, with where it is instead.
+  public func finish() throws(StorageError) {
+    for line in writeBack() { report?(line) }
+    guard let problem else { return }
+    if rescued == nil { rescued = .some(sync.rescue(overlay)) }
+    let place =
+      (rescued ?? nil).map { "all of it is in the disk image '\($0)'" }
+      ?? "and there was no room for an image of the disk"
+    throw StorageError(
+      path: image.name,
+      reason: "what the guest wrote did not all go into the folder: \(problem); \(place)")
+  }
+
   public func close() {
     if isClosed { return }
     isClosed = true
-    for line in writeBack() { report?(line) }
-    if let problem {
-      report?("nothing was written into the folder: \(problem)")
-      if let path = sync.rescue(overlay) {
-        report?("what the guest wrote is in the disk image '\(path)'")
-      }
-    }
+    do throws(StorageError) { try finish() } catch { report?("\(error)") }
     sync.finish()
     image.close()
   }

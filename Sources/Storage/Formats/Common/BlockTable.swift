@@ -36,8 +36,8 @@ protocol BlockTable: AnyObject {
   func nextEntry(_ number: UInt64) throws(StorageError) -> UInt64
   /// Bytes that a block needs in the file: fewer where the disk ends in it and the format lets the file end there too.
   func bytesInFile(_ number: UInt64) -> UInt64
-  /// Notes a place; false: it overlaps another.
-  func take(_ place: UInt64, in map: inout SpaceMap) -> Bool
+  /// Notes the place of an entry; false: it overlaps another.
+  func take(_ place: UInt64, _ number: UInt64, in map: inout SpaceMap) -> Bool
   /// A map without any blocks.
   func emptyMap() -> SpaceMap
 }
@@ -45,7 +45,7 @@ protocol BlockTable: AnyObject {
 extension BlockTable {
   func nextEntry(_ number: UInt64) throws(StorageError) -> UInt64 { number }
   func bytesInFile(_ number: UInt64) -> UInt64 { unit }
-  func take(_ place: UInt64, in map: inout SpaceMap) -> Bool { map.take(place) }
+  func take(_ place: UInt64, _ number: UInt64, in map: inout SpaceMap) -> Bool { map.take(place) }
   func emptyMap() -> SpaceMap { SpaceMap(unit: unit, start: 0) }
   var reserved: [Range<UInt64>] { [] }
 
@@ -79,7 +79,7 @@ extension BlockTable {
       if case .at(let place) = try entry(number) {
         if let text = fault(of: place, number) {
           try heard(number, place, text, false)
-        } else if !take(place, in: &map) {
+        } else if !take(place, number, in: &map) {
           try heard(number, place, "lies at \(place), where another does", true)
         }
       }

@@ -138,7 +138,7 @@ extension QCOW2Format: CreatableFormat {
     }
     if let base = wish.base {
       header.backingName = base.name
-      header.backingFormat = base.formatName
+      header.backingFormat = QCOW2Header.formatName(base.formatName)
     }
     try lay(out: &header, store)
     let head = try header.bytes(store.name)

@@ -31,7 +31,9 @@ extension QCOW2Format: RebasableFormat {
       new.append(UInt64(data.count), 4)
       new.bytes += data + [UInt8](repeating: 0, count: (8 - data.count % 8) % 8)
     }
-    if let base { add(QCOW2Header.Extension.backingFormat, Array(base.formatName.utf8)) }
+    if let base {
+      add(QCOW2Header.Extension.backingFormat, Array(QCOW2Header.formatName(base.formatName).utf8))
+    }
     for item in extensions { add(item.kind, item.data) }
     new.append(0, 8)
     let name = Array((base?.name ?? "").utf8)

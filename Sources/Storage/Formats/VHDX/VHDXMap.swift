@@ -105,11 +105,11 @@ final class VHDXMap: BlockMap, BlockTable, IdentifiedMap {
   }
   func emptyMap() -> SpaceMap { SpaceMap(unit: 1 << 20, start: 0) }
 
-  func take(_ place: UInt64, in map: inout SpaceMap) -> Bool {
-    take(place, unit, in: &map)
+  func take(_ place: UInt64, _ number: UInt64, in map: inout SpaceMap) -> Bool {
+    take(place, bytes: bytesInFile(number), in: &map)
   }
 
-  private func take(_ place: UInt64, _ bytes: UInt64, in map: inout SpaceMap) -> Bool {
+  private func take(_ place: UInt64, bytes: UInt64, in map: inout SpaceMap) -> Bool {
     for offset in stride(from: place, to: place + bytes, by: 1 << 20) {
       if !map.take(offset) { return false }
     }
@@ -493,7 +493,7 @@ final class VHDXMap: BlockMap, BlockTable, IdentifiedMap {
     try setEntry(number, .at(target))
     next = target + bytes
     try commit()
-    _ = take(target, bytes, in: &map)
+    _ = take(target, bytes: bytes, in: &map)
     return target
   }
 

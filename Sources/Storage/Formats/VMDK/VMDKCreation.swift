@@ -103,7 +103,8 @@ extension VMDKFormat: CreatableFormat {
       } else {
         try createSparse(file, count, flags: flags, version: version, nil)
       }
-      file.close()
+      // Who made it lets go of it.
+      try file.flush()
       descriptor.extents.append(
         .init(
           isWritable: true, sectorCount: count, kind: isFlat ? .flat : .sparse, fileName: name,

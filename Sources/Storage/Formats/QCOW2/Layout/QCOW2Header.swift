@@ -68,6 +68,9 @@ struct QCOW2Header {
     static let dataFile: UInt64 = 0x4441_5441
   }
 
+  /// What QEMU, whose names stand in these images, calls a format.
+  static func formatName(_ name: String) -> String { name == "vhd" ? "vpc" : name }
+
   init() {}
 
   // MARK: Reading
