@@ -133,10 +133,11 @@ extension CPU {
       codeEpochChanged()
       return
     }
-    reserveEpochs()
     let old = (supervisor: spaces.supervisor, user: spaces.user)
     (old.supervisor.epoch, old.supervisor.generation) = (supervisorEpoch, spaces.generation)
     (old.user.epoch, old.user.generation) = (userEpoch, spaces.generation)
+    // Only now: where the numbers begin anew, those just noted are no more than the others.
+    reserveEpochs()
     mark(old.supervisor, TranslationTables.Note.supervisorCode, false)
     mark(old.user, TranslationTables.Note.userCode, false)
 
@@ -190,6 +191,16 @@ extension CPU {
       let index = UInt32(truncatingIfNeeded: entry)
       let page = UInt32(truncatingIfNeeded: entry >> 32)
       guard let found = fetchMapping(index << 12, isUser: isUser), found.page == page else {
+        continue
+      }
+      let known = (isUser ? tables.userRead : tables.supervisorRead)[Int(index)]
+      if known != 0 {
+        // A global translation that stayed counts, whatever the tables say now.
+        guard memory.physical(ofHost: (known & Int.max) &+ Int(index) << 12) == Physical(page) << 12
+        else { continue }
+        tables.notes[Int(index)] |= listed
+        pages[kept] = entry
+        kept += 1
         continue
       }
       if found.isLarge { tables.largeRegions[Int(index >> 10)] = 1 }
