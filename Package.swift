@@ -171,14 +171,15 @@ let package = Package(
         "FirmwareImages",
         "TestSupport",
       ],
-      exclude: ["roms.txt"], plugins: ["FirmwarePlugin"]),
+      exclude: ["roms.txt"], swiftSettings: once, plugins: ["FirmwarePlugin"]),
     .testTarget(
       name: "SessionTests",
       dependencies: ["Session", "Machine", "Bus", "CPU", "Chipset", "Host", "TestSupport"],
-      exclude: ["roms.txt"], plugins: ["FirmwarePlugin"]),
+      exclude: ["roms.txt"], swiftSettings: once, plugins: ["FirmwarePlugin"]),
     .testTarget(
       name: "ApusTests",
-      dependencies: ["ApusCommand", "Benchmark", "Session", "Machine", "Host", "TestSupport"]),
+      dependencies: ["ApusCommand", "Benchmark", "Session", "Machine", "Host", "TestSupport"],
+      swiftSettings: once),
     .testTarget(
       name: "CPUTests",
       dependencies: [
@@ -192,36 +193,42 @@ let package = Package(
         "CPU", "Chipset", "Machine", "State", "Storage", "Translator", "TranslatorX86_64",
         "TestSupport",
       ],
-      exclude: ["roms.txt"], plugins: ["FirmwarePlugin"]),
+      exclude: ["roms.txt"], swiftSettings: once, plugins: ["FirmwarePlugin"]),
     .testTarget(
       name: "DebuggerTests",
       dependencies: [
         "Bus", "Debugger", "Machine", "CPU", "Chipset", "Storage", "Host", "TestSupport",
-      ]),
+      ], swiftSettings: once),
     .testTarget(
       name: "DeviceChecksTests",
-      dependencies: ["DeviceChecks", "Machine", "Host", "TestSupport", "Chipset", "Storage", "Bus"]),
+      dependencies: [
+        "DeviceChecks", "Machine", "Host", "TestSupport", "Chipset", "Storage", "Bus",
+      ], swiftSettings: once),
     .testTarget(name: "BusTests", dependencies: ["Bus", "State"]),
     .testTarget(
       name: "FirmwareTests", dependencies: ["FirmwareImages", "Machine", "Storage", "TestSupport"],
-      exclude: ["roms.txt"],
+      exclude: ["roms.txt"], swiftSettings: once,
       plugins: ["FirmwarePlugin"]),
-    .testTarget(name: "ChipsetTests", dependencies: ["Chipset", "Bus", "State", "TestSupport"]),
+    .testTarget(
+      name: "ChipsetTests", dependencies: ["Chipset", "Bus", "State", "TestSupport"],
+      swiftSettings: once),
     .testTarget(
       name: "SDLFrontendTests",
       dependencies: [
         "SDLFrontend", "Session", "Machine", "Chipset", "Video",
         .target(name: "CSDL2", condition: .when(traits: ["SDL"])), "TestSupport",
-      ], linkerSettings: [.linkedLibrary("SDL2", .when(traits: ["SDL"]))]),
+      ], swiftSettings: once, linkerSettings: [.linkedLibrary("SDL2", .when(traits: ["SDL"]))]),
     .testTarget(
       name: "WindowTests",
-      dependencies: ["ApusCommand", "Session", "Machine", "Chipset", "Video", "TestSupport"]),
+      dependencies: ["ApusCommand", "Session", "Machine", "Chipset", "Video", "TestSupport"],
+      swiftSettings: once),
     .testTarget(
       name: "VideoTests", dependencies: ["Video", "Bus", "State", "CZlib", "TestSupport"]),
     .testTarget(name: "ImagesTests", dependencies: ["Images", "Storage", "State", "Host"]),
     .testTarget(name: "StorageTests", dependencies: ["Storage", "State", "Host"]),
     .testTarget(
-      name: "DiskControllerTests", dependencies: ["Chipset", "Bus", "State", "Storage"]),
+      name: "DiskControllerTests", dependencies: ["Chipset", "Bus", "State", "Storage"],
+      swiftSettings: once),
   ],
   swiftLanguageModes: [.v6]
 )

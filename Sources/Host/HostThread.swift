@@ -118,6 +118,13 @@ public final class HostCondition: @unchecked Sendable {
     return try body()
   }
 
+  /// Lets go of the mutex for as long as `body` runs; inside `locked`.
+  public func unlocked<T>(_ body: () -> T) -> T {
+    pthread_mutex_unlock(mutex)
+    defer { pthread_mutex_lock(mutex) }
+    return body()
+  }
+
   /// Wakes all who wait. With the mutex held or not.
   public func broadcast() { pthread_cond_broadcast(condition) }
 

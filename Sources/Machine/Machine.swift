@@ -70,7 +70,7 @@ public final class Machine {
   /// Told once of each image that the host cannot read or write as the guest wants it. The guest has got an error from the drive.
   public var imageFailed: (ImageFailure) -> Void = { _ in }
   /// The first of such failures of each image.
-  public private(set) var imageFailures: [ImageFailure] = []
+  public internal(set) var imageFailures: [ImageFailure] = []
   /// Called between slices, when output that was gathered should be passed on.
   public var flushOutput: () -> Void = {}
   /// Told when the guest or the user has reset the machine or its processor.
@@ -275,6 +275,7 @@ public final class Machine {
     for disk in shelf {
       disk.refused = { [unowned self, unowned disk] in note($0, of: disk) }
     }
+    connectHostDisks()
 
     // Wires.
     bus.pic = pic
@@ -319,13 +320,6 @@ public final class Machine {
   func setPins() {
     for cpu in processors { cpu.a20 = gate.output.level }
     for n in processors.indices { setInterruptRequest(n) }
-  }
-
-  func note(_ error: StorageError, of disk: MachineDisk) {
-    if isMuted || imageFailures.contains(where: { $0.name == disk.name }) { return }
-    let failure = ImageFailure(name: disk.name, reason: error.description)
-    imageFailures.append(failure)
-    imageFailed(failure)
   }
 
   /// For the run loop, when the present instruction is over.
@@ -442,18 +436,23 @@ public final class Machine {
   /// Takes input: from here on it is part of the run. On the machine's thread, between two instructions; others leave it in `input`.
   public func take(_ offered: MachineInput) {
     guard let event = settled(offered) else { return }
-    let count = instructionCount
-    if configuration.recordsInput {
-      inputLog.append(LoggedInput(instruction: count, input: event))
-    }
-    journal?.add(event, at: count)
-    recorder?.add(event, at: count, check: processorCheck)
+    log(event)
     apply(event)
     if let failure = mediaFailure {
       mediaFailure = nil
       mediaRefusal = failure
       notice(failure)
     }
+  }
+
+  /// Notes what comes from outside: it is part of the run.
+  func log(_ event: MachineInput) {
+    let count = instructionCount
+    if configuration.recordsInput {
+      inputLog.append(LoggedInput(instruction: count, input: event))
+    }
+    journal?.add(event, at: count)
+    recorder?.add(event, at: count, check: processorCheck)
   }
 
   /// What an input means here and now, so that what is written down says everything; nil: nothing happens, and the user is told.
@@ -529,6 +528,9 @@ public final class Machine {
       typist.type(strokes)
     case .reset(let kind):
       reset(kind)
+    case .diskError:
+      // Where it happened the disk has taken it.
+      break
     case .powerButton:
       // Of a board without power management it is a switch.
       if let power { power.pressButton() } else { requests.append(.board(.powerOff)) }

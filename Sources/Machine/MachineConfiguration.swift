@@ -83,6 +83,10 @@ public struct MachineROM: Sendable {
 
 /// Everything that decides how a machine behaves, apart from input.
 public struct MachineConfiguration: Sendable {
+  /// What becomes of accesses to hard disks that the host refuses.
+  public var diskErrors = DiskErrorPolicy.full
+  /// Who does what the host's disks have to do for hard disks. Nothing of it shows in the guest.
+  public var diskThreads = QueuedDevice.Mode.adaptive
   /// Megabytes of RAM, 1 to 16384.
   public var memoryMegabytes = 64
 

@@ -206,7 +206,7 @@ extension Machine {
 
   /// Runs what is due and does what devices asked for.
   func settle(_ limit: UInt64) -> StopReason? {
-    clock.runDueEvents()
+    if let stop = runDueEvents() { return stop }
     ports.space.releaseUnmapped()
     memory.releaseUnmapped()
     return carryOutRequests().map { ended($0, limit: limit) }
@@ -263,7 +263,7 @@ extension Machine {
       let next = clock.instruction(atNanoseconds: clock.nextDeadline)
       if next > limit { break }
       if next > instructionCount { sleep(until: next) }
-      clock.runDueEvents()
+      if let stop = runDueEvents() { return stop }
     }
     requests = []
     if let follower, stop == .halted || stop == .powerOff, journal?.isReplay != true,

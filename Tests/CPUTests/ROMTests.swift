@@ -144,6 +144,26 @@ final class ROMMachine: SystemBus {
     for machine in machines { check(machine, "spaces") }
   }
 
+  /// The numbers of epochs begin anew after some millions; here all the time. What is known of the time before must not hold again.
+  @Test(arguments: romEngines)
+  func epochsThatBeginAnewChangeNothing(engine: Engine) throws {
+    let machines = try [0, 1].map { _ in try machine("spaces", .pentium4, engine) }
+    var count: UInt64 = 0
+    var beginnings = 0
+    while machines.contains(where: { $0.exitCode == nil }) && count < 1_000_000 {
+      count += 1201
+      for machine in machines { machine.run(instructions: count) }
+      let last = machines[1].cpu.spaces.lastEpoch
+      if last < CodeTag.epochs - 64 { beginnings += 1 }
+      machines[1].cpu.spaces.lastEpoch = max(last, CodeTag.epochs - 8)
+      let tables = machines.map { $0.cpu.saveTranslations() }
+      #expect(Set(tables.map { $0.filled.sorted() }).count == 1, "\(count)")
+      #expect(Set(tables.map(\.spaces.lists)).count == 1, "\(count)")
+    }
+    for machine in machines { check(machine, "spaces") }
+    #expect(beginnings > 10)
+  }
+
   #if os(Linux) && arch(x86_64)
     @Test(arguments: TranslatorOptions.named.map(\.name))
     func passesWithoutEachOptimisation(option name: String) throws {

@@ -15,7 +15,7 @@ import Translator
 enum DeviceTestROMs {}
 
 /// What the drives hold; the sources of the ROMs say it in words.
-private enum Patterns {
+enum Patterns {
   static let floppy: [UInt8] = (0..<1_474_560).map { i in
     let sector = i >> 9
     return UInt8(truncatingIfNeeded: sector * 7 + (i & 511)) ^ UInt8((sector >> 3) & 255)
@@ -37,7 +37,7 @@ private enum Patterns {
 
 /// A machine with the ROM as BIOS, a patterned floppy in A and a patterned disk of 4 cylinders, 16 heads, 63 sectors; more of both
 /// for the ROM that tests them.
-private final class TestMachine {
+final class TestMachine {
   let machine: Machine
   var text = ""
   var exitCode: Int?
@@ -105,9 +105,9 @@ private final class TestMachine {
 
 /// The engines this host has.
 #if os(Linux) && arch(x86_64)
-  private let engines: [Engine] = [.interpreter, .translator]
+  let engines: [Engine] = [.interpreter, .translator]
 #else
-  private let engines: [Engine] = [.interpreter]
+  let engines: [Engine] = [.interpreter]
 #endif
 
 @Suite struct DeviceROMTests {

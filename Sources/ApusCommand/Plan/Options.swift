@@ -337,6 +337,19 @@ struct ApusOptions: ParsableCommand {
       valueName: "time"))
   var diskLatency: String?
   @Option(
+    name: .customLong("on-disk-error"),
+    help: ArgumentHelp(
+      "When the host refuses an access to a hard disk's image: stop (the machine stands still until it succeeds; nothing is lost), report (the "
+        + "guest sees an error of the disk), or full: stop where room lacks, report the rest. (default: full)",
+      valueName: "stop|report|full"))
+  var onDiskError: String?
+  @Option(
+    name: .customLong("disk-thread"),
+    help: ArgumentHelp(
+      "Whether a thread does the host's part of hard disk accesses beside the machine: auto (where the host's disk is slow), on or off. Nothing "
+        + "of it shows in the guest. (default: auto)", valueName: "auto|on|off"))
+  var diskThread: String?
+  @Option(
     name: [.customLong("rtc"), .customLong("rtc", withSingleDash: true)],
     parsing: .unconditional,
     help: ArgumentHelp(

@@ -44,6 +44,22 @@ extension Plan {
       }
       configuration.diskLatency = UInt64(nanoseconds)
     }
+    if let text = options.onDiskError {
+      guard let policy = DiskErrorPolicy(rawValue: text) else {
+        throw Failure.usage(
+          "--on-disk-error \(text): stop, report or full (wait for room, report the rest) is wanted"
+        )
+      }
+      configuration.diskErrors = policy
+    }
+    if let text = options.diskThread {
+      switch text {
+      case "auto": configuration.diskThreads = .adaptive
+      case "on": configuration.diskThreads = .always
+      case "off": configuration.diskThreads = .never
+      default: throw Failure.usage("--disk-thread \(text): auto, on or off is wanted")
+      }
+    }
     if let text = options.timeout {
       guard let seconds = Double(text), seconds > 0, seconds <= 1e9 else {
         throw Failure.usage("--timeout \(text): \(Plan.secondsWanted)")

@@ -39,6 +39,11 @@ public final class VirtualClock {
   /// Nanoseconds of an instruction where that is a whole number, otherwise 0.
   @usableFromInline var wholeNanoseconds: UInt64
 
+  /// When the event was due that is running.
+  private var present = VirtualClock.never
+  /// Whether the last events were cut short by `hold`.
+  public private(set) var isHeld = false
+
   /// The earliest deadline of all pending events in virtual nanoseconds, or `never`.
   public private(set) var nextDeadline = VirtualClock.never
 
@@ -217,14 +222,25 @@ public final class VirtualClock {
     zip(events, deadlines).filter { $0.1 != VirtualClock.never }.map { ($0.0.name, $0.1) }
   }
 
-  /// Runs every event that is due at the present time, in order of deadline, then of registration.
+  /// Runs every event that is due at the present time, in order of deadline, then of registration; ends early where one is held.
   public func runDueEvents() {
+    isHeld = false
     while nextDeadline != VirtualClock.never, nextDeadline <= now {
-      let first = deadlines.firstIndex(of: nextDeadline).unsafelyUnwrapped
+      present = nextDeadline
+      let first = deadlines.firstIndex(of: present).unsafelyUnwrapped
       deadlines[first] = VirtualClock.never
       recomputeNextDeadline()
       events[first].handler()
+      if isHeld { return }
     }
+  }
+
+  /// Something outside is not ready for the event whose handler this is called from: it stays due and first, and until `runDueEvents` is
+  /// called again nothing may happen in the machine. Its time stands still meanwhile, so that nobody in it notices.
+  public func hold(_ event: EventID) {
+    deadlines[event.index] = present
+    recomputeNextDeadline()
+    isHeld = true
   }
 
   private func recomputeNextDeadline() {

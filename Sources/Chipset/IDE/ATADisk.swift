@@ -69,6 +69,8 @@ public final class ATADisk: IDEDrive {
   /// What the error register holds when the command finishes; 0 for success.
   var finalError: UInt8 = 0
   var finalFault = false
+  /// How far a TRIM has come that the host made wait. Not part of the state: what is trimmed twice is still zeros.
+  var trimmed = 0
   /// The command ends when what was written is with the host's storage.
   var flushes = false
   /// The command before was READ NATIVE MAX ADDRESS (1) or its EXT (2): a SET MAX may follow.
@@ -159,6 +161,7 @@ public final class ATADisk: IDEDrive {
       finish()
     case 0xE7, 0xEA:  // FLUSH CACHE
       flushes = true
+      image.prepare(.flush)
       finish(after: ATADisk.commandTime)
     case 0xE4: startPIO(.sectorBuffer)  // READ BUFFER
     case 0xE8:  // WRITE BUFFER
@@ -284,13 +287,24 @@ public final class ATADisk: IDEDrive {
   }
 
   /// Brings what was written to the host's storage, if the command wants it.
-  func flushIfWanted() {
-    guard flushes else { return }
-    flushes = false
+  /// - Returns: whether it is done with; otherwise the event comes again.
+  private func flushIfWanted() -> Bool {
+    guard flushes else { return true }
+    if !image.isReady(for: .flush) {
+      channel?.hold(self)
+      return false
+    }
     do throws(StorageError) { try image.flush() } catch {
+      if error.asksAgain {
+        image.prepare(.flush)
+        channel?.hold(self)
+        return false
+      }
       finalFault = true
       finalError = ATAError.aborted
     }
+    flushes = false
+    return true
   }
 
   override func eventDue() {
@@ -298,8 +312,7 @@ public final class ATADisk: IDEDrive {
     case .readPending: if isWriting { openWriteWindow() } else { openReadWindow() }
     case .writePending: storeWindow()
     case .finishing:
-      flushIfWanted()
-      end(error: finalError)
+      if flushIfWanted() { end(error: finalError) }
     case .idle, .reading, .writing, .resetting, .dmaReading, .dmaWriting: break
     }
   }

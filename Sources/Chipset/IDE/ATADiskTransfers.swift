@@ -38,7 +38,22 @@ extension ATADisk {
   func startRead(extended: Bool = false, multiple: Bool = false, dma: Bool = false) {
     guard beginTransfer(extended: extended, multiple: multiple, dma: dma) else { return }
     phase = .readPending
+    prepareRead()
     wait(latency)
+  }
+
+  /// Lets the host's disk begin with what will be read next.
+  private func prepareRead() {
+    let count = mostSectors
+    if count > 0 { image.prepare(.read(block: nextSector, count: UInt64(count))) }
+  }
+
+  /// How many sectors the buffer takes next.
+  private var mostSectors: Int {
+    if nextSector >= accessible { return 0 }
+    return Int(
+      min(
+        UInt64(max(sectorsLeft, 1)), UInt64(IDEDrive.capacity / 512), accessible - nextSector))
   }
 
   /// A block that is not on the disk.
@@ -85,21 +100,29 @@ extension ATADisk {
     position = 0
     validEnd = 0
     windowEnd = 0
-    if nextSector >= accessible {
+    let most = mostSectors
+    if most == 0 {
       end(error: ATAError.idNotFound)
       return false
     }
-    let most = min(
-      UInt64(max(sectorsLeft, 1)), UInt64(IDEDrive.capacity / 512), accessible - nextSector)
+    if !image.isReady(for: .read(block: nextSector, count: UInt64(most))) {
+      channel?.hold(self)
+      return false
+    }
     // When a host error hides in a long piece, only the sector that has it may fail.
-    for sectors in most > 1 ? [Int(most), 1] : [1] {
+    for sectors in most > 1 ? [most, 1] : [1] {
       do throws(StorageError) {
         try image.read(
           block: nextSector,
           into: UnsafeMutableRawBufferPointer(start: buffer, count: sectors * 512))
         validEnd = sectors * 512
         return true
-      } catch {}
+      } catch {
+        if error.asksAgain {
+          channel?.hold(self)
+          return false
+        }
+      }
     }
     end(error: ATAError.uncorrectable)
     return false
@@ -110,6 +133,7 @@ extension ATADisk {
     advance(by: windowSectors)
     if sectorsLeft > 0 {
       phase = .readPending
+      if position >= validEnd { prepareRead() }
       wait(ATADisk.nextBlockTime)
     } else if usesDMA {
       finish()
@@ -182,10 +206,18 @@ extension ATADisk {
     let inside =
       nextSector < accessible ? Int(min(UInt64(sectors), accessible - nextSector)) : 0
     if inside > 0 {
+      if !image.isReady(for: .write(block: nextSector, count: UInt64(inside))) {
+        channel?.hold(self)
+        return
+      }
       do throws(StorageError) {
         try image.write(
           block: nextSector, from: UnsafeRawBufferPointer(start: buffer, count: inside * 512))
       } catch {
+        if error.asksAgain {
+          channel?.hold(self)
+          return
+        }
         finalFault = true
         return end(error: ATAError.aborted)
       }
@@ -193,7 +225,12 @@ extension ATADisk {
     }
     if inside < sectors { return end(error: ATAError.idNotFound) }
     if sectorsLeft == 0 {
-      flushIfWanted()
+      if flushes {
+        // The command ends when that is done.
+        image.prepare(.flush)
+        phase = .finishing
+        return eventDue()
+      }
       return end(error: finalError)
     }
     openWriteWindow()
@@ -212,6 +249,7 @@ extension ATADisk {
     transfer = .trim
     sectorsLeft = blocks
     blockSectors = blocks
+    trimmed = 0
     usesDMA = true
     isWriting = true
     phase = .readPending
@@ -220,8 +258,9 @@ extension ATADisk {
 
   /// Nobody needs the sectors any more: they are zeros. A range is a sector's number in 48 bits and a count in 16.
   private func trim() {
-    transfer = .none
-    for offset in stride(from: 0, to: min(windowEnd, IDEDrive.capacity) & ~7, by: 8) {
+    // Where the host made it wait, it goes on: nothing happens twice.
+    for offset in stride(from: trimmed, to: min(windowEnd, IDEDrive.capacity) & ~7, by: 8) {
+      trimmed = offset
       let entry = UInt64(littleEndian: buffer.load(fromByteOffset: offset, as: UInt64.self))
       let first = entry & 0xFFFF_FFFF_FFFF
       let count = entry >> 48
@@ -231,6 +270,10 @@ extension ATADisk {
         return end(error: ATAError.aborted)
       }
       do throws(StorageError) { try image.discard(block: first, count: count) } catch {
+        if error.asksAgain {
+          channel?.hold(self)
+          return
+        }
         finalFault = true
         return end(error: ATAError.aborted)
       }

@@ -86,6 +86,9 @@ public final class IDEChannel: Device, Registers {
     clock.schedule(events[drive.index], after: delay)
   }
 
+  /// The event that is running comes again, and nothing before it: the host is not ready.
+  func hold(_ drive: IDEDrive) { clock.hold(events[drive.index]) }
+
   func cancel(_ drive: IDEDrive) { clock.cancel(events[drive.index]) }
 
   /// Virtual nanoseconds since power-on.

@@ -103,6 +103,7 @@ enum RecordingFormat {
     static let forceEjectCD: UInt8 = 14
     static let forceInsertCD: UInt8 = 15
     static let powerButton: UInt8 = 16
+    static let diskError: UInt8 = 17
     static let checkpoint: UInt8 = 64
     static let end: UInt8 = 65
   }
@@ -224,6 +225,10 @@ enum RecordingFormat {
       bytes.append(kind == .processor ? 0 : 1)
     case .powerButton:
       bytes.append(Kind.powerButton)
+    case .diskError(let drive, let block):
+      bytes.append(Kind.diskError)
+      bytes.append(UInt8(truncatingIfNeeded: drive))
+      append(block, to: &bytes)
     case .floppy(let drive, let choice):
       bytes.append(choice == nil ? Kind.eject : Kind.insert)
       bytes.append(UInt8(truncatingIfNeeded: drive))

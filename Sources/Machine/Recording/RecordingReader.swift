@@ -312,6 +312,10 @@ private struct RecordingCursor {
     case RecordingFormat.Kind.strokes: return .strokes(try strokes())
     case RecordingFormat.Kind.reset: return .reset(try byte() == 0 ? .processor : .system)
     case RecordingFormat.Kind.powerButton: return .powerButton
+    case RecordingFormat.Kind.diskError:
+      let drive = try byte()
+      if drive > 3 { throw error("there is no hard disk \(drive)") }
+      return .diskError(drive: Int(drive), block: try number())
     default: throw error("no event is known by \(kind)")
     }
   }

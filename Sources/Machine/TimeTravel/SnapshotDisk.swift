@@ -4,8 +4,17 @@
 // file meanwhile. Must not know: controllers, which kind of device it has: what differs is asked of the device.
 // While writes are kept undoable an image file is not written: its blocks gather in memory until `commit`.
 
+import Host
 import State
 import Storage
+
+/// Why a guest waits for the host.
+struct DiskWait {
+  /// The host has refused it, and is asked again after a while.
+  var isRefused: Bool
+  /// What it said.
+  var error: StorageError?
+}
 
 /// A disk whose writes can be undone.
 final class MachineDisk: BlockDevice {
@@ -24,6 +33,15 @@ final class MachineDisk: BlockDevice {
   let cd: CDImage?
   /// Told of what the host refuses; the guest sees an error of the device.
   var refused: (StorageError) -> Void = { _ in }
+  /// Whether the guest is to wait for what the host refuses.
+  var mayWait: (StorageError) -> Bool = { _ in false }
+  /// Told of a block whose access failed for the guest.
+  var reported: (UInt64) -> Void = { _ in }
+  /// Whether the run that is repeated had an error at this block, here and now.
+  var repeated: (UInt64) -> Bool = { _ in false }
+  /// Why the guest waits for the host.
+  private(set) var waiting: DiskWait?
+  private var isTroubled = false
   /// Of every write so far: which blocks, which bytes.
   var writeHash: UInt64 = 0
   /// How many sectors the guest has written to it; a saved state carries the number on.
@@ -56,17 +74,78 @@ final class MachineDisk: BlockDevice {
   var capabilities: BlockCapabilities { original.capabilities }
 
   func read(block: UInt64, into buffer: UnsafeMutableRawBufferPointer) throws(StorageError) {
-    do { try target.read(block: block, into: buffer) } catch {
-      refused(error)
-      throw error
+    do throws(StorageError) {
+      try repeatError(block)
+      try target.read(block: block, into: buffer)
+      isTroubled = false
+    } catch {
+      throw judged(error, block)
     }
   }
 
+  // MARK: The host's errors
+
+  /// As it was when the run was recorded.
+  private func repeatError(_ block: UInt64) throws(StorageError) {
+    if repeated(block * UInt64(blockSize / 512)) {
+      throw StorageError(path: name, reason: "an error of the host's disk, as it was recorded")
+    }
+  }
+
+  /// An error as whoever asked gets it: it has happened, or nothing has and the same is to be asked again.
+  private func judged(_ error: StorageError, _ block: UInt64) -> StorageError {
+    if mayWait(error) {
+      var error = error
+      waiting = DiskWait(isRefused: true, error: error)
+      error.asksAgain = true
+      return error
+    }
+    refused(error)
+    reported(block * UInt64(blockSize / 512))
+    return error
+  }
+
+  func prepare(_ access: BlockAccess) { target.prepare(access) }
+
+  func isReady(for access: BlockAccess) -> Bool {
+    if target.isReady(for: access) { return true }
+    waiting = DiskWait(isRefused: false, error: target.trouble)
+    return false
+  }
+
+  /// What is waited for; whoever asks does so now.
+  func takeWaiting() -> DiskWait {
+    defer { waiting = nil }
+    return waiting ?? DiskWait(isRefused: false, error: nil)
+  }
+
+  /// Whether somebody is to be told that the host refuses something: once for each time.
+  func tellsOfTrouble() -> Bool {
+    defer { isTroubled = true }
+    return !isTroubled
+  }
+
+  /// - Parameter always: also when nothing is under way.
+  func awaitProgress(nanoseconds: UInt64, always: Bool) {
+    if always {
+      let condition = HostCondition()
+      condition.locked { condition.wait(nanoseconds: nanoseconds) }
+    } else {
+      target.awaitProgress(nanoseconds: nanoseconds)
+    }
+  }
+
+  var trouble: StorageError? { target.trouble }
+  func settle() throws(StorageError) { try target.settle() }
+
   func write(block: UInt64, from buffer: UnsafeRawBufferPointer) throws(StorageError) {
     if isTracking && !isReadOnly { try track(block, UInt64(buffer.count / blockSize)) }
-    do { try target.write(block: block, from: buffer) } catch {
-      refused(error)
-      throw error
+    do throws(StorageError) {
+      try repeatError(block)
+      try target.write(block: block, from: buffer)
+      isTroubled = false
+    } catch {
+      throw judged(error, block)
     }
     if layerAbove != nil { hasUncommittedWrites = true } else { hasWrittenFile = true }
     var hash = StateHash()
@@ -117,9 +196,12 @@ final class MachineDisk: BlockDevice {
   {
     try checkBlocks(block, count)
     if isTracking && !isReadOnly { try track(block, count) }
-    do { try body() } catch {
-      refused(error)
-      throw error
+    do throws(StorageError) {
+      try repeatError(block)
+      try body()
+      isTroubled = false
+    } catch {
+      throw judged(error, block)
     }
     if layerAbove != nil { hasUncommittedWrites = true } else { hasWrittenFile = true }
     var hash = StateHash()
@@ -141,9 +223,12 @@ final class MachineDisk: BlockDevice {
   }
 
   func flush() throws(StorageError) {
-    do { try target.flush() } catch {
-      refused(error)
-      throw error
+    do throws(StorageError) {
+      try repeatError(blockCount)
+      try target.flush()
+      isTroubled = false
+    } catch {
+      throw judged(error, blockCount)
     }
   }
 

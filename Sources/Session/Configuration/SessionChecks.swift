@@ -121,7 +121,11 @@ extension SessionConfiguration {
     for (drive, image) in drives {
       switch drive {
       case .floppy(let index): result.floppies[index] = try image.open(for: drive)
-      case .disk(let index): result.disks[index] = try image.open(for: drive)
+      case .disk(let index):
+        var opened = try image.open(for: drive)
+        opened.device = QueuedDevice(
+          opened.device, mode: machine.diskThreads, writesBehind: machine.diskErrors != .report)
+        result.disks[index] = opened
       case .cd(let index): result.cds[index] = .disc(try image.open(for: drive))
       }
     }

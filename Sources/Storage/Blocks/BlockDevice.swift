@@ -75,6 +75,19 @@ public protocol BlockDevice: AnyObject {
   /// - Throws: when its format cannot, or the size is beyond what it holds.
   func resize(to blockCount: UInt64) throws(StorageError)
 
+  // MARK: Ahead of time
+
+  /// Says what will be asked next, so that the host's disk can begin with it. Nothing changes in what the device holds.
+  func prepare(_ access: BlockAccess)
+  /// Whether the access would not have to wait for the host now.
+  func isReady(for access: BlockAccess) -> Bool
+  /// Waits until something has become ready, at most so long; may return without a reason.
+  func awaitProgress(nanoseconds: UInt64)
+  /// Why what was written earlier does not reach the host's disk; it is tried again until it does. nil: nothing is in the way.
+  var trouble: StorageError? { get }
+  /// Puts into the files, in the right order, what is kept back until a flush, without waiting for stable storage.
+  func settle() throws(StorageError)
+
   // MARK: What it holds
 
   /// Hashes of what it holds; whoever knows what was written since the last time reads only that again.

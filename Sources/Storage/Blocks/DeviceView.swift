@@ -67,6 +67,22 @@ final class DeviceView: BlockDevice {
 
   func flush() throws(StorageError) { try device.flush() }
   func finish() throws(StorageError) { try device.finish() }
+  func prepare(_ access: BlockAccess) { if !isPartly(access) { device.prepare(access) } }
+  func isReady(for access: BlockAccess) -> Bool {
+    isPartly(access) ? device.isReady(for: .flush) : device.isReady(for: access)
+  }
+  func awaitProgress(nanoseconds: UInt64) { device.awaitProgress(nanoseconds: nanoseconds) }
+  var trouble: StorageError? { device.trouble }
+  func settle() throws(StorageError) { try device.settle() }
+
+  /// Whether the device below has only a part of the blocks, or none.
+  private func isPartly(_ access: BlockAccess) -> Bool {
+    switch access {
+    case .read(let block, let count), .write(let block, let count):
+      block > device.blockCount || count > device.blockCount - block
+    case .flush: false
+    }
+  }
 
   func nextData(from block: UInt64) -> UInt64 {
     block < device.blockCount ? min(device.nextData(from: block), blockCount) : blockCount
@@ -207,6 +223,11 @@ final class ReblockedDevice: BlockDevice {
 
   func flush() throws(StorageError) { try device.flush() }
   func finish() throws(StorageError) { try device.finish() }
+  // Blocks of another size are done at once; only what has to wait for them is asked.
+  func isReady(for access: BlockAccess) -> Bool { device.isReady(for: .flush) }
+  func awaitProgress(nanoseconds: UInt64) { device.awaitProgress(nanoseconds: nanoseconds) }
+  var trouble: StorageError? { device.trouble }
+  func settle() throws(StorageError) { try device.settle() }
 
   func nextData(from block: UInt64) -> UInt64 {
     if block >= blockCount { return blockCount }

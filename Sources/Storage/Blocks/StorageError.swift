@@ -10,11 +10,16 @@ public struct StorageError: Error, CustomStringConvertible {
   public var offset: UInt64?
   /// What was wrong.
   public var reason: String
+  /// Whether it is only room that lacks: more of it helps.
+  public var lacksRoom = false
+  /// Whether nothing happened, and the same is to be asked again later: whoever runs the guest holds it still meanwhile.
+  public var asksAgain = false
 
-  public init(path: String, offset: UInt64? = nil, reason: String) {
+  public init(path: String, offset: UInt64? = nil, reason: String, lacksRoom: Bool = false) {
     self.path = path
     self.offset = offset
     self.reason = reason
+    self.lacksRoom = lacksRoom
   }
 
   public var description: String {

@@ -150,11 +150,14 @@ final class HostFile: ByteStore {
         off_t(truncatingIfNeeded: place))
       if count < 0 {
         if errno == EINTR { continue }
+        let code = errno
         throw StorageError(
-          path: path, offset: place, reason: "cannot be written: \(HostFile.text(errno))")
+          path: path, offset: place, reason: "cannot be written: \(HostFile.text(code))",
+          lacksRoom: HostFile.isLackOfRoom(code))
       }
       if count == 0 {
-        throw StorageError(path: path, offset: place, reason: "cannot be written: no room is left")
+        throw StorageError(
+          path: path, offset: place, reason: "cannot be written: no room is left", lacksRoom: true)
       }
       done += count
     }
@@ -188,8 +191,10 @@ final class HostFile: ByteStore {
     }
     while ftruncate(descriptor, length) != 0 {
       if errno == EINTR { continue }
+      let code = errno
       throw StorageError(
-        path: path, offset: self.size, reason: "cannot be made longer: \(HostFile.text(errno))")
+        path: path, offset: self.size, reason: "cannot be made longer: \(HostFile.text(code))",
+        lacksRoom: HostFile.isLackOfRoom(code))
     }
     self.size = size
   }
@@ -203,7 +208,10 @@ final class HostFile: ByteStore {
       let result = fdatasync(descriptor)
     #endif
     if result != 0 && errno != EINVAL && errno != ENOTSUP {
-      throw StorageError(path: path, reason: "cannot be flushed: \(HostFile.text(errno))")
+      let code = errno
+      throw StorageError(
+        path: path, reason: "cannot be flushed: \(HostFile.text(code))",
+        lacksRoom: HostFile.isLackOfRoom(code))
     }
   }
 
@@ -337,6 +345,11 @@ final class HostFile: ByteStore {
     default: reason = "cannot be opened: \(text(code))"
     }
     return StorageError(path: path, reason: reason)
+  }
+
+  /// A full file system, a quota, a limit of the size of files.
+  private static func isLackOfRoom(_ code: Int32) -> Bool {
+    code == ENOSPC || code == EDQUOT || code == EFBIG
   }
 
   private static func text(_ code: Int32) -> String { String(cString: strerror(code)) }
