@@ -74,8 +74,8 @@ final class MachineDisk: BlockDevice {
   var capabilities: BlockCapabilities { original.capabilities }
 
   func read(block: UInt64, into buffer: UnsafeMutableRawBufferPointer) throws(StorageError) {
+    try repeatError(block)
     do throws(StorageError) {
-      try repeatError(block)
       try target.read(block: block, into: buffer)
       isTroubled = false
     } catch {
@@ -140,8 +140,8 @@ final class MachineDisk: BlockDevice {
 
   func write(block: UInt64, from buffer: UnsafeRawBufferPointer) throws(StorageError) {
     if isTracking && !isReadOnly { try track(block, UInt64(buffer.count / blockSize)) }
+    try repeatError(block)
     do throws(StorageError) {
-      try repeatError(block)
       try target.write(block: block, from: buffer)
       isTroubled = false
     } catch {
@@ -196,8 +196,8 @@ final class MachineDisk: BlockDevice {
   {
     try checkBlocks(block, count)
     if isTracking && !isReadOnly { try track(block, count) }
+    try repeatError(block)
     do throws(StorageError) {
-      try repeatError(block)
       try body()
       isTroubled = false
     } catch {
@@ -223,8 +223,8 @@ final class MachineDisk: BlockDevice {
   }
 
   func flush() throws(StorageError) {
+    try repeatError(blockCount)
     do throws(StorageError) {
-      try repeatError(blockCount)
       try target.flush()
       isTroubled = false
     } catch {
