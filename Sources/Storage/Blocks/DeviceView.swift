@@ -67,6 +67,7 @@ final class DeviceView: BlockDevice {
 
   func flush() throws(StorageError) { try device.flush() }
   func finish() throws(StorageError) { try device.finish() }
+  func settle() throws(StorageError) -> Bool { try device.settle() }
 
   func nextData(from block: UInt64) -> UInt64 {
     block < device.blockCount ? min(device.nextData(from: block), blockCount) : blockCount
@@ -207,6 +208,7 @@ final class ReblockedDevice: BlockDevice {
 
   func flush() throws(StorageError) { try device.flush() }
   func finish() throws(StorageError) { try device.finish() }
+  func settle() throws(StorageError) -> Bool { try device.settle() }
 
   func nextData(from block: UInt64) -> UInt64 {
     if block >= blockCount { return blockCount }
