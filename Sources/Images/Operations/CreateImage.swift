@@ -187,6 +187,18 @@ enum BaseHashing {
   }
 }
 
+extension CreateRequest {
+  /// What is to be said of an image over a base of another format, which the programs that the image's format comes from do not open.
+  static func foreignBase(_ format: String, over base: String) -> String? {
+    let owners = [
+      "vmdk": "VMware's programs", "vdi": "VirtualBox", "vhd": "Virtual PC and Hyper-V",
+      "vhdx": "Hyper-V",
+    ]
+    guard let owner = owners[format], base != format else { return nil }
+    return "a \(format) image over a \(base) base works here; \(owner) needs a base of the same format"
+  }
+}
+
 extension ImageOperations {
   /// Makes an image.
   public static func create(_ request: CreateRequest, _ job: ImageJob = ImageJob()) throws
@@ -203,6 +215,11 @@ extension ImageOperations {
       virtualSize: device.blockCount * UInt64(device.blockSize), base: image.baseName,
       baseFormat: image.base?.formatName, baseHashed: noted.map { $0.record.hash != nil },
       notes: image.notes)
+    if let base = image.base?.formatName,
+      let note = CreateRequest.foreignBase(image.format.name, over: base)
+    {
+      result.notes.append(note)
+    }
     try files.finish()
     let side = BaseCheck.sideFile(of: request.path)
     if let noted, noted.isBeside {

@@ -136,7 +136,7 @@ final class MachineDisk: BlockDevice {
   }
 
   var trouble: StorageError? { target.trouble }
-  func settle() throws(StorageError) { try target.settle() }
+  func settle() throws(StorageError) -> Bool { try target.settle() }
 
   func write(block: UInt64, from buffer: UnsafeRawBufferPointer) throws(StorageError) {
     if isTracking && !isReadOnly { try track(block, UInt64(buffer.count / blockSize)) }

@@ -67,6 +67,12 @@ public protocol BlockDevice: AnyObject {
   func flush() throws(StorageError)
   /// As `flush`, and nothing in the files says any more that they are being written: nobody means to write for now. Whoever does begins anew.
   func finish() throws(StorageError)
+  /// Brings on what waits in memory to be written to the files, without waiting for stable storage: whoever calls it every second or so has
+  /// everything in the files a few seconds later, so that little is lost when the program is killed and the guest never flushes. The order of
+  /// `flush` holds. Nothing that can be read changes.
+  /// - Returns: whether something still waits, for which it is to be called again.
+  /// - Throws: what a flush would throw; nothing is lost by that, and it is tried again.
+  @discardableResult func settle() throws(StorageError) -> Bool
   /// The first block at or behind this one that may hold something else than zeros; `blockCount` when there is none.
   func nextData(from block: UInt64) -> UInt64
   /// What is to be said of the blocks from this one on, in this layer alone: at most `limit` of them, at least one.
@@ -85,8 +91,6 @@ public protocol BlockDevice: AnyObject {
   func awaitProgress(nanoseconds: UInt64)
   /// Why what was written earlier does not reach the host's disk; it is tried again until it does. nil: nothing is in the way.
   var trouble: StorageError? { get }
-  /// Puts into the files, in the right order, what is kept back until a flush, without waiting for stable storage.
-  func settle() throws(StorageError)
 
   // MARK: What it holds
 

@@ -73,7 +73,7 @@ final class DeviceView: BlockDevice {
   }
   func awaitProgress(nanoseconds: UInt64) { device.awaitProgress(nanoseconds: nanoseconds) }
   var trouble: StorageError? { device.trouble }
-  func settle() throws(StorageError) { try device.settle() }
+  func settle() throws(StorageError) -> Bool { try device.settle() }
 
   /// Whether the device below has only a part of the blocks, or none.
   private func isPartly(_ access: BlockAccess) -> Bool {
@@ -227,7 +227,7 @@ final class ReblockedDevice: BlockDevice {
   func isReady(for access: BlockAccess) -> Bool { device.isReady(for: .flush) }
   func awaitProgress(nanoseconds: UInt64) { device.awaitProgress(nanoseconds: nanoseconds) }
   var trouble: StorageError? { device.trouble }
-  func settle() throws(StorageError) { try device.settle() }
+  func settle() throws(StorageError) -> Bool { try device.settle() }
 
   func nextData(from block: UInt64) -> UInt64 {
     if block >= blockCount { return blockCount }

@@ -19,6 +19,7 @@ extension BlockDevice {
 
   public func nextData(from block: UInt64) -> UInt64 { min(block, blockCount) }
   public func finish() throws(StorageError) { try flush() }
+  @discardableResult public func settle() throws(StorageError) -> Bool { false }
   public func extent(at block: UInt64, limit: UInt64) throws(StorageError) -> BlockExtent {
     let next = nextData(from: block)
     if next > block { return BlockExtent(.zero, count: min(limit, next - block)) }

@@ -26,6 +26,12 @@ public protocol ByteStore: AnyObject {
   /// Returns when everything written is with the host's stable storage. What must not be seen before something else is written after a
   /// flush: that is how formats keep their order.
   func flush() throws(StorageError)
+  /// Begins what `flush` does, for all that was written so far, and does not wait for it.
+  /// - Returns: a number to ask `hasFlushed` with.
+  func beginFlush() throws(StorageError) -> UInt64
+  /// Whether that flush is done.
+  /// - Throws: when it failed; `flush` throws that once more, as nobody may overlook it.
+  func hasFlushed(_ number: UInt64) throws(StorageError) -> Bool
   /// Where the next bytes at or behind `offset` are that are kept; before them are zeros. `UInt64.max` when there are none.
   func nextData(from offset: UInt64) -> UInt64
   /// Where the next bytes at or behind `offset` are that are not kept and read as zeros; the size when there are none.
@@ -51,6 +57,11 @@ public protocol ByteStore: AnyObject {
 
 extension ByteStore {
   public var zeroesCheaply: Bool { false }
+  public func beginFlush() throws(StorageError) -> UInt64 {
+    try flush()
+    return 0
+  }
+  public func hasFlushed(_ number: UInt64) throws(StorageError) -> Bool { true }
   public func nextData(from offset: UInt64) -> UInt64 { offset < size ? offset : .max }
   public func nextHole(from offset: UInt64) -> UInt64 { size }
   public func mark() -> FileMark { FileMark() }

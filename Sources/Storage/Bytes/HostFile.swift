@@ -28,6 +28,7 @@ final class HostFile: ByteStore {
   private var descriptor: Int32
   /// It is never locked.
   let looksOnly: Bool
+  private let background = BackgroundFlush()
 
   /// Opens and locks a file: exclusively for writing, shared for reading.
   ///
@@ -112,6 +113,7 @@ final class HostFile: ByteStore {
 
   /// Lets go of the file and its lock.
   func close() {
+    background.wait()
     if descriptor >= 0 { closeDescriptor(descriptor) }
     descriptor = -1
   }
@@ -202,17 +204,29 @@ final class HostFile: ByteStore {
   /// Returns when everything written is with the host's stable storage.
   func flush() throws(StorageError) {
     guard isWritable, descriptor >= 0 else { return }
-    #if canImport(Darwin)
-      let result = fcntl(descriptor, F_FULLFSYNC) == -1 ? fsync(descriptor) : 0
-    #else
-      let result = fdatasync(descriptor)
-    #endif
-    if result != 0 && errno != EINVAL && errno != ENOTSUP {
-      let code = errno
+    let earlier = background.takeFailure()
+    let result = BackgroundFlush.flush(descriptor)
+    let code = result != 0 ? result : earlier
+    if code != 0 {
       throw StorageError(
         path: path, reason: "cannot be flushed: \(HostFile.text(code))",
         lacksRoom: HostFile.isLackOfRoom(code))
     }
+  }
+
+  func beginFlush() throws(StorageError) -> UInt64 {
+    guard isWritable, descriptor >= 0 else { return 0 }
+    if let number = background.begin(descriptor) { return number }
+    try flush()
+    return 0
+  }
+
+  func hasFlushed(_ number: UInt64) throws(StorageError) -> Bool {
+    let (isDone, failure) = background.state(number)
+    if failure != 0, !isDone {
+      throw StorageError(path: path, reason: "cannot be flushed: \(HostFile.text(failure))")
+    }
+    return isDone
   }
 
   // MARK: The file itself

@@ -146,6 +146,8 @@ final class PartStore: ByteStore {
     if size != self.size { throw StorageError(path: name, reason: "a partition keeps its size") }
   }
   func flush() throws(StorageError) { try store.flush() }
+  func beginFlush() throws(StorageError) -> UInt64 { try store.beginFlush() }
+  func hasFlushed(_ number: UInt64) throws(StorageError) -> Bool { try store.hasFlushed(number) }
 }
 
 extension DiskPartition {

@@ -21,5 +21,4 @@ extension BlockDevice {
     condition.locked { condition.wait(nanoseconds: nanoseconds) }
   }
   public var trouble: StorageError? { nil }
-  public func settle() throws(StorageError) {}
 }

@@ -293,7 +293,7 @@ final class QueueWorker: @unchecked Sendable {
   private func settle() {
     isUnsettled = false
     // With the lock held: whoever asks meanwhile waits for what is a few pages in the host's cache.
-    try? device.settle()
+    if let waits = try? device.settle(), waits { isUnsettled = true }
   }
 
   /// Does the first piece of work, the lock let go of meanwhile.

@@ -107,7 +107,7 @@ public final class QueuedDevice: BlockDevice {
     try quiet { (device) throws(StorageError) in try device.finish() }
   }
 
-  public func settle() throws(StorageError) {
+  public func settle() throws(StorageError) -> Bool {
     try quiet { (device) throws(StorageError) in try device.settle() }
   }
 

@@ -136,6 +136,7 @@ final class GuestWitness: BlockDevice {
     flushes.append(Flush(done: disk.log.count, order: order))
   }
 
+  func settle() throws(StorageError) -> Bool { try device.settle() }
   func nextData(from block: UInt64) -> UInt64 { device.nextData(from: block) }
   func close() { device.close() }
 }

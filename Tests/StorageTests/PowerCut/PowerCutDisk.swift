@@ -35,6 +35,8 @@ final class PowerCutDisk {
     case zero(offset: Int, count: Int)
     case setSize(Int)
     case flush
+    /// A flush is done that was begun before the operation of this number.
+    case flushed(before: Int)
   }
   struct Entry {
     var file: Int
@@ -46,6 +48,7 @@ final class PowerCutDisk {
   /// What the files held when the record began.
   private(set) var start: [[UInt8]] = []
   private var byName: [String: Int] = [:]
+  fileprivate var patience = PowerCutRandom(seed: 5)
 
   /// Adds a file to the disk.
   @discardableResult func add(_ name: String, _ bytes: [UInt8]) -> RecordedStore {
@@ -86,6 +89,11 @@ final class PowerCutDisk {
             PowerCutDisk.apply(log[index].operation, to: &durable[entry.file])
           }
           pending[entry.file] = []
+        } else if case .flushed(let before) = entry.operation {
+          for index in pending[entry.file] where index < before {
+            PowerCutDisk.apply(log[index].operation, to: &durable[entry.file])
+          }
+          pending[entry.file].removeAll { $0 < before }
         } else {
           pending[entry.file].append(position)
         }
@@ -172,7 +180,7 @@ final class PowerCutDisk {
       } else {
         bytes += repeatElement(0, count: size - bytes.count)
       }
-    case .flush: break
+    case .flush, .flushed: break
     }
   }
 }
@@ -237,4 +245,12 @@ final class RecordedStore: ByteStore {
   }
 
   func flush() throws(StorageError) { disk.record(number, .flush) }
+  func beginFlush() throws(StorageError) -> UInt64 { UInt64(disk.log.count) }
+
+  /// It takes a while, as it likes.
+  func hasFlushed(_ flush: UInt64) throws(StorageError) -> Bool {
+    if disk.patience.one(in: 2) { return false }
+    disk.record(number, .flushed(before: Int(flush)))
+    return true
+  }
 }

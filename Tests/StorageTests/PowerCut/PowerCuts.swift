@@ -47,16 +47,18 @@ struct PowerCuts {
   }
 
   /// Runs a workload again and again, with other numbers each time, and cuts each run a few hundred times.
+  /// - Parameter goesOn: is asked between two runs.
   /// - Returns: how many cuts there were.
   @discardableResult
   func run(
     count: Int, seed: UInt64, cutsPerRun: Int = 250, _ workload: Workload,
+    goesOn: (_ cuts: Int) -> Bool = { _ in true },
     sourceLocation: SourceLocation = #_sourceLocation
   ) throws -> Int {
     var done = 0
     var failures = 0
     var round: UInt64 = 0
-    while done < count && failures < 5 {
+    while done < count && failures < 5 && goesOn(done) {
       round += 1
       var random = PowerCutRandom(seed: seed &* 0x1_0001 &+ round)
       let disk = PowerCutDisk()
@@ -140,7 +142,8 @@ struct PowerCuts {
         let count = 1 + random.below(random.one(in: 3) ? longest : 3)
         let block = random.below(max(1, Int(device.blockCount) - count))
         let size = min(count, Int(device.blockCount) - block)
-        switch random.below(10) {
+        switch random.below(12) {
+        case 10, 11: _ = try device.settle()
         case 0: try device.writeZeroes(block: UInt64(block), count: UInt64(size))
         case 1: try device.discard(block: UInt64(block), count: UInt64(size))
         case 2: try device.flush()

@@ -90,27 +90,11 @@ import Testing
   }
 
   @Test func itsSizeCanChange() throws {
-    let files = TrialFiles()
-    let store = try Trials.create(format, Trials.wish(3 << 20, small))
-    var model = [UInt8](repeating: 0, count: 3 << 20)
-    try Trials.exercise(format, store, files, model: &model, rounds: 1, seed: 5)
-    for size: UInt64 in [5_243_392, 1_049_600, 6_291_456] {
-      let device = try format.open(store, files.context()).device
-      try device.resize(to: size / 512)
-      device.close()
-      let old = model.count
-      if Int(size) < old {
-        model.removeLast(old - Int(size))
-      } else {
-        model += [UInt8](repeating: 0, count: Int(size) - old)
-      }
-      let again = try format.open(store, files.context()).device
-      #expect(try again.bytes(at: 0, count: model.count) == model, "\(size)")
-      again.close()
-      try Trials.expectClean(format, store, allowsLeaks: true)
-    }
-    _ = try format.check(store, .leaks, files.context())
-    try Trials.exercise(format, store, files, model: &model, rounds: 1, seed: 6)
+    // Above 120 GB, a table of 1 MB has no room for blocks of 1 MB.
+    try Trials.resize(
+      format, small, [5_243_392, 1_049_600, 6_291_456], theirs: "vhdx", allowsLeaks: true)
+    try Trials.resize(
+      format, small, [200 << 30, 300 << 30, 20 << 20], theirs: "vhdx", allowsLeaks: true)
   }
 
   @Test func aRepairLosesNothing() throws {

@@ -124,6 +124,14 @@ import Testing
     }
   }
 
+  @Test(arguments: subformats) func itsSizeCanChange(subformat: String) throws {
+    // 40 MB need another table, 5 GB other files; 8 GB another sector of the directory.
+    var sizes: [UInt64] = [5_243_392, 1_049_600, 40 << 20, 6 << 20]
+    if subformat.hasSuffix("Sparse") { sizes += [5 << 30, 9 << 30, 3 << 30] }
+    try Trials.resize(
+      format, ["subformat": subformat], sizes, theirs: "vmdk", suffix: "vmdk", allowsLeaks: true)
+  }
+
   @Test func aRepairLosesNothing() throws {
     let files = TrialFiles()
     let store = try Trials.create(format, Trials.wish(40 << 20), name: "image.vmdk")

@@ -55,6 +55,11 @@ protocol BlockMap: AnyObject {
   func blank(_ block: UInt64, count: UInt64) throws(StorageError) -> UInt64
   /// Returns when all is with the host's stable storage: data first, then the tables that name them.
   func commit() throws(StorageError)
+  /// Brings on what waits, as `BlockDevice.settle` says: one step each time, of which every one may need that a flush is done.
+  /// - Returns: whether something still waits.
+  func settle() throws(StorageError) -> Bool
+  /// What `settle` has begun is left to the next `commit`, or begun anew.
+  func letGo()
   /// Another number of blocks.
   func resize(to blockCount: UInt64) throws(StorageError)
   /// Nothing will be written any more; what says so in the file is written.
@@ -68,6 +73,8 @@ extension BlockMap {
     throw store.refusal("has no compressed blocks")
   }
   func prepareChange() throws(StorageError) {}
+  func settle() throws(StorageError) -> Bool { false }
+  func letGo() {}
   func blank(_ block: UInt64, count: UInt64) throws(StorageError) -> UInt64 { 0 }
   func finish() throws(StorageError) { try commit() }
   func resize(to blockCount: UInt64) throws(StorageError) {

@@ -10,6 +10,8 @@ final class MappedImage: BlockDevice {
   private(set) var generation: UInt64 = 0
   private var isOpen = true
   private var hasChanged = false
+  /// Bytes that were written since the table was last brought on.
+  private var writtenBytes = 0
 
   /// - Parameter isReadOnly: the format cannot write images of this kind, whether the file may be written or not.
   init(_ map: any BlockMap, isReadOnly: Bool = false) {
@@ -77,6 +79,7 @@ final class MappedImage: BlockDevice {
         at += Int(done) * blockSize
       }
     }
+    noteWritten(buffer.count)
   }
 
   func writeZeroes(block: UInt64, count: UInt64) throws(StorageError) {
@@ -120,7 +123,31 @@ final class MappedImage: BlockDevice {
     return try map.fill(block, from: UnsafeRawBufferPointer(zeros))
   }
 
-  func flush() throws(StorageError) { if !isReadOnly { try map.commit() } }
+  func flush() throws(StorageError) {
+    if isReadOnly { return }
+    writtenBytes = 0
+    try map.commit()
+  }
+
+  func settle() throws(StorageError) -> Bool {
+    if isReadOnly || !hasChanged { return false }
+    do throws(StorageError) { return try map.settle() } catch {
+      map.letGo()
+      throw error
+    }
+  }
+
+  /// After so many bytes the table is brought on even when nobody calls `settle`.
+  private static let mostBytes = 64 << 20
+
+  private func noteWritten(_ bytes: Int) {
+    writtenBytes += bytes
+    if writtenBytes < MappedImage.mostBytes { return }
+    writtenBytes = 0
+    // The next flush tells what goes wrong.
+    _ = try? settle()
+  }
+
   func finish() throws(StorageError) { if !isReadOnly { try map.finish() } }
 
   // MARK: What it holds

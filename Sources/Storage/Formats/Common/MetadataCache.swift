@@ -12,6 +12,8 @@ final class MetadataCache {
     let bytes: UnsafeMutableRawBufferPointer
     /// What differs from the file.
     var dirty: Range<Int>?
+    /// What of it is held (`hold`), as it was then, and from where on.
+    var held: (at: Int, bytes: [UInt8])?
     var wasUsed = true
 
     init(_ number: UInt64, _ size: Int) {
@@ -35,6 +37,7 @@ final class MetadataCache {
   private var hand = 0
   private var last: Page?
   private(set) var dirtyCount = 0
+  private var heldPages: [Page] = []
 
   /// - Parameters:
   ///   - start, end: offsets in the file; what is behind the file's end reads as zeros.
@@ -70,6 +73,7 @@ final class MetadataCache {
     ring = []
     last = nil
     dirtyCount = 0
+    heldPages = []
   }
 
   // MARK: Bytes
@@ -111,7 +115,7 @@ final class MetadataCache {
     guard range.lowerBound < end, range.upperBound > start, !pages.isEmpty else { return }
     let first = (max(range.lowerBound, start) - start) / UInt64(pageSize)
     let lastPage = (min(range.upperBound, end) - 1 - start) / UInt64(pageSize)
-    let gone = ring.filter { $0.number >= first && $0.number <= lastPage && $0.dirty == nil }
+    let gone = ring.filter { $0.number >= first && $0.number <= lastPage && $0.dirty == nil && $0.held == nil }
     if gone.isEmpty { return }
     for page in gone { pages[page.number] = nil }
     ring.removeAll { page in gone.contains { $0 === page } }
@@ -168,7 +172,7 @@ final class MetadataCache {
     for _ in 0..<2 * ring.count {
       if hand >= ring.count { hand = 0 }
       let page = ring[hand]
-      if page.dirty == nil, !page.wasUsed {
+      if page.dirty == nil, page.held == nil, !page.wasUsed {
         pages[page.number] = nil
         ring.swapAt(hand, ring.count - 1)
         ring.removeLast()
@@ -177,6 +181,63 @@ final class MetadataCache {
       page.wasUsed = false
       hand += 1
     }
+  }
+
+  // MARK: Writing back without waiting
+
+  /// What was changed is to be written as it is now, as soon as something else is with the stable storage; further changes are not part of it.
+  /// - Parameter wholePages: what is held begins and ends with pages.
+  func hold(wholePages: Bool = false) {
+    for page in ring {
+      guard var range = page.dirty, page.held == nil else { continue }
+      if wholePages { range = 0..<pageSize }
+      page.held = (range.lowerBound, Array(page.bytes[range]))
+      page.dirty = nil
+      dirtyCount -= 1
+      heldPages.append(page)
+    }
+    heldPages.sort { $0.number < $1.number }
+  }
+
+  var isHolding: Bool { !heldPages.isEmpty }
+
+  /// What is held, ascending.
+  var held: [(offset: UInt64, bytes: [UInt8])] {
+    heldPages.compactMap { page in
+      page.held.map { (start + page.number * UInt64(pageSize) + UInt64($0.at), $0.bytes) }
+    }
+  }
+
+  /// Writes what is held. What fails stays held.
+  func writeHeld(
+    also: ((UInt64, UnsafeRawBufferPointer) throws(StorageError) -> Void)? = nil
+  ) throws(StorageError) {
+    while let page = heldPages.last {
+      if let held = page.held {
+        let place = start + page.number * UInt64(pageSize) + UInt64(held.at)
+        let count = Int(min(UInt64(held.bytes.count), end - place))
+        try StorageError.passing { failure in
+          held.bytes.withUnsafeBytes { bytes in
+            let bytes = UnsafeRawBufferPointer(rebasing: bytes[..<count])
+            do throws(StorageError) {
+              try store.write(at: place, from: bytes)
+              if let also { try also(place, bytes) }
+            } catch { failure = error }
+          }
+        }
+      }
+      page.held = nil
+      heldPages.removeLast()
+    }
+  }
+
+  /// What is held is as if it had only been changed.
+  func letGo() {
+    for page in heldPages {
+      if let held = page.held { mark(page, held.at..<held.at + held.bytes.count) }
+      page.held = nil
+    }
+    heldPages = []
   }
 
   // MARK: Writing back

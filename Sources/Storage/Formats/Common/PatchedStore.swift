@@ -119,6 +119,8 @@ final class PatchedStore: ByteStore {
   }
   func setSize(_ size: UInt64) throws(StorageError) { throw refuseChange() }
   func flush() throws(StorageError) { try store.flush() }
+  func beginFlush() throws(StorageError) -> UInt64 { try store.beginFlush() }
+  func hasFlushed(_ number: UInt64) throws(StorageError) -> Bool { try store.hasFlushed(number) }
 
   func mark() -> FileMark { store.mark() }
   func change(since mark: FileMark) -> String? { store.change(since: mark) }

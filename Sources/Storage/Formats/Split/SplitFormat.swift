@@ -58,6 +58,8 @@ final class JoinedStore: ByteStore {
   let size: UInt64
   let name: String
   let isWritable: Bool
+  /// The numbers of the last flush that was begun; when it is done, so are those before.
+  private var flushes: [UInt64] = []
 
   init(_ stores: [any ByteStore]) throws(StorageError) {
     name = stores[0].name
@@ -135,6 +137,20 @@ final class JoinedStore: ByteStore {
   }
 
   func flush() throws(StorageError) { for part in parts { try part.store.flush() } }
+
+  func beginFlush() throws(StorageError) -> UInt64 {
+    var numbers: [UInt64] = []
+    for part in parts { numbers.append(try part.store.beginFlush()) }
+    flushes = numbers
+    return 0
+  }
+
+  func hasFlushed(_ number: UInt64) throws(StorageError) -> Bool {
+    for (part, number) in zip(parts, flushes) where try !part.store.hasFlushed(number) {
+      return false
+    }
+    return true
+  }
 
   func nextData(from offset: UInt64) -> UInt64 {
     if offset >= size { return .max }

@@ -137,6 +137,12 @@ struct VDIHeader {
     fields.setLittle(Offset.allocated, UInt32(count))
   }
 
+  /// The table and the data lie elsewhere.
+  mutating func setTable(offset: UInt64, dataOffset: UInt64) {
+    fields.setLittle(Offset.blocksOffset, UInt32(offset))
+    fields.setLittle(Offset.dataOffset, UInt32(dataOffset))
+  }
+
   mutating func setModification(_ id: GUID) { fields.set(Offset.modification, id.little) }
 
   mutating func setParent(_ link: GUID, _ modification: GUID, comment: String) {

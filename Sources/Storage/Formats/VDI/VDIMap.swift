@@ -9,20 +9,22 @@
 
 final class VDIMap: BlockMap, BlockTable, IdentifiedMap {
   let store: any ByteStore
-  private(set) var header: VDIHeader
-  private(set) var blockCount: UInt64
+  var header: VDIHeader
+  var blockCount: UInt64
   let blockSize = 512
   let base: (any BlockDevice)?
   /// How large the parent's disk is.
   let baseByteCount: UInt64
-  private let table: MetadataCache
+  let table: MetadataCache
   /// Places that get the next blocks; nil until the table has been looked through.
-  private var free: FreePlaces?
+  var free: FreePlaces?
   /// The header has to be written before the table.
-  private var headerIsDirty = false
+  var headerIsDirty = false
   private var hasPrepared = false
+  /// The flush that what the table holds waits for.
+  private var begun: UInt64 = 0
 
-  private struct FreePlaces {
+  struct FreePlaces {
     /// Numbers below `next` that no block has, the first last.
     var gaps: [UInt64]
     var next: UInt64
@@ -55,7 +57,7 @@ final class VDIMap: BlockMap, BlockTable, IdentifiedMap {
   var unit: UInt64 { header.blockSize + header.blockExtra }
   var dataStart: UInt64 { header.dataOffset }
   let unitName = "block"
-  private var sectorsInBlock: UInt64 { header.blockSize / 512 }
+  var sectorsInBlock: UInt64 { header.blockSize / 512 }
 
   func entryOffset(_ number: UInt64) -> UInt64 { header.blocksOffset + number * 4 }
   func emptyMap() -> SpaceMap { SpaceMap(unit: unit, start: header.dataOffset) }
@@ -118,7 +120,7 @@ final class VDIMap: BlockMap, BlockTable, IdentifiedMap {
     try writeHeader()
   }
 
-  private func writeHeader() throws(StorageError) {
+  func writeHeader() throws(StorageError) {
     if !headerIsDirty { return }
     try store.write(at: 0, header.bytes)
     headerIsDirty = false
@@ -152,7 +154,7 @@ final class VDIMap: BlockMap, BlockTable, IdentifiedMap {
     return size
   }
 
-  private func places() throws(StorageError) -> FreePlaces {
+  func places() throws(StorageError) -> FreePlaces {
     if let free { return free }
     let map = try soundSurvey()
     let found = FreePlaces(
@@ -181,118 +183,37 @@ final class VDIMap: BlockMap, BlockTable, IdentifiedMap {
     headerIsDirty = true
   }
 
-  func commit() throws(StorageError) {
+  func settle() throws(StorageError) -> Bool {
+    if table.isHolding {
+      guard try store.hasFlushed(begun) else { return true }
+      try table.writeHeld()
+    }
+    if !table.isDirty { return false }
+    try writeCount()
+    table.hold()
+    begun = try store.beginFlush()
+    return true
+  }
+
+  func letGo() { table.letGo() }
+
+  /// The header has at least the count of what the table will name.
+  private func writeCount() throws(StorageError) {
     if let free, table.isDirty, free.count != header.allocated || headerIsDirty {
       header.setAllocated(free.count)
       headerIsDirty = true
       try writeHeader()
     }
+  }
+
+  func commit() throws(StorageError) {
+    table.letGo()
+    try writeCount()
     try store.flush()
     if table.isDirty {
       try table.writeBack()
       try store.flush()
     }
-  }
-
-  // MARK: Another size
-
-  func resize(to blockCount: UInt64) throws(StorageError) {
-    let size = blockCount * 512
-    let entries = size / header.blockSize + (size % header.blockSize == 0 ? 0 : 1)
-    guard entries <= VDIHeader.mostBlocks else { throw store.refusal("too many blocks") }
-    if blockCount < self.blockCount { return try shrink(to: blockCount, entries) }
-    if baseByteCount > self.blockCount * 512 {
-      throw store.refusal(
-        "cannot be made larger: its parent is larger than it, and what is there would show")
-    }
-    let room = (header.dataOffset - header.blocksOffset) / 4
-    guard entries <= room else {
-      throw store.refusal(
-        "the image's table has room for \(room) blocks, a disk of \(size) bytes needs \(entries)")
-    }
-    if header.kind == .fixed {
-      throw store.refusal("a fixed VDI image cannot be made larger")
-    }
-    // Behind the old end of the last block there may be anything.
-    let sectors = sectorsInBlock
-    let index = self.blockCount % sectors
-    if index != 0, case .at(let place) = try entry(self.blockCount / sectors) {
-      try store.grow(to: place + unit)
-      try store.zero(
-        at: place + header.blockExtra + index * 512, count: (sectors - index) * 512,
-        releasing: true)
-    }
-    let old = header.blockCount
-    let end = header.blocksOffset + entries * 4
-    try store.grow(to: end)
-    table.move(start: header.blocksOffset, end: end)
-    for number in old..<max(old, entries) {
-      try setEntry(number, .none)
-      if table.isFull { try commit() }
-    }
-    try commit()
-    header.setDisk(size: size)
-    headerIsDirty = true
-    try writeHeader()
-    try store.flush()
-    self.blockCount = blockCount
-  }
-
-  /// Blocks that are cut off leave no gaps: the last ones move there.
-  private func shrink(to blockCount: UInt64, _ entries: UInt64) throws(StorageError) {
-    var free = try places()
-    guard free.gaps.count < 4096 else {
-      throw store.refusal("has many gaps between its blocks; a repair closes them")
-    }
-    let old = header.blockCount
-    header.setDisk(size: blockCount * 512)
-    // The table is behind the header still: what is cut off is not looked at any more.
-    var gone: [UInt64] = []
-    for number in entries..<max(entries, old) {
-      if case .at(let place) = try entry(number) {
-        gone.append((place - header.dataOffset) / unit)
-      }
-    }
-    headerIsDirty = true
-    try writeHeader()
-    try store.flush()
-    self.blockCount = blockCount
-    table.move(start: header.blocksOffset, end: header.blocksOffset + entries * 4)
-    let gaps = (gone + free.gaps).sorted()
-    free.count -= UInt64(gone.count)
-    try fillGaps(gaps, &free, entries)
-    self.free = free
-    header.setAllocated(free.count)
-    headerIsDirty = true
-    try writeHeader()
-    try store.flush()
-    let end = header.dataOffset + free.next * unit
-    if end < store.size { try store.setSize(end) }
-  }
-
-  /// Moves the blocks with the highest places into gaps, each only when its copy is safe.
-  private func fillGaps(_ gaps: [UInt64], _ free: inout FreePlaces, _ entries: UInt64)
-    throws(StorageError)
-  {
-    var movable: [(place: UInt64, number: UInt64)] = []
-    for number in 0..<entries {
-      if case .at(let place) = try entry(number) {
-        let index = (place - header.dataOffset) / unit
-        if index >= free.count { movable.append((index, number)) }
-      }
-    }
-    let targets = gaps.filter { $0 < free.count }
-    for (target, source) in zip(targets, movable) {
-      let place = header.dataOffset + target * unit
-      try ByteCopy.copy(
-        store, header.dataOffset + source.place * unit, to: store, place, count: unit)
-      try store.flush()
-      try setEntry(source.number, .at(place))
-      try table.writeBack()
-    }
-    try store.flush()
-    free.gaps = []
-    free.next = free.count
   }
 
   // MARK: Checks

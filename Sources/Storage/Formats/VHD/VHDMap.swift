@@ -25,6 +25,8 @@ final class VHDMap: BlockMap, BlockTable {
   private let bitmaps: MetadataCache
   private let table: MetadataCache
   private var hasPrepared = false
+  /// The flush that what is held waits for.
+  private var begun: UInt64 = 0
 
   private static let unused = UInt32.max
 
@@ -114,57 +116,14 @@ final class VHDMap: BlockMap, BlockTable {
       }
       return MappedRun(kind: .absent, count: count)
     }
-    let (isSet, length) = try bits(place, index, count)
+    let (isSet, length) = try bitmaps.bits(place, index, count, .highestFirst)
     if !isSet { return MappedRun(kind: .absent, count: length) }
     return MappedRun(kind: .data, count: length, offset: place + bitmapSize + index * 512)
   }
 
-  /// The first bit of a range of a bitmap, and how many are like it. The first sector is the highest bit of the first byte.
-  private func bits(_ place: UInt64, _ index: UInt64, _ count: UInt64) throws(StorageError) -> (
-    isSet: Bool, count: UInt64
-  ) {
-    var at = index
-    let end = index + count
-    var wanted: UInt8?
-    while at < end {
-      let bytes = try bitmaps.rest(of: place + at / 8)
-      // Until the page ends.
-      var offset = 0
-      while at < end, offset < bytes.count {
-        let byte = bytes[offset]
-        let first = UInt8(truncatingIfNeeded: at & 7)
-        let bit = (byte << first) >> 7
-        if wanted == nil { wanted = bit }
-        let pattern: UInt8 = wanted == 0 ? 0 : 0xFF
-        if first == 0, byte == pattern {
-          at += 8
-        } else {
-          for n in first..<8 {
-            if (byte << n) >> 7 != wanted { return (wanted == 1, min(at, end) - index) }
-            at += 1
-          }
-        }
-        offset += 1
-      }
-    }
-    return (wanted == 1, min(at, end) - index)
-  }
-
+  /// The first sector is the highest bit of the first byte.
   private func setBits(_ place: UInt64, _ index: UInt64, _ count: UInt64) throws(StorageError) {
-    var at = index
-    let end = index + count
-    while at < end {
-      let byte = at / 8
-      let length = min(512 - byte % 512, (end + 7) / 8 - byte)
-      try bitmaps.change(place + byte, count: Int(length)) { bytes in
-        for n in 0..<bytes.count {
-          let first = at & 7
-          let last = min(8, first + end - at)
-          for bit in first..<last { bytes[n] |= 0x80 >> UInt8(bit) }
-          at += last - first
-        }
-      }
-    }
+    try bitmaps.setBits(place, index, count, to: true, .highestFirst)
   }
 
   // MARK: Changes
@@ -241,7 +200,32 @@ final class VHDMap: BlockMap, BlockTable {
     return place
   }
 
+  func settle() throws(StorageError) -> Bool {
+    if bitmaps.isHolding || table.isHolding {
+      guard try store.hasFlushed(begun) else { return true }
+      if bitmaps.isHolding {
+        try bitmaps.writeHeld()
+        if table.isHolding {
+          begun = try store.beginFlush()
+          return true
+        }
+      }
+      try table.writeHeld()
+    }
+    if !bitmaps.isDirty && !table.isDirty { return false }
+    bitmaps.hold()
+    table.hold()
+    begun = try store.beginFlush()
+    return true
+  }
+
+  func letGo() {
+    bitmaps.letGo()
+    table.letGo()
+  }
+
   func commit() throws(StorageError) {
+    letGo()
     try store.flush()
     if bitmaps.isDirty {
       try bitmaps.writeBack()

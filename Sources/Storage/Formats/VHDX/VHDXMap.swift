@@ -10,24 +10,29 @@
 final class VHDXMap: BlockMap, BlockTable, IdentifiedMap {
   private(set) var store: any ByteStore
   let blockSize: Int
-  private(set) var blockCount: UInt64
+  var blockCount: UInt64
   let base: (any BlockDevice)?
   /// How large the parent's disk is.
   let baseByteCount: UInt64
   let metadata: VHDXMetadata
   private(set) var header: VHDXHeader
-  private let batRegion: VHDXRegions.Region
-  private let regions: [VHDXRegions.Region]
+  var batRegion: VHDXRegions.Region
+  var regions: [VHDXRegions.Region]
   /// Payload blocks that share a sector bitmap.
   private let chunkRatio: UInt64
-  private let table: MetadataCache
+  let table: MetadataCache
   private let bitmaps: MetadataCache
-  private let sizes: MetadataCache
+  let sizes: MetadataCache
   private var log: VHDXLog.Writer?
-  private var next: UInt64?
+  var next: UInt64?
   private var hasPrepared = false
   /// How long the file was at the last flush.
   private var flushedSize: UInt64
+  /// The flush that what is held waits for, and how long the file was then.
+  private var begun: UInt64 = 0
+  private var begunSize: UInt64 = 0
+  /// What is held is in the log.
+  private var isLogged = false
 
   enum State {
     static let notPresent: UInt64 = 0
@@ -39,7 +44,7 @@ final class VHDXMap: BlockMap, BlockTable, IdentifiedMap {
   }
   private static let bitmapSize: UInt64 = 1 << 20
   /// What is changed between two entries of the log at most, less what one more write changes.
-  private static let mostDirty = 90
+  static let mostDirty = 90
 
   init(
     _ store: any ByteStore, _ header: VHDXHeader, _ regions: VHDXRegions,
@@ -98,7 +103,7 @@ final class VHDXMap: BlockMap, BlockTable, IdentifiedMap {
   }
 
   private func isBitmap(_ number: UInt64) -> Bool { number % (chunkRatio + 1) == chunkRatio }
-  private func index(_ payload: UInt64) -> UInt64 { payload + payload / chunkRatio }
+  func index(_ payload: UInt64) -> UInt64 { payload + payload / chunkRatio }
   func entryOffset(_ number: UInt64) -> UInt64 { batRegion.offset + number * 8 }
   func bytesInFile(_ number: UInt64) -> UInt64 {
     isBitmap(number) ? VHDXMap.bitmapSize : unit
@@ -117,7 +122,7 @@ final class VHDXMap: BlockMap, BlockTable, IdentifiedMap {
   }
 
   @inline(__always)
-  private func raw(_ number: UInt64) throws(StorageError) -> UInt64 {
+  func raw(_ number: UInt64) throws(StorageError) -> UInt64 {
     UInt64(littleEndian: try table.load(entryOffset(number), as: UInt64.self))
   }
 
@@ -160,12 +165,12 @@ final class VHDXMap: BlockMap, BlockTable, IdentifiedMap {
     }
   }
 
-  private func setRaw(_ number: UInt64, _ value: UInt64) throws(StorageError) {
+  func setRaw(_ number: UInt64, _ value: UInt64) throws(StorageError) {
     try table.put(entryOffset(number), value.littleEndian)
   }
 
   /// The place in an entry, checked.
-  private func place(_ number: UInt64, _ raw: UInt64) throws(StorageError) -> UInt64 {
+  func place(_ number: UInt64, _ raw: UInt64) throws(StorageError) -> UInt64 {
     let place = VHDXMap.place(raw)
     let bytes = bytesInFile(number)
     if place < dataStart || place >= store.size || bytes > store.size - place {
@@ -188,7 +193,8 @@ final class VHDXMap: BlockMap, BlockTable, IdentifiedMap {
       return MappedRun(kind: .data, count: count, offset: place + index * UInt64(blockSize))
     case State.partiallyPresent:
       let place = try place(number, raw)
-      let (isSet, length) = try bits(try bitmap(of: payload), bitIndex(block), count)
+      let (isSet, length) = try bitmaps.bits(
+        try bitmap(of: payload), bitIndex(block), count, .lowestFirst)
       if !isSet { return MappedRun(kind: .absent, count: length) }
       return MappedRun(kind: .data, count: length, offset: place + index * UInt64(blockSize))
     case 4, 5:
@@ -229,52 +235,11 @@ final class VHDXMap: BlockMap, BlockTable, IdentifiedMap {
     return try place(number, raw)
   }
 
-  /// The first bit of a range, and how many are like it. The first sector is the lowest bit of the first byte.
-  private func bits(_ place: UInt64, _ index: UInt64, _ count: UInt64) throws(StorageError) -> (
-    isSet: Bool, count: UInt64
-  ) {
-    var at = index
-    let end = index + count
-    var wanted: UInt8?
-    while at < end {
-      let bytes = try bitmaps.rest(of: place + at / 8)
-      var offset = 0
-      while at < end, offset < bytes.count {
-        let byte = bytes[offset]
-        let first = UInt8(truncatingIfNeeded: at & 7)
-        if wanted == nil { wanted = byte >> first & 1 }
-        if first == 0, byte == (wanted == 0 ? 0 : 0xFF) {
-          at += 8
-        } else {
-          for n in first..<8 {
-            if byte >> n & 1 != wanted { return (wanted == 1, min(at, end) - index) }
-            at += 1
-          }
-        }
-        offset += 1
-      }
-    }
-    return (wanted == 1, min(at, end) - index)
-  }
-
+  /// The first sector is the lowest bit of the first byte.
   private func setBits(_ place: UInt64, _ index: UInt64, _ count: UInt64, to value: Bool)
     throws(StorageError)
   {
-    var at = index
-    let end = index + count
-    while at < end {
-      let byte = at / 8
-      let length = min(4096 - byte % 4096, (end + 7) / 8 - byte)
-      try bitmaps.change(place + byte, count: Int(length)) { bytes in
-        for n in 0..<bytes.count {
-          let first = at & 7
-          let last = min(8, first + end - at)
-          let mask = UInt8(truncatingIfNeeded: (1 << last) - (1 << first))
-          if value { bytes[n] |= mask } else { bytes[n] &= ~mask }
-          at += last - first
-        }
-      }
-    }
+    try bitmaps.setBits(place, index, count, to: value, .lowestFirst)
   }
 
   // MARK: Changes
@@ -369,7 +334,7 @@ final class VHDXMap: BlockMap, BlockTable, IdentifiedMap {
     return (place, place >= before)
   }
 
-  private func nextPlace() throws(StorageError) -> UInt64 {
+  func nextPlace() throws(StorageError) -> UInt64 {
     if let next { return next }
     let map = try soundSurvey()
     let place = reserved.map(\.upperBound).reduce(max(map.end, dataStart)) { max($0, $1) }
@@ -377,7 +342,73 @@ final class VHDXMap: BlockMap, BlockTable, IdentifiedMap {
     return next!
   }
 
+  func settle() throws(StorageError) -> Bool {
+    guard hasPrepared, var log else { return false }
+    if bitmaps.isHolding || table.isHolding {
+      guard try store.hasFlushed(begun) else { return true }
+      if !isLogged {
+        flushedSize = begunSize
+        let held = bitmaps.held + table.held
+        try StorageError.passing { failure in
+          VHDXMap.withBytes(of: held[...], []) { pages in
+            do throws(StorageError) {
+              try log.write(pages, to: store, flushedSize: flushedSize)
+            } catch { failure = error }
+          }
+        }
+        self.log = log
+        if header.logID != log.id {
+          // Only now is there something to replay.
+          try store.flush()
+          try header.advance(store) { $0.logID = log.id }
+        }
+        isLogged = true
+        begun = try store.beginFlush()
+        return true
+      }
+      try writeLogged()
+    }
+    let count = bitmaps.dirtyCount + table.dirtyCount
+    if count == 0 { return false }
+    if count > VHDXLog.Writer.mostPages {
+      try commit()
+      return false
+    }
+    bitmaps.hold(wholePages: true)
+    table.hold(wholePages: true)
+    begunSize = store.size
+    begun = try store.beginFlush()
+    return true
+  }
+
+  /// Pages as an entry of the log is made of them.
+  private static func withBytes(
+    of pages: ArraySlice<(offset: UInt64, bytes: [UInt8])>,
+    _ done: [(offset: UInt64, bytes: UnsafeRawBufferPointer)],
+    _ body: ([(offset: UInt64, bytes: UnsafeRawBufferPointer)]) -> Void
+  ) {
+    guard let first = pages.first else { return body(done) }
+    first.bytes.withUnsafeBytes {
+      withBytes(of: pages.dropFirst(), done + [(first.offset, $0)], body)
+    }
+  }
+
+  /// What is in the log goes to its place.
+  private func writeLogged() throws(StorageError) {
+    try bitmaps.writeHeld()
+    try table.writeHeld()
+    isLogged = false
+  }
+
+  func letGo() {
+    // Whether it is in the log or not: the next entry has it again.
+    bitmaps.letGo()
+    table.letGo()
+    isLogged = false
+  }
+
   func commit() throws(StorageError) {
+    letGo()
     try store.flush()
     flushedSize = store.size
     guard hasPrepared, var log else { return }
@@ -415,67 +446,6 @@ final class VHDXMap: BlockMap, BlockTable, IdentifiedMap {
     if !hasPrepared || header.logID == .zero { return }
     try store.flush()
     try header.advance(store) { $0.logID = .zero }
-  }
-
-  // MARK: Another size
-
-  func resize(to blockCount: UInt64) throws(StorageError) {
-    let size = blockCount * UInt64(blockSize)
-    guard size <= VHDXLayout.largest else {
-      throw store.refusal("a VHDX image holds at most \(VHDXLayout.largest) bytes")
-    }
-    let entries = VHDXMap.entries(
-      diskSize: size, blockSize: unit, sectorSize: blockSize, hasParent: metadata.hasParent)
-    guard entries <= batRegion.length / 8 else {
-      throw store.refusal(
-        "the image's table has room for \(batRegion.length / 8) entries, a disk of \(size) bytes needs \(entries)"
-      )
-    }
-    guard metadata.diskSizeOffset % 4096 <= 4088 else {
-      throw store.refusal(at: metadata.diskSizeOffset, "the disk's size lies across pages")
-    }
-    let old = entryCount
-    if blockCount > self.blockCount {
-      if baseByteCount > self.blockCount * UInt64(blockSize) {
-        throw store.refusal(
-          "cannot be made larger: its parent is larger than it, and what is there would show")
-      }
-      for number in old..<max(old, entries) where try raw(number) != 0 {
-        try setRaw(number, State.notPresent)
-        if table.dirtyCount > VHDXMap.mostDirty { try commit() }
-      }
-      try clearTail()
-      try setDiskSize(size)
-      self.blockCount = blockCount
-      return
-    }
-    try setDiskSize(size)
-    self.blockCount = blockCount
-    // A block that is cut off in the middle keeps its room; what is wholly cut off loses it.
-    for number in entries..<max(old, entries) where try raw(number) != 0 {
-      try setRaw(number, State.notPresent)
-      if table.dirtyCount > VHDXMap.mostDirty { try commit() }
-    }
-    try commit()
-  }
-
-  private func setDiskSize(_ size: UInt64) throws(StorageError) {
-    try commit()
-    try sizes.put(metadata.diskSizeOffset, size.littleEndian)
-    try commit()
-  }
-
-  /// What is behind the disk's end in its last block was cut off once, or never used.
-  private func clearTail() throws(StorageError) {
-    let sectors = unit / UInt64(blockSize)
-    let index = blockCount % sectors
-    let number = self.index(blockCount / sectors)
-    guard index != 0, case .at = try entry(number) else { return }
-    let place = try place(number, try raw(number))
-    try store.zero(
-      at: place + index * UInt64(blockSize), count: (sectors - index) * UInt64(blockSize),
-      releasing: true)
-    try store.flush()
   }
 
   // MARK: Checks

@@ -26,7 +26,7 @@ extension VMDKFormat: CreatableFormat {
   }
 
   /// The sectors of an extent of at most 2 GB.
-  private static let split: UInt64 = 4_192_256
+  static let split: UInt64 = 4_192_256
 
   func create(_ store: any ByteStore, _ wish: ImageWish, _ context: ImageContext)
     throws(StorageError)
@@ -92,8 +92,10 @@ extension VMDKFormat: CreatableFormat {
     var at: UInt64 = 0
     while at < sectors {
       let count = isSplit ? min(sectors - at, VMDKFormat.split) : sectors
-      let digits = String(1000 + descriptor.extents.count + 1).dropFirst()
-      let name = isSplit ? "\(title)-\(isFlat ? "f" : "s")\(digits).vmdk" : "\(title)-flat.vmdk"
+      let name =
+        isSplit
+        ? VMDKFormat.partName(title, descriptor.extents.count, isFlat: isFlat)
+        : "\(title)-flat.vmdk"
       if descriptor.extents.count >= 999 {
         throw store.refusal("too large to be split into files of 2 GB")
       }
@@ -118,8 +120,13 @@ extension VMDKFormat: CreatableFormat {
     try store.flush()
   }
 
+  /// The name of one of several files.
+  static func partName(_ title: String, _ number: Int, isFlat: Bool) -> String {
+    "\(title)-\(isFlat ? "f" : "s")\(String(1000 + number + 1).dropFirst()).vmdk"
+  }
+
   /// A file's name without its folder and ending.
-  private static func title(_ path: String) -> String {
+  static func title(_ path: String) -> String {
     let name = path.split(separator: "/").last.map(String.init) ?? path
     guard let dot = name.lastIndex(of: "."), dot > name.startIndex else { return name }
     return String(name[..<dot])
@@ -138,7 +145,7 @@ extension VMDKFormat: CreatableFormat {
   }
 
   /// A sparse extent whose tables are all there, with zeros.
-  private func createSparse(
+  func createSparse(
     _ file: any ByteStore, _ sectors: UInt64, flags: UInt32, version: UInt32, _ text: [UInt8]?
   ) throws(StorageError) {
     let header = VMDKSparseHeader(

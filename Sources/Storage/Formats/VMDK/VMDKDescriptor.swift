@@ -30,6 +30,13 @@ struct VMDKDescriptor {
     var fileName: String
     /// The first sector in the file.
     var offset: UInt64
+    /// Where its line is in the text.
+    var place: Range<Int> = 0..<0
+
+    var line: String {
+      let isFlat = kind == .flat || kind == .vmfs
+      return "RW \(sectorCount) \(kind.rawValue) \"\(fileName)\"" + (isFlat ? " \(offset)" : "")
+    }
   }
 
   var contentID: UInt32 = noParent - 1
@@ -68,7 +75,9 @@ struct VMDKDescriptor {
     let words = text.split(separator: " ", maxSplits: 3).map(String.init)
     guard let first = words.first, !first.hasPrefix("#") else { return }
     if ["RW", "RDONLY", "NOACCESS"].contains(first), words.count >= 3 {
-      try extents.append(extent(words, refuse))
+      var extent = try extent(words, refuse)
+      extent.place = start..<start + bytes.count
+      extents.append(extent)
       if extents.count > VMDKDescriptor.mostExtents { throw refuse("too many extents") }
       return
     }
@@ -144,12 +153,7 @@ struct VMDKDescriptor {
     ]
     if !parentFileName.isEmpty { lines.append("parentFileNameHint=\"\(parentFileName)\"") }
     lines += ["", "# Extent description"]
-    for extent in extents {
-      let isFlat = extent.kind == .flat || extent.kind == .vmfs
-      lines.append(
-        "RW \(extent.sectorCount) \(extent.kind.rawValue) \"\(extent.fileName)\""
-          + (isFlat ? " \(extent.offset)" : ""))
-    }
+    for extent in extents { lines.append(extent.line) }
     lines += [
       "", "# The Disk Data Base", "#DDB", "", "ddb.virtualHWVersion = \"\(hardware)\"",
       "ddb.geometry.cylinders = \"\(cylinders)\"", "ddb.geometry.heads = \"\(heads)\"",

@@ -14,6 +14,11 @@ protocol VMDKExtent: AnyObject {
   func unpack(_ sector: UInt64, into buffer: UnsafeMutableRawBufferPointer) throws(StorageError)
   /// Returns when all is with the host's stable storage, in its order.
   func commit() throws(StorageError)
+  /// Brings on what waits, and returns whether something still does (`BlockMap.settle`).
+  func settle() throws(StorageError) -> Bool
+  func letGo()
+  /// Another number of sectors; what is new reads as zeros.
+  func resize(to sectorCount: UInt64) throws(StorageError)
 }
 
 extension VMDKExtent {
@@ -22,14 +27,19 @@ extension VMDKExtent {
     throw store.refusal("has no compressed grains")
   }
   func commit() throws(StorageError) { if store.isWritable { try store.flush() } }
+  func settle() throws(StorageError) -> Bool { false }
+  func letGo() {}
+  func resize(to sectorCount: UInt64) throws(StorageError) {
+    throw store.refusal("an extent of this kind cannot be given another size")
+  }
 }
 
 /// Sectors one after the other in a file.
 final class VMDKFlatExtent: VMDKExtent {
   let store: any ByteStore
-  let sectorCount: UInt64
+  private(set) var sectorCount: UInt64
   let isWritable: Bool
-  private let start: UInt64
+  fileprivate let start: UInt64
 
   init(_ store: any ByteStore, sectorCount: UInt64, offset: UInt64, isWritable: Bool)
     throws(StorageError)
@@ -48,6 +58,24 @@ final class VMDKFlatExtent: VMDKExtent {
     MappedRun(
       kind: .data, count: min(limit, sectorCount - sector), offset: start + sector * 512,
       store: store)
+  }
+}
+
+extension VMDKFlatExtent {
+  func resize(to sectorCount: UInt64) throws(StorageError) {
+    let end = start + sectorCount * 512
+    if sectorCount > self.sectorCount {
+      guard store.size <= start + self.sectorCount * 512 else {
+        throw store.refusal(
+          at: start + self.sectorCount * 512,
+          "there is something behind the extent, which has to stay where it is")
+      }
+      try store.grow(to: end)
+    } else if store.size == start + self.sectorCount * 512 {
+      try store.setSize(end)
+    }
+    try store.flush()
+    self.sectorCount = sectorCount
   }
 }
 

@@ -82,12 +82,17 @@ struct VMDKFormat: ImageFormat {
       descriptor = found
     }
     var base: (any BlockDevice)?
+    var parentSize: UInt64 = 0
     if let descriptor, descriptor.parentContentID != VMDKDescriptor.noParent, findsParent {
       let device = try parent(descriptor, store, context)
       let count = extents.reduce(0) { $0 + $1.sectorCount }
+      parentSize = device.byteCount
       base = device.below(byteCount: count * 512, blockSize: 512)
     }
-    return VMDKMap(store, descriptor, descriptorOffset: offset, extents, base: base)
+    let map = VMDKMap(store, descriptor, descriptorOffset: offset, extents, base: base)
+    map.baseByteCount = parentSize
+    map.newFile = { (name) throws(StorageError) in try context.newFile(named: name) }
+    return map
   }
 
   private static func open(
@@ -108,6 +113,10 @@ struct VMDKFormat: ImageFormat {
     case .sparse: opened = try VMDKSparseExtent(file, isWritable: extent.isWritable)
     case .vmfsSparse: opened = try VMDKCOWDExtent(file)
     case .seSparse: opened = try VMDKSESparseExtent(file)
+    }
+    if let sparse = opened as? VMDKSparseExtent, sparse.sectorCount > extent.sectorCount {
+      // A change of the size was cut off: the descriptor counts.
+      sparse.sectorCount = extent.sectorCount
     }
     guard opened.sectorCount == extent.sectorCount else {
       throw file.refusal(

@@ -33,6 +33,13 @@ final class VMDKGrainTables {
     tables = MetadataCache(store, start: 0, end: .max, pageSize: 512, byteLimit: 1 << 20)
   }
 
+  convenience init(_ store: any ByteStore, _ header: VMDKSparseHeader) {
+    self.init(
+      store, directory: header.directory * 512,
+      redundant: header.hasRedundant ? header.redundantDirectory * 512 : nil,
+      entriesPerTable: header.entriesPerTable, tableCount: header.tableCount)
+  }
+
   var hasRedundant: Bool { redundantDirectory != nil }
   var isDirty: Bool { tables.isDirty }
   var isFull: Bool { tables.isFull }
@@ -84,13 +91,33 @@ final class VMDKGrainTables {
   func writeBack() throws(StorageError) -> [(offset: UInt64, bytes: [UInt8])] {
     var copies: [(offset: UInt64, bytes: [UInt8])] = []
     try tables.writeBack { [self] (offset, bytes) throws(StorageError) in
-      guard redundantDirectory != nil, let number = owners[offset / 512],
-        let table = try table(number), let copy = try redundantTable(number), copy != table
-      else { return }
-      copies.append((copy + (offset - table), Array(bytes)))
+      if let copy = try copy(of: offset) { copies.append((copy, Array(bytes))) }
     }
     owners = [:]
     return copies
+  }
+
+  /// The tables as they are now are to be written later (`writeHeld`).
+  func hold() { tables.hold() }
+  var isHolding: Bool { tables.isHolding }
+  func letGo() { tables.letGo() }
+
+  /// As `writeBack`, of what is held.
+  func writeHeld() throws(StorageError) -> [(offset: UInt64, bytes: [UInt8])] {
+    var copies: [(offset: UInt64, bytes: [UInt8])] = []
+    try tables.writeHeld { [self] (offset, bytes) throws(StorageError) in
+      if let copy = try copy(of: offset) { copies.append((copy, Array(bytes))) }
+    }
+    if !tables.isDirty { owners = [:] }
+    return copies
+  }
+
+  /// Where the copy of bytes of a table is; nil: nowhere.
+  private func copy(of offset: UInt64) throws(StorageError) -> UInt64? {
+    guard redundantDirectory != nil, let number = owners[offset / 512],
+      let table = try table(number), let copy = try redundantTable(number), copy != table
+    else { return nil }
+    return copy + (offset - table)
   }
 
   private func redundantTable(_ number: UInt64) throws(StorageError) -> UInt64? {
@@ -120,7 +147,7 @@ final class VMDKGrainTables {
   /// Whether a table names nothing for sure: there is none, or it is in a hole of the file.
   func isBlank(_ number: UInt64) throws(StorageError) -> Bool {
     guard let place = try table(number) else { return true }
-    return !tables.isDirty && store.nextData(from: place) >= place + tableSize
+    return !tables.isDirty && !tables.isHolding && store.nextData(from: place) >= place + tableSize
   }
 
   /// Names a new table and its copy, which are in the file already.

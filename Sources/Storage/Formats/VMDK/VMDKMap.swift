@@ -6,14 +6,20 @@
 final class VMDKMap: BlockMap {
   /// The descriptor's file, which is also the first extent's where the descriptor is embedded.
   let store: any ByteStore
-  let otherStores: [any ByteStore]
-  let extents: [VMDKExtent]
+  private(set) var otherStores: [any ByteStore] = []
+  private(set) var extents: [VMDKExtent]
   let descriptor: VMDKDescriptor?
+  /// Where the descriptor's text is in the file.
+  let descriptorOffset: UInt64
   let blockSize = 512
-  let blockCount: UInt64
+  private(set) var blockCount: UInt64 = 0
   let base: (any BlockDevice)?
+  /// How large the parent's disk is.
+  var baseByteCount: UInt64 = 0
+  /// Makes another file of the image.
+  var newFile: ((String) throws(StorageError) -> any ByteStore)?
   /// Where each extent begins.
-  private let starts: [UInt64]
+  private(set) var starts: [UInt64] = []
   /// Where the identifier's digits are in the file.
   private let contentIDPlace: Range<UInt64>?
   private(set) var contentID: UInt32
@@ -28,23 +34,27 @@ final class VMDKMap: BlockMap {
     self.descriptor = descriptor
     self.extents = extents
     self.base = base
+    self.descriptorOffset = descriptorOffset
     contentID = descriptor?.contentID ?? VMDKDescriptor.noParent
     contentIDPlace = descriptor?.contentIDPlace.map {
       descriptorOffset + UInt64($0.lowerBound)..<descriptorOffset + UInt64($0.upperBound)
     }
-    var starts: [UInt64] = []
-    var count: UInt64 = 0
-    var others: [any ByteStore] = []
+    setExtents(extents)
+  }
+
+  /// The disk is made of these from now on.
+  func setExtents(_ extents: [VMDKExtent]) {
+    self.extents = extents
+    starts = []
+    blockCount = 0
+    otherStores = []
     for extent in extents {
-      starts.append(count)
-      count += extent.sectorCount
-      if extent.store !== store, !others.contains(where: { $0 === extent.store }) {
-        others.append(extent.store)
+      starts.append(blockCount)
+      blockCount += extent.sectorCount
+      if extent.store !== store, !otherStores.contains(where: { $0 === extent.store }) {
+        otherStores.append(extent.store)
       }
     }
-    self.starts = starts
-    blockCount = count
-    otherStores = others
   }
 
   var kind: String {
@@ -156,7 +166,15 @@ final class VMDKMap: BlockMap {
     if !isOwn, store.isWritable { try store.flush() }
   }
 
-  /// The copies of tables are equal to them at the end.
+  func settle() throws(StorageError) -> Bool {
+    var waits = false
+    for extent in extents where extent.isWritable { if try extent.settle() { waits = true } }
+    return waits
+  }
+
+  func letGo() { for extent in extents { extent.letGo() } }
+
+  /// The copies of tables are with the stable storage, too.
   func finish() throws(StorageError) {
     try commit()
     try commit()

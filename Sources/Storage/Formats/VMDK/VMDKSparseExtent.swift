@@ -3,33 +3,34 @@
 // Owns: where a new grain goes, compressed grains, the order of writes. Must not know: descriptors, the disk's other extents.
 // After: VMware Virtual Disk Format 5.0, "Hosted Sparse Extents", "Stream-Optimized Compressed Sparse Extents".
 //
-// The order: grains; then the tables; their copies after the next flush, so that a copy never names what the table does not.
+// The order: grains; then the tables; their copies when those are flushed, so that a copy never names what the table does not.
 
 final class VMDKSparseExtent: VMDKExtent, BlockTable {
   let store: any ByteStore
-  let header: VMDKSparseHeader
+  var header: VMDKSparseHeader
   let isWritable: Bool
-  let tables: VMDKGrainTables
-  private var next: UInt64?
+  var tables: VMDKGrainTables
+  var next: UInt64?
+  /// As many sectors as the disk uses: fewer than the header says where a change of the size was cut off.
+  var sectorCount: UInt64
   /// What is to be written to the copies of tables.
   private var copies: [(offset: UInt64, bytes: [UInt8])] = []
+  /// The flush that what is held, or the copies, wait for.
+  private var begun: UInt64 = 0
   /// The last compressed grain that was read.
   private var unpacked: (grain: UInt64, bytes: UnsafeMutableRawBufferPointer)?
 
   init(_ store: any ByteStore, isWritable: Bool) throws(StorageError) {
     self.store = store
     header = try VMDKSparseHeader(store)
+    sectorCount = header.capacity
     // Behind a footer nothing can be added.
     self.isWritable = isWritable && store.isWritable && !header.isFooter
-    tables = VMDKGrainTables(
-      store, directory: header.directory * 512,
-      redundant: header.hasRedundant ? header.redundantDirectory * 512 : nil,
-      entriesPerTable: header.entriesPerTable, tableCount: header.tableCount)
+    tables = VMDKGrainTables(store, header)
   }
 
   deinit { unpacked?.bytes.deallocate() }
 
-  var sectorCount: UInt64 { header.capacity }
   var grainSize: UInt64 { header.grainSize }
   var isCompressed: Bool { header.isCompressed }
 
@@ -221,7 +222,7 @@ final class VMDKSparseExtent: VMDKExtent, BlockTable {
     return size
   }
 
-  private func nextPlace() throws(StorageError) -> UInt64 {
+  func nextPlace() throws(StorageError) -> UInt64 {
     if let next { return next }
     if let found = try tables.overlap() {
       throw store.refusal(
@@ -251,14 +252,41 @@ final class VMDKSparseExtent: VMDKExtent, BlockTable {
   }
 
   func commit() throws(StorageError) {
-    for copy in copies { try store.write(at: copy.offset, copy.bytes) }
-    copies = []
+    tables.letGo()
     if store.isWritable { try store.flush() }
+    try writeCopies()
     if tables.isDirty {
       copies = try tables.writeBack()
       try store.flush()
+      // At once, so that they are in the file when the program is killed; with the next flush they are with the stable storage.
+      try writeCopies()
     }
   }
+
+  private func writeCopies() throws(StorageError) {
+    for copy in copies { try store.write(at: copy.offset, copy.bytes) }
+    copies = []
+  }
+
+  func settle() throws(StorageError) -> Bool {
+    if !copies.isEmpty || tables.isHolding {
+      guard try store.hasFlushed(begun) else { return true }
+      try writeCopies()
+      if tables.isHolding {
+        copies = try tables.writeHeld()
+        if !copies.isEmpty {
+          begun = try store.beginFlush()
+          return true
+        }
+      }
+    }
+    if !tables.isDirty { return false }
+    tables.hold()
+    begun = try store.beginFlush()
+    return true
+  }
+
+  func letGo() { tables.letGo() }
 
   /// Gives a grain a copy of what another has as well.
   func relocate(_ number: UInt64, _ place: UInt64, _ map: inout SpaceMap) throws(StorageError)

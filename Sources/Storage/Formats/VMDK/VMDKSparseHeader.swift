@@ -124,6 +124,13 @@ struct VMDKSparseHeader {
     fields.setLittle(Offset.overhead, at.rounded(upTo: 128))
   }
 
+  /// Another size, with directories elsewhere; all that changes is in one sector.
+  mutating func set(capacity: UInt64, directory: UInt64, redundant: UInt64) {
+    fields.setLittle(Offset.capacity, capacity)
+    fields.setLittle(Offset.directory, directory)
+    fields.setLittle(Offset.redundantDirectory, redundant)
+  }
+
   var bytes: [UInt8] { fields.bytes }
   var flags: UInt32 { fields.little(Offset.flags) }
   func has(_ flag: UInt32) -> Bool { flags & flag != 0 }

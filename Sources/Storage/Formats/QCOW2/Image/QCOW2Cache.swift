@@ -18,6 +18,8 @@ final class QCOW2Cache {
     var first = Int.max
     var last = 0
     var wasUsed = true
+    /// What of it is held (`hold`), as it was then, and from where on.
+    var held: (first: Int, bytes: [UInt8])?
   }
   private var slices: [Slice] = []
   private var index: [UInt64: Int] = [:]
@@ -88,7 +90,7 @@ final class QCOW2Cache {
         hand = (hand + 1) % slices.count
         if slices[hand].wasUsed {
           slices[hand].wasUsed = false
-        } else if slices[hand].first == .max || writesAnyTime {
+        } else if slices[hand].held == nil, slices[hand].first == .max || writesAnyTime {
           if slices[hand].first != .max { try write(hand) }
           index[slices[hand].offset] = nil
           slices[hand].offset = .max
@@ -122,6 +124,44 @@ final class QCOW2Cache {
     for place in changed.sorted(by: { slices[$0].offset < slices[$1].offset }) { try write(place) }
   }
 
+  // MARK: Writing back without waiting
+
+  /// What was changed is to be written as it is now, when something else is with the stable storage; further changes are not part of it.
+  func hold() {
+    for place in slices.indices where slices[place].first != .max && slices[place].held == nil {
+      let slice = slices[place]
+      slices[place].held = (
+        slice.first,
+        Array(
+          UnsafeRawBufferPointer(
+            start: slice.memory + slice.first, count: slice.last - slice.first))
+      )
+      slices[place].first = .max
+      slices[place].last = 0
+      dirtyCount -= 1
+    }
+  }
+
+  /// Writes what is held. What fails stays held.
+  func writeHeld() throws(StorageError) {
+    for place in slices.indices {
+      guard let held = slices[place].held else { continue }
+      try store.write(at: slices[place].offset + UInt64(held.first), held.bytes)
+      slices[place].held = nil
+    }
+  }
+
+  /// What is held is as if it had only been changed.
+  func letGo() {
+    for place in slices.indices {
+      guard let held = slices[place].held else { continue }
+      if slices[place].first == .max { dirtyCount += 1 }
+      slices[place].first = min(slices[place].first, held.first)
+      slices[place].last = max(slices[place].last, held.first + held.bytes.count)
+      slices[place].held = nil
+    }
+  }
+
   /// Forgets what it holds of bytes that have become something else.
   func forget(_ offset: UInt64, count: UInt64) {
     recentOffset = .max
@@ -131,6 +171,7 @@ final class QCOW2Cache {
         if slices[place].first != .max { dirtyCount -= 1 }
         slices[place].first = .max
         slices[place].last = 0
+        slices[place].held = nil
         slices[place].offset = .max
         slices[place].wasUsed = false
       }

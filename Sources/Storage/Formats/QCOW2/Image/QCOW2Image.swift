@@ -21,6 +21,7 @@ public final class QCOW2Image: BlockDevice {
   /// In the host's byte order.
   var l1: [UInt64]
   var changedL1: Range<Int>?
+  var settling: Settling?
   let l2: QCOW2Cache
   /// Only of an image that may be written; made by the first write.
   var refcounts: QCOW2Refcounts?
@@ -165,43 +166,6 @@ public final class QCOW2Image: BlockDevice {
   }
 
   // MARK: The order of writes
-
-  public func flush() throws(StorageError) { try writeBack() }
-
-  /// Whether so much waits that it should be written back between two clusters.
-  func writeBackIfFull() throws(StorageError) {
-    if l2.isFull || (refcounts?.leavingRuns ?? 0) > 4096 { try writeBack() }
-  }
-
-  /// Writes everything that waits, in its order.
-  func writeBack() throws(StorageError) {
-    guard let refcounts else {
-      if store.isWritable { try store.flush() }
-      return
-    }
-    let hasTables = l2.dirtyCount > 0 || changedL1 != nil
-    try refcounts.writeCounts()
-    if isExternal { try data.flush() }
-    try store.flush()
-    if hasTables {
-      try l2.writeBack()
-      if let changed = changedL1 {
-        try QCOW2Table.write(
-          store, at: header.l1TableOffset + UInt64(changed.lowerBound) * 8, l1[changed])
-        changedL1 = nil
-      }
-      try store.flush()
-    }
-    if refcounts.hasLeaving {
-      let free = try refcounts.settle()
-      try refcounts.writeCounts()
-      for run in free {
-        let offset = run.first << UInt64(layout.clusterBits)
-        let end = min((run.first + run.count) << UInt64(layout.clusterBits), store.size)
-        if end > offset { try store.zero(at: offset, count: end - offset, releasing: true) }
-      }
-    }
-  }
 
   func setL1(_ index: Int, _ word: UInt64) {
     l1[index] = word

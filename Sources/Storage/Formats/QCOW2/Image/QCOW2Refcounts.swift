@@ -4,7 +4,7 @@
 // After: QEMU, docs/interop/qcow2.txt, "Host cluster management".
 //
 // A count may be too high in the file, never too low: counts go up before anything refers to the cluster, and down when nothing in the file
-// does any more (`giveBack` notes, `settle` does it).
+// does any more (`giveBack` notes, `free` does it).
 
 /// The refcounts of an image that is written.
 final class QCOW2Refcounts {
@@ -23,6 +23,8 @@ final class QCOW2Refcounts {
   private var freshFrom: UInt64
   /// Clusters whose counts go down when the tables are in the file.
   private var leaving: [(first: UInt64, count: UInt64)] = []
+  /// Bytes that were allocated since somebody made this 0.
+  var newBytes: UInt64 = 0
   /// Called with the table's new place, to write the header.
   var tableMoves: ((_ offset: UInt64, _ clusters: Int) throws(StorageError) -> Void)?
   /// What no allocation may hit whatever the refcounts say.
@@ -141,12 +143,21 @@ final class QCOW2Refcounts {
     }
   }
 
+  /// What was given back until now, which whoever takes it gives to `free` when the tables are in the file.
+  func takeLeaving() -> [(first: UInt64, count: UInt64)] {
+    defer { leaving = [] }
+    return leaving
+  }
+
+  /// What was taken is as if it had not been.
+  func putLeaving(_ runs: [(first: UInt64, count: UInt64)]) { leaving = runs + leaving }
+
   /// The tables are in the file, so what was given back is free.
   /// - Returns: runs of clusters that nobody uses now.
-  func settle() throws(StorageError) -> [(first: UInt64, count: UInt64)] {
+  func free(_ all: [(first: UInt64, count: UInt64)]) throws(StorageError) -> [(
+    first: UInt64, count: UInt64
+  )] {
     var free: [(first: UInt64, count: UInt64)] = []
-    let all = leaving
-    leaving = []
     for run in all {
       for cluster in run.first..<run.first + run.count {
         guard let place = try place(cluster) else { continue }
@@ -273,6 +284,7 @@ final class QCOW2Refcounts {
     if hint >= first && hint < first + count { hint = first + count }
     let isFresh = first >= freshFrom
     freshFrom = max(freshFrom, first + count)
+    newBytes += count << bits
     return Run(first: first, count: count, isFresh: isFresh)
   }
 
