@@ -34,7 +34,13 @@ struct ImageInfoCommand: ParsableCommand {
       lines.append("base: \(base)" + (info.baseFormat.map { " (\($0))" } ?? ""))
     }
     if let record = info.baseRecord { lines.append("noted of the base: \(record)") }
-    if info.isEncrypted { lines.append("encrypted: yes") }
+    if let secret = info.encryption {
+      lines.append("encrypted: \(secret.format), \(secret.cipher), key of \(secret.keyBits) bits")
+      lines.append("UUID: \(secret.uuid)")
+      lines += secret.slots.map { "key slot \($0.number): \($0.derivation)" }
+    } else if info.isEncrypted {
+      lines.append("encrypted: yes")
+    }
     if info.isDirty { lines.append("closed cleanly: no") }
     lines += info.otherFiles.map { "further file: \($0)" }
     lines += info.facts.map { "\($0.name): \($0.value)" }
@@ -163,7 +169,8 @@ struct ImageMapCommand: ParsableCommand {
   func run() throws {
     let start = try startOffset.map { try ImageOperations.size($0, "--start-offset") } ?? 0
     let length = try maxLength.map { try ImageOperations.size($0, "--max-length") }
-    let result = try ImageOperations.map(options.reference(file), start: start, length: length)
+    let result = try ImageOperations.map(
+      options.reference(file, prompts: false), start: start, length: length)
     try ImageProgram.deliver(result, ImageMapCommand.lines(result))
   }
 

@@ -51,6 +51,8 @@ struct ImageCreateCommand: ParsableCommand {
       """)
   @OptionGroup var new: NewImageOptions
   @OptionGroup var progress: ImageProgressOptions
+  @OptionGroup var keys: ImageKeyOptions
+  @OptionGroup var newKey: NewKeyOptions
   @Option(name: .customShort("f"), help: ArgumentHelp("The format.", valueName: "format"))
   var format = "raw"
   @Option(
@@ -79,6 +81,8 @@ struct ImageCreateCommand: ParsableCommand {
     request.sectorSize = new.sectorSize
     request.replaces = new.force
     request.baseHash = try new.hash()
+    request.keys = keys.keys()
+    request.newKey = try newKey.source(keys)
     let result = try ImageOperations.create(request, ImageProgram.job(progress))
     let line =
       "\(result.file): \(result.format), \(ImageSize.text(result.virtualSize))"
@@ -95,6 +99,7 @@ struct ImageConvertCommand: ParsableCommand {
       """)
   @OptionGroup var options: ImageReferenceOptions
   @OptionGroup var new: NewImageOptions
+  @OptionGroup var newKey: NewKeyOptions
   @OptionGroup var progress: ImageProgressOptions
   @Option(
     name: .customShort("O"),
@@ -144,6 +149,7 @@ struct ImageConvertCommand: ParsableCommand {
     request.sparseSize = size
     request.intoExisting = existing
     request.resumes = resume
+    request.newKey = try newKey.source(options.keys)
     request.readers = threads
     let result = try ImageOperations.convert(request, ImageProgram.job(progress))
     try ImageProgram.deliver(result, progress.quiet ? [] : ImageConvertCommand.lines(result))
@@ -170,6 +176,7 @@ struct ImageCopyBlocksCommand: ParsableCommand {
     commandName: "dd", abstract: "Copies a part of a disk into a new image.",
     discussion: "WORDS are if=FILE of=FILE bs=SIZE count=BLOCKS skip=BLOCKS (iskip= is the same).")
   @OptionGroup var options: ImageReferenceOptions
+  @OptionGroup var newKey: NewKeyOptions
   @OptionGroup var progress: ImageProgressOptions
   @Option(
     name: .customShort("O"), help: ArgumentHelp("The new image's format.", valueName: "format"))
@@ -182,7 +189,9 @@ struct ImageCopyBlocksCommand: ParsableCommand {
   func run() throws {
     let result = try ImageOperations.copyBlocks(
       try CopyBlocksRequest(words), format: options.format, outputFormat: targetFormat,
-      replaces: force, names: options.trustNames ? .anywhere : .beside, ImageProgram.job(progress))
+      replaces: force, names: options.trustNames ? .anywhere : .beside,
+      keys: options.keys.keys(), newKey: try newKey.source(options.keys),
+      ImageProgram.job(progress))
     try ImageProgram.deliver(result, progress.quiet ? [] : ImageConvertCommand.lines(result))
   }
 }

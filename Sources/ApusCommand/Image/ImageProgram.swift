@@ -129,13 +129,18 @@ struct ImageReferenceOptions: ParsableArguments {
   var format: String?
   @Flag(help: "The image may name files anywhere as its bases and parts, not only beside it.")
   var trustNames = false
+  @OptionGroup var keys: ImageKeyOptions
 
-  func reference(_ path: String, _ format: String? = nil) -> ImageReference {
-    ImageReference(path, format: format ?? self.format, names: trustNames ? .anywhere : .beside)
+  /// - Parameter prompts: somebody at the terminal is asked for the key of an encrypted image.
+  func reference(_ path: String, _ format: String? = nil, prompts: Bool = true) -> ImageReference {
+    ImageReference(
+      path, format: format ?? self.format, names: trustNames ? .anywhere : .beside,
+      keys: keys.keys(prompts: prompts))
   }
 
   func volume(_ text: String) -> VolumeReference {
-    VolumeReference(text, format: format, names: trustNames ? .anywhere : .beside)
+    VolumeReference(
+      text, format: format, names: trustNames ? .anywhere : .beside, keys: keys.keys())
   }
 }
 

@@ -30,6 +30,8 @@ public struct ConvertRequest: Sendable {
   /// How many threads read; nil: as the host has processors.
   public var readers: Int?
   public var baseHash = CreateRequest.BaseHash.quick
+  /// Where the passphrase of the target comes from, if it is encrypted.
+  public var newKey: (any KeySource)?
 
   public init(_ source: ImageReference, to target: String, format: String = "raw") {
     self.source = source
@@ -112,8 +114,13 @@ private final class Conversion {
   }
 
   private func intoExisting() throws {
+    let keys =
+      request.newKey.map {
+        DiskKeys([$0], limits: request.source.keys?.limits ?? KeyLimits())
+      } ?? request.source.keys
     let target = try DiskImage(
-      ImageReference(request.target, format: request.format == "" ? nil : request.format), .writing)
+      ImageReference(
+        request.target, format: request.format == "" ? nil : request.format, keys: keys), .writing)
     result.format = target.formatName
     if target.byteCount < result.virtualSize {
       throw StorageError(
@@ -133,6 +140,8 @@ private final class Conversion {
     wish.provisioning = request.provisioning
     wish.sectorSize = request.sectorSize
     wish.replaces = request.replaces
+    wish.keys = request.source.keys
+    wish.newKey = request.newKey
     var journal = request.resumes ? ConvertJournal(request, source.image) : nil
     let suffix = request.resumes ? ConvertJournal.suffix : nil
     var from: UInt64 = 0
@@ -163,7 +172,8 @@ private final class Conversion {
     result.format = image.format.name
     journal?.done = from
     try copy(
-      to: contents.device, isZero: image.base == nil, from: from, journal: journal,
+      to: contents.device, isZero: image.base == nil && image.format.newImagesAreZeros, from: from,
+      journal: journal,
       base: image.base)
     let noted = try image.noteBase(contents.device, request.baseHash, job)
     try contents.device.finish()
@@ -180,7 +190,9 @@ private final class Conversion {
   private func baseReader(_ base: DiskImage?) throws -> CopySource? {
     guard let base else { return nil }
     return try CopySource(
-      ImageReference(base.path, format: request.base?.format, names: .anywhere), checksBase: false)
+      ImageReference(
+        base.path, format: request.base?.format, names: .anywhere, keys: request.source.keys),
+      checksBase: false)
   }
 
   private func copy(

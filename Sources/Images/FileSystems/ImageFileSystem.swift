@@ -11,8 +11,10 @@ public struct VolumeReference: Sendable {
   public var partition: Int?
 
   /// - Parameter text: a file that has the whole text as its name is meant before a partition is.
-  public init(_ text: String, format: String? = nil, names: ImageFiles.Names = .beside) {
-    image = ImageReference(text, format: format, names: names)
+  public init(
+    _ text: String, format: String? = nil, names: ImageFiles.Names = .beside, keys: DiskKeys? = nil
+  ) {
+    image = ImageReference(text, format: format, names: names, keys: keys)
     guard !HostFiles.exists(text), let colon = text.lastIndex(of: ":"),
       let number = Int(text[text.index(after: colon)...]), number > 0
     else { return }

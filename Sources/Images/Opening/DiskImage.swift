@@ -14,15 +14,20 @@ public struct ImageReference: Sendable {
   public var names: ImageFiles.Names
   /// Whether a base that changed since is refused.
   public var checksBase: Bool
+  /// Where keys come from, if it or one below it is encrypted.
+  public var keys: DiskKeys?
+  /// Without keys it opens all the same, for what is not encrypted of it.
+  public var mayStayLocked = false
 
   public init(
     _ path: String, format: String? = nil, names: ImageFiles.Names = .beside,
-    checksBase: Bool = true
+    checksBase: Bool = true, keys: DiskKeys? = nil
   ) {
     self.path = path
     self.format = format
     self.names = names
     self.checksBase = checksBase
+    self.keys = keys
   }
 }
 
@@ -74,7 +79,8 @@ public final class DiskImage {
     if store.size == 0 { throw StorageError(path: path, reason: "the file is empty") }
     let context = ImageFiles.context(
       for: path, use, names: reference.names, kind: .disk,
-      baseUse: baseUse ?? (use == .looking ? .looking : .reading), formats: DiskImage.formats
+      baseUse: baseUse ?? (use == .looking ? .looking : .reading), formats: DiskImage.formats,
+      keys: reference.keys, mayStayLocked: reference.mayStayLocked
     ) { place, wanted in
       if wanted == .base {
         opened.bases.append(place)

@@ -31,7 +31,8 @@ extension ImageOperations {
     let facts = (overlay.device as? any DescribedDevice)?.imageFacts
     let format = facts?.baseFormat.flatMap { ImageFormats.named($0, in: DiskImage.formats)?.name }
     let base = try DiskImage(
-      ImageReference(basePath, format: format, names: reference.names), .writing)
+      ImageReference(
+        basePath, format: format, names: reference.names, keys: reference.keys), .writing)
     defer { base.close() }
     var result = CommitResult(
       file: overlay.path, base: basePath, bytes: 0, isEmptied: false, notes: [])

@@ -65,15 +65,17 @@ extension ImageOperations {
   /// Copies a part of a disk into a new image.
   public static func copyBlocks(
     _ words: CopyBlocksRequest, format: String? = nil, outputFormat: String = "raw",
-    replaces: Bool = false, names: ImageFiles.Names = .beside, _ job: ImageJob = ImageJob()
+    replaces: Bool = false, names: ImageFiles.Names = .beside, keys: DiskKeys? = nil,
+    newKey: (any KeySource)? = nil, _ job: ImageJob = ImageJob()
   ) throws -> ConvertResult {
-    let reference = ImageReference(words.input, format: format, names: names)
+    let reference = ImageReference(words.input, format: format, names: names, keys: keys)
     let image = try DiskImage(reference, .reading)
     let region = try words.region(of: image.byteCount)
     image.close()
     var request = ConvertRequest(reference, to: words.output, format: outputFormat)
     request.region = region
     request.replaces = replaces
+    request.newKey = newKey
     return try convert(request, job)
   }
 }

@@ -37,6 +37,10 @@ public struct CreateRequest: Sendable {
   public var replaces = false
   public var baseHash = BaseHash.quick
   public var names = ImageFiles.Names.anywhere
+  /// Where the keys of the base and those below it come from.
+  public var keys: DiskKeys?
+  /// Where the passphrase of the new image comes from, if it is encrypted.
+  public var newKey: (any KeySource)?
 
   public init(_ path: String, format: String = "raw") {
     self.path = path
@@ -81,7 +85,7 @@ final class UnfinishedImage {
     (base, baseName) = try UnfinishedImage.base(request)
     context = ImageFiles.context(
       for: path, .writing, names: request.names, kind: .disk,
-      formats: DiskImage.formats, new: files)
+      formats: DiskImage.formats, new: files, keys: UnfinishedImage.keys(request))
     if resuming {
       store = try files.adopt(path)
       return
@@ -93,6 +97,7 @@ final class UnfinishedImage {
     wish.provisioning = request.provisioning ?? .thin
     wish.sectorSize = request.sectorSize
     wish.options = request.options
+    wish.key = request.newKey
     wish.time = UInt64(max(0, HostClock.utcSeconds()))
     if let base, let baseName {
       wish.base = NewBase(name: baseName, formatName: base.formatName, contents: base.contents)
@@ -105,6 +110,13 @@ final class UnfinishedImage {
     }
     store = try files.make(path)
     try format.create(store, rounded, context)
+  }
+
+  /// For the new image and those below it: the new one's own passphrase is known by then.
+  private static func keys(_ request: CreateRequest) -> DiskKeys? {
+    guard let new = request.newKey else { return request.keys }
+    let others = (request.keys?.sources ?? []).filter { $0 !== new }
+    return DiskKeys([new] + others, limits: request.keys?.limits ?? KeyLimits())
   }
 
   /// The new image as a device.
@@ -140,7 +152,8 @@ final class UnfinishedImage {
       throw StorageError(path: request.path, reason: "cannot be its own base")
     }
     let base = try DiskImage(
-      ImageReference(place, format: wish.format, names: request.names), .reading)
+      ImageReference(place, format: wish.format, names: request.names, keys: request.keys),
+      .reading)
     let name =
       isBeside ? wish.name : ImageFiles.relativeName(of: wish.name, from: request.path)
     return (base, name)
@@ -154,7 +167,9 @@ final class UnfinishedImage {
     let size = (base.map { [$0.path] + $0.basePaths } ?? []).reduce(UInt64(0)) {
       $0 &+ (HostFiles.facts($1)?.allocated ?? 0)
     }
-    let hashes = when == .now || (when == .quick && size <= 1 << 30)
+    // The hash tells whoever has it whether a guess at what is encrypted is right.
+    let isSecret = !below.volumeKeys.isEmpty
+    let hashes = when == .now || (when == .quick && size <= 1 << 30 && !isSecret)
     var hash: [UInt8]?
     if hashes {
       let meter = job.meter(total: below.blockCount * UInt64(below.blockSize))
@@ -209,6 +224,12 @@ extension ImageOperations {
     let contents = try image.open()
     let device = contents.device
     let noted = try image.noteBase(device, request.baseHash, job)
+    if let base = device.base, !base.volumeKeys.isEmpty,
+      (device.whole as? any EncryptedDevice)?.volumeKey == nil
+    {
+      image.notes.append(
+        "the base is encrypted, but this image is not: what is written to it is readable")
+    }
     try device.finish()
     var result = CreateResult(
       file: request.path, format: image.format.name,

@@ -19,6 +19,25 @@ public struct ImageInfo: Codable, Equatable, Sendable {
     public var virtualSize: UInt64
     public var stateSize: UInt64
   }
+  /// How an image is encrypted.
+  public struct Encryption: Codable, Equatable, Sendable {
+    public struct Slot: Codable, Equatable, Sendable {
+      public var number: Int
+      /// As in "pbkdf2 (sha256), 1000 iterations".
+      public var derivation: String
+      public var hash: String
+    }
+    /// "luks1", "luks2".
+    public var format: String
+    public var cipher: String
+    public var keyBits: Int
+    public var uuid: String
+    public var sectorSize: Int
+    public var payloadOffset: UInt64
+    public var slotCount: Int
+    /// The key slots in use.
+    public var slots: [Slot]
+  }
   public var file: String
   public var format: String
   public var virtualSize: UInt64
@@ -32,6 +51,7 @@ public struct ImageInfo: Codable, Equatable, Sendable {
   /// What is noted of the base: "none", "size and times", "hash".
   public var baseRecord: String?
   public var isEncrypted: Bool
+  public var encryption: Encryption?
   public var isDirty: Bool
   public var otherFiles: [String]
   public var snapshots: [Snapshot]
@@ -55,6 +75,9 @@ extension ImageOperations {
     var reference = reference
     // Whoever looks wants to know also of an image whose base changed.
     reference.checksBase = false
+    // Nothing that is told is encrypted: nobody is asked for a key.
+    reference.keys = nil
+    reference.mayStayLocked = true
     var images: [ImageInfo] = []
     var next: ImageReference? = reference
     while let current = next {
@@ -63,7 +86,9 @@ extension ImageOperations {
       next =
         chain
         ? image.basePaths.first.map {
-          ImageReference($0, names: reference.names, checksBase: false)
+          var below = ImageReference($0, names: reference.names, checksBase: false)
+          below.mayStayLocked = true
+          return below
         } : nil
       image.close()
     }
@@ -86,6 +111,7 @@ extension ImageOperations {
       sizeOnHost: host.reduce(0) { $0 &+ $1.allocated }, sectorSize: device.blockSize,
       clusterSize: facts.clusterSize, base: facts.baseName ?? image.basePaths.first,
       baseFormat: facts.baseFormat, baseRecord: record, isEncrypted: facts.isEncrypted,
+      encryption: facts.encryption.map(ImageInfo.Encryption.init),
       isDirty: facts.isDirty, otherFiles: image.partPaths,
       snapshots: ((device as? any SnapshottingDevice)?.imageSnapshots ?? []).map {
         ImageInfo.Snapshot(
@@ -93,5 +119,16 @@ extension ImageOperations {
           stateSize: $0.stateByteCount)
       }, facts: facts.others.map { ImageInfo.Fact(name: $0.name, value: $0.value) },
       notes: image.contents.notes, warnings: image.contents.warnings)
+  }
+}
+
+extension ImageInfo.Encryption {
+  init(_ facts: EncryptionFacts) {
+    self.init(
+      format: facts.format, cipher: facts.cipher, keyBits: facts.keyBits, uuid: facts.uuid,
+      sectorSize: facts.sectorSize, payloadOffset: facts.payloadOffset, slotCount: facts.slotCount,
+      slots: facts.slots.map {
+        Slot(number: $0.number, derivation: $0.derivation, hash: $0.hash)
+      })
   }
 }

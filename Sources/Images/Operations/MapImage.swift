@@ -38,6 +38,9 @@ extension ImageOperations {
     _ reference: ImageReference, start: UInt64 = 0, length: UInt64? = nil,
     _ job: ImageJob = ImageJob()
   ) throws -> MapResult {
+    var reference = reference
+    // Where blocks are is told without a key.
+    reference.mayStayLocked = true
     let image = try DiskImage(reference, .reading)
     defer { image.close() }
     var result = MapResult(file: image.path, entries: [])

@@ -41,6 +41,7 @@ extension ImageOperations {
     var wish = CreateRequest(reference.path)
     wish.base = request.base
     wish.names = .anywhere
+    wish.keys = reference.keys
     let (newBase, name) = try UnfinishedImage.base(wish)
     let path = reference.path
     var result = RebaseResult(file: path, base: name, bytes: 0, notes: [])
@@ -112,8 +113,9 @@ extension ImageOperations {
       return
     }
     let size = image.basePaths.reduce(UInt64(0)) { $0 &+ (HostFiles.facts($1)?.allocated ?? 0) }
+    // A hash of what is encrypted would tell who guesses whether the guess is right.
     let hash =
-      size <= 1 << 30
+      size <= 1 << 30 && below.volumeKeys.isEmpty
       ? try BaseHashing.hash(
         below, job.meter(total: below.blockCount * UInt64(below.blockSize))) : nil
     try BaseCheck.note(BaseRecord(of: below, hash: hash), of: image.device, at: image.path)
@@ -130,8 +132,9 @@ extension ImageOperations {
     guard let base = image.device.base?.whole else {
       throw StorageError(path: image.path, reason: "stands alone: there is no base to accept")
     }
-    let hash = try BaseHashing.hash(
-      base, job.meter(total: base.blockCount * UInt64(base.blockSize)))
+    let hash =
+      base.volumeKeys.isEmpty
+      ? try BaseHashing.hash(base, job.meter(total: base.blockCount * UInt64(base.blockSize))) : nil
     try BaseCheck.note(BaseRecord(of: base, hash: hash), of: image.device, at: image.path)
     return RebaseResult(file: image.path, base: image.basePaths.first, bytes: 0, notes: [])
   }

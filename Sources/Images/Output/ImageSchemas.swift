@@ -72,6 +72,17 @@ public enum ImageSchema {
               "notes": "texts", "warnings": "texts",
             ])),
             "baseRecord": { "enum": ["none", "size and times", "hash"] },
+            "encryption": { "type": "object",
+              "required": ["format", "cipher", "keyBits", "uuid", "sectorSize", "payloadOffset", "slotCount", "slots"],
+              "properties": { "format": { "enum": ["luks1", "luks2"] },
+            \(members([
+              "cipher": "string", "keyBits": "bytes", "uuid": "string", "sectorSize": "bytes",
+              "payloadOffset": "bytes", "slotCount": "bytes",
+            ])),
+            "slots": { "type": "array", "description": "the key slots in use", "items": { "type": "object",
+              "required": ["number", "derivation", "hash"],
+              "properties": { "number": { "$ref": "#/$defs/bytes" }, "derivation": { "type": "string" },
+                "hash": { "type": "string" } } } } } },
             "facts": { "type": "array", "items": { "type": "object", "required": ["name", "value"],
               "properties": { "name": { "type": "string" }, "value": { "type": "string" } } } } } } }
       """),

@@ -40,14 +40,17 @@ public enum ImageFiles {
   ///   - use: what the image's own parts are opened for.
   ///   - baseUse: what images below are opened for; `.writing` is none of it.
   ///   - new: where new parts are made; nil: none can be.
+  ///   - keys: of encrypted images, this one and those below it.
+  ///   - mayStayLocked: without keys encrypted images open all the same, for what is not encrypted of them.
   ///   - opened: hears of each file that is opened, with the name that leads to it.
   public static func context(
     for path: String, _ use: Use, names: Names = .beside, kind: ImageKind = .auto,
     baseUse: Use = .reading, formats: [any ImageFormat] = ImageFormats.all,
-    new: NewImageFiles? = nil,
+    new: NewImageFiles? = nil, keys: DiskKeys? = nil, mayStayLocked: Bool = false,
     opened: @escaping (_ path: String, ImageContext.FileUse) -> Void = { _, _ in }
   ) -> ImageContext {
-    ImageContext(kind: kind, formats: formats) { (name, wanted) throws(StorageError) in
+    var context = ImageContext(kind: kind, formats: formats) {
+      (name, wanted) throws(StorageError) in
       if wanted == .newPart {
         guard let new else { throw StorageError(path: name, reason: "cannot be made here") }
         return try new.make(ImageFiles.path(of: name, beside: path))
@@ -61,6 +64,9 @@ public enum ImageFiles {
       opened(place, wanted)
       return store
     }
+    context.keys = keys
+    context.mayStayLocked = mayStayLocked
+    return context
   }
 
   /// Where a name in an image leads to: as it stands if it is absolute, otherwise from the image's folder.

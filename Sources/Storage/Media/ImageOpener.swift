@@ -36,6 +36,8 @@ public struct OpenedImage {
   public var reasons: [String]
   /// What the user should hear without asking, a line each.
   public var warnings: [String]
+  /// The keys of its encrypted layers: what is kept of the machine elsewhere (`SealedFile`) is sealed by them.
+  public var keys: [VolumeKey] { device.volumeKeys }
 }
 
 /// Opens images.
@@ -46,12 +48,13 @@ public enum ImageOpener {
   ///   - readOnly: the guest sees a write-protected medium.
   ///   - snapshot: writes stay in memory.
   ///   - looksOnly: nothing will be written; the file is neither locked nor opened for that, but what is concluded is the same.
+  ///   - keys: where the keys of encrypted images come from; asked only when one is. Nil: nowhere.
   ///   - allowBases: folders beside the image's own in which images below may lie.
   ///   - formats: what it may be.
   /// - Throws: one line that says what is wrong.
   public static func open(
     path: String, kind: ImageKind = .auto, readOnly: Bool = false, snapshot: Bool = false,
-    looksOnly: Bool = false, allowBases: [String] = [],
+    looksOnly: Bool = false, keys: DiskKeys? = nil, allowBases: [String] = [],
     formats: [any ImageFormat] = ImageFormats.all
   ) throws(StorageError) -> OpenedImage {
     if path.hasPrefix(FolderDisk.prefix) {
@@ -62,7 +65,7 @@ public enum ImageOpener {
     let file = try HostFile(
       path: path, writable: !readOnly && !snapshot && kind != .cd, looksOnly: looksOnly)
     let isWritable = file.isWritable
-    let context = ImageContext(kind: kind, formats: formats) { (name, use) throws(StorageError) in
+    var context = ImageContext(kind: kind, formats: formats) { (name, use) throws(StorageError) in
       switch use {
       case .base:
         return try HostFile(
@@ -74,6 +77,7 @@ public enum ImageOpener {
       case .newPart: throw StorageError(path: name, reason: "cannot be made here")
       }
     }
+    context.keys = keys
     var image = try open(
       file, context, isProtected: readOnly, snapshot: snapshot, writeRefusal: file.writeRefusal)
     image.path = path

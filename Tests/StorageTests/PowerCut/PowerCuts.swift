@@ -17,6 +17,8 @@ struct PowerCuts {
   /// Whether a check before the image is opened for the first time must find nothing corrupt. Formats that mend themselves when they are opened
   /// (a log to replay, a mark that says "not closed") are looked at behind that only.
   var checksBeforeOpening = true
+  /// Of encrypted images.
+  var keys: DiskKeys?
 
   init(_ format: any CheckableFormat, _ files: [(name: String, bytes: [UInt8])]) {
     self.format = format
@@ -63,7 +65,8 @@ struct PowerCuts {
       var random = PowerCutRandom(seed: seed &* 0x1_0001 &+ round)
       let disk = PowerCutDisk()
       for file in files { disk.add(file.name, file.bytes) }
-      let context = PowerCuts.context(formats: formats) { disk[$0] }
+      var context = PowerCuts.context(formats: formats) { disk[$0] }
+      context.keys = keys
       let device = try format.open(disk.files[0], context).device
       let witness = try GuestWitness(device, disk)
       try workload(witness, &random)
@@ -97,9 +100,10 @@ struct PowerCuts {
     _ images: [[UInt8]], _ witness: GuestWitness, _ cut: Int, _ random: inout PowerCutRandom
   ) -> String? {
     let stores = zip(files, images).map { MemoryStore($1, name: $0.name) }
-    let context = PowerCuts.context(formats: formats) { name in
+    var context = PowerCuts.context(formats: formats) { name in
       zip(files, stores).first { $0.0.name == name }?.1
     }
+    context.keys = keys
     func corruption() throws -> String? {
       let check = try format.check(stores[0], .none, context)
       if check.corruptions + check.unreadables == 0 { return nil }

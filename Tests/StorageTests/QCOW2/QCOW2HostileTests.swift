@@ -110,7 +110,7 @@ import Testing
     error = try #require(try refusal(put(20, 22, 4)))
     #expect(error.offset == 20)
     error = try #require(try refusal(put(32, 2, 4)))
-    #expect(error.offset == 32 && error.reason.contains("LUKS"))
+    #expect(error.offset == 32 && error.reason.contains("does not say where"))
     error = try #require(try refusal(put(32, 1, 4)))
     #expect(error.reason.contains("AES"))
     error = try #require(try refusal(put(40, 65537, 8)))

@@ -84,6 +84,8 @@ public struct ImageWish {
   public var random: () -> UInt64 = { UInt64.random(in: .min ... .max) }
   /// Seconds since 1970 for formats that note when they were made.
   public var time: UInt64 = 0
+  /// Where the passphrase of a new encrypted image comes from.
+  public var key: (any KeySource)?
 
   public init(byteCount: UInt64) { self.byteCount = byteCount }
 
@@ -103,12 +105,18 @@ public struct ImageWish {
 public protocol CreatableFormat: ImageFormat {
   var options: [ImageOption] { get }
   var limits: ImageLimits { get }
+  /// Whether a new image shows zeros where nothing was written to it.
+  var newImagesAreZeros: Bool { get }
   /// Makes an image in an empty, writable store; other files it needs come from `context.newFile(named:)`.
   ///
   /// The wish fits `limits` and names no options but those in `options` (`ImageWish.check(for:)`); their values are checked here, before
   /// anything is written.
   func create(_ store: any ByteStore, _ wish: ImageWish, _ context: ImageContext)
     throws(StorageError)
+}
+
+extension CreatableFormat {
+  public var newImagesAreZeros: Bool { true }
 }
 
 extension ImageWish {
@@ -206,6 +214,8 @@ public struct ImageFacts: Equatable, Sendable {
   /// Bytes in its unit of allocation.
   public var clusterSize: UInt64?
   public var isEncrypted = false
+  /// How it is encrypted.
+  public var encryption: EncryptionFacts?
   /// It was not closed as it should have been.
   public var isDirty = false
   /// What it calls its base, and the format that it says it is of.
@@ -218,6 +228,7 @@ public struct ImageFacts: Equatable, Sendable {
 
   public static func == (a: Self, b: Self) -> Bool {
     a.clusterSize == b.clusterSize && a.isEncrypted == b.isEncrypted && a.isDirty == b.isDirty
+      && a.encryption == b.encryption
       && a.baseName == b.baseName && a.baseFormat == b.baseFormat
       && a.others.elementsEqual(b.others, by: ==)
   }

@@ -60,6 +60,10 @@ public struct ImageContext {
   public var kind: ImageKind
   /// The formats there are.
   public var formats: [any ImageFormat]
+  /// Where the keys of encrypted images come from, of this one and of those below it; nil: nowhere.
+  public var keys: DiskKeys?
+  /// Without `keys` an encrypted image opens all the same, and only what is encrypted of it cannot be read.
+  public var mayStayLocked = false
   /// How many images stand above this one, each of which names the next as its base.
   public private(set) var depth = 0
   /// Where the image lies, as seen from the topmost: its folder with a "/", or nothing. Names in an image are relative to its own folder.
@@ -150,8 +154,8 @@ public enum ImageFormats {
   /// All formats; of those that are equally sure of a file, the first has it.
   public static let all: [any ImageFormat] =
     [SplitFormat()] + CompressedFormat.all + RefusedFormat.archives + [
-      QCOW2Format(), VHDFormat(), VDIFormat(), VHDXFormat(), VMDKFormat(), CUEFormat(), CDFormat(),
-      RawFormat(),
+      QCOW2Format(), VHDFormat(), VDIFormat(), VHDXFormat(), VMDKFormat(), LUKSFormat(),
+      CUEFormat(), CDFormat(), RawFormat(),
     ]
 
   /// The format of a file: the surest.
@@ -179,7 +183,7 @@ public enum ImageFormats {
   public static func named(_ name: String, in formats: [any ImageFormat] = all)
     -> (any ImageFormat)?
   {
-    let others = ["vpc": "vhd", "fixed-vhd": "fixed vhd"]
+    let others = ["vpc": "vhd", "fixed-vhd": "fixed vhd", "luks1": "luks", "luks2": "luks"]
     let wanted = name.lowercased()
     let names = [wanted, others[wanted] ?? wanted]
     return formats.first { !($0 is RefusedFormat) && names.contains($0.name.lowercased()) }

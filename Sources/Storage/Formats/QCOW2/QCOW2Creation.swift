@@ -32,7 +32,7 @@ extension QCOW2Format: CreatableFormat {
       ImageOption(
         "data_file_raw", standard: "off", values: "on, off",
         help: "that file is a raw disk by itself"),
-    ]
+    ] + QCOW2Encryption.options
   }
 
   public var limits: ImageLimits {
@@ -140,6 +140,19 @@ extension QCOW2Format: CreatableFormat {
       header.backingName = base.name
       header.backingFormat = QCOW2Header.formatName(base.formatName)
     }
+    if choices.dataFileRaw && !(wish.options["encrypt.format"] ?? "").isEmpty {
+      throw StorageError(
+        path: store.name, reason: "a raw data file and encryption exclude each other")
+    }
+    if choices.version == 2, ["metadata", "falloc"].contains(choices.preallocation),
+      !(wish.options["encrypt.format"] ?? "").isEmpty
+    {
+      throw StorageError(
+        path: store.name,
+        reason: "preallocation of an encrypted image needs compat=1.1, which can say what is zeros")
+    }
+    let secret = try QCOW2Encryption.make(wish, store.name)
+    if let secret { header.encryption = (0, UInt64(secret.header.count)) }
     try lay(out: &header, store)
     let head = try header.bytes(store.name)
 
@@ -150,12 +163,18 @@ extension QCOW2Format: CreatableFormat {
       try data!.flush()
     }
     try writeTables(header, store)
+    if let secret, let area = header.encryption {
+      try store.write(at: area.offset, secret.header)
+      context.keys?.remember(secret.key, proof: secret.container.proof)
+    }
     // An image is one as soon as it has its header.
     try store.flush()
     try store.write(at: 0, head)
     try store.flush()
     if choices.preallocation != "off" {
-      let image = try QCOW2Image(store, header, data: data, base: nil)
+      let image = try QCOW2Image(
+        store, header, data: data, base: nil,
+        encryption: secret.map { QCOW2Encryption(container: $0.container, key: $0.key) })
       try image.preallocate(choices.preallocation)
     }
   }
@@ -172,18 +191,20 @@ extension QCOW2Format: CreatableFormat {
           "clusters of \(layout.clusterSize) bytes are too small for a disk of \(header.size) bytes; "
           + "they reach \(UInt64(QCOW2Header.mostL1Entries) << UInt64(layout.l1Bits)) bytes")
     }
-    let (blocks, table) = initialBlocks(layout, layout.clusters(entries * 8))
+    let own = layout.clusters(entries * 8) + layout.clusters(header.encryption?.length ?? 0)
+    let (blocks, table) = initialBlocks(layout, own)
     header.refcountTableOffset = 1 << bits
     header.refcountTableClusters = Int(table)
     header.l1Size = Int(entries)
     header.l1TableOffset = (1 + table + blocks) << bits
+    header.encryption?.offset = (1 + table + blocks + layout.clusters(entries * 8)) << bits
   }
 
-  /// Refcount blocks and clusters of the refcount table that a new image needs.
-  private func initialBlocks(_ layout: QCOW2Layout, _ l1Clusters: UInt64) -> (UInt64, UInt64) {
+  /// Refcount blocks and clusters of the refcount table that a new image needs beside its header and other clusters.
+  private func initialBlocks(_ layout: QCOW2Layout, _ others: UInt64) -> (UInt64, UInt64) {
     var (blocks, table): (UInt64, UInt64) = (1, 1)
     while true {
-      let used = 1 + table + blocks + l1Clusters
+      let used = 1 + table + blocks + others
       let neededBlocks = (used - 1) >> UInt64(layout.refcountBlockBits) + 1
       let neededTable = layout.clusters(neededBlocks * 8)
       if neededBlocks <= blocks && neededTable <= table { return (blocks, table) }
@@ -196,7 +217,8 @@ extension QCOW2Format: CreatableFormat {
     let layout = header.layout
     let bits = UInt64(layout.clusterBits)
     let l1Clusters = layout.clusters(UInt64(header.l1Size) * 8)
-    let end = header.l1TableOffset >> bits + l1Clusters
+    let end =
+      header.l1TableOffset >> bits + l1Clusters + layout.clusters(header.encryption?.length ?? 0)
     try store.setSize(end << bits)
     let first = 1 + UInt64(header.refcountTableClusters)
     let blocks = header.l1TableOffset >> bits - first
@@ -234,12 +256,16 @@ extension QCOW2Image {
         let run = try refcounts.allocate(most)
         (host, count) = (run.first << bits, run.count)
       }
+      // Room that is not written yet reads as zeros only where nothing is decrypted; otherwise the entry has to say that it does.
+      let isUnwritten = encryption != nil && mode != "full"
+      let flag = isUnwritten && layout.hasZeroFlag ? QCOW2Layout.zeroFlag : 0
+      let bitmap: UInt64 = isUnwritten ? 0xFFFF_FFFF << 32 : 0xFFFF_FFFF
       for n in 0..<count {
         try set(
           place + n << bits, in: table,
           QCOW2Entry(
-            word: (host + n << bits) | QCOW2Layout.copied,
-            bitmap: layout.hasExtendedL2 ? 0xFFFF_FFFF : 0))
+            word: (host + n << bits) | QCOW2Layout.copied | flag,
+            bitmap: layout.hasExtendedL2 ? bitmap : 0))
       }
       let end = isExternal ? min(host + count << bits, data.size) : host + count << bits
       switch mode {

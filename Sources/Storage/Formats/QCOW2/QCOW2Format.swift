@@ -48,7 +48,9 @@ public struct QCOW2Format: CheckableFormat {
         named: name.hasPrefix("file:") ? String(name.dropFirst(5)) : name,
         formatName: header.backingFormat)
     }
-    let image = try QCOW2Image(store, header, data: data, base: base, snapshot: snapshot)
+    let encryption = try QCOW2Encryption.open(header, store, context)
+    let image = try QCOW2Image(
+      store, header, data: data, base: base, snapshot: snapshot, encryption: encryption)
     var contents = ImageContents(image, kind: .disk, notes: notes(header))
     if header.incompatible & QCOW2Header.Incompatible.corrupt != 0 {
       contents.warnings.append(
@@ -60,6 +62,7 @@ public struct QCOW2Format: CheckableFormat {
   private func notes(_ header: QCOW2Header) -> [String] {
     var note =
       "a qcow2 image of version \(header.version) with clusters of \(1 << header.clusterBits) bytes"
+    if header.encryption != nil { note += ", encrypted by LUKS" }
     if header.layout.hasExtendedL2 { note += ", extended L2 entries" }
     if header.compressionType == 1 { note += ", compressed by zstd" }
     if header.snapshotCount > 0 { note += ", \(header.snapshotCount) snapshots" }

@@ -84,6 +84,13 @@ final class QCOW2Checker {
       marks += 1
     }
     references.add(0)
+    if let area = header.encryption {
+      addArea(area.offset, area.length)
+      // What is wrong there concerns whoever opens the image; its data are where they are.
+      do { _ = try LUKS1Header.read(store, at: area.offset, limit: area.length) } catch {
+        found(.corruption, error.offset, "the LUKS header: \(error.reason)")
+      }
+    }
     try collectRefcounts()
     try collectL1()
     try collectBitmaps()

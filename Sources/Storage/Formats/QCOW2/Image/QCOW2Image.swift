@@ -13,7 +13,7 @@
 /// The blocks of a QCOW2 image, 512 bytes each.
 public final class QCOW2Image: BlockDevice {
   let store: any ByteStore
-  /// Where guest data are: the image itself, or its external data file.
+  /// Where guest data are: the image itself, or its external data file; what is read of it is decrypted.
   let data: any ByteStore
   var header: QCOW2Header
   let layout: QCOW2Layout
@@ -43,6 +43,8 @@ public final class QCOW2Image: BlockDevice {
   var compressedEnd: UInt64?
   /// Why it cannot be written although its files can, or nil.
   let writeRefusal: String?
+  /// nil: nothing is encrypted.
+  let encryption: QCOW2Encryption?
   /// The snapshot that it shows, or nil: the active state.
   let snapshotName: String?
 
@@ -50,11 +52,19 @@ public final class QCOW2Image: BlockDevice {
 
   init(
     _ store: any ByteStore, _ header: QCOW2Header, data: (any ByteStore)?,
-    base: (any BlockDevice)?, snapshot: QCOW2Snapshot? = nil
+    base: (any BlockDevice)?, snapshot: QCOW2Snapshot? = nil, encryption: QCOW2Encryption? = nil
   ) throws(StorageError) {
     self.store = store
     self.header = header
-    self.data = data ?? store
+    self.encryption = encryption
+    if let encryption {
+      let cipher = try encryption.key.map { (key) throws(StorageError) in
+        try encryption.container.sectorCipher(key, for: store.name)
+      }
+      self.data = EncryptedStore(data ?? store, cipher)
+    } else {
+      self.data = data ?? store
+    }
     isExternal = data != nil
     layout = header.layout
     snapshotName = snapshot?.name
@@ -101,6 +111,9 @@ public final class QCOW2Image: BlockDevice {
   public var layer: BlockLayer {
     var details = ["clusters of \(layout.clusterSize) bytes"]
     if isExternal { details.append("data in \(data.name)") }
+    if let encryption {
+      details.append(encryption.container.cipher.text + (encryption.key == nil ? ", locked" : ""))
+    }
     if header.snapshotCount > 0 { details.append("\(header.snapshotCount) snapshots") }
     return BlockLayer(kind: "qcow2 image", file: store.name, of: self, details: details)
   }
@@ -161,6 +174,7 @@ public final class QCOW2Image: BlockDevice {
     let (offset, clusters) =
       refcounts.map { ($0.tableOffset, $0.tableClusters) }
       ?? (header.refcountTableOffset, header.refcountTableClusters)
+    if let area = header.encryption, touches(area.offset, Int(area.length)) { return true }
     return touches(0, layout.clusterSize) || touches(header.l1TableOffset, header.l1Size * 8)
       || touches(offset, clusters << layout.clusterBits)
   }

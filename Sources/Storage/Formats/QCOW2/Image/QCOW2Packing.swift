@@ -26,6 +26,9 @@ extension QCOW2Image: CompressingDevice {
     guard !isExternal else {
       throw StorageError(path: name, reason: "has its data in another file, uncompressed")
     }
+    guard encryption == nil else {
+      throw StorageError(path: name, reason: "is encrypted, which compressed clusters cannot be")
+    }
     let refcounts = try prepareWrite()
     hashes.note(block, min(compressionUnit, blockCount - block))
     let (offset, word) = try room(packed.count, refcounts)

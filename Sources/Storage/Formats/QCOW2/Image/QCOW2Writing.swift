@@ -152,8 +152,10 @@ extension QCOW2Image {
     } else {
       let run = try refcounts.allocate(1)
       host = run.first << UInt64(layout.clusterBits)
-      // Zeros around the new data are there already.
-      if run.isFresh, try readsAsZeros(from: start + UInt64(low), to: start + UInt64(high)) {
+      // Zeros around the new data are there already, unless zeros decrypt to something else.
+      if run.isFresh, encryption == nil,
+        try readsAsZeros(from: start + UInt64(low), to: start + UInt64(high))
+      {
         (low, high) = (from, to)
       }
     }

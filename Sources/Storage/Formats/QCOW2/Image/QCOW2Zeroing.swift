@@ -128,6 +128,8 @@ extension QCOW2Image: DescribedDevice {
     var facts = ImageFacts()
     facts.clusterSize = UInt64(layout.clusterSize)
     facts.isDirty = header.incompatible & QCOW2Header.Incompatible.dirty != 0
+    facts.isEncrypted = encryption != nil
+    facts.encryption = encryption?.container.facts
     facts.baseName = header.backingName
     facts.baseFormat = header.backingFormat
     func isSet(_ bits: UInt64, _ bit: UInt64) -> String { bits & bit != 0 ? "yes" : "no" }

@@ -39,6 +39,8 @@ struct QCOW2Header {
   var backingName: String?
   var backingFormat: String?
   var dataFileName: String?
+  /// Where the LUKS header is, of an image whose data are encrypted (crypt_method 2).
+  var encryption: (offset: UInt64, length: UInt64)?
   /// bitmap_directory_offset and _size, where there are bitmaps.
   var bitmaps: (count: Int, offset: UInt64, size: UInt64)?
 
@@ -120,10 +122,21 @@ struct QCOW2Header {
       throw refuse(24, "a disk of \(size) bytes")
     }
     switch fixed.number(32, 4) {
-    case 0: break
+    // An extension that says otherwise means nothing then.
+    case 0: encryption = nil
     case 1: throw refuse(32, "is encrypted by AES (crypt_method 1), which nothing reads any more")
     case 2:
-      throw refuse(32, "is encrypted by LUKS (crypt_method 2), which is not supported here yet")
+      guard let (offset, length) = encryption else {
+        throw refuse(
+          32, "is encrypted by LUKS (crypt_method 2), but does not say where its header is")
+      }
+      guard offset & (clusterSize - 1) == 0, offset >= clusterSize,
+        length >= UInt64(LUKS1Header.size),
+        length <= QCOW2Encryption.mostBytes, offset <= store.size, length <= store.size - offset
+      else {
+        throw refuse(
+          32, "a LUKS header of \(length) bytes at \(offset), in a file of \(store.size) bytes")
+      }
     case let other: throw refuse(32, "is encrypted by an unknown method (crypt_method \(other))")
     }
     let layout = layout
@@ -221,6 +234,8 @@ struct QCOW2Header {
           featureNames[[Int(area.bytes[entry]), Int(area.bytes[entry + 1])]] = String(
             decoding: characters.map { $0 >= 0x20 && $0 < 0x7F ? $0 : 0x3F }, as: UTF8.self)
         }
+      case Extension.encryption where length >= 16:
+        encryption = (area.number(data, 8), area.number(data + 8, 8))
       case Extension.bitmaps where length >= 24:
         bitmaps = (
           Int(area.number(data, 4)), area.number(data + 16, 8), area.number(data + 8, 8)
@@ -264,6 +279,7 @@ struct QCOW2Header {
     header.put(UInt64(version), 4, 4)
     header.put(UInt64(clusterBits), 20, 4)
     header.put(size, 24, 8)
+    header.put(encryption == nil ? 0 : 2, 32, 4)
     header.put(UInt64(l1Size), 36, 4)
     header.put(l1TableOffset, 40, 8)
     header.put(refcountTableOffset, 48, 8)
@@ -285,6 +301,12 @@ struct QCOW2Header {
       add(Extension.backingFormat, Array(backingFormat.utf8))
     }
     if let dataFileName { add(Extension.dataFile, Array(dataFileName.utf8)) }
+    if let encryption {
+      var place = BigEndianBytes(count: 16)
+      place.put(encryption.offset, 0, 8)
+      place.put(encryption.length, 8, 8)
+      add(Extension.encryption, place.bytes)
+    }
     if version >= 3 && clusterBits >= 10 { add(Extension.featureNames, QCOW2Header.featureTable) }
     header.append(0, 8)
     if let backingName {
