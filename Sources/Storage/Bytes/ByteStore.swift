@@ -11,6 +11,8 @@ public protocol ByteStore: AnyObject {
   var size: UInt64 { get }
   /// Whether it may be written.
   var isWritable: Bool { get }
+  /// Why it is not writable although that was wished, or nil.
+  var writeRefusal: String? { get }
   /// Whether `zero` takes less than writing as many zeros.
   var zeroesCheaply: Bool { get }
 
@@ -50,6 +52,7 @@ public protocol ByteStore: AnyObject {
 }
 
 extension ByteStore {
+  public var writeRefusal: String? { nil }
   public var zeroesCheaply: Bool { false }
   public func nextData(from offset: UInt64) -> UInt64 { offset < size ? offset : .max }
   public func nextHole(from offset: UInt64) -> UInt64 { size }
