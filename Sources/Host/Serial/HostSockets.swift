@@ -55,7 +55,7 @@ enum HostSockets {
     #endif
   }
 
-  private static func systemConnect(
+  static func systemConnect(
     _ descriptor: Int32, _ address: UnsafePointer<sockaddr>, _ size: socklen_t
   ) -> Int32 {
     #if canImport(Glibc)

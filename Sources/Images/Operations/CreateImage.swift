@@ -146,7 +146,7 @@ final class UnfinishedImage {
   static func base(_ request: CreateRequest) throws -> (DiskImage?, String?) {
     guard let wish = request.base else { return (nil, nil) }
     let beside = ImageFiles.path(of: wish.name, beside: request.path)
-    let isBeside = HostFiles.exists(beside)
+    let isBeside = HostFiles.exists(beside) || NBDAddress.isAddress(wish.name)
     let place = isBeside ? beside : wish.name
     if HostFiles.isSame(place, request.path) {
       throw StorageError(path: request.path, reason: "cannot be its own base")

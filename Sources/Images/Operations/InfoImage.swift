@@ -107,7 +107,7 @@ extension ImageOperations {
     }
     return ImageInfo(
       file: image.path, format: image.formatName, virtualSize: image.byteCount,
-      fileSize: host.reduce(0) { $0 &+ $1.size },
+      fileSize: host.isEmpty ? image.store?.size ?? 0 : host.reduce(0) { $0 &+ $1.size },
       sizeOnHost: host.reduce(0) { $0 &+ $1.allocated }, sectorSize: device.blockSize,
       clusterSize: facts.clusterSize, base: facts.baseName ?? image.basePaths.first,
       baseFormat: facts.baseFormat, baseRecord: record, isEncrypted: facts.isEncrypted,

@@ -11,6 +11,8 @@ public protocol ByteStore: AnyObject {
   var size: UInt64 { get }
   /// Whether it may be written.
   var isWritable: Bool { get }
+  /// Why it is not writable although that was wished, or nil.
+  var writeRefusal: String? { get }
   /// Whether `zero` takes less than writing as many zeros.
   var zeroesCheaply: Bool { get }
 
@@ -56,6 +58,7 @@ public protocol ByteStore: AnyObject {
 }
 
 extension ByteStore {
+  public var writeRefusal: String? { nil }
   public var zeroesCheaply: Bool { false }
   public func beginFlush() throws(StorageError) -> UInt64 {
     try flush()

@@ -21,6 +21,8 @@ public enum ImageFiles {
   public enum Names: Sendable {
     /// Files in its own folder, and in folders there.
     case beside
+    /// Those, and as images below files in these folders, or at these addresses of the network (or their beginnings).
+    case allowed([String])
     /// Any: the user trusts the image.
     case anywhere
   }
@@ -28,11 +30,21 @@ public enum ImageFiles {
   /// A file's bytes.
   /// - Throws: also when it is to be written and may not.
   public static func store(_ path: String, _ use: Use) throws(StorageError) -> any ByteStore {
-    let file = try HostFile(path: path, writable: use == .writing, looksOnly: use == .looking)
+    let file = try open(path, writable: use == .writing, looksOnly: use == .looking)
     if use == .writing, let refusal = file.writeRefusal {
       throw StorageError(path: path, reason: "may not be written: \(refusal)")
     }
     return file
+  }
+
+  /// A file of the host, or an export of the network. One that may not be written is read, and its `writeRefusal` says why.
+  static func open(_ path: String, writable: Bool, looksOnly: Bool) throws(StorageError)
+    -> any ByteStore
+  {
+    if NBDAddress.isAddress(path) {
+      return try NBDStore(path, writable: writable && !looksOnly)
+    }
+    return try HostFile(path: path, writable: writable, looksOnly: looksOnly)
   }
 
   /// What a format is told of an image at a path: files beside it are opened as it is, those below it are read.
@@ -55,7 +67,7 @@ public enum ImageFiles {
         guard let new else { throw StorageError(path: name, reason: "cannot be made here") }
         return try new.make(ImageFiles.path(of: name, beside: path))
       }
-      let place = try locate(name, from: path, names)
+      let place = try locate(name, from: path, names, wanted)
       if wanted == .part, let new {
         if let store = new.store(of: place) { return store }
         if HostFiles.exists(new.place(of: place)) { return try new.adopt(place) }
@@ -71,7 +83,7 @@ public enum ImageFiles {
 
   /// Where a name in an image leads to: as it stands if it is absolute, otherwise from the image's folder.
   public static func path(of name: String, beside image: String) -> String {
-    if name.hasPrefix("/") { return name }
+    if name.hasPrefix("/") || NBDAddress.isAddress(name) { return name }
     return String(image.lastIndex(of: "/").map { image[...$0] } ?? "") + name
   }
 
@@ -80,10 +92,15 @@ public enum ImageFiles {
     String(path.lastIndex(of: "/").map { path[path.index(after: $0)...] } ?? path[...])
   }
 
-  private static func locate(_ name: String, from path: String, _ names: Names)
-    throws(StorageError) -> String
-  {
-    if names == .beside { return try ImageOpener.siblingPath(name, of: path) }
+  private static func locate(
+    _ name: String, from path: String, _ names: Names, _ use: ImageContext.FileUse
+  ) throws(StorageError) -> String {
+    switch names {
+    case .beside: return try ImageOpener.siblingPath(name, of: path)
+    case .allowed(let roots):
+      return try ImageOpener.siblingPath(name, of: path, allowed: use == .base ? roots : [])
+    case .anywhere: break
+    }
     if name.isEmpty || name.unicodeScalars.contains(where: { $0.value < 0x20 || $0.value == 0x7F })
     {
       throw StorageError(path: path, reason: "names another file with characters no name has")
@@ -95,6 +112,7 @@ public enum ImageFiles {
   /// together.
   /// - Returns: an absolute path where the two are not below one folder that both paths name.
   public static func relativeName(of file: String, from image: String) -> String {
+    if NBDAddress.isAddress(file) { return file }
     func folder(_ path: String) -> String {
       String(path.lastIndex(of: "/").map { path[..<$0] } ?? ".")
     }

@@ -62,15 +62,14 @@ public enum ImageOpener {
         path, kind, isWritable: !readOnly && !snapshot && !looksOnly, isProtected: readOnly,
         snapshot)
     }
-    let file = try HostFile(
-      path: path, writable: !readOnly && !snapshot && kind != .cd, looksOnly: looksOnly)
+    let file = try ImageFiles.open(
+      path, writable: !readOnly && !snapshot && kind != .cd, looksOnly: looksOnly)
     let isWritable = file.isWritable
     var context = ImageContext(kind: kind, formats: formats) { (name, use) throws(StorageError) in
       switch use {
       case .base:
-        return try HostFile(
-          path: siblingPath(name, of: path, allowed: allowBases), writable: false,
-          looksOnly: looksOnly)
+        return try ImageFiles.open(
+          siblingPath(name, of: path, allowed: allowBases), writable: false, looksOnly: looksOnly)
       case .part:
         return try HostFile(
           path: siblingPath(name, of: path), writable: isWritable, looksOnly: looksOnly)
@@ -223,6 +222,13 @@ public enum ImageOpener {
   static func siblingPath(_ name: String, of path: String, allowed: [String] = [])
     throws(StorageError) -> String
   {
+    if NBDAddress.isAddress(name) { return try networkName(name, of: path, allowed) }
+    if NBDAddress.isAddress(path) {
+      throw StorageError(
+        path: path,
+        reason: "is on the network and names another image, '\(NBD.shown(Array(name.utf8)))': no file of this computer is opened for it"
+      )
+    }
     let parts = name.split(separator: "/", omittingEmptySubsequences: false)
     let isPlain = name.unicodeScalars.allSatisfy { $0.value >= 0x20 && $0.value != 0x7F }
     let folder = String(path.lastIndex(of: "/").map { path[...$0] } ?? "")
@@ -246,6 +252,21 @@ public enum ImageOpener {
       file = present(String(part), in: file) + (n < parts.count - 1 ? "/" : "")
     }
     return file
+  }
+
+  /// An image on the network that another names: only where the user allows it, as whoever made the image chose whom this program talks to.
+  private static func networkName(_ name: String, of path: String, _ allowed: [String])
+    throws(StorageError) -> String
+  {
+    let isAllowed = allowed.contains { root in
+      NBDAddress.isAddress(root)
+        && (name == root || name.hasPrefix(root.hasSuffix("/") ? root : root + "/")
+          || name.hasPrefix(root + "?"))
+    }
+    if isAllowed { return name }
+    throw StorageError(
+      path: path,
+      reason: "names another image on the network, '\(NBD.shown(Array(name.utf8)))', which has to be allowed")
   }
 
   /// Where an absolute name leads to, or one with "..", if that is in the folder or in one that is allowed, symbolic links followed.

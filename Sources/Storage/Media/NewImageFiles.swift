@@ -61,6 +61,10 @@ public final class NewImageFiles {
   func store(of path: String) -> (any ByteStore)? { files.first { $0.path == path }?.store }
 
   private func checkName(_ path: String) throws(StorageError) {
+    if NBDAddress.isAddress(path) {
+      throw StorageError(
+        path: path, reason: "an export is made by its server; 'convert -n' fills one that is there")
+    }
     guard let facts = HostFiles.facts(path, followsLinks: false) else { return }
     if !replaces { throw StorageError(path: path, reason: "exists already") }
     if facts.kind != .file {

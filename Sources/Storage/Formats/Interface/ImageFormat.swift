@@ -68,6 +68,8 @@ public struct ImageContext {
   public private(set) var depth = 0
   /// Where the image lies, as seen from the topmost: its folder with a "/", or nothing. Names in an image are relative to its own folder.
   private var folder = ""
+  /// The image is on the network, whose owner does not choose files of this computer.
+  private var remote: String?
   /// Opens a file beside the image, for reading, or for writing too.
   private let opener: (String, FileUse) throws(StorageError) -> any ByteStore
 
@@ -108,16 +110,23 @@ public struct ImageContext {
   /// Another file that belongs to the image, as a part of it (an extent). It is writable if the image's own store is.
   public func file(named name: String) throws(StorageError) -> any ByteStore {
     // What is below is not written, and no part of it.
-    try opener(resolved(name), depth == 0 ? .part : .base)
+    try opener(try resolved(name), depth == 0 ? .part : .base)
   }
 
   /// A new file that belongs to the image that is being made.
   public func newFile(named name: String) throws(StorageError) -> any ByteStore {
-    try opener(resolved(name), .newPart)
+    try opener(try resolved(name), .newPart)
   }
 
-  private func resolved(_ name: String) -> String {
-    name.hasPrefix("/") ? name : folder + name
+  private func resolved(_ name: String) throws(StorageError) -> String {
+    if NBDAddress.isAddress(name) { return name }
+    if let remote {
+      throw StorageError(
+        path: remote,
+        reason: "is on the network and names another image, '\(NBD.shown(Array(name.utf8)))': no file of this computer is opened for it"
+      )
+    }
+    return name.hasPrefix("/") ? name : folder + name
   }
 
   /// The image that shows where this one holds nothing: opened for reading.
@@ -130,9 +139,10 @@ public struct ImageContext {
       throw StorageError(
         path: name, reason: "more than \(ImageContext.deepest) images stand above each other")
     }
-    let place = resolved(name)
+    let place = try resolved(name)
     let store = try opener(place, .base)
     var inner = self
+    if NBDAddress.isAddress(place) { inner.remote = place }
     inner.folder = String(place.lastIndex(of: "/").map { place[...$0] } ?? "")
     inner.depth += 1
     inner.kind = .disk

@@ -1,0 +1,260 @@
+// One export for as long as it is used, over as many connections as that takes.
+//
+// Owns: connecting, making a lost connection again within its time, repeating what was under way. Must not know: image formats, and what the
+// bytes are for.
+
+import Host
+
+final class NBDSession {
+  let address: NBDAddress
+  /// As the user wrote it.
+  let name: String
+  private(set) var export: NBDExport
+  private var connection: NBDConnection?
+  private var reading: NBDReading?
+  private var unflushed = NBDUnflushed()
+  private var isClosed = false
+  /// The server said that it does not tell of holes after all.
+  private var isSilentAboutHoles = false
+
+  /// Makes a connection; tests bring their own.
+  typealias Connector = (NBDAddress, _ until: UInt64) throws(NBDFailure) -> NBDConnection
+  private let connect: Connector
+  /// One at a time.
+  private let turn = HostCondition()
+
+  init(
+    _ name: String,
+    connect: @escaping Connector = { (address, end) throws(NBDFailure) in
+      try NBDConnection(address, until: end)
+    }
+  ) throws(StorageError) {
+    self.name = name
+    self.connect = connect
+    address = try NBDAddress(name)
+    do throws(NBDFailure) {
+      let new = try connect(address, NBDSession.patience(address))
+      connection = new
+      reading = NBDReading(new)
+      export = new.export
+    } catch { throw StorageError(path: name, reason: error.words) }
+  }
+
+  deinit { close() }
+
+  func close() {
+    turn.locked {
+      connection?.close()
+      connection = nil
+      reading = nil
+      isClosed = true
+    }
+  }
+
+  /// When a connection has to be made: a handshake takes no longer than any answer may.
+  private static func patience(_ address: NBDAddress) -> UInt64 {
+    HostClock.nanoseconds() &+ min(address.timeout, 10_000_000_000)
+  }
+
+  // MARK: Lost connections
+
+  /// Does something on a connection, and again on a new one when that is lost.
+  private func attempt<Value>(
+    at offset: UInt64?, _ what: (NBDConnection) throws(NBDFailure) -> Value
+  ) throws(StorageError) -> Value {
+    var firstLoss: UInt64?
+    var pause: UInt64 = 0
+    while true {
+      if isClosed { throw StorageError(path: name, offset: offset, reason: "is closed") }
+      do throws(NBDFailure) {
+        let connection = try connected()
+        return try what(connection)
+      } catch {
+        if case .server = error {
+          throw StorageError(path: name, offset: offset, reason: error.words)
+        }
+        connection?.drop()
+        reading?.forget()
+        (connection, reading) = (nil, nil)
+        guard case .lost(let words) = error else {
+          throw StorageError(path: name, offset: offset, reason: error.words)
+        }
+        let now = HostClock.nanoseconds()
+        let since = firstLoss ?? now
+        firstLoss = since
+        let end = since &+ address.reconnect
+        if address.reconnect == 0 || now >= end {
+          throw StorageError(
+            path: name, offset: offset,
+            reason: "the connection is lost: \(words)"
+              + (address.reconnect == 0
+                ? "" : "; no new one could be used within \(address.reconnect / 1_000_000_000) s"))
+        }
+        if pause > 0 {
+          let length = min(pause, end - now)
+          // Nobody wakes it: it sleeps.
+          let condition = HostCondition()
+          condition.locked { condition.wait(nanoseconds: length) }
+        }
+        pause = min(max(pause * 2, 50_000_000), 1_000_000_000)
+      }
+    }
+  }
+
+  private func connected() throws(NBDFailure) -> NBDConnection {
+    if let connection { return connection }
+    let new = try connect(address, NBDSession.patience(address))
+    if new.export.size != export.size {
+      throw .refused(
+        "the export had \(export.size) bytes, and after the connection was lost it has \(new.export.size)"
+      )
+    }
+    if new.export.isReadOnly && !export.isReadOnly {
+      throw .refused("after the connection was lost the export is read-only")
+    }
+    export = new.export
+    connection = new
+    reading = NBDReading(new)
+    // What the server said it has written it may have lost with the connection.
+    for change in unflushed.changes {
+      switch change {
+      case .write(let offset, let bytes):
+        var failure: NBDFailure?
+        bytes.withUnsafeBytes { bytes in
+          do throws(NBDFailure) { try put(new, offset, bytes) } catch { failure = error }
+        }
+        if let failure { throw failure }
+      case .zeros(let offset, let count, let releasing):
+        try zero(new, offset, count, releasing)
+      }
+    }
+    return new
+  }
+
+  // MARK: Requests, in multiples of the least size
+
+  func read(at offset: UInt64, into buffer: UnsafeMutableRawBufferPointer) throws(StorageError) {
+    try turn.locked { () throws(StorageError) in
+      try attempt(at: offset) { connection throws(NBDFailure) in
+        if let reading { try reading.read(at: offset, into: buffer) }
+      }
+    }
+  }
+
+  func write(at offset: UInt64, from buffer: UnsafeRawBufferPointer) throws(StorageError) {
+    try turn.locked { () throws(StorageError) in try writeNow(offset, buffer) }
+  }
+
+  func zero(at offset: UInt64, count: UInt64, releasing: Bool) throws(StorageError) {
+    try turn.locked { () throws(StorageError) in try zeroNow(offset, count, releasing) }
+  }
+
+  func flush() throws(StorageError) {
+    try turn.locked { () throws(StorageError) in try flushNow() }
+  }
+
+  private func writeNow(_ offset: UInt64, _ buffer: UnsafeRawBufferPointer) throws(StorageError) {
+    try attempt(at: offset) { connection throws(NBDFailure) in
+      try put(connection, offset, buffer)
+    }
+    guard export.has(NBD.sendFlush) else { return }
+    unflushed.add(offset, buffer)
+    if unflushed.isFull { try flushNow() }
+  }
+
+  private func zeroNow(_ offset: UInt64, _ count: UInt64, _ releasing: Bool) throws(StorageError) {
+    try attempt(at: offset) { connection throws(NBDFailure) in
+      try zero(connection, offset, count, releasing)
+    }
+    guard export.has(NBD.sendFlush) else { return }
+    unflushed.addZeros(offset, count, releasing: releasing)
+    if unflushed.isFull { try flushNow() }
+  }
+
+  private func flushNow() throws(StorageError) {
+    if !export.has(NBD.sendFlush) || export.isReadOnly { return }
+    try attempt(at: nil) { connection throws(NBDFailure) in
+      try connection.settle()
+      let request = try connection.send(.flush, offset: 0, length: 0)
+      try connection.wait(for: request)
+      try request.check()
+    }
+    unflushed.removeAll()
+  }
+
+  private func put(
+    _ connection: NBDConnection, _ offset: UInt64, _ buffer: UnsafeRawBufferPointer
+  ) throws(NBDFailure) {
+    reading?.forget(offset..<offset + UInt64(buffer.count))
+    // Who has something to say to us does not listen meanwhile.
+    try connection.settle()
+    let most = Int(min(export.maximum, 256 << 10))
+    let piece = most - most % Int(export.minimum)
+    var requests: [NBDRequest] = []
+    var done = 0
+    while done < buffer.count {
+      let count = min(piece, buffer.count - done)
+      requests.append(
+        try connection.send(
+          .write, offset: offset + UInt64(done), length: count,
+          payload: UnsafeRawBufferPointer(rebasing: buffer[done..<done + count])))
+      done += count
+    }
+    for request in requests { try connection.wait(for: request) }
+    for request in requests { try request.check() }
+  }
+
+  /// Zeros; TRIM does not promise any.
+  private func zero(
+    _ connection: NBDConnection, _ offset: UInt64, _ count: UInt64, _ releasing: Bool
+  ) throws(NBDFailure) {
+    reading?.forget(offset..<offset + count)
+    try connection.settle()
+    var done: UInt64 = 0
+    guard export.has(NBD.sendWriteZeroes) else {
+      let zeros = [UInt8](repeating: 0, count: Int(min(count, 1 << 20)))
+      while done < count {
+        let part = min(count - done, 1 << 20)
+        var failure: NBDFailure?
+        zeros.withUnsafeBytes { zeros in
+          do throws(NBDFailure) {
+            try put(connection, offset + done, UnsafeRawBufferPointer(rebasing: zeros[..<Int(part)]))
+          } catch { failure = error }
+        }
+        if let failure { throw failure }
+        done += part
+      }
+      return
+    }
+    // Short enough that an answer comes in time also where zeros are written.
+    while done < count {
+      let part = min(count - done, 32 << 20)
+      let request = try connection.send(
+        .writeZeroes, offset: offset + done, length: Int(part), flags: releasing ? 0 : NBD.noHole)
+      try connection.wait(for: request)
+      try request.check()
+      done += part
+    }
+  }
+
+  /// What is known of holes from an offset on.
+  /// - Returns: nil: nothing.
+  func status(at offset: UInt64, count: UInt64) -> [NBDRun]? {
+    if export.allocation == nil || isSilentAboutHoles { return nil }
+    do throws(StorageError) {
+      return try turn.locked { () throws(StorageError) -> [NBDRun]? in
+        try attempt(at: offset) { connection throws(NBDFailure) -> [NBDRun]? in
+          // A server that came back may tell less.
+          if export.allocation == nil { return nil }
+          let request = try connection.send(.blockStatus, offset: offset, length: Int(count))
+          try connection.wait(for: request)
+          try request.check()
+          return request.runs.isEmpty ? nil : request.runs
+        }
+      }
+    } catch {
+      isSilentAboutHoles = true
+      return nil
+    }
+  }
+}
