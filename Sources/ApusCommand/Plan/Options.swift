@@ -121,6 +121,15 @@ struct ApusOptions: ParsableCommand {
       "A further disc, which Ctrl+Alt+B puts into the first CD drive or the one that Ctrl+Alt+K chose; repeatable.",
       valueName: "file"))
   var cdromNext: [String] = []
+  @Option(
+    name: .customLong("disk-key"), parsing: .unconditionalSingleValue,
+    help: ArgumentHelp(
+      "The passphrase of an encrypted disk: file:PATH (all its bytes; file:- is standard input), ring:NAME (the host's key ring) or prompt; "
+        + "N= before it for the hard disk N alone, from 1. Repeatable. (default: asked for at the terminal)",
+      valueName: "[N=]key"))
+  var diskKey: [String] = []
+  @Flag(help: "Key slots of encrypted disks may want any time and memory.")
+  var allowSlowKeys = false
   @Flag(
     name: [.customLong("snapshot"), .customLong("snapshot", withSingleDash: true)],
     help: "Writes to images go nowhere.")
@@ -343,6 +352,13 @@ struct ApusOptions: ParsableCommand {
         + "guest sees an error of the disk), or full: stop where room lacks, report the rest. (default: full)",
       valueName: "stop|report|full"))
   var onDiskError: String?
+  @Option(
+    name: .customLong("disk-cache"),
+    help: ArgumentHelp(
+      "What the host's cache does with images: writeback (a flush of the guest brings what it wrote to the disk), writethrough (each write "
+        + "does), none (past the cache, where that is possible), unsafe (flushes are not waited for). (default: writeback)",
+      valueName: "writeback|writethrough|none|unsafe"))
+  var diskCache: String?
   @Option(
     name: .customLong("disk-thread"),
     help: ArgumentHelp(

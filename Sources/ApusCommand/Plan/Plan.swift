@@ -21,6 +21,8 @@ struct Plan {
   var session = SessionConfiguration()
   /// The images in the machine's drives, as they were opened, in the order they were given.
   var images: [OpenedImage] = []
+  /// A recording that can be read when the disks are open.
+  private var sealedRecording: [UInt8]?
   /// Those that are in none: to be put in later, with the drive (0: A), or what no drive is left for.
   var furtherImages: [(drive: Int?, image: OpenedImage)] = []
   var mouseSpeed = 1.0
@@ -110,6 +112,7 @@ struct Plan {
       options,
       media ?? options.disks.map { ($0, true) } + options.images.map { ($0, false) },
       keepsOff: options.snapshot || options.replay != nil, looksOnly: looksOnly)
+    if let sealed = sealedRecording { try openSealed(sealed, options) }
   }
 
   // MARK: Values
@@ -369,8 +372,32 @@ struct Plan {
     if options.rtc != nil {
       throw Failure.usage("--replay brings its own date; --rtc has no place in it")
     }
+    let bytes = try Plan.read(path, limit: 4 << 30).bytes
+    // The keys come with the disks.
+    if SealedFile.isSealed(bytes) {
+      sealedRecording = bytes
+    } else {
+      try adopt(bytes, path, options)
+    }
+  }
+
+  /// The recording of a machine with encrypted disks.
+  private mutating func openSealed(_ bytes: [UInt8], _ options: ApusOptions) throws {
+    guard let path = options.replay else { return }
+    sealedRecording = nil
+    let keys = configuration.disks.compactMap { $0?.device }.flatMap(\.volumeKeys)
+    let opened: [UInt8]
+    do throws(StorageError) {
+      opened = try SealedFile.openAsFarAsPossible(bytes, keys, for: path)
+    } catch {
+      throw Failure.usage("\(error)", file: path)
+    }
+    try adopt(opened, path, options)
+  }
+
+  private mutating func adopt(_ bytes: [UInt8], _ path: String, _ options: ApusOptions) throws {
     do {
-      let recording = try Recording(try Plan.read(path, limit: 4 << 30).bytes)
+      let recording = try Recording(bytes)
       let resets = configuration.resetsOnTripleFault
       session.adopt(NamedRecording(recording, path: path))
       if options.onTripleFault != nil || options.resetOnTripleFault {

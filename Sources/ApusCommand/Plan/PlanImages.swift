@@ -68,7 +68,18 @@ extension Plan {
     looksOnly: Bool
   ) throws {
     var opened: [(path: String, isProtected: Bool)] = []
-    func open(_ text: String, _ kind: ImageKind) throws -> OpenedImage {
+    let wishes = try Plan.keyWishes(options)
+    let limits = options.allowSlowKeys ? KeyLimits.none : KeyLimits()
+    let prompts = PassphrasePrompt.isPossible
+    let cache = try options.diskCache.map { text in
+      guard let cache = HostCache(rawValue: text) else {
+        throw Failure.usage(
+          "--disk-cache \(text): \(HostCache.allCases.map(\.rawValue).joined(separator: ", ")) are possible"
+        )
+      }
+      return cache
+    }
+    func open(_ text: String, _ kind: ImageKind, disk: Int? = nil) throws -> OpenedImage {
       let (path, isProtected) = FloppyChoice.parts(of: text)
       // Two drives that only read a file do not disturb each other.
       for other in opened
@@ -80,7 +91,9 @@ extension Plan {
       opened.append((path, isProtected))
       do {
         return try ImageOpener.open(
-          path: path, kind: kind, readOnly: isProtected, snapshot: keepsOff, looksOnly: looksOnly)
+          path: path, kind: kind, readOnly: isProtected, snapshot: keepsOff, looksOnly: looksOnly,
+          keys: DiskKeyWish.keys(of: disk ?? -1, from: wishes, prompts: prompts, limits: limits),
+          cache: cache ?? .writeback)
       } catch {
         let hint =
           HostFiles.exists(path)
@@ -157,12 +170,15 @@ extension Plan {
     }
     for (index, path) in [options.hda, options.hdb, options.hdc, options.hdd].enumerated() {
       guard let path else { continue }
-      try attempt(&self) { disk(try open(path, .disk), index, &$0) }
+      try attempt(&self) { disk(try open(path, .disk, disk: index), index, &$0) }
     }
     try attempt(&self) { try $0.openCDs(options, looksOnly: looksOnly) }
     for (path, isDisk) in media {
       try attempt(&self) { plan in
-        let image = try open(path, isDisk ? .disk : .auto)
+        let next = plan.configuration.disks.indices.first {
+          plan.configuration.disks[$0] == nil && plan.configuration.cds[$0] == nil
+        }
+        let image = try open(path, isDisk ? .disk : .auto, disk: next)
         if case .cd = image.medium { return try cd(image, &plan) }
         if !isDisk { plan.warnings += Plan.kernelHint(image) }
         if !isDisk, case .floppy = image.medium {
@@ -309,6 +325,19 @@ extension Plan {
       warnings += image.warnings
       explanations.append("\(image.path): CD drive, to be put in later")
       explanations += image.reasons.map { "  \($0)" }
+    }
+  }
+
+  /// Where the keys of encrypted disks come from; the disks counted from 0.
+  private static func keyWishes(_ options: ApusOptions) throws -> [DiskKeyWish] {
+    try options.diskKey.map { text in
+      guard var wish = DiskKeyWish(text), wish.disk.map({ (1...4).contains($0) }) ?? true else {
+        throw Failure.usage(
+          "--disk-key \(text): \(KeyWish.words) is wanted, with the hard disk's number and = before it for one alone (1 to 4)"
+        )
+      }
+      wish.disk = wish.disk.map { $0 - 1 }
+      return wish
     }
   }
 

@@ -192,7 +192,9 @@ extension Debugger {
         throw DebuggerError(
           "\(changed) while this machine used it: a state would not belong to what it holds now")
       }
-      bytes = machine.saveState()
+      do { bytes = try machine.stateFile(named: Debugger.unquoted(path)) } catch {
+        throw DebuggerError("\(error)")
+      }
       notes = machine.imagesThatAreWritten.map {
         "\($0) is written when the run goes on; what it holds now must be there to load this state (--snapshot or a copy keeps it)"
       }

@@ -121,13 +121,14 @@ extension SessionConfiguration {
     for (drive, image) in drives {
       switch drive {
       case .floppy(let index): result.floppies[index] = try image.open(for: drive)
-      case .disk(let index):
-        var opened = try image.open(for: drive)
-        opened.device = QueuedDevice(
-          opened.device, mode: machine.diskThreads, writesBehind: machine.diskErrors != .report)
-        result.disks[index] = opened
+      case .disk(let index): result.disks[index] = try image.open(for: drive)
       case .cd(let index): result.cds[index] = .disc(try image.open(for: drive))
       }
+    }
+    for index in result.disks.indices {
+      guard let device = result.disks[index]?.device, !(device is QueuedDevice) else { continue }
+      result.disks[index]?.device = QueuedDevice(
+        device, mode: machine.diskThreads, writesBehind: machine.diskErrors != .report)
     }
     return result
   }

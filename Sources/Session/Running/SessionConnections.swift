@@ -13,11 +13,15 @@ extension Session {
     guard let state = configuration.loadState else { return }
     let accepts = configuration.acceptsOtherDisks
     let differences: [String]
+    let bytes: [UInt8]
+    do throws(StorageError) { bytes = try machine.opened(state.bytes, named: state.path) } catch {
+      throw SessionError(.state, "\(error)", file: state.path)
+    }
     do throws(StateError) {
       if let lockstep {
-        differences = try lockstep.restoreState(state.bytes, acceptingOtherDisks: accepts)
+        differences = try lockstep.restoreState(bytes, acceptingOtherDisks: accepts)
       } else {
-        differences = try machine.restoreState(state.bytes, acceptingOtherDisks: accepts)
+        differences = try machine.restoreState(bytes, acceptingOtherDisks: accepts)
       }
     } catch {
       throw SessionError(.state, "\(state.path): \(error)", file: state.path)
@@ -49,7 +53,8 @@ extension Session {
     guard let path = configuration.record else { return }
     for name in machine.imagesThatAreWritten { observers.tell(.recordsWrittenImage(name)) }
     do {
-      try machine.startRecording(to: .file(path), notes: configuration.recordingNotes)
+      try machine.startRecording(
+        to: machine.recordingTarget(path), notes: configuration.recordingNotes)
     } catch { throw SessionError(.host, "\(path): \(error)", file: path) }
   }
 

@@ -5,6 +5,7 @@
 import CPU
 import Host
 import Machine
+import Storage
 import Video
 
 extension Session {
@@ -45,7 +46,11 @@ extension Session {
         .host, "the state is not saved: it would not belong to what the images hold now", file: path
       )
     }
-    do throws(HostError) { try HostFiles.writeAtomically(path, machine.saveState()) } catch {
+    let bytes: [UInt8]
+    do throws(StorageError) { bytes = try machine.stateFile(named: path) } catch {
+      throw SessionError(.host, "\(error)", file: path)
+    }
+    do throws(HostError) { try HostFiles.writeAtomically(path, bytes) } catch {
       throw SessionError(.host, "\(error)", file: path)
     }
   }

@@ -6,6 +6,7 @@
 import Bus
 import Host
 import Machine
+import Storage
 import Synchronization
 import Video
 
@@ -236,7 +237,13 @@ public final class MachineWindow: FrontendMachine {
   }
 
   private func save(_ machine: Machine, in directory: String) {
-    let line = NumberedFile.save(machine.saveState(), in: directory, suffix: "state")
+    let line: String
+    do throws(StorageError) {
+      line = NumberedFile.save(
+        try machine.stateFile(named: "the state"), in: directory, suffix: "state")
+    } catch {
+      line = "not saved: \(error)"
+    }
     send(.notice(line))
     tell(line)
   }

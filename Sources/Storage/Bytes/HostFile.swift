@@ -26,6 +26,9 @@ final class HostFile: ByteStore {
   let writeRefusal: String?
   /// -1: it was let go of.
   private var descriptor: Int32
+  /// The same file past the host's cache; -1: accesses go through it.
+  private var direct: Int32 = -1
+  private let cache: HostCache
   /// It is never locked.
   let looksOnly: Bool
   private let background = BackgroundFlush()
@@ -34,7 +37,9 @@ final class HostFile: ByteStore {
   ///
   /// A file that may not be written is opened for reading instead; `writeRefusal` then says why.
   /// - Parameter looksOnly: it is opened for reading and not locked, and says of itself what it would say if it were not.
-  init(path: String, writable: Bool, looksOnly: Bool = false) throws(StorageError) {
+  init(
+    path: String, writable: Bool, looksOnly: Bool = false, cache: HostCache = .writeback
+  ) throws(StorageError) {
     // The kind is looked at before opening: opening a FIFO or a device can block or have effects.
     var status = stat()
     if stat(HostPath.system(path), &status) != 0 { throw HostFile.openError(path, errno) }
@@ -45,7 +50,8 @@ final class HostFile: ByteStore {
     if writable, looksOnly {
       if access(HostPath.system(path), W_OK) != 0 { refusal = HostFile.text(errno) }
     } else if writable {
-      fd = HostFile.openRetrying(path, O_RDWR)
+      fd = HostFile.openRetrying(
+        path, cache == .writethrough ? O_RDWR | O_DSYNC : O_RDWR)
       if fd < 0 {
         let code = errno
         guard code == EACCES || code == EROFS || code == EPERM || code == ETXTBSY else {
@@ -73,10 +79,32 @@ final class HostFile: ByteStore {
     }
     self.path = path
     self.looksOnly = looksOnly
+    self.cache = cache
     size = UInt64(max(0, opened.st_size))
     isWritable = opensForWriting
     writeRefusal = refusal
     descriptor = fd
+    if cache == .none && !looksOnly { try openDirect() }
+  }
+
+  /// Opens what is open already once more, past the cache.
+  private func openDirect() throws(StorageError) {
+    #if os(Linux)
+      let mode = isWritable ? O_RDWR : O_RDONLY
+      direct = HostFile.openRetrying("/proc/self/fd/\(descriptor)", mode | O_DIRECT)
+      if direct < 0 {
+        throw StorageError(
+          path: path,
+          reason: "its file system does nothing past the cache: \(HostFile.text(errno))")
+      }
+    #elseif canImport(Darwin)
+      _ = fcntl(descriptor, F_NOCACHE, 1)
+    #endif
+  }
+
+  /// By which of the two an access goes.
+  private func way(_ offset: UInt64, _ buffer: UnsafeRawBufferPointer) -> Int32 {
+    direct >= 0 && HostCache.isAligned(offset, buffer) ? direct : descriptor
   }
 
   /// Makes a new, empty, writable file and locks it.
@@ -101,6 +129,7 @@ final class HostFile: ByteStore {
     }
     path = name
     looksOnly = false
+    cache = .writeback
     size = 0
     isWritable = true
     writeRefusal = nil
@@ -115,7 +144,9 @@ final class HostFile: ByteStore {
   func close() {
     background.wait()
     if descriptor >= 0 { closeDescriptor(descriptor) }
+    if direct >= 0 { closeDescriptor(direct) }
     descriptor = -1
+    direct = -1
   }
 
   func shareLock() { if !looksOnly { _ = flock(descriptor, LOCK_SH | LOCK_NB) } }
@@ -123,10 +154,11 @@ final class HostFile: ByteStore {
   /// Reads exactly `buffer.count` bytes at `offset`.
   func read(at offset: UInt64, into buffer: UnsafeMutableRawBufferPointer) throws(StorageError) {
     var done = 0
+    var way = way(offset, UnsafeRawBufferPointer(buffer))
     while done < buffer.count {
       let place = offset &+ UInt64(done)
       let count = pread(
-        descriptor, buffer.baseAddress! + done, buffer.count - done,
+        way, buffer.baseAddress! + done, buffer.count - done,
         off_t(truncatingIfNeeded: place))
       if count < 0 {
         if errno == EINTR { continue }
@@ -139,16 +171,19 @@ final class HostFile: ByteStore {
           reason: "the file ends here, it was \(size) bytes long when it was opened")
       }
       done += count
+      // What is left need not be aligned any more.
+      way = descriptor
     }
   }
 
   /// Writes all of `buffer` at `offset`.
   func write(at offset: UInt64, from buffer: UnsafeRawBufferPointer) throws(StorageError) {
     var done = 0
+    var way = way(offset, buffer)
     while done < buffer.count {
       let place = offset &+ UInt64(done)
       let count = pwrite(
-        descriptor, buffer.baseAddress! + done, buffer.count - done,
+        way, buffer.baseAddress! + done, buffer.count - done,
         off_t(truncatingIfNeeded: place))
       if count < 0 {
         if errno == EINTR { continue }
@@ -162,6 +197,7 @@ final class HostFile: ByteStore {
           path: path, offset: place, reason: "cannot be written: no room is left", lacksRoom: true)
       }
       done += count
+      way = descriptor
     }
   }
 
@@ -203,7 +239,7 @@ final class HostFile: ByteStore {
 
   /// Returns when everything written is with the host's stable storage.
   func flush() throws(StorageError) {
-    guard isWritable, descriptor >= 0 else { return }
+    guard isWritable, descriptor >= 0, cache != .unsafe else { return }
     let earlier = background.takeFailure()
     let result = BackgroundFlush.flush(descriptor)
     let code = result != 0 ? result : earlier

@@ -38,13 +38,13 @@ public enum ImageFiles {
   }
 
   /// A file of the host, or an export of the network. One that may not be written is read, and its `writeRefusal` says why.
-  static func open(_ path: String, writable: Bool, looksOnly: Bool) throws(StorageError)
-    -> any ByteStore
-  {
+  static func open(
+    _ path: String, writable: Bool, looksOnly: Bool, cache: HostCache = .writeback
+  ) throws(StorageError) -> any ByteStore {
     if NBDAddress.isAddress(path) {
       return try NBDStore(path, writable: writable && !looksOnly)
     }
-    return try HostFile(path: path, writable: writable, looksOnly: looksOnly)
+    return try HostFile(path: path, writable: writable, looksOnly: looksOnly, cache: cache)
   }
 
   /// What a format is told of an image at a path: files beside it are opened as it is, those below it are read.

@@ -50,12 +50,13 @@ public enum ImageOpener {
   ///   - looksOnly: nothing will be written; the file is neither locked nor opened for that, but what is concluded is the same.
   ///   - keys: where the keys of encrypted images come from; asked only when one is. Nil: nowhere.
   ///   - allowBases: folders beside the image's own in which images below may lie.
+  ///   - cache: how the host's cache takes part.
   ///   - formats: what it may be.
   /// - Throws: one line that says what is wrong.
   public static func open(
     path: String, kind: ImageKind = .auto, readOnly: Bool = false, snapshot: Bool = false,
     looksOnly: Bool = false, keys: DiskKeys? = nil, allowBases: [String] = [],
-    formats: [any ImageFormat] = ImageFormats.all
+    cache: HostCache = .writeback, formats: [any ImageFormat] = ImageFormats.all
   ) throws(StorageError) -> OpenedImage {
     if path.hasPrefix(FolderDisk.prefix) {
       return try openFolder(
@@ -63,16 +64,19 @@ public enum ImageOpener {
         snapshot)
     }
     let file = try ImageFiles.open(
-      path, writable: !readOnly && !snapshot && kind != .cd, looksOnly: looksOnly)
+      path, writable: !readOnly && !snapshot && kind != .cd, looksOnly: looksOnly,
+      cache: cache)
     let isWritable = file.isWritable
     var context = ImageContext(kind: kind, formats: formats) { (name, use) throws(StorageError) in
       switch use {
       case .base:
         return try ImageFiles.open(
-          siblingPath(name, of: path, allowed: allowBases), writable: false, looksOnly: looksOnly)
+          siblingPath(name, of: path, allowed: allowBases), writable: false, looksOnly: looksOnly,
+          cache: cache)
       case .part:
         return try HostFile(
-          path: siblingPath(name, of: path), writable: isWritable, looksOnly: looksOnly)
+          path: siblingPath(name, of: path), writable: isWritable, looksOnly: looksOnly,
+          cache: cache)
       case .newPart: throw StorageError(path: name, reason: "cannot be made here")
       }
     }
@@ -226,7 +230,8 @@ public enum ImageOpener {
     if NBDAddress.isAddress(path) {
       throw StorageError(
         path: path,
-        reason: "is on the network and names another image, '\(NBD.shown(Array(name.utf8)))': no file of this computer is opened for it"
+        reason:
+          "is on the network and names another image, '\(NBD.shown(Array(name.utf8)))': no file of this computer is opened for it"
       )
     }
     let parts = name.split(separator: "/", omittingEmptySubsequences: false)
@@ -266,7 +271,9 @@ public enum ImageOpener {
     if isAllowed { return name }
     throw StorageError(
       path: path,
-      reason: "names another image on the network, '\(NBD.shown(Array(name.utf8)))', which has to be allowed")
+      reason:
+        "names another image on the network, '\(NBD.shown(Array(name.utf8)))', which has to be allowed"
+    )
   }
 
   /// Where an absolute name leads to, or one with "..", if that is in the folder or in one that is allowed, symbolic links followed.

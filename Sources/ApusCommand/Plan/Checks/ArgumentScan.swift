@@ -34,7 +34,7 @@ struct ArgumentScan {
     "--debug-console", "--board", "--acpi", "--device", "--exit-port", "--on-triple-fault",
     "--mouse-speed",
     "--code-page",
-    "--speed", "--cpu-speed", "--disk-latency", "--on-disk-error", "--disk-thread", "--rtc", "-rtc",
+    "--speed", "--cpu-speed", "--disk-latency", "--disk-key", "--disk-cache", "--on-disk-error", "--disk-thread", "--rtc", "-rtc",
     "--type", "--type-serial",
     "--change", "--press",
     "--expect",

@@ -108,8 +108,9 @@ public final class DiskKeys: @unchecked Sendable {
   static func missing(_ file: String) -> StorageError {
     StorageError(
       path: file,
-      reason: "is encrypted: a key is needed, from a file (--key-file), the host's key ring "
-        + "(--key-ring) or a terminal")
+      reason:
+        "is encrypted: a key is needed (--disk-key of a run, --key-file or --key-ring of apus image, or somebody at a terminal)"
+    )
   }
 }
 
@@ -127,7 +128,7 @@ extension BlockDevice {
     var depth = 0
     while let layer = next, depth < 64 {
       depth += 1
-      let own = layer.whole
+      let own = (layer.whole as? QueuedDevice)?.device.whole ?? layer.whole
       if let key = (own as? any EncryptedDevice)?.volumeKey { keys.append(key) }
       next = own.base
     }

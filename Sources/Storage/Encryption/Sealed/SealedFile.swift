@@ -170,6 +170,19 @@ public final class SealedReader {
 
 /// Whole files at once.
 public enum SealedFile {
+  /// Whether bytes begin as a sealed file does.
+  public static func isSealed(_ bytes: [UInt8]) -> Bool { SealedHeader.begins(bytes) }
+
+  /// The same of a file that its writer did not finish: as far as it goes.
+  public static func openAsFarAsPossible(
+    _ bytes: [UInt8], _ keys: [VolumeKey], for file: String
+  ) throws(StorageError) -> [UInt8] {
+    let reader = try SealedReader(MemoryStore(bytes, name: file, isWritable: false), keys)
+    var result: [UInt8] = []
+    while !reader.isCut, let chunk = try reader.next() { result += chunk }
+    return result
+  }
+
   public static func seal(_ bytes: [UInt8], _ keys: [VolumeKey], for file: String)
     throws(StorageError) -> [UInt8]
   {
