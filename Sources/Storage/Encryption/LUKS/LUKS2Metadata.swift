@@ -54,7 +54,8 @@ enum LUKS2Metadata {
     }
     let keySizes = Set(slots.map(\.keySize))
     guard keySizes.count <= 1 else { throw reader.refuse("key slots with keys of several sizes") }
-    let keySize = keySizes.first ?? 64
+    // Nothing opens a disk without slots, but it can be told of.
+    let keySize = keySizes.first ?? (segment.cipher.chaining == "xts" ? 64 : 32)
     guard segment.cipher.bits(keySize) != nil else {
       throw reader.refuse("\(segment.cipher.text) has no keys of \(keySize) bytes")
     }
