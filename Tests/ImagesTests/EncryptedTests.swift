@@ -188,7 +188,7 @@ extension WorkOnImages {
       request.options = Self.options("qcow2")
       request.newKey = files.first
       request.compresses = true
-      #expect(throws: StorageError.self) { try ImageOperations.convert(request) }
+      #expect(throws: ImageUsageError.self) { try ImageOperations.convert(request) }
       #expect(!files.scratch.names.contains("a"))
     }
   }
