@@ -50,7 +50,9 @@ extension WorkOnImages {
       #expect(throws: StorageError.self) { try contents(files.reference("a")) }
       #expect(throws: StorageError.self) { try contents(files.reference("a", files.second)) }
       // The file has nothing of the disk.
-      #expect(!files.scratch.contents("a").contains(disk[(1 << 20)..<(1 << 20) + 64].reversed()))
+      let start = try #require(disk.firstIndex { $0 != 0 })
+      let shows = files.scratch.contents("a").firstRange(of: disk[start..<start + 64]) != nil
+      #expect(!shows)
       // On to another passphrase, by several threads.
       request = ConvertRequest(
         files.reference("a", files.first), to: files.scratch.path("b"), format: format)
@@ -186,7 +188,7 @@ extension WorkOnImages {
       request.options = Self.options("qcow2")
       request.newKey = files.first
       request.compresses = true
-      #expect(throws: StorageError.self) { try ImageOperations.convert(request) }
+      #expect(throws: ImageUsageError.self) { try ImageOperations.convert(request) }
       #expect(!files.scratch.names.contains("a"))
     }
   }

@@ -63,7 +63,10 @@ enum ImageProgram {
     var rest = words
     let size = rest.remove(at: index)
     // What is no option stands behind, in its order.
-    let plain = rest.indices.filter { $0 > 0 && !rest[$0].hasPrefix("-") }
+    let valued = ["-f", "--key-file", "--key-ring"]
+    let plain = rest.indices.filter {
+      $0 > 0 && !rest[$0].hasPrefix("-") && !valued.contains(rest[$0 - 1])
+    }
     guard let last = plain.last else { return words }
     let file = rest.remove(at: last)
     return rest + ["--", file, size]

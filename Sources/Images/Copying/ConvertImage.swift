@@ -203,6 +203,9 @@ private final class Conversion {
     if request.compresses && compressing == nil {
       throw ImageUsageError("\(request.target): \(result.format) images are not compressed")
     }
+    if request.compresses, (target as? any EncryptedDevice)?.volumeKey != nil {
+      throw ImageUsageError("\(request.target): encrypted images are not compressed")
+    }
     let block = UInt64(target.blockSize)
     var unit = max(UInt64(max(request.sparseSize, 512)), block)
     let packUnit = compressing.map { Int($0.compressionUnit) * target.blockSize }

@@ -78,11 +78,11 @@ import Testing
     try KeyDerivation.pbkdf2(hash: "sha256", iterations: 1).derive(
       SecretBytes(Array("passwd".utf8)), salt: Array("salt".utf8), into: key, crypto, for: "test")
     #expect(
-      Array(key.buffer)
+      key.copy
         == bytes(
           """
           55ac046e56e3089fec1691c22544b605f94185216dde0465e68b9d57c20dacbc\
-          a49ca9cccf179b645991664b39d77ef317c71b845b1e30bd509112041d3a1978
+          49ca9cccf179b645991664b39d77ef317c71b845b1e30bd509112041d3a19783
           """))
     // The way that OpenSSL's derivations by name take their parameters.
     let other = SecretBytes(count: 64)
@@ -98,7 +98,7 @@ import Testing
             ], into: other.pointer, 64)
         }
       })
-    #expect(Array(other.buffer) == Array(key.buffer))
+    #expect(other.copy == key.copy)
   }
 
   /// The test of the Argon2 reference, version 1.3.
@@ -111,14 +111,14 @@ import Testing
       SecretBytes(Array("password".utf8)), salt: Array("somesalt".utf8), into: key, crypto,
       for: "test")
     #expect(
-      Array(key.buffer)
+      key.copy
         == bytes("09316115d5cf24ed5a15a31a3ba326e5cf32edc24702987c02b6566f61913cf7"))
     if crypto.hasDerivation("ARGON2ID") {
       let other = SecretBytes(count: 32)
       try Argon2.derive(
         .argon2id, SecretBytes(Array("password".utf8)), salt: Array("somesalt".utf8), time: 2,
         memory: 65536, lanes: 1, into: other.pointer, 32, crypto, for: "test", usesOpenSSL: true)
-      #expect(Array(other.buffer) == Array(key.buffer))
+      #expect(other.copy == key.copy)
     } else {
       #expect(throws: StorageError.self) {
         try Argon2.derive(
@@ -134,16 +134,17 @@ import Testing
       let hash = try Hash(name, crypto, for: "test")
       let key = SecretBytes((0..<count).map { UInt8($0 * 3 + 1) })
       let material = SecretBytes(count: count * 100)
+      defer { withExtendedLifetime(material) {} }
       try crypto.random(material.pointer, material.count, for: "test")
       try AntiForensic.split(key, stripes: 100, into: material.buffer, hash, for: "test")
       let back = SecretBytes(count: count)
       try AntiForensic.merge(
         UnsafeRawBufferPointer(material.buffer), stripes: 100, into: back, hash, for: "test")
-      #expect(Array(back.buffer) == Array(key.buffer))
+      #expect(back.copy == key.copy)
       material.buffer[count * 50] ^= 1
       try AntiForensic.merge(
         UnsafeRawBufferPointer(material.buffer), stripes: 100, into: back, hash, for: "test")
-      #expect(Array(back.buffer) != Array(key.buffer))
+      #expect(back.copy != key.copy)
     }
   }
 }

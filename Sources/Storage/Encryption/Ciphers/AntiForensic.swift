@@ -24,6 +24,7 @@ enum AntiForensic {
   ) throws(StorageError) {
     let count = key.count
     let sum = SecretBytes(count: count)
+    defer { withExtendedLifetime(sum) {} }
     for stripe in 0..<stripes - 1 {
       xor(material.baseAddress! + stripe * count, sum)
       try diffuse(sum, hash, for: file)

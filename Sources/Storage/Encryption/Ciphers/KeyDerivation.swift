@@ -33,6 +33,7 @@ enum KeyDerivation: Equatable, Sendable {
     switch self {
     case .pbkdf2(let hash, let iterations):
       let hash = try Hash(hash, crypto, for: file)
+      defer { withExtendedLifetime(hash) {} }
       guard let rounds = Int32(exactly: iterations), rounds > 0,
         let length = Int32(exactly: passphrase.count),
         crypto.PKCS5_PBKDF2_HMAC(

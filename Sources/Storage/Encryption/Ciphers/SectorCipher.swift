@@ -3,96 +3,90 @@
 // Owns: one context of OpenSSL for each direction, the vectors. Must not know: headers, stores.
 // After: IEEE 1619 (XTS); dm-crypt's documentation for the vectors; EVP_EncryptInit(3ssl).
 
-/// A cipher with its key. The key is in it, and wiped with it by OpenSSL.
+/// A context of OpenSSL's: a cipher with its key in one direction. The key is wiped with it.
+private final class CipherContext {
+  let pointer: OpaquePointer
+  private let crypto: OpenSSL
+
+  init(
+    _ cipherName: String, _ key: UnsafeRawPointer, encrypts: Bool, _ crypto: OpenSSL,
+    for file: String
+  ) throws(StorageError) {
+    func refuse(_ reason: String) -> StorageError { StorageError(path: file, reason: reason) }
+    guard let cipher = crypto.EVP_CIPHER_fetch(nil, cipherName, nil) else {
+      throw refuse("OpenSSL has no cipher \(cipherName)")
+    }
+    defer { crypto.EVP_CIPHER_free(cipher) }
+    guard let pointer = crypto.EVP_CIPHER_CTX_new() else {
+      throw refuse("no memory for a cipher")
+    }
+    guard crypto.EVP_CipherInit_ex(pointer, cipher, nil, key, nil, encrypts ? 1 : 0) == 1,
+      crypto.EVP_CIPHER_CTX_set_padding(pointer, 0) == 1
+    else {
+      crypto.EVP_CIPHER_CTX_free(pointer)
+      throw refuse("OpenSSL's \(cipherName) does not take the key")
+    }
+    self.pointer = pointer
+    self.crypto = crypto
+  }
+
+  deinit { crypto.EVP_CIPHER_CTX_free(pointer) }
+}
+
+/// A cipher with its key.
 final class SectorCipher {
   private let crypto: OpenSSL
-  private let encryption: OpaquePointer
-  private let decryption: OpaquePointer
+  private let encryption: CipherContext
+  private let decryption: CipherContext
   /// The cipher that makes vectors; nil: they are numbers.
-  private var vectors: OpaquePointer?
+  private let vectors: CipherContext?
   private let vector: CipherSpecification.Vector
   private let name: String
   /// Bytes that are encrypted with one vector.
   let sectorSize: Int
-  /// The vector's sixteen bytes.
-  private let room = UnsafeMutableRawPointer.allocate(byteCount: 32, alignment: 16)
+  /// The vector's sixteen bytes, and what it is made of.
+  private let room: UnsafeMutableRawPointer
 
   /// - Parameter name: the file's, for messages.
   init(
     _ specification: CipherSpecification, key: UnsafeRawBufferPointer, sectorSize: Int = 512,
     _ crypto: OpenSSL, for name: String
   ) throws(StorageError) {
-    let room = self.room
-    func refuse(_ reason: String) -> StorageError { StorageError(path: name, reason: reason) }
-    guard let known = specification.openSSLName(key.count) else {
-      throw refuse("the cipher \(specification.text) has no keys of \(key.count * 8) bits")
+    guard let known = specification.openSSLName(key.count), let start = key.baseAddress else {
+      throw StorageError(
+        path: name,
+        reason: "the cipher \(specification.text) has no keys of \(key.count * 8) bits")
     }
-    func context(_ cipherName: String, _ key: UnsafeRawPointer, _ encrypts: Bool)
-      throws(StorageError) -> OpaquePointer
-    {
-      guard let cipher = crypto.EVP_CIPHER_fetch(nil, cipherName, nil) else {
-        throw refuse("OpenSSL has no cipher \(cipherName)")
+    encryption = try CipherContext(known, start, encrypts: true, crypto, for: name)
+    decryption = try CipherContext(known, start, encrypts: false, crypto, for: name)
+    if case .essiv(let hash) = specification.vector {
+      let digest = try Hash(hash, crypto, for: name)
+      let salt = SecretBytes(count: digest.size)
+      defer { withExtendedLifetime(salt) {} }
+      guard [16, 24, 32].contains(digest.size), digest.compute(key, into: salt.pointer) else {
+        throw StorageError(path: name, reason: "the hash \(hash) gives no key for vectors")
       }
-      defer { crypto.EVP_CIPHER_free(cipher) }
-      guard let context = crypto.EVP_CIPHER_CTX_new() else {
-        throw refuse("no memory for a cipher")
-      }
-      guard
-        crypto.EVP_CipherInit_ex(context, cipher, nil, key, room, encrypts ? 1 : 0) == 1,
-        crypto.EVP_CIPHER_CTX_set_padding(context, 0) == 1
-      else {
-        crypto.EVP_CIPHER_CTX_free(context)
-        throw refuse("OpenSSL's \(cipherName) does not take the key")
-      }
-      return context
+      vectors = try CipherContext(
+        "\(specification.cipher.uppercased())-\(digest.size * 8)-ECB", salt.pointer,
+        encrypts: true, crypto, for: name)
+    } else {
+      vectors = nil
     }
     self.crypto = crypto
     self.name = name
     self.sectorSize = sectorSize
     vector = specification.vector
+    room = UnsafeMutableRawPointer.allocate(byteCount: 32, alignment: 16)
     room.initializeMemory(as: UInt8.self, repeating: 0, count: 32)
-    let start = key.baseAddress!
-    do throws(StorageError) {
-      encryption = try context(known, start, true)
-    } catch {
-      room.deallocate()
-      throw error
-    }
-    do throws(StorageError) {
-      decryption = try context(known, start, false)
-      if case .essiv(let hash) = vector {
-        let digest = try Hash(hash, crypto, for: name)
-        let salt = SecretBytes(count: digest.size)
-        guard digest.compute(UnsafeRawBufferPointer(key), into: salt.pointer),
-          [16, 24, 32].contains(digest.size)
-        else { throw refuse("the hash \(hash) gives no key for vectors") }
-        do throws(StorageError) {
-          vectors = try context(
-            "\(specification.cipher.uppercased())-\(digest.size * 8)-ECB", salt.pointer, true)
-        } catch {
-          crypto.EVP_CIPHER_CTX_free(decryption)
-          throw error
-        }
-      }
-    } catch {
-      crypto.EVP_CIPHER_CTX_free(encryption)
-      room.deallocate()
-      throw error
-    }
   }
 
-  deinit {
-    crypto.EVP_CIPHER_CTX_free(encryption)
-    crypto.EVP_CIPHER_CTX_free(decryption)
-    if let vectors { crypto.EVP_CIPHER_CTX_free(vectors) }
-    room.deallocate()
-  }
+  deinit { room.deallocate() }
 
   /// Decrypts whole sectors where they are.
   /// - Parameter sector: the number of the first, in units of 512 bytes whatever a sector is.
   func decrypt(_ buffer: UnsafeMutableRawBufferPointer, sector: UInt64) throws(StorageError) {
     guard let start = buffer.baseAddress else { return }
-    try run(decryption, UnsafeRawPointer(start), start, buffer.count, sector)
+    try run(decryption.pointer, UnsafeRawPointer(start), start, buffer.count, sector)
   }
 
   /// Encrypts whole sectors into room of the same size.
@@ -100,7 +94,7 @@ final class SectorCipher {
     _ source: UnsafeRawBufferPointer, into target: UnsafeMutableRawPointer, sector: UInt64
   ) throws(StorageError) {
     guard let start = source.baseAddress else { return }
-    try run(encryption, start, target, source.count, sector)
+    try run(encryption.pointer, start, target, source.count, sector)
   }
 
   private func run(
@@ -138,7 +132,8 @@ final class SectorCipher {
       var length: Int32 = 0
       room.storeBytes(of: sector.littleEndian, toByteOffset: 16, as: UInt64.self)
       room.storeBytes(of: 0, toByteOffset: 24, as: UInt64.self)
-      return crypto.EVP_CipherUpdate(vectors, room, &length, room + 16, 16) == 1 && length == 16
+      return crypto.EVP_CipherUpdate(vectors?.pointer, room, &length, room + 16, 16) == 1
+        && length == 16
     }
     return true
   }

@@ -91,7 +91,7 @@ public final class DiskKeys: @unchecked Sendable {
           return key
         }
         let hint =
-          passphrase.count > 0 && passphrase.buffer[passphrase.count - 1] == 10
+          passphrase.endsWithLineFeed
           ? " (which ends with a line feed; it counts)" : ""
         tried.append(source.name + hint)
       }

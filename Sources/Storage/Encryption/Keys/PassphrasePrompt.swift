@@ -32,6 +32,7 @@ public final class PassphrasePrompt: KeySource {
     let first = try ask(isNew ? "New passphrase for \(file): " : "Passphrase for \(file): ", file)
     if isNew {
       let second = try ask("Once more: ", file)
+      defer { withExtendedLifetime(second) {} }
       guard first.count == second.count,
         memcmp(first.pointer, second.pointer, first.count) == 0
       else { throw StorageError(path: file, reason: "the two passphrases are not the same") }
@@ -67,6 +68,7 @@ public final class PassphrasePrompt: KeySource {
       say("\n")
     }
     let line = SecretBytes(count: PassphrasePrompt.longest)
+    defer { withExtendedLifetime(line) {} }
     var count = 0
     while true {
       // One at a time: what stands behind the line is somebody else's.

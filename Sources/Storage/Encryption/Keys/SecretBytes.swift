@@ -15,7 +15,8 @@
 /// Bytes that nobody else should see. They are wiped with the object.
 public final class SecretBytes: @unchecked Sendable {
   public let count: Int
-  /// Where they are, for as long as the object is there.
+  /// Where they are, for as long as the object is there: who uses it keeps the object by `withExtendedLifetime`, as Swift lets go of it after
+  /// its last mention.
   let pointer: UnsafeMutableRawPointer
   private let room: Int
 
@@ -69,6 +70,12 @@ public final class SecretBytes: @unchecked Sendable {
     UnsafeMutableRawBufferPointer(start: pointer, count: count)
   }
 
+  /// What may be seen: salts, digests, names.
+  var copy: [UInt8] { Array(buffer) }
+
+  /// Whether the last byte is a line feed.
+  var endsWithLineFeed: Bool { count > 0 && buffer[count - 1] == 10 }
+
   /// Makes bytes zeros in a way that no compiler leaves out.
   static func wipe(_ pointer: UnsafeMutableRawPointer, _ count: Int) {
     #if canImport(Darwin)
@@ -76,11 +83,6 @@ public final class SecretBytes: @unchecked Sendable {
     #else
       explicit_bzero(pointer, count)
     #endif
-  }
-
-  /// Wipes an array; copies of it that others hold stay.
-  static func wipe(_ bytes: inout [UInt8]) {
-    bytes.withUnsafeMutableBytes { if let start = $0.baseAddress { wipe(start, $0.count) } }
   }
 }
 

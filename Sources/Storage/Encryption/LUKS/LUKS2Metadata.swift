@@ -54,7 +54,8 @@ enum LUKS2Metadata {
     }
     let keySizes = Set(slots.map(\.keySize))
     guard keySizes.count <= 1 else { throw reader.refuse("key slots with keys of several sizes") }
-    let keySize = keySizes.first ?? 64
+    // Nothing opens a disk without slots, but it can be told of.
+    let keySize = keySizes.first ?? (segment.cipher.chaining == "xts" ? 64 : 32)
     guard segment.cipher.bits(keySize) != nil else {
       throw reader.refuse("\(segment.cipher.text) has no keys of \(keySize) bytes")
     }
@@ -137,7 +138,7 @@ struct LUKS2MetadataReader {
       throw refuse("the disk has integrity tags (dm-integrity), which are not known here")
     }
     if let flags = value["flags"]?.items, !flags.isEmpty { throw refuse("a segment with flags") }
-    let offset = try number_(value["offset"], "segments.offset")
+    let offset = try quantity(value["offset"], "segments.offset")
     let sectorSize = try self.number(value["sector_size"], "segments.sector_size", 512...4096)
     guard sectorSize & (sectorSize - 1) == 0 else { throw refuse("sectors of \(sectorSize) bytes") }
     guard offset % 512 == 0, offset <= fileSize else {
@@ -145,7 +146,7 @@ struct LUKS2MetadataReader {
     }
     var size: UInt64?
     if value["size"]?.string != "dynamic" {
-      let fixed = try number_(value["size"], "segments.size")
+      let fixed = try quantity(value["size"], "segments.size")
       guard fixed > 0, fixed % sectorSize == 0, fixed <= fileSize - offset else {
         throw refuse("the disk has \(fixed) bytes at \(offset), in a file of \(fileSize) bytes")
       }
@@ -153,11 +154,11 @@ struct LUKS2MetadataReader {
     }
     return Segment(
       number: number, offset: offset, size: size, sectorSize: Int(sectorSize),
-      ivTweak: try number_(value["iv_tweak"], "segments.iv_tweak"),
+      ivTweak: try quantity(value["iv_tweak"], "segments.iv_tweak"),
       cipher: try cipher(value["encryption"], "segments.encryption"))
   }
 
-  private func number_(_ json: LUKS2JSON?, _ what: String) throws(StorageError) -> UInt64 {
+  private func quantity(_ json: LUKS2JSON?, _ what: String) throws(StorageError) -> UInt64 {
     try number(json, what, 0...UInt64(Int64.max))
   }
 
@@ -229,8 +230,8 @@ struct LUKS2MetadataReader {
     }
     var slot = LUKSContainer.Slot(
       number: number, keySize: Int(keySize), derivation: derivation, salt: salt,
-      offset: try number_(area?["offset"], "\(what).area.offset"),
-      size: try number_(area?["size"], "\(what).area.size"), cipher: areaCipher,
+      offset: try quantity(area?["offset"], "\(what).area.offset"),
+      size: try quantity(area?["size"], "\(what).area.size"), cipher: areaCipher,
       areaKeySize: Int(areaKeySize), stripes: Int(stripes),
       hash: try need(splitter?["hash"]?.string, "\(what).af.hash"), digest: 0)
     if value["priority"]?.unsigned == 2 { slot.order = 0 }

@@ -129,14 +129,17 @@ struct LUKSContainer: Equatable, Sendable {
     _ crypto: OpenSSL
   ) throws(StorageError) -> SecretBytes? {
     let key = SecretBytes(count: slot.areaKeySize)
+    defer { withExtendedLifetime(key) {} }
     try slot.derivation.derive(
       passphrase, salt: slot.salt, into: key, crypto, for: store.name)
     let material = SecretBytes(count: Int(slot.materialSize))
+    defer { withExtendedLifetime(material) {} }
     try store.read(at: base + slot.offset, into: material.buffer)
     let cipher = try SectorCipher(
       slot.cipher, key: UnsafeRawBufferPointer(key.buffer), crypto, for: store.name)
     try cipher.decrypt(material.buffer, sector: 0)
     let candidate = SecretBytes(count: slot.keySize)
+    defer { withExtendedLifetime(candidate) {} }
     try AntiForensic.merge(
       UnsafeRawBufferPointer(material.buffer), stripes: slot.stripes, into: candidate,
       try Hash(slot.hash, crypto, for: store.name), for: store.name)
@@ -147,6 +150,7 @@ struct LUKSContainer: Equatable, Sendable {
     _ key: SecretBytes, _ digest: Digest, _ crypto: OpenSSL, _ file: String
   ) throws(StorageError) -> Bool {
     let found = SecretBytes(count: digest.digest.count)
+    defer { withExtendedLifetime(found) {} }
     try KeyDerivation.pbkdf2(hash: digest.hash, iterations: digest.iterations).derive(
       key, salt: digest.salt, into: found, crypto, for: file)
     return digest.digest.withUnsafeBytes {

@@ -88,6 +88,7 @@ struct NewLUKS {
     let crypto = try OpenSSL.load(for: file)
     let hash = try Hash(choices.hash, crypto, for: file)
     let volume = SecretBytes(count: choices.keySize)
+    defer { withExtendedLifetime(volume) {} }
     try crypto.random(volume.pointer, volume.count, for: file)
     // Refused by OpenSSL before anything is written, if it is.
     _ = try SectorCipher(
@@ -105,6 +106,7 @@ struct NewLUKS {
     let digestIterations = max(1000, iterations / 8)
     let digestSalt = try crypto.random(32, for: file)
     let proof = SecretBytes(count: 20)
+    defer { withExtendedLifetime(proof) {} }
     try KeyDerivation.pbkdf2(hash: choices.hash, iterations: digestIterations).derive(
       volume, salt: digestSalt, into: proof, crypto, for: file)
 
@@ -115,10 +117,12 @@ struct NewLUKS {
       cipher: choices.cipher, areaKeySize: choices.keySize, stripes: LUKSContainer.stripes,
       hash: choices.hash, digest: 0)
     let material = SecretBytes(count: Int(materialSize))
+    defer { withExtendedLifetime(material) {} }
     try crypto.random(material.pointer, choices.keySize * LUKSContainer.stripes, for: file)
     try AntiForensic.split(
       volume, stripes: LUKSContainer.stripes, into: material.buffer, hash, for: file)
     let slotKey = SecretBytes(count: choices.keySize)
+    defer { withExtendedLifetime(slotKey) {} }
     try slot.derivation.derive(passphrase, salt: slot.salt, into: slotKey, crypto, for: file)
     let cipher = try SectorCipher(
       choices.cipher, key: UnsafeRawBufferPointer(slotKey.buffer), crypto, for: file)
@@ -138,7 +142,7 @@ struct NewLUKS {
       digests: [
         LUKSContainer.Digest(
           hash: choices.hash, iterations: digestIterations, salt: digestSalt,
-          digest: Array(proof.buffer))
+          digest: proof.copy)
       ], slotCount: LUKS1Header.slotCount)
     let fields = LUKS1Header.bytes(container, slotOffset: slotOffset)
     header.replaceSubrange(0..<fields.count, with: fields)
@@ -163,7 +167,9 @@ struct NewLUKS {
     _ time: UInt64, _ hash: Hash, keySize: Int, _ crypto: OpenSSL, for file: String
   ) throws(StorageError) -> UInt64 {
     let sample = SecretBytes(count: 16)
+    defer { withExtendedLifetime(sample) {} }
     let key = SecretBytes(count: keySize)
+    defer { withExtendedLifetime(key) {} }
     var rounds: UInt64 = 2000
     while true {
       let start = HostClock.threadNanoseconds()

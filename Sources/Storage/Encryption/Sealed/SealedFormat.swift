@@ -46,12 +46,14 @@ struct SealedHeader {
     _ file: String
   ) throws(StorageError) -> SecretBytes {
     let all = SecretBytes(count: keys.reduce(0) { $0 + $1.bytes.count })
+    defer { withExtendedLifetime(all) {} }
     var at = 0
     for key in keys {
       (all.pointer + at).copyMemory(from: key.bytes.pointer, byteCount: key.bytes.count)
       at += key.bytes.count
     }
     let result = SecretBytes(count: count)
+    defer { withExtendedLifetime(result) {} }
     let info = Array("apus sealed file: \(purpose)".utf8)
     let isDone = salt.withUnsafeBytes { salt in
       info.withUnsafeBytes { info in
@@ -71,7 +73,7 @@ struct SealedHeader {
   private static func name(
     _ key: VolumeKey, _ salt: [UInt8], _ crypto: OpenSSL, _ file: String
   ) throws(StorageError) -> [UInt8] {
-    Array(try derive([key], salt, "name", 16, crypto, file).buffer)
+    try derive([key], salt, "name", 16, crypto, file).copy
   }
 
   /// A new file's.
