@@ -2,6 +2,8 @@
 //
 // Owns: the list, and how one of each is made in memory. Must not know: what is tried.
 
+import Testing
+
 @testable import Storage
 
 /// A format with options, over a base or not.
