@@ -203,7 +203,8 @@ final class VMDKSparseExtent: VMDKExtent, BlockTable {
     guard marker.count == 12 else { return }
     let count = 12 + UInt64(Fields(marker).little(8, as: UInt32.self))
     guard count <= 2 * unit + 1024, count <= store.size - place else { return }
-    leaving.append((place, count))
+    // Up to the next sector nothing is.
+    leaving.append((place, min(count.rounded(upTo: 512), store.size - place)))
   }
 
   // MARK: Changes
@@ -284,10 +285,26 @@ final class VMDKSparseExtent: VMDKExtent, BlockTable {
     if tables.isDirty {
       copies = try tables.writeBack()
       try store.flush()
-      for (place, count) in leaving { try store.zero(at: place, count: count, releasing: true) }
-      leaving = []
+      try giveBack()
       // At once, so that they are in the file when the program is killed; with the next flush they are with the stable storage.
       try writeCopies()
+    }
+  }
+
+  /// The host has the room of packed grains that no table names any more; those beside each other at once, as it counts in pages.
+  private func giveBack() throws(StorageError) {
+    var runs: [Range<UInt64>] = []
+    for (place, count) in leaving.sorted(by: { $0.place < $1.place }) {
+      if let last = runs.last, last.upperBound == place {
+        runs[runs.count - 1] = last.lowerBound..<place + count
+      } else {
+        runs.append(place..<place + count)
+      }
+    }
+    leaving = []
+    for run in runs {
+      try store.zero(
+        at: run.lowerBound, count: run.upperBound - run.lowerBound, releasing: true)
     }
   }
 

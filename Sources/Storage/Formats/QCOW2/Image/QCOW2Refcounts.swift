@@ -169,6 +169,8 @@ final class QCOW2Refcounts {
         try put(place, now - 1)
         if now > 1 { continue }
         hint = min(hint, cluster)
+        // It is used again before the file becomes longer.
+        dataNext = 0
         if let last = free.last, last.first + last.count == cluster {
           free[free.count - 1].count += 1
         } else {
@@ -215,7 +217,7 @@ final class QCOW2Refcounts {
     var follows = first != 0 && first & (unit - 1) == cluster & (unit - 1)
     if follows { follows = try isFree(first) }
     if !follows {
-      first = try firstFree(hint)
+      first = try firstFree(max(hint, dataNext))
       var tries = 0
       while true {
         let place = first + (cluster &- first) & (unit - 1)
@@ -226,7 +228,7 @@ final class QCOW2Refcounts {
         // A block of counts may have come to be there.
         tries += 1
         first = try firstFree(place)
-        if tries == 4 { break }
+        if tries == 32 { break }
       }
     }
     let count = try freeRun(first, most)
