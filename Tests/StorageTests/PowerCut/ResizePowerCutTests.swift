@@ -44,7 +44,7 @@ import Testing
       files[0].bytes.replaceSubrange(344..<348, with: little(1024, 4))
     }
     try PowerCuts(kind.checkable(), files).run(
-      count: PowerCuts.count(normally: 40), seed: 22, cutsPerRun: 20
+      count: min(PowerCuts.count(normally: 16), 1000), seed: 22, cutsPerRun: 8
     ) { (device, random) in
       try PowerCuts.busyGuest(steps: 10)(device, &random)
       try device.flush()

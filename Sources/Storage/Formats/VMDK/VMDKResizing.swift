@@ -121,7 +121,7 @@ extension VMDKSparseExtent {
 
 extension VMDKMap {
   func resize(to newCount: UInt64) throws(StorageError) {
-    guard let descriptor, let last = extents.last else {
+    guard descriptor != nil, let last = extents.last else {
       throw store.refusal("an image of this kind cannot be given another size")
     }
     if newCount > blockCount, base != nil, baseByteCount > blockCount * 512 {
@@ -132,7 +132,13 @@ extension VMDKMap {
       // The header counts; the text follows as well as it can.
       try last.resize(to: newCount)
       setExtents(extents)
-      if var line = descriptor.extents.first {
+      // Where the line is, the last change may have moved.
+      if let sparse = last as? VMDKSparseExtent,
+        let text = try? VMDKDescriptor(
+          try store.bytes(
+            at: descriptorOffset, count: Int(sparse.header.descriptorSize) * 512), store,
+          at: descriptorOffset), var line = text.extents.first
+      {
         line.sectorCount = newCount
         try? replaceLine(line.place, with: line.line)
       }
