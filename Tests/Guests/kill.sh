@@ -85,7 +85,8 @@ for format in $formats; do
           if command -v qemu-img >/dev/null; then
             # It does not look into a VHDX whose log is to be replayed, unless it may replay it.
             cp --sparse=always $image theirs
-            qemu-img check -f $format -r leaks theirs >check 2>&1; code=$?
+            mends=; [ $format = vhdx ] && mends="-r leaks"
+            qemu-img check -f $format $mends theirs >check 2>&1; code=$?
             [ $code = 0 ] || [ $code = 3 ] || fail "qemu-img check: $code, $(head -3 check | tr '\n' ' ')"
             rm -f theirs
           fi ;;

@@ -176,8 +176,7 @@ final class UnfinishedImage {
       hash = try hashed(below, meter)
     }
     let record = BaseRecord(of: below, hash: hash)
-    let isBeside = !(device is any BaseRecordingDevice)
-    if !isBeside { try BaseCheck.note(record, of: device, at: path) }
+    let isBeside = try !BaseCheck.noteInside(record, of: device)
     return (record, isBeside)
   }
 
@@ -210,7 +209,8 @@ extension CreateRequest {
       "vhdx": "Hyper-V",
     ]
     guard let owner = owners[format], base != format else { return nil }
-    return "a \(format) image over a \(base) base works here; \(owner) needs a base of the same format"
+    return
+      "a \(format) image over a \(base) base works here; \(owner) needs a base of the same format"
   }
 }
 

@@ -12,8 +12,10 @@ public enum BaseCheck {
 
   /// What an overlay noted of its base; nil: nothing.
   public static func record(of device: any BlockDevice, at path: String) -> BaseRecord? {
-    if let device = device as? any BaseRecordingDevice {
-      return device.baseRecord.flatMap { BaseRecord(bytes: $0) }
+    if let bytes = (device as? any BaseRecordingDevice)?.baseRecord,
+      let record = BaseRecord(bytes: bytes)
+    {
+      return record
     }
     guard let bytes = try? HostFiles.read(sideFile(of: path), limit: 4096) else { return nil }
     return BaseRecord(bytes: bytes)
@@ -23,11 +25,12 @@ public enum BaseCheck {
   public static func note(_ record: BaseRecord?, of device: any BlockDevice, at path: String)
     throws(StorageError)
   {
-    if let device = device as? any BaseRecordingDevice {
-      try device.setBaseRecord(record?.bytes)
-      return try device.flush()
-    }
     let side = sideFile(of: path)
+    if try noteInside(record, of: device) {
+      // An older note says something else.
+      if HostFiles.exists(side) { try? HostFiles.remove(side) }
+      return
+    }
     do throws(HostError) {
       if let record {
         try HostFiles.writeAtomically(side, record.bytes)
@@ -35,6 +38,17 @@ public enum BaseCheck {
         try HostFiles.remove(side)
       }
     } catch { throw StorageError(path: side, reason: "\(error)") }
+  }
+
+  /// Notes it in the image, if there is room.
+  public static func noteInside(_ record: BaseRecord?, of device: any BlockDevice)
+    throws(StorageError) -> Bool
+  {
+    guard let device = device as? any BaseRecordingDevice,
+      try device.setBaseRecord(record?.bytes)
+    else { return false }
+    try device.flush()
+    return true
   }
 
   /// Compares an overlay's base with what was noted of it. Where it only was copied or touched, that is noted if the overlay can be written.

@@ -54,6 +54,26 @@ final class GuestWitness: BlockDevice {
     return sum
   }
 
+  /// Sizes that the disk may have: the last one that was finished, and what was begun since.
+  private func sizes(at cut: Int) -> (least: Int, sizes: [Int]) {
+    var sizes = [initial.count]
+    for size in resizes where size.begun <= cut {
+      if size.done <= cut { sizes = [] }
+      sizes.append(size.sectors)
+    }
+    return (sizes.min() ?? initial.count, sizes)
+  }
+
+  private var resizes: [(begun: Int, done: Int, sectors: Int)] = []
+
+  func resize(to blockCount: UInt64) throws(StorageError) {
+    let begun = disk.log.count
+    try device.resize(to: blockCount)
+    // Who changes the size flushes.
+    try device.flush()
+    resizes.append((begun, disk.log.count, Int(blockCount) * blockSize / 512))
+  }
+
   private static let zero: UInt64 = [UInt8](repeating: 0, count: 512).withUnsafeBytes { hash($0) }
 
   private func note(_ block: UInt64, _ count: UInt64, _ hash: (Int) -> UInt64) {
@@ -67,21 +87,25 @@ final class GuestWitness: BlockDevice {
 
   /// What is wrong with sectors that were read after a failure behind the first `cut` operations on the disk; nil: nothing.
   func complaint(_ sectors: [UInt64], cut: Int) -> String? {
-    if sectors.count != initial.count {
-      return "the disk has \(sectors.count) sectors, not \(initial.count)"
+    let (least, sizes) = sizes(at: cut)
+    // An image in several files may be of a size in between.
+    guard (least...(sizes.max() ?? least)).contains(sectors.count) else {
+      return "the disk has \(sectors.count) sectors, not \(sizes)"
     }
     let flushed = flushes.last { $0.done <= cut }?.order ?? 0
-    for (number, hash) in sectors.enumerated() {
+    // What is to be cut off need not last until it is.
+    for (number, hash) in sectors.prefix(least).enumerated() {
+      let before = number < initial.count ? initial[number] : GuestWitness.zero
       guard let all = versions[UInt64(number)] else {
-        if hash != initial[number] { return "sector \(number), never written, is not what it was" }
+        if hash != before { return "sector \(number), never written, is not what it was" }
         continue
       }
       // The last that was flushed, and everything that was begun since.
       let floor = all.last { $0.order <= flushed }
       var allowed = all.filter { $0.order > flushed && $0.begun <= cut }.map(\.hash)
-      allowed.append(floor?.hash ?? initial[number])
+      allowed.append(floor?.hash ?? before)
       if !allowed.contains(hash) {
-        let old = all.contains { $0.hash == hash } || hash == initial[number]
+        let old = all.contains { $0.hash == hash } || hash == before
         return "sector \(number) holds "
           + (old
             ? "what it held before it was written and flushed"

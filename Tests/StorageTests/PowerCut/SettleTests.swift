@@ -90,6 +90,8 @@ import Testing
     let store = try Trials.create(format, Trials.wish(1 << 30), files: files)
     store.limit = 1 << 20
     let device = try format.open(store, files.context()).device
+    (device as? QCOW2Image)?.mostNewBytes = 32 << 20
+    (device as? MappedImage)?.mostBytes = 32 << 20
     let chunk = QCOW2Maker.pattern(1 << 20, 7)
     for n: UInt64 in 0..<300 { try device.write(block: n * 2048, chunk) }
     let left = SparseStore(name: "image")

@@ -96,4 +96,61 @@ import Testing
     #expect(info.contains("backing file: b.raw") && info.contains("backing file format: raw"))
     #expect(try QCOW2Oracle.complaint(path) == "")
   }
+
+  @Test func whatABaseWasLikeIsInTheHeader() throws {
+    let folder = MemoryFolder()
+    for name in ["old", "new"] { _ = folder.add(name, [UInt8](repeating: 1, count: 1 << 20)) }
+    for options in ["", "compat=0.10", "cluster_size=512"] {
+      let store = try QCOW2Maker.image(size: 1 << 20, options, base: ("old", "raw"), in: folder)
+      let image = try QCOW2Maker.open(store, in: folder)
+      #expect(image.baseRecord == nil)
+      let record = BaseRecord(of: image.base!, hash: [UInt8](repeating: 7, count: 32))
+      #expect(try image.setBaseRecord(record.bytes))
+      try image.write(block: 5, [UInt8](repeating: 3, count: 512))
+      image.close()
+      let again = try QCOW2Maker.open(store, in: folder)
+      #expect(again.baseRecord == record.bytes)
+      #expect(try again.contents(of: 6) == [UInt8](repeating: 1, count: 512))
+      #expect(try QCOW2Header(store).backingFormat == "raw")
+      #expect(try QCOW2Maker.check(store).isClean)
+      // One that has no room goes beside the image.
+      #expect(try again.setBaseRecord([UInt8](repeating: 1, count: 600)) == false)
+      #expect(again.baseRecord == record.bytes)
+      // Another base: nothing is known of it.
+      try QCOW2Format().setBase(store, try base("new", "raw", folder), folder.context)
+      #expect(try QCOW2Maker.open(store, in: folder).baseRecord == nil)
+      let third = try QCOW2Maker.open(store, in: folder)
+      #expect(try third.setBaseRecord(record.bytes))
+      #expect(try third.setBaseRecord(nil))
+      #expect(third.baseRecord == nil)
+    }
+  }
+
+  @Test(.enabled(if: QCOW2Oracle.isThere)) func qemuKeepsWhatABaseWasLike() throws {
+    let scratch = Scratch()
+    for name in ["a.raw", "b.raw"] { _ = scratch.file(name, size: 1 << 20) }
+    let path = scratch.directory + "/i.qcow2"
+    _ = try QCOW2Oracle.run(
+      "qemu-img", "create", "-q", "-f", "qcow2", "-b", "a.raw", "-F", "raw", path)
+    let record = [UInt8](repeating: 9, count: 96)
+    func opened(_ body: (QCOW2Image) throws -> Void) throws {
+      let image = try QCOW2Maker.openFile(path)
+      try body(image)
+      image.close()
+    }
+    try opened { image in
+      let isThere = try image.setBaseRecord(record)
+      #expect(isThere)
+    }
+    #expect(try QCOW2Oracle.complaint(path) == "")
+    // Their programs rewrite the header.
+    _ = try QCOW2Oracle.run("qemu-img", "amend", "-f", "qcow2", "-o", "lazy_refcounts=on", path)
+    _ = try QCOW2Oracle.run("qemu-img", "resize", "-f", "qcow2", path, "2M")
+    try opened { #expect($0.baseRecord == record) }
+    // With another base it is not that one's.
+    let rebased = try QCOW2Oracle.run(
+      "qemu-img", "rebase", "-u", "-f", "qcow2", "-b", "b.raw", "-F", "raw", path)
+    #expect(rebased.status == 0, "\(rebased.output)")
+    try opened { #expect($0.baseRecord == nil) }
+  }
 }

@@ -61,12 +61,11 @@ import Testing
   }
 
   @Test func itsSizeCanChange() throws {
-    // 16 MB in blocks of 4 KiB need a longer table than there is room for.
-    for (options, sizes) in [
-      (small, [5_243_392, 1_049_600, 6_291_456]), (["block_size": "4K"], [17 << 20, 40 << 20]),
-    ] as [([String: String], [UInt64])] {
-      try Trials.resize(format, options, sizes, theirs: "vdi")
-    }
+    try Trials.resize(format, small, [5_243_392, 1_049_600, 6_291_456], theirs: nil)
+    // A table that has no room for more blocks; QEMU knows only those of 1 MB.
+    try Trials.resize(format, small, [20 << 30, 40 << 30, 30 << 20], theirs: nil)
+    try Trials.resize(
+      format, [:], [5_243_392, 300 << 30, 600 << 30, 20 << 20], theirs: "vdi")
   }
 
   @Test func aRepairLosesNothing() throws {

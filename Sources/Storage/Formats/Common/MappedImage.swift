@@ -138,11 +138,11 @@ final class MappedImage: BlockDevice {
   }
 
   /// After so many bytes the table is brought on even when nobody calls `settle`.
-  private static let mostBytes = 64 << 20
+  var mostBytes = 512 << 20
 
   private func noteWritten(_ bytes: Int) {
     writtenBytes += bytes
-    if writtenBytes < MappedImage.mostBytes { return }
+    if writtenBytes < mostBytes { return }
     writtenBytes = 0
     // The next flush tells what goes wrong.
     _ = try? settle()

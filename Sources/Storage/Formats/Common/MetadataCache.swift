@@ -30,6 +30,7 @@ final class MetadataCache {
   private(set) var start: UInt64
   private(set) var end: UInt64
   let pageSize: Int
+  private let pageBits: UInt64
   private let capacity: Int
   private var pages: [UInt64: Page] = [:]
   /// All pages, for the clock that finds one to drop.
@@ -51,6 +52,7 @@ final class MetadataCache {
     self.start = start
     self.end = end
     self.pageSize = pageSize
+    pageBits = UInt64(pageSize.trailingZeroBitCount)
     capacity = max(8, byteLimit / pageSize)
   }
 
@@ -115,7 +117,9 @@ final class MetadataCache {
     guard range.lowerBound < end, range.upperBound > start, !pages.isEmpty else { return }
     let first = (max(range.lowerBound, start) - start) / UInt64(pageSize)
     let lastPage = (min(range.upperBound, end) - 1 - start) / UInt64(pageSize)
-    let gone = ring.filter { $0.number >= first && $0.number <= lastPage && $0.dirty == nil && $0.held == nil }
+    let gone = ring.filter {
+      $0.number >= first && $0.number <= lastPage && $0.dirty == nil && $0.held == nil
+    }
     if gone.isEmpty { return }
     for page in gone { pages[page.number] = nil }
     ring.removeAll { page in gone.contains { $0 === page } }
@@ -136,8 +140,8 @@ final class MetadataCache {
   @inline(__always)
   private func page(_ offset: UInt64) throws(StorageError) -> (Page, Int) {
     let place = offset &- start
-    let number = place / UInt64(pageSize)
-    let at = Int(place % UInt64(pageSize))
+    let number = place &>> pageBits
+    let at = Int(truncatingIfNeeded: place & (1 &<< pageBits &- 1))
     if let last, last.number == number { return (last, at) }
     return (try find(number), at)
   }

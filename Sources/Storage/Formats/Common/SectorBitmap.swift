@@ -18,7 +18,19 @@ extension MetadataCache {
     var isSet: Bool?
     while at < end {
       // Until the page ends.
-      for byte in try rest(of: place + at / 8) {
+      var bytes = try rest(of: place + at / 8)[...]
+      if let isSet, at & 7 == 0 {
+        // Words that are all alike.
+        let pattern: UInt64 = isSet ? .max : 0
+        while at < end, bytes.count >= 8,
+          bytes.base.loadUnaligned(fromByteOffset: bytes.startIndex, as: UInt64.self) == pattern
+        {
+          at += 64
+          bytes = bytes.dropFirst(8)
+        }
+        if at >= end { break }
+      }
+      for byte in bytes {
         let first = UInt8(truncatingIfNeeded: at & 7)
         let wanted =
           isSet ?? (order == .highestFirst ? (byte << first) >> 7 != 0 : byte >> first & 1 != 0)
@@ -31,6 +43,7 @@ extension MetadataCache {
             ? (other << first).leadingZeroBitCount : (other >> first).trailingZeroBitCount)
         at += UInt64(same)
         if same < 8 - Int(first) || at >= end { return (wanted, min(at, end) - index) }
+        if at & 63 == 0, end - at >= 64 { break }
       }
     }
     return (isSet == true, min(at, end) - index)

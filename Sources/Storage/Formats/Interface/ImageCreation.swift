@@ -244,5 +244,6 @@ public protocol BaseRecordingDevice: BlockDevice {
   /// What was put there; nil: nothing.
   var baseRecord: [UInt8]? { get }
   /// Puts it there, at most 4096 bytes; nil: takes it away.
-  func setBaseRecord(_ bytes: [UInt8]?) throws(StorageError)
+  /// - Returns: false: this image has no room for it.
+  func setBaseRecord(_ bytes: [UInt8]?) throws(StorageError) -> Bool
 }

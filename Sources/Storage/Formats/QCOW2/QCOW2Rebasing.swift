@@ -9,21 +9,40 @@ extension QCOW2Format: RebasableFormat {
   public func setBase(_ store: any ByteStore, _ base: NewBase?, _ context: ImageContext)
     throws(StorageError)
   {
+    guard store.isWritable else {
+      throw StorageError(path: store.name, reason: "may not be written")
+    }
+    if try QCOW2Header(store).isRawExternal && base != nil {
+      throw StorageError(
+        path: store.name, reason: "has a raw data file, which excludes a base")
+    }
+    // What was known of another base goes with it.
+    _ = try QCOW2Rebasing.write(
+      store, name: Array((base?.name ?? "").utf8),
+      formatName: base.map { Array(QCOW2Header.formatName($0.formatName).utf8) }, record: nil)
+  }
+}
+
+/// The room in the first cluster.
+enum QCOW2Rebasing {
+  /// Writes the header with another base.
+  /// - Parameter record: an extension with it is written, if everything fits into a sector.
+  /// - Returns: whether there was room for it; nothing is written without.
+  static func write(
+    _ store: any ByteStore, name: [UInt8], formatName: [UInt8]?, record: [UInt8]?
+  ) throws(StorageError) -> Bool {
     let header = try QCOW2Header(store)
     let clusterSize = header.layout.clusterSize
     let old = BigEndianBytes(
       try store.bytes(at: 0, count: min(clusterSize, Int(min(store.size, 1 << 21)))))
     func refuse(_ reason: String) -> StorageError { StorageError(path: store.name, reason: reason) }
-    guard store.isWritable else { throw refuse("may not be written") }
-    if header.isRawExternal && base != nil {
-      throw refuse("has a raw data file, which excludes a base")
-    }
     let length = header.version == 2 ? 72 : Int(old.number(100, 4))
     var (extensions, extensionsEnd) = QCOW2Rebasing.extensions(old, from: length)
     // Words for others' messages are no loss where there is no room for them.
     extensions.removeAll {
       $0.kind == QCOW2Header.Extension.backingFormat
         || $0.kind == QCOW2Header.Extension.featureNames
+        || $0.kind == QCOW2Image.recordExtension
     }
     var new = BigEndianBytes(Array(old.bytes[..<length]))
     func add(_ kind: UInt64, _ data: [UInt8]) {
@@ -31,13 +50,14 @@ extension QCOW2Format: RebasableFormat {
       new.append(UInt64(data.count), 4)
       new.bytes += data + [UInt8](repeating: 0, count: (8 - data.count % 8) % 8)
     }
-    if let base {
-      add(QCOW2Header.Extension.backingFormat, Array(QCOW2Header.formatName(base.formatName).utf8))
-    }
+    if let formatName { add(QCOW2Header.Extension.backingFormat, formatName) }
+    if let record { add(QCOW2Image.recordExtension, record) }
     for item in extensions { add(item.kind, item.data) }
     new.append(0, 8)
-    let name = Array((base?.name ?? "").utf8)
     guard name.count <= QCOW2Header.longestName else { throw refuse("the base's name is too long") }
+    if record != nil, new.bytes.count > 512 || new.bytes.count + name.count > clusterSize {
+      return false
+    }
     let oldName = (start: Int(old.number(8, 8)), count: Int(old.number(16, 4)))
     if oldName.start > 0 { extensionsEnd = max(extensionsEnd, length) }
     let place = QCOW2Rebasing.room(
@@ -53,7 +73,8 @@ extension QCOW2Format: RebasableFormat {
       var sector = new.bytes + name
       sector += [UInt8](repeating: 0, count: max(0, min(512, clusterSize) - sector.count))
       try store.write(at: 0, sector)
-      return try store.flush()
+      try store.flush()
+      return true
     }
     if !name.isEmpty {
       try store.write(at: UInt64(start), name)
@@ -61,11 +82,9 @@ extension QCOW2Format: RebasableFormat {
     }
     try store.write(at: 0, new.bytes)
     try store.flush()
+    return true
   }
-}
 
-/// The room in the first cluster.
-enum QCOW2Rebasing {
   /// The extensions that are there, and where they end.
   static func extensions(_ bytes: BigEndianBytes, from start: Int) -> (
     [(kind: UInt64, data: [UInt8])], end: Int

@@ -170,7 +170,7 @@ final class VHDMap: BlockMap, BlockTable {
 
   /// Room for a block, with a bitmap of zeros and data of zeros.
   private func allocate() throws(StorageError) -> UInt64 {
-    let place = try nextPlace()
+    let place = aligned(try nextPlace())
     let end = place + unit
     guard end <= UInt64(UInt32.max - 1) * 512 else {
       throw store.refusal(at: place, "the image is full: its table reaches no further")
@@ -189,6 +189,12 @@ final class VHDMap: BlockMap, BlockTable {
     }
     next = end
     return place
+  }
+
+  /// Data begin where hosts keep them together best; the bitmap is right before. The room between blocks is a hole.
+  private func aligned(_ place: UInt64) -> UInt64 {
+    let unit: UInt64 = dataSize >= 2 << 20 ? 65536 : 4096
+    return (place + bitmapSize).rounded(upTo: unit) - bitmapSize
   }
 
   /// Behind the last block; what is there was never named by a table, or is the footer.

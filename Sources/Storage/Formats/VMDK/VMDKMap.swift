@@ -154,7 +154,7 @@ final class VMDKMap: BlockMap {
   func blank(_ block: UInt64, count: UInt64) throws(StorageError) -> UInt64 {
     let n = index(of: block)
     guard let extent = extents[n] as? VMDKSparseExtent else { return 0 }
-    return try extent.blank(block - starts[n], count)
+    return try extent.blank(block - starts[n], count, showsBase: base != nil)
   }
 
   func commit() throws(StorageError) {

@@ -121,7 +121,7 @@ extension VMDKSparseExtent {
 
 extension VMDKMap {
   func resize(to newCount: UInt64) throws(StorageError) {
-    guard let descriptor, let last = extents.last else {
+    guard descriptor != nil, let last = extents.last else {
       throw store.refusal("an image of this kind cannot be given another size")
     }
     if newCount > blockCount, base != nil, baseByteCount > blockCount * 512 {
@@ -132,7 +132,13 @@ extension VMDKMap {
       // The header counts; the text follows as well as it can.
       try last.resize(to: newCount)
       setExtents(extents)
-      if var line = descriptor.extents.first {
+      // Where the line is, the last change may have moved.
+      if let sparse = last as? VMDKSparseExtent,
+        let text = try? VMDKDescriptor(
+          try store.bytes(
+            at: descriptorOffset, count: Int(sparse.header.descriptorSize) * 512), store,
+          at: descriptorOffset), var line = text.extents.first
+      {
         line.sectorCount = newCount
         try? replaceLine(line.place, with: line.line)
       }
@@ -203,17 +209,21 @@ extension VMDKMap {
     }
     let line = VMDKDescriptor.Extent(
       isWritable: true, sectorCount: count, kind: model.kind, fileName: name, offset: 0)
-    // In one sector, behind as many empty lines as that takes.
-    let bytes = Array("\n\(line.line)\n".utf8)
+    // In one sector, behind as much of a comment as that takes: QEMU would count a line twice that stands behind an empty one.
+    let bytes = Array("\(line.line)\n".utf8)
     guard bytes.count <= 512 else { throw store.refusal("a name that is too long: '\(name)'") }
+    var padding: [UInt8] = try store.bytes(at: store.size - 1, count: 1) == [10] ? [] : [10]
+    let inside = Int((store.size + UInt64(padding.count)) % 512)
+    if inside + bytes.count > 512 {
+      let left = inside == 511 ? 513 : 512 - inside
+      padding += [UInt8](repeating: 35, count: left - 1) + [10]
+    }
     var place = store.size
-    let left = Int(place.rounded(upTo: 512) - place)
-    let padding = left > 0 && left < bytes.count ? left : 0
-    try store.grow(to: place + UInt64(padding))
-    if padding > 0 {
-      try store.write(at: place, [UInt8](repeating: 10, count: padding))
+    if !padding.isEmpty {
+      try store.grow(to: place + UInt64(padding.count))
+      try store.write(at: place, padding)
       try store.flush()
-      place += UInt64(padding)
+      place += UInt64(padding.count)
     }
     try store.grow(to: place + UInt64(bytes.count))
     try store.write(at: place, bytes)

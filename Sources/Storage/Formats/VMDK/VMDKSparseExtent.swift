@@ -17,6 +17,8 @@ final class VMDKSparseExtent: VMDKExtent, BlockTable {
   private var copies: [(offset: UInt64, bytes: [UInt8])] = []
   /// The flush that what is held, or the copies, wait for.
   private var begun: UInt64 = 0
+  /// Packed grains that the tables in memory do not name any more.
+  private var leaving: [(place: UInt64, count: UInt64)] = []
   /// The last compressed grain that was read.
   private var unpacked: (grain: UInt64, bytes: UnsafeMutableRawBufferPointer)?
 
@@ -178,6 +180,7 @@ final class VMDKSparseExtent: VMDKExtent, BlockTable {
       fields.setLittle(0, grain * grainSize)
       fields.setLittle(8, UInt32(data.count))
     }
+    try leave(grain)
     let place = max(store.size, dataStart).rounded(upTo: 512)
     let all = fields.bytes + data
     guard place + UInt64(all.count) <= UInt64(UInt32.max) * 512 else {
@@ -188,6 +191,20 @@ final class VMDKSparseExtent: VMDKExtent, BlockTable {
     try setEntry(grain, .at(place))
     if unpacked?.grain == grain { unpacked = unpacked.map { (.max, $0.bytes) } }
     if tables.isFull { try commit() }
+  }
+
+  /// Where a packed grain is nothing will be, as soon as the tables do not name it any more: the host has its room then.
+  private func leave(_ grain: UInt64) throws(StorageError) {
+    if unpacked?.grain == grain { unpacked = unpacked.map { (.max, $0.bytes) } }
+    guard header.hasMarkers, case .at(let place) = try entry(grain), place >= dataStart else {
+      return
+    }
+    let marker = try store.bytes(at: place, count: 12)
+    guard marker.count == 12 else { return }
+    let count = 12 + UInt64(Fields(marker).little(8, as: UInt32.self))
+    guard count <= 2 * unit + 1024, count <= store.size - place else { return }
+    // Up to the next sector nothing is.
+    leaving.append((place, min(count.rounded(upTo: 512), store.size - place)))
   }
 
   // MARK: Changes
@@ -211,11 +228,21 @@ final class VMDKSparseExtent: VMDKExtent, BlockTable {
   }
 
   /// Whole grains that are zeros, where the extent can say so.
-  func blank(_ sector: UInt64, _ count: UInt64) throws(StorageError) -> UInt64 {
-    guard header.hasZeroGrains, !isCompressed, sector % grainSize == 0 else { return 0 }
+  /// - Parameter showsBase: what has no grain is the parent's.
+  func blank(_ sector: UInt64, _ count: UInt64, showsBase: Bool) throws(StorageError) -> UInt64 {
+    guard sector % grainSize == 0, header.hasZeroGrains || isCompressed else { return 0 }
     let grain = sector / grainSize
     let size = min(grainSize, sectorCount - sector)
-    guard count >= size, try entry(grain) == .none else { return 0 }
+    guard count >= size else { return 0 }
+    let before = try entry(grain)
+    if isCompressed, case .at = before {
+      if showsBase && !header.hasZeroGrains { return 0 }
+      try leave(grain)
+      try setEntry(grain, showsBase ? .zero : .none)
+      if tables.isFull { try commit() }
+      return size
+    }
+    guard header.hasZeroGrains, !isCompressed, before == .none else { return 0 }
     try makeTable(grain)
     try setEntry(grain, .zero)
     if tables.isFull { try commit() }
@@ -258,8 +285,26 @@ final class VMDKSparseExtent: VMDKExtent, BlockTable {
     if tables.isDirty {
       copies = try tables.writeBack()
       try store.flush()
+      try giveBack()
       // At once, so that they are in the file when the program is killed; with the next flush they are with the stable storage.
       try writeCopies()
+    }
+  }
+
+  /// The host has the room of packed grains that no table names any more; those beside each other at once, as it counts in pages.
+  private func giveBack() throws(StorageError) {
+    var runs: [Range<UInt64>] = []
+    for (place, count) in leaving.sorted(by: { $0.place < $1.place }) {
+      if let last = runs.last, last.upperBound == place {
+        runs[runs.count - 1] = last.lowerBound..<place + count
+      } else {
+        runs.append(place..<place + count)
+      }
+    }
+    leaving = []
+    for run in runs {
+      try store.zero(
+        at: run.lowerBound, count: run.upperBound - run.lowerBound, releasing: true)
     }
   }
 

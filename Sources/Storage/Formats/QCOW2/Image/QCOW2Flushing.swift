@@ -6,14 +6,11 @@
 extension QCOW2Image {
   public func flush() throws(StorageError) { try writeBack() }
 
-  /// After so many bytes in new places the tables are brought on even when nobody calls `settle`.
-  private static let mostNewBytes: UInt64 = 64 << 20
-
   /// Whether so much waits that it should be written back between two clusters.
   func writeBackIfFull() throws(StorageError) {
     guard let refcounts else { return }
     if l2.isFull || refcounts.leavingRuns > 4096 { return try writeBack() }
-    if refcounts.newBytes > QCOW2Image.mostNewBytes {
+    if refcounts.newBytes > mostNewBytes {
       refcounts.newBytes = 0
       // The next flush tells what goes wrong.
       _ = try? settle()

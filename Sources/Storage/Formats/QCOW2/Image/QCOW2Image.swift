@@ -22,6 +22,8 @@ public final class QCOW2Image: BlockDevice {
   var l1: [UInt64]
   var changedL1: Range<Int>?
   var settling: Settling?
+  /// After so many bytes in new places the tables are brought on even when nobody calls `settle`.
+  var mostNewBytes: UInt64 = 512 << 20
   let l2: QCOW2Cache
   /// Only of an image that may be written; made by the first write.
   var refcounts: QCOW2Refcounts?

@@ -19,6 +19,8 @@ final class QCOW2Refcounts {
   private var changedEntries: Range<Int>?
   /// No free cluster is below.
   private var hint: UInt64 = 1
+  /// Behind the last long run of data; 0: there was none.
+  private var dataNext: UInt64 = 0
   /// From here on, clusters hold zeros once the file reaches there.
   private var freshFrom: UInt64
   /// Clusters whose counts go down when the tables are in the file.
@@ -167,6 +169,8 @@ final class QCOW2Refcounts {
         try put(place, now - 1)
         if now > 1 { continue }
         hint = min(hint, cluster)
+        // It is used again before the file becomes longer.
+        dataNext = 0
         if let last = free.last, last.first + last.count == cluster {
           free[free.count - 1].count += 1
         } else {
@@ -190,9 +194,45 @@ final class QCOW2Refcounts {
   /// Allocates up to `most` clusters that lie behind each other.
   func allocate(_ most: UInt64) throws(StorageError) -> Run {
     let first = try firstFree(hint)
+    let count = try freeRun(first, most)
+    hint = first + count
+    return try take(first, count)
+  }
+
+  private func freeRun(_ first: UInt64, _ most: UInt64) throws(StorageError) -> UInt64 {
     var count: UInt64 = 1
     while count < most, try isFree(first + count) { count += 1 }
-    hint = first + count
+    return count
+  }
+
+  /// Bytes that hosts keep together best (large folios of their page cache): what begins with such a unit on the disk does so in the file.
+  private static let hostUnit: UInt64 = 65536
+
+  /// As `allocate`, for data of the disk from a cluster on. Where clusters are small, long runs lie as on the disk within a unit of the host;
+  /// what is left out on the way tables and single clusters get.
+  func allocate(_ most: UInt64, forDisk cluster: UInt64) throws(StorageError) -> Run {
+    let unit = QCOW2Refcounts.hostUnit >> UInt64(layout.clusterBits)
+    if unit < 2 || most < unit { return try allocate(most) }
+    var first = dataNext
+    var follows = first != 0 && first & (unit - 1) == cluster & (unit - 1)
+    if follows { follows = try isFree(first) }
+    if !follows {
+      first = try firstFree(max(hint, dataNext))
+      var tries = 0
+      while true {
+        let place = first + (cluster &- first) & (unit - 1)
+        if try isFree(place) {
+          first = place
+          break
+        }
+        // A block of counts may have come to be there.
+        tries += 1
+        first = try firstFree(place)
+        if tries == 32 { break }
+      }
+    }
+    let count = try freeRun(first, most)
+    dataNext = first + count
     return try take(first, count)
   }
 

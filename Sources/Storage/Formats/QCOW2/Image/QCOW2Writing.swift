@@ -104,7 +104,8 @@ extension QCOW2Image {
     throws(StorageError) -> (host: UInt64, count: UInt64)
   {
     if isExternal { return (offset, count) }
-    let run = try refcounts.allocate(count)
+    let run = try refcounts.allocate(
+      count, forDisk: offset >> UInt64(layout.clusterBits))
     return (run.first << UInt64(layout.clusterBits), run.count)
   }
 

@@ -2,6 +2,8 @@
 //
 // Owns: the list, and how one of each is made in memory. Must not know: what is tried.
 
+import Testing
+
 @testable import Storage
 
 /// A format with options, over a base or not.
@@ -38,20 +40,20 @@ struct WrittenKind: CustomTestStringConvertible, Sendable {
     WrittenKind("qcow2", ["cluster_size": "4096"], over: "raw"),
     WrittenKind("qcow2", ["compat": "0.10", "cluster_size": "4096"], over: "qcow2"),
     WrittenKind("qcow2", ["extended_l2": "on", "cluster_size": "16384"], over: "qcow2"),
-    WrittenKind("vmdk", size: 1 << 20), WrittenKind("vmdk", ["subformat": "monolithicFlat"]),
-    WrittenKind("vmdk", ["subformat": "twoGbMaxExtentSparse"], size: 1 << 20),
+    WrittenKind("vmdk", size: 320 << 10), WrittenKind("vmdk", ["subformat": "monolithicFlat"]),
+    WrittenKind("vmdk", ["subformat": "twoGbMaxExtentSparse"], size: 320 << 10),
     WrittenKind("vmdk", ["subformat": "twoGbMaxExtentFlat"]),
-    WrittenKind("vmdk", ["subformat": "streamOptimized"], size: 512 << 10),
-    WrittenKind("vmdk", ["zeroed_grain": "on"], over: "vmdk", size: 1 << 20),
-    WrittenKind("vdi", ["block_size": "64K"], size: 1 << 20),
-    WrittenKind("vdi", ["block_size": "64K", "static": "on"], size: 512 << 10),
-    WrittenKind("vdi", ["block_size": "64K"], over: "vdi", size: 1 << 20),
-    WrittenKind("vhd", ["block_size": "512K"], size: 2 << 20),
+    WrittenKind("vmdk", ["subformat": "streamOptimized"], size: 200 << 10),
+    WrittenKind("vmdk", ["zeroed_grain": "on"], over: "vmdk", size: 320 << 10),
+    WrittenKind("vdi", ["block_size": "64K"], size: 400 << 10),
+    WrittenKind("vdi", ["block_size": "64K", "static": "on"], size: 400 << 10),
+    WrittenKind("vdi", ["block_size": "64K"], over: "vdi", size: 400 << 10),
+    WrittenKind("vhd", ["block_size": "512K"], size: 800 << 10),
     WrittenKind("vhd", ["subformat": "fixed"]),
-    WrittenKind("vhd", ["block_size": "512K"], over: "vhd", size: 2 << 20),
-    WrittenKind("vhdx", ["block_size": "1M"], size: 2 << 20),
-    WrittenKind("vhdx", ["block_size": "1M", "subformat": "fixed"], size: 2 << 20),
-    WrittenKind("vhdx", ["block_size": "1M"], over: "vhdx", size: 2 << 20),
+    WrittenKind("vhd", ["block_size": "512K"], over: "vhd", size: 800 << 10),
+    WrittenKind("vhdx", ["block_size": "1M"], size: 1200 << 10),
+    WrittenKind("vhdx", ["block_size": "1M", "subformat": "fixed"], size: 1200 << 10),
+    WrittenKind("vhdx", ["block_size": "1M"], over: "vhdx", size: 1200 << 10),
   ]
 
   /// Those that have a table of what is where.

@@ -69,7 +69,7 @@ import Testing
     let count = PowerCuts.count(normally: 100_000)
     var sum = 0
     for kind in ThoroughTests.kinds() {
-      let progress = Progress("cuts, \(kind), seed \(ThoroughTests.seed)", count)
+      let progress = Progress("cuts, \(kind.testDescription), seed \(ThoroughTests.seed)", count)
       let cuts = PowerCuts(kind.checkable(), try kind.make())
       let done = try cuts.run(
         count: count, seed: ThoroughTests.seed, PowerCuts.busyGuest(steps: 50),
@@ -107,7 +107,8 @@ import Testing
       }
       try device.discard(block: 0, count: min(130, device.blockCount))
       if let image = device as? any SnapshottingDevice {
-        try image.createSnapshot(named: "s", time: 7)
+        // Counts of one bit have no room for it.
+        try? image.createSnapshot(named: "s", time: 7)
         try device.write(block: 10, [UInt8](repeating: 7, count: 1024))
       }
       device.close()
@@ -117,7 +118,8 @@ import Testing
       if kind.format == "vhdx" { seal = VHDXTests().seal }
       samples.append(
         Sample(
-          name: "\(kind)", format: format, files: files, fields: fields(of: files[0].bytes),
+          name: kind.testDescription, format: format, files: files,
+          fields: fields(of: files[0].bytes),
           seal: seal))
     }
     return samples
