@@ -396,25 +396,24 @@ struct Plan {
   }
 
   private mutating func adopt(_ bytes: [UInt8], _ path: String, _ options: ApusOptions) throws {
-    do {
-      let recording = try Recording(bytes)
-      let resets = configuration.resetsOnTripleFault
-      session.adopt(NamedRecording(recording, path: path))
-      if options.onTripleFault != nil || options.resetOnTripleFault {
-        configuration.resetsOnTripleFault = resets
-      }
-      if recording.cutAt != nil {
-        warnings.append(
-          "\(path): the recording was cut off; it is repeated up to its last event, at instruction "
-            + "\(recording.lastInstruction)")
-      }
-      explanations.append(
-        "\(path): \(recording.inputCount) inputs, \(recording.lastInstruction) instructions, the clock from "
-          + StartTime.text(recording.initialTime))
-      explanations += recording.notes.map { "  \($0)" }
-    } catch let error as RecordingError {
+    let recording: Recording
+    do throws(RecordingError) { recording = try Recording(bytes) } catch {
       throw Failure.usage("\(path): \(error)", file: path)
     }
+    let resets = configuration.resetsOnTripleFault
+    session.adopt(NamedRecording(recording, path: path))
+    if options.onTripleFault != nil || options.resetOnTripleFault {
+      configuration.resetsOnTripleFault = resets
+    }
+    if recording.cutAt != nil {
+      warnings.append(
+        "\(path): the recording was cut off; it is repeated up to its last event, at instruction "
+          + "\(recording.lastInstruction)")
+    }
+    explanations.append(
+      "\(path): \(recording.inputCount) inputs, \(recording.lastInstruction) instructions, the clock from "
+        + StartTime.text(recording.initialTime))
+    explanations += recording.notes.map { "  \($0)" }
   }
 
   private mutating func readDebugger(_ options: ApusOptions) throws {
