@@ -182,7 +182,7 @@ struct ImageCopyBlocksCommand: ParsableCommand {
   func run() throws {
     let result = try ImageOperations.copyBlocks(
       try CopyBlocksRequest(words), format: options.format, outputFormat: targetFormat,
-      replaces: force, names: options.trustNames ? .anywhere : .beside, ImageProgram.job(progress))
+      replaces: force, names: options.names, ImageProgram.job(progress))
     try ImageProgram.deliver(result, progress.quiet ? [] : ImageConvertCommand.lines(result))
   }
 }

@@ -10,11 +10,20 @@ public struct StorageError: Error, CustomStringConvertible {
   public var offset: UInt64?
   /// What was wrong.
   public var reason: String
+  /// What was asked for makes no sense, whatever the files are like.
+  public var isUsage = false
 
   public init(path: String, offset: UInt64? = nil, reason: String) {
     self.path = path
     self.offset = offset
     self.reason = reason
+  }
+
+  /// What was asked for makes no sense.
+  static func usage(_ path: String, _ reason: String) -> StorageError {
+    var error = StorageError(path: path, reason: reason)
+    error.isUsage = true
+    return error
   }
 
   public var description: String {

@@ -222,7 +222,8 @@ public enum ImageOpener {
     if NBDAddress.isAddress(path) {
       throw StorageError(
         path: path,
-        reason: "is on the network and names another image, '\(NBD.shown(Array(name.utf8)))': no file of this computer is opened for it"
+        reason:
+          "is on the network and names another image, '\(NBD.shown(Array(name.utf8)))': no file of this computer is opened for it"
       )
     }
     let parts = name.split(separator: "/", omittingEmptySubsequences: false)
@@ -262,7 +263,9 @@ public enum ImageOpener {
     if isAllowed { return name }
     throw StorageError(
       path: path,
-      reason: "names another image on the network, '\(NBD.shown(Array(name.utf8)))', which has to be allowed")
+      reason:
+        "names another image on the network, '\(NBD.shown(Array(name.utf8)))', which has to be allowed"
+    )
   }
 
   /// Where an absolute name leads to, or one with "..", if that is in the folder or in one that is allowed, symbolic links followed.
