@@ -172,11 +172,13 @@ extension WorkOnImages {
       let parts = told.split(separator: "'").filter { $0.hasSuffix(".rescue.img") }
       let image = String(try #require(parts.last))
       defer { try? FileManager.default.removeItem(atPath: image) }
-      let rescued = try FATVolume.open(try DiskImage(ImageReference(image), .reading).device)
+      let kept = try DiskImage(ImageReference(image), .reading)
+      let rescued = try FATVolume.open(kept.device)
       let entry = try #require(try rescued.entry(at: "big.bin"))
       var bytes: [UInt8] = []
       try rescued.read(entry, path: "big.bin") { bytes += $0 }
       #expect(same(bytes, big))
+      kept.close()
       // There is room again.
       _ = tool("mount", ["-o", "remount,size=16m", place])
       try disk.finish()

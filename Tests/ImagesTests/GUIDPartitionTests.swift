@@ -93,7 +93,7 @@ extension WorkOnImages {
         disk[disk.count - 512 + 40] ^= 1
         scratch.file("disk.img", disk)
         #expect { try ImageOperations.list(VolumeReference(path)) } throws: {
-          "\($0)".contains("check sum") && "\($0)".contains("at offset 5")
+          "\($0)".contains("check sum") && "\($0)".contains("at offset")
         }
       }
     }

@@ -121,20 +121,18 @@ public final class WritableFolder: BlockDevice {
   deinit { close() }
 
   /// Brings the folder to what the guest's file system says.
-  /// - Returns: what was done, a line each; nothing was done where `problem` is set.
+  /// - Returns: what was done, a line each; not everything was done where `problem` is set.
   @discardableResult
   public func writeBack() -> [String] {
     if overlay.generation == synced { return [] }
+    var lines: [String] = []
     do throws(StorageError) {
       let generation = overlay.generation
-      let lines = try sync.run(overlay)
+      try sync.run(overlay, &lines)
       synced = generation
       problem = nil
-      return lines
-    } catch {
-      problem = "\(error)"
-      return []
-    }
+    } catch { problem = "\(error)" }
+    return lines
   }
 
   /// The guest wants its writes to be safe. While its file system is being changed it may contradict itself: then the folder waits.

@@ -64,21 +64,28 @@ struct FolderWriteBack {
     for unit in block / 8...(block + count - 1) / 8 { dirty.insert(unit) }
   }
 
-  private func isDirty(_ runs: [FATVolume.Run], _ volume: FATVolume, _ start: UInt64) -> Bool {
+  /// Whether something was written to a file's blocks since.
+  private func isDirty(
+    _ runs: [FATVolume.Run], _ volume: FATVolume, _ start: UInt64, _ disk: any BlockDevice
+  ) -> Bool {
     if isAllDirty { return true }
     for run in runs {
-      let first = (start + volume.layout.offset(of: run.first)) / 4096
-      let last =
-        (start + volume.layout.offset(of: run.first)
-          + UInt64(run.count) * UInt64(volume.layout.clusterSize) - 1) / 4096
-      for unit in first...last where dirty.contains(unit) { return true }
+      let first = (start + volume.layout.offset(of: run.first)) / 512
+      let end = first + UInt64(run.count) * UInt64(volume.layout.clusterSize) / 512
+      for unit in first / 8...(end - 1) / 8 where dirty.contains(unit) {
+        // A neighbour may have the rest of the unit.
+        for block in max(first, unit * 8)..<min(end, unit * 8 + 8) where disk.isWritten(block) {
+          return true
+        }
+      }
     }
     return false
   }
 
   /// Brings the folder to what the guest's file system says.
   /// - Throws: why nothing was done, or what could not be.
-  mutating func run(_ disk: any BlockDevice) throws(StorageError) -> [String] {
+  /// - Parameter lines: gets what was done, also where something could not be.
+  mutating func run(_ disk: any BlockDevice, _ lines: inout [String]) throws(StorageError) {
     let volume = try FATVolume.open(disk, partition: image.layout.start == 0 ? nil : 1)
     let start = image.layout.start * 512
     guard volume.layout.dataOffset == image.layout.dataStart * 512,
@@ -87,7 +94,6 @@ struct FolderWriteBack {
       throw StorageError(path: root, reason: "the guest made another file system on the disk")
     }
     let walk = try FATWalk(volume, keepsItems: true, most: FolderTree.mostItems)
-    var lines: [String] = []
     var next: [String: Known] = [:]
     var failure: StorageError?
     var failures = 0
@@ -110,7 +116,7 @@ struct FolderWriteBack {
         continue
       }
       if let old, old.facts != nil, old.size == item.entry.size, old.runs == runs,
-        !isDirty(runs, volume, start)
+        !isDirty(runs, volume, start, disk)
       {
         next[key] = old
         continue
@@ -145,7 +151,6 @@ struct FolderWriteBack {
     known = next
     dirty = []
     isAllDirty = false
-    return lines
   }
 
   private func depth(_ path: String) -> Int { path.utf8.count { $0 == UInt8(ascii: "/") } }
