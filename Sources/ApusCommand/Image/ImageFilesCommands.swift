@@ -36,6 +36,7 @@ struct ImageListCommand: ParsableCommand {
         + "  "
         + entry.time + "  " + name
     }
+    if let note = result.note { ApusProgram.say(["apus image: \(result.file): \(note)"]) }
     try ImageProgram.deliver(result, lines)
   }
 }
@@ -78,7 +79,7 @@ struct ImagePutCommand: ParsableCommand {
   @Option(
     name: .customShort("o"),
     help: ArgumentHelp(
-      "A folder of the image, with a / behind it, or the one file's name. (default: the root)",
+      "Where in the image: 'DIR/' puts the files into a folder, made if there is none; 'DIR' does so if it is one; otherwise the one file gets that name. (default: the root)",
       valueName: "target"))
   var output = "/"
   @Argument(help: ArgumentHelp("The image.", valueName: "image"))

@@ -201,31 +201,28 @@ struct ImageFormatsCommand: ParsableCommand {
   var name: String?
 
   func run() throws {
-    var lines: [String] = []
-    if let name, ImageFormats.named(name) == nil {
-      throw Failure.usage("there is no format '\(name)'; apus image formats lists them")
+    let result = try ImageOperations.formats(name)
+    try ImageProgram.deliver(result, result.formats.flatMap(ImageFormatsCommand.lines))
+  }
+
+  private static func lines(_ format: FormatsResult.Format) -> [String] {
+    let can = [
+      format.creates ? "read and made" : "read", format.resizes ? "resized" : nil,
+      format.checks ? "checked" : nil, format.compresses ? "compressed" : nil,
+      format.snapshots ? "snapshots" : nil,
+    ]
+    var lines = [format.name + ": " + can.compactMap { $0 }.joined(separator: ", ")]
+    if let largest = format.largest {
+      lines.append(
+        "  up to \(ImageSize.text(largest)) in steps of \(format.granularity ?? 1) bytes; "
+          + "sectors of \((format.sectorSizes ?? []).map(String.init).joined(separator: ", ")); "
+          + (format.provisionings ?? []).joined(separator: ", ")
+          + (format.hasBases ? "; over a base" : ""))
     }
-    let only = name.flatMap { ImageFormats.named($0)?.name }
-    for format in ImageFormats.all where only == nil || format.name == only {
-      guard ImageFormats.named(format.name)?.name == format.name else { continue }
-      let making = format as? any CreatableFormat
-      lines.append(
-        format.name + (making == nil ? ": read" : ": read and made")
-          + (format is any CheckableFormat ? ", checked" : ""))
-      guard let making else { continue }
-      let limits = making.limits
-      lines.append(
-        "  up to \(ImageSize.text(limits.largest)) in steps of \(limits.granularity) bytes; "
-          + "sectors of \(limits.sectorSizes.map(String.init).joined(separator: ", ")); "
-          + limits.provisionings.map(\.rawValue).joined(separator: ", ")
-          + (limits.hasBases ? "; over a base" : ""))
-      for option in making.options {
-        lines.append(
-          "  -o \(option.name)=  \(option.help) (\(option.values); \(option.standard) unless given)"
-        )
+    return lines
+      + format.options.map {
+        "  -o \($0.name)=  \($0.help) (\($0.values); \($0.standard) unless given)"
       }
-    }
-    for line in lines { ApusProgram.print(line) }
   }
 }
 

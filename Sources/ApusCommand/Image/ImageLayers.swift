@@ -91,9 +91,18 @@ struct ImageSnapshotCommand: ParsableCommand {
     if actions.count > 1 { throw Failure.usage("one of -l, -c, -a and -d at a time") }
     let action = actions.first ?? .list
     let result = try ImageOperations.snapshot(options.reference(file), action)
-    let lines = result.snapshots.map {
-      "\($0.id)  \($0.name)  \(ImageSize.text($0.virtualSize))"
+    func column(_ text: String, _ width: Int) -> String {
+      text + String(repeating: " ", count: max(2, width - text.count))
+    }
+    let width = (result.snapshots.map(\.name.count).max() ?? 0) + 2
+    var lines = result.snapshots.map {
+      column($0.id, 6) + column($0.name, max(width, 6)) + column(ImageSize.text($0.virtualSize), 12)
+        + FATTime(localSeconds: HostClock.localSeconds(atUTC: Int64(clamping: $0.time))).description
         + ($0.stateSize > 0 ? "  with a machine's state" : "")
+    }
+    if !lines.isEmpty {
+      lines.insert(
+        column("id", 6) + column("name", max(width, 6)) + column("disk", 12) + "made", at: 0)
     }
     try ImageProgram.deliver(result, action == .list && lines.isEmpty ? ["no snapshots"] : lines)
   }
@@ -110,6 +119,24 @@ struct ImageBenchCommand: ParsableCommand {
   @Option(help: ArgumentHelp("Bytes of all accesses of a kind.", valueName: "size"))
   var total: String?
   @Option(
+    name: .shortAndLong,
+    help: ArgumentHelp("Accesses of a kind, in place of --total.", valueName: "n"))
+  var count: UInt64?
+  @Option(
+    name: .shortAndLong,
+    help: ArgumentHelp("Where those in sequence begin.", valueName: "offset"))
+  var offset: String?
+  @Option(
+    name: [.customShort("S"), .customLong("step-size")],
+    help: ArgumentHelp(
+      "From the beginning of one in sequence to that of the next. (default: its size)",
+      valueName: "size"))
+  var step: String?
+  @Option(help: ArgumentHelp("Write this byte.", valueName: "0-255"))
+  var pattern: UInt8?
+  @Option(help: ArgumentHelp("Flush after so many writes. (default: at the end)", valueName: "n"))
+  var flushInterval: UInt64?
+  @Option(
     name: .shortAndLong, help: ArgumentHelp("Bytes of an access in sequence.", valueName: "size"))
   var size = "1M"
   @Option(help: ArgumentHelp("Bytes of an access at random.", valueName: "size"))
@@ -121,6 +148,14 @@ struct ImageBenchCommand: ParsableCommand {
     var request = BenchRequest(options.reference(file))
     if write { request.kinds = [.sequentialWrite, .sequentialRead, .randomWrite, .randomRead] }
     request.byteCount = try total.map { try ImageOperations.size($0, "--total") }
+    request.count = count
+    request.offset = try offset.map { try ImageOperations.size($0, "--offset") } ?? 0
+    request.step = try step.map { try ImageOperations.size($0, "--step-size") }
+    request.pattern = pattern
+    request.flushInterval = flushInterval
+    if !write && (pattern != nil || flushInterval != nil) {
+      throw Failure.usage("--pattern and --flush-interval go with --write")
+    }
     for (text, name, path) in [
       (size, "--size", \BenchRequest.sequentialSize),
       (randomSize, "--random-size", \BenchRequest.randomSize),

@@ -189,7 +189,7 @@ struct ImageCopyBlocksCommand: ParsableCommand {
   func run() throws {
     let result = try ImageOperations.copyBlocks(
       try CopyBlocksRequest(words), format: options.format, outputFormat: targetFormat,
-      replaces: force, names: options.trustNames ? .anywhere : .beside,
+      replaces: force, names: options.names,
       keys: options.keys.keys(), newKey: try newKey.source(options.keys),
       ImageProgram.job(progress))
     try ImageProgram.deliver(result, progress.quiet ? [] : ImageConvertCommand.lines(result))

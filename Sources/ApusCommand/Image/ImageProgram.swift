@@ -13,6 +13,13 @@ enum ImageProgram {
     HostSignals.ignorePipe()
     let (words, json) = JSONTarget.taken(from: arguments)
     target = json
+    if let word = words.first(where: { !$0.hasPrefix("-") }),
+      !(["help"] + commandNames).contains(word), let near = near(word)
+    {
+      ApusProgram.fail(
+        .usage("there is no command '\(word)'; did you mean '\(near)'?"), command: "apus image",
+        json: json)
+    }
     do {
       var command = try ImageCommand.parseAsRoot(
         prepared(words.filter { $0 != "--json" && !$0.hasPrefix("--json-file=") }))
@@ -23,6 +30,8 @@ enum ImageProgram {
     } catch let failure as Failure {
       ApusProgram.fail(failure, command: "apus image", json: json)
     } catch let error as ImageUsageError {
+      ApusProgram.fail(.usage("\(error)"), command: "apus image", json: json)
+    } catch let error as StorageError where error.isUsage {
       ApusProgram.fail(.usage("\(error)"), command: "apus image", json: json)
     } catch let error as StorageError {
       fail(error, json)
@@ -36,6 +45,21 @@ enum ImageProgram {
         text: ImageCommand.fullMessage(for: error),
         isSuccess: ImageCommand.exitCode(for: error).isSuccess, command: "apus image", json: json)
     }
+  }
+
+  private static let commandNames = ImageCommand.configuration.subcommands.compactMap {
+    $0.configuration.commandName
+  }
+
+  /// The command that was meant, perhaps.
+  static func near(_ word: String) -> String? {
+    let others = [
+      "list": "ls", "dir": "ls", "copy": "convert", "new": "create", "delete": "rm", "del": "rm",
+      "amend": "rebase", "cat": "get", "extract": "get", "add": "put", "diff": "compare",
+      "benchmark": "bench", "mkfs": "format", "fix": "repair", "measure": "info",
+    ]
+    if let other = others[word.lowercased()] { return other }
+    return NearWord.of(word, in: commandNames)
   }
 
   /// Where the object of --json goes; set once, before anything runs.
@@ -132,18 +156,28 @@ struct ImageReferenceOptions: ParsableArguments {
   var format: String?
   @Flag(help: "The image may name files anywhere as its bases and parts, not only beside it.")
   var trustNames = false
+  @Option(
+    help: ArgumentHelp(
+      "A folder, or nbd://HOST, in which images below may lie, too; repeatable.", valueName: "path")
+  )
+  var allowBases: [String] = []
+
+  var names: ImageFiles.Names {
+    trustNames ? .anywhere : allowBases.isEmpty ? .beside : .allowed(allowBases)
+  }
+
   @OptionGroup var keys: ImageKeyOptions
 
   /// - Parameter prompts: somebody at the terminal is asked for the key of an encrypted image.
   func reference(_ path: String, _ format: String? = nil, prompts: Bool = true) -> ImageReference {
     ImageReference(
-      path, format: format ?? self.format, names: trustNames ? .anywhere : .beside,
+      path, format: format ?? self.format, names: names,
       keys: keys.keys(prompts: prompts))
   }
 
   func volume(_ text: String) -> VolumeReference {
     VolumeReference(
-      text, format: format, names: trustNames ? .anywhere : .beside, keys: keys.keys())
+      text, format: format, names: names, keys: keys.keys())
   }
 }
 

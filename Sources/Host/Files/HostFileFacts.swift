@@ -59,6 +59,14 @@ extension HostFiles {
       nanoseconds: Int64(time.tv_nsec), mayBeWritten: access(name, W_OK) == 0)
   }
 
+  /// Lets those read, write and run a file who may another one, where the host allows that.
+  public static func copyMode(of path: String, to other: String) {
+    var status = stat()
+    if stat(HostPath.system(path), &status) == 0 {
+      _ = chmod(HostPath.system(other), status.st_mode & 0o777)
+    }
+  }
+
   /// Gives a file another name; what had that name is gone.
   public static func move(_ path: String, to other: String) throws(HostError) {
     if rename(HostPath.system(path), HostPath.system(other)) != 0 {

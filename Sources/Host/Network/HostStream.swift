@@ -82,6 +82,15 @@ public final class HostStream {
 
   deinit { close() }
 
+  /// Says that nothing more will be sent; what the other end sends still comes.
+  public func endSending() { _ = shutdown(descriptor, HostStream.sending) }
+
+  #if canImport(Glibc)
+    private static let sending = Int32(SHUT_WR)
+  #else
+    private static let sending = SHUT_WR
+  #endif
+
   /// Ends the connection.
   public func close() {
     if descriptor >= 0 { closeDescriptor(descriptor) }

@@ -94,6 +94,12 @@ private final class Conversion {
         "-S \(request.sparseSize): multiples of 512 up to 2M, or 0 for no holes")
     }
     source = try CopySource(request.source, region: request.region)
+    if let below = (source.image.basePaths + source.image.partPaths).first(where: {
+      HostFiles.exists(request.target) && HostFiles.isSame($0, request.target)
+    }) {
+      throw ImageUsageError(
+        "\(request.target): '\(request.source.path)' is made of '\(below)', which is the same file")
+    }
     openingTime = HostClock.nanoseconds() - start
     result = ConvertResult(
       source: request.source.path, target: request.target, format: request.format,
@@ -226,9 +232,20 @@ private final class Conversion {
     var journal = journal
     var marked = (offset: from, time: HostClock.nanoseconds())
     let next = { try scan.next() }
+    var reached = from
+    // Whoever ends it, or whatever does, it goes on there the next time.
+    defer {
+      if reached > marked.offset, reached < result.virtualSize, var journal,
+        (try? target.flush()) != nil
+      {
+        journal.done = reached
+        try? journal.write(for: request.target)
+      }
+    }
     try pipeline.run(next: next) { chunk in
       try put(chunk, to: target, compressing, isZero: isZero, below: below)
       let done = chunk.offset + chunk.count
+      reached = done
       try meter.update(done)
       let now = HostClock.nanoseconds()
       if journal != nil, done - marked.offset >= 1 << 30 || now - marked.time > 5_000_000_000 {

@@ -16,7 +16,8 @@ extension ImageOperations {
   ) throws -> FilesResult {
     let (image, volume) = try reference.open(.reading)
     defer { image.close() }
-    var result = FilesResult(file: image.path, volume: try volume.label(), entries: [])
+    var result = FilesResult(
+      file: image.path, volume: try volume.label(), entries: [], note: volume.note)
     let items = try paths.flatMap { try volume.items($0) }
     let intoFolder =
       target == nil || target?.hasSuffix("/") == true || HostFiles.isDirectory(target ?? ".")

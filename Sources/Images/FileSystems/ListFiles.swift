@@ -21,6 +21,8 @@ public struct FilesResult: Codable, Equatable, Sendable {
   public var file: String
   public var volume: String?
   public var entries: [Entry]
+  /// What the user should hear of the disk, or nil.
+  public var note: String?
 }
 
 extension ImageOperations {
@@ -31,7 +33,8 @@ extension ImageOperations {
   ) throws -> FilesResult {
     let (image, volume) = try reference.open(.reading)
     defer { image.close() }
-    var result = FilesResult(file: image.path, volume: try volume.label(), entries: [])
+    var result = FilesResult(
+      file: image.path, volume: try volume.label(), entries: [], note: volume.note)
     for path in paths.isEmpty ? [""] : paths {
       for item in try volume.items(path) {
         if isRecursive {

@@ -32,7 +32,8 @@ extension ImageOperations {
     let total = work.reduce(UInt64(0)) { $0 + ($1.facts.kind == .file ? $1.facts.size : 0) }
     let meter = job.meter(total: total)
     var done: UInt64 = 0
-    var result = FilesResult(file: image.path, volume: try volume.label(), entries: [])
+    var result = FilesResult(
+      file: image.path, volume: try volume.label(), entries: [], note: volume.note)
     if target.hasSuffix("/"), existing == nil {
       try volume.makeFolder(target, time: now())
     }
@@ -99,7 +100,8 @@ extension ImageOperations {
   ) throws -> FilesResult {
     let (image, volume) = try reference.open(.writing)
     defer { image.close() }
-    var result = FilesResult(file: image.path, volume: try volume.label(), entries: [])
+    var result = FilesResult(
+      file: image.path, volume: try volume.label(), entries: [], note: volume.note)
     for path in paths {
       let parts = FATVolume.parts(path)
       if !makesParents, try volume.entry(at: path) != nil {
@@ -124,7 +126,8 @@ extension ImageOperations {
     let (image, volume) = try reference.open(.writing)
     defer { image.close() }
     try volume.prepareToWrite()
-    var result = FilesResult(file: image.path, volume: try volume.label(), entries: [])
+    var result = FilesResult(
+      file: image.path, volume: try volume.label(), entries: [], note: volume.note)
     for path in paths {
       for item in try volume.items(path) {
         if item.path.isEmpty { throw ImageUsageError("the root directory cannot be removed") }

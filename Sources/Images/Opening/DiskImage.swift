@@ -59,9 +59,12 @@ public final class DiskImage {
   }
 
   /// Opens an image.
-  /// - Parameter baseUse: what the images below are opened for.
+  /// - Parameters:
+  ///   - baseUse: what the images below are opened for.
+  ///   - withoutBase: they are not opened; zeros are in their place.
   public init(
-    _ reference: ImageReference, _ use: ImageFiles.Use, baseUse: ImageFiles.Use? = nil
+    _ reference: ImageReference, _ use: ImageFiles.Use, baseUse: ImageFiles.Use? = nil,
+    withoutBase: Bool = false
   ) throws {
     path = reference.path
     if path.hasPrefix("folder:") {
@@ -77,7 +80,7 @@ public final class DiskImage {
     let opened = Opened()
     let store = try ImageFiles.store(path, use)
     if store.size == 0 { throw StorageError(path: path, reason: "the file is empty") }
-    let context = ImageFiles.context(
+    var context = ImageFiles.context(
       for: path, use, names: reference.names, kind: .disk,
       baseUse: baseUse ?? (use == .looking ? .looking : .reading), formats: DiskImage.formats,
       keys: reference.keys, mayStayLocked: reference.mayStayLocked
@@ -89,6 +92,7 @@ public final class DiskImage {
         opened.parts.append(place)
       }
     }
+    context.basesAreAbsent = withoutBase
     let format =
       if let name = reference.format {
         try DiskImage.format(name, for: path)
@@ -105,11 +109,12 @@ public final class DiskImage {
   }
 
   /// A format by its name.
-  public static func format(_ name: String, for path: String) throws(StorageError)
-    -> any ImageFormat
-  {
+  public static func format(_ name: String, for path: String) throws -> any ImageFormat {
     guard let format = ImageFormats.named(name, in: formats) else {
-      throw StorageError(path: path, reason: "there is no format '\(name)'")
+      let all = formats.map(\.name).filter { ImageFormats.named($0, in: formats) != nil }
+      throw ImageUsageError(
+        (path.isEmpty ? "" : "\(path): ")
+          + "there is no format '\(name)'; there are \(all.joined(separator: ", "))")
     }
     return format
   }

@@ -21,6 +21,15 @@ public struct BenchRequest: Sendable {
   public var randomSize = 4096
   /// Bytes of all accesses of a kind; nil: the disk's, at most a GiB (a sixteenth of it at random).
   public var byteCount: UInt64?
+  /// As many accesses of a kind; nil: as `byteCount` says.
+  public var count: UInt64?
+  /// Where those in sequence begin, and from one's beginning to the next one's; behind the disk's end they begin anew.
+  public var offset: UInt64 = 0
+  public var step: UInt64?
+  /// What is written; nil: numbers of which none is zero.
+  public var pattern: UInt8?
+  /// A flush after so many writes; nil: one at the end.
+  public var flushInterval: UInt64?
   public init(_ image: ImageReference) { self.image = image }
 }
 
@@ -72,11 +81,24 @@ extension ImageOperations {
     let wanted = isRandom ? request.randomSize : request.sequentialSize
     let size = Int(min(UInt64(max(block, wanted / block * block)), disk))
     let most = request.byteCount ?? min(disk, isRandom ? 1 << 26 : 1 << 30)
-    let count = max(1, most / UInt64(size))
+    let count = max(1, request.count ?? most / UInt64(size))
     let places = max(1, disk / UInt64(size))
+    let step = isRandom ? UInt64(size) : request.step ?? UInt64(size)
+    let offset = isRandom ? 0 : request.offset
+    let isPlain = step == UInt64(size) && offset == 0
+    if step % UInt64(block) != 0 || offset % UInt64(block) != 0 {
+      throw ImageUsageError("offsets and steps are multiples of \(block) on this disk")
+    }
+    if offset > disk - UInt64(size) {
+      throw ImageUsageError("offset \(offset): the disk has \(disk) bytes")
+    }
     let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: size, alignment: 4096)
     defer { buffer.deallocate() }
     for word in 0..<size / 8 {
+      if let pattern = request.pattern {
+        buffer.initializeMemory(as: UInt8.self, repeating: pattern)
+        break
+      }
       buffer.storeBytes(
         of: UInt64(word) &* 0x9E37_79B9_7F4A_7C15 | 1, toByteOffset: word * 8, as: UInt64.self)
     }
@@ -91,9 +113,17 @@ extension ImageOperations {
         seed ^= seed << 17
         place = seed % places
       }
-      let first = place * UInt64(size / block)
+      var first = place * UInt64(size / block)
+      if !isRandom && !isPlain {
+        // What would reach over the end begins at the beginning.
+        let room = disk - UInt64(size) + 1
+        first = (offset &+ number &* step) % room / UInt64(block)
+      }
       if isWrite {
         try device.write(block: first, from: UnsafeRawBufferPointer(buffer))
+        if let interval = request.flushInterval, interval > 0, (number + 1) % interval == 0 {
+          try device.flush()
+        }
       } else {
         try device.read(block: first, into: buffer)
       }

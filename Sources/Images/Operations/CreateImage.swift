@@ -91,7 +91,7 @@ final class UnfinishedImage {
       return
     }
     var wish = ImageWish(byteCount: request.byteCount ?? base?.byteCount ?? 0)
-    if wish.byteCount == 0 {
+    if wish.byteCount == 0 && request.byteCount == nil {
       throw ImageUsageError("\(path): a new image without a base needs a size")
     }
     wish.provisioning = request.provisioning ?? .thin
@@ -109,6 +109,7 @@ final class UnfinishedImage {
           + "\(format.name) counts in \(format.limits.granularity)")
     }
     store = try files.make(path)
+    notes += files.notes
     try format.create(store, rounded, context)
   }
 
@@ -154,6 +155,12 @@ final class UnfinishedImage {
     let base = try DiskImage(
       ImageReference(place, format: wish.format, names: request.names, keys: request.keys),
       .reading)
+    if HostFiles.exists(request.path),
+      base.basePaths.contains(where: { HostFiles.isSame($0, request.path) })
+    {
+      throw ImageUsageError(
+        "\(request.path): '\(place)' stands over it: the two would be each other's base")
+    }
     let name =
       isBeside ? wish.name : ImageFiles.relativeName(of: wish.name, from: request.path)
     return (base, name)

@@ -81,8 +81,20 @@ extension ImageOperations {
     var images: [ImageInfo] = []
     var next: ImageReference? = reference
     while let current = next {
-      let image = try DiskImage(current, .looking)
-      images.append(info(of: image))
+      let image: DiskImage
+      do {
+        image = try DiskImage(current, .looking)
+        images.append(info(of: image))
+      } catch let error as StorageError {
+        // What is below may be gone, or another's; the layer itself is what was asked for.
+        guard let alone = try? DiskImage(current, .looking, withoutBase: true),
+          alone.device.base != nil
+        else { throw error }
+        image = alone
+        var told = info(of: image)
+        told.warnings.append("its base cannot be used: \(error)")
+        images.append(told)
+      }
       next =
         chain
         ? image.basePaths.first.map {
@@ -101,15 +113,18 @@ extension ImageOperations {
     let files = [image.path] + image.partPaths
     let host = files.compactMap { HostFiles.facts($0) }
     var record: String?
-    if device.base != nil {
+    var warnings = image.contents.warnings
+    if let base = device.base?.whole {
       let found = BaseCheck.record(of: device, at: image.path)
       record = found == nil ? "none" : found?.hash == nil ? "size and times" : "hash"
+      if let found, !image.context.basesAreAbsent { warnings += changes(found, base) }
     }
     return ImageInfo(
       file: image.path, format: image.formatName, virtualSize: image.byteCount,
       fileSize: host.isEmpty ? image.store?.size ?? 0 : host.reduce(0) { $0 &+ $1.size },
       sizeOnHost: host.reduce(0) { $0 &+ $1.allocated }, sectorSize: device.blockSize,
-      clusterSize: facts.clusterSize, base: facts.baseName ?? image.basePaths.first,
+      clusterSize: facts.clusterSize,
+      base: facts.baseName ?? image.basePaths.first ?? device.base?.whole.name,
       baseFormat: facts.baseFormat, baseRecord: record, isEncrypted: facts.isEncrypted,
       encryption: facts.encryption.map(ImageInfo.Encryption.init),
       isDirty: facts.isDirty, otherFiles: image.partPaths,
@@ -118,7 +133,24 @@ extension ImageOperations {
           id: $0.id, name: $0.name, time: $0.time, virtualSize: $0.byteCount,
           stateSize: $0.stateByteCount)
       }, facts: facts.others.map { ImageInfo.Fact(name: $0.name, value: $0.value) },
-      notes: image.contents.notes, warnings: image.contents.warnings)
+      notes: image.contents.notes, warnings: warnings)
+  }
+
+  /// What is to be said of a base that is not what it was. Its contents are not read for that.
+  private static func changes(_ record: BaseRecord, _ base: any BlockDevice) -> [String] {
+    do throws(StorageError) {
+      let verdict = try record.compare(base) { device throws(StorageError) in
+        throw StorageError(path: device.name, reason: "is not read")
+      }
+      guard case .changed(let how) = verdict else { return [] }
+      return [
+        "its base, '\(base.name)', is not what it was when this image was made over it: \(how); it is refused"
+      ]
+    } catch {
+      return [
+        "its base, '\(base.name)', was copied or touched since: its contents are compared when the image is opened"
+      ]
+    }
   }
 }
 

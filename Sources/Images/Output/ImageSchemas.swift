@@ -9,7 +9,7 @@ public enum ImageSchema {
   /// What each command's object says in `schema`, without "apus-image-".
   public static let names = [
     "info", "create", "convert", "resize", "check", "compare", "map", "commit", "rebase",
-    "snapshot", "bench", "files",
+    "snapshot", "bench", "files", "formats",
   ]
 
   public static let text = """
@@ -18,7 +18,7 @@ public enum ImageSchema {
       "$id": "apus-image-1",
       "title": "What apus image --json prints",
       "oneOf": [
-    \(names.map { "    { \"$ref\": \"#/$defs/\($0)\" }" }.joined(separator: ",\n"))
+    \((names + ["error"]).map { "    { \"$ref\": \"#/$defs/\($0)\" }" }.joined(separator: ",\n"))
       ],
       "$defs": {
         "bytes": { "type": "integer", "minimum": 0 },
@@ -174,7 +174,7 @@ public enum ImageSchema {
     definition(
       "files", ["file", "entries"],
       """
-      "file": { "type": "string" }, "volume": { "type": "string" },
+      "file": { "type": "string" }, "volume": { "type": "string" }, "note": { "type": "string" },
               "entries": { "type": "array", "items": { "type": "object",
                 "required": ["path", "kind", "size", "time", "attributes"],
                 "properties": { "kind": { "enum": ["file", "folder"] },
@@ -183,5 +183,29 @@ public enum ImageSchema {
               "shortName": "string",
             ])) } } }
       """),
+    definition(
+      "formats", ["formats"],
+      """
+      "formats": { "type": "array", "items": { "type": "object",
+                "required": ["name", "reads", "creates", "resizes", "checks", "snapshots", "compresses", "hasBases", "options"],
+                "properties": {
+            \(members([
+              "name": "string", "reads": "boolean", "creates": "boolean", "resizes": "boolean",
+              "checks": "boolean", "snapshots": "boolean", "compresses": "boolean",
+              "hasBases": "boolean", "largest": "bytes", "granularity": "bytes",
+              "provisionings": "texts",
+            ])),
+            "sectorSizes": { "type": "array", "items": { "$ref": "#/$defs/bytes" } },
+            "options": { "type": "array", "items": { "type": "object", "required": ["name", "standard", "values", "help"],
+              "properties": {
+            \(members(["name": "string", "standard": "string", "values": "string", "help": "string"])) } } } } } }
+      """),
+    """
+        "error": { "type": "object", "required": ["schema", "version", "kind", "message", "file", "exitCode"],
+          "description": "what is printed in place of a result when a command failed",
+          "properties": { "schema": { "const": "apus-error" }, "version": { "const": 1 },
+            "kind": { "enum": ["usage", "host"] }, "message": { "type": "string" },
+            "file": { "type": ["string", "null"] }, "exitCode": { "enum": [1, 2, 64, 74] } } }
+    """,
   ].joined(separator: ",\n")
 }

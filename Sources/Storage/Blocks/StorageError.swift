@@ -14,12 +14,21 @@ public struct StorageError: Error, CustomStringConvertible {
   public var lacksRoom = false
   /// Whether nothing happened, and the same is to be asked again later: whoever runs the guest holds it still meanwhile.
   public var asksAgain = false
+  /// What was asked for makes no sense, whatever the files are like.
+  public var isUsage = false
 
   public init(path: String, offset: UInt64? = nil, reason: String, lacksRoom: Bool = false) {
     self.path = path
     self.offset = offset
     self.reason = reason
     self.lacksRoom = lacksRoom
+  }
+
+  /// What was asked for makes no sense.
+  static func usage(_ path: String, _ reason: String) -> StorageError {
+    var error = StorageError(path: path, reason: reason)
+    error.isUsage = true
+    return error
   }
 
   public var description: String {

@@ -5,8 +5,9 @@
 
 /// A part of a disk.
 public struct DiskPartition: Equatable, Sendable {
-  /// 1 to 4: in the master boot record; from 5 on: inside an extended partition.
+  /// 1 to 4: in the master boot record; from 5 on: inside an extended partition. In a GUID partition table the entry's place there.
   public var number: Int
+  /// 0: a GUID partition table has others.
   public var type: UInt8
   /// Sectors of 512 bytes.
   public var start: UInt64
@@ -17,6 +18,8 @@ public struct DiskPartition: Equatable, Sendable {
 /// The partitions of a disk.
 public struct PartitionTable {
   public let partitions: [DiskPartition]
+  /// What the user should hear of it, or nil.
+  public let note: String?
   private static let extended: Set<UInt8> = [0x05, 0x0F, 0x85]
   private static let mostLogical = 128
 
@@ -26,6 +29,11 @@ public struct PartitionTable {
     let sector = try store.bytes(at: 0, count: 512)
     let total = store.size / 512
     guard let entries = PartitionTable.entries(sector) else { return nil }
+    if entries.contains(where: { $0.type == 0xEE }) {
+      (partitions, note) = try GUIDPartitions.read(store)
+      return
+    }
+    note = nil
     var found: [DiskPartition] = []
     for (index, entry) in entries.enumerated() where entry.type != 0 && entry.count != 0 {
       guard entry.start < total, entry.start > 0 else { return nil }

@@ -105,8 +105,8 @@ public final class WritableFolder: BlockDevice {
   /// The overlay's generation when the folder had everything.
   private var synced: UInt64 = 0
   private var isClosed = false
-  /// Where an image of the disk was put when the folder could not have everything; inner nil: nowhere.
-  private var rescued: String??
+  /// Where an image of the disk was put when the folder could not have everything, and the overlay's generation then.
+  private var rescued: (path: String?, generation: UInt64)?
   private let report: (@Sendable (String) -> Void)?
   /// Why the last attempt wrote nothing, or nil.
   public private(set) var problem: String?
@@ -121,20 +121,18 @@ public final class WritableFolder: BlockDevice {
   deinit { close() }
 
   /// Brings the folder to what the guest's file system says.
-  /// - Returns: what was done, a line each; nothing was done where `problem` is set.
+  /// - Returns: what was done, a line each; not everything was done where `problem` is set.
   @discardableResult
   public func writeBack() -> [String] {
     if overlay.generation == synced { return [] }
+    var lines: [String] = []
     do throws(StorageError) {
       let generation = overlay.generation
-      let lines = try sync.run(overlay)
+      try sync.run(overlay, &lines)
       synced = generation
       problem = nil
-      return lines
-    } catch {
-      problem = "\(error)"
-      return []
-    }
+    } catch { problem = "\(error)" }
+    return lines
   }
 
   /// The guest wants its writes to be safe. While its file system is being changed it may contradict itself: then the folder waits.
@@ -143,11 +141,20 @@ public final class WritableFolder: BlockDevice {
   /// - Throws: when not all that the guest wrote could go into the folder, with where it is instead.
   public func finish() throws(StorageError) {
     for line in writeBack() { report?(line) }
-    guard let problem else { return }
-    if rescued == nil { rescued = .some(sync.rescue(overlay)) }
+    guard let problem else {
+      if let path = rescued?.path {
+        try? HostFiles.remove(path)
+        report?("everything is in the folder now; '\(path)' was removed")
+        rescued = nil
+      }
+      return
+    }
+    if rescued?.path == nil || rescued?.generation != overlay.generation {
+      rescued = (sync.rescue(overlay, replacing: rescued?.path), overlay.generation)
+    }
     let place =
-      (rescued ?? nil).map { "all of it is in the disk image '\($0)'" }
-      ?? "and there was no room for an image of the disk"
+      rescued?.path.map { "all of it is in the disk image '\($0)'" }
+      ?? "there was no room for an image of the disk"
     throw StorageError(
       path: image.name,
       reason: "what the guest wrote did not all go into the folder: \(problem); \(place)")

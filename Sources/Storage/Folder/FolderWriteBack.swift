@@ -3,8 +3,9 @@
 // Owns: the comparison of the guest's files with those the folder had, the order of what is done, conflicts. Must not know: FAT's structures.
 //
 // Nothing is done while the guest's file system contradicts itself. New contents are written under another name, brought to stable storage
-// and renamed; what a guest replaced or removed is kept in a folder of its own until the disk is closed, as the disk is still made of it. A
-// file that somebody else changed meanwhile stays, and the guest's gets another name beside it.
+// and renamed; what a guest replaced or removed is kept in a folder of its own until the disk is closed, as the disk is still made of it: once
+// for each file, as what the guest wrote itself is none of it. A file that somebody else changed meanwhile stays, and the guest's gets
+// another name beside it. What cannot be written does not keep the rest from being written; nothing is removed then.
 
 import Host
 
@@ -27,11 +28,16 @@ struct FolderWriteBack {
   private var dirty = Set<UInt64>()
   private var isAllDirty = false
   private var replacedCount = 0
+  /// What files that are kept begin with: when, and who.
+  private let session = "\(HostClock.utcSeconds())-\(HostProcess.ownNumber)-"
+  /// Files of so many earlier sessions stay, of machines that were killed.
+  private static let mostSessions = 8
 
   init(_ image: FolderImage) {
     self.image = image
     let layout = image.layout
     root = layout.tree.items[0].path
+    FolderWriteBack.prune(root + "/" + FolderTree.replacedName)
     var waiting = [(0, "")]
     while let (index, path) = waiting.popLast() {
       for child in layout.tree.items[index].children where !layout.names[child].isEmpty {
@@ -58,21 +64,28 @@ struct FolderWriteBack {
     for unit in block / 8...(block + count - 1) / 8 { dirty.insert(unit) }
   }
 
-  private func isDirty(_ runs: [FATVolume.Run], _ volume: FATVolume, _ start: UInt64) -> Bool {
+  /// Whether something was written to a file's blocks since.
+  private func isDirty(
+    _ runs: [FATVolume.Run], _ volume: FATVolume, _ start: UInt64, _ disk: any BlockDevice
+  ) -> Bool {
     if isAllDirty { return true }
     for run in runs {
-      let first = (start + volume.layout.offset(of: run.first)) / 4096
-      let last =
-        (start + volume.layout.offset(of: run.first)
-          + UInt64(run.count) * UInt64(volume.layout.clusterSize) - 1) / 4096
-      for unit in first...last where dirty.contains(unit) { return true }
+      let first = (start + volume.layout.offset(of: run.first)) / 512
+      let end = first + UInt64(run.count) * UInt64(volume.layout.clusterSize) / 512
+      for unit in first / 8...(end - 1) / 8 where dirty.contains(unit) {
+        // A neighbour may have the rest of the unit.
+        for block in max(first, unit * 8)..<min(end, unit * 8 + 8) where disk.isWritten(block) {
+          return true
+        }
+      }
     }
     return false
   }
 
   /// Brings the folder to what the guest's file system says.
   /// - Throws: why nothing was done, or what could not be.
-  mutating func run(_ disk: any BlockDevice) throws(StorageError) -> [String] {
+  /// - Parameter lines: gets what was done, also where something could not be.
+  mutating func run(_ disk: any BlockDevice, _ lines: inout [String]) throws(StorageError) {
     let volume = try FATVolume.open(disk, partition: image.layout.start == 0 ? nil : 1)
     let start = image.layout.start * 512
     guard volume.layout.dataOffset == image.layout.dataStart * 512,
@@ -81,8 +94,9 @@ struct FolderWriteBack {
       throw StorageError(path: root, reason: "the guest made another file system on the disk")
     }
     let walk = try FATWalk(volume, keepsItems: true, most: FolderTree.mostItems)
-    var lines: [String] = []
     var next: [String: Known] = [:]
+    var failure: StorageError?
+    var failures = 0
     // Folders come before what is in them, as the walk found them.
     for item in walk.items.sorted(by: { depth($0.path) < depth($1.path) }) {
       let key = FATNames.key(item.path)
@@ -102,23 +116,41 @@ struct FolderWriteBack {
         continue
       }
       if let old, old.facts != nil, old.size == item.entry.size, old.runs == runs,
-        !isDirty(runs, volume, start)
+        !isDirty(runs, volume, start, disk)
       {
         next[key] = old
         continue
       }
       let target = old.flatMap { $0.facts == nil ? nil : $0.hostPath } ?? place
-      let path = try write(item, volume, to: target, replacing: old, &lines)
+      if let old, old.facts != nil, old.size == item.entry.size,
+        HostFiles.facts(target, followsLinks: false) == old.facts, holds(target, item, volume)
+      {
+        // Somewhere else on the disk, or beside what was written.
+        next[key] = old
+        next[key]?.runs = runs
+        continue
+      }
+      let path: String
+      do throws(StorageError) {
+        path = try write(item, volume, to: target, replacing: old, &lines)
+      } catch {
+        failures += 1
+        if failure == nil { failure = error }
+        continue
+      }
       next[key] = Known(
         hostPath: path, facts: HostFiles.facts(path), runs: runs, size: item.entry.size, item: nil)
       // If something fails later, this is done all the same.
       known[key] = next[key]
     }
+    if var failure {
+      if failures > 1 { failure.reason += " (and \(failures - 1) more files)" }
+      throw failure
+    }
     try removeMissing(next, &lines)
     known = next
     dirty = []
     isAllDirty = false
-    return lines
   }
 
   private func depth(_ path: String) -> Int { path.utf8.count { $0 == UInt8(ascii: "/") } }
@@ -142,6 +174,24 @@ struct FolderWriteBack {
       throw StorageError(path: root, reason: "the guest has a file '\(path)' without a folder")
     }
     return folder.hostPath + "/" + name
+  }
+
+  /// Whether a file of the host holds what the guest's does.
+  private func holds(_ path: String, _ item: FATWalk.Item, _ volume: FATVolume) -> Bool {
+    guard let file = try? HostFile(path: path, writable: false, looksOnly: true),
+      file.size == UInt64(item.entry.size)
+    else { return false }
+    defer { file.close() }
+    struct Different: Error {}
+    var offset: UInt64 = 0
+    do {
+      try volume.read(item.entry, path: item.path) { bytes in
+        let own = try file.bytes(at: offset, count: bytes.count)
+        if !own.elementsEqual(bytes) { throw Different() }
+        offset += UInt64(bytes.count)
+      }
+    } catch { return false }
+    return offset == file.size
   }
 
   /// Writes a file's contents.
@@ -183,6 +233,7 @@ struct FolderWriteBack {
       }
     }
     if target == path, let old, old.facts != nil, now != nil {
+      HostFiles.copyMode(of: path, to: temporary)
       try putAside(old, &lines, quietly: true)
     }
     try make { () throws(HostError) in try HostFiles.move(temporary, to: target) }
@@ -209,11 +260,17 @@ struct FolderWriteBack {
     _ old: Known?, _ lines: inout [String], quietly: Bool = false
   ) throws(StorageError) {
     guard let old, old.facts != nil else { return }
+    if old.item == nil {
+      // The disk is not made of it.
+      if quietly { return }
+      try make { () throws(HostError) in try HostFiles.remove(old.hostPath) }
+      lines.append("removed '\(old.hostPath)'")
+      return
+    }
     let folder = root + "/" + FolderTree.replacedName
     try make { () throws(HostError) in try HostFiles.makeFolder(folder) }
     replacedCount += 1
-    let place =
-      "\(folder)/\(HostProcess.ownNumber)-\(replacedCount)-\(ImageFiles.lastName(old.hostPath))"
+    let place = "\(folder)/\(session)\(replacedCount)-\(ImageFiles.lastName(old.hostPath))"
     // What replaces it takes its name at once; where the host has no second names, there is none for a moment.
     if quietly, (try? HostFiles.link(old.hostPath, as: place)) != nil {
       if let item = old.item { image.moved(item, to: place) }
@@ -252,18 +309,49 @@ struct FolderWriteBack {
   /// The end: nobody reads what was replaced any more.
   func finish() {
     let folder = root + "/" + FolderTree.replacedName
-    let own = "\(HostProcess.ownNumber)-"
-    for name in HostFiles.names(in: folder) where name.hasPrefix(own) {
+    for name in HostFiles.names(in: folder) where name.hasPrefix(session) {
       try? HostFiles.remove(folder + "/" + name)
     }
     try? HostFiles.removeEmptyFolder(folder)
   }
 
+  /// Removes what is left of all but the newest sessions.
+  private static func prune(_ folder: String) {
+    var sessions: [String: [String]] = [:]
+    for name in HostFiles.names(in: folder) where name != "." && name != ".." {
+      let parts = name.split(separator: "-", maxSplits: 2)
+      if parts.count < 3 { continue }
+      sessions[parts[..<2].joined(separator: "-"), default: []].append(name)
+    }
+    let newest = sessions.keys.sorted {
+      let times = [$0, $1].map { UInt64($0.prefix { $0 != "-" }) ?? 0 }
+      return times[0] > times[1]
+    }
+    for session in newest.dropFirst(mostSessions) {
+      for name in sessions[session] ?? [] { try? HostFiles.remove(folder + "/" + name) }
+    }
+  }
+
   /// Keeps the guest's disk, as the folder could not be brought to it.
-  /// - Returns: the image's path.
-  func rescue(_ disk: any BlockDevice) -> String? {
-    let path = root + ".rescue.img"
-    let files = NewImageFiles()
+  /// - Parameter former: an image that was kept before, which this one replaces.
+  /// - Returns: the image's path, beside the folder or, where there is no room, among temporary files; nil: it could be put nowhere.
+  func rescue(_ disk: any BlockDevice, replacing former: String?) -> String? {
+    let other = HostProcess.environment("TMPDIR") ?? "/tmp"
+    let places = [root, other + "/" + ImageFiles.lastName(root)]
+    if let former, let path = rescue(disk, former, replaces: true) { return path }
+    for place in places {
+      for number in 1...99 {
+        let path = place + (number == 1 ? "" : "-\(number)") + ".rescue.img"
+        if HostFiles.exists(path) { continue }
+        if let path = rescue(disk, path, replaces: false) { return path }
+        break
+      }
+    }
+    return nil
+  }
+
+  private func rescue(_ disk: any BlockDevice, _ path: String, replaces: Bool) -> String? {
+    let files = NewImageFiles(replaces: replaces)
     do throws(StorageError) {
       let store = try files.make(path)
       try store.setSize(disk.blockCount * 512)

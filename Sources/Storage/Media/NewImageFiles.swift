@@ -10,6 +10,7 @@ public final class NewImageFiles {
     var place: String
     var path: String
     var store: HostFile
+    var unsynced: UnsyncedStore?
   }
   private var files: [File] = []
   private let replaces: Bool
@@ -17,6 +18,8 @@ public final class NewImageFiles {
   /// Files that stay, whatever happens, when they are not finished.
   private let keepsUnfinished: Bool
   private var isFinished = false
+  /// What the user should hear, a line each.
+  public private(set) var notes: [String] = []
 
   /// - Parameters:
   ///   - replaces: files that have the names already are replaced at the end.
@@ -39,9 +42,13 @@ public final class NewImageFiles {
       throw StorageError(path: path, reason: "would be made twice")
     }
     try checkName(path)
+    removeStale(path)
     let place = place(of: path)
     let store = try HostFile(creating: place, named: path)
-    files.append(File(place: place, path: path, store: store))
+    // Nobody finds it before it is whole: what is flushed on the way is flushed at the end.
+    let unsynced = keepsUnfinished ? nil : UnsyncedStore(store)
+    files.append(File(place: place, path: path, store: store, unsynced: unsynced))
+    if let unsynced { return unsynced }
     return store
   }
 
@@ -58,12 +65,40 @@ public final class NewImageFiles {
   }
 
   /// A file that was made or adopted here.
-  func store(of path: String) -> (any ByteStore)? { files.first { $0.path == path }?.store }
+  func store(of path: String) -> (any ByteStore)? {
+    guard let file = files.first(where: { $0.path == path }) else { return nil }
+    if let unsynced = file.unsynced { return unsynced }
+    return file.store
+  }
+
+  /// Removes what a program that was killed left of the same file. Whoever still makes one has it locked.
+  private func removeStale(_ path: String) {
+    if keepsUnfinished { return }
+    let folder = path.lastIndex(of: "/").map { String(path[...$0]) } ?? ""
+    let prefix = ImageFiles.lastName(path) + "."
+    for name in HostFiles.names(in: folder.isEmpty ? "." : folder)
+    where name.hasPrefix(prefix) && name.hasSuffix(".new") {
+      let number = name.dropFirst(prefix.count).dropLast(4)
+      let place = folder + name
+      guard !number.isEmpty, number.allSatisfy({ $0.isASCII && $0.isNumber }),
+        HostFiles.facts(place, followsLinks: false)?.kind == .file,
+        let left = try? HostFile(path: place, writable: true), left.isWritable
+      else { continue }
+      if (try? HostFiles.remove(place)) != nil {
+        notes.append("removed '\(place)', which an earlier attempt had left")
+      }
+      left.close()
+    }
+  }
 
   private func checkName(_ path: String) throws(StorageError) {
     if NBDAddress.isAddress(path) {
       throw StorageError(
         path: path, reason: "an export is made by its server; 'convert -n' fills one that is there")
+    }
+    if path.hasPrefix(FolderDisk.prefix) {
+      throw .usage(
+        path, "is a disk as soon as the folder is there: nothing is made (mkdir makes a folder)")
     }
     guard let facts = HostFiles.facts(path, followsLinks: false) else { return }
     if !replaces { throw StorageError(path: path, reason: "exists already") }
@@ -76,7 +111,10 @@ public final class NewImageFiles {
 
   /// Brings everything to stable storage and gives the files their names, the first one last: it names the others.
   public func finish() throws(StorageError) {
-    for file in files { try file.store.flush() }
+    for file in files {
+      file.unsynced?.isUnsynced = false
+      try file.store.flush()
+    }
     for file in files.reversed() {
       if !replaces && HostFiles.exists(file.path) {
         throw StorageError(path: file.path, reason: "was made by somebody else meanwhile")
@@ -102,4 +140,39 @@ public final class NewImageFiles {
     files = []
     isFinished = true
   }
+}
+
+/// A file that has no name yet, so that the order in which its parts reach stable storage matters to nobody.
+final class UnsyncedStore: ByteStore {
+  private let file: HostFile
+  /// Flushes do nothing.
+  var isUnsynced = true
+
+  init(_ file: HostFile) { self.file = file }
+
+  var name: String { file.name }
+  var size: UInt64 { file.size }
+  var isWritable: Bool { file.isWritable }
+  var writeRefusal: String? { file.writeRefusal }
+  var zeroesCheaply: Bool { file.zeroesCheaply }
+  func read(at offset: UInt64, into buffer: UnsafeMutableRawBufferPointer) throws(StorageError) {
+    try file.read(at: offset, into: buffer)
+  }
+  func write(at offset: UInt64, from buffer: UnsafeRawBufferPointer) throws(StorageError) {
+    try file.write(at: offset, from: buffer)
+  }
+  func zero(at offset: UInt64, count: UInt64, releasing: Bool) throws(StorageError) {
+    try file.zero(at: offset, count: count, releasing: releasing)
+  }
+  func setSize(_ size: UInt64) throws(StorageError) { try file.setSize(size) }
+  func flush() throws(StorageError) { if !isUnsynced { try file.flush() } }
+  func nextData(from offset: UInt64) -> UInt64 { file.nextData(from: offset) }
+  func nextHole(from offset: UInt64) -> UInt64 { file.nextHole(from: offset) }
+  func mark() -> FileMark { file.mark() }
+  func change(since mark: FileMark) -> String? { file.change(since: mark) }
+  var displacement: String? { file.displacement }
+  func shareLock() { file.shareLock() }
+  func unlock() { file.unlock() }
+  func lockAgain(exclusive: Bool) throws(StorageError) { try file.lockAgain(exclusive: exclusive) }
+  func close() { file.close() }
 }

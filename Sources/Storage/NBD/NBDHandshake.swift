@@ -239,7 +239,8 @@ struct NBDHandshake {
   }
 
   private func unknown(_ names: [String]??) -> NBDFailure {
-    let reason = "the server has no \(export.isEmpty ? "default export" : shownExport.dropFirst(4).description)"
+    let reason =
+      "the server has no \(export.isEmpty ? "default export" : shownExport.dropFirst(4).description)"
     guard let names, let names else { return .refused(reason) }
     if names.isEmpty { return .refused("\(reason), nor any other") }
     let shown = names.prefix(20).map { "'\(NBD.shown(Array($0.utf8)))'" }.joined(separator: ", ")

@@ -218,7 +218,8 @@ final class NBDSession {
         var failure: NBDFailure?
         zeros.withUnsafeBytes { zeros in
           do throws(NBDFailure) {
-            try put(connection, offset + done, UnsafeRawBufferPointer(rebasing: zeros[..<Int(part)]))
+            try put(
+              connection, offset + done, UnsafeRawBufferPointer(rebasing: zeros[..<Int(part)]))
           } catch { failure = error }
         }
         if let failure { throw failure }

@@ -65,7 +65,8 @@ public final class NBDStore: ByteStore {
     defer { whole.deallocate() }
     try session.read(at: start, into: whole)
     let skipped = Int(offset - start)
-    buffer.copyMemory(from: UnsafeRawBufferPointer(rebasing: whole[skipped..<skipped + buffer.count]))
+    buffer.copyMemory(
+      from: UnsafeRawBufferPointer(rebasing: whole[skipped..<skipped + buffer.count]))
   }
 
   public func write(at offset: UInt64, from buffer: UnsafeRawBufferPointer) throws(StorageError) {
@@ -86,7 +87,8 @@ public final class NBDStore: ByteStore {
     try session.read(at: start, into: UnsafeMutableRawBufferPointer(rebasing: whole[..<one]))
     if end - start > block {
       try session.read(
-        at: end - block, into: UnsafeMutableRawBufferPointer(rebasing: whole[(whole.count - one)...]))
+        at: end - block,
+        into: UnsafeMutableRawBufferPointer(rebasing: whole[(whole.count - one)...]))
     }
     let skipped = Int(offset - start)
     UnsafeMutableRawBufferPointer(rebasing: whole[skipped..<skipped + buffer.count]).copyMemory(

@@ -11,6 +11,8 @@ public final class FATVolume {
   let store: any ByteStore
   public let layout: FATLayout
   let table: FATTable
+  /// What the user should hear of the disk it is on, or nil.
+  public private(set) var note: String?
   /// It may be written: everything was looked at before.
   var isChecked = false
 
@@ -43,13 +45,21 @@ public final class FATVolume {
       guard let found = table.partitions.first(where: { $0.number == partition }) else {
         let all = table.partitions.map { String($0.number) }.joined(separator: ", ")
         throw StorageError(
-          path: store.name, reason: "has no partition \(partition); there are \(all)")
+          path: store.name,
+          reason: "has no partition \(partition); there are \(all.isEmpty ? "none" : all)")
       }
-      return try FATVolume(PartStore(store, start: found.start * 512, count: found.count * 512))
+      let volume = try FATVolume(
+        PartStore(store, start: found.start * 512, count: found.count * 512))
+      volume.note = table.note
+      return volume
     }
     for found in table.partitions {
       let part = PartStore(store, start: found.start * 512, count: found.count * 512)
-      if FATLayout.isLikely(try part.bytes(at: 0, count: 512)) { return try FATVolume(part) }
+      if FATLayout.isLikely(try part.bytes(at: 0, count: 512)) {
+        let volume = try FATVolume(part)
+        volume.note = table.note
+        return volume
+      }
     }
     throw StorageError(path: store.name, reason: "has no partition with a FAT file system")
   }

@@ -12,7 +12,7 @@ struct OptionReader {
   }
 
   private func refuse(_ option: String, _ value: String, _ values: String) -> StorageError {
-    StorageError(path: name, reason: "option \(option): '\(value)' is not one of \(values)")
+    .usage(name, "option \(option): '\(value)' is not one of \(values)")
   }
 
   /// One of some words; the first is the standard.

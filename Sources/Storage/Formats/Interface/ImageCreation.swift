@@ -125,10 +125,12 @@ extension ImageWish {
   public func checked(for format: any CreatableFormat, name: String) throws(StorageError)
     -> ImageWish
   {
-    func refuse(_ reason: String) -> StorageError { StorageError(path: name, reason: reason) }
+    func refuse(_ reason: String) -> StorageError { .usage(name, reason) }
     let limits = format.limits
     var wish = self
-    if byteCount == 0 { throw refuse("an image needs a size above 0") }
+    if byteCount == 0 {
+      throw refuse("a disk of 0 bytes cannot be made; sizes are as in 512, 64k, 10G")
+    }
     let (padded, overflow) = byteCount.addingReportingOverflow(limits.granularity - 1)
     wish.byteCount = padded - padded % limits.granularity
     if overflow || wish.byteCount > limits.largest {

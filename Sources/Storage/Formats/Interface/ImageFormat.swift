@@ -70,6 +70,8 @@ public struct ImageContext {
   private var folder = ""
   /// The image is on the network, whose owner does not choose files of this computer.
   private var remote: String?
+  /// The images below are not opened: zeros are in their place. For those who only look at an image whose base is gone.
+  public var basesAreAbsent = false
   /// Opens a file beside the image, for reading, or for writing too.
   private let opener: (String, FileUse) throws(StorageError) -> any ByteStore
 
@@ -123,7 +125,8 @@ public struct ImageContext {
     if let remote {
       throw StorageError(
         path: remote,
-        reason: "is on the network and names another image, '\(NBD.shown(Array(name.utf8)))': no file of this computer is opened for it"
+        reason:
+          "is on the network and names another image, '\(NBD.shown(Array(name.utf8)))': no file of this computer is opened for it"
       )
     }
     return name.hasPrefix("/") ? name : folder + name
@@ -138,6 +141,9 @@ public struct ImageContext {
     if depth >= ImageContext.deepest {
       throw StorageError(
         path: name, reason: "more than \(ImageContext.deepest) images stand above each other")
+    }
+    if basesAreAbsent {
+      return MemoryImage(bytes: [], sectorCount: 1, isReadOnly: true, name: name)
     }
     let place = try resolved(name)
     let store = try opener(place, .base)
@@ -196,7 +202,9 @@ public enum ImageFormats {
     let others = ["vpc": "vhd", "fixed-vhd": "fixed vhd", "luks1": "luks", "luks2": "luks"]
     let wanted = name.lowercased()
     let names = [wanted, others[wanted] ?? wanted]
-    return formats.first { !($0 is RefusedFormat) && names.contains($0.name.lowercased()) }
+    return formats.first {
+      !($0 is RefusedFormat || $0 is AppleDiskImage) && names.contains($0.name.lowercased())
+    }
   }
 
   /// A store's contents, in a format that somebody says it is of.

@@ -27,8 +27,7 @@ extension RawFormat: CreatableFormat {
     case "falloc": provisioning = .thickLazy
     case "full": provisioning = .thickEager
     case let other?:
-      throw StorageError(
-        path: store.name, reason: "preallocation is off, falloc or full, not '\(other)'")
+      throw .usage(store.name, "preallocation is off, falloc or full, not '\(other)'")
     }
     try store.setSize(wish.byteCount)
     switch provisioning {
