@@ -67,6 +67,7 @@ extension Trials {
         check.corruptions + check.unreadables + (allowsLeaks ? 0 : check.leaks) == 0,
         "\(size): \(check.findings.prefix(3))", sourceLocation: sourceLocation)
       let again = try format.open(file, scratch.context(path, writable: false)).device
+      #expect(again.blockCount == size / 512, sourceLocation: sourceLocation)
       #expect(
         try again.bytes(at: 0, count: shown) == model, "\(size)", sourceLocation: sourceLocation)
       again.close()

@@ -34,7 +34,8 @@ extension VHDFormat: CheckableFormat {
     } else if found.hasGoodCopy == false {
       check.add(
         .init(
-          .corruption, at: 0, "the footer's copy at the beginning is damaged or differs",
+          found.copyIsOlder ? .leak : .corruption, at: 0,
+          "the footer's copy at the beginning is damaged or differs",
           isRepaired: repair == .all && store.isWritable))
     }
     let space = try map.check(store.isWritable ? repair : .none, into: &check) {

@@ -14,6 +14,8 @@ struct VHDFormat: ImageFormat {
     var place: UInt64?
     /// Whether the copy at the beginning is the same; nil: a fixed image has none.
     var hasGoodCopy: Bool?
+    /// The copy is whole and of the same image: what a power failure leaves while the disk gets another size.
+    var copyIsOlder = false
   }
 
   /// The bytes where a footer could be: 512 at the end, or 511 behind the last whole sector.
@@ -33,7 +35,8 @@ struct VHDFormat: ImageFormat {
     if let (place, bytes) = try ending(store), let footer = VHDFooter(bytes) {
       let isFixed = footer.kind == .fixed
       return Found(
-        footer: footer, place: place, hasGoodCopy: isFixed ? nil : copy?.bytes == footer.bytes)
+        footer: footer, place: place, hasGoodCopy: isFixed ? nil : copy?.bytes == footer.bytes,
+        copyIsOlder: copy?.uniqueID == footer.uniqueID && copy?.kind == footer.kind)
     }
     // A fixed image has no copy: what is in front there is the disk's.
     if let copy, copy.kind != .fixed { return Found(footer: copy, hasGoodCopy: true) }

@@ -212,13 +212,16 @@ extension VMDKMap {
     // In one sector, behind as much of a comment as that takes: QEMU would count a line twice that stands behind an empty one.
     let bytes = Array("\(line.line)\n".utf8)
     guard bytes.count <= 512 else { throw store.refusal("a name that is too long: '\(name)'") }
-    var padding: [UInt8] = try store.bytes(at: store.size - 1, count: 1) == [10] ? [] : [10]
-    let inside = Int((store.size + UInt64(padding.count)) % 512)
+    // The text may end before the file does: QEMU fills its last sector with zeros.
+    let all = try store.bytes(at: 0, count: Int(store.size))
+    let end = all.firstIndex(of: 0) ?? all.count
+    var padding: [UInt8] = end > 0 && all[end - 1] == 10 ? [] : [10]
+    let inside = (end + padding.count) % 512
     if inside + bytes.count > 512 {
       let left = inside == 511 ? 513 : 512 - inside
       padding += [UInt8](repeating: 35, count: left - 1) + [10]
     }
-    var place = store.size
+    var place = UInt64(end)
     if !padding.isEmpty {
       try store.grow(to: place + UInt64(padding.count))
       try store.write(at: place, padding)
