@@ -122,6 +122,12 @@ struct ApusOptions: ParsableCommand {
       valueName: "file"))
   var cdromNext: [String] = []
   @Option(
+    name: .customLong("allow-bases"), parsing: .unconditionalSingleValue,
+    help: ArgumentHelp(
+      "A folder, or nbd://HOST, in which the images below an image may lie, besides the image's own folder; repeatable.",
+      valueName: "path"))
+  var allowBases: [String] = []
+  @Option(
     name: .customLong("disk-key"), parsing: .unconditionalSingleValue,
     help: ArgumentHelp(
       "The passphrase of an encrypted disk: file:PATH (all its bytes; file:- is standard input), ring:NAME (the host's key ring) or prompt; "

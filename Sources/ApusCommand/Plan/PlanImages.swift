@@ -93,7 +93,7 @@ extension Plan {
         return try ImageOpener.open(
           path: path, kind: kind, readOnly: isProtected, snapshot: keepsOff, looksOnly: looksOnly,
           keys: DiskKeyWish.keys(of: disk ?? -1, from: wishes, prompts: prompts, limits: limits),
-          cache: cache ?? .writeback)
+          allowBases: options.allowBases, cache: cache ?? .writeback)
       } catch {
         let hint =
           HostFiles.exists(path)

@@ -126,7 +126,8 @@ public struct ImageContext {
       throw StorageError(
         path: remote,
         reason:
-          "is on the network and names another image, '\(NBD.shown(Array(name.utf8)))': no file of this computer is opened for it"
+          "is on the network and names another image, '\(NBD.shown(Array(name.utf8)))': "
+          + "no file of this computer is opened for it"
       )
     }
     return name.hasPrefix("/") ? name : folder + name
