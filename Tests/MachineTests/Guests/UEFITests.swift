@@ -15,8 +15,8 @@ private func has(_ names: String...) -> Bool {
   }
 }
 
-private func image(_ name: String) throws -> MachineImage {
-  MachineImage(try ImageOpener.open(path: folder + name, snapshot: true))
+private func image(_ name: String, _ kind: ImageKind = .disk) throws -> MachineImage {
+  MachineImage(try ImageOpener.open(path: folder + name, kind: kind, snapshot: true))
 }
 
 /// A machine with the firmware, and what it says on COM1.
@@ -63,7 +63,7 @@ private final class UEFIGuest {
     guest.say("set apusvar fortytwo\r", "Shell> ")
     guest.say("reset\r", "startup.nsh")
     guest.say("\r", "Shell> ")
-    guest.say("set apusvar\r", "apusvar = fortytwo")
+    guest.say("set apusvar\r", "fortytwo")
     guest.machine.script = nil
     guest.machine.input.post(.serial(port: 0, bytes: Array("reset -s\r".utf8)))
     #expect(
@@ -77,7 +77,7 @@ private final class UEFIGuest {
   }
 
   @Test(.enabled(if: has("grub-efi.iso"))) func grubStartsFromACD() throws {
-    let guest = try UEFIGuest { $0.cds[2] = .disc(try image("grub-efi.iso")) }
+    let guest = try UEFIGuest { $0.cds[2] = .disc(try image("grub-efi.iso", .cd)) }
     guest.say("", "GRUB-EFI-UP from efi i386")
   }
 }

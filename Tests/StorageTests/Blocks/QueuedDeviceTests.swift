@@ -46,7 +46,10 @@ private final class SlowHost: BlockDevice, @unchecked Sendable {
     try work()
     flushes.add(1, ordering: .relaxed)
   }
-  func settle() throws(StorageError) { settles.add(1, ordering: .relaxed) }
+  func settle() throws(StorageError) -> Bool {
+    settles.add(1, ordering: .relaxed)
+    return false
+  }
 }
 
 @Suite struct QueuedDeviceTests {

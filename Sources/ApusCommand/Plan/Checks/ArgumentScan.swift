@@ -18,7 +18,7 @@ struct ArgumentScan {
   static let flags: Set<String> = [
     "--snapshot", "-snapshot", "--headless", "--nographic", "-nographic",
     "--reset-on-triple-fault", "--debug", "-s", "-S", "--screen-text", "--json", "--stats",
-    "--explain", "--force", "--help", "-h", "--version",
+    "--explain", "--force", "--allow-slow-keys", "--help", "-h", "--version",
   ]
   /// Options with a value.
   static let valued: Set<String> = [
