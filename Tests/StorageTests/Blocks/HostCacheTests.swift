@@ -11,7 +11,7 @@ import Testing
     // Where the file system has no way past the cache (tmpfs before Linux 6.6), this says so.
     let folder = FileManager.default.currentDirectoryPath + "/.build"
     let path = folder + "/apus-cache-\(UUID().uuidString)"
-    FileManager.default.createFile(atPath: path, contents: Data(count: 1 << 20))
+    _ = FileManager.default.createFile(atPath: path, contents: Data(count: 1 << 20))
     defer { try? FileManager.default.removeItem(atPath: path) }
     let image: OpenedImage
     do throws(StorageError) {
