@@ -397,10 +397,8 @@ final class HostFile: ByteStore {
     return StorageError(path: path, reason: reason)
   }
 
-  /// A full file system, a quota, a limit of the size of files.
-  private static func isLackOfRoom(_ code: Int32) -> Bool {
-    code == ENOSPC || code == EDQUOT || code == EFBIG
-  }
+  /// A full file system, or a quota: others can make room. A limit of the size of files (EFBIG) stays.
+  private static func isLackOfRoom(_ code: Int32) -> Bool { code == ENOSPC || code == EDQUOT }
 
   private static func text(_ code: Int32) -> String { String(cString: strerror(code)) }
 }

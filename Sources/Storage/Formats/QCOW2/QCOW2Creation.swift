@@ -55,7 +55,7 @@ extension QCOW2Format: CreatableFormat {
 
   private func choices(_ wish: ImageWish, _ name: String) throws(StorageError) -> Choices {
     var choices = Choices()
-    func refuse(_ reason: String) -> StorageError { StorageError(path: name, reason: reason) }
+    func refuse(_ reason: String) -> StorageError { .usage(name, reason) }
     func number(_ option: String, _ standard: Int, _ range: ClosedRange<Int>) throws(StorageError)
       -> Int
     {
