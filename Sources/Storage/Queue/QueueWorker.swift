@@ -211,6 +211,8 @@ final class QueueWorker: @unchecked Sendable {
   /// What was read ahead is not wanted any more, or not true.
   func forgetPrepared() {
     condition.locked {
+      // A flush that nobody has taken says nothing of what is written from here on.
+      if case .done = flushing { flushing = .none }
       if case .none = reading { return }
       while case .underWay = reading {
         if failure != nil && !isWorking {

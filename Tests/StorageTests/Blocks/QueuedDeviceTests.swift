@@ -156,6 +156,16 @@ private final class SlowHost: BlockDevice, @unchecked Sendable {
     #expect(try device.contents(of: 9) == block(9))
   }
 
+  @Test func aFlushThatNobodyTookDoesNotCoverLaterWrites() throws {
+    let host = SlowHost()
+    let device = QueuedDevice(host, mode: .always)
+    device.prepare(.flush)
+    #expect(ready(device, .flush))
+    try device.write(block: 1, block(1))
+    try device.flush()
+    #expect(host.flushes.load(ordering: .relaxed) == 2)
+  }
+
   @Test func writtenFormatsSettleSoonAfter() throws {
     let host = SlowHost()
     let device = QueuedDevice(host)
