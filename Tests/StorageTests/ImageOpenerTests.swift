@@ -186,6 +186,25 @@ func reason(_ path: String, _ kind: ImageKind = .auto) -> String {
     #expect(image.medium == .disk(physical: geometry, translated: geometry))
   }
 
+  @Test func aRawDiskIsOneWhateverItLooksLike() throws {
+    let scratch = Scratch()
+    let path = scratch.file(
+      "disk.img", size: 1 << 20, [(0, Array("QFI\u{FB}".unicodeScalars.map { UInt8($0.value) }))])
+    #expect(throws: StorageError.self) { try ImageOpener.open(path: path, kind: .disk) }
+    let image = try ImageOpener.open(path: "raw:" + path, kind: .disk)
+    #expect(image.path == "raw:" + path)
+    #expect(try image.device.bytes(at: 0, count: 3) == Array("QFI".utf8))
+    #expect(image.device.byteCount == 1 << 20)
+    try image.device.write(block: 0, [UInt8](repeating: 7, count: 512))
+    image.device.close()
+    #expect(scratch.contents(path)[511] == 7)
+    // A file of that very name is meant if there is one; a CD has no raw form of its own.
+    #expect(reason("raw:" + path, .cd).contains("a CD needs no word"))
+    #expect { try ImageOpener.open(path: "raw:" + path + ".none", kind: .disk) } throws: {
+      "\($0)" == path + ".none: there is no such file"
+    }
+  }
+
   @Test func largeDisksAreTranslatedAsBIOSesDo() {
     func assisted(_ sectors: UInt64) -> DiskGeometry {
       DiskGeometry.lbaAssisted(sectorCount: sectors)

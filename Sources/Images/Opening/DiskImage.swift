@@ -66,6 +66,11 @@ public final class DiskImage {
     _ reference: ImageReference, _ use: ImageFiles.Use, baseUse: ImageFiles.Use? = nil,
     withoutBase: Bool = false
   ) throws {
+    var reference = reference
+    if let plain = ImageOpener.rawPath(reference.path) {
+      reference.path = plain
+      reference.format = reference.format ?? "raw"
+    }
     path = reference.path
     if path.hasPrefix("folder:") {
       let folder = try FolderDisk.open(String(path.dropFirst(7)), isWritable: use == .writing)

@@ -42,8 +42,19 @@ public struct OpenedImage {
 
 /// Opens images.
 public enum ImageOpener {
+  /// Before a path: the file's bytes are the disk's, whatever they look like. So a disk that a guest has encrypted as a whole, or wrote an
+  /// image's header to, is a disk all the same.
+  public static let rawPrefix = "raw:"
+
+  /// The path that a name with `rawPrefix` means; nil: it has none, or a file has that very name.
+  public static func rawPath(_ name: String) -> String? {
+    guard name.hasPrefix(rawPrefix), !HostFiles.exists(name) else { return nil }
+    return String(name.dropFirst(rawPrefix.count))
+  }
+
   /// Opens an image and finds out what it is.
   /// - Parameters:
+  ///   - path: a file, `folder:` and a folder, `raw:` and a file, or an NBD address.
   ///   - kind: what it must be, or `.auto`.
   ///   - readOnly: the guest sees a write-protected medium.
   ///   - snapshot: writes stay in memory.
@@ -58,6 +69,18 @@ public enum ImageOpener {
     looksOnly: Bool = false, keys: DiskKeys? = nil, allowBases: [String] = [],
     cache: HostCache = .writeback, formats: [any ImageFormat] = ImageFormats.all
   ) throws(StorageError) -> OpenedImage {
+    if let plain = rawPath(path) {
+      if kind == .cd {
+        throw StorageError(
+          path: path, reason: "a raw image is a disk or a floppy; a CD needs no word")
+      }
+      var image = try open(
+        path: plain, kind: kind, readOnly: readOnly, snapshot: snapshot, looksOnly: looksOnly,
+        cache: cache, formats: [RawFormat()])
+      image.path = path
+      image.reasons.insert("raw, as its name says", at: 0)
+      return image
+    }
     if path.hasPrefix(FolderDisk.prefix) {
       return try openFolder(
         path, kind, isWritable: !readOnly && !snapshot && !looksOnly, isProtected: readOnly,

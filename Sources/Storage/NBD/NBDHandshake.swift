@@ -60,6 +60,7 @@ struct NBDHandshake {
     result.size = try wire.number()
     let flags: UInt32 = try wire.number()
     result.flags = UInt16(truncatingIfNeeded: flags)
+    result.isOldStyle = true
     try wire.skip(124)
   }
 

@@ -79,6 +79,9 @@ enum NBD {
   }
   static let noHole: UInt16 = 1 << 1
 
+  /// Whether an error says that a command is not known: EINVAL and ENOTSUP.
+  static func isUnknown(_ code: UInt32) -> Bool { code == 22 || code == 95 }
+
   /// Chunks of structured replies.
   static let done: UInt16 = 1
   static let chunkNone: UInt16 = 0
@@ -129,6 +132,8 @@ struct NBDExport: Equatable {
   var minimum: UInt64 = 1
   var maximum: UInt64 = 32 << 20
   var isStructured = false
+  /// The server did not negotiate.
+  var isOldStyle = false
   /// The number of base:allocation; nil: the server does not tell.
   var allocation: UInt32?
 

@@ -16,6 +16,11 @@ final class NBDSession {
   private var isClosed = false
   /// The server said that it does not tell of holes after all.
   private var isSilentAboutHoles = false
+  /// The server refused to write zeros by a command of their own: they are sent.
+  private var isWithoutZeroes = false
+  /// A server of the old style announced flushes and knows none: it is as one that never did.
+  private var isWithoutFlush = false
+  private var flushes: Bool { export.has(NBD.sendFlush) && !isWithoutFlush }
 
   /// Makes a connection; tests bring their own.
   typealias Connector = (NBDAddress, _ until: UInt64) throws(NBDFailure) -> NBDConnection
@@ -157,7 +162,7 @@ final class NBDSession {
     try attempt(at: offset) { connection throws(NBDFailure) in
       try put(connection, offset, buffer)
     }
-    guard export.has(NBD.sendFlush) else { return }
+    guard flushes else { return }
     unflushed.add(offset, buffer)
     if unflushed.isFull { try flushNow() }
   }
@@ -166,17 +171,21 @@ final class NBDSession {
     try attempt(at: offset) { connection throws(NBDFailure) in
       try zero(connection, offset, count, releasing)
     }
-    guard export.has(NBD.sendFlush) else { return }
+    guard flushes else { return }
     unflushed.addZeros(offset, count, releasing: releasing)
     if unflushed.isFull { try flushNow() }
   }
 
   private func flushNow() throws(StorageError) {
-    if !export.has(NBD.sendFlush) || export.isReadOnly { return }
+    if !flushes || export.isReadOnly { return }
     try attempt(at: nil) { connection throws(NBDFailure) in
       try connection.settle()
       let request = try connection.send(.flush, offset: 0, length: 0)
       try connection.wait(for: request)
+      if let code = request.failure?.code, export.isOldStyle, NBD.isUnknown(code) {
+        isWithoutFlush = true
+        return
+      }
       try request.check()
     }
     unflushed.removeAll()
@@ -210,30 +219,31 @@ final class NBDSession {
   ) throws(NBDFailure) {
     reading?.forget(offset..<offset + count)
     try connection.settle()
-    var done: UInt64 = 0
-    guard export.has(NBD.sendWriteZeroes) else {
-      let zeros = [UInt8](repeating: 0, count: Int(min(count, 1 << 20)))
-      while done < count {
-        let part = min(count - done, 1 << 20)
-        var failure: NBDFailure?
-        zeros.withUnsafeBytes { zeros in
-          do throws(NBDFailure) {
-            try put(
-              connection, offset + done, UnsafeRawBufferPointer(rebasing: zeros[..<Int(part)]))
-          } catch { failure = error }
-        }
-        if let failure { throw failure }
-        done += part
-      }
-      return
-    }
     // Short enough that an answer comes in time also where zeros are written.
-    while done < count {
+    var done: UInt64 = 0
+    while done < count, export.has(NBD.sendWriteZeroes), !isWithoutZeroes {
       let part = min(count - done, 32 << 20)
       let request = try connection.send(
         .writeZeroes, offset: offset + done, length: Int(part), flags: releasing ? 0 : NBD.noHole)
       try connection.wait(for: request)
+      if let code = request.failure?.code, NBD.isUnknown(code) {
+        isWithoutZeroes = true
+        break
+      }
       try request.check()
+      done += part
+    }
+    if done == count { return }
+    let zeros = [UInt8](repeating: 0, count: Int(min(count - done, 1 << 20)))
+    while done < count {
+      let part = min(count - done, 1 << 20)
+      var failure: NBDFailure?
+      zeros.withUnsafeBytes { zeros in
+        do throws(NBDFailure) {
+          try put(connection, offset + done, UnsafeRawBufferPointer(rebasing: zeros[..<Int(part)]))
+        } catch { failure = error }
+      }
+      if let failure { throw failure }
       done += part
     }
   }

@@ -149,7 +149,7 @@ import Testing
     .enabled(if: nbdkit != nil, "nbdkit is not installed"),
     arguments: [
       [], ["--filter=blocksize-policy"], ["--filter=nozero"], ["--no-sr"],
-      ["--filter=noextents"], ["--filter=fua"],
+      ["--filter=noextents"], ["--filter=fua"], ["-o"],
     ])
   func nbdkitIsUnderstood(options: [String]) throws {
     let place = socket()

@@ -11,9 +11,20 @@ enum QEMU {
   static var isThere: Bool { path != nil }
   static let missing: Comment = "qemu-img is not installed"
 
-  /// Runs qemu-img, or another of QEMU's tools beside it.
+  /// Runs qemu-img, or another of QEMU's tools beside it. Making an encrypted image it measures the processor, which fails now and then
+  /// where others use that: it is asked again.
   @discardableResult
   static func run(_ arguments: [String], tool: String = "qemu-img") throws -> (
+    status: Int32, text: String
+  ) {
+    for _ in 0..<20 {
+      let result = try runOnce(arguments, tool: tool)
+      if !result.text.contains("Unable to get accurate CPU usage") { return result }
+    }
+    return try runOnce(arguments, tool: tool)
+  }
+
+  private static func runOnce(_ arguments: [String], tool: String) throws -> (
     status: Int32, text: String
   ) {
     let process = Process()
