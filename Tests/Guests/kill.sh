@@ -7,19 +7,21 @@
 #   --kills N         for each format (5)
 #   --apus FILE       the program (default: the release build of this package)
 #   --seed N          other times (1)
+#   --keep FOLDER     where an image with which something failed is put, and what the guest told
 #   --work FOLDER     where images are made (a folder of its own below /tmp, which is removed)
 #
 # FOLDER/deb has disk.img (Debian on the first partition, ext4), vmlinuz and initrd.img. The guest has a second partition with FAT, writes files
 # on both, calls sync, and tells their check sums; at a random time the program is killed with -9. What holds then: `apus image check` and
 # qemu-img check find nothing corrupt; e2fsck only replays its journal; fsck.fat finds at most what a FAT that was cut off has, lost clusters
-# and counts; every file that was told of before the last sync is there, whole. Needs e2fsprogs, dosfstools, mtools, fdisk; qemu-img if there.
+# and counts; every file that was told of before the last sync is there, whole. The guest needs dosfstools, the
+# host e2fsprogs, dosfstools, mtools, fdisk; qemu-img if there.
 set -u
 here=$(cd "$(dirname "$0")/../.." && pwd)
-formats="qcow2 vdi vhd vhdx vmdk raw" kills=5 seed=1 work=
+formats="qcow2 vdi vhd vhdx vmdk raw" kills=5 seed=1 work= keep=
 apus=$here/.build/release/apus
 while [ $# -gt 0 ]; do
   case $1 in
-    --formats) formats=$2 ;; --kills) kills=$2 ;; --apus) apus=$2 ;; --seed) seed=$2 ;; --work) work=$2 ;;
+    --formats) formats=$2 ;; --kills) kills=$2 ;; --apus) apus=$2 ;; --seed) seed=$2 ;; --work) work=$2 ;; --keep) keep=$2 ;;
     *) echo "unknown option: $1" >&2; exit 64 ;;
   esac
   shift 2
@@ -37,7 +39,7 @@ if [ -z "$work" ]; then work=$(mktemp -d); trap 'rm -rf "$work"' EXIT; fi
 mkdir -p "$work"; cd "$work" || exit 1
 RANDOM=$seed
 failures=0 done=0
-fail() { echo "FAILED: $format, kill $n: $*"; failures=$((failures + 1)); }
+fail() { echo "FAILED: $format, kill $n: $*"; failures=$((failures + 1)); bad=1; }
 
 # The disk with a second partition of 64 MiB.
 start=$(sfdisk -d "$deb/disk.img" | sed -n 's/.*img1 *: start= *\([0-9]*\), size= *\([0-9]*\).*/\1 \2/p')
@@ -49,7 +51,8 @@ echo "$second,131072,c" | sfdisk -q --append base.raw || exit 1
 truncate -s 64M fat.part && mkfs.fat -F 16 fat.part >/dev/null
 dd if=fat.part of=base.raw bs=512 seek=$second conv=notrunc,sparse status=none
 
-script='mount -t proc p /proc; modprobe vfat; mount -t vfat /dev/sda2 /mnt; i=0; while true; do i=$((i+1)); dd if=/dev/urandom of=/root/s$i bs=64k count=$((i%20+1)) 2> /dev/null; cp /root/s$i /mnt/S$i; sync; echo SYN"CED" $i $(md5sum /root/s$i); rm -f /root/s$((i-4)) /mnt/S$((i-4)); done'
+# What the last kill left of the FAT is mended first: two files that share clusters would lose them to each other later.
+script='mount -t proc p /proc; modprobe vfat; fsck.fat -a /dev/sda2 > /dev/null; mount -t vfat /dev/sda2 /mnt; i=0; while true; do i=$((i+1)); dd if=/dev/urandom of=/root/s$i bs=64k count=$((i%20+1)) 2> /dev/null; cp /root/s$i /mnt/S$i; sync; echo SYN"CED" $i $(md5sum /root/s$i); rm -f /root/s$((i-4)) /mnt/S$((i-4)); done'
 
 for format in $formats; do
   image=disk.$format
@@ -74,6 +77,8 @@ for format in $formats; do
     fi
     sleep $((RANDOM % 20)).$((RANDOM % 1000))
     kill -9 $pid; wait $pid 2>/dev/null
+    bad=
+    [ -z "$keep" ] || cp --sparse=always $image killed
     last=$(grep -a '^SYNCED' out | tail -1 | tr -d '\r')
     done=$((done + 1))
 
@@ -106,7 +111,10 @@ for format in $formats; do
     rm -f got; mcopy -n -i fat.part ::S$2 got 2>/dev/null
     [ "$(md5sum <got 2>/dev/null | cut -c1-32)" = "$3" ] || fail "file $2 on FAT is not what was written and flushed"
     echo "$format, kill $n: $2 files flushed before it; looked through"
-    rm -f raw ext.part got
+    if [ -n "$keep" ] && [ -n "$bad" ]; then
+      mkdir -p "$keep" && mv killed "$keep/$n.$format" && cp out "$keep/$n.$format.out"
+    fi
+    rm -f raw ext.part got killed
   done
   rm -f $image
 done

@@ -126,6 +126,12 @@ struct ImageConvertCommand: ParsableCommand {
     name: .customShort("m"),
     help: ArgumentHelp("Threads that read. (default: as there are processors)", valueName: "n"))
   var threads: Int?
+  @Option(
+    name: .customShort("t"),
+    help: ArgumentHelp(
+      "The host's cache: writeback (the new image is on stable storage when it is done) or unsafe (the host writes it when it likes).",
+      valueName: "cache"))
+  var cache = "writeback"
   @Flag(help: "Go on with work that was cut off, and keep a journal.")
   var resume = false
   @Argument(help: ArgumentHelp("The image.", valueName: "source"))
@@ -149,6 +155,10 @@ struct ImageConvertCommand: ParsableCommand {
     request.sparseSize = size
     request.intoExisting = existing
     request.resumes = resume
+    guard ["writeback", "unsafe"].contains(cache) else {
+      throw Failure.usage("-t \(cache): writeback or unsafe")
+    }
+    request.syncs = cache != "unsafe"
     request.newKey = try newKey.source(options.keys)
     request.readers = threads
     let result = try ImageOperations.convert(request, ImageProgram.job(progress))

@@ -25,6 +25,8 @@ public struct ConvertRequest: Sendable {
   public var replaces = false
   /// Work that was cut off is continued, and can be.
   public var resumes = false
+  /// The new image is on stable storage when the work is done; otherwise when the host likes.
+  public var syncs = true
   /// Only these bytes of the disk; nil: all.
   public var region: Range<UInt64>?
   /// How many threads read; nil: as the host has processors.
@@ -88,6 +90,10 @@ private final class Conversion {
     }
     if request.intoExisting && (request.resumes || request.base != nil) {
       throw ImageUsageError("-n takes neither --resume nor a base: the target is there already")
+    }
+    if !request.syncs && (request.intoExisting || request.resumes) {
+      throw ImageUsageError(
+        "-t unsafe: only for a new image that is made at once, without -n and --resume")
     }
     if request.sparseSize < 0 || request.sparseSize % 512 != 0 || request.sparseSize > 2 << 20 {
       throw ImageUsageError(
@@ -155,7 +161,8 @@ private final class Conversion {
       from = min(done, result.virtualSize)
     }
     var files = NewImageFiles(
-      replaces: request.replaces, suffix: suffix, keepsUnfinished: request.resumes)
+      replaces: request.replaces, suffix: suffix, keepsUnfinished: request.resumes,
+      syncs: request.syncs)
     var image: UnfinishedImage
     var contents: ImageContents
     do {

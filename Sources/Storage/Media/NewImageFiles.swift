@@ -17,6 +17,7 @@ public final class NewImageFiles {
   private let suffix: String
   /// Files that stay, whatever happens, when they are not finished.
   private let keepsUnfinished: Bool
+  private let syncs: Bool
   private var isFinished = false
   /// What the user should hear, a line each.
   public private(set) var notes: [String] = []
@@ -25,8 +26,12 @@ public final class NewImageFiles {
   ///   - replaces: files that have the names already are replaced at the end.
   ///   - suffix: what the names get meanwhile; nil: one that no other process has.
   ///   - keepsUnfinished: unfinished files stay for somebody who goes on with them.
-  public init(replaces: Bool = false, suffix: String? = nil, keepsUnfinished: Bool = false) {
+  ///   - syncs: files are on stable storage before they have their names; otherwise when the host likes.
+  public init(
+    replaces: Bool = false, suffix: String? = nil, keepsUnfinished: Bool = false, syncs: Bool = true
+  ) {
     self.replaces = replaces
+    self.syncs = syncs
     self.suffix = suffix ?? ".\(HostProcess.ownNumber).new"
     self.keepsUnfinished = keepsUnfinished
   }
@@ -111,9 +116,11 @@ public final class NewImageFiles {
 
   /// Brings everything to stable storage and gives the files their names, the first one last: it names the others.
   public func finish() throws(StorageError) {
-    for file in files {
-      file.unsynced?.isUnsynced = false
-      try file.store.flush()
+    if syncs {
+      for file in files {
+        file.unsynced?.isUnsynced = false
+        try file.store.flush()
+      }
     }
     for file in files.reversed() {
       if !replaces && HostFiles.exists(file.path) {
@@ -122,7 +129,7 @@ public final class NewImageFiles {
       do throws(HostError) { try HostFiles.move(file.place, to: file.path) } catch {
         throw StorageError(path: file.place, reason: "\(error)")
       }
-      HostFiles.syncFolder(of: file.path)
+      if syncs { HostFiles.syncFolder(of: file.path) }
     }
     isFinished = true
     close()
