@@ -344,10 +344,15 @@ extension Machine {
 
   private func restoreMemory(_ reader: inout StateReader) throws(StateError) {
     if try reader.readString() != "memory" { throw reader.error("the memory is missing") }
+    // What a fresh machine has in its memory, its firmware among it, the guest may have made zeros of: such pages are not in the state.
+    var filled: Set<Int> = []
+    forEachUsedPage { page, _ in filled.insert(page) }
+    defer { for page in filled { memory.setPage(page, nil) } }
     var next: UInt32 = 0
     while true {
       let page = try reader.read(UInt32.self)
       if page == UInt32.max { break }
+      filled.remove(Int(page))
       if page < next || !memory.hasPage(Int(page)) {
         throw reader.error("page \(page) is out of order or beyond the memory")
       }

@@ -59,6 +59,7 @@ for format in $formats; do
   rm -f $image
   "$apus" image convert -O $format base.raw $image >/dev/null || { n=0; fail "cannot be made"; continue; }
   for n in $(seq 1 "$kills"); do
+    : >out
     "$apus" $image --headless --memory 256 --kernel "$deb/vmlinuz" --initrd "$deb/initrd.img" \
       --append 'root=/dev/sda1 rw init=/bin/sh console=ttyS0 quiet' --serial stdio --speed max --timeout 600 \
       --expect '# ' --within 500 --type-serial "$script<enter>" --expect-line 'never seen' \

@@ -73,6 +73,11 @@ public struct SpeakerRenderer: Sendable {
   private var shape = PCSpeaker.Shape.level(false)
   private var since: UInt64 = 0
 
+  /// Where the cone stays until the next change; nil: it moves.
+  public var level: Float? {
+    if case .level(let isOut) = shape { isOut ? 1 : 0 } else { nil }
+  }
+
   /// - Parameter sampleRate: 1 to 1,000,000.
   public init(sampleRate: Int) {
     precondition((1...1_000_000).contains(sampleRate))
@@ -106,7 +111,7 @@ public struct SpeakerRenderer: Sendable {
         next += 1
       }
       high += highTime(at, to)
-      samples.append(Float(high / step))
+      samples.append(level.flatMap { at == from ? $0 : nil } ?? Float(high / step))
       from = to
     }
     return samples

@@ -19,6 +19,8 @@ public final class Pacing: RunAttendant {
   public var isFollowed = false
 
   private var lastOutput: UInt64 = 0
+  /// When input last came, in the host's time.
+  private var lastInput: UInt64 = 0
   /// The processor's time at the beginning of the slice.
   private var before: UInt64 = 0
 
@@ -26,6 +28,11 @@ public final class Pacing: RunAttendant {
   private static let longestSleep: UInt64 = 100_000_000
   private static let longestSleepInView: UInt64 = 50_000_000
   private static let longestSleepFollowed: UInt64 = 15_000_000
+  /// A guest that nobody deals with sleeps so much longer, in the host's nanoseconds, and makes up for it at once: a timer that ticks all
+  /// the time wakes the host for a few ticks together. Less than a picture's time.
+  private static let oversleep: UInt64 = 14_000_000
+  /// So long after input every tick has its own time.
+  private static let attention: UInt64 = 300_000_000
   /// Output waits so long at most, in the host's nanoseconds.
   private static let outputInterval: UInt64 = 5_000_000
 
@@ -89,8 +96,11 @@ public final class Pacing: RunAttendant {
     if delay == 0 { return target }
     machine.passOn()
     let start = HostClock.nanoseconds()
-    machine.input.wait(nanoseconds: delay)
-    let slept = HostClock.nanoseconds() &- start
+    let isAlone = !isFollowed && start &- lastInput > Pacing.attention
+    machine.input.wait(nanoseconds: isAlone ? delay + Pacing.oversleep : delay)
+    let end = HostClock.nanoseconds()
+    let slept = end &- start
+    if machine.input.hasPending { lastInput = end }
     if slept < delay && machine.input.hasPending && !replays {
       // Woken early: the guest has slept as long as the host has.
       let passed = clock.nanoseconds(atInstruction: target) &- clock.now

@@ -97,6 +97,16 @@ public final class SpeakerSynth: Sendable {
     let taken = 1e9 / Double(rate) * stretch * Double(buffer.count)
     let end = Double(state.position) + taken
     let due = state.changes.firstIndex { Double($0.time) >= end } ?? state.changes.count
+    if due == 0, let level = renderer.level, level * amplitude == state.lastInput,
+      abs(state.lastOutput) < 1
+    {
+      // Silence, most of the time.
+      state.lastOutput = 0
+      state.renderer = renderer
+      state.position &+= UInt64(taken.rounded())
+      buffer.update(repeating: 0)
+      return
+    }
     let samples = renderer.render(
       Array(state.changes[..<due]), from: state.position, count: buffer.count, stretch: stretch)
     state.changes.removeFirst(due)

@@ -67,6 +67,24 @@ import Testing
     }
   }
 
+  /// Who loads a program puts it into a fresh machine's memory; the guest can make zeros of it.
+  @Test func pagesThatBecameZerosAreZerosAgain() throws {
+    func loaded() throws -> Machine {
+      let machine = try machine(booting: Guest.ticks)
+      [UInt8](repeating: 0x90, count: 4096).withUnsafeBytes {
+        machine.memory.setPage(0x50, $0.baseAddress!)
+      }
+      return machine
+    }
+    let source = try loaded()
+    _ = source.run(untilInstruction: 1_000_000)
+    source.memory.setPage(0x50, nil)
+    let fresh = try loaded()
+    try fresh.restoreState(source.saveState())
+    #expect(fresh.memory.page(0x50).allSatisfy { $0 == 0 })
+    #expect(fresh.stateHash() == source.stateHash())
+  }
+
   @Test func inputIsLoggedAndReplaysToTheSameState() throws {
     let first = try machine(booting: Guest.echoKeys) { $0.recordsInput = true }
     var at: UInt64 = 150_000_000
