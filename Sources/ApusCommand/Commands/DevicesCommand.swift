@@ -64,7 +64,7 @@ enum DevicesProgram {
   /// The option by which a board gets parts of a kind that not every machine has of itself; nil: none.
   static func option(for type: PartType) -> String? {
     switch type.name {
-    case "vga-std": "--vga std (the default)"
+    case "vga-std": "--vga std (the default of board isa)"
     case "cirrus": "--vga cirrus"
     case "processor": "--processors N"
     case "piix4-pm": "--acpi 1 or 2 (the default on board pc from the P6 on)"

@@ -37,7 +37,9 @@ enum ImageProgram {
       fail(error, json)
     } catch is ImageCancelled {
       ApusProgram.say([
-        "apus image: cancelled; nothing is left of it but what --resume goes on with"
+        words.first { !$0.hasPrefix("-") } == "commit"
+          ? "apus image: cancelled; the overlay shows what it did: commit it again"
+          : "apus image: cancelled; nothing is left of it but what --resume goes on with"
       ])
       ApusProgram.finish(130)
     } catch {

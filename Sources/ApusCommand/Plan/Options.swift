@@ -168,7 +168,7 @@ struct ApusOptions: ParsableCommand {
     name: [.customLong("processors"), .customLong("smp", withSingleDash: true)],
     parsing: .unconditional,
     help: ArgumentHelp(
-      "How many processors: with an APIC (from the Pentium on) up to 14, of pentium4 up to 16. (default: 1)",
+      "How many processors: with an APIC (from the Pentium on) up to 14, of pentium4 up to 16; Linux takes at most 8 of other models than pentium4. (default: 1)",
       valueName: "N"))
   var processors: String?
   @Option(

@@ -42,7 +42,8 @@ extension ATADisk {
     words[67] = 120
     words[68] = 120
     words[69] = 0x4020  // what was trimmed reads as zeros
-    words[80] = 0x007C  // ATA-2 to ATA/ATAPI-6
+    // Linux discards only on disks of ATA/ATAPI-7 and later.
+    words[80] = 0x00FC  // ATA-2 to ATA/ATAPI-7
     // Supported: NOP, READ BUFFER, WRITE BUFFER, host protected area, look-ahead, write cache, power management, SMART;
     // FLUSH CACHE (EXT), LBA48; FUA, SMART self-test and error log. The same again: in force.
     words[82] = 0x7469

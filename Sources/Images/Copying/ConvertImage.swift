@@ -126,13 +126,17 @@ private final class Conversion {
   }
 
   private func intoExisting() throws {
+    // The target's own passphrase first; images below it may have the source's.
     let keys =
       request.newKey.map {
-        DiskKeys([$0], limits: request.source.keys?.limits ?? KeyLimits())
+        DiskKeys(
+          [$0] + (request.source.keys?.sources ?? []),
+          limits: request.source.keys?.limits ?? KeyLimits())
       } ?? request.source.keys
     let target = try DiskImage(
       ImageReference(
-        request.target, format: request.format == "" ? nil : request.format, keys: keys), .writing)
+        request.target, format: request.format == "" ? nil : request.format,
+        names: request.source.names, keys: keys), .writing)
     result.format = target.formatName
     if target.byteCount < result.virtualSize {
       throw StorageError(

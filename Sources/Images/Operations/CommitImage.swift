@@ -39,12 +39,25 @@ extension ImageOperations {
     if base.device.isReadOnly {
       throw StorageError(path: basePath, reason: "cannot be written")
     }
-    if base.byteCount < overlay.byteCount {
-      let block = UInt64(base.device.blockSize)
-      try base.device.resize(to: (overlay.byteCount + block - 1) / block)
+    // From the first byte on the base is not what the overlay's record says; over it the overlay shows the same all the time. So there is
+    // no record until the work is done, and work that is cut off can be done again.
+    (base.device as? any CommittedDevice)?.keepIdentifier()
+    let hadRecord = BaseCheck.record(of: overlay.device, at: overlay.path) != nil
+    if hadRecord { try BaseCheck.note(nil, of: overlay.device, at: overlay.path) }
+    do {
+      if base.byteCount < overlay.byteCount {
+        let block = UInt64(base.device.blockSize)
+        try base.device.resize(to: (overlay.byteCount + block - 1) / block)
+      }
+      result.bytes = try copyOwn(overlay.device, to: base.device, job)
+      try base.flush()
+    } catch {
+      if hadRecord, (try? base.flush()) != nil {
+        try? BaseCheck.note(
+          BaseRecord(of: base.device, hash: nil), of: overlay.device, at: overlay.path)
+      }
+      throw error
     }
-    result.bytes = try copyOwn(overlay.device, to: base.device, job)
-    try base.flush()
     if !keepsOverlay {
       if let device = overlay.device as? any EmptiableDevice {
         try device.makeEmpty()
@@ -57,7 +70,7 @@ extension ImageOperations {
       }
     }
     // The base is another one than the overlay knew.
-    if BaseCheck.record(of: overlay.device, at: overlay.path) != nil {
+    if hadRecord {
       let meter = job.meter(total: base.byteCount)
       let hash = try BaseHashing.hash(base.device, meter)
       try BaseCheck.note(

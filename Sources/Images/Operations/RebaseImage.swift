@@ -144,6 +144,8 @@ extension ImageOperations {
     throws -> UInt64
   {
     let device = image.device
+    (device as? any RebasedDevice)?.zeroesAreOwn = true
+    defer { (device as? any RebasedDevice)?.zeroesAreOwn = false }
     let size = UInt64(device.blockSize)
     let new = newBase?.device.withBlocks(of: device.blockSize)
     let newShown = new.map { ShownExtents($0) }

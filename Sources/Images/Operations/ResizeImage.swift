@@ -68,6 +68,12 @@ extension ImageOperations {
       try image.device.resize(to: blocks)
       try image.flush()
     }
-    return ResizeResult(file: path, sizeBefore: before, virtualSize: image.byteCount)
+    let result = ResizeResult(file: path, sizeBefore: before, virtualSize: image.byteCount)
+    if result.virtualSize < before, image.format?.name != "raw" {
+      // Room that was behind the new end is of use to nobody. The disk has its size whether this can be done or not.
+      image.close()
+      _ = try? check(reference, .leaks)
+    }
+    return result
   }
 }

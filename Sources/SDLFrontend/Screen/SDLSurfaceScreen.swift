@@ -61,6 +61,8 @@
     private let window: OpaquePointer
     private var scaler = PictureScaler()
     private var size = (width: 0, height: 0)
+    /// Where the picture is; what is beside it is black.
+    private var place: DisplayRectangle?
     var integerScaling = false { didSet { scaler.forget() } }
 
     /// nil when the window's memory has another form than 32-bit pixels.
@@ -89,18 +91,18 @@
       }
       let pitch = Int(surface.pointee.pitch) / 4
       let target = memory.bindMemory(to: UInt32.self, capacity: pitch * h)
-      let all = everything || size != (w, h)
+      let place = DisplayLayout.place(
+        frameWidth: scaler.width, frameHeight: scaler.height, aspectWidth: scaler.aspect.width,
+        aspectHeight: scaler.aspect.height, windowWidth: w, windowHeight: h,
+        integer: integerScaling)
+      let all = everything || size != (w, h) || place != self.place
       if all {
         size = (w, h)
+        self.place = place
         scaler.forget()
         for y in 0..<h { (target + y * pitch).update(repeating: 0xFF00_0000, count: w) }
       }
-      var drawn = scaler.draw(
-        into: target, pitch: pitch,
-        place: DisplayLayout.place(
-          frameWidth: scaler.width, frameHeight: scaler.height, aspectWidth: scaler.aspect.width,
-          aspectHeight: scaler.aspect.height, windowWidth: w, windowHeight: h,
-          integer: integerScaling))
+      var drawn = scaler.draw(into: target, pitch: pitch, place: place)
       SDL_UnlockSurface(surface)
       if all { drawn = [DisplayRectangle(x: 0, y: 0, width: w, height: h)] }
       if drawn.isEmpty { return }

@@ -90,6 +90,38 @@ extension SerialExpectations.Port {
 
   private static let longestLine = 4096
 
+  /// Where an escape sequence of terminals (ECMA-48) ends that begins at a place, or the text does.
+  private static func endOfSequence(_ bytes: [UInt8], _ start: Int, _ end: Int) -> Int {
+    var at = start + 1
+    guard at < end else { return end }
+    if bytes[at] == 0x5D {
+      // OSC: up to BEL or ST.
+      while at < end, bytes[at] != 0x07, bytes[at] != 0x1B { at += 1 }
+      return min(end, at < end && bytes[at] == 0x1B ? at + 2 : at + 1)
+    }
+    let isCSI = bytes[at] == 0x5B
+    if isCSI { at += 1 }
+    // Parameters and what is in between; then one final byte.
+    while at < end, bytes[at] < (isCSI ? 0x40 : 0x30), bytes[at] >= 0x20 { at += 1 }
+    return min(end, at + 1)
+  }
+
+  /// The places of a range that are no part of an escape sequence: colours and the like are not of the text.
+  private static func plain(_ bytes: [UInt8], _ range: Range<Int>) -> [Int] {
+    var places: [Int] = []
+    places.reserveCapacity(range.count)
+    var at = range.lowerBound
+    while at < range.upperBound {
+      if bytes[at] == 0x1B {
+        at = endOfSequence(bytes, at, range.upperBound)
+      } else {
+        places.append(at)
+        at += 1
+      }
+    }
+    return places
+  }
+
   /// The characters of some bytes, and where each of them begins, with the end of the last. What is no UTF-8 is a character by itself.
   private static func characters(_ bytes: [UInt8], _ range: Range<Int>) -> ([UInt32], [Int]) {
     var line: [UInt32] = []
@@ -97,6 +129,10 @@ extension SerialExpectations.Port {
     var at = range.lowerBound
     while at < range.upperBound {
       let byte = bytes[at]
+      if byte == 0x1B {
+        at = endOfSequence(bytes, at, range.upperBound)
+        continue
+      }
       let length = byte < 0xC0 ? 1 : byte < 0xE0 ? 2 : byte < 0xF0 ? 3 : 4
       places.append(at)
       if length > 1, at + length <= range.upperBound,
@@ -145,10 +181,11 @@ extension SerialExpectations.Port {
           if hasNews(place), let last = place.last { return stamps[last] }
         }
       } else {
-        var content = range
+        var content = SerialExpectations.Port.plain(bytes, range)[...]
         while let last = content.last, bytes[last] == 0x20 { content = content.dropLast() }
         while let first = content.first, bytes[first] == 0x20 { content = content.dropFirst() }
-        if bytes[content].elementsEqual(matcher.bytes), hasNews(content),
+        if content.map({ bytes[$0] }) == matcher.bytes,
+          content.contains(where: { bytes[$0] > 0x20 && !echoes[$0] }),
           end != nil || stamps[bytes.count - 1] <= settled
         {
           return stamps[range.last ?? range.lowerBound]

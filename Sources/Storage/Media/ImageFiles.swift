@@ -64,7 +64,14 @@ public enum ImageFiles {
     var context = ImageContext(kind: kind, formats: formats) {
       (name, wanted) throws(StorageError) in
       if wanted == .newPart {
-        guard let new else { throw StorageError(path: name, reason: "cannot be made here") }
+        guard let new else {
+          // An image that becomes longer has more files, which it names when they are there.
+          guard use == .writing else {
+            throw StorageError(path: name, reason: "cannot be made here")
+          }
+          let place = try locate(name, from: path, names, .part)
+          return try HostFile(creating: place, named: place)
+        }
         return try new.make(ImageFiles.path(of: name, beside: path))
       }
       let place = try locate(name, from: path, names, wanted)

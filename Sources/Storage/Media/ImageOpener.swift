@@ -271,7 +271,9 @@ public enum ImageOpener {
         reason: "names another file, "
           + (isPlain
             ? "'\(name)', that does not lie in its folder"
-              + (allowed.isEmpty ? "" : " nor in one that is allowed for images below")
+              + (allowed.isEmpty
+                ? " (--allow-bases FOLDER allows one more for images below)"
+                : " nor in one that is allowed for images below")
             : "with characters no name has")
       )
     }

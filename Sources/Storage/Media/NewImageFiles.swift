@@ -78,7 +78,17 @@ public final class NewImageFiles {
 
   /// Removes what a program that was killed left of the same file. Whoever still makes one has it locked.
   private func removeStale(_ path: String) {
-    if keepsUnfinished { return }
+    if keepsUnfinished {
+      // Of work that had not come as far as its first note.
+      let place = place(of: path)
+      if HostFiles.facts(place, followsLinks: false)?.kind == .file,
+        let left = try? HostFile(path: place, writable: true)
+      {
+        if left.isWritable { try? HostFiles.remove(place) }
+        left.close()
+      }
+      return
+    }
     let folder = path.lastIndex(of: "/").map { String(path[...$0]) } ?? ""
     let prefix = ImageFiles.lastName(path) + "."
     for name in HostFiles.names(in: folder.isEmpty ? "." : folder)
@@ -97,6 +107,9 @@ public final class NewImageFiles {
   }
 
   private func checkName(_ path: String) throws(StorageError) {
+    if ImageFiles.lastName(path).isEmpty {
+      throw .usage(path, "is no name of a file")
+    }
     if NBDAddress.isAddress(path) {
       throw StorageError(
         path: path, reason: "an export is made by its server; 'convert -n' fills one that is there")

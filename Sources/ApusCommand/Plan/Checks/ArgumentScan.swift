@@ -116,7 +116,9 @@ enum ForeignOptions {
       "monitor mon qmp qmp-pretty chardev",
       "there is no monitor; the debugger is the console (apus debug, or --debug)")
     add(
-      "enable-kvm accel machine M no-hpet nodefaults global no-kvm cpu-pm "
+      "machine M", "--board isa or --board pc chooses the machine, --cpu its processor")
+    add(
+      "enable-kvm accel no-hpet nodefaults global no-kvm cpu-pm "
         + "overcommit object msg win2k-hack no-fd-bootchk no-user-config usb realtime",
       "the machine is always the same PC; leave it out")
     add(

@@ -83,8 +83,24 @@ extension BlockMap {
 
   /// Fills a buffer with what shows where nothing is kept.
   func readBelow(_ block: UInt64, into buffer: UnsafeMutableRawBufferPointer) throws(StorageError) {
-    if let base { return try base.read(block: block, into: buffer) }
-    buffer.initializeMemory(as: UInt8.self, repeating: 0)
+    if let base {
+      try read(base, block, into: buffer)
+    } else {
+      buffer.initializeMemory(as: UInt8.self, repeating: 0)
+    }
+  }
+
+  /// Behind a base's end, where an image can reach that became longer, are zeros.
+  private func read(
+    _ base: any BlockDevice, _ block: UInt64, into buffer: UnsafeMutableRawBufferPointer
+  ) throws(StorageError) {
+    let there = block < base.blockCount ? base.blockCount - block : 0
+    let bytes = Int(min(UInt64(buffer.count / blockSize), there)) * blockSize
+    if bytes > 0 {
+      try base.read(block: block, into: UnsafeMutableRawBufferPointer(rebasing: buffer[..<bytes]))
+    }
+    UnsafeMutableRawBufferPointer(rebasing: buffer[bytes...]).initializeMemory(
+      as: UInt8.self, repeating: 0)
   }
 
   /// Writes blocks into a unit that gets room now: what the buffer has not comes from the base.
@@ -124,7 +140,7 @@ extension BlockMap {
     while done < count {
       let part = min(most, count - done)
       let slice = UnsafeMutableRawBufferPointer(rebasing: buffer[..<(Int(part) * blockSize)])
-      try base.read(block: block + done, into: slice)
+      try read(base, block + done, into: slice)
       try file.write(at: offset + done * UInt64(blockSize), from: UnsafeRawBufferPointer(slice))
       done += part
     }

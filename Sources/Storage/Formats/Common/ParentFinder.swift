@@ -37,6 +37,16 @@ protocol IdentifiedMap: BlockMap {
   var changeID: GUID? { get }
 }
 
+/// A map of an image with an identifier that is another one each time that somebody begins to write.
+protocol ChangeMarkingMap: BlockMap {
+  /// It stays as it is.
+  var keepsIdentifier: Bool { get set }
+}
+
+extension MappedImage: CommittedDevice {
+  func keepIdentifier() { (map as? any ChangeMarkingMap)?.keepsIdentifier = true }
+}
+
 extension IdentifiedMap {
   var changeID: GUID? { nil }
 }

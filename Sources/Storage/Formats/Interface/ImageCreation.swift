@@ -165,6 +165,18 @@ public protocol RebasableFormat: ImageFormat {
     throws(StorageError)
 }
 
+/// A device of an image that gets another base.
+public protocol RebasedDevice: BlockDevice {
+  /// Zeros are written as such also where the base of now shows zeros: the next one may show something else.
+  var zeroesAreOwn: Bool { get set }
+}
+
+/// A device whose format has an identifier that is another one each time that somebody begins to write.
+public protocol CommittedDevice: BlockDevice {
+  /// The identifier stays: what is written is what the image above shows already. Those above it are as right as before.
+  func keepIdentifier()
+}
+
 /// A state of a disk that is kept inside its image.
 public struct ImageSnapshot: Equatable, Sendable {
   public var id: String

@@ -7,7 +7,8 @@
 // and there are no gaps: a block that is discarded keeps its place, and the host has its room. The order: data, and a count that is not too
 // small; then the table. Behind a power failure the count may be too large, and the first blocks that get room then get what is left over.
 
-final class VDIMap: BlockMap, BlockTable, IdentifiedMap {
+final class VDIMap: BlockMap, BlockTable, IdentifiedMap, ChangeMarkingMap {
+  var keepsIdentifier = false
   let store: any ByteStore
   var header: VDIHeader
   var blockCount: UInt64
@@ -115,6 +116,7 @@ final class VDIMap: BlockMap, BlockTable, IdentifiedMap {
   func prepareChange() throws(StorageError) {
     if hasPrepared { return }
     hasPrepared = true
+    if keepsIdentifier { return }
     header.setModification(.random())
     headerIsDirty = true
     try writeHeader()

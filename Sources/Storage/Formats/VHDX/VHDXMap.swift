@@ -7,7 +7,8 @@
 // bitmaps are changed through the log only: data are written and flushed, the new pages go into the log, that is flushed, and they go to their
 // places, which is flushed before the next entry is written.
 
-final class VHDXMap: BlockMap, BlockTable, IdentifiedMap {
+final class VHDXMap: BlockMap, BlockTable, IdentifiedMap, ChangeMarkingMap {
+  var keepsIdentifier = false
   private(set) var store: any ByteStore
   let blockSize: Int
   var blockCount: UInt64
@@ -258,7 +259,7 @@ final class VHDXMap: BlockMap, BlockTable, IdentifiedMap {
     }
     try header.advance(store) { header in
       header.fileWriteID = .random()
-      header.dataWriteID = .random()
+      if !keepsIdentifier { header.dataWriteID = .random() }
       header.logID = .zero
     }
     log = VHDXLog.Writer(header)

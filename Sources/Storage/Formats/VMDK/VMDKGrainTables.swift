@@ -133,9 +133,9 @@ final class VMDKGrainTables {
     return nil
   }
 
-  /// The last byte of any table; those that lie outside the file do not count.
+  /// Behind the last byte of any table and of the directories, which may lie behind grains; tables that lie outside the file do not count.
   func end() -> UInt64 {
-    var end: UInt64 = 0
+    var end = max(directory.end, redundantDirectory?.end ?? 0)
     for number in 0..<tableCount {
       for isCopy in [false, true] {
         if let place = try? table(number, redundant: isCopy) { end = max(end, place + tableSize) }

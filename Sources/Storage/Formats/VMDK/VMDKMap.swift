@@ -3,7 +3,8 @@
 // Owns: which extent has a sector, the identifier of the contents. Must not know: how extents keep their sectors, names.
 // After: VMware Virtual Disk Format 5.0.
 
-final class VMDKMap: BlockMap {
+final class VMDKMap: BlockMap, ChangeMarkingMap {
+  var keepsIdentifier = false
   /// The descriptor's file, which is also the first extent's where the descriptor is embedded.
   let store: any ByteStore
   private(set) var otherStores: [any ByteStore] = []
@@ -95,7 +96,7 @@ final class VMDKMap: BlockMap {
   func prepareChange() throws(StorageError) {
     if hasPrepared { return }
     hasPrepared = true
-    guard let place = contentIDPlace else { return }
+    guard let place = contentIDPlace, !keepsIdentifier else { return }
     let digits = Int(place.upperBound - place.lowerBound)
     var id = UInt32.random(in: 1..<VMDKDescriptor.unknownParent)
     if digits < 8 { id &= (1 << UInt32(4 * digits)) - 1 }

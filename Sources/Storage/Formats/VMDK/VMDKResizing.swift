@@ -187,12 +187,18 @@ extension VMDKMap {
     guard isFlat || model.kind == .sparse else {
       throw store.refusal("an image of this kind cannot be made larger")
     }
-    let name = VMDKFormat.partName(
-      VMDKFormat.title(store.name), extents.count, isFlat: isFlat)
-    guard !text.extents.contains(where: { $0.fileName == name }) else {
-      throw store.refusal("has a file '\(name)' already")
+    // A file of the next name may be left of when the disk was longer, and is let be.
+    var (name, number) = ("", extents.count)
+    var made: (any ByteStore)?
+    while made == nil {
+      name = VMDKFormat.partName(VMDKFormat.title(store.name), number, isFlat: isFlat)
+      number += 1
+      if text.extents.contains(where: { $0.fileName == name }) { continue }
+      do throws(StorageError) { made = try newFile(name) } catch {
+        if number > 999 || !error.reason.hasSuffix("exists already") { throw error }
+      }
     }
-    let file = try newFile(name)
+    guard let file = made else { return }
     let extent: VMDKExtent
     if isFlat {
       try file.setSize(count * 512)

@@ -41,6 +41,7 @@ public final class QCOW2Image: BlockDevice {
   private var hasScratch = false
   /// Hashes of what it held, and what was written since.
   var hashes = NotedHashes()
+  public var zeroesAreOwn = false
   /// Where the next compressed cluster goes: behind the last one.
   var compressedEnd: UInt64?
   /// Why it cannot be written although its files can, or nil.

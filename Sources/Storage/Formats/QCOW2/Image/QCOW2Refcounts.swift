@@ -338,7 +338,8 @@ final class QCOW2Refcounts {
   /// The block of a cluster's count, made if it is not there. The cluster itself holds it then, so it is not free.
   private func makeBlock(for cluster: UInt64) throws(StorageError) {
     let slot = cluster >> UInt64(layout.refcountBlockBits)
-    if slot >= UInt64(table.count) { return try growTable(cluster) }
+    // A longer table brings the blocks for itself, which lies further on: that need not be this one.
+    if slot >= UInt64(table.count) { try growTable(cluster) }
     if table[Int(slot)] != 0 { return }
     try put(blockAt: cluster, slot)
     freshFrom = max(freshFrom, cluster + 1)

@@ -31,7 +31,7 @@ extension QCOW2Image {
           continue
         }
         try zeroCluster(place, refcounts)
-      } else if try !readsAsZeros(from: place, to: place + step) {
+      } else if try needsZeros(from: place, to: place + step) {
         try zeroPart(place, Int(step), refcounts)
       }
       place += step
@@ -39,9 +39,14 @@ extension QCOW2Image {
     }
   }
 
+  private func needsZeros(from place: UInt64, to end: UInt64) throws(StorageError) -> Bool {
+    if zeroesAreOwn { return true }
+    return try !readsAsZeros(from: place, to: end)
+  }
+
   /// Bytes from a place on that read as zeros and have no room that could be given back.
   private func nothingThere(_ place: UInt64, _ end: UInt64) throws(StorageError) -> UInt64 {
-    if isRawExternal { return 0 }
+    if isRawExternal || zeroesAreOwn { return 0 }
     let run = try run(place, limit: end - place)
     guard run.kind == .absent, readsAsZeros(run, place) else { return 0 }
     // In an extended entry without allocated subclusters there may still be a cluster.
@@ -71,7 +76,9 @@ extension QCOW2Image {
     }
     let old = try entry(place)
     let last = min(place + size, diskSize)
-    let showsBase = base.map { $0.nextData(from: place / 512) < (last + 511) / 512 } ?? false
+    let showsBase =
+      zeroesAreOwn
+      || base.map { $0.nextData(from: place / 512) < (last + 511) / 512 } ?? false
     let new: QCOW2Entry
     if !showsBase {
       new = .absent
@@ -81,7 +88,7 @@ extension QCOW2Image {
       new = QCOW2Entry(word: QCOW2Layout.zeroFlag)
     } else {
       // Version 2 has nothing to say so but zeros.
-      if try !readsAsZeros(from: place, to: last) {
+      if try needsZeros(from: place, to: last) {
         try zeroPart(place, Int(last - place), refcounts)
       }
       return
@@ -101,6 +108,8 @@ extension QCOW2Image {
     try writeDisk(place, UnsafeRawBufferPointer(zeros), refcounts)
   }
 }
+
+extension QCOW2Image: RebasedDevice {}
 
 extension QCOW2Image: EmptiableDevice {
   public func makeEmpty() throws(StorageError) {

@@ -1,0 +1,169 @@
+// Overlays of the real formats: another base, into the base, work that is cut off, sizes that change.
+
+import Foundation
+import Images
+import Storage
+import Testing
+
+extension WorkOnImages {
+  @Suite struct Overlays {
+    /// An overlay in a format over a base, filled with a disk.
+    private func overlay(
+      _ scratch: Scratch, _ format: String, over base: String, options: [String: String] = [:],
+      size: UInt64? = nil
+    ) throws -> ImageReference {
+      var wish = CreateRequest(scratch.path("top." + format), format: format)
+      wish.base = BaseWish(base)
+      wish.options = options
+      wish.byteCount = size
+      _ = try ImageOperations.create(wish)
+      return ImageReference(scratch.path("top." + format))
+    }
+
+    private func fill(_ image: ImageReference, _ scratch: Scratch, _ disk: [UInt8]) throws {
+      var request = ConvertRequest(
+        ImageReference(scratch.file("source", disk)), to: image.path, format: "")
+      request.intoExisting = true
+      _ = try ImageOperations.convert(request)
+    }
+
+    /// Where the old base has holes the new one may have data: the overlay then has zeros of its own.
+    @Test(arguments: [
+      [:], ["compat": "v2"], ["extended_l2": "on"], ["cluster_size": "512"],
+    ])
+    func anotherBaseShowsNowhere(options: [String: String]) throws {
+      let scratch = Scratch()
+      var old = CreateRequest(scratch.path("old.img"), format: "raw")
+      old.byteCount = 1 << 20
+      _ = try ImageOperations.create(old)
+      scratch.file("new.img", [UInt8](repeating: 0x5A, count: 3 << 20))
+      // The overlay is longer than its base, too.
+      let top = try overlay(
+        scratch, "qcow2", over: "old.img", options: options, size: 2 << 20)
+      var disk = [UInt8](repeating: 0, count: 2 << 20)
+      let image = try DiskImage(top, .writing)
+      try image.device.write(block: 77, [UInt8](repeating: 9, count: 1024))
+      disk.replaceSubrange(77 * 512..<79 * 512, with: repeatElement(9, count: 1024))
+      try image.flush()
+      image.close()
+      var rebase = RebaseRequest(top)
+      rebase.base = BaseWish("new.img")
+      _ = try ImageOperations.rebase(rebase)
+      let expected = ImageReference(scratch.file("expected", disk))
+      #expect(try ImageOperations.compare(top, expected).isEqual)
+      #expect(try ImageOperations.check(top).exitCode == 0)
+    }
+
+    @Test(arguments: ["qcow2", "vdi", "vhd", "vhdx", "vmdk"], [false, true])
+    func whatWentIntoTheBaseIsStillShown(format: String, isOfOneKind: Bool) throws {
+      let scratch = Scratch()
+      let base = isOfOneKind ? "base." + format : "base.img"
+      var wish = CreateRequest(scratch.path(base), format: isOfOneKind ? format : "raw")
+      wish.byteCount = 4 << 20
+      _ = try ImageOperations.create(wish)
+      let top = try overlay(scratch, format, over: base)
+      let disk = randomDisk(4 << 20, seed: 21)
+      try fill(top, scratch, disk)
+      let expected = ImageReference(scratch.file("expected", disk))
+
+      // Work that is cut off leaves an overlay that shows the same, and can be done again.
+      let job = ImageJob()
+      job.cancel()
+      _ = try? ImageOperations.commit(top, job)
+      #expect(try ImageOperations.compare(top, expected).isEqual)
+      _ = try ImageOperations.commit(top)
+      #expect(try ImageOperations.compare(top, expected).isEqual)
+      #expect(try ImageOperations.compare(ImageReference(scratch.path(base)), expected).isEqual)
+      _ = try ImageOperations.commit(top)
+      #expect(try ImageOperations.compare(top, expected).isEqual)
+    }
+
+    @Test(arguments: ["vmdk", "vdi", "vhd", "vhdx", "qcow2"])
+    func aBaseThatIsAnOverlayBecomesLonger(format: String) throws {
+      let scratch = Scratch()
+      // Its own base does not end where its blocks do.
+      let disk = randomDisk(3_670_016 + 512, seed: 5)
+      scratch.file("base.img", disk)
+      var wish = CreateRequest(scratch.path("middle." + format), format: format)
+      wish.base = BaseWish("base.img")
+      _ = try ImageOperations.create(wish)
+      var second = CreateRequest(scratch.path("top.qcow2"), format: "qcow2")
+      second.base = BaseWish("middle." + format)
+      _ = try ImageOperations.create(second)
+      let top = ImageReference(scratch.path("top.qcow2"))
+      _ = try ImageOperations.resize(top, .to(9 << 20))
+      let image = try DiskImage(top, .writing)
+      try image.device.write(block: 7300, [UInt8](repeating: 9, count: 512))
+      try image.flush()
+      image.close()
+      _ = try ImageOperations.commit(top)
+      var shown = disk + [UInt8](repeating: 0, count: (9 << 20) - disk.count)
+      shown.replaceSubrange(7300 * 512..<7301 * 512, with: repeatElement(9, count: 512))
+      let expected = ImageReference(scratch.file("expected", shown))
+      #expect(try ImageOperations.compare(top, expected).isEqual)
+      #expect(
+        try ImageOperations.compare(ImageReference(wish.path), expected).isEqual)
+    }
+
+    @Test(arguments: ["twoGbMaxExtentSparse", "twoGbMaxExtentFlat"])
+    func aSplitImageGetsFurtherFiles(subformat: String) throws {
+      let scratch = Scratch()
+      var wish = CreateRequest(scratch.path("disk.vmdk"), format: "vmdk")
+      wish.byteCount = 8 << 20
+      wish.options = ["subformat": subformat]
+      _ = try ImageOperations.create(wish)
+      let image = ImageReference(wish.path)
+      func put(_ value: UInt8) throws {
+        let open = try DiskImage(image, .writing)
+        try open.device.write(
+          block: open.device.blockCount - 1, [UInt8](repeating: value, count: 512))
+        try open.flush()
+        open.close()
+      }
+      _ = try ImageOperations.resize(image, .to(5 << 30))
+      try put(7)
+      #expect(try ImageOperations.check(image).exitCode == 0)
+      // Smaller, and larger again: the files that are left are not taken for new ones.
+      _ = try ImageOperations.resize(image, .to(1 << 20), shrinks: true)
+      let result = try ImageOperations.resize(image, .to(5 << 30))
+      #expect(result.virtualSize == 5 << 30)
+      let open = try DiskImage(image, .reading)
+      #expect(
+        try open.device.bytes(at: (5 << 30) - 512, count: 512).allSatisfy { $0 == 0 })
+      open.close()
+      try put(8)
+    }
+
+    @Test(arguments: ["qcow2", "vdi", "vhd", "vhdx", "vmdk"])
+    func aSmallerDiskLeavesNoLeak(format: String) throws {
+      let scratch = Scratch()
+      let disk = randomDisk(12 << 20, seed: 3)
+      _ = try ImageOperations.convert(
+        ConvertRequest(
+          ImageReference(scratch.file("source", disk)), to: scratch.path("disk"), format: format))
+      let image = ImageReference(scratch.path("disk"))
+      _ = try ImageOperations.resize(image, .to(5 << 20), shrinks: true)
+      #expect(try ImageOperations.check(image).exitCode == 0)
+      let expected = ImageReference(scratch.file("expected", Array(disk[..<(5 << 20)])))
+      #expect(try ImageOperations.compare(image, expected).isEqual)
+    }
+
+    /// A table of counts that has to be longer while a run is looked for; at other sizes it becomes longer at other moments.
+    @Test(arguments: ["8", "16", "32", "64"])
+    func countsOfTheSmallestClustersGrow(bits: String) throws {
+      let scratch = Scratch()
+      let size = (8 << 20) * 16 / Int(bits)! - 65536
+      var numbers = Numbers(state: 77)
+      let disk = (0..<size).map { _ in UInt8(truncatingIfNeeded: numbers.next()) }
+      var request = ConvertRequest(
+        ImageReference(scratch.file("source", disk)), to: scratch.path("disk.qcow2"),
+        format: "qcow2")
+      request.options = ["cluster_size": "512", "refcount_bits": bits]
+      _ = try ImageOperations.convert(request)
+      let image = ImageReference(scratch.path("disk.qcow2"))
+      #expect(try ImageOperations.check(image).exitCode == 0)
+      #expect(
+        try ImageOperations.compare(image, ImageReference(scratch.path("source"))).isEqual)
+    }
+  }
+}
