@@ -10,7 +10,8 @@
 #   --keep FOLDER     where an image with which something failed is put, and what the guest told
 #   --work FOLDER     where images are made (a folder of its own below /tmp, which is removed)
 #
-# FOLDER/deb has disk.img (Debian on the first partition, ext4), vmlinuz and initrd.img. The guest has a second partition with FAT, writes files
+# FOLDER/deb has disk.img (Debian on the first partition, ext4), vmlinuz and initrd.img, as debian.sh makes them. The guest has a second
+# partition with FAT, writes files
 # on both, calls sync, and tells their check sums; at a random time the program is killed with -9. What holds then: `apus image check` and
 # qemu-img check find nothing corrupt; e2fsck only replays its journal; fsck.fat finds at most what a FAT that was cut off has, lost clusters
 # and counts; every file that was told of before the last sync is there, whole. The guest needs dosfstools, the
