@@ -129,6 +129,7 @@ extension CPU {
   }
 
   /// What a device gives for a read of 1, 2 or 4 bytes in one page, when it is no more than memory or only looked at; otherwise nil.
+  @inline(__always)
   func deviceData(_ linear: UInt32, _ size: UInt32) -> UInt32? {
     guard size == 1 || size == 2 || size == 4, let physical = deviceAddress(linear, userAccess)
     else { return nil }

@@ -338,20 +338,33 @@ extension VGA {
 
   // MARK: Memory-mapped access from the CPU
 
+  /// `readMemory` for the bus. First what cannot be plain bytes, and so comes this way each time: bytes of planes.
+  @inline(__always)
+  fileprivate func read(_ offset: UInt32, _ width: Int) -> UInt32 {
+    if width == 1, readPath == .planes { return UInt32(readByte(offset &- windowStart)) }
+    return readMemory(offset, width: UInt32(truncatingIfNeeded: width))
+  }
+
+  /// `writeMemory` for the bus.
+  @inline(__always)
+  fileprivate func write(_ offset: UInt32, _ value: UInt32, _ width: Int) {
+    guard width == 1, writePath == .planes else {
+      return writeMemory(offset, value, width: UInt32(truncatingIfNeeded: width))
+    }
+    generation &+= 1
+    writeByte(offset &- windowStart, UInt8(truncatingIfNeeded: value))
+  }
+
   /// The memory at A0000-BFFFF as the bus has it.
   public final class Aperture: RegisterFile {
     /// Without reference counting; it belongs to it.
     private let vga: Unmanaged<VGA>
     init(_ vga: VGA) { self.vga = .passUnretained(vga) }
     public override func read(_ offset: UInt32, _ width: Int) -> UInt32 {
-      vga._withUnsafeGuaranteedRef {
-        $0.readMemory(offset, width: UInt32(truncatingIfNeeded: width))
-      }
+      vga._withUnsafeGuaranteedRef { $0.read(offset, width) }
     }
     public override func write(_ offset: UInt32, _ value: UInt32, _ width: Int) {
-      vga._withUnsafeGuaranteedRef {
-        $0.writeMemory(offset, value, width: UInt32(truncatingIfNeeded: width))
-      }
+      vga._withUnsafeGuaranteedRef { $0.write(offset, value, width) }
     }
   }
 }
@@ -361,10 +374,8 @@ final class OverlayFile: RegisterFile {
   /// Without reference counting: both are the board's.
   private unowned(unsafe) let vga: VGA
   init(_ vga: VGA) { self.vga = vga }
-  override func read(_ offset: UInt32, _ width: Int) -> UInt32 {
-    vga.readMemory(offset, width: UInt32(truncatingIfNeeded: width))
-  }
+  override func read(_ offset: UInt32, _ width: Int) -> UInt32 { vga.read(offset, width) }
   override func write(_ offset: UInt32, _ value: UInt32, _ width: Int) {
-    vga.writeMemory(offset, value, width: UInt32(truncatingIfNeeded: width))
+    vga.write(offset, value, width)
   }
 }
