@@ -27,17 +27,53 @@ package struct CodeTraits: OptionSet, Hashable {
 }
 
 /// What translated code relies on beside the bytes it was made of. Tags have its number only, so it may grow.
+///
+/// Two words, because it is made and compared at each change of privilege.
 package struct CodeContext: Hashable {
+  /// CS: the base in the lower half, the limit in the upper.
+  private var code: UInt64 = 0
+  /// From the lowest bit: traits (32 bits), mode, decode mode, flat segments, privilege level (8 each).
+  private var state: UInt64 = 0
+
   /// Code segment.
-  package var base: UInt32 = 0
-  package var limit: UInt32 = 0
-  package var traits: CodeTraits = []
-  package var mode = ProcessorMode.real
-  package var decode = DecodeMode.bits16
+  package var base: UInt32 {
+    @inline(__always) get { UInt32(truncatingIfNeeded: code) }
+    @inline(__always) set { code = code & ~0xFFFF_FFFF | UInt64(newValue) }
+  }
+  package var limit: UInt32 {
+    @inline(__always) get { UInt32(truncatingIfNeeded: code >> 32) }
+    @inline(__always) set { code = code & 0xFFFF_FFFF | UInt64(newValue) << 32 }
+  }
+  package var traits: CodeTraits {
+    @inline(__always) get { CodeTraits(rawValue: UInt32(truncatingIfNeeded: state)) }
+    @inline(__always) set { state = state & ~0xFFFF_FFFF | UInt64(newValue.rawValue) }
+  }
+  package var mode: ProcessorMode {
+    @inline(__always) get { ProcessorMode(rawValue: byte(32)).unsafelyUnwrapped }
+    @inline(__always) set { setByte(32, newValue.rawValue) }
+  }
+  package var decode: DecodeMode {
+    @inline(__always) get { DecodeMode(rawValue: byte(40)).unsafelyUnwrapped }
+    @inline(__always) set { setByte(40, newValue.rawValue) }
+  }
   /// Bit by segment register: base 0, limit FFFFFFFFh, readable and writable (CS: readable).
-  package var flat: UInt8 = 0
+  package var flat: UInt8 {
+    @inline(__always) get { byte(48) }
+    @inline(__always) set { setByte(48, newValue) }
+  }
   /// Current privilege level.
-  package var cpl: UInt8 = 0
+  package var cpl: UInt8 {
+    @inline(__always) get { byte(56) }
+    @inline(__always) set { setByte(56, newValue) }
+  }
+
+  @inline(__always)
+  private func byte(_ shift: UInt64) -> UInt8 { UInt8(truncatingIfNeeded: state >> shift) }
+
+  @inline(__always)
+  private mutating func setByte(_ shift: UInt64, _ value: UInt8) {
+    state = state & ~(0xFF << shift) | UInt64(value) << shift
+  }
 
   package init() {}
 
