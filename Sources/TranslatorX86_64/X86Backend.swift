@@ -90,7 +90,9 @@ final class X86Backend: TranslatorBackend {
     _ block: BlockPointer, eip: UInt32, in context: CodeContext, number: Int,
     mark: ((Int) -> Void)?
   ) -> BlockCode? {
-    compiler.compile(block, eip: eip, in: context, number: number, mark: mark)
+    // A block begins with a line of the host's cache: how quick a short loop is would depend on what was translated before it otherwise.
+    a.position = (a.position + 63) & ~63
+    return compiler.compile(block, eip: eip, in: context, number: number, mark: mark)
   }
 
   func join(_ sites: ExitSites, to code: BlockCode) {
