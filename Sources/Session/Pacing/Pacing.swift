@@ -19,8 +19,9 @@ public final class Pacing: RunAttendant {
   public var isFollowed = false
 
   private var lastOutput: UInt64 = 0
-  /// When input last came, in the host's time.
+  /// When input last came and when a picture was last made, in the host's time.
   private var lastInput: UInt64 = 0
+  private var lastPicture: UInt64 = 0
   /// The processor's time at the beginning of the slice.
   private var before: UInt64 = 0
 
@@ -31,6 +32,10 @@ public final class Pacing: RunAttendant {
   /// A guest that nobody deals with sleeps so much longer, in the host's nanoseconds, and makes up for it at once: a timer that ticks all
   /// the time wakes the host for a few ticks together. Less than a picture's time.
   private static let oversleep: UInt64 = 14_000_000
+  /// The same for one that has shown nothing new for a second either: each waking finds the host's caches empty, which costs more than
+  /// what there is to do.
+  private static let longOversleep: UInt64 = 45_000_000
+  private static let quietTime: UInt64 = 1_000_000_000
   /// So long after input every tick has its own time.
   private static let attention: UInt64 = 300_000_000
   /// Output waits so long at most, in the host's nanoseconds.
@@ -40,6 +45,9 @@ public final class Pacing: RunAttendant {
 
   /// Whoever watches has a reset button.
   public var keepsHaltedMachine: Bool { pacer.speed != .max && picture != nil }
+
+  /// A new picture was made.
+  public func pictureChanged() { lastPicture = HostClock.nanoseconds() }
 
   public func timeJumped() { pacer.restart() }
 
@@ -83,6 +91,13 @@ public final class Pacing: RunAttendant {
     }
   }
 
+  /// How much longer than it should a guest may sleep that begins to at a time of the host's.
+  private func oversleep(at start: UInt64) -> UInt64 {
+    if isFollowed || start &- lastInput <= Pacing.attention { return 0 }
+    let quiet = start &- max(lastInput, lastPicture)
+    return quiet > Pacing.quietTime ? Pacing.longOversleep : Pacing.oversleep
+  }
+
   public func sleep(_ machine: Machine, until wanted: UInt64, replays: Bool) -> UInt64? {
     guard case .factor = pacer.speed else { return nil }
     let clock = machine.clock
@@ -96,8 +111,7 @@ public final class Pacing: RunAttendant {
     if delay == 0 { return target }
     machine.passOn()
     let start = HostClock.nanoseconds()
-    let isAlone = !isFollowed && start &- lastInput > Pacing.attention
-    machine.input.wait(nanoseconds: isAlone ? delay + Pacing.oversleep : delay)
+    machine.input.wait(nanoseconds: delay + oversleep(at: start))
     let end = HostClock.nanoseconds()
     let slept = end &- start
     if machine.input.hasPending { lastInput = end }

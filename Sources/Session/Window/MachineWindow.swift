@@ -278,7 +278,7 @@ public final class MachineWindow: FrontendMachine {
     }
     let painter = Painter()
     pacing.picture = { [unowned pacing] in
-      pacing.isFollowed = painter.update(window, $0)
+      pacing.isFollowed = painter.update(window, $0) { pacing.pictureChanged() }
     }
     pacing.picture?(machine)
     return window
@@ -302,8 +302,9 @@ public final class MachineWindow: FrontendMachine {
     private static let soundTime: UInt64 = 1_000_000_000
 
     /// Makes what is due.
+    /// - Parameter changed: called when there is a new picture.
     /// - Returns: whether it wants to be called again soon: a picture waits for its time, or there is sound.
-    func update(_ window: MachineWindow, _ machine: Machine) -> Bool {
+    func update(_ window: MachineWindow, _ machine: Machine, changed: () -> Void) -> Bool {
       let host = HostClock.nanoseconds()
       let virtual = machine.clock.now
       let sound = machine.pit.speaker.drain(until: virtual)
@@ -315,6 +316,7 @@ public final class MachineWindow: FrontendMachine {
           lastFrame = host
           renderer.render(machine.vga, into: &frame)
           window.frames.publish(&frame)
+          changed()
         } else {
           waits = true
         }

@@ -11,30 +11,67 @@ public final class SnapshotOverlay: BlockDevice {
   public let blockCount: UInt64
   public let capabilities: BlockCapabilities
   public private(set) var generation: UInt64 = 0
-  /// Where each written block lies, as a slot number.
-  private var slots: [UInt64: Int] = [:]
-  /// Blocks that hold zeros: a guest that discards a large disk must not fill the host's memory. None of them is in `slots`.
+  /// Written blocks with their neighbours, by the number of the first of them divided by `blocksInExtent`.
+  private var extents: [UInt64: Extent] = [:]
+  /// How many blocks `extents` holds.
+  private var storedCount: UInt64 = 0
+  /// Blocks that hold zeros: a guest that discards a large disk must not fill the host's memory. None of them is in `extents`.
   private var zeroes = BlockSet()
-  /// Slots in chunks, so that growing never copies what is there.
-  private var chunks: [UnsafeMutableRawPointer] = []
-  private let slotsInChunk: Int
-  /// Slots that were made, and those of them whose blocks were forgotten.
-  private var made = 0
-  private var free: [Int] = []
+  private let blocksInExtent: UInt64
+
+  /// Room for neighbours, of which those that were written have contents. The host gives memory to its pages when they are.
+  private struct Extent {
+    let bytes: UnsafeMutableRawPointer
+    /// A bit for each block.
+    var written: (UInt64, UInt64) = (0, 0)
+
+    var isEmpty: Bool { written.0 | written.1 == 0 }
+    func contains(_ index: Int) -> Bool {
+      (index < 64 ? written.0 : written.1) >> UInt64(index & 63) & 1 != 0
+    }
+    /// How many blocks from this one on are alike, up to `end`.
+    func run(from index: Int, to end: Int) -> Int {
+      let kind = contains(index)
+      var next = index + 1
+      while next < end, contains(next) == kind { next += 1 }
+      return next - index
+    }
+    /// - Returns: how many it did not contain.
+    mutating func insert(_ range: Range<Int>) -> Int {
+      let before = count
+      written.0 |= Extent.mask(range, 0)
+      written.1 |= Extent.mask(range, 64)
+      return count - before
+    }
+    /// - Returns: how many it contained.
+    mutating func remove(_ range: Range<Int>) -> Int {
+      let before = count
+      written.0 &= ~Extent.mask(range, 0)
+      written.1 &= ~Extent.mask(range, 64)
+      return before - count
+    }
+    private var count: Int { written.0.nonzeroBitCount + written.1.nonzeroBitCount }
+    /// The bits of a range among the 64 from `first` on.
+    private static func mask(_ range: Range<Int>, _ first: Int) -> UInt64 {
+      let low = min(max(range.lowerBound - first, 0), 64)
+      let high = min(max(range.upperBound - first, 0), 64)
+      return (UInt64.max << UInt64(low)) & ~(UInt64.max << UInt64(high))
+    }
+  }
 
   /// - Parameter isReadOnly: a write-protected medium stays protected even though nothing would be damaged.
   public init(base: any BlockDevice, isReadOnly: Bool = false) {
     lower = base
     blockSize = base.blockSize
     blockCount = base.blockCount
-    slotsInChunk = max(1, 65536 / base.blockSize)
+    blocksInExtent = UInt64(max(1, min(128, 65536 / base.blockSize)))
     let kept: BlockCapabilities = [.temporary, .zeroesCheaply, .discards]
     capabilities =
       kept.union(isReadOnly ? [] : .writable)
       .union(base.capabilities.intersection(.knowsAllocation))
   }
 
-  deinit { for chunk in chunks { chunk.deallocate() } }
+  deinit { for extent in extents.values { extent.bytes.deallocate() } }
 
   public var base: (any BlockDevice)? { lower }
   public var name: String { lower.name }
@@ -49,27 +86,62 @@ public final class SnapshotOverlay: BlockDevice {
     throws(StorageError)
   {
     try BlockRange.check("(snapshot)", block, buffer.count, blockCount, blockSize)
-    if slots.isEmpty && zeroes.isEmpty { return try lower.read(block: block, into: buffer) }
+    if extents.isEmpty && zeroes.isEmpty { return try lower.read(block: block, into: buffer) }
+    try forEachPart(block..<block + UInt64(buffer.count / blockSize)) {
+      (key, part) throws(StorageError) in
+      let first = key * blocksInExtent
+      let extent = extents[key]
+      var index = part.lowerBound
+      while index < part.upperBound {
+        let count = extent?.run(from: index, to: part.upperBound) ?? part.upperBound - index
+        let at = Int(first + UInt64(index) - block) * blockSize
+        let place = UnsafeMutableRawBufferPointer(
+          rebasing: buffer[at..<at + count * blockSize])
+        if let extent, extent.contains(index) {
+          place.copyMemory(
+            from: UnsafeRawBufferPointer(
+              start: extent.bytes + index * blockSize, count: place.count))
+        } else {
+          try readBelow(first + UInt64(index), into: place)
+        }
+        index += count
+      }
+    }
+  }
+
+  /// Blocks of which none is in `extents`.
+  private func readBelow(_ block: UInt64, into buffer: UnsafeMutableRawBufferPointer)
+    throws(StorageError)
+  {
+    if zeroes.isEmpty { return try lower.read(block: block, into: buffer) }
     let count = buffer.count / blockSize
     var index = 0
     while index < count {
-      let place = buffer.baseAddress! + index * blockSize
-      if let slot = slots[block + UInt64(index)] {
-        place.copyMemory(from: address(slot), byteCount: blockSize)
-        index += 1
-        continue
-      }
-      if zeroes.contains(block + UInt64(index)) {
-        place.initializeMemory(as: UInt8.self, repeating: 0, count: blockSize)
-        index += 1
-        continue
-      }
+      let isZero = zeroes.contains(block + UInt64(index))
       var end = index + 1
-      while end < count, !isWritten(block + UInt64(end)) { end += 1 }
-      try lower.read(
-        block: block + UInt64(index),
-        into: UnsafeMutableRawBufferPointer(rebasing: buffer[index * blockSize..<end * blockSize]))
+      while end < count, zeroes.contains(block + UInt64(end)) == isZero { end += 1 }
+      let part = UnsafeMutableRawBufferPointer(
+        rebasing: buffer[index * blockSize..<end * blockSize])
+      if isZero {
+        part.initializeMemory(as: UInt8.self, repeating: 0)
+      } else {
+        try lower.read(block: block + UInt64(index), into: part)
+      }
       index = end
+    }
+  }
+
+  /// Cuts a range of blocks at the ends of extents; what is given are the extent and the blocks' numbers in it.
+  private func forEachPart<E: Error>(
+    _ range: Range<UInt64>, _ body: (UInt64, Range<Int>) throws(E) -> Void
+  ) throws(E) {
+    var at = range.lowerBound
+    while at < range.upperBound {
+      let key = at / blocksInExtent
+      let first = key * blocksInExtent
+      let end = min(range.upperBound, first + blocksInExtent)
+      try body(key, Int(at - first)..<Int(end - first))
+      at = end
     }
   }
 
@@ -77,9 +149,7 @@ public final class SnapshotOverlay: BlockDevice {
     try BlockRange.check("(snapshot)", block, buffer.count, blockCount, blockSize)
     if isReadOnly { throw StorageError(path: "(snapshot)", reason: "the image is write-protected") }
     generation &+= 1
-    for index in 0..<buffer.count / blockSize {
-      store(block + UInt64(index), buffer.baseAddress! + index * blockSize)
-    }
+    store(block, buffer)
   }
 
   /// Zeros take a bit each at most.
@@ -88,16 +158,29 @@ public final class SnapshotOverlay: BlockDevice {
     if isReadOnly { throw StorageError(path: "(snapshot)", reason: "the image is write-protected") }
     generation &+= 1
     let range = block..<block + count
-    if count > UInt64(slots.count) {
-      for number in slots.keys.filter({ range.contains($0) }).sorted() { release(number) }
+    if count / blocksInExtent > UInt64(extents.count) {
+      for key in Array(extents.keys) {
+        let first = key * blocksInExtent
+        let part = range.clamped(to: first..<first + blocksInExtent)
+        if !part.isEmpty {
+          release(key, Int(part.lowerBound - first)..<Int(part.upperBound - first))
+        }
+      }
     } else {
-      for number in range { release(number) }
+      forEachPart(range) { key, part in release(key, part) }
     }
     zeroes.insert(range)
   }
 
-  private func release(_ block: UInt64) {
-    if let slot = slots.removeValue(forKey: block) { free.append(slot) }
+  private func release(_ key: UInt64, _ part: Range<Int>) {
+    guard var extent = extents[key] else { return }
+    storedCount -= UInt64(extent.remove(part))
+    if extent.isEmpty {
+      extents[key] = nil
+      extent.bytes.deallocate()
+    } else {
+      extents[key] = extent
+    }
   }
 
   /// What is discarded is no longer the base's either.
@@ -109,7 +192,16 @@ public final class SnapshotOverlay: BlockDevice {
 
   public func nextData(from block: UInt64) -> UInt64 {
     var next = lower.nextData(from: block)
-    if next > block { for number in slots.keys where number >= block { next = min(next, number) } }
+    for (key, extent) in extents {
+      let first = key * blocksInExtent
+      if next <= block { break }
+      if first >= next || first + blocksInExtent <= block { continue }
+      for index in 0..<blocksInExtent
+      where first + index >= block && extent.contains(Int(index)) {
+        next = min(next, first + index)
+        break
+      }
+    }
     return next
   }
 
@@ -117,7 +209,8 @@ public final class SnapshotOverlay: BlockDevice {
   public func clusterHashes() throws(StorageError) -> ClusterHashes {
     var hashes = try lower.clusterHashes()
     let sectors = UInt64(blockSize / 512)
-    var changed = Set(slots.keys.map { hashes.cluster(of: $0 * sectors) })
+    var changed = Set<Int>()
+    forEachStored { block, _ in changed.insert(hashes.cluster(of: block * sectors)) }
     zeroes.forEachRun { run in
       for cluster in hashes.cluster(
         of: run.lowerBound * sectors)...hashes.cluster(
@@ -132,76 +225,81 @@ public final class SnapshotOverlay: BlockDevice {
 
   // MARK: What was written
 
-  public var writtenBlockCount: UInt64 { UInt64(slots.count) + zeroes.count }
+  public var writtenBlockCount: UInt64 { storedCount + zeroes.count }
   public func isWritten(_ block: UInt64) -> Bool {
-    slots[block] != nil || zeroes.contains(block)
+    extents[block / blocksInExtent]?.contains(Int(block % blocksInExtent)) ?? false
+      || zeroes.contains(block)
   }
   public var writtenBlocks: [UInt64] {
-    var all = Array(slots.keys)
+    var all: [UInt64] = []
+    forEachStored { block, _ in all.append(block) }
     zeroes.forEachRun { all += $0 }
     return all.sorted()
+  }
+
+  /// The blocks that have bytes here, ascending.
+  private func forEachStored(_ body: (UInt64, UnsafeMutableRawPointer) -> Void) {
+    for (key, extent) in extents.sorted(by: { $0.key < $1.key }) {
+      for index in 0..<Int(blocksInExtent) where extent.contains(index) {
+        body(key * blocksInExtent + UInt64(index), extent.bytes + index * blockSize)
+      }
+    }
   }
 
   public func forget(_ block: UInt64) {
     if !isWritten(block) { return }
     generation &+= 1
-    release(block)
+    let index = Int(block % blocksInExtent)
+    release(block / blocksInExtent, index..<index + 1)
     zeroes.remove(block)
   }
 
   public func forgetAll() {
     generation &+= 1
-    slots = [:]
+    for extent in extents.values { extent.bytes.deallocate() }
+    extents = [:]
+    storedCount = 0
     zeroes.removeAll()
-    free = []
-    made = 0
-    for chunk in chunks { chunk.deallocate() }
-    chunks = []
   }
 
-  private func address(_ slot: Int) -> UnsafeMutableRawPointer {
-    chunks[slot / slotsInChunk] + slot % slotsInChunk * blockSize
-  }
-
-  private func store(_ block: UInt64, _ data: UnsafeRawPointer) {
-    let slot: Int
-    if let known = slots[block] {
-      slot = known
-    } else {
-      zeroes.remove(block)
-      if let reused = free.popLast() {
-        slot = reused
-      } else {
-        slot = made
-        made += 1
+  private func store(_ block: UInt64, _ data: UnsafeRawBufferPointer) {
+    let range = block..<block + UInt64(data.count / blockSize)
+    if !zeroes.isEmpty { for number in range { zeroes.remove(number) } }
+    forEachPart(range) { key, part in
+      var extent =
+        extents[key]
+        ?? Extent(
+          bytes: .allocate(byteCount: Int(blocksInExtent) * blockSize, alignment: 4096))
+      let added = extent.insert(part)
+      if added > 0 {
+        storedCount += UInt64(added)
+        extents[key] = extent
       }
-      if slot / slotsInChunk == chunks.count {
-        chunks.append(
-          UnsafeMutableRawPointer.allocate(byteCount: slotsInChunk * blockSize, alignment: 4096))
-      }
-      slots[block] = slot
+      let at = Int(key * blocksInExtent + UInt64(part.lowerBound) - block) * blockSize
+      (extent.bytes + part.lowerBound * blockSize).copyMemory(
+        from: data.baseAddress! + at, byteCount: part.count * blockSize)
     }
-    address(slot).copyMemory(from: data, byteCount: blockSize)
   }
 
   // MARK: Saved states
 
   public func saveContents(to writer: inout StateWriter) {
     var blocks = SavedBlocks()
-    var entries: [(range: Range<UInt64>, slot: Int?)] = slots.map {
-      ($0.key..<$0.key + 1, $0.value)
-    }
+    var entries: [(range: Range<UInt64>, bytes: UnsafeMutableRawPointer?)] = []
+    forEachStored { block, bytes in entries.append((block..<block + 1, bytes)) }
     zeroes.forEachRun { entries.append(($0, nil)) }
     entries.sort { $0.range.lowerBound < $1.range.lowerBound }
-    for (range, slot) in entries {
-      if let slot, !SavedBlocks.isZero(address(slot), blockSize) {
+    for (range, bytes) in entries {
+      if let bytes, !SavedBlocks.isZero(bytes, blockSize) {
         blocks.add(range.lowerBound)
       } else {
         blocks.add(zeroes: range)
       }
     }
     blocks.write(to: &writer, blockCount: blockCount) { block in
-      UnsafeRawBufferPointer(start: address(slots[block] ?? 0), count: blockSize)
+      let extent = extents[block / blocksInExtent].unsafelyUnwrapped
+      return UnsafeRawBufferPointer(
+        start: extent.bytes + Int(block % blocksInExtent) * blockSize, count: blockSize)
     }
   }
 
@@ -209,7 +307,7 @@ public final class SnapshotOverlay: BlockDevice {
   public func restoreContents(from reader: inout StateReader) throws(StateError) {
     try restoreWrittenBlocks(
       from: &reader, mayHold: { _ in forgetAll() },
-      put: { block, bytes in bytes.withUnsafeBytes { self.store(block, $0.baseAddress!) } },
+      put: { block, bytes in bytes.withUnsafeBytes { self.store(block, $0) } },
       zero: { range in self.zeroes.insert(range) })
   }
 }

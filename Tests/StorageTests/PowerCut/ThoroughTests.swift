@@ -87,8 +87,8 @@ import Testing
     var name: String
     var format: any ImageFormat
     var files: [(name: String, bytes: [UInt8])]
-    /// Offsets of fields.
-    var fields: [Int]
+    /// For each of the files, offsets of fields.
+    var fields: [[Int]]
     var seal: ((SparseStore) throws -> Void)?
   }
 
@@ -119,7 +119,7 @@ import Testing
       samples.append(
         Sample(
           name: kind.testDescription, format: format, files: files,
-          fields: fields(of: files[0].bytes),
+          fields: files.map { fields(of: $0.bytes) },
           seal: seal))
     }
     return samples
@@ -128,12 +128,12 @@ import Testing
   /// Where something else than zeros or data is: what is near a byte that is not like its neighbours.
   private static func fields(of bytes: [UInt8]) -> [Int] {
     var fields: [Int] = []
-    for sector in 0..<bytes.count / 512 {
-      let start = sector * 512
-      let part = bytes[start..<start + 512]
+    for start in stride(from: 0, to: bytes.count, by: 512) {
+      let end = min(start + 512, bytes.count)
+      let part = bytes[start..<end]
       if part.allSatisfy({ $0 == part.first }) { continue }
-      for at in start..<start + 512
-      where bytes[max(at - 8, start)...min(at + 8, start + 511)].contains(where: { $0 != 0 }) {
+      for at in start..<end
+      where bytes[max(at - 8, start)..<min(at + 9, end)].contains(where: { $0 != 0 }) {
         fields.append(at)
       }
     }
@@ -179,17 +179,23 @@ import Testing
   private static func tryCase(
     _ sample: Sample, _ number: Int, _ random: inout TrialRandom
   ) -> Bool {
-    let image = sample.files[0].bytes
+    // The first is what is opened; with others behind it, any of them may be the damaged one.
+    let hurt =
+      sample.files.count == 1 ? 0 : Int(random.below(UInt64(sample.files.count)))
+    let (image, fields) = (sample.files[hurt].bytes, sample.fields[hurt])
     var size = UInt64(image.count)
     if random.below(16) == 0 { size = random.below(size + 4096) }
-    let store = SparseStore(image, size: size, name: sample.files[0].name)
     let files = TrialFiles()
-    for file in sample.files.dropFirst() {
-      files.stores[file.name] = SparseStore(file.bytes, name: file.name, isWritable: false)
+    for (n, file) in sample.files.enumerated() {
+      files.stores[file.name] =
+        n == hurt
+        ? SparseStore(image, size: size, name: file.name)
+        : SparseStore(file.bytes, name: file.name, isWritable: n == 0)
     }
-    files.stores[store.name] = store
-    for _ in 0..<1 + (random.below(3) == 0 ? random.below(8) : 0) {
-      let at = sample.fields[Int(random.below(UInt64(sample.fields.count)))]
+    let store = files.stores[sample.files[0].name] as! SparseStore
+    let damaged = files.stores[sample.files[hurt].name] as! SparseStore
+    for _ in 0..<1 + (random.below(3) == 0 ? random.below(8) : 0) where !fields.isEmpty {
+      let at = fields[Int(random.below(UInt64(fields.count)))]
       let width = [1, 2, 4, 8][Int(random.below(4))]
       var value = extremes[Int(random.below(UInt64(extremes.count)))]
       var bytes: [UInt8]
@@ -198,7 +204,7 @@ import Testing
       case 1: value = random.below(UInt64(image.count) / 512 + 4)
       case 2:
         // Another field's bytes.
-        let from = sample.fields[Int(random.below(UInt64(sample.fields.count)))] & ~7
+        let from = fields[Int(random.below(UInt64(fields.count)))] & ~7
         value = image[from..<min(from + 8, image.count)].reduce(0) { $0 << 8 | UInt64($1) }
       default: break
       }
@@ -206,7 +212,7 @@ import Testing
       if random.below(2) == 0 { bytes.reverse() }
       let place = random.below(2) == 0 ? at : at & ~(width - 1)
       let room = UInt64(place) < size ? Int(min(UInt64(width), size - UInt64(place))) : 0
-      if room > 0 { try? store.write(at: UInt64(place), Array(bytes[..<room])) }
+      if room > 0 { try? damaged.write(at: UInt64(place), Array(bytes[..<room])) }
     }
     if let seal = sample.seal, random.below(8) != 0 { try? seal(store) }
     var only = files.context()
