@@ -19,9 +19,11 @@ public final class Pacing: RunAttendant {
   public var isFollowed = false
 
   private var lastOutput: UInt64 = 0
-  /// When input last came and when a picture was last made, in the host's time.
+  /// When input last came, in the host's time.
   private var lastInput: UInt64 = 0
-  private var lastPicture: UInt64 = 0
+  /// When the last pictures were made, in the host's time; the next one goes to `nextPicture`, where the oldest is.
+  private var pictures = [UInt64](repeating: 0, count: Pacing.motion)
+  private var nextPicture = 0
   /// The processor's time at the beginning of the slice.
   private var before: UInt64 = 0
 
@@ -32,10 +34,12 @@ public final class Pacing: RunAttendant {
   /// A guest that nobody deals with sleeps so much longer, in the host's nanoseconds, and makes up for it at once: a timer that ticks all
   /// the time wakes the host for a few ticks together. Less than a picture's time.
   private static let oversleep: UInt64 = 14_000_000
-  /// The same for one that has shown nothing new for a second either: each waking finds the host's caches empty, which costs more than
-  /// what there is to do.
-  private static let longOversleep: UInt64 = 45_000_000
+  /// The same for one that has shown little that is new for a second either (a clock, a meter, no motion): each waking finds the host's
+  /// caches empty, which costs more than what there is to do.
+  private static let longOversleep: UInt64 = 95_000_000
   private static let quietTime: UInt64 = 1_000_000_000
+  /// So many pictures in that time are motion.
+  private static let motion = 8
   /// So long after input every tick has its own time.
   private static let attention: UInt64 = 300_000_000
   /// Output waits so long at most, in the host's nanoseconds.
@@ -47,7 +51,10 @@ public final class Pacing: RunAttendant {
   public var keepsHaltedMachine: Bool { pacer.speed != .max && picture != nil }
 
   /// A new picture was made.
-  public func pictureChanged() { lastPicture = HostClock.nanoseconds() }
+  public func pictureChanged() {
+    pictures[nextPicture] = HostClock.nanoseconds()
+    nextPicture = (nextPicture + 1) % Pacing.motion
+  }
 
   public func timeJumped() { pacer.restart() }
 
@@ -94,7 +101,7 @@ public final class Pacing: RunAttendant {
   /// How much longer than it should a guest may sleep that begins to at a time of the host's.
   private func oversleep(at start: UInt64) -> UInt64 {
     if isFollowed || start &- lastInput <= Pacing.attention { return 0 }
-    let quiet = start &- max(lastInput, lastPicture)
+    let quiet = start &- max(lastInput, pictures[nextPicture])
     return quiet > Pacing.quietTime ? Pacing.longOversleep : Pacing.oversleep
   }
 
