@@ -56,6 +56,23 @@ extension WorkOnImages {
       }
     }
 
+    /// `raw:` in front of a name is understood wherever an image is named.
+    @Test func aDiskIsRawWhateverItLooksLike() throws {
+      let scratch = Scratch()
+      let qcow2 = scratch.path("a.qcow2")
+      _ = try convert(scratch.file("disk.img", randomDisk(1 << 20, seed: 2)), qcow2, "qcow2")
+      let raw = "raw:" + qcow2
+      #expect(ImageReference(raw).path == qcow2 && ImageReference(raw).format == "raw")
+      #expect(try ImageOperations.check(ImageReference(qcow2)).isSupported)
+      #expect(try ImageOperations.check(ImageReference(raw)).format == "raw")
+      #expect(try !ImageOperations.check(ImageReference(raw)).isSupported)
+      #expect(throws: StorageError.self) {
+        try ImageOperations.rebase(RebaseRequest(ImageReference(raw)))
+      }
+      _ = try convert(raw, scratch.path("copy.img"))
+      #expect(scratch.contents("copy.img") == scratch.contents("a.qcow2"))
+    }
+
     @Test func nothingIsLeftOfWhatFails() throws {
       let scratch = Scratch()
       let source = scratch.file("a.img", randomDisk(8 << 20, seed: 2))

@@ -181,3 +181,22 @@ enum TimingROMs {}
     #expect(session.machine.clock.instructionsPerSecond == 20_000_000)
   }
 }
+
+@Suite struct QuietGuestTests {
+  /// Its timer interrupts 250 times a second, and nothing else happens; nobody deals with it, and it shows nothing.
+  @Test func aGuestThatOnlyTicksWakesTheHostNowAndThen() throws {
+    var configuration = demo()
+    // mov al,34h / out 43h,al / mov al,0a5h / out 40h,al / mov al,12h / out 40h,al / sti / l: hlt / jmp l
+    configuration.drives[.floppy(0)] = floppy("b034e643b0a5e640b012e640fbf4ebfd")
+    configuration.speed = .factor(1)
+    let session = try Session(configuration)
+    let (begin, looked) = (HostClock.nanoseconds(), Gathered<UInt64>())
+    session.pacing.picture = { looked.add($0.clock.now) }
+    try session.run(until: .virtualTime(5_000_000_000))
+    // It does not run ahead of the host, and follows it: what it missed in one sleep it makes up for behind it.
+    #expect(HostClock.nanoseconds() - begin >= 4_800_000_000)
+    let late = looked.all.filter { $0 >= 3_000_000_000 }
+    // 500 ticks in two seconds.
+    #expect((10...80).contains(late.count), "\(late.count)")
+  }
+}

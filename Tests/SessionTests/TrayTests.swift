@@ -158,6 +158,30 @@ import Testing
     return list
   }
 
+  /// A disk that a key has ejected comes back by the key for the next one, though there is no other.
+  @Test func theOnlyDiskComesBackByItsKey() throws {
+    let scratch = try Scratch()
+    let disk = scratch.path("one.img")
+    try Data(count: 1_474_560).write(to: URL(fileURLWithPath: disk))
+    var configuration = try self.configuration(nil, keeps: false)
+    configuration.drives[.floppy(1)] = .file(disk, .write)
+    configuration.floppyLists = [[], [disk]]
+    let session = try Session(configuration)
+    let window = session.openWindow()
+    func second() -> String? { session.perform { $0.floppyDrives[1].disk } }
+    try session.run(until: .virtualTime(1_500_000_000))
+    #expect(second() != nil)
+    window.request(.nextDisk(drive: 1))
+    #expect(notices(window).contains { $0.contains("no other disk for B") })
+    for isIn in [false, true, false, true] {
+      window.request(isIn ? .nextDisk(drive: 1) : .eject(drive: 1))
+      try session.run(until: .instructions(10_000_000))
+      #expect((second() != nil) == isIn)
+    }
+    window.request(.nextDisk(drive: 1))
+    #expect(notices(window).contains { $0.contains("no other disk for B") })
+  }
+
   @Test func theNextDiscIsKeptWhileTheTrayIsLocked() throws {
     let scratch = try Scratch()
     let first = try disc(scratch, "1.iso", 1)

@@ -113,6 +113,10 @@ extension Plan {
     }
     func floppy(_ image: OpenedImage, _ index: Int, _ plan: inout Plan) {
       plan.configuration.floppies[index] = MachineImage(image)
+      // One that is given by itself can be put in again by its key, too.
+      if plan.floppyLists[index].isEmpty {
+        plan.floppyLists[index] = [image.path + (opened.last?.isProtected == true ? ":ro" : "")]
+      }
       note(image, "drive \(index == 0 ? "A" : "B")", &plan)
     }
     /// Into the first empty CD drive, or one that is made.
@@ -223,6 +227,9 @@ extension Plan {
     }
     try attempt(&self) { try $0.openFurtherCDs(options.cdromNext) }
     if !failures.isEmpty { return }
+    if cdList.isEmpty, case .disc(let image)? = configuration.cds.lazy.compactMap({ $0 }).first {
+      cdList = [image.name]
+    }
     try checkFilesBelow()
     try checkChanges()
     let hasDisk = configuration.disks.contains { $0 != nil }

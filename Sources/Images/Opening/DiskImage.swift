@@ -19,12 +19,14 @@ public struct ImageReference: Sendable {
   /// Without keys it opens all the same, for what is not encrypted of it.
   public var mayStayLocked = false
 
+  /// - Parameter path: a file, `folder:` and a folder, `raw:` and a file that is raw whatever it looks like, or an NBD address.
   public init(
     _ path: String, format: String? = nil, names: ImageFiles.Names = .beside,
     checksBase: Bool = true, keys: DiskKeys? = nil
   ) {
-    self.path = path
-    self.format = format
+    let plain = ImageOpener.rawPath(path)
+    self.path = plain ?? path
+    self.format = format ?? plain.map { _ in "raw" }
     self.names = names
     self.checksBase = checksBase
     self.keys = keys
@@ -66,11 +68,6 @@ public final class DiskImage {
     _ reference: ImageReference, _ use: ImageFiles.Use, baseUse: ImageFiles.Use? = nil,
     withoutBase: Bool = false
   ) throws {
-    var reference = reference
-    if let plain = ImageOpener.rawPath(reference.path) {
-      reference.path = plain
-      reference.format = reference.format ?? "raw"
-    }
     path = reference.path
     if path.hasPrefix("folder:") {
       let folder = try FolderDisk.open(String(path.dropFirst(7)), isWritable: use == .writing)

@@ -71,8 +71,9 @@ extension Session {
     let feed = perform { MachineWindow.attach(to: $0) }
     window.withLock { $0 = feed }
     for (drive, list) in configuration.floppyLists.enumerated() { feed.setDisks(drive, list) }
-    // Discs to come may go into any drive; the first of the list is the first drive's.
-    for drive in 0..<MachineWindow.mostCDDrives {
+    // Discs to come may go into any drive; the first of the list is the first drive's, and the only one is nobody else's.
+    let isAlone = configuration.cdList.count == 1 && !configuration.beginsWithoutCD
+    for drive in 0..<(isAlone ? 1 : MachineWindow.mostCDDrives) {
       feed.setDisks(
         MachineWindow.cdList + drive, configuration.cdList,
         next: drive == 0 && configuration.beginsWithoutCD ? 0 : 1)

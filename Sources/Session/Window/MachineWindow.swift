@@ -124,14 +124,18 @@ public final class MachineWindow: FrontendMachine {
       }
     case .insert(let drive, let path):
       input.post(.floppy(drive: drive, disk: FloppyChoice(path: path)))
-    case .eject(let drive): input.post(.floppy(drive: drive, disk: nil))
+    case .eject(let drive):
+      offerAgain(drive)
+      input.post(.floppy(drive: drive, disk: nil))
     case .insertCD(let drive, let path):
       input.post(.cd(drive: drive, disc: FloppyChoice(path: path, isProtected: true)))
     case .nextCD: input.requestTask { [weak self] in self?.putNextCD($0) }
     case .drop(let paths, let second): drop(paths, second: second)
     case .otherCDDrive: input.requestTask { [weak self] in self?.chooseCDDrive($0) }
     case .ejectCD(let drive):
-      input.post(.cd(drive: drive ?? status.withLock { $0.cdDrive }, disc: nil))
+      let drive = drive ?? status.withLock { $0.cdDrive }
+      offerAgain(MachineWindow.cdList + drive)
+      input.post(.cd(drive: drive, disc: nil))
     case .nextDisk(let drive):
       guard let path = nextDisk(drive) else {
         let name = drive == 0 ? "A" : "B"
@@ -200,6 +204,14 @@ public final class MachineWindow: FrontendMachine {
   static let cdList = 2
   /// As many as the cables have places.
   static let mostCDDrives = 4
+
+  /// The only disk for a drive that is ejected is the next one for it.
+  private func offerAgain(_ drive: Int) {
+    status.withLock { status in
+      guard status.disks.indices.contains(drive), status.disks[drive].count == 1 else { return }
+      status.next[drive] = 0
+    }
+  }
 
   /// - Parameter takes: whether the one behind it is next from now on.
   private func nextDisk(_ drive: Int, takes: Bool = true) -> String? {

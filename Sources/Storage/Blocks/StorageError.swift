@@ -14,6 +14,8 @@ public struct StorageError: Error, CustomStringConvertible {
   public var lacksRoom = false
   /// Whether nothing happened, and the same is to be asked again later: whoever runs the guest holds it still meanwhile.
   public var asksAgain = false
+  /// Whether a new file was wanted where there is one of that name.
+  public var nameIsTaken = false
   /// What was asked for makes no sense, whatever the files are like.
   public var isUsage = false
 

@@ -116,10 +116,12 @@ final class HostFile: ByteStore {
       HostPath.system(place), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0o666)
     if fd < 0 {
       let code = errno
-      throw StorageError(
+      var error = StorageError(
         path: name,
         reason: code == EEXIST
           ? "'\(place)' exists already" : "cannot be made: \(HostFile.text(code))")
+      error.nameIsTaken = code == EEXIST
+      throw error
     }
     do {
       try HostFile.lock(fd, name, exclusive: true)

@@ -195,7 +195,7 @@ extension VMDKMap {
       number += 1
       if text.extents.contains(where: { $0.fileName == name }) { continue }
       do throws(StorageError) { made = try newFile(name) } catch {
-        if number > 999 || !error.reason.hasSuffix("exists already") { throw error }
+        if number > 999 || !error.nameIsTaken { throw error }
       }
     }
     guard let file = made else { return }
