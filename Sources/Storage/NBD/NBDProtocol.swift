@@ -64,6 +64,8 @@ enum NBD {
   static let readOnly: UInt16 = 1 << 1
   static let sendFlush: UInt16 = 1 << 2
   static let sendWriteZeroes: UInt16 = 1 << 6
+  /// Several connections see the same, and each one's flush counts for all.
+  static let canMultiConn: UInt16 = 1 << 8
 
   static let requestMagic: UInt32 = 0x2560_9513
   static let simpleReplyMagic: UInt32 = 0x6744_6698

@@ -1,11 +1,16 @@
 // One export for as long as it is used, over as many connections as that takes.
 //
-// Owns: connecting, making a lost connection again within its time, repeating what was under way. Must not know: image formats, and what the
-// bytes are for.
+// Owns: connecting, making a lost connection again within its time, repeating what was under way; that all who open an export here share
+// one connection where the server may have no more. Must not know: image formats, and what the bytes are for.
 
 import Host
+import Synchronization
 
-final class NBDSession {
+/// Safe from any thread: one request at a time.
+final class NBDSession: @unchecked Sendable {
+  /// Those that others may join, by the name that was opened, and how many use each.
+  private static let shared = Mutex<[String: (session: NBDSession, users: Int)]>([:])
+
   let address: NBDAddress
   /// As the user wrote it.
   let name: String
@@ -45,9 +50,31 @@ final class NBDSession {
     } catch { throw StorageError(path: name, reason: error.words) }
   }
 
+  /// The session for a name: a new one, or the one that is open where the server does not say that several connections see the same. Such
+  /// servers often have one client at a time and let others wait.
+  static func open(_ name: String) throws(StorageError) -> NBDSession {
+    let known = shared.withLock { all -> NBDSession? in
+      all[name]?.users += 1
+      return all[name]?.session
+    }
+    if let known { return known }
+    let new = try NBDSession(name)
+    if !new.export.has(NBD.canMultiConn) {
+      shared.withLock { if $0[name] == nil { $0[name] = (new, 1) } }
+    }
+    return new
+  }
+
   deinit { close() }
 
+  /// Whoever opened it needs it no longer; it ends with the last of them.
   func close() {
+    let isLast = NBDSession.shared.withLock { all -> Bool in
+      guard let entry = all[name], entry.session === self else { return true }
+      all[name] = entry.users > 1 ? (self, entry.users - 1) : nil
+      return entry.users == 1
+    }
+    guard isLast else { return }
     turn.locked {
       connection?.close()
       connection = nil

@@ -10,19 +10,21 @@ public final class NBDStore: ByteStore {
   public let name: String
   public let size: UInt64
   public let isWritable: Bool
+  public let zeroesCheaply: Bool
   public let writeRefusal: String?
   private let block: UInt64
   /// What the server said of holes last, one run behind the other.
   private var runs: [NBDRun] = []
   /// Where among them the last answer was.
   private var place = 0
-  /// Guards both.
+  private var isClosed = false
+  /// Guards these.
   private let holes = HostCondition()
 
   /// Connects.
   /// - Parameter writable: writes are wished; an export that does not allow them is read, and `writeRefusal` says so.
   public convenience init(_ name: String, writable: Bool) throws(StorageError) {
-    try self.init(NBDSession(name), writable: writable)
+    try self.init(NBDSession.open(name), writable: writable)
   }
 
   init(_ session: NBDSession, writable: Bool) {
@@ -30,13 +32,21 @@ public final class NBDStore: ByteStore {
     name = session.name
     size = session.export.size
     block = session.export.minimum
+    zeroesCheaply = session.export.has(NBD.sendWriteZeroes)
     isWritable = writable && !session.export.isReadOnly
     writeRefusal = writable && session.export.isReadOnly ? "the export is read-only" : nil
   }
 
-  public func close() { session.close() }
+  deinit { close() }
 
-  public var zeroesCheaply: Bool { session.export.has(NBD.sendWriteZeroes) }
+  /// The session may be others' as well: it hears of this once.
+  public func close() {
+    let isFirst = holes.locked {
+      defer { isClosed = true }
+      return !isClosed
+    }
+    if isFirst { session.close() }
+  }
 
   private func check(_ offset: UInt64, _ count: UInt64) throws(StorageError) {
     if offset > size || count > size - offset {

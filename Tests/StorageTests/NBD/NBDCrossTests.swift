@@ -57,6 +57,30 @@ import Testing
     try Server(NBDCrossTests.qemu!, socket, ["-t", "-k", socket, "-e", "4"] + more)
   }
 
+  /// qemu-nbd has one client at a time unless told otherwise, and lets others wait.
+  @Test(.enabled(if: qemu != nil, "qemu-nbd is not installed"))
+  func aServerOfOneClientIsOpenedTwice() throws {
+    let scratch = Scratch()
+    let place = socket()
+    let server = try qemuServer(
+      place, ["-e", "1", "-f", "raw", scratch.file("disk", random(1 << 20))])
+    defer { server.stop() }
+    let address = "nbd+unix:///?socket=\(place)"
+    for _ in 0..<2 {
+      let writer = try NBDStore(address, writable: true)
+      let reader = try NBDStore(address, writable: false)
+      #expect(writer.isWritable && !reader.isWritable)
+      _ = try reader.bytes(at: 0, count: 65536)
+      try writer.write(at: 512, [UInt8](repeating: 0x5A, count: 1024))
+      #expect(try reader.bytes(at: 512, count: 1024) == [UInt8](repeating: 0x5A, count: 1024))
+      writer.close()
+      writer.close()
+      #expect(throws: Never.self) { try reader.bytes(at: 65536, count: 512) }
+      reader.close()
+      #expect(throws: StorageError.self) { try reader.bytes(at: 0, count: 512) }
+    }
+  }
+
   @Test(.enabled(if: qemu != nil, "qemu-nbd is not installed"))
   func aRawFileOfQEMUIsReadAndWritten() throws {
     let scratch = Scratch()
