@@ -87,6 +87,13 @@ public final class SnapshotOverlay: BlockDevice {
   {
     try BlockRange.check("(snapshot)", block, buffer.count, blockCount, blockSize)
     if extents.isEmpty && zeroes.isEmpty { return try lower.read(block: block, into: buffer) }
+    func place(_ range: Range<UInt64>) -> UnsafeMutableRawBufferPointer {
+      let at = Int(range.lowerBound - block) * blockSize
+      return UnsafeMutableRawBufferPointer(
+        rebasing: buffer[at..<at + Int(range.upperBound - range.lowerBound) * blockSize])
+    }
+    // What is not here is read in pieces as long as possible.
+    var below = block..<block
     try forEachPart(block..<block + UInt64(buffer.count / blockSize)) {
       (key, part) throws(StorageError) in
       let first = key * blocksInExtent
@@ -94,25 +101,28 @@ public final class SnapshotOverlay: BlockDevice {
       var index = part.lowerBound
       while index < part.upperBound {
         let count = extent?.run(from: index, to: part.upperBound) ?? part.upperBound - index
-        let at = Int(first + UInt64(index) - block) * blockSize
-        let place = UnsafeMutableRawBufferPointer(
-          rebasing: buffer[at..<at + count * blockSize])
+        let run = first + UInt64(index)..<first + UInt64(index + count)
         if let extent, extent.contains(index) {
-          place.copyMemory(
+          place(run).copyMemory(
             from: UnsafeRawBufferPointer(
-              start: extent.bytes + index * blockSize, count: place.count))
+              start: extent.bytes + index * blockSize, count: count * blockSize))
+        } else if below.upperBound == run.lowerBound {
+          below = below.lowerBound..<run.upperBound
         } else {
-          try readBelow(first + UInt64(index), into: place)
+          try readBelow(below.lowerBound, into: place(below))
+          below = run
         }
         index += count
       }
     }
+    try readBelow(below.lowerBound, into: place(below))
   }
 
-  /// Blocks of which none is in `extents`.
+  /// Blocks of which none is in `extents`; may be none at all.
   private func readBelow(_ block: UInt64, into buffer: UnsafeMutableRawBufferPointer)
     throws(StorageError)
   {
+    if buffer.isEmpty { return }
     if zeroes.isEmpty { return try lower.read(block: block, into: buffer) }
     let count = buffer.count / blockSize
     var index = 0
