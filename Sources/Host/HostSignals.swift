@@ -14,8 +14,11 @@
 
 /// Signals that ask the program to end.
 public enum HostSignals {
-  /// From now on `handler` is called, on a thread of its own, with the number of each signal that asks to end. A second one while the
-  /// first is being obeyed ends the process at once.
+  /// Signals that come together are one: timeout(1) sends its own to the program and then to the program's group.
+  private static let together: UInt64 = 500_000_000
+
+  /// From now on `handler` is called, on a thread of its own, with the number of the first signal that asks to end. A second one, half a
+  /// second later or more, while the first is being obeyed ends the process at once.
   /// - Parameters:
   ///   - interrupt: is asked first about SIGINT; when it returns true, that was all.
   ///   - quit: what SIGQUIT (Ctrl-\) does; nil leaves it as it is.
@@ -37,7 +40,7 @@ public enum HostSignals {
       var set = sigset_t()
       sigemptyset(&set)
       for number in numbers { sigaddset(&set, number) }
-      var count = 0
+      var first: UInt64?
       while true {
         var number: Int32 = 0
         if sigwait(&set, &number) != 0 { continue }
@@ -46,12 +49,14 @@ public enum HostSignals {
           quit?()
           continue
         }
-        count += 1
-        if count > 1 {
+        let now = HostClock.nanoseconds()
+        if let first {
+          if now &- first < together { continue }
           HostTerminal.restore()
           HostSockets.removeFiles()
           _exit(128 &+ number)
         }
+        first = now
         handler(number)
       }
     }

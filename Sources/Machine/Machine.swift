@@ -416,17 +416,25 @@ public final class Machine {
   /// A reset as the guest or the host asks for it.
   public func reset(_ kind: ResetRequest) {
     catchUpAll()
+    // Processors in system management mode take an INIT# behind RSM, and go on until then.
+    var held: Set<Int> = []
     switch kind {
     case .processor:
-      for cpu in processors where !cpu.holdsInit() { cpu.reset(isInit: true) }
-      for apic in apics?.all ?? [] { apic.initialize() }
+      for (n, cpu) in processors.enumerated() {
+        if cpu.holdsInit() {
+          held.insert(n)
+        } else {
+          cpu.reset(isInit: true)
+          apics?.all[n].initialize()
+        }
+      }
     case .system:
       for device in devices { device.reset(.system) }
       loadShadow()
       for cpu in processors { cpu.reset() }
       if processors.count > 1 { stampsWereReset() }
     }
-    restartTurns()
+    restartTurns(keeping: held)
     setPins()
     if !isMuted { wasReset(kind) }
   }

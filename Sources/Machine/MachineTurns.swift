@@ -204,15 +204,19 @@ extension Machine {
     return false
   }
 
-  /// After a reset only the first runs.
-  func restartTurns() {
+  /// After a reset only the first runs, and those that have not taken it.
+  func restartTurns(keeping held: Set<Int> = []) {
     if processors.count == 1 { return }
     let count = running.instructionCount
-    turns.isStarted = turns.isStarted.indices.map { $0 == 0 }
+    turns.isStarted = turns.isStarted.indices.map {
+      $0 == 0 || held.contains($0) && turns.isStarted[$0]
+    }
     turns.sharing = 1
     turns.contention = 0
     clock.setSharers(1)
-    giveTurn(to: 0, at: count, length: ProcessorTurns.lengthAlone)
+    giveTurn(
+      to: 0, at: count,
+      length: held.isEmpty ? ProcessorTurns.lengthAlone : ProcessorTurns.length)
   }
 
   private func giveTurn(to index: Int, at count: UInt64, length: UInt64) {
@@ -267,6 +271,7 @@ extension Machine {
     catchUpAll()
     // In system management mode it comes again when that ends.
     if processors[index].holdsInit() { return }
+    apics?.all[index].initialize()
     processors[index].reset(isInit: true)
     processors[index].a20 = gate.output.level
     setInterruptRequest(index)

@@ -183,6 +183,33 @@ enum TimingROMs {}
 }
 
 @Suite struct QuietGuestTests {
+  /// What a guest slept too long because that was wished is made up for, also when the host was late on top; what it was too slow for is
+  /// forgotten.
+  @Test func onlyWhatNobodyWishedIsForgotten() {
+    final class Host { var now: UInt64 = 1_000_000_000_000 }
+    let host = Host()
+    var pacer = Pacer()
+    pacer.speed = .factor(1)
+    pacer.hostTime = { host.now }
+    let ms: UInt64 = 1_000_000
+    #expect(pacer.delay(virtual: 0) == 0)
+    for round: UInt64 in 0..<20 {
+      // Asked to sleep 10 ms, it slept 95 ms more, and the host was 30 ms late.
+      let begin = round * 200 * ms
+      #expect(pacer.delay(virtual: begin + 10 * ms) == 10 * ms)
+      pacer.overslept(95 * ms)
+      host.now += 135 * ms
+      #expect(pacer.delay(virtual: begin + 20 * ms) == 0)
+      #expect(pacer.delay(virtual: begin + 130 * ms) == 0)
+      #expect(pacer.delay(virtual: begin + 200 * ms) == 65 * ms)
+      host.now += 65 * ms
+    }
+    // Nobody wished this.
+    host.now += 150 * ms
+    #expect(pacer.delay(virtual: 4010 * ms) == 0)
+    #expect(pacer.delay(virtual: 4020 * ms) == 10 * ms)
+  }
+
   /// Its timer interrupts 250 times a second, and nothing else happens; nobody deals with it, and it shows nothing.
   @Test func aGuestThatOnlyTicksWakesTheHostNowAndThen() throws {
     var configuration = demo()
@@ -195,6 +222,8 @@ enum TimingROMs {}
     try session.run(until: .virtualTime(5_000_000_000))
     // It does not run ahead of the host, and follows it: what it missed in one sleep it makes up for behind it.
     #expect(HostClock.nanoseconds() - begin >= 4_800_000_000)
+    // Its ticks are not lost.
+    #expect(HostClock.nanoseconds() - begin < 20_000_000_000)
     let late = looked.all.filter { $0 >= 3_000_000_000 }
     // 500 ticks in two seconds.
     #expect((10...80).contains(late.count), "\(late.count)")

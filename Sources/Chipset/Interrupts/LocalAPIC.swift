@@ -243,9 +243,8 @@ public final class LocalAPIC: Device {
       if softwareEnabled { accept(vector: vector, level: level) }
     case Delivery.nmi: nmi()
     case Delivery.smi: smi()
-    case Delivery.initialize:
-      initialize()
-      initReceived()
+    // In system management mode the processor holds it, and the APIC with it: whoever passes it on calls `initialize` in time.
+    case Delivery.initialize: initReceived()
     case Delivery.startUp: startReceived(vector)
     default: break  // ExtINT is the 8259A's request, which comes by LINT0
     }

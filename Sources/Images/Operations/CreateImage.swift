@@ -110,7 +110,24 @@ final class UnfinishedImage {
     }
     store = try files.make(path)
     notes += files.notes
+    if let base, let folder = UnfinishedImage.folderToAllow(base, for: path) {
+      notes.append(
+        "the base lies elsewhere: whoever uses the image names that folder, too "
+          + "(--allow-bases \(folder))")
+    }
     try format.create(store, rounded, context)
+  }
+
+  /// The folder of a base, where it is not the image's or one within that: without a word an image opens nothing there.
+  private static func folderToAllow(_ base: DiskImage, for path: String) -> String? {
+    func folder(_ path: String) -> String {
+      path.lastIndex(of: "/").map { $0 == path.startIndex ? "/" : String(path[..<$0]) } ?? "."
+    }
+    guard base.store != nil, !NBDAddress.isAddress(base.path),
+      let own = HostProcess.resolved(folder(path)), let file = HostProcess.resolved(base.path),
+      !file.hasPrefix(own.hasSuffix("/") ? own : own + "/")
+    else { return nil }
+    return folder(base.path)
   }
 
   /// For the new image and those below it: the new one's own passphrase is known by then.

@@ -22,12 +22,16 @@ public struct Pacer {
   /// The rate never follows the host above this many instructions per virtual second.
   public var mostInstructionsPerSecond = UInt64.max
 
+  /// The host's time, in nanoseconds.
+  public var hostTime: () -> UInt64 = { HostClock.nanoseconds() }
   /// The processor time of the thread that runs the machine, in nanoseconds.
   public var processorTime: () -> UInt64 = { HostClock.threadNanoseconds() }
 
   private var baseVirtual: UInt64 = 0
   private var baseHost: UInt64 = 0
   private var isStarted = false
+  /// How much of what the guest is behind the host was wished.
+  private var wishedLag: UInt64 = 0
 
   private var busyInstructions: UInt64 = 0
   private var busyNanoseconds: UInt64 = 0
@@ -41,24 +45,31 @@ public struct Pacer {
   /// Virtual time has jumped: from here on it passes anew.
   mutating func restart() { isStarted = false }
 
+  /// The guest was let sleep so much longer than `delay` said, in host nanoseconds: it makes up for that.
+  mutating func overslept(_ nanoseconds: UInt64) { wishedLag = nanoseconds }
+
   /// How long to sleep, in host nanoseconds, before the guest may be at a virtual time.
   mutating func delay(virtual: UInt64) -> UInt64 {
     guard case .factor(let factor) = speed, factor > 0 else { return 0 }
-    let host = HostClock.nanoseconds()
+    let host = hostTime()
     if !isStarted {
       isStarted = true
+      wishedLag = 0
       baseVirtual = virtual
       baseHost = host
       return 0
     }
     let due = Double(virtual &- baseVirtual) / factor
     let elapsed = Double(host &- baseHost)
-    if elapsed > due + Double(Pacer.forgivenLag) {
+    if elapsed > due + Double(Pacer.forgivenLag &+ wishedLag) {
       baseVirtual = virtual
       baseHost = host
+      wishedLag = 0
       return 0
     }
-    return due > elapsed ? UInt64(min(due - elapsed, 1e18)) : 0
+    if elapsed > due { return 0 }
+    wishedLag = 0
+    return UInt64(min(due - elapsed, 1e18))
   }
 
   /// The guest ran this much in this time of the host's processor. Time in which other programs ran does not count: a busy host makes

@@ -118,7 +118,9 @@ public final class Pacing: RunAttendant {
     if delay == 0 { return target }
     machine.passOn()
     let start = HostClock.nanoseconds()
-    machine.input.wait(nanoseconds: delay + oversleep(at: start))
+    let oversleep = oversleep(at: start)
+    pacer.overslept(oversleep)
+    machine.input.wait(nanoseconds: delay + oversleep)
     let end = HostClock.nanoseconds()
     let slept = end &- start
     if machine.input.hasPending { lastInput = end }

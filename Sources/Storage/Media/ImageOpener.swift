@@ -123,6 +123,8 @@ public enum ImageOpener {
       throw StorageError(path: path, reason: "a floppy does not go into a hard disk's place")
     }
     if kind == .floppy { options.isFloppy = true }
+    // Who only looks wants to hear what would be.
+    let takesWrites = options.isWritable && !isProtected && !snapshot
     if !isWritable { options.isWritable = false }
     var device = try FolderDisk.open(folder, options: options)
     let plan = try MediumPlan(device, kind: options.isFloppy ? .floppy : .disk)
@@ -131,7 +133,11 @@ public enum ImageOpener {
       device = SnapshotOverlay(base: device, isReadOnly: isProtected)
       reasons.append("a snapshot: writes stay in memory")
     }
-    if device.isReadOnly { reasons.append("write-protected") }
+    if takesWrites {
+      reasons.append("the guest's writes go into the folder")
+    } else if device.isReadOnly {
+      reasons.append("write-protected")
+    }
     return OpenedImage(
       path: path, device: device, medium: plan.medium, reasons: reasons, warnings: [])
   }
