@@ -19,6 +19,8 @@ enum DebugStop {
   case arrived
   /// Ctrl-C and its relatives.
   case interrupted
+  /// It stands where it stood; the power button was pressed.
+  case powerButton
   /// The machine ended, or the host ends it.
   case ended(StopReason)
 }

@@ -106,7 +106,7 @@ extension Debugger {
       },
       Command("power", "", "files", "Press the power button.") { d, _ in
         d.machine.act(.powerButton)
-        return try d.stopped(.start)
+        return try d.stopped(.powerButton)
       },
       Command("help h", "[COMMAND]", "files", "The commands, or one command.") { d, a in
         try d.help(a)

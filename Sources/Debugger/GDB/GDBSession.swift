@@ -147,7 +147,7 @@ final class GDBMachine: GDBTarget {
 
   private func reason(_ stop: DebugStop) -> GDBStop {
     switch stop {
-    case .start, .step, .arrived: return .step
+    case .start, .step, .arrived, .powerButton: return .step
     case .interrupted: return .interrupted
     case .breakpoints(let hits):
       for hit in hits {

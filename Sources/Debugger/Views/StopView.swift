@@ -105,6 +105,7 @@ extension Debugger {
     case .step: return "step"
     case .arrived: return "arrived"
     case .interrupted: return "interrupted"
+    case .powerButton: return "the power button is pressed"
     case .breakpoints(let hits):
       return hits.map { hit in
         let what = breakpoints[hit.id]?.what ?? ""
@@ -136,6 +137,7 @@ extension Debugger {
   private func kind(_ stop: DebugStop) -> String {
     switch stop {
     case .start: "start"
+    case .powerButton: "power-button"
     case .step: "step"
     case .arrived: "arrived"
     case .interrupted: "interrupted"
