@@ -68,7 +68,7 @@ final class TestMachine {
       configuration.flash = MachineImage(
         name: name, device: MemoryImage(bytes: Patterns.flash, name: name), medium: .flash)
     }
-    if name == "smmtwo" { configuration.processorCount = 2 }
+    if name == "smmtwo" || name == "smminit" { configuration.processorCount = 2 }
     if name == "isapnp" { configuration.parts = ["pnp-uart", "pnp-uart"] }
     configuration.floppies[0] = MachineImage(floppy: Patterns.floppy, name: "floppy")
     if name == "drives" {

@@ -71,19 +71,24 @@ struct VMDKDescriptor {
   private mutating func read(_ bytes: [UInt8], _ start: Int, _ refuse: (String) -> StorageError)
     throws(StorageError)
   {
-    let text = String(decoding: bytes, as: UTF8.self)
-    let words = text.split(separator: " ", maxSplits: 3).map(String.init)
-    guard let first = words.first, !first.hasPrefix("#") else { return }
-    if ["RW", "RDONLY", "NOACCESS"].contains(first), words.count >= 3 {
-      var extent = try extent(words, refuse)
-      extent.place = start..<start + bytes.count
-      extents.append(extent)
-      if extents.count > VMDKDescriptor.mostExtents { throw refuse("too many extents") }
-      return
+    guard let first = bytes.first(where: { $0 != 32 }), first != UInt8(ascii: "#") else { return }
+    if [UInt8(ascii: "R"), UInt8(ascii: "N")].contains(first) {
+      let text = String(decoding: bytes, as: UTF8.self)
+      let words = text.split(separator: " ", maxSplits: 3).map(String.init)
+      if ["RW", "RDONLY", "NOACCESS"].contains(words[0]), words.count >= 3 {
+        var extent = try extent(words, refuse)
+        extent.place = start..<start + bytes.count
+        extents.append(extent)
+        if extents.count > VMDKDescriptor.mostExtents { throw refuse("too many extents") }
+        return
+      }
     }
-    guard let equals = text.firstIndex(of: "=") else { return }
-    let key = text[..<equals].filter { $0 != " " && $0 != "\t" }.lowercased()
-    let value = text[text.index(after: equals)...].trimmed.filter { $0 != "\"" }
+    guard let equals = bytes.firstIndex(of: UInt8(ascii: "=")) else { return }
+    let key = String(
+      decoding: bytes[..<equals].lazy.filter { $0 != 32 && $0 != 9 }, as: UTF8.self
+    ).lowercased()
+    let quoted = String(decoding: bytes[(equals + 1)...], as: UTF8.self).trimmed
+    let value = String(decoding: quoted.utf8.filter { $0 != UInt8(ascii: "\"") }, as: UTF8.self)
     switch key {
     case "cid":
       guard let id = UInt32(value, radix: 16) else {
@@ -101,8 +106,8 @@ struct VMDKDescriptor {
         throw refuse("a parent's identifier '\(value.prefix(20))'")
       }
       parentContentID = id
-    case "createtype": createType = String(value)
-    case "parentfilenamehint": parentFileName = String(value)
+    case "createtype": createType = value
+    case "parentfilenamehint": parentFileName = value
     case "encoding", "version": break
     default: break
     }
