@@ -92,7 +92,7 @@ afterInit:
   call spins
   HOLDS nz, "nor ends its handler"
   mov eax, [fs:SVR]
-  cmp eax, 0x1F0
+  cmp eax, 0x1EF
   HOLDS e, "its APIC has not been reset"
   mov byte [fs:LEAVE], 1
   DELAY 1000
@@ -160,7 +160,7 @@ second:
   mov cr0, eax
   mov eax, [fs:dword APIC + 0xF0]
   mov [SVR], eax
-  mov dword [fs:dword APIC + 0xF0], 0x1F0
+  mov dword [fs:dword APIC + 0xF0], 0x1EF
   inc byte [AWAKE]
 .wait:
   hlt
