@@ -194,10 +194,7 @@ private final class Conversion {
       base: image.base)
     let noted = try image.noteBase(contents.device, request.baseHash, job)
     try contents.device.finish()
-    try files.finish()
-    if let noted, noted.isBeside {
-      try BaseCheck.note(noted.record, of: contents.device, at: request.target)
-    }
+    try image.finish(files, noted)
     if request.resumes { ConvertJournal.remove(for: request.target) }
     contents.device.close()
     image.base?.close()

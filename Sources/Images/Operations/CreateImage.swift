@@ -204,6 +204,16 @@ final class UnfinishedImage {
     return (record, isBeside)
   }
 
+  /// The image gets its name; what is noted beside it is there before.
+  func finish(_ files: NewImageFiles, _ noted: (record: BaseRecord, isBeside: Bool)?) throws {
+    guard let noted, noted.isBeside else { return try files.finish() }
+    try BaseCheck.noteBeside(noted.record, at: path)
+    do { try files.finish() } catch {
+      try? HostFiles.remove(BaseCheck.sideFile(of: path))
+      throw error
+    }
+  }
+
   private func hashed(_ device: any BlockDevice, _ meter: ImageMeter) throws -> [UInt8] {
     try BaseHashing.hash(device, meter)
   }
@@ -265,10 +275,9 @@ extension ImageOperations {
     {
       result.notes.append(note)
     }
-    try files.finish()
     let side = BaseCheck.sideFile(of: request.path)
+    try image.finish(files, noted)
     if let noted, noted.isBeside {
-      try BaseCheck.note(noted.record, of: device, at: request.path)
       result.notes.append("what the base is like is noted in '\(side)'")
     } else if request.replaces, HostFiles.exists(side) {
       // It spoke of what was replaced.

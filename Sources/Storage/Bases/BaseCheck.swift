@@ -31,6 +31,12 @@ public enum BaseCheck {
       if HostFiles.exists(side) { try? HostFiles.remove(side) }
       return
     }
+    try noteBeside(record, at: path)
+  }
+
+  /// Notes it in a file beside the image; nil: there is nothing to be noted.
+  public static func noteBeside(_ record: BaseRecord?, at path: String) throws(StorageError) {
+    let side = sideFile(of: path)
     do throws(HostError) {
       if let record {
         try HostFiles.writeAtomically(side, record.bytes)

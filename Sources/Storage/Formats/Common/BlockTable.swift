@@ -109,15 +109,19 @@ extension BlockTable {
     var outside: [(number: UInt64, place: UInt64, text: String)] = []
     var overlaps: UInt64 = 0
     var outsides: UInt64 = 0
+    // Copies go behind all of them, whichever of two is the one that has to move.
+    var farthest: UInt64 = 0
     var map = try survey { (number, place, text, isOverlap) throws(StorageError) in
       if isOverlap {
         overlaps += 1
+        farthest = max(farthest, place + unit)
         if overlapping.count < 100_000 { overlapping.append((number, place)) }
       } else {
         outsides += 1
         if outside.count < 100_000 { outside.append((number, place, text)) }
       }
     }
+    map.reach(farthest)
     for fault in outside {
       // What lies wholly behind the end cannot be read, and never will be: nothing is lost with the entry. All else stays as it is.
       let mends = repair == .all && fault.place >= store.size

@@ -154,6 +154,8 @@ final class MappedImage: BlockDevice {
 
   func nextData(from block: UInt64) -> UInt64 {
     var block = block
+    // The base's next data: asked again only behind them.
+    var below: UInt64?
     while block < blockCount {
       guard let run = try? map.run(at: block, limit: blockCount - block) else { return block }
       switch run.kind {
@@ -161,7 +163,8 @@ final class MappedImage: BlockDevice {
       case .zero: break
       case .absent:
         if let base = map.base {
-          let next = base.nextData(from: block)
+          let next = below.flatMap { $0 >= block ? $0 : nil } ?? base.nextData(from: block)
+          below = next
           if next < block + run.count { return max(next, block) }
         }
       }

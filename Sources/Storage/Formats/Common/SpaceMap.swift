@@ -54,6 +54,9 @@ struct SpaceMap {
     return true
   }
 
+  /// There is something up to this place that is not noted.
+  mutating func reach(_ place: UInt64) { end = max(end, place) }
+
   private mutating func note(_ offset: UInt64) {
     count += 1
     end = max(end, offset + unit)
@@ -73,7 +76,7 @@ struct SpaceMap {
   func free(limit: Int) -> [UInt64] {
     var found: [UInt64] = []
     guard phases.isEmpty, (phase ?? 0) == 0 else { return found }
-    let last = (end - start) / unit
+    let last = min((end - start) / unit, UInt64(taken.count) * 64)
     var number: UInt64 = 0
     while number < last, found.count < limit {
       let word = taken[Int(number / 64)]

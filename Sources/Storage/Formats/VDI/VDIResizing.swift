@@ -114,28 +114,28 @@ extension VDIMap {
     guard free.gaps.count < 4096 else {
       throw store.refusal("has many gaps between its blocks; a repair closes them")
     }
-    let old = header.blockCount
-    header.setDisk(size: blockCount * 512)
-    // The table is behind the header still: what is cut off is not looked at any more.
+    // What is cut off goes first, while the disk has its old size: an image that is left in the middle is whole, and is cut by the next
+    // attempt. Size and count change in one write: the count of a disk may not be above its blocks.
     var gone: [UInt64] = []
-    for number in entries..<max(entries, old) {
-      if case .at(let place) = try entry(number) {
-        gone.append((place - header.dataOffset) / unit)
-      }
+    for number in entries..<max(entries, header.blockCount) {
+      guard case .at(let place) = try entry(number) else { continue }
+      gone.append((place - header.dataOffset) / unit)
+      try setEntry(number, .none)
+      if table.isFull { try commit() }
     }
+    try commit()
+    try store.flush()
+    let gaps = (gone + free.gaps).sorted()
+    free.count -= UInt64(gone.count)
+    try fillGaps(gaps, &free, entries)
+    header.setDisk(size: blockCount * 512)
+    header.setAllocated(free.count)
     headerIsDirty = true
     try writeHeader()
     try store.flush()
     self.blockCount = blockCount
     table.move(start: header.blocksOffset, end: header.blocksOffset + entries * 4)
-    let gaps = (gone + free.gaps).sorted()
-    free.count -= UInt64(gone.count)
-    try fillGaps(gaps, &free, entries)
     self.free = free
-    header.setAllocated(free.count)
-    headerIsDirty = true
-    try writeHeader()
-    try store.flush()
     let end = header.dataOffset + free.next * unit
     if end < store.size { try store.setSize(end) }
   }

@@ -159,6 +159,8 @@ extension QCOW2Image {
     var offset = block * 512
     // A disk of zero clusters may have more runs than there is time for: where they end, there may be data.
     var left = mostRuns
+    // The base's next data: asked again only behind them, or a chain of images would ask as often as all of them have runs together.
+    var below: UInt64?
     while offset < diskSize {
       left -= 1
       if left == 0 { return offset / 512 }
@@ -168,7 +170,9 @@ extension QCOW2Image {
       case .zero: break
       case .absent:
         if let base {
-          let data = base.nextData(from: offset / 512)
+          let block = offset / 512
+          let data = below.flatMap { $0 >= block ? $0 : nil } ?? base.nextData(from: block)
+          below = data
           if data * 512 < offset + run.count { return max(data, offset / 512) }
         }
       }
