@@ -148,6 +148,63 @@ extension WorkOnImages {
       #expect(try ImageOperations.compare(image, expected).isEqual)
     }
 
+    /// Each image asks the one below where its data are, but not again and again; what is noted of a long chain has its place.
+    @Test func aLongChainIsMadeQuickly() throws {
+      let scratch = Scratch()
+      var below = scratch.file("0.img", [UInt8](repeating: 0, count: 1 << 20))
+      let begin = ContinuousClock.now
+      for n in 1...14 {
+        var wish = CreateRequest(scratch.path("\(n).qcow2"), format: "qcow2")
+        wish.base = BaseWish(below)
+        wish.options = ["cluster_size": "512"]
+        let made = try ImageOperations.create(wish)
+        #expect(made.baseHashed == true)
+        below = wish.path
+      }
+      #expect(ContinuousClock.now - begin < .seconds(20))
+      let image = try DiskImage(ImageReference(below), .reading)
+      #expect(image.basePaths.count == 14)
+      image.close()
+      // Each has its record: one that is changed is refused.
+      scratch.file("0.img", [UInt8](repeating: 1, count: 1 << 20))
+      #expect(throws: StorageError.self) { try DiskImage(ImageReference(below), .reading) }
+    }
+
+    /// An entry that points into a block which nothing is wrong with: that one keeps its contents, whichever of the two is moved.
+    @Test(arguments: ["vhd", "vhdx"])
+    func aRepairKeepsTheBlockThatAnotherPointsInto(format: String) throws {
+      let scratch = Scratch()
+      let block = format == "vhd" ? 2 << 20 : 8 << 20
+      var disk = randomDisk(3 * block, seed: 9)
+      disk.replaceSubrange(block..<2 * block, with: repeatElement(0, count: block))
+      for n in 0..<block { disk[2 * block + n] = UInt8(truncatingIfNeeded: n &* 7 >> 5 ^ n >> 11) }
+      var request = ConvertRequest(
+        ImageReference(scratch.file("source", disk)), to: scratch.path("disk"), format: format)
+      request.options = format == "vhd" ? ["force_size": "on"] : ["block_size": "8M"]
+      _ = try ImageOperations.convert(request)
+      var bytes = scratch.contents("disk")
+      if format == "vhd" {
+        // The table at 600h: sectors, big-endian. The second one begins 100 sectors before the third.
+        let third = (0..<4).reduce(UInt32(0)) { $0 << 8 | UInt32(bytes[0x608 + $1]) } - 100
+        for n in 0..<4 { bytes[0x604 + n] = UInt8(truncatingIfNeeded: third >> UInt32(24 - 8 * n)) }
+      } else {
+        // The table at 3 MB: states and places in MB, little-endian. The second begins 4 MB before the third.
+        let third = (0..<8).reduce(UInt64(0)) { $0 | UInt64(bytes[0x300010 + $1]) << UInt64(8 * $1) }
+        try #require(third & 7 == 6)
+        for n in 0..<8 {
+          bytes[0x300008 + n] = UInt8(truncatingIfNeeded: (third - (4 << 20)) >> UInt64(8 * n))
+        }
+      }
+      let image = ImageReference(scratch.file("disk", bytes))
+      let found = try ImageOperations.check(image, .all)
+      #expect(found.corruptions > 0)
+      #expect(try ImageOperations.check(image).exitCode == 0)
+      let open = try DiskImage(image, .reading)
+      #expect(
+        try open.device.bytes(at: UInt64(2 * block), count: block) == Array(disk[(2 * block)...]))
+      open.close()
+    }
+
     /// A table of counts that has to be longer while a run is looked for; at other sizes it becomes longer at other moments.
     @Test(arguments: ["8", "16", "32", "64"])
     func countsOfTheSmallestClustersGrow(bits: String) throws {

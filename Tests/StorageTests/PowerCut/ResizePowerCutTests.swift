@@ -64,4 +64,17 @@ import Testing
       try PowerCuts.busyGuest(steps: 12)(device, &random)
     }
   }
+
+  /// With all of its blocks in use, of which the last are moved.
+  @Test(arguments: kinds) func norWhenAFullOneDoes(_ kind: WrittenKind) throws {
+    try PowerCuts(kind.checkable(), try kind.make()).run(
+      count: PowerCuts.count(normally: 80), seed: 24, cutsPerRun: 40
+    ) { (device, random) in
+      let size = Int(device.blockCount) * device.blockSize
+      try device.write(block: 0, (0..<size).map { UInt8(truncatingIfNeeded: $0 >> 9 ^ 0x33) })
+      try device.flush()
+      try device.resize(to: device.blockCount / 3)
+      try PowerCuts.busyGuest(steps: 5)(device, &random)
+    }
+  }
 }
