@@ -189,7 +189,9 @@ extension WorkOnImages {
         for n in 0..<4 { bytes[0x604 + n] = UInt8(truncatingIfNeeded: third >> UInt32(24 - 8 * n)) }
       } else {
         // The table at 3 MB: states and places in MB, little-endian. The second begins 4 MB before the third.
-        let third = (0..<8).reduce(UInt64(0)) { $0 | UInt64(bytes[0x300010 + $1]) << UInt64(8 * $1) }
+        let third = (0..<8).reduce(UInt64(0)) {
+          $0 | UInt64(bytes[0x300010 + $1]) << UInt64(8 * $1)
+        }
         try #require(third & 7 == 6)
         for n in 0..<8 {
           bytes[0x300008 + n] = UInt8(truncatingIfNeeded: (third - (4 << 20)) >> UInt64(8 * n))

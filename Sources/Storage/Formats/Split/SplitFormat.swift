@@ -23,9 +23,19 @@ struct SplitFormat: ImageFormat {
     -> FormatConfidence?
   {
     guard let names = SplitFormat.following(store.name) else { return nil }
-    guard let second = try? context.file(named: names(2)) else { return nil }
-    second.close()
-    return .certain
+    return SplitFormat.present(names, 2..<5, context) == nil ? nil : .certain
+  }
+
+  /// The first file that is there, of some numbers.
+  private static func present(
+    _ names: (Int) -> String, _ numbers: Range<Int>, _ context: ImageContext
+  ) -> String? {
+    for number in numbers {
+      guard let store = try? context.file(named: names(number)) else { continue }
+      store.close()
+      return names(number)
+    }
+    return nil
   }
 
   func open(_ store: any ByteStore, _ context: ImageContext) throws(StorageError) -> ImageContents {
@@ -36,8 +46,13 @@ struct SplitFormat: ImageFormat {
     // The end is where no file is; any other trouble with one is told.
     for number in 2...SplitFormat.mostParts {
       do throws(StorageError) { stores.append(try context.file(named: names(number))) } catch {
-        if error.reason.contains("no such file") { break }
-        throw error
+        guard error.reason.contains("no such file") else { throw error }
+        if let later = SplitFormat.present(names, number + 1..<number + 9, context) {
+          throw StorageError(
+            path: store.name,
+            reason: "its file '\(names(number))' is missing, though '\(later)' is there")
+        }
+        break
       }
     }
     guard stores.count > 1 else {
