@@ -148,8 +148,12 @@ extension WorkOnImages {
       model.replaceSubrange(1950 * 512..<1958 * 512, with: patch)
       #expect(same(Array(model[..<1_000_001]), scratch.contents("disk.001")))
       #expect(same(Array(model[1_000_001..<2_000_002]), scratch.contents("disk.002")))
-      // One file alone is a disk of its own.
-      for n in 2...5 { try FileManager.default.removeItem(atPath: scratch.path("disk.00\(n)")) }
+      // One that is missing among them is told; one file alone is a disk of its own.
+      for missing in ["disk.003", "disk.002"] {
+        try FileManager.default.removeItem(atPath: scratch.path(missing))
+        #expect { try ImageOperations.info(first) } throws: { "\($0)".contains(missing) }
+      }
+      for n in 4...5 { try FileManager.default.removeItem(atPath: scratch.path("disk.00\(n)")) }
       #expect(try ImageOperations.info(first).images[0].format == "raw")
     }
   }
