@@ -19,6 +19,19 @@ public enum HostPath {
   private static let first: UInt32 = 0xF780
   private static let last: UInt32 = 0xF87F
 
+  /// The most bytes that hosts allow for a name in a folder.
+  private static let longestName = 255
+
+  /// A name beside a file's: its own with something behind it, and cut where that would be longer than names can be.
+  public static func beside(_ path: String, suffix: String) -> String {
+    let start = path.lastIndex(of: "/").map { path.index(after: $0) } ?? path.startIndex
+    var name = path[start...]
+    while bytes(String(name)).count + suffix.utf8.count > longestName, !name.isEmpty {
+      name.removeLast()
+    }
+    return path[..<start] + name + suffix
+  }
+
   /// The text of a name.
   /// - Parameter controls: control characters are replaced too; no for text that may have several lines.
   public static func decode(_ bytes: some Sequence<UInt8>, controls: Bool = true) -> String {

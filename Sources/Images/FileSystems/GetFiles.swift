@@ -87,7 +87,7 @@ extension ImageOperations {
         throw StorageError(path: path, reason: "is no regular file, and is not replaced")
       }
     }
-    let temporary = "\(path).\(HostProcess.ownNumber).new"
+    let temporary = HostPath.beside(path, suffix: ".\(HostProcess.ownNumber).new")
     try host(path) { () throws(HostError) in try HostFiles.remove(temporary) }
     var output: HostAppendFile?
     try host(path) { () throws(HostError) in output = try HostAppendFile(temporary) }

@@ -39,7 +39,9 @@ public final class NewImageFiles {
   deinit { if !isFinished && !keepsUnfinished { abandon() } }
 
   /// Where a file is until it has its name.
-  public func place(of path: String) -> String { path + suffix }
+  public func place(of path: String) -> String {
+    HostPath.beside(path, suffix: suffix)
+  }
 
   /// Makes a file that will have this path, empty and locked.
   public func make(_ path: String) throws(StorageError) -> any ByteStore {

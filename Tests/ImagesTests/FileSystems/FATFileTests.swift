@@ -73,6 +73,17 @@ extension WorkOnImages {
         FloppyFormat.ofSize(UInt64(size))?.mediaDescriptor == scratch.contents("disk.img")[21])
     }
 
+    @Test(arguments: [240, 251]) func namesMayBeAsLongAsTheHostAllows(length: Int) throws {
+      let scratch = Scratch()
+      let reference = try disk(scratch, 1440 << 10)
+      let name = String(repeating: "n", count: length) + ".txt"
+      let bytes = randomDisk(3000, seed: 4)
+      _ = try ImageOperations.put(reference, [scratch.file(name, bytes)])
+      try FileManager.default.removeItem(atPath: scratch.path(name))
+      _ = try ImageOperations.get(reference, [name], to: scratch.directory)
+      #expect(same(scratch.contents(name), bytes))
+    }
+
     @Test(arguments: [(FATKind.fat12, 2 << 20), (.fat16, 40 << 20), (.fat32, 64 << 20)])
     func filesComeBackAsTheyWere(kind: FATKind, size: Int) throws {
       let scratch = Scratch()
