@@ -107,7 +107,11 @@ import Testing
     let apics = four()
     var told: [String] = []
     for (n, apic) in apics.all.enumerated() {
-      apic.initReceived = { told.append("init \(n)") }
+      // The processor takes it at once.
+      apic.initReceived = { [unowned apic] in
+        told.append("init \(n)")
+        apic.initialize()
+      }
       apic.startReceived = { told.append("start \(n) at \($0)") }
     }
     apics[2].write(0x080, 0x33)

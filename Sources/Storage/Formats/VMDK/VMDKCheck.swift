@@ -112,12 +112,18 @@ extension VMDKFormat: CheckableFormat {
       let first = Fields(try store.bytes(at: place, count: Int(size)))
       let second = Fields(try store.bytes(at: copy, count: Int(size)))
       if first.bytes == second.bytes { continue }
-      // What the table has and the copy has not is what a power failure leaves.
-      let isBehind = stride(from: 0, to: Int(size), by: 4).allSatisfy {
-        let (own, other) = (first.little($0, as: UInt32.self), second.little($0, as: UInt32.self))
-        return own == other || other == 0
+      // What one of the two has and the other has not is what a power failure leaves: the table is written first. An entry that only the
+      // copy has may be one that the table has lost, too: that is not overwritten by itself.
+      var (isBehind, isLess) = (true, true)
+      for at in stride(from: 0, to: Int(size), by: 4) {
+        let (own, other) = (
+          first.little(at, as: UInt32.self), second.little(at, as: UInt32.self)
+        )
+        if own == other || other == 0 { continue }
+        isLess = false
+        if own != 0 { isBehind = false }
       }
-      let mends = repair == .all || repair == .leaks && isBehind
+      let mends = repair == .all || repair == .leaks && isLess
       if mends {
         try store.write(at: copy, first.bytes)
         try store.flush()
@@ -126,7 +132,7 @@ extension VMDKFormat: CheckableFormat {
         .init(
           isBehind ? .leak : .corruption, at: copy,
           isBehind
-            ? "the copy of grain table \(number) has not all that the table has"
+            ? "the copy of grain table \(number) has not what the table has"
             : "the copy of grain table \(number) differs from it", isRepaired: mends))
     }
   }
