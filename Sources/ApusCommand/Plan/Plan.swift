@@ -203,12 +203,15 @@ struct Plan {
         throw Failure.usage("--rom \(text): FILE@ADDRESS is wanted, the address in hexadecimal")
       }
       let file = try Plan.read(String(text[..<at]), limit: 16 << 20)
-      if address < 0xF0000, !file.bytes.starts(with: [0x55, 0xAA]) {
-        warnings.append(
-          "--rom \(text): does not begin with 55AAh, as option ROMs do: no BIOS will call it")
-      }
-      if address < 1 << 20, UInt64(address) + UInt64(file.bytes.count) > 0xF0000 {
-        warnings.append("--rom \(text): hides what is there of the system BIOS")
+      // What cannot be at all is refused later.
+      if address >= 0xC0000, address < 1 << 20, address & 0xFFF == 0, !file.bytes.isEmpty {
+        if address < 0xF0000, !file.bytes.starts(with: [0x55, 0xAA]) {
+          warnings.append(
+            "--rom \(text): does not begin with 55AAh, as option ROMs do: no BIOS will call it")
+        }
+        if UInt64(address) + UInt64(file.bytes.count) > 0xF0000 {
+          warnings.append("--rom \(text): hides what is there of the system BIOS")
+        }
       }
       configuration.roms.append(MachineROM(file: file, address: address))
     }
