@@ -58,6 +58,9 @@ public final class Assembler {
     Int(UnsafeRawPointer(buffer + offset).loadUnaligned(as: Int32.self))
   }
 
+  /// INT3 up to the next multiple of a power of two: nobody comes there.
+  public func align(to unit: Int) { while position & (unit - 1) != 0 { byte(0xCC) } }
+
   // MARK: - Fields written again
 
   /// An immediate becomes a value.

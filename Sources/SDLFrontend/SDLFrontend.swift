@@ -305,10 +305,10 @@
       let now = SDL_GetTicks64()
       if now &- lastPresent < SDLFrontend.frameMilliseconds { return }
       let words = words
-      if machine.frames.sequence != shownSequence || words != shownWords {
+      if needsRedraw || machine.frames.sequence != shownSequence || words != shownWords {
         if words == Words() {
           let shown = machine.frames.withLatest { frame, sequence in
-            screen.upload(frame)
+            screen.upload(frame, everything: needsRedraw)
             return (sequence, frame.width, frame.height, frame.pixelAspect == 1)
           }
           shownSequence = shown.0
@@ -318,7 +318,7 @@
           screen.upload(
             Overlay.compose(
               machine.frames.latest(), panel: words.help ? Overlay.help(title: options.title) : [],
-              message: words.message))
+              message: words.message), everything: needsRedraw)
         }
         shownWords = words
         hasPicture = true

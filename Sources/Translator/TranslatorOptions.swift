@@ -54,6 +54,9 @@ public struct TranslatorOptions: OptionSet, Sendable {
   /// Missing table entries are made without interpreting the instruction.
   public static let fills = TranslatorOptions(rawValue: 1 << 18)
 
+  /// Flags stay recipes where a block leads back to its own beginning.
+  public static let loops = TranslatorOptions(rawValue: 1 << 19)
+
   /// Every optimisation.
   public static let all = TranslatorOptions(rawValue: UInt32.max)
 
@@ -63,8 +66,8 @@ public struct TranslatorOptions: OptionSet, Sendable {
     ("recipes", .recipes), ("memory", .memory), ("control", .control),
     ("window", .window), ("strings", .strings), ("system", .system), ("returns", .returns),
     ("repeats", .repeats), ("segments", .segments), ("code-writes", .codeWrites),
-    ("transfers", .transfers), ("devices", .devices), ("fills", .fills), ("x87", .x87),
-    ("simd", .simd),
+    ("transfers", .transfers), ("devices", .devices), ("fills", .fills), ("loops", .loops),
+    ("x87", .x87), ("simd", .simd),
   ]
 
   /// The option of that name, or nil.

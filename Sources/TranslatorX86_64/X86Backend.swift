@@ -91,7 +91,7 @@ final class X86Backend: TranslatorBackend {
     mark: ((Int) -> Void)?
   ) -> BlockCode? {
     // A block begins with a line of the host's cache: how quick a short loop is would depend on what was translated before it otherwise.
-    a.position = (a.position + 63) & ~63
+    a.align(to: 64)
     return compiler.compile(block, eip: eip, in: context, number: number, mark: mark)
   }
 

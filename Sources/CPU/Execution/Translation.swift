@@ -326,8 +326,7 @@ extension CPU {
       let offset = MemoryLayout<CPUState>.offset(of: \.deviceData).unsafelyUnwrapped
       return Int(bitPattern: s) &+ offset &- Int(linear)
     }
-    // An entry that is there marks a page with code or one that was not written yet.
-    if table[index] != 0 { return 0 }
+    if table[index] != 0 { return write ? firstWrite(linear, table) : 0 }
     let before = CodeMoment(self)
     do throws(Fault) {
       _ = try translate(linear, write ? userAccess.union(.write) : userAccess)
@@ -341,6 +340,22 @@ extension CPU {
       return 0
     }
     return table[index]
+  }
+
+  /// A write entry that is there waits for the first write to its page since somebody has looked (WriteTracking.swift), or marks a page
+  /// with code. The first write is noted here, before it is made.
+  /// - Returns: what `fillEntry` returns.
+  private func firstWrite(_ linear: UInt32, _ table: UnsafeMutablePointer<Int>) -> Int {
+    let entry = table[Int(linear >> 12)] & Int.max
+    guard let physical = memory.physical(ofHost: entry &+ Int(linear)) else { return 0 }
+    let page = UInt32(truncatingIfNeeded: physical >> 12) & 0xFFFFFF
+    switch memory.kinds[Int(page)] {
+    case PhysicalMemory.Kind.ram: memory.dirty[Int(page)] = 0xFF
+    case PhysicalMemory.Kind.direct: memory.noteDirectWrite(page: page)
+    default: return 0
+    }
+    table[Int(linear >> 12)] = entry
+    return entry
   }
 
   /// Loads ES, DS, FS or GS in protected mode when nothing stands against it and its descriptor can be read by the tables.

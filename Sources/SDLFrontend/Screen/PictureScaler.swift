@@ -15,6 +15,35 @@ import Video
   import Darwin
 #endif
 
+/// What of a picture differs from a copy: columns and bands of rows.
+struct PictureChanges {
+  private(set) var columns = 0..<0
+  private(set) var rows: [Range<Int>] = []
+
+  /// Bands of changed rows that are nearer than this become one.
+  private static let gap = 8
+
+  /// Brings a row of the copy up to date and notes where it differed.
+  mutating func take(
+    row y: Int, from new: UnsafePointer<UInt32>, to old: UnsafeMutablePointer<UInt32>, width: Int
+  ) {
+    if memcmp(old, new, width * 4) == 0 { return }
+    var left = 0
+    while old[left] == new[left] { left += 1 }
+    var right = width
+    while old[right - 1] == new[right - 1] { right -= 1 }
+    memcpy(old + left, new + left, (right - left) * 4)
+    columns =
+      columns.isEmpty
+      ? left..<right : min(left, columns.lowerBound)..<max(right, columns.upperBound)
+    if let last = rows.last, y < last.upperBound + PictureChanges.gap, y >= last.lowerBound {
+      rows[rows.count - 1] = last.lowerBound..<max(last.upperBound, y + 1)
+    } else {
+      rows.append(y..<y + 1)
+    }
+  }
+}
+
 /// Scales pictures, remembering the last one.
 struct PictureScaler {
   /// Where one pixel of the target comes from: two neighbours and the share of the second, in 1/256.
@@ -30,9 +59,8 @@ struct PictureScaler {
   private var pixels: [UInt32] = []
   /// Which picture that is.
   private var mark = Frame.Mark()
-  /// What differs from what was last drawn: columns and bands of rows.
-  private var dirtyColumns = 0..<0
-  private var dirtyRows: [Range<Int>] = []
+  /// What differs from what was last drawn.
+  private var changes = PictureChanges()
   private var allDirty = true
 
   private var place = DisplayRectangle(x: 0, y: 0, width: 0, height: 0)
@@ -42,13 +70,8 @@ struct PictureScaler {
   private var lines: [[UInt32]] = [[], []]
   private var lineRows = [-1, -1]
 
-  /// Bands of changed rows that are nearer than this become one.
-  private static let gap = 8
-
   /// Everything has to be drawn again.
   mutating func forget() { allDirty = true }
-
-  var hasChanges: Bool { width > 0 && (allDirty || !dirtyRows.isEmpty) }
 
   /// Takes over a picture.
   mutating func take(_ frame: borrowing Frame) {
@@ -64,29 +87,12 @@ struct PictureScaler {
       columns = []
       return
     }
-    let rowBytes = width * 4
     pixels.withUnsafeMutableBufferPointer { old in
       frame.pixels.withUnsafeBufferPointer { new in
         for y in 0..<height where frame.differs(line: y, from: known) {
           let a = old.baseAddress! + y * width
           let b = new.baseAddress! + y * width
-          if memcmp(a, b, rowBytes) == 0 { continue }
-          var left = 0
-          while a[left] == b[left] { left += 1 }
-          var right = width
-          while a[right - 1] == b[right - 1] { right -= 1 }
-          memcpy(a, b, rowBytes)
-          dirtyColumns =
-            dirtyColumns.isEmpty
-            ? left..<right
-            : min(left, dirtyColumns.lowerBound)..<max(right, dirtyColumns.upperBound)
-          if let last = dirtyRows.last, y < last.upperBound + PictureScaler.gap,
-            y >= last.lowerBound
-          {
-            dirtyRows[dirtyRows.count - 1] = last.lowerBound..<max(last.upperBound, y + 1)
-          } else {
-            dirtyRows.append(y..<y + 1)
-          }
+          changes.take(row: y, from: b, to: a, width: width)
         }
       }
     }
@@ -113,9 +119,9 @@ struct PictureScaler {
     }
     lineRows = [-1, -1]
     var drawn: [DisplayRectangle] = []
-    let bands = allDirty ? [0..<height] : dirtyRows
+    let bands = allDirty ? [0..<height] : changes.rows
     let across =
-      allDirty ? 0..<place.width : PictureScaler.reach(dirtyColumns, width, place.width)
+      allDirty ? 0..<place.width : PictureScaler.reach(changes.columns, width, place.width)
     for band in bands {
       let down = PictureScaler.reach(band, height, place.height)
       for y in down {
@@ -127,8 +133,7 @@ struct PictureScaler {
           height: down.count))
     }
     allDirty = false
-    dirtyRows = []
-    dirtyColumns = 0..<0
+    changes = PictureChanges()
     return drawn
   }
 

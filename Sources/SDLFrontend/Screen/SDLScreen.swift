@@ -56,7 +56,7 @@
     }
 
     /// Takes over a picture.
-    func upload(_ frame: borrowing Frame) {
+    func upload(_ frame: borrowing Frame, everything: Bool) {
       let size = (width: frame.width, height: frame.height)
       aspect = (frame.aspectWidth, frame.aspectHeight)
       if texture == nil || size != frameSize {

@@ -18,7 +18,8 @@
   protocol WindowScreen: AnyObject {
     var integerScaling: Bool { get set }
     /// Takes over a picture.
-    func upload(_ frame: borrowing Frame)
+    /// - Parameter everything: not only what changed: `draw` will be asked for all of it.
+    func upload(_ frame: borrowing Frame, everything: Bool)
     /// Shows the picture.
     /// - Parameter everything: not only what changed: the window has a new size or was uncovered.
     func draw(everything: Bool)
@@ -63,6 +64,12 @@
     private var size = (width: 0, height: 0)
     /// Where the picture is; what is beside it is black.
     private var place: DisplayRectangle?
+    /// The window was made black since it was shown last.
+    private var isBlack = false
+    /// The picture needs no scaling: its pixels are in the window's memory and nowhere else, that of `mark`.
+    private var isDirect = false
+    private var mark = Frame.Mark()
+    private var changes = PictureChanges()
     var integerScaling = false { didSet { scaler.forget() } }
 
     /// nil when the window's memory has another form than 32-bit pixels.
@@ -79,32 +86,96 @@
 
     func close() {}
     func forgetTextures() { scaler.forget() }
-    func upload(_ frame: borrowing Frame) { scaler.take(frame) }
+    /// The window's memory as it is now.
+    private struct Canvas {
+      var pixels: UnsafeMutablePointer<UInt32>
+      /// Pixels from one row to the next.
+      var pitch: Int
+      var width: Int
+      var height: Int
+    }
 
-    func draw(everything: Bool) {
+    private func withCanvas(_ body: (Canvas) -> Void) {
       guard let surface = SDL_GetWindowSurface(window) else { return }
       let (w, h) = (Int(surface.pointee.w), Int(surface.pointee.h))
       guard w > 0, h > 0, SDL_LockSurface(surface) == 0 else { return }
-      guard let memory = surface.pointee.pixels else {
-        SDL_UnlockSurface(surface)
-        return
-      }
+      defer { SDL_UnlockSurface(surface) }
+      guard let memory = surface.pointee.pixels else { return }
       let pitch = Int(surface.pointee.pitch) / 4
-      let target = memory.bindMemory(to: UInt32.self, capacity: pitch * h)
-      let place = DisplayLayout.place(
-        frameWidth: scaler.width, frameHeight: scaler.height, aspectWidth: scaler.aspect.width,
-        aspectHeight: scaler.aspect.height, windowWidth: w, windowHeight: h,
-        integer: integerScaling)
-      let all = everything || size != (w, h) || place != self.place
-      if all {
-        size = (w, h)
-        self.place = place
-        scaler.forget()
-        for y in 0..<h { (target + y * pitch).update(repeating: 0xFF00_0000, count: w) }
+      body(
+        Canvas(
+          pixels: memory.bindMemory(to: UInt32.self, capacity: pitch * h), pitch: pitch, width: w,
+          height: h))
+    }
+
+    /// A picture that needs no scaling goes into the window's memory at once, which is the copy that the next one is compared with.
+    func upload(_ frame: borrowing Frame, everything: Bool) {
+      withCanvas { canvas in
+        let place = DisplayLayout.place(
+          frameWidth: frame.width, frameHeight: frame.height, aspectWidth: frame.aspectWidth,
+          aspectHeight: frame.aspectHeight, windowWidth: canvas.width,
+          windowHeight: canvas.height, integer: integerScaling)
+        let wasDirect = isDirect
+        isDirect = place.width == frame.width && place.height == frame.height
+        if !isDirect {
+          if wasDirect { scaler = PictureScaler() }
+          return scaler.take(frame)
+        }
+        if prepare(canvas, place, anyway: everything || !wasDirect) { mark = Frame.Mark() }
+        let known = mark
+        mark = frame.mark
+        let first = canvas.pixels + place.y * canvas.pitch + place.x
+        frame.pixels.withUnsafeBufferPointer { new in
+          guard let new = new.baseAddress else { return }
+          for y in 0..<frame.height where frame.differs(line: y, from: known) {
+            changes.take(
+              row: y, from: new + y * frame.width, to: first + y * canvas.pitch,
+              width: frame.width)
+          }
+        }
       }
-      var drawn = scaler.draw(into: target, pitch: pitch, place: place)
-      SDL_UnlockSurface(surface)
-      if all { drawn = [DisplayRectangle(x: 0, y: 0, width: w, height: h)] }
+    }
+
+    /// Makes a window black whose picture goes to another place than the last one, or anyway.
+    /// - Returns: whether it did.
+    private func prepare(_ canvas: Canvas, _ place: DisplayRectangle, anyway: Bool = false) -> Bool
+    {
+      if !anyway, size == (canvas.width, canvas.height), place == self.place { return false }
+      size = (canvas.width, canvas.height)
+      self.place = place
+      for y in 0..<canvas.height {
+        (canvas.pixels + y * canvas.pitch).update(repeating: 0xFF00_0000, count: canvas.width)
+      }
+      isBlack = true
+      return true
+    }
+
+    func draw(everything: Bool) {
+      var drawn: [DisplayRectangle] = []
+      withCanvas { canvas in
+        if isDirect {
+          // Where the window has got another size just now, all of it follows.
+          if let place, size == (canvas.width, canvas.height) {
+            drawn = changes.rows.map {
+              DisplayRectangle(
+                x: place.x + changes.columns.lowerBound, y: place.y + $0.lowerBound,
+                width: changes.columns.count, height: $0.count)
+            }
+          }
+          changes = PictureChanges()
+        } else {
+          let place = DisplayLayout.place(
+            frameWidth: scaler.width, frameHeight: scaler.height,
+            aspectWidth: scaler.aspect.width, aspectHeight: scaler.aspect.height,
+            windowWidth: canvas.width, windowHeight: canvas.height, integer: integerScaling)
+          if prepare(canvas, place, anyway: everything) { scaler.forget() }
+          drawn = scaler.draw(into: canvas.pixels, pitch: canvas.pitch, place: place)
+        }
+        if isBlack {
+          isBlack = false
+          drawn = [DisplayRectangle(x: 0, y: 0, width: canvas.width, height: canvas.height)]
+        }
+      }
       if drawn.isEmpty { return }
       let rectangles = drawn.map {
         SDL_Rect(x: Int32($0.x), y: Int32($0.y), w: Int32($0.width), h: Int32($0.height))

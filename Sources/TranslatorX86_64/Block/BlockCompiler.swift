@@ -37,6 +37,10 @@ final class BlockCompiler {
   var memoryFlagsValid = true
   var recipe: FlagRecipe?
   var garbage = FlagGarbage.none
+  /// The block's code for rounds that begin with flags made by a recipe.
+  private var loop: (recipe: FlagRecipe, start: Int)?
+  /// The most instructions of which there is such a second copy.
+  private static let longestLoop = 32
 
   // What is known of the host's units; see BlockCompilerUnits.swift.
   var units: UInt8 = 0
@@ -74,15 +78,31 @@ final class BlockCompiler {
     memoryFlagsValid = true
     recipe = nil
     garbage = .none
+    loop = nil
     units = 0
     pointers = nil
     seesErrors = block.pointee.seesFPUErrors
 
     let entry = a.position
+    // SUB and JL are one operation of the host's processor, SUB and JS are two.
     a.subWide(.r11, count, .quad)
     var exit = Label()
-    a.j(.s, &exit)
+    a.j(.l, &exit)
     let body = a.position
+    emitInstructions(mark: mark)
+    mark?(a.position)
+    a.bind(&exit)
+    let exitAt = a.position
+    emitEnd()
+    emitStubs()
+    for site in a.windowSites {
+      backend.faults.add(site.offset, leadsTo: stubs[site.tag].label.offset)
+    }
+    return BlockCode(entry: entry, body: body, exit: exitAt, end: a.position, count: count)
+  }
+
+  /// All instructions of the block and the exit behind the last.
+  private func emitInstructions(mark: ((Int) -> Void)?) {
     k = 0
     var ended = false
     while k < count {
@@ -106,23 +126,55 @@ final class BlockCompiler {
       let next = blockEIP &+ UInt32(records[count - 1].nextOffset)
       emitExit(next)
     }
-    mark?(a.position)
-    a.bind(&exit)
-    let exitAt = a.position
-    a.add(.r11, Int32(count), .quad)
-    a.mov(StateOperand.eip, blockEIP)
-    a.mov(.r8, UInt32(CodeExit.plain))
-    a.jmp(toOffset: backend.leaveAt)
-    emitStubs()
-    for site in a.windowSites {
-      backend.faults.add(site.offset, leadsTo: stubs[site.tag].label.offset)
+  }
+
+  // MARK: - Loops
+
+  /// The end of the block leads to its beginning with flags that `recipe` makes and something there may look at. Saving them in each round
+  /// would cost more than many a loop does: the block's code follows once more, begun with the recipe in place of flags in memory.
+  /// - Returns: whether the block goes on there.
+  func emitLoop(_ recipe: FlagRecipe) -> Bool {
+    guard options.contains(.loops), count <= BlockCompiler.longestLoop,
+      !context.has(.paged) || block.pointee.secondPage == UInt32.max
+    else { return false }
+    if loop != nil {
+      guard let start = loopStart(blockEIP) else { return false }
+      a.jmp(toOffset: start)
+      return true
     }
-    return BlockCode(entry: entry, body: body, exit: exitAt, end: a.position, count: count)
+    let saved = (k, units, pointers)
+    var start = Label()
+    a.jmp(&start)
+    // As blocks begin.
+    a.align(to: 64)
+    a.bind(&start)
+    loop = (recipe, a.position)
+    a.sub(.r11, Int32(count), .quad)
+    var stub = Stub(kind: .loop)
+    stub.recipe = recipe
+    stubs.append(stub)
+    a.j(.l, &stubs[stubs.count - 1].label)
+    (hostFlagsValid, memoryFlagsValid, self.recipe, garbage) = (false, false, recipe, .none)
+    units = 0
+    pointers = nil
+    emitInstructions(mark: nil)
+    (k, units, pointers) = saved
+    // What the copy has is done.
+    firstStubOfInstruction = stubs.count
+    return true
+  }
+
+  /// Where another round of the loop begins, when `target` is the block's beginning and the flags are what rounds begin with.
+  func loopStart(_ target: UInt32) -> Int? {
+    guard target == blockEIP, let loop, !memoryFlagsValid, recipe == loop.recipe else {
+      return nil
+    }
+    return loop.start
   }
 
   private func isExit(_ kind: Stub.Kind) -> Bool {
     switch kind {
-    case .exit, .exitBudget, .place: true
+    case .exit, .exitBudget, .loop, .place: true
     default: false
     }
   }

@@ -10,14 +10,16 @@ import Assembler
 import CPU
 import Translator
 
-/// Makes the flags of an earlier instruction again. Uses R9.
-struct FlagRecipe: Equatable {
+/// Makes the flags of one earlier instruction again. Uses R9.
+struct FlagStep: Equatable {
   enum Kind {
     /// CMP of two registers, of a register and an immediate.
     case compare, compareImmediate
     case test, testImmediate
     /// Of a result: what SUB, ADD with an immediate or a register left in `first`.
     case subtractedImmediate, addedImmediate, subtracted, added
+    /// Of a result: what DEC, INC left in `first`. CF stays.
+    case decremented, incremented
   }
   var kind: Kind
   var width: Width
@@ -25,8 +27,33 @@ struct FlagRecipe: Equatable {
   var first: HostRegister
   var second = HostRegister.rax
   var immediate: UInt32 = 0
+}
+
+/// Makes the flags of earlier instructions again. Uses R9.
+struct FlagRecipe: Equatable {
+  /// What CF comes from, where it is another instruction than the last.
+  var carry: FlagStep?
+  var last: FlagStep
   /// General registers it reads.
   var registers: UInt16
+
+  init(
+    kind: FlagStep.Kind, width: Width, first: HostRegister, second: HostRegister = .rax,
+    immediate: UInt32 = 0, registers: UInt16
+  ) {
+    last = FlagStep(
+      kind: kind, width: width, first: first, second: second, immediate: immediate)
+    self.registers = registers
+  }
+
+  /// Behind INC or DEC of a register that is none of its own.
+  func behind(_ step: FlagStep, registers: UInt16) -> FlagRecipe {
+    var recipe = self
+    recipe.carry = carry ?? last
+    recipe.last = step
+    recipe.registers |= registers
+    return recipe
+  }
 }
 
 /// What of the host's flags is not as the guest has it, because processors differ in what the manual leaves undefined.
@@ -86,7 +113,12 @@ extension BlockCompiler {
     a.mov(.rax, scratch, .quad)
   }
 
-  func emitRecipe(_ r: FlagRecipe) {
+  func emitRecipe(_ recipe: FlagRecipe) {
+    if let carry = recipe.carry { emitStep(carry) }
+    emitStep(recipe.last)
+  }
+
+  private func emitStep(_ r: FlagStep) {
     switch r.kind {
     case .compare: a.cmp(r.first, r.second, r.width)
     case .compareImmediate:
@@ -107,6 +139,12 @@ extension BlockCompiler {
       a.mov(.r9, r.first)
       a.sub(.r9, r.second, r.width)
       a.add(.r9, r.second, r.width)
+    case .decremented:
+      a.lea(.r9, MemoryOperand(base: r.first, displacement: 1))
+      a.dec(.r9, r.width)
+    case .incremented:
+      a.lea(.r9, MemoryOperand(base: r.first, displacement: -1))
+      a.inc(.r9, r.width)
     }
   }
 

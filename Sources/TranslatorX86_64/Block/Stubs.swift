@@ -24,6 +24,8 @@ struct Stub {
     /// An exit not joined yet, or one the budget does not reach over.
     case exit(Int)
     case exitBudget(Int)
+    /// The budget does not reach over another round of the block's loop.
+    case loop
     /// A code place that does not fit.
     case place(Int)
     /// Load a unit of the host; where that cannot be, interpret the rest of the block.
@@ -121,9 +123,20 @@ extension BlockCompiler {
       case .exitBudget(let exit):
         keepFlags(stub)
         translator.setBudgetJump(of: exit, a.jmpLater().offset)
+      case .loop:
+        keepFlags(stub)
+        emitEnd()
       }
       n += 1
     }
+  }
+
+  /// The budget does not reach over the block, at whose beginning everything is: leaves translated code.
+  func emitEnd() {
+    a.add(.r11, Int32(count), .quad)
+    a.mov(StateOperand.eip, blockEIP)
+    a.mov(.r8, UInt32(CodeExit.plain))
+    a.jmp(toOffset: backend.leaveAt)
   }
 
   /// Leaves translated code and asks for an exit to be joined to its target.

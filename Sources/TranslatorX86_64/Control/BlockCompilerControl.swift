@@ -25,13 +25,18 @@ extension BlockCompiler {
         && translator.isSamePage(context.linear(target), linearStart)
         && translator.flagsAreReplaced(
           at: target, pageOf: block, in: context, mayExit: { mayExit($0) })
-      if unseen { hostFlagsValid = false } else { saveFlags() }
+      if unseen {
+        hostFlagsValid = false
+      } else {
+        if target == blockEIP, let recipe, emitLoop(recipe) { return }
+        saveFlags()
+      }
     }
     var sites = ExitSites()
     sites.count = a.subWide(.r11, 0, .quad).offset
     let budget = stubs.count
     stubs.append(Stub(kind: .exitBudget(-1)))
-    a.j(.s, &stubs[budget].label)
+    a.j(.l, &stubs[budget].label)
     sites.jump = a.jmpLater().offset
     let exit = translator.addExit(of: number, to: target, sites)
     stubs[budget].kind = .exitBudget(exit)
@@ -147,6 +152,11 @@ extension BlockCompiler {
       guard target <= context.limit else { return emitInterpreted() }
       let condition = Condition(code: i.condition)
       useHostFlags(for: condition)
+      if let start = loopStart(target) {
+        a.j(condition, toOffset: start)
+        emitExit(next)
+        return true
+      }
       var taken = Label()
       a.j(condition, &taken)
       emitExit(next)

@@ -133,14 +133,18 @@ extension BlockCompiler {
     }
     let register = host(i.rm, width)
     if up { a.inc(register, width) } else { a.dec(register, width) }
-    var recipe: FlagRecipe?
-    if !keepsCarry && width != .byte {
+    var new: FlagRecipe?
+    if keepsCarry, width != .byte {
+      new = recipe?.behind(
+        FlagStep(kind: up ? .incremented : .decremented, width: width, first: register),
+        registers: mask(i.rm))
+    } else if width != .byte {
       // This makes another CF, which nothing looks at.
-      recipe = FlagRecipe(
+      new = FlagRecipe(
         kind: up ? .addedImmediate : .subtractedImmediate, width: width, first: register,
         immediate: 1, registers: mask(i.rm))
     }
-    defineFlags(recipe)
+    defineFlags(new)
   }
 
   func incrementMemory(_ i: Instruction, up: Bool, _ width: Width) {
