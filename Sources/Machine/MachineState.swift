@@ -5,7 +5,7 @@
 //
 //   "APUSSTAT", version (u32), length of the rest (u64), checksum of the rest (u64), then:
 //   fingerprint (pairs of strings), media (which images: MachineMedia.swift), sections clock, cpu, for several processors
-//   one for each other and turns, one for each device, what images hold in memory; memory
+//   one for each other and turns, one for each device, what images hold in memory; memory; what each processor has translated
 
 import Bus
 import CPU
@@ -45,8 +45,10 @@ public struct StateHash: Sendable {
 
 extension Machine {
   private static let magic = Array("APUSSTAT".utf8)
-  /// 2: which images the state belongs to, with hashes of what they hold.
-  private static let formatVersion: UInt32 = 2
+  /// 2: which images the state belongs to, with hashes of what they hold. 3: what the processors have translated.
+  private static let formatVersion: UInt32 = 3
+  /// Those that are read: Sources/apus/Documentation.docc/Using/SavedStates.md has what each lacks.
+  private static let knownVersions: ClosedRange<UInt32> = 2...3
   private static let pageSize = 4096
 
   /// The complete state.
@@ -61,6 +63,7 @@ extension Machine {
     saveMedia(to: &body)
     saveSections(to: &body)
     saveMemory(to: &body)
+    saveTranslations(to: &body)
 
     var hash = StateHash()
     body.bytes.withUnsafeBytes { hash.add($0) }
@@ -113,12 +116,14 @@ extension Machine {
       if try reader.read(UInt8.self) != expected { throw reader.error("not a saved state") }
     }
     let version = try reader.read(UInt32.self)
-    if version != Machine.formatVersion {
+    if !Machine.knownVersions.contains(version) {
+      let known = Machine.knownVersions
       throw StateError(
-        refusal: version < Machine.formatVersion
+        refusal: version < known.lowerBound
           ? "saved by an older Apus (format version \(version)), which did not note what was on the disks; this one reads "
-            + "version \(Machine.formatVersion): save the state again"
-          : "format version \(version) is not supported (\(Machine.formatVersion) is)")
+            + "versions \(known.lowerBound) to \(known.upperBound): save the state again"
+          : "format version \(version) is not supported (\(known.lowerBound) to \(known.upperBound) are)"
+      )
     }
     let length = try reader.read(UInt64.self)
     let checksum = try reader.read(UInt64.self)
@@ -129,7 +134,7 @@ extension Machine {
     let start = reader.offset
     bytes.withUnsafeBytes { hash.add(UnsafeRawBufferPointer(rebasing: $0[start...])) }
     if hash.value != checksum { throw reader.error("the checksum is wrong: the file is damaged") }
-    return try restoreBody(&reader, acceptingOtherDisks: acceptingOtherDisks)
+    return try restoreBody(&reader, version: version, acceptingOtherDisks: acceptingOtherDisks)
   }
 
   /// After `restoreState` in a run that users follow: lets go of keys and buttons that were held when the state was saved and that nobody
@@ -148,9 +153,9 @@ extension Machine {
 
   /// Everything behind the header; separate so that tests reach it without a right checksum.
   @discardableResult
-  func restoreBody(_ reader: inout StateReader, acceptingOtherDisks: Bool = false)
-    throws(StateError) -> [String]
-  {
+  func restoreBody(
+    _ reader: inout StateReader, version: UInt32 = formatVersion, acceptingOtherDisks: Bool = false
+  ) throws(StateError) -> [String] {
     let own = fingerprint
     let count = try reader.read(in: 0...UInt32(1000))
     var saved: [(String, String)] = []
@@ -167,9 +172,11 @@ extension Machine {
     board.first(Flash.self)?.reload()
     board.first(FirmwareConfiguration.self)?.follow()
     try restoreMemory(&reader)
-    if reader.remaining != 0 { throw reader.error("\(reader.remaining) bytes too many") }
     board.resynchronizeLines()
     setPins()
+    // Last: much of what is restored before drops translations.
+    if version >= 3 { try restoreTranslations(&reader) }
+    if reader.remaining != 0 { throw reader.error("\(reader.remaining) bytes too many") }
     return savedMedia.differences
   }
 
@@ -340,6 +347,22 @@ extension Machine {
       writer.write(bytes: packed)
     }
     writer.write(UInt32.max)
+  }
+
+  private func saveTranslations(to writer: inout StateWriter) {
+    for cpu in processors {
+      writer.section("translations", version: 1) { cpu.saveTranslations(to: &$0) }
+    }
+  }
+
+  private func restoreTranslations(_ reader: inout StateReader) throws(StateError) {
+    var saved: [SavedTranslations] = []
+    for cpu in processors {
+      try reader.section("translations", versions: 1...1) { (reader, _) throws(StateError) in
+        saved.append(try cpu.readTranslations(from: &reader))
+      }
+    }
+    for (cpu, saved) in zip(processors, saved) { cpu.restoreTranslations(saved) }
   }
 
   private func restoreMemory(_ reader: inout StateReader) throws(StateError) {
