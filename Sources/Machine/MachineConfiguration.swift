@@ -36,6 +36,22 @@ public struct MachineImage: @unchecked Sendable {
     self.init(name: image.path, device: image.device, medium: image.medium)
   }
 
+  /// The same with a thread beside it, for where the host's disk is slow.
+  /// - Parameter writesBehind: whether writes to a hard disk count as done when the thread has them.
+  public func beside(mode: QueuedDevice.Mode, writesBehind: Bool) -> MachineImage {
+    if device is QueuedDevice { return self }
+    var image = self
+    if case .cd(let disc) = medium {
+      image.device = disc.readAhead(device, mode: mode)
+    } else {
+      // The guest of a floppy drive learns at once of what the host refuses.
+      var isFloppy = false
+      if case .floppy = medium { isFloppy = true }
+      image.device = QueuedDevice(device, mode: mode, writesBehind: writesBehind && !isFloppy)
+    }
+    return image
+  }
+
   /// A floppy in memory, writable; what is written is part of the machine's state.
   /// - Returns: nil when the size is no floppy's.
   public init?(floppy bytes: [UInt8], name: String) {

@@ -68,6 +68,44 @@ final class HostOfMoods: BlockDevice, @unchecked Sendable {
   func flush() throws(StorageError) { wait() }
 }
 
+/// A disc in memory whose host takes its time and has a bad sector.
+final class DiscOfMoods: ByteStore, @unchecked Sendable {
+  let memory: MemoryStore
+  private let moods: HostOfMoods
+  /// Where it cannot be read.
+  var bad: UInt64?
+
+  init(_ bytes: [UInt8], seed: UInt64) {
+    memory = MemoryStore(bytes, name: "disc", isWritable: false)
+    moods = HostOfMoods([UInt8](repeating: 0, count: 512), seed: seed)
+  }
+
+  var delays: Int {
+    get { moods.delays }
+    set { moods.delays = newValue }
+  }
+  var name: String { memory.name }
+  var size: UInt64 { memory.size }
+  var isWritable: Bool { false }
+  func read(at offset: UInt64, into buffer: UnsafeMutableRawBufferPointer) throws(StorageError) {
+    try moods.flush()
+    if let bad, offset <= bad, bad < offset + UInt64(buffer.count) {
+      throw StorageError(path: name, offset: bad, reason: "Input/output error")
+    }
+    try memory.read(at: offset, into: buffer)
+  }
+  func write(at offset: UInt64, from buffer: UnsafeRawBufferPointer) throws(StorageError) {
+    throw StorageError(path: name, reason: "may not be written")
+  }
+  func zero(at offset: UInt64, count: UInt64, releasing: Bool) throws(StorageError) {
+    throw StorageError(path: name, reason: "may not be written")
+  }
+  func setSize(_ size: UInt64) throws(StorageError) {
+    throw StorageError(path: name, reason: "may not be written")
+  }
+  func flush() {}
+}
+
 @Suite struct DelayedDiskTests {
   private static let enough: UInt64 = 400_000_000
   private static let programs = ["ide", "busmaster", "drives"]
@@ -156,6 +194,65 @@ final class HostOfMoods: BlockDevice, @unchecked Sendable {
     } started: { machine, _ in
       try machine.startReplay(recording)
     }
+    #expect(repeated.stop == broken.stop)
+    #expect(repeated.machine.instructionCount == broken.machine.instructionCount)
+    #expect(repeated.machine.stateHash() == broken.machine.stateHash())
+  }
+
+  // MARK: Discs and floppies
+
+  /// - Parameter mode: nil: without a thread.
+  private func runRemovable(
+    _ name: String, mode: QueuedDevice.Mode?, delays: Int = 0, bad: UInt64? = nil,
+    started: (Machine) throws -> Void = { _ in }
+  ) throws -> (machine: Machine, stop: StopReason) {
+    var configuration = try TestMachine.configuration(name: name, engine: engines.last!)
+    func beside(_ image: MachineImage) -> MachineImage {
+      mode.map { image.beside(mode: $0, writesBehind: true) } ?? image
+    }
+    if case .disc = configuration.cds[2] {
+      let store = DiscOfMoods(Patterns.disc, seed: 3)
+      let image = MachineImage(try ImageOpener.disc(store))
+      (store.delays, store.bad) = (delays, bad)
+      configuration.cds[2] = .disc(beside(image))
+    }
+    for (index, bytes) in [Patterns.floppy, Patterns.floppyB].enumerated() {
+      guard var image = configuration.floppies[index] else { continue }
+      let disk = HostOfMoods(bytes, seed: UInt64(index) + 5)
+      disk.delays = delays
+      image.device = disk
+      configuration.floppies[index] = beside(image)
+    }
+    let machine = try Machine(configuration)
+    try started(machine)
+    return (machine, machine.run(untilInstruction: DelayedDiskTests.enough))
+  }
+
+  @Test(arguments: ["cdrom", "fdc", "dma"], [QueuedDevice.Mode.always, .adaptive])
+  func howLongDiscsAndFloppiesTakeDoesNotShow(name: String, mode: QueuedDevice.Mode) throws {
+    let straight = try runRemovable(name, mode: nil)
+    #expect(straight.stop == .guestExit(0x10 << 1 | 1))
+    let delayed = try runRemovable(name, mode: mode, delays: 20)
+    #expect(delayed.stop == straight.stop)
+    #expect(delayed.machine.instructionCount == straight.machine.instructionCount)
+    #expect(delayed.machine.stateHash() == straight.machine.stateHash())
+  }
+
+  /// A sector that could not be read is not read in a repetition either.
+  @Test(arguments: [QueuedDevice.Mode.always, .never])
+  func anErrorOfADiscIsRepeated(mode: QueuedDevice.Mode) throws {
+    var bytes: [UInt8] = []
+    let target = RecordingWriter.Target(append: { (more) throws(HostError) in bytes += more })
+    let broken = try runRemovable("cdrom", mode: mode, bad: 17 * 2048) {
+      try $0.startRecording(to: target, notes: [])
+    }
+    broken.machine.finishRecording(broken.stop)
+    let recording = try Recording(bytes)
+    #expect(
+      recording.entries.contains {
+        if case .input(.diskError(drive: 6, block: _), _) = $0.event { true } else { false }
+      })
+    let repeated = try runRemovable("cdrom", mode: mode) { try $0.startReplay(recording) }
     #expect(repeated.stop == broken.stop)
     #expect(repeated.machine.instructionCount == broken.machine.instructionCount)
     #expect(repeated.machine.stateHash() == broken.machine.stateHash())

@@ -141,7 +141,21 @@ extension FloppyController {
       moveHead(t.unit, to: t.c)
       transfer.st0 |= 0x20
     }
+    prepareSector()
     clock.schedule(transferEvent, after: delay)
+  }
+
+  /// Lets the host's disk begin with the sector that comes next.
+  private func prepareSector() {
+    guard transfer.operation.readsMedium || transfer.operation == .verify,
+      let drive = drive(transfer.unit), let format = drive.medium?.format,
+      let track = drive.mediumTrack
+    else { return }
+    let sector =
+      transfer.operation == .readTrack ? transfer.slot % format.sectors + 1 : Int(transfer.r)
+    if let place = drive.imageSector(track: track, head: transfer.head, sector: sector) {
+      drive.medium?.image.prepare(.read(block: UInt64(place), count: 1))
+    }
   }
 
   /// One revolution in virtual nanoseconds: 360 rpm in 1.2 MB drives, otherwise 300.
@@ -174,6 +188,7 @@ extension FloppyController {
 
   private func nextSlot() {
     transfer.stage = .sector
+    prepareSector()
     clock.schedule(transferEvent, after: slotTime)
   }
 
@@ -246,9 +261,15 @@ extension FloppyController {
   // MARK: To the host
 
   private func deliver(_ drive: FloppyDrive, _ track: Int, _ sector: Int) {
-    guard let place = drive.imageSector(track: track, head: transfer.head, sector: sector),
-      readImage(drive, place)
-    else { return finishTransfer(abnormal: true, st1: ST1.dataError, st2: ST2.dataError) }
+    let place = drive.imageSector(track: track, head: transfer.head, sector: sector)
+    if let place, let image = drive.medium?.image,
+      !image.isReady(for: .read(block: UInt64(place), count: 1))
+    {
+      return clock.hold(transferEvent)
+    }
+    guard let place, readImage(drive, place) else {
+      return finishTransfer(abnormal: true, st1: ST1.dataError, st2: ST2.dataError)
+    }
     if transfer.operation == .verify { return sectorDone() }
     if usesPIO { return openHostWindow(512) }
     guard dor & 0x08 != 0 else { return finishTransfer(abnormal: true, st1: ST1.overrun) }

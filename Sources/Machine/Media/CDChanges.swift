@@ -197,7 +197,7 @@ extension Machine {
       return known
     }
     let image = try ImageOpener.open(path: choice.path, kind: .cd)
-    let disc = MachineDisk(MachineImage(image))
+    let disc = MachineDisk(beside(image))
     disc.refused = { [unowned self, unowned disc] in note($0, of: disc) }
     return disc
   }

@@ -27,10 +27,17 @@ extension Machine {
     imageFailed(failure)
   }
 
-  /// Connects what hard disks ask about the host's errors. Other drives cannot wait: their guests see all of them.
+  /// How drives are numbered where errors of the host's disks are written down: hard disks from 0, CD drives and floppy drives from these.
+  private static let cdNumbers = 4
+  private static let floppyNumbers = 8
+  /// The highest such number.
+  static let lastDiskNumber = 9
+
+  /// Connects what drives ask about the host's errors. Only hard disks wait: the guests of others see all of them.
   func connectHostDisks() {
     for (index, disk) in hardDisks.enumerated() {
       guard let disk else { continue }
+      connectErrors(disk, number: index)
       disk.mayWait = { [unowned self] error in
         switch configuration.diskErrors {
         case .full: error.lacksRoom
@@ -38,11 +45,27 @@ extension Machine {
         case .report: false
         }
       }
-      disk.reported = { [unowned self] block in
-        log(.diskError(drive: index, block: block))
-      }
-      disk.repeated = { [unowned self] block in repeatsError(drive: index, block: block) }
     }
+    for (index, disk) in floppyDisks.enumerated() { connectFloppy(disk, index) }
+    for (index, drive) in cdDrives.enumerated() {
+      let number = Machine.cdNumbers + index
+      drive.reported = { [unowned self] sector in
+        log(.diskError(drive: number, block: UInt64(max(sector, 0))))
+      }
+      drive.repeated = { [unowned self] sector in
+        repeatsError(drive: number, block: UInt64(max(sector, 0)))
+      }
+    }
+  }
+
+  /// The same for a disk that goes into a floppy drive.
+  func connectFloppy(_ disk: MachineDisk?, _ drive: Int) {
+    if let disk { connectErrors(disk, number: Machine.floppyNumbers + drive) }
+  }
+
+  private func connectErrors(_ disk: MachineDisk, number: Int) {
+    disk.reported = { [unowned self] block in log(.diskError(drive: number, block: block)) }
+    disk.repeated = { [unowned self] block in repeatsError(drive: number, block: block) }
   }
 
   /// Whether the run that is repeated had an error here.
@@ -75,9 +98,11 @@ extension Machine {
 
   /// Waits for the host's disk, and does meanwhile what is asked for.
   private func standStill() -> StopReason? {
-    guard let disk = hardDisks.lazy.compactMap({ $0 }).first(where: { $0.waiting != nil }) else {
-      return nil
-    }
+    guard
+      let disk = (hardDisks + floppyDisks + cdDiscs).lazy.compactMap({ $0 }).first(where: {
+        $0.isWaitedFor
+      })
+    else { return nil }
     passOn()
     let wait = disk.takeWaiting()
     if let error = wait.error, !isMuted, disk.tellsOfTrouble() {

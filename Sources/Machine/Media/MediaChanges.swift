@@ -156,9 +156,15 @@ extension Machine {
     let image = try ImageOpener.open(
       path: choice.path, kind: .floppy, readOnly: choice.isProtected,
       snapshot: configuration.keepsWritesInMemory || journal?.isReplay == true)
-    let disk = MachineDisk(MachineImage(image))
+    let disk = MachineDisk(beside(image))
     disk.refused = { [unowned self, unowned disk] in note($0, of: disk) }
     return disk
+  }
+
+  /// An image that was opened while the machine runs, as those are that it began with.
+  func beside(_ image: OpenedImage) -> MachineImage {
+    MachineImage(image).beside(
+      mode: configuration.diskThreads, writesBehind: configuration.diskErrors != .report)
   }
 
   func isInDrive(_ disk: MachineDisk) -> Bool {
@@ -204,6 +210,7 @@ extension Machine {
       }
       try floppyController.insert(drive: drive, medium: disk.flatMap(Machine.medium))
       floppyDisks[drive] = disk
+      connectFloppy(disk, drive)
       if let disk, old !== disk {
         disk.writeHash = 0
         if !shelf.contains(where: { $0 === disk }) { shelf.append(disk) }
@@ -290,6 +297,7 @@ extension Machine {
         let disk = place.map { shelf[$0] }
         if floppyDisks[drive] === disk { continue }
         floppyDisks[drive] = disk
+        connectFloppy(disk, drive)
         // The change line and the rest come with the controller's state; the disk fitted before.
         try? floppyController.insert(drive: drive, medium: disk.flatMap(Machine.medium))
       }

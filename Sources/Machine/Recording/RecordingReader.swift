@@ -314,7 +314,7 @@ private struct RecordingCursor {
     case RecordingFormat.Kind.powerButton: return .powerButton
     case RecordingFormat.Kind.diskError:
       let drive = try byte()
-      if drive > 3 { throw error("there is no hard disk \(drive)") }
+      if drive > Machine.lastDiskNumber { throw error("there is no drive \(drive)") }
       return .diskError(drive: Int(drive), block: try number())
     default: throw error("no event is known by \(kind)")
     }

@@ -113,6 +113,9 @@ final class MachineDisk: BlockDevice {
     return false
   }
 
+  /// Whether the guest waits for the host.
+  var isWaitedFor: Bool { waiting != nil || cd?.isWaitedFor == true }
+
   /// What is waited for; whoever asks does so now.
   func takeWaiting() -> DiskWait {
     defer { waiting = nil }
@@ -130,6 +133,8 @@ final class MachineDisk: BlockDevice {
     if always {
       let condition = HostCondition()
       condition.locked { condition.wait(nanoseconds: nanoseconds) }
+    } else if let cd {
+      cd.awaitProgress(nanoseconds: nanoseconds)
     } else {
       target.awaitProgress(nanoseconds: nanoseconds)
     }

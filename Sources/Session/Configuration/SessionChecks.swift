@@ -114,6 +114,10 @@ extension SessionConfiguration {
     }
   }
 
+  private func beside(_ image: MachineImage?) -> MachineImage? {
+    image?.beside(mode: machine.diskThreads, writesBehind: machine.diskErrors != .report)
+  }
+
   /// The machine's configuration with all images opened.
   func opened() throws(SessionError) -> MachineConfiguration {
     var result = machine
@@ -125,10 +129,12 @@ extension SessionConfiguration {
       case .cd(let index): result.cds[index] = .disc(try image.open(for: drive))
       }
     }
-    for index in result.disks.indices {
-      guard let device = result.disks[index]?.device, !(device is QueuedDevice) else { continue }
-      result.disks[index]?.device = QueuedDevice(
-        device, mode: machine.diskThreads, writesBehind: machine.diskErrors != .report)
+    for index in result.disks.indices { result.disks[index] = beside(result.disks[index]) }
+    for index in result.floppies.indices { result.floppies[index] = beside(result.floppies[index]) }
+    for index in result.cds.indices {
+      if case .disc(let image) = result.cds[index] {
+        result.cds[index] = beside(image).map { .disc($0) }
+      }
     }
     return result
   }

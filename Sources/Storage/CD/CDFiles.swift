@@ -9,7 +9,7 @@ final class CDFiles: BlockDevice {
   let byteCount: UInt64
   let capabilities: BlockCapabilities = []
   let generation: UInt64 = 0
-  private let stores: [any ByteStore]
+  let stores: [any ByteStore]
   private var hashes: ClusterHashes?
   private var hashedMark: FileMark?
 

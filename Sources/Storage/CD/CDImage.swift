@@ -40,6 +40,8 @@ public final class CDImage: @unchecked Sendable, Equatable {
   /// The extent used last: the next read goes on there as a rule.
   private var recent = 0
   private let scratch: UnsafeMutableRawPointer
+  /// What reads ahead of time, where somebody does.
+  private var ahead: CDAhead?
 
   /// - Parameters:
   ///   - tracks, sessions: consistent with each other, as `CDLayout` makes them.
@@ -93,6 +95,35 @@ public final class CDImage: @unchecked Sendable, Equatable {
   /// A track by its number.
   public func track(_ number: Int) -> CDTrack? { tracks.first { $0.number == number } }
 
+  // MARK: Ahead of time
+
+  /// Has a thread read the files beside the machine where the host's disk is slow.
+  /// - Parameter files: the disc's files as blocks, as `ImageOpener` gives them.
+  /// - Returns: what to use in place of `files` from now on.
+  public func readAhead(_ files: any BlockDevice, mode: QueuedDevice.Mode) -> any BlockDevice {
+    guard ahead == nil, let files = files as? CDFiles else { return files }
+    let ahead = CDAhead(files, mode: mode)
+    self.ahead = ahead
+    return ahead.queue
+  }
+
+  /// Lets the host begin with sectors that will be read next; as many of them as lie together in a file.
+  public func prepare(_ lba: Int, count: Int) {
+    guard let ahead else { return }
+    guard let extent = try? extent(at: lba), let store = extent.store else { return }
+    let size = extent.form.rawValue
+    ahead.prepare(
+      store, at: extent.offset + UInt64(lba - extent.start) * UInt64(size),
+      count: size * min(count, extent.end - lba))
+  }
+
+  /// Whether what was prepared last can be read without waiting for the host.
+  public func isReady() -> Bool { ahead?.isReady() ?? true }
+  /// Whether the last answer was no, and nobody has waited since.
+  public var isWaitedFor: Bool { ahead?.isWaitedFor ?? false }
+  /// Waits until the host has gone on, or so long.
+  public func awaitProgress(nanoseconds: UInt64) { ahead?.awaitProgress(nanoseconds: nanoseconds) }
+
   // MARK: Sectors
 
   private func extent(at lba: Int) throws(CDReadError) -> CDExtent {
@@ -121,8 +152,13 @@ public final class CDImage: @unchecked Sendable, Equatable {
     let offset = extent.offset + UInt64(lba - extent.start) * UInt64(size)
     // The end of the last sector may be missing.
     let kept = offset < store.size ? Int(min(UInt64(buffer.count), store.size - offset)) : 0
+    let wanted = UnsafeMutableRawBufferPointer(rebasing: buffer[..<kept])
     do throws(StorageError) {
-      try store.read(at: offset, into: UnsafeMutableRawBufferPointer(rebasing: buffer[..<kept]))
+      if let ahead, kept > 0 {
+        try ahead.read(store, at: offset, into: wanted)
+      } else {
+        try store.read(at: offset, into: wanted)
+      }
     } catch { throw .host(error) }
     for n in kept..<buffer.count { buffer[n] = 0 }
     if extent.isSwapped {

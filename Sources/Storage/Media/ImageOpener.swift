@@ -185,11 +185,16 @@ public enum ImageOpener {
 
   /// A CD in memory: the sectors of one data track, or whatever an image file of a CD holds.
   public static func disc(_ bytes: [UInt8], name: String) throws(StorageError) -> OpenedImage {
+    try disc(MemoryStore(bytes, name: name, isWritable: false))
+  }
+
+  /// The same in a store of any kind.
+  public static func disc(_ store: any ByteStore) throws(StorageError) -> OpenedImage {
+    let name = store.name
     let context = ImageContext(kind: .cd) { file throws(StorageError) in
       throw StorageError(
         path: name, reason: "names another file, '\(file)', but has none beside it")
     }
-    let store = MemoryStore(bytes, name: name, isWritable: false)
     return try open(store, context, isProtected: true, snapshot: false)
   }
 

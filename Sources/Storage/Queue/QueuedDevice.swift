@@ -56,6 +56,14 @@ public final class QueuedDevice: BlockDevice {
   /// The same where there is no way to say that the host refused an earlier write: the device without what still waits.
   private func calm<T>(_ body: (any BlockDevice) -> T) -> T { worker.aloneAnyway { body(device) } }
 
+  /// Whether accesses turned out to be slow of late.
+  public var isSlow: Bool { mode != .never && worker.isSlow }
+
+  /// Reads what the device reads by another way, when nothing is under way.
+  func beside(_ body: () throws(StorageError) -> Void) throws(StorageError) {
+    try worker.aloneTimed(body)
+  }
+
   public var blockCount: UInt64 { device.blockCount }
   public var byteCount: UInt64 { calm { $0.byteCount } }
   public var capabilities: BlockCapabilities { device.capabilities }

@@ -96,6 +96,10 @@ public final class ATAPIDrive: IDEDrive {
   let serial: String
   /// Told of what the host cannot read; the guest sees a medium error.
   public var refused: (StorageError) -> Void = { _ in }
+  /// Told of a sector whose reading failed for the guest.
+  public var reported: (Int) -> Void = { _ in }
+  /// Whether the run that is repeated had an error at this sector, here and now.
+  public var repeated: (Int) -> Bool = { _ in false }
 
   var step = Step.none
   var packet = [UInt8](repeating: 0, count: 12)
@@ -279,6 +283,7 @@ public final class ATAPIDrive: IDEDrive {
       packet = Array(UnsafeRawBufferPointer(start: buffer, count: 12))
       step = .command
       phase = .writePending
+      prepareCommand()
       return wait(latency(of: packet[0]))
     }
     phase = .writePending
@@ -286,6 +291,12 @@ public final class ATAPIDrive: IDEDrive {
   }
 
   override func eventDue() {
+    if step == .command || step == .dataIn && position >= validEnd,
+      medium?.isReady() == false
+    {
+      channel?.hold(self)
+      return
+    }
     switch step {
     case .packetDue: openPacketWindow()
     case .command:
@@ -378,6 +389,7 @@ public final class ATAPIDrive: IDEDrive {
     }
     if position < validEnd || sectorsLeft > 0 {
       phase = .readPending
+      if position >= validEnd { prepareSectors(nextSector, sectorsLeft) }
       return wait(ATAPITiming.nextBlock)
     }
     finish()

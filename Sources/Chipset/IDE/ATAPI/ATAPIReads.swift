@@ -115,6 +115,33 @@ extension ATAPIDrive {
     send(from: first, count: count, bytes: CDSector.rawSize, wanted)
   }
 
+  // MARK: Ahead of time
+
+  /// Lets the host's disk begin with what a command in `packet` will read, when it is one that reads.
+  func prepareCommand() {
+    switch packet[0] {
+    case 0x28, 0xBE: prepareSectors(double(2), packet[0] == 0x28 ? word(7) : triple(6))
+    case 0xA8: prepareSectors(double(2), double(6))
+    default: break
+    }
+  }
+
+  /// The same for as many sectors as the buffer takes.
+  func prepareSectors(_ first: Int, _ count: Int) {
+    if count > 0 {
+      medium?.prepare(first, count: min(count, IDEDrive.capacity / CDSector.userSize))
+    }
+  }
+
+  /// What a read throws that failed when the run was recorded.
+  private func repeatError() throws(CDReadError) {
+    if repeated(nextSector) {
+      throw .host(
+        StorageError(
+          path: medium?.name ?? "", reason: "an error of the host's disk, as it was recorded"))
+    }
+  }
+
   // MARK: The buffer
 
   /// Puts the next sectors into the buffer; returns why not even one could be put there.
@@ -135,10 +162,12 @@ extension ATAPIDrive {
       var done = 0
       while done + step <= most {
         do throws(CDReadError) {
+          try repeatError()
           try disc.readUserData(
             nextSector, count: step, into: buffer + done * CDSector.userSize)
         } catch {
           failure = error
+          if case .host = error { reported(nextSector) }
           break
         }
         done += step
@@ -180,6 +209,7 @@ extension ATAPIDrive {
       let raw = buffer + (IDEDrive.capacity - CDSector.rawSize)
       var failure: ATAPISense?
       do throws(CDReadError) {
+        try repeatError()
         let track = try disc.readRaw(nextSector, into: raw)
         let kind = ATAPIDrive.kind(track, raw)
         if wanted.expected != 0 && wanted.expected != kind.rawValue {
@@ -197,7 +227,10 @@ extension ATAPIDrive {
         } else {
           failure = .invalidField
         }
-      } catch { failure = sense(error) }
+      } catch {
+        if case .host = error { reported(nextSector) }
+        failure = sense(error)
+      }
       if let failure {
         if end == 0 { return failure }
         break
