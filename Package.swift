@@ -171,7 +171,7 @@ let package = Package(
         "FirmwareImages",
         "TestSupport",
       ],
-      exclude: ["roms.txt"], swiftSettings: once, plugins: ["FirmwarePlugin"]),
+      exclude: ["roms.txt", "States/Samples"], swiftSettings: once, plugins: ["FirmwarePlugin"]),
     .testTarget(
       name: "SessionTests",
       dependencies: ["Session", "Machine", "Bus", "CPU", "Chipset", "Host", "TestSupport"],

@@ -203,17 +203,19 @@ final class DiscOfMoods: ByteStore, @unchecked Sendable {
 
   /// - Parameter mode: nil: without a thread.
   private func runRemovable(
-    _ name: String, mode: QueuedDevice.Mode?, delays: Int = 0, bad: UInt64? = nil,
-    started: (Machine) throws -> Void = { _ in }
+    _ name: String, mode: QueuedDevice.Mode?, delays: Int = 0,
+    started: (Machine, DiscOfMoods?) throws -> Void = { _, _ in }
   ) throws -> (machine: Machine, stop: StopReason) {
     var configuration = try TestMachine.configuration(name: name, engine: engines.last!)
     func beside(_ image: MachineImage) -> MachineImage {
       mode.map { image.beside(mode: $0, writesBehind: true) } ?? image
     }
+    var disc: DiscOfMoods?
     if case .disc = configuration.cds[2] {
       let store = DiscOfMoods(Patterns.disc, seed: 3)
       let image = MachineImage(try ImageOpener.disc(store))
-      (store.delays, store.bad) = (delays, bad)
+      store.delays = delays
+      disc = store
       configuration.cds[2] = .disc(beside(image))
     }
     for (index, bytes) in [Patterns.floppy, Patterns.floppyB].enumerated() {
@@ -224,7 +226,7 @@ final class DiscOfMoods: ByteStore, @unchecked Sendable {
       configuration.floppies[index] = beside(image)
     }
     let machine = try Machine(configuration)
-    try started(machine)
+    try started(machine, disc)
     return (machine, machine.run(untilInstruction: DelayedDiskTests.enough))
   }
 
@@ -243,8 +245,9 @@ final class DiscOfMoods: ByteStore, @unchecked Sendable {
   func anErrorOfADiscIsRepeated(mode: QueuedDevice.Mode) throws {
     var bytes: [UInt8] = []
     let target = RecordingWriter.Target(append: { (more) throws(HostError) in bytes += more })
-    let broken = try runRemovable("cdrom", mode: mode, bad: 17 * 2048) {
-      try $0.startRecording(to: target, notes: [])
+    let broken = try runRemovable("cdrom", mode: mode) { machine, disc in
+      try machine.startRecording(to: target, notes: [])
+      disc?.bad = 17 * 2048
     }
     broken.machine.finishRecording(broken.stop)
     let recording = try Recording(bytes)
@@ -252,7 +255,9 @@ final class DiscOfMoods: ByteStore, @unchecked Sendable {
       recording.entries.contains {
         if case .input(.diskError(drive: 6, block: _), _) = $0.event { true } else { false }
       })
-    let repeated = try runRemovable("cdrom", mode: mode) { try $0.startReplay(recording) }
+    let repeated = try runRemovable("cdrom", mode: mode) { machine, _ in
+      try machine.startReplay(recording)
+    }
     #expect(repeated.stop == broken.stop)
     #expect(repeated.machine.instructionCount == broken.machine.instructionCount)
     #expect(repeated.machine.stateHash() == broken.machine.stateHash())

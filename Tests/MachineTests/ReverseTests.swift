@@ -130,6 +130,26 @@ private let writeSectors = bytes("31c08ed88ec0bb0080ff0600808b0e008083e10741b505
     #expect(machine.stateHash() == hash)
   }
 
+  @Test func goingBackForgetsNothingAhead() throws {
+    let configuration = MachineConfiguration.small(booting: Guest.ticks) { $0.memoryMegabytes = 32 }
+    let machine = try Machine(configuration)
+    let travel = machine.enableTimeTravel(megabytes: 16)
+    travel.budget = 2 << 20
+    for n in 1...300 as ClosedRange<UInt64> {
+      _ = machine.run(untilInstruction: n * 100_000)
+      travel.mark()
+    }
+    let end = machine.cpu.instructionCount
+    let last = try #require(travel.latestSnapshot(at: end - 1_000_000))
+    let near = travel.instruction(ofSnapshot: last)
+    #expect(end - near < 4_000_000)
+    var random = SplitMix(seed: 3)
+    for _ in 0..<40 { try travel.goto(travel.oldest + random.next() % 15_000_000) }
+    #expect(travel.byteCount < 3 << 20)
+    let present = try #require(travel.latestSnapshot(at: end - 1_000_000))
+    #expect(travel.instruction(ofSnapshot: present) == near)
+  }
+
   @Test func theFutureOfAChangedPastIsAnother() throws {
     let code = Guest.ticks
     func change(_ machine: Machine) {

@@ -392,8 +392,10 @@ final class SnapshotStore {
     }
   }
 
-  /// Leaves snapshots out until they fit: the further from `position`, the sparser.
+  /// Leaves snapshots out until they fit: the further from `position` and from the last of all, the sparser. Who goes back comes forward
+  /// again.
   func thin(to budget: Int, position: UInt64) {
+    let end = snapshots.last?.executed ?? position
     while byteCount > budget && snapshots.count > 3 {
       var best = -1
       var least = Double.infinity
@@ -401,7 +403,7 @@ final class SnapshotStore {
       where snapshots[index] !== base && !snapshots[index].isPinned {
         let gap = snapshots[index + 1].executed &- snapshots[index - 1].executed
         let there = snapshots[index].executed
-        let distance = there > position ? there - position : position - there
+        let distance = min(there > position ? there - position : position - there, end - there)
         let value = Double(gap) / (Double(distance) + 1e6)
         if value < least {
           least = value

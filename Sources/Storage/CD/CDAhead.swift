@@ -22,9 +22,9 @@ final class CDAhead {
   init(_ files: CDFiles, mode: QueuedDevice.Mode) {
     queue = QueuedDevice(files, mode: mode)
     var start: UInt64 = 0
-    starts = files.stores.map {
-      defer { start += $0.size }
-      return ($0, start)
+    starts = files.stores.map { store in
+      defer { start += store.size }
+      return (store, start)
     }
   }
 

@@ -135,9 +135,9 @@ private let writesForEver = bytes(
     state[8] = 1
     let text = refusal(try MachineTests.machine(booting: Guest.halt), state)
     #expect(text.contains("older Apus (format version 1)"))
-    state[8] = 3
+    state[8] = 4
     #expect(
-      refusal(try MachineTests.machine(booting: Guest.halt), state).contains("version 3"))
+      refusal(try MachineTests.machine(booting: Guest.halt), state).contains("version 4"))
   }
 
   /// What the state says of its drives may be anything.
