@@ -24,6 +24,9 @@ final class QCOW2Checker {
   var isIncomplete = false
   var countsTooLow = 0
   var hasBrokenBlocks = false
+  /// Counts in the file that are not what they should be, by cluster.
+  private var wrongCounts: [UInt64: UInt64] = [:]
+  private static let mostWrongCounts = 1 << 20
   /// L1 entries that are looked at, in all snapshots together.
   private static let mostL1Entries = 1 << 25
 
@@ -317,6 +320,7 @@ final class QCOW2Checker {
   private func compare(_ cluster: UInt64, _ count: UInt64) {
     let wanted = UInt64(references[cluster])
     if count == wanted { return }
+    if wrongCounts.count < QCOW2Checker.mostWrongCounts { wrongCounts[cluster] = count }
     let offset = cluster << UInt64(layout.clusterBits)
     if count < wanted {
       countsTooLow += 1
@@ -355,23 +359,23 @@ final class QCOW2Checker {
     }
   }
 
-  /// Whether a cluster that an active entry refers to has the flag it should have: nil, or what it should be.
+  /// Whether a cluster that an active entry refers to has the flag it should have once the counts are right: nil, or what it should be.
   func wrongFlag(_ word: UInt64, _ host: UInt64) -> Bool? {
     let isCopied = word & QCOW2Layout.copied != 0
-    let count = references[host >> UInt64(layout.clusterBits)]
+    var count = UInt64(references[host >> UInt64(layout.clusterBits)])
+    // A count that is too high stays where there may be references that were not found.
+    if isIncomplete { count = max(count, wrongCounts[host >> UInt64(layout.clusterBits)] ?? 0) }
     return isCopied == (count == 1) ? nil : count == 1
   }
 
-  /// Goes through the active entries whose flag is wrong.
-  func forEachWrongFlag(
-    _ body: (_ place: UInt64, _ word: UInt64, _ flag: Bool) throws(StorageError) -> Void
+  /// Goes through the active entries that refer to clusters, with those.
+  private func forEachFlag(
+    _ body: (_ place: UInt64, _ word: UInt64, _ host: UInt64) throws(StorageError) -> Void
   ) throws(StorageError) {
     for (n, word) in l1.enumerated() {
       let table = word & QCOW2Layout.hostOffsetMask
       guard l2Tables[table] != nil else { continue }
-      if let flag = wrongFlag(word, table) {
-        try body(header.l1TableOffset + UInt64(n) * 8, word, flag)
-      }
+      try body(header.l1TableOffset + UInt64(n) * 8, word, table)
     }
     if header.isExternal { return }
     for (table, count) in l2Tables.sorted(by: { $0.key < $1.key }) where count.active > 0 {
@@ -379,19 +383,38 @@ final class QCOW2Checker {
         let host = entry.hostOffset
         guard !entry.isCompressed, host != 0, host & layout.clusterMask == 0, host < store.size
         else { return }
-        if let flag = wrongFlag(entry.word, host) { try body(place, entry.word, flag) }
+        try body(place, entry.word, host)
       }
     }
   }
 
+  /// Goes through the active entries whose flag is wrong.
+  func forEachWrongFlag(
+    _ body: (_ place: UInt64, _ word: UInt64, _ flag: Bool) throws(StorageError) -> Void
+  ) throws(StorageError) {
+    try forEachFlag { (place, word, host) throws(StorageError) in
+      if let flag = wrongFlag(word, host) { try body(place, word, flag) }
+    }
+  }
+
+  /// Tells of flags that contradict the counts in the file, as QEMU does: it calls both kinds corruptions.
   private func compareFlags() throws(StorageError) {
-    try forEachWrongFlag { (place, _, flag) throws(StorageError) in
-      // Without the flag a write copies what it need not copy; with it, it overwrites what others have.
-      if flag {
-        found(.leak, place, "OFLAG_COPIED is clear, though the cluster has one reference")
-      } else {
-        found(.corruption, place, "OFLAG_COPIED is set, though the cluster has several references")
+    try forEachFlag { (place, word, host) throws(StorageError) in
+      let cluster = host >> UInt64(layout.clusterBits)
+      let references = UInt64(references[cluster])
+      let count = wrongCounts[cluster] ?? references
+      let isSet = word & QCOW2Layout.copied != 0
+      // With the flag a write overwrites what others have; without it, it copies what it need not copy.
+      if isSet, count != 1 || references > 1 {
+        let words =
+          references > 1 ? "the cluster has several references" : "the refcount is \(count)"
+        found(.corruption, place, "OFLAG_COPIED is set, though \(words)")
+      } else if !isSet, count == 1, references == 1 {
+        found(.corruption, place, QCOW2Checker.clearFlag)
       }
     }
   }
+
+  /// What a program that was killed while it deleted a snapshot leaves: no data are in danger.
+  static let clearFlag = "OFLAG_COPIED is clear, though the refcount is 1"
 }

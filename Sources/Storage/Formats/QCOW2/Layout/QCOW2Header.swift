@@ -142,7 +142,13 @@ struct QCOW2Header {
     let layout = layout
     func table(_ field: Int, _ what: String, _ bytes: UInt64) throws(StorageError) -> UInt64 {
       let offset = fixed.number(field, 8)
-      if bytes == 0 { return offset }
+      if bytes == 0 {
+        // As QEMU has it: nothing is there, wherever that would be, but the number has to be a place.
+        guard offset & layout.clusterMask == 0, offset <= UInt64(Int64.max) else {
+          throw refuse(field, "\(what) at \(offset), where there cannot be one")
+        }
+        return offset
+      }
       guard offset & layout.clusterMask == 0, offset >= clusterSize, bytes <= store.size,
         offset <= store.size - bytes
       else {
