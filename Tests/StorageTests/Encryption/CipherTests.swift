@@ -65,10 +65,31 @@ import Testing
 
   @Test(arguments: [
     "serpent-xts-plain64", "aes-xts", "aes-ecb-plain", "aes-xts-random", "", "aes-cbc-essiv:",
-    "aes-xts-plain64-more", "\u{1B}[2J-xts-plain64",
+    "aes-xts-plain64-more", "\u{1B}[2J-xts-plain64", "camellia-xts-plain64", "aria-xts-plain",
   ])
   func whatIsNotKnownIsRefused(_ text: String) {
     #expect(throws: CipherRefusal.self) { try CipherSpecification.parse(text) }
+  }
+
+  /// `openssl list -cipher-algorithms` has XTS for AES of 128 and 256 bits only.
+  @Test(arguments: ["camellia-128", "camellia-256", "aes-192"])
+  func ciphersThatHaveNoXTSAreRefusedWithItAndMadeWithCBC(_ name: String) throws {
+    let error = #expect(throws: StorageError.self) {
+      try Secret.image(LUKSFormat(), size: 1 << 20, ["cipher-alg": name])
+    }
+    #expect(error?.isUsage == true && error?.reason.contains("no \(name) with xts") == true)
+    let store = try Secret.image(
+      LUKSFormat(), size: 1 << 20, ["cipher-alg": name, "cipher-mode": "cbc"])
+    let device = try Secret.open(store)
+    try device.write(block: 3, [UInt8](repeating: 7, count: 512))
+    #expect(try device.bytes(at: 1536, count: 512) == [UInt8](repeating: 7, count: 512))
+  }
+
+  @Test func aCipherWithXTSThatOpenSSLDoesNotHaveIsCalledSo() {
+    let error = #expect(throws: CipherRefusal.self) {
+      try CipherSpecification.parse("camellia-xts-plain64")
+    }
+    #expect(error?.reason.contains("xts for aes alone") == true)
   }
 
   /// RFC 7914, section 11 (PBKDF2-HMAC-SHA-256).

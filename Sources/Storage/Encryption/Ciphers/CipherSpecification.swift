@@ -46,6 +46,9 @@ struct CipherSpecification: Equatable, Sendable {
     guard ["xts", "cbc"].contains(parts[1]) else {
       throw refuse("sectors are chained by xts or cbc")
     }
+    guard parts[1] != "xts" || parts[0] == "aes" else {
+      throw refuse("\(parts[0]) is there with cbc only, as OpenSSL has xts for aes alone")
+    }
     let vector: Vector
     switch parts[2] {
     case "plain": vector = .plain

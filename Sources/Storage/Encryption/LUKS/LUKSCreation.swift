@@ -19,7 +19,7 @@ struct LUKSChoices {
       ImageOption(
         prefix + "cipher-alg", standard: "aes-256",
         values: "aes-128, aes-192, aes-256, camellia-128, camellia-192, camellia-256",
-        help: "the cipher, with the bits of its key"),
+        help: "the cipher, with the bits of its key; camellia and aes-192 with cbc only"),
       ImageOption(
         prefix + "cipher-mode", standard: "xts", values: "xts, cbc",
         help: "how a sector is encrypted"),
@@ -49,8 +49,11 @@ struct LUKSChoices {
     let parts = algorithm.split(separator: "-")
     let bits = Int(parts[1]) ?? 256
     keySize = bits / 8 * (mode == "xts" ? 2 : 1)
-    if mode == "xts" && bits == 192 {
-      throw StorageError(path: file, reason: "xts has keys of 128 and 256 bits")
+    if mode == "xts" && (bits == 192 || parts[0] != "aes") {
+      throw StorageError.usage(
+        file,
+        "OpenSSL has no \(algorithm) with xts; there are aes-128 and aes-256, or \(prefix)cipher-mode=cbc"
+      )
     }
     cipher.cipher = String(parts[0])
     cipher.chaining = mode
