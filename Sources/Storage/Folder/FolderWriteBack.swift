@@ -102,7 +102,8 @@ struct FolderWriteBack {
       let key = FATNames.key(item.path)
       let old = known[key]
       let runs = try volume.runs(of: item.entry, path: item.path)
-      let place = try hostPath(item.path, next)
+      let place: String
+      if let old { place = old.hostPath } else { place = try hostPath(item.path, next, &lines) }
       if item.entry.isFolder {
         if let old, old.facts == nil {
           next[key] = Known(hostPath: old.hostPath, facts: nil, runs: runs, size: 0, item: old.item)
@@ -160,20 +161,26 @@ struct FolderWriteBack {
   }
 
   /// The path on the host of something new.
-  private func hostPath(_ path: String, _ folders: [String: Known]) throws(StorageError) -> String {
+  private func hostPath(_ path: String, _ folders: [String: Known], _ lines: inout [String])
+    throws(StorageError) -> String
+  {
     let name = path.split(separator: "/").last.map(String.init) ?? path
+    var folder = root
+    if let slash = path.lastIndex(of: "/") {
+      guard let known = folders[FATNames.key(String(path[..<slash]))] else {
+        throw StorageError(path: root, reason: "the guest has a file '\(path)' without a folder")
+      }
+      folder = known.hostPath
+    }
     // The guest chose it: no name leads out of the folder, or to what is kept aside.
-    let isSafe =
-      FATNames.refusal(name) == nil && name != FolderTree.replacedName && !name.contains("\u{FFFD}")
-    guard isSafe else {
-      throw StorageError(
-        path: root, reason: "the guest has a file '\(path)' with a name that no file here can have")
+    let isKept = FATNames.key(name) == FATNames.key(FolderTree.replacedName)
+    if FATNames.refusal(name) == nil && !isKept && !name.contains("\u{FFFD}") {
+      return folder + "/" + name
     }
-    guard let slash = path.lastIndex(of: "/") else { return root + "/" + name }
-    guard let folder = folders[FATNames.key(String(path[..<slash]))] else {
-      throw StorageError(path: root, reason: "the guest has a file '\(path)' without a folder")
-    }
-    return folder.hostPath + "/" + name
+    // It gets another, so that neither it nor the rest is lost.
+    let other = try freeName(folder + "/" + FATNames.possible(name))
+    lines.append("the guest's '\(path)' has a name that no file here can have: it is '\(other)'")
+    return other
   }
 
   /// Whether a file of the host holds what the guest's does.
@@ -200,8 +207,8 @@ struct FolderWriteBack {
     _ item: FATWalk.Item, _ volume: FATVolume, to path: String, replacing old: Known?,
     _ lines: inout [String]
   ) throws(StorageError) -> String {
-    let temporary = path + ".apus-new"
-    try make { () throws(HostError) in try HostFiles.remove(temporary) }
+    // The guest may have a file of this name, too.
+    let temporary = try freeName(path, "apus-new")
     let output = try HostFile(creating: temporary, named: path)
     var failure: StorageError?
     do {
@@ -247,10 +254,11 @@ struct FolderWriteBack {
     return local - (HostClock.localSeconds(atUTC: first) - first)
   }
 
-  private func freeName(_ path: String) throws(StorageError) -> String {
-    for number in 1...9999
-    where HostFiles.facts("\(path).guest-\(number)", followsLinks: false) == nil {
-      return "\(path).guest-\(number)"
+  /// A name that is nobody's, beside a file's.
+  private func freeName(_ path: String, _ word: String = "guest") throws(StorageError) -> String {
+    for number in 1...9999 {
+      let place = HostPath.beside(path, suffix: ".\(word)-\(number)")
+      if HostFiles.facts(place, followsLinks: false) == nil { return place }
     }
     throw StorageError(path: path, reason: "has too many others beside it")
   }

@@ -53,6 +53,17 @@ enum FATNames {
     return nil
   }
 
+  /// A name for a file that has one which cannot be: what is wrong with it is replaced.
+  static func possible(_ name: String) -> String {
+    let text = String(
+      String.UnicodeScalarView(
+        name.unicodeScalars.prefix(200).map {
+          $0.value < 0x20 || $0.value == 0x7F || $0 == "\u{FFFD}"
+            || "\"*/:<>?\\|".unicodeScalars.contains($0) ? "_" : $0
+        }))
+    return refusal(text) == nil ? text : "_" + text + "_"
+  }
+
   private static let allowed = Set("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!#$%&'()-@^_`{}~".utf8)
 
   /// The short name that a name is in itself, with the flags for small letters; nil: it needs a long one.
