@@ -28,7 +28,9 @@ public enum BaseCheck {
     let side = sideFile(of: path)
     if try noteInside(record, of: device) {
       // An older note says something else.
-      if HostFiles.exists(side) { try? HostFiles.remove(side) }
+      if HostFiles.exists(side), (try? HostFiles.remove(side)) != nil {
+        HostFiles.syncFolder(of: side)
+      }
       return
     }
     try noteBeside(record, at: path)
@@ -42,6 +44,8 @@ public enum BaseCheck {
         try HostFiles.writeAtomically(side, record.bytes)
       } else {
         try HostFiles.remove(side)
+        // What is written next may last longer than this otherwise: the record would be there again after a power failure.
+        HostFiles.syncFolder(of: side)
       }
     } catch { throw StorageError(path: side, reason: "\(error)") }
   }
