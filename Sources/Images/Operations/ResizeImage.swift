@@ -65,8 +65,15 @@ extension ImageOperations {
       throw refuse("\(image.formatName) holds at most \(limits.largest) bytes")
     }
     if blocks != image.device.blockCount {
-      try image.device.resize(to: blocks)
-      try image.flush()
+      do {
+        try image.device.resize(to: blocks)
+        try image.flush()
+      } catch {
+        // What it took on the way is of use to nobody.
+        image.close()
+        if image.format?.name != "raw" { _ = try? check(reference, .leaks) }
+        throw error
+      }
     }
     let result = ResizeResult(file: path, sizeBefore: before, virtualSize: image.byteCount)
     if result.virtualSize < before, image.format?.name != "raw" {

@@ -25,6 +25,9 @@ public protocol ByteStore: AnyObject {
   func zero(at offset: UInt64, count: UInt64, releasing: Bool) throws(StorageError)
   /// Makes it longer (with zeros) or shorter. Only formats whose files grow do that; a raw image never does.
   func setSize(_ size: UInt64) throws(StorageError)
+  /// Writes bytes at the end or behind it, up to which zeros come to be. Where a file system says that a file is longer only when its data are
+  /// there, as the usual ones do, nobody finds the new size without the bytes, whenever the power fails.
+  func extend(at offset: UInt64, _ bytes: [UInt8]) throws(StorageError)
   /// Returns when everything written is with the host's stable storage. What must not be seen before something else is written after a
   /// flush: that is how formats keep their order.
   func flush() throws(StorageError)
@@ -55,11 +58,21 @@ public protocol ByteStore: AnyObject {
   func lockAgain(exclusive: Bool) throws(StorageError)
   /// Lets go of the file and its lock.
   func close()
+  /// Lets go of a file that was made through this, and removes it: nothing names it yet.
+  func remove()
 }
 
 extension ByteStore {
   public var writeRefusal: String? { nil }
   public var zeroesCheaply: Bool { false }
+  public func extend(at offset: UInt64, _ bytes: [UInt8]) throws(StorageError) {
+    let (before, end) = (size, offset + UInt64(bytes.count))
+    if end > before { try setSize(end) }
+    do throws(StorageError) { try write(at: offset, bytes) } catch {
+      if end > before { try? setSize(before) }
+      throw error
+    }
+  }
   public func beginFlush() throws(StorageError) -> UInt64 {
     try flush()
     return 0
@@ -74,6 +87,7 @@ extension ByteStore {
   public func unlock() {}
   public func lockAgain(exclusive: Bool) throws(StorageError) {}
   public func close() {}
+  public func remove() { close() }
 
   /// Reads up to `count` bytes at `offset`, fewer at the end.
   public func bytes(at offset: UInt64, count: Int) throws(StorageError) -> [UInt8] {

@@ -31,6 +31,8 @@ final class HostFile: ByteStore {
   private let cache: HostCache
   /// It is never locked.
   let looksOnly: Bool
+  /// Where it was made, if it was.
+  private var madePlace: String?
   private let background = BackgroundFlush()
 
   /// Opens and locks a file: exclusively for writing, shared for reading.
@@ -136,6 +138,7 @@ final class HostFile: ByteStore {
     isWritable = true
     writeRefusal = nil
     descriptor = fd
+    madePlace = place
   }
 
   deinit { close() }
@@ -149,6 +152,11 @@ final class HostFile: ByteStore {
     if direct >= 0 { closeDescriptor(direct) }
     descriptor = -1
     direct = -1
+  }
+
+  func remove() {
+    close()
+    if let place = madePlace { _ = unlink(HostPath.system(place)) }
   }
 
   func shareLock() { if !looksOnly { _ = flock(descriptor, LOCK_SH | LOCK_NB) } }
@@ -201,6 +209,22 @@ final class HostFile: ByteStore {
       done += count
       way = descriptor
     }
+  }
+
+  func extend(at offset: UInt64, _ bytes: [UInt8]) throws(StorageError) {
+    // A write behind the end, not a change of the size and then a write.
+    do throws(StorageError) {
+      try StorageError.passing { failure in
+        bytes.withUnsafeBytes { buffer in
+          do throws(StorageError) { try write(at: offset, from: buffer) } catch { failure = error }
+        }
+      }
+    } catch {
+      // Half of it may be there.
+      if offset >= size { try? setSize(size) }
+      throw error
+    }
+    size = max(size, offset + UInt64(bytes.count))
   }
 
   #if os(Linux)

@@ -187,6 +187,9 @@ final class UnsyncedStore: ByteStore {
     try file.zero(at: offset, count: count, releasing: releasing)
   }
   func setSize(_ size: UInt64) throws(StorageError) { try file.setSize(size) }
+  func extend(at offset: UInt64, _ bytes: [UInt8]) throws(StorageError) {
+    try file.extend(at: offset, bytes)
+  }
   func flush() throws(StorageError) { if !isUnsynced { try file.flush() } }
   func nextData(from offset: UInt64) -> UInt64 { file.nextData(from: offset) }
   func nextHole(from offset: UInt64) -> UInt64 { file.nextHole(from: offset) }

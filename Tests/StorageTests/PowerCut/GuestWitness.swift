@@ -74,7 +74,7 @@ final class GuestWitness: BlockDevice {
     resizes.append((begun, disk.log.count, Int(blockCount) * blockSize / 512))
   }
 
-  private static let zero: UInt64 = [UInt8](repeating: 0, count: 512).withUnsafeBytes { hash($0) }
+  static let zero: UInt64 = [UInt8](repeating: 0, count: 512).withUnsafeBytes { hash($0) }
 
   private func note(_ block: UInt64, _ count: UInt64, _ hash: (Int) -> UInt64) {
     order += 1

@@ -5,7 +5,7 @@
 //
 // What holds of a host's file system is assumed and no more: what was flushed is there. Of what came behind, each write is there, is not, or
 // is there in part, sector by sector (512 bytes), in any order; a sector is whole. Sizes change in their order (a journal's). What a longer
-// file has more reads as zeros until it is written.
+// file has more reads as zeros until it is written, but for what a write behind its end (`extend`) made longer, which is there as well.
 
 import Storage
 
@@ -34,6 +34,8 @@ final class PowerCutDisk {
     case write(offset: Int, bytes: [UInt8])
     case zero(offset: Int, count: Int)
     case setSize(Int)
+    /// A write behind the end: a file is longer only when the data are there.
+    case extend(offset: Int, bytes: [UInt8])
     case flush
     /// A flush is done that was begun before the operation of this number.
     case flushed(before: Int)
@@ -109,11 +111,17 @@ final class PowerCutDisk {
       for file in images.indices {
         if mood == 0 { continue }
         var sizes = pending[file].filter {
-          if case .setSize = log[$0].operation { true } else { false }
+          switch log[$0].operation {
+          case .setSize, .extend: true
+          default: false
+          }
         }
         if mood != 1 { sizes.removeLast(random.below(sizes.count + 1)) }
         var order = pending[file].filter {
-          if case .setSize = log[$0].operation { false } else { true }
+          switch log[$0].operation {
+          case .setSize, .extend: false
+          default: true
+          }
         }
         if mood != 1 { order.shuffle(using: &random) }
         // All sizes first: a write that would have come before the file grew is the same as one that is not there.
@@ -180,6 +188,9 @@ final class PowerCutDisk {
       } else {
         bytes += repeatElement(0, count: size - bytes.count)
       }
+    case .extend(let offset, let data):
+      bytes += repeatElement(0, count: max(0, offset + data.count - bytes.count))
+      bytes.replaceSubrange(offset..<offset + data.count, with: data)
     case .flush, .flushed: break
     }
   }
@@ -242,6 +253,12 @@ final class RecordedStore: ByteStore {
       bytes += repeatElement(0, count: size - bytes.count)
     }
     disk.record(number, .setSize(size))
+  }
+
+  func extend(at offset: UInt64, _ data: [UInt8]) throws(StorageError) {
+    bytes += repeatElement(0, count: max(0, Int(offset) + data.count - bytes.count))
+    bytes.replaceSubrange(Int(offset)..<Int(offset) + data.count, with: data)
+    disk.record(number, .extend(offset: Int(offset), bytes: data))
   }
 
   func flush() throws(StorageError) { disk.record(number, .flush) }

@@ -5,12 +5,12 @@ import Testing
 @testable import Storage
 
 @Suite struct ResizePowerCutTests {
-  /// Not fixed VHD: its only footer is at the end, which moves.
   static let kinds: [WrittenKind] = [
     WrittenKind("qcow2", ["cluster_size": "512"]),
     WrittenKind("qcow2", ["cluster_size": "4096"], over: "raw"),
     WrittenKind("vdi", ["block_size": "64K"], size: 1 << 20),
     WrittenKind("vhd", ["block_size": "512K"], size: 1 << 20),
+    WrittenKind("vhd", ["subformat": "fixed"]),
     WrittenKind("vhdx", ["block_size": "1M"], size: 1 << 20),
     WrittenKind("vmdk", size: 1 << 20), WrittenKind("vmdk", ["subformat": "monolithicFlat"]),
     WrittenKind("vmdk", ["subformat": "twoGbMaxExtentSparse"], size: 1 << 20),

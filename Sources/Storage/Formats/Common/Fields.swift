@@ -67,6 +67,17 @@ extension ByteStore {
   }
 
   /// Makes the file at least so long.
+  /// Where the first byte at or behind `offset` is that is not 0; nil: there is none.
+  func firstNonzero(from offset: UInt64) throws(StorageError) -> UInt64? {
+    var at = nextData(from: offset)
+    while at < size {
+      let bytes = try bytes(at: at, count: 1 << 20)
+      if let index = bytes.firstIndex(where: { $0 != 0 }) { return at + UInt64(index) }
+      at = nextData(from: at + UInt64(bytes.count))
+    }
+    return nil
+  }
+
   func grow(to size: UInt64) throws(StorageError) { if size > self.size { try setSize(size) } }
 }
 

@@ -255,6 +255,16 @@ final class VHDMap: BlockMap, BlockTable {
       throw store.refusal(
         "cannot be made larger: its parent is larger than it, and what is there would show")
     }
+    let before = footer
+    do throws(StorageError) { try changeSize(to: blockCount, grows: grows) } catch {
+      // The next footer that is written is not that of a disk that did not come to be.
+      footer = before
+      throw error
+    }
+  }
+
+  private func changeSize(to blockCount: UInt64, grows: Bool) throws(StorageError) {
+    let byteCount = blockCount * 512
     // From now on the size counts, not a geometry.
     footer.setCreator("win ")
     guard let header else { return try resizeFixed(to: byteCount) }
@@ -299,7 +309,9 @@ final class VHDMap: BlockMap, BlockTable {
     let old = footerPlace ?? blockCount * 512
     footer.setSize(byteCount)
     if byteCount > blockCount * 512 {
-      try writeFooter(at: byteCount)
+      // The footer at the end is the only one: there is no moment at which the file has another end without one.
+      try store.extend(at: byteCount, footer.bytes)
+      footerPlace = byteCount
       try store.flush()
       try store.zero(at: old, count: min(VHDFooter.size, byteCount - old), releasing: false)
     } else {

@@ -60,14 +60,14 @@ extension VMDKFormat: CreatableFormat {
       if descriptor.parentContentID == VMDKDescriptor.noParent {
         descriptor.parentContentID = VMDKDescriptor.unknownParent
       }
-      guard !base.name.contains("\""), !base.name.contains("\n"), base.name.utf8.count < 4096 else {
-        throw store.refusal("a parent's name that a descriptor cannot have: '\(base.name)'")
+      if let fault = VMDKDescriptor.fault(ofName: base.name) {
+        throw store.refusal("its parent's name \(fault)")
       }
       descriptor.parentFileName = base.name
     }
     let sectors = wish.byteCount / 512
     let title = VMDKFormat.title(store.name)
-    guard !title.contains("\"") else { throw store.refusal("a name with quotes cannot be used") }
+    if let fault = VMDKDescriptor.fault(ofName: title) { throw store.refusal("its name \(fault)") }
     let zeroFlag = hasZeroGrains ? VMDKSparseHeader.Flag.zeroGrains : 0
     let version: UInt32 = type == "streamOptimized" ? 3 : hasZeroGrains ? 2 : 1
     let flags = VMDKSparseHeader.Flag.lineEndings | VMDKSparseHeader.Flag.redundant | zeroFlag

@@ -142,6 +142,17 @@ struct VMDKDescriptor {
     return extent
   }
 
+  /// Why a file's name cannot stand in a descriptor, whose lines end with control characters and whose names end with quotes; nil: it can.
+  static func fault(ofName name: String) -> String? {
+    if name.utf8.contains(UInt8(ascii: "\"")) {
+      return "has a quotation mark, which no name in a descriptor has"
+    }
+    if name.utf8.contains(where: { $0 < 0x20 || $0 == 0x7F }) {
+      return "has a line feed or another control character, which no name in a descriptor has"
+    }
+    return name.utf8.count < 4096 ? nil : "is too long for a descriptor"
+  }
+
   /// The text of a new one.
   func text(sectorCount: UInt64, adapter: String, hardware: String) -> String {
     // What ESX and Workstation show a guest of old hardware; the size counts for all else.

@@ -65,10 +65,10 @@ extension VMDKFlatExtent {
   func resize(to sectorCount: UInt64) throws(StorageError) {
     let end = start + sectorCount * 512
     if sectorCount > self.sectorCount {
-      guard store.size <= start + self.sectorCount * 512 else {
+      // Zeros are what a change of the size leaves that was cut off.
+      if let place = try store.firstNonzero(from: start + self.sectorCount * 512) {
         throw store.refusal(
-          at: start + self.sectorCount * 512,
-          "there is something behind the extent, which has to stay where it is")
+          at: place, "there is something behind the extent, which has to stay where it is")
       }
       try store.grow(to: end)
     } else if store.size == start + self.sectorCount * 512 {

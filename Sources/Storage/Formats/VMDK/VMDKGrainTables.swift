@@ -11,6 +11,8 @@ final class VMDKGrainTables {
   private let directory: MetadataCache
   private let redundantDirectory: MetadataCache?
   private let tables: MetadataCache
+  /// What is to be written to the copies of tables, which must never be ahead of them.
+  var copies: [(offset: UInt64, bytes: [UInt8])] = []
   /// To which table a page that was changed belongs, by its offset.
   private var owners: [UInt64: UInt64] = [:]
 
@@ -87,14 +89,12 @@ final class VMDKGrainTables {
     owners[offset / 512] = number
   }
 
-  /// Writes the tables that were changed, and returns what has to be written to their copies, which must never be ahead of them.
-  func writeBack() throws(StorageError) -> [(offset: UInt64, bytes: [UInt8])] {
-    var copies: [(offset: UInt64, bytes: [UInt8])] = []
+  /// Writes the tables that were changed, and notes what is to be written to their copies, also for those before one that fails.
+  func writeBack() throws(StorageError) {
     try tables.writeBack { [self] (offset, bytes) throws(StorageError) in
       if let copy = try copy(of: offset) { copies.append((copy, Array(bytes))) }
     }
     owners = [:]
-    return copies
   }
 
   /// The tables as they are now are to be written later (`writeHeld`).
@@ -103,13 +103,11 @@ final class VMDKGrainTables {
   func letGo() { tables.letGo() }
 
   /// As `writeBack`, of what is held.
-  func writeHeld() throws(StorageError) -> [(offset: UInt64, bytes: [UInt8])] {
-    var copies: [(offset: UInt64, bytes: [UInt8])] = []
+  func writeHeld() throws(StorageError) {
     try tables.writeHeld { [self] (offset, bytes) throws(StorageError) in
       if let copy = try copy(of: offset) { copies.append((copy, Array(bytes))) }
     }
     if !tables.isDirty { owners = [:] }
-    return copies
   }
 
   /// Where the copy of bytes of a table is; nil: nowhere.

@@ -144,23 +144,48 @@ extension VMDKMap {
       }
       return try store.flush()
     }
-    var text = try currentDescriptor()
+    let text = try currentDescriptor()
     guard text.extents.count == extents.count else {
       throw store.refusal("a descriptor that is not what it was when the image was opened")
     }
     if newCount < blockCount { return try shrink(to: newCount) }
+    let (oldCount, oldFiles) = (blockCount, extents.count)
+    do throws(StorageError) { try growFiles(text, last, to: newCount) } catch {
+      // The old size; where not even that can be written, what the descriptor says is a disk of a size in between.
+      let made = extents.dropFirst(oldFiles).map(\.store)
+      if (try? shrink(to: oldCount)) != nil, blockCount == oldCount {
+        for store in made { store.remove() }
+      }
+      throw error
+    }
+  }
+
+  /// Makes the last file longer, and others behind it.
+  private func growFiles(
+    _ text: VMDKDescriptor, _ last: VMDKExtent, to newCount: UInt64
+  ) throws(StorageError) {
     let isSplit = text.createType.lowercased().hasPrefix("twogb")
     // The last file becomes as long as files of this kind are.
     var line = text.extents[extents.count - 1]
     let rest = newCount - blockCount
     let most = isSplit ? max(VMDKFormat.split, line.sectorCount) : UInt64(1) << 42
     let longer = min(most, line.sectorCount + rest)
-    if longer > line.sectorCount {
+    let before = line.sectorCount
+    if longer > before {
       line.sectorCount = longer
       if let change = try lineChange(line.place, line.line) {
         try last.resize(to: longer)
-        try store.flush()
-        try write(change)
+        do throws(StorageError) {
+          try store.flush()
+          try write(change)
+        } catch {
+          // What the text says counts.
+          if let text = try? currentDescriptor(), text.extents.last?.sectorCount == before {
+            try? last.resize(to: before)
+          }
+          setExtents(extents)
+          throw error
+        }
         setExtents(extents)
       } else if !isSplit {
         throw store.refusal(
@@ -168,8 +193,7 @@ extension VMDKMap {
       }
     }
     while blockCount < newCount {
-      text = try currentDescriptor()
-      try addFile(text, min(VMDKFormat.split, newCount - blockCount))
+      try addFile(try currentDescriptor(), min(VMDKFormat.split, newCount - blockCount))
     }
   }
 
@@ -187,6 +211,9 @@ extension VMDKMap {
     guard isFlat || model.kind == .sparse else {
       throw store.refusal("an image of this kind cannot be made larger")
     }
+    if let fault = VMDKDescriptor.fault(ofName: VMDKFormat.title(store.name)) {
+      throw store.refusal("its name \(fault)")
+    }
     // A file of the next name may be left of when the disk was longer, and is let be.
     var (name, number) = ("", extents.count)
     var made: (any ByteStore)?
@@ -199,22 +226,38 @@ extension VMDKMap {
       }
     }
     guard let file = made else { return }
-    let extent: VMDKExtent
+    do throws(StorageError) {
+      try nameFile(name, try fill(file, count, isFlat), model.kind, count)
+    } catch {
+      if !otherStores.contains(where: { $0 === file }) { file.remove() }
+      throw error
+    }
+  }
+
+  /// A new file as an extent.
+  private func fill(_ file: any ByteStore, _ count: UInt64, _ isFlat: Bool) throws(StorageError)
+    -> VMDKExtent
+  {
     if isFlat {
       try file.setSize(count * 512)
       try file.flush()
-      extent = try VMDKFlatExtent(file, sectorCount: count, offset: 0, isWritable: true)
-    } else {
-      let like = extents.last as? VMDKSparseExtent
-      try VMDKFormat().createSparse(
-        file, count,
-        flags: like?.header.flags ?? VMDKSparseHeader.Flag.lineEndings
-          | VMDKSparseHeader.Flag.redundant,
-        version: like?.header.hasZeroGrains == true ? 2 : 1, nil)
-      extent = try VMDKSparseExtent(file, isWritable: true)
+      return try VMDKFlatExtent(file, sectorCount: count, offset: 0, isWritable: true)
     }
+    let like = extents.last as? VMDKSparseExtent
+    try VMDKFormat().createSparse(
+      file, count,
+      flags: like?.header.flags ?? VMDKSparseHeader.Flag.lineEndings
+        | VMDKSparseHeader.Flag.redundant,
+      version: like?.header.hasZeroGrains == true ? 2 : 1, nil)
+    return try VMDKSparseExtent(file, isWritable: true)
+  }
+
+  /// Gives a new file its line in the descriptor.
+  private func nameFile(
+    _ name: String, _ extent: VMDKExtent, _ kind: VMDKDescriptor.ExtentKind, _ count: UInt64
+  ) throws(StorageError) {
     let line = VMDKDescriptor.Extent(
-      isWritable: true, sectorCount: count, kind: model.kind, fileName: name, offset: 0)
+      isWritable: true, sectorCount: count, kind: kind, fileName: name, offset: 0)
     // In one sector, behind as much of a comment as that takes: QEMU would count a line twice that stands behind an empty one.
     let bytes = Array("\(line.line)\n".utf8)
     guard bytes.count <= 512 else { throw store.refusal("a name that is too long: '\(name)'") }
@@ -236,8 +279,9 @@ extension VMDKMap {
     }
     try store.grow(to: place + UInt64(bytes.count))
     try store.write(at: place, bytes)
-    try store.flush()
+    // It is named from here on, whether that is flushed or not.
     setExtents(extents + [extent])
+    try store.flush()
   }
 
   private func shrink(to newCount: UInt64) throws(StorageError) {
@@ -246,19 +290,26 @@ extension VMDKMap {
       let text = try currentDescriptor()
       guard let line = text.extents.last, text.extents.count == extents.count else { break }
       try store.write(at: UInt64(line.place.lowerBound), Array("#".utf8))
-      try store.flush()
-      last.store.close()
+      // It is no part any more, whether that is flushed or not.
       setExtents(Array(extents.dropLast()))
+      last.store.close()
+      try store.flush()
     }
-    guard blockCount > newCount, let last = extents.last else { return }
-    var line = try currentDescriptor().extents[extents.count - 1]
-    line.sectorCount -= blockCount - newCount
-    guard let change = try lineChange(line.place, line.line) else {
-      throw store.refusal("a descriptor in which the new size has no room")
+    guard blockCount > newCount, let last = extents.last, let start = starts.last,
+      start < newCount
+    else { return }
+    let text = try currentDescriptor()
+    guard text.extents.count == extents.count, var line = text.extents.last else {
+      throw store.refusal("a descriptor that is not what it was when the image was opened")
     }
-    try write(change)
-    try store.flush()
-    try last.resize(to: line.sectorCount)
+    if line.sectorCount != newCount - start {
+      line.sectorCount = newCount - start
+      guard let change = try lineChange(line.place, line.line) else {
+        throw store.refusal("a descriptor in which the new size has no room")
+      }
+      try write(change)
+    }
+    try last.resize(to: newCount - start)
     setExtents(extents)
   }
 

@@ -13,8 +13,6 @@ final class VMDKSparseExtent: VMDKExtent, BlockTable {
   var next: UInt64?
   /// As many sectors as the disk uses: fewer than the header says where a change of the size was cut off.
   var sectorCount: UInt64
-  /// What is to be written to the copies of tables.
-  private var copies: [(offset: UInt64, bytes: [UInt8])] = []
   /// The flush that what is held, or the copies, wait for.
   private var begun: UInt64 = 0
   /// Packed grains that the tables in memory do not name any more.
@@ -180,7 +178,7 @@ final class VMDKSparseExtent: VMDKExtent, BlockTable {
       fields.setLittle(0, grain * grainSize)
       fields.setLittle(8, UInt32(data.count))
     }
-    try leave(grain)
+    let old = try packedPlace(grain)
     let place = max(store.size, dataStart).rounded(upTo: 512)
     let all = fields.bytes + data
     guard place + UInt64(all.count) <= UInt64(UInt32.max) * 512 else {
@@ -189,22 +187,28 @@ final class VMDKSparseExtent: VMDKExtent, BlockTable {
     try store.setSize((place + UInt64(all.count)).rounded(upTo: 512))
     try store.write(at: place, all)
     try setEntry(grain, .at(place))
-    if unpacked?.grain == grain { unpacked = unpacked.map { (.max, $0.bytes) } }
+    leave(grain, old)
     if tables.isFull { try commit() }
   }
 
-  /// Where a packed grain is nothing will be, as soon as the tables do not name it any more: the host has its room then.
-  private func leave(_ grain: UInt64) throws(StorageError) {
-    if unpacked?.grain == grain { unpacked = unpacked.map { (.max, $0.bytes) } }
+  /// Where a packed grain is now, and its bytes; nil: nowhere that can be said.
+  private func packedPlace(_ grain: UInt64) throws(StorageError) -> (place: UInt64, count: UInt64)?
+  {
     guard header.hasMarkers, case .at(let place) = try entry(grain), place >= dataStart else {
-      return
+      return nil
     }
     let marker = try store.bytes(at: place, count: 12)
-    guard marker.count == 12 else { return }
+    guard marker.count == 12 else { return nil }
     let count = 12 + UInt64(Fields(marker).little(8, as: UInt32.self))
-    guard count <= 2 * unit + 1024, count <= store.size - place else { return }
+    guard count <= 2 * unit + 1024, count <= store.size - place else { return nil }
     // Up to the next sector nothing is.
-    leaving.append((place, min(count.rounded(upTo: 512), store.size - place)))
+    return (place, min(count.rounded(upTo: 512), store.size - place))
+  }
+
+  /// The tables in memory name another place than this for a grain: as soon as those in the file do, the host has its room.
+  private func leave(_ grain: UInt64, _ old: (place: UInt64, count: UInt64)?) {
+    if unpacked?.grain == grain { unpacked = unpacked.map { (.max, $0.bytes) } }
+    if let old { leaving.append(old) }
   }
 
   // MARK: Changes
@@ -237,8 +241,9 @@ final class VMDKSparseExtent: VMDKExtent, BlockTable {
     let before = try entry(grain)
     if isCompressed, case .at = before {
       if showsBase && !header.hasZeroGrains { return 0 }
-      try leave(grain)
+      let old = try packedPlace(grain)
       try setEntry(grain, showsBase ? .zero : .none)
+      leave(grain, old)
       if tables.isFull { try commit() }
       return size
     }
@@ -283,7 +288,7 @@ final class VMDKSparseExtent: VMDKExtent, BlockTable {
     if store.isWritable { try store.flush() }
     try writeCopies()
     if tables.isDirty {
-      copies = try tables.writeBack()
+      try tables.writeBack()
       try store.flush()
       try giveBack()
       // At once, so that they are in the file when the program is killed; with the next flush they are with the stable storage.
@@ -309,17 +314,17 @@ final class VMDKSparseExtent: VMDKExtent, BlockTable {
   }
 
   private func writeCopies() throws(StorageError) {
-    for copy in copies { try store.write(at: copy.offset, copy.bytes) }
-    copies = []
+    for copy in tables.copies { try store.write(at: copy.offset, copy.bytes) }
+    tables.copies = []
   }
 
   func settle() throws(StorageError) -> Bool {
-    if !copies.isEmpty || tables.isHolding {
+    if !tables.copies.isEmpty || tables.isHolding {
       guard try store.hasFlushed(begun) else { return true }
       try writeCopies()
       if tables.isHolding {
-        copies = try tables.writeHeld()
-        if !copies.isEmpty {
+        try tables.writeHeld()
+        if !tables.copies.isEmpty {
           begun = try store.beginFlush()
           return true
         }
