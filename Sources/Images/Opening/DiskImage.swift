@@ -81,7 +81,6 @@ public final class DiskImage {
     }
     let opened = Opened()
     let store = try ImageFiles.store(path, use)
-    if store.size == 0 { throw StorageError(path: path, reason: "the file is empty") }
     var context = ImageFiles.context(
       for: path, use, names: reference.names, kind: .disk,
       baseUse: baseUse ?? (use == .looking ? .looking : .reading), formats: DiskImage.formats,
@@ -101,6 +100,10 @@ public final class DiskImage {
       } else {
         try ImageFormats.format(of: store, context)
       }
+    // An empty file is a raw disk without sectors, and nothing else.
+    if store.size == 0, format.name != "raw" {
+      throw StorageError(path: path, reason: "the file is empty")
+    }
     self.store = store
     self.format = format
     self.context = context

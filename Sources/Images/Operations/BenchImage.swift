@@ -62,6 +62,9 @@ extension ImageOperations {
     let image = try DiskImage(request.image, writes ? .writing : .reading)
     defer { image.close() }
     let device = image.device
+    if device.blockCount == 0 {
+      throw StorageError(path: image.path, reason: "has 0 bytes: there is nothing to be measured")
+    }
     var result = BenchImageResult(
       file: image.path, format: image.formatName,
       openSeconds: Double(HostClock.nanoseconds() - start) / 1e9, measurements: [])

@@ -205,7 +205,10 @@ public enum ImageOpener {
     writeRefusal: String? = nil
   ) throws(StorageError) -> OpenedImage {
     let name = store.name
-    if store.size == 0 { throw StorageError(path: name, reason: "the file is empty") }
+    if store.size == 0 {
+      throw StorageError(
+        path: name, reason: "the file is empty: what goes into a drive has a sector at least")
+    }
     // A CUE sheet is a text, and may be a short one; so is the descriptor of a VMDK image.
     let maySheet = context.kind == .auto || context.kind == .cd
     let isSheet = maySheet ? try CUEFormat.isLikely(store) : false
@@ -223,6 +226,10 @@ public enum ImageOpener {
       return OpenedImage(
         path: name, device: contents.device, medium: .cd(cd), reasons: contents.notes,
         warnings: contents.warnings)
+    }
+    if contents.device.blockCount == 0 {
+      throw StorageError(
+        path: name, reason: "is a disk of 0 bytes: what goes into a drive has a sector at least")
     }
     try BaseCheck.verifyAll(contents.device, mayNote: (store as? HostFile)?.looksOnly != true)
     // Drives have sectors of 512 bytes, whatever the image has.

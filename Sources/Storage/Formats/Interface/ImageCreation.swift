@@ -42,16 +42,19 @@ public struct ImageLimits: Equatable, Sendable {
   public var provisionings: [Provisioning]
   /// Whether an image can stand over a base.
   public var hasBases: Bool
+  /// Whether a disk can have no bytes at all.
+  public var hasEmptyDisks: Bool
 
   public init(
     largest: UInt64, granularity: UInt64 = 512, sectorSizes: [Int] = [512],
-    provisionings: [Provisioning] = [.thin], hasBases: Bool = false
+    provisionings: [Provisioning] = [.thin], hasBases: Bool = false, hasEmptyDisks: Bool = false
   ) {
     self.largest = largest
     self.granularity = granularity
     self.sectorSizes = sectorSizes
     self.provisionings = provisionings
     self.hasBases = hasBases
+    self.hasEmptyDisks = hasEmptyDisks
   }
 }
 
@@ -128,8 +131,8 @@ extension ImageWish {
     func refuse(_ reason: String) -> StorageError { .usage(name, reason) }
     let limits = format.limits
     var wish = self
-    if byteCount == 0 {
-      throw refuse("a disk of 0 bytes cannot be made; sizes are as in 512, 64k, 10G")
+    if byteCount == 0 && !limits.hasEmptyDisks {
+      throw refuse("a \(format.name) disk of 0 bytes cannot be made; sizes are as in 512, 64k, 10G")
     }
     let (padded, overflow) = byteCount.addingReportingOverflow(limits.granularity - 1)
     wish.byteCount = padded - padded % limits.granularity

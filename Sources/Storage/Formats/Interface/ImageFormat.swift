@@ -221,7 +221,8 @@ public enum ImageFormats {
         reason: "has blocks of \(device.blockSize) bytes, which is no power of two from "
           + "\(BlockSize.smallest) to \(BlockSize.largest)")
     }
-    guard device.blockCount > 0 else {
+    // A raw disk may have none, as for QEMU.
+    guard device.blockCount > 0 || format is RawFormat else {
       throw StorageError(path: store.name, reason: "is a \(format.name) image without any blocks")
     }
     guard device.blockCount <= UInt64(Int64.max) / UInt64(device.blockSize) else {

@@ -14,7 +14,7 @@ extension RawFormat: CreatableFormat {
   var limits: ImageLimits {
     ImageLimits(
       largest: UInt64(Int64.max) & ~511, sectorSizes: [512, 1024, 2048, 4096],
-      provisionings: [.thin, .thickLazy, .thickEager])
+      provisionings: [.thin, .thickLazy, .thickEager], hasEmptyDisks: true)
   }
 
   func create(_ store: any ByteStore, _ wish: ImageWish, _ context: ImageContext)
