@@ -32,11 +32,14 @@ extension QCOW2Image: CompressingDevice {
     let refcounts = try prepareWrite()
     hashes.note(block, min(compressionUnit, blockCount - block))
     let (offset, word) = try room(packed.count, refcounts)
-    do { try store.write(at: offset, packed) } catch {
+    let table: UInt64
+    do throws(StorageError) {
+      try store.write(at: offset, packed)
+      table = try writableTable(place, refcounts)
+    } catch {
       leave(QCOW2Entry(word: word), refcounts)
       throw error
     }
-    let table = try writableTable(place, refcounts)
     let old = try entry(place, in: table)
     try set(place, in: table, QCOW2Entry(word: word))
     leave(old, refcounts)

@@ -355,11 +355,9 @@ final class QCOW2Refcounts {
         path: store.name, offset: offset,
         reason: "the refcounts call free what the image's tables occupy; the image needs a repair")
     }
-    let isFresh = cluster >= freshFrom
     try reach(offset + UInt64(layout.clusterSize))
-    if !isFresh {
-      try store.zero(at: offset, count: UInt64(layout.clusterSize), releasing: false)
-    }
+    // Also where zeros are: the host has the room for sure then.
+    try store.zero(at: offset, count: UInt64(layout.clusterSize), releasing: false)
     cache.forget(offset, count: UInt64(layout.clusterSize))
     table[Int(slot)] = offset
     let changed = changedEntries ?? Int(slot)..<Int(slot) + 1

@@ -84,7 +84,7 @@ extension QCOW2Image {
       try data.write(at: host, from: UnsafeRawBufferPointer(rebasing: buffer[..<bytes]))
     } catch {
       // A full host: whoever tries again later must find the room unused.
-      if !isExternal { refcounts.withdraw(host >> bits, count) }
+      if !isExternal { withdrawData(host, count, refcounts) }
       throw error
     }
     for n in 0..<Int(count) {
@@ -97,6 +97,14 @@ extension QCOW2Image {
       leave(old[n], refcounts)
     }
     return UInt64(bytes)
+  }
+
+  /// Clusters whose data could not be written are free, and what the host had room for of them is the host's again.
+  private func withdrawData(_ host: UInt64, _ count: UInt64, _ refcounts: QCOW2Refcounts) {
+    let bits = UInt64(layout.clusterBits)
+    refcounts.withdraw(host >> bits, count)
+    let end = min(host + count << bits, store.size)
+    if host < end { try? store.zero(at: host, count: end - host, releasing: true) }
   }
 
   /// New room for clusters of the disk: where it is, and for how many.
@@ -163,7 +171,7 @@ extension QCOW2Image {
     do throws(StorageError) {
       try fill(host, start, low..<high, from..<to, buffer)
     } catch {
-      if !staysThere && !isExternal { refcounts.withdraw(host >> UInt64(layout.clusterBits)) }
+      if !staysThere && !isExternal { withdrawData(host, 1, refcounts) }
       throw error
     }
     var new = QCOW2Entry(word: host | QCOW2Layout.copied)
@@ -229,7 +237,8 @@ extension QCOW2Image {
     do throws(StorageError) {
       if let old {
         try copyTable(old, to: table, isShared: refcounts.count(old >> bits) > 1)
-      } else if !run.isFresh {
+      } else {
+        // Also where zeros are: the host has the room for sure then, when the table is written and data may have taken the rest.
         try store.zero(at: table, count: 1 << bits, releasing: false)
       }
     } catch {

@@ -49,18 +49,24 @@ extension QCOW2Image: SnapshottingDevice {
     }
     let more = try references(of: l1)
     try check(more, refcounts)
-    // First nothing may be overwritten any more, then the counts go up.
-    try clearFlags()
-    try writeBack()
+    // What needs room comes before what changes the image: where there is none, all is as it was.
     let place = try newTable(l1.map { $0 & ~QCOW2Layout.copied }, refcounts)
-    try raise(more, refcounts)
     let id = String((table.snapshots.compactMap { Int($0.id) }.max() ?? 0) + 1)
     table.snapshots.append(
       QCOW2Snapshot(
         id: id, name: newName, seconds: seconds, nanoseconds: nanoseconds,
         guestNanoseconds: guestNanoseconds, stateSize: 0, diskSize: diskSize, l1TableOffset: place,
         l1Size: l1.count))
-    try replaceTable(table.snapshots, oldBytes: table.byteCount, refcounts)
+    let tablePlace: UInt64
+    do throws(StorageError) { tablePlace = try newTable(table.snapshots, refcounts) } catch {
+      withdrawTable(place, l1.count, refcounts)
+      throw error
+    }
+    // First nothing may be overwritten any more, then the counts go up.
+    try clearFlags()
+    try writeBack()
+    try raise(more, refcounts)
+    try replaceTable(table.snapshots, at: tablePlace, oldBytes: table.byteCount, refcounts)
     try writeBack()
     return id
   }
@@ -100,9 +106,11 @@ extension QCOW2Image: SnapshottingDevice {
     let gone = try snapshot(nameOrID)
     let words = try QCOW2Table.read(store, at: gone.l1TableOffset, count: gone.l1Size)
     let table = try QCOW2Snapshot.table(store, header)
+    let rest = table.snapshots.filter {
+      $0.id != gone.id || $0.l1TableOffset != gone.l1TableOffset
+    }
     try replaceTable(
-      table.snapshots.filter { $0.id != gone.id || $0.l1TableOffset != gone.l1TableOffset },
-      oldBytes: table.byteCount, refcounts)
+      rest, at: try newTable(rest, refcounts), oldBytes: table.byteCount, refcounts)
     compressedEnd = nil
     try giveBack(words, at: gone.l1TableOffset, refcounts)
     try writeBack()
@@ -183,20 +191,39 @@ extension QCOW2Image: SnapshottingDevice {
   func newTable(_ words: [UInt64], _ refcounts: QCOW2Refcounts) throws(StorageError) -> UInt64 {
     let clusters = max(1, layout.clusters(UInt64(words.count) * 8))
     let place = try refcounts.allocateTogether(clusters).first << UInt64(layout.clusterBits)
-    try QCOW2Table.write(store, at: place, words)
+    do throws(StorageError) { try QCOW2Table.write(store, at: place, words) } catch {
+      withdrawTable(place, words.count, refcounts)
+      throw error
+    }
     return place
   }
 
-  private func replaceTable(
-    _ snapshots: [QCOW2Snapshot], oldBytes: Int, _ refcounts: QCOW2Refcounts
-  ) throws(StorageError) {
+  /// Nothing came to refer to an L1 table.
+  private func withdrawTable(_ place: UInt64, _ count: Int, _ refcounts: QCOW2Refcounts) {
+    refcounts.withdraw(
+      place >> UInt64(layout.clusterBits), max(1, layout.clusters(UInt64(count) * 8)))
+  }
+
+  /// Writes a table of snapshots to a new place; 0: there is none.
+  private func newTable(_ snapshots: [QCOW2Snapshot], _ refcounts: QCOW2Refcounts)
+    throws(StorageError) -> UInt64
+  {
     let bits = UInt64(layout.clusterBits)
     let bytes = snapshots.flatMap(\.bytes)
-    var place: UInt64 = 0
-    if !bytes.isEmpty {
-      place = try refcounts.allocateTogether(layout.clusters(UInt64(bytes.count))).first << bits
-      try store.write(at: place, bytes)
+    if bytes.isEmpty { return 0 }
+    let clusters = layout.clusters(UInt64(bytes.count))
+    let first = try refcounts.allocateTogether(clusters).first
+    do throws(StorageError) { try store.write(at: first << bits, bytes) } catch {
+      refcounts.withdraw(first, clusters)
+      throw error
     }
+    return first << bits
+  }
+
+  private func replaceTable(
+    _ snapshots: [QCOW2Snapshot], at place: UInt64, oldBytes: Int, _ refcounts: QCOW2Refcounts
+  ) throws(StorageError) {
+    let bits = UInt64(layout.clusterBits)
     try refcounts.writeCounts()
     try store.flush()
     let old = header.snapshotsOffset
