@@ -53,6 +53,44 @@ import Testing
     }
   }
 
+  /// The table of a VHDX image moves when the disk becomes larger than 128 GB, more than the witness could read.
+  @Test func norWhenTheTableOfALargeVHDXMoves() throws {
+    let kind = WrittenKind("vhdx", ["block_size": "1M"], size: 4 << 20)
+    let data = QCOW2Maker.pattern(128 << 10, 3)
+    let (old, new) = (UInt64(4 << 20) / 512, UInt64(131 << 30) / 512)
+    let disk = PowerCutDisk()
+    defer { withExtendedLifetime(disk) {} }
+    for file in try kind.make() { disk.add(file.name, file.bytes) }
+    let context = PowerCuts.context(formats: ImageFormats.all) { disk[$0] }
+    let device = try VHDXFormat().open(disk.files[0], context).device
+    try device.write(block: 100, data)
+    try device.flush()
+    let begun = disk.log.count
+    try device.resize(to: new)
+    try device.flush()
+    let done = disk.log.count
+    var cursor = PowerCutDisk.Cursor(disk)
+    var random = PowerCutRandom(seed: 25)
+    var sizes = Set<UInt64>()
+    for cut in begun...done {
+      cursor.advance(to: cut)
+      for _ in 0..<3 {
+        let image = MemoryStore(cursor.images(&random)[0], name: "image")
+        let left = PowerCuts.context(formats: ImageFormats.all) { _ in image }
+        let again = try VHDXFormat().open(image, left).device
+        sizes.insert(again.blockCount)
+        #expect(cut < done ? [old, new].contains(again.blockCount) : again.blockCount == new)
+        #expect(try again.bytes(at: 51200, count: data.count) == data, "cut \(cut)")
+        try again.write(block: old - 1, [UInt8](repeating: 9, count: 512))
+        again.close()
+        let check = try VHDXFormat().check(image, .none, left)
+        #expect(check.corruptions + check.unreadables == 0, "cut \(cut): \(check.findings)")
+      }
+    }
+    #expect(sizes == [old, new])
+    device.close()
+  }
+
   @Test(arguments: kinds) func norWhenItBecomesSmaller(_ kind: WrittenKind) throws {
     try PowerCuts(kind.checkable(), try kind.make()).run(
       count: PowerCuts.count(normally: 80), seed: 23, cutsPerRun: 40
