@@ -1,0 +1,108 @@
+// Where each object is, by its name.
+//
+// Owns: a hash table in memory with eight bytes for an object. Must not know: files.
+//
+// Names are not in it: a slot has 20 bits of the name, and where in which pack's table the whole of it stands. Names are hashes, so their
+// own bits tell where to begin to look. Whoever makes many names begin alike on purpose makes a plain store slow, at the cost of hashing
+// billions of times.
+
+/// A hash table of objects. It is changed by one thread while no other looks.
+final class ContentIndex {
+  private var slots: UnsafeMutablePointer<UInt64>
+  private var mask: Int
+  private(set) var count = 0
+  private var tables: [PackTable] = []
+  private var bases: [UnsafeRawPointer] = []
+  private static let entryBits: UInt64 = 24
+  private static let packBits: UInt64 = 20
+
+  /// - Parameter capacity: how many objects there will be, about.
+  init(capacity: Int) {
+    var size = 1024
+    while size < capacity * 2 { size *= 2 }
+    slots = .allocate(capacity: size)
+    slots.initialize(repeating: 0, count: size)
+    mask = size - 1
+  }
+
+  deinit { slots.deallocate() }
+
+  /// Notes a pack.
+  /// - Returns: its number in this index.
+  func add(_ table: PackTable) -> Int {
+    tables.append(table)
+    bases.append(table.base)
+    return tables.count - 1
+  }
+
+  /// Where an object is: the pack's number in this index, and its own in the pack.
+  @inline(__always)
+  func find(_ name: ContentName) -> (pack: Int, entry: Int)? {
+    let tag = name.words.0 >> 44
+    var at = Int(truncatingIfNeeded: name.words.0) & mask
+    while true {
+      let slot = slots[at]
+      if slot == 0 { return nil }
+      if slot >> 44 == tag, self.name(slot) == name { return ContentIndex.place(slot) }
+      at = (at &+ 1) & mask
+    }
+  }
+
+  /// Notes an object.
+  /// - Parameter replaces: where there is one of that name, this one takes its place.
+  /// - Returns: false: there was one of that name, and it is still there.
+  func insert(_ name: ContentName, pack: Int, entry: Int, replaces: Bool = false) -> Bool {
+    if (count + 1) * 3 > (mask + 1) * 2 { grow() }
+    let tag = name.words.0 >> 44
+    // The pack's number is one more, so that no slot in use is 0.
+    let slot = tag << 44 | UInt64(entry) << ContentIndex.packBits | UInt64(pack + 1)
+    var at = Int(truncatingIfNeeded: name.words.0) & mask
+    while slots[at] != 0 {
+      if slots[at] >> 44 == tag, self.name(slots[at]) == name {
+        if replaces { slots[at] = slot }
+        return replaces
+      }
+      at = (at &+ 1) & mask
+    }
+    slots[at] = slot
+    count += 1
+    return true
+  }
+
+  /// Notes all objects of a pack but those that died; those that are there already die here.
+  /// - Parameter keeps: what lives, while a sweep goes on: only that is there in this sense.
+  func insertAll(_ pack: Pack, keeps: Set<ContentName>? = nil) {
+    let number = add(pack.table)
+    for entry in 0..<pack.table.count where !pack.dead.contains(entry) {
+      let name = pack.table.name(entry)
+      let replaces = keeps.map { !$0.contains(name) } ?? false
+      if !insert(name, pack: number, entry: entry, replaces: replaces) { pack.dead.insert(entry) }
+    }
+  }
+
+  @inline(__always)
+  private static func place(_ slot: UInt64) -> (pack: Int, entry: Int) {
+    (
+      Int(slot & (1 << packBits - 1)) - 1, Int(slot >> packBits & (1 << entryBits - 1))
+    )
+  }
+
+  @inline(__always)
+  private func name(_ slot: UInt64) -> ContentName {
+    let (pack, entry) = ContentIndex.place(slot)
+    return ContentName(bases[pack] + entry &* PackLayout.entrySize)
+  }
+
+  private func grow() {
+    let (old, oldSize) = (slots, mask + 1)
+    slots = .allocate(capacity: oldSize * 2)
+    slots.initialize(repeating: 0, count: oldSize * 2)
+    mask = oldSize * 2 - 1
+    for index in 0..<oldSize where old[index] != 0 {
+      var at = Int(truncatingIfNeeded: name(old[index]).words.0) & mask
+      while slots[at] != 0 { at = (at &+ 1) & mask }
+      slots[at] = old[index]
+    }
+    old.deallocate()
+  }
+}
