@@ -40,6 +40,7 @@ struct CutDisk {
         pending[file] = nil
       case .makeFolder, .rename, .remove: pendingNames.append(position)
       case .syncFolder(let path):
+        let log = log
         let isOf = { (index: Int) -> Bool in
           switch log[index] {
           case .create(let place, _), .makeFolder(let place), .remove(let place),

@@ -14,8 +14,6 @@ final class StoreModel {
   /// Payloads that were there, and the step in the record behind which they are.
   private(set) var history: [(step: Int, payload: [UInt8])] = []
   private(set) var payload: [UInt8] = []
-  /// The step before which nothing is sure to be there.
-  private(set) var begun = 0
   private var pool: [[UInt8]] = []
 
   func note(_ step: Int) { history.append((step, payload)) }
@@ -40,14 +38,13 @@ final class StoreModel {
       names.append(name)
     }
     if pool.count > 20 { pool.removeFirst(pool.count - 20) }
-    let new = names.flatMap(\.bytes)
     if random.one(in: 10) {
       batch.abandon()
       return
     }
-    try store.publish(random.one(in: 15) ? nil : batch, payload: names.allSatisfy {
-      store.contains($0)
-    } || batch.newObjects > 0 ? new : payload)
+    let isEmpty = random.one(in: 15)
+    if isEmpty { names.removeAll { !store.contains($0) } }
+    try store.publish(isEmpty ? nil : batch, payload: names.flatMap(\.bytes))
     payload = store.payload
   }
 
