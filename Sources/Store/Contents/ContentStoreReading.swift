@@ -87,6 +87,7 @@ extension ContentStore {
         reason: "object \(name.short) has \(length) bytes; \(limit) are the most that make sense")
     }
     let room = ByteRoom(count: length)
+    defer { withExtendedLifetime(room) {} }
     try read(name, into: room.buffer)
     return Array(room.buffer)
   }

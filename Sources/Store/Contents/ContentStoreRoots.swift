@@ -133,6 +133,7 @@ extension ContentStore {
   func replaceRoot(_ root: StoreRoot, _ isReplaced: inout Bool) throws(StorageError) {
     let place = folder + ContentStore.newRoot
     let bytes = try root.encode(naming.seal, for: folder + "/root")
+    defer { withExtendedLifetime(bytes) {} }
     try files.remove(place)
     do throws(StorageError) {
       let file = try files.create(place)

@@ -110,6 +110,7 @@ extension ContentStore {
           stays.append(pack)
           continue packs
         }
+        defer { withExtendedLifetime(kept) {} }
         let entry = pack.table.entry(index)
         do throws(StorageError) {
           try new.current().add(

@@ -58,7 +58,9 @@ extension ContentStore {
         let length = pack.table.entry(index).length
         if room.count < length { room = ByteRoom(count: length) }
         do throws(StorageError) {
-          try pack.read(index, into: room.slice(0, length), checks: true)
+          try withExtendedLifetime(room) { () throws(StorageError) in
+            try pack.read(index, into: room.slice(0, length), checks: true)
+          }
         } catch {
           let name = pack.table.name(index)
           // Swept meanwhile, or moved; what is still needed is looked at where it is now.

@@ -82,6 +82,7 @@ public struct ContentList: Equatable, Sendable {
     var chunks = Array(self.chunks.prefix(chunkCount))
     chunks += repeatElement(.zero, count: chunkCount - chunks.count)
     let room = ByteRoom(count: ContentList.chunkSize)
+    defer { withExtendedLifetime(room) {} }
     var open = -1
     let perChunk = UInt64(ContentList.slotsPerChunk)
     func close() throws(StorageError) {
@@ -118,6 +119,7 @@ public struct ContentList: Equatable, Sendable {
     if !isCut { try begin(cut) }
     try close()
     let list = ByteRoom(count: ContentList.headerSize + chunkCount * ContentName.byteCount)
+    defer { withExtendedLifetime(list) {} }
     list.set(0, ContentList.magic)
     list.setLittle(8, count)
     list.setLittle(16, UInt32(ContentList.slotsPerChunk))
@@ -133,6 +135,7 @@ public struct ContentList: Equatable, Sendable {
   /// Opens a list that is in a store.
   public init(_ name: ContentName, in store: ContentStore) throws(StorageError) {
     let bytes = ByteRoom(try store.bytes(of: name, limit: PackLayout.longestObject))
+    defer { withExtendedLifetime(bytes) {} }
     guard bytes.count >= ContentList.headerSize, bytes.starts(with: ContentList.magic) else {
       throw ContentList.refuse(store, "object \(name.short) is no list")
     }

@@ -2,7 +2,8 @@
 //
 // Owns: the memory, little-endian fields. Must not know: formats.
 
-/// Some memory, which goes with the object. It is not cleared.
+/// Some memory, which goes with the object: who hands its pointers on keeps the object by `withExtendedLifetime`, as Swift lets go of it after
+/// its last mention. It is not cleared.
 final class ByteRoom: @unchecked Sendable {
   let pointer: UnsafeMutableRawPointer
   let count: Int

@@ -77,6 +77,7 @@ final class Pack: @unchecked Sendable {
       try opened().read(at: entry.offset, into: buffer)
     } else {
       let kept = try readKept(index)
+      defer { withExtendedLifetime(kept) {} }
       if entry.isCompressed {
         if !PackDecompressor.decompress(kept.buffer.reading, into: buffer) {
           throw damage(index, "is no zstd frame of \(entry.length) bytes")
@@ -94,9 +95,11 @@ final class Pack: @unchecked Sendable {
   func readKept(_ index: Int) throws(StorageError) -> ByteRoom {
     let entry = table.entry(index)
     let kept = ByteRoom(count: entry.stored)
+    defer { withExtendedLifetime(kept) {} }
     try opened().read(at: entry.offset, into: kept.buffer)
     guard table.salt != nil else { return kept }
     let open = ByteRoom(count: entry.stored - SealLimits.tagSize)
+    defer { withExtendedLifetime(open) {} }
     let isOpen = try lock.locked { () throws(StorageError) in
       try decrypter()?.open(UInt64(index), known: [], kept.buffer.reading, into: open.pointer)
         ?? false

@@ -83,6 +83,7 @@ enum PackLayout {
 
   static func header(store: [UInt8], number: UInt64, salt: [UInt8]?) -> ByteRoom {
     let room = ByteRoom(count: headerSize)
+    defer { withExtendedLifetime(room) {} }
     room.clear()
     room.set(0, magic)
     room.setLittle(8, UInt32(1))
@@ -160,6 +161,7 @@ final class PackTable: Sendable {
     }
     let footerAt = size - UInt64(PackLayout.footerSize)
     let footer = ByteRoom(count: PackLayout.footerSize)
+    defer { withExtendedLifetime(footer) {} }
     try file.read(at: footerAt, into: footer.buffer)
     guard footer.starts(with: PackLayout.footerMagic) else {
       throw refuse(footerAt, "does not end as a pack does")
@@ -179,6 +181,7 @@ final class PackTable: Sendable {
     // The three parts one behind the other, as they are hashed.
     let stored = Int(length)
     let room = ByteRoom(count: PackLayout.headerSize + stored + 32)
+    defer { withExtendedLifetime(room) {} }
     try file.read(at: 0, into: room.slice(0, PackLayout.headerSize))
     try file.read(at: tableAt, into: room.slice(PackLayout.headerSize, stored))
     (room.pointer + PackLayout.headerSize + stored).copyMemory(
@@ -198,6 +201,7 @@ final class PackTable: Sendable {
       return
     }
     let open = ByteRoom(count: plain)
+    defer { withExtendedLifetime(open) {} }
     let cipher = try seal.cipher(salt: salt, encrypts: false, for: file.path)
     guard
       cipher.open(

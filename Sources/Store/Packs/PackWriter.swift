@@ -161,6 +161,7 @@ final class PackWriter {
     try file.sync()
     let plain = entries.count * PackLayout.entrySize
     let table = ByteRoom(count: PackLayout.headerSize + plain)
+    defer { withExtendedLifetime(table) {} }
     table.pointer.copyMemory(from: header.pointer, byteCount: PackLayout.headerSize)
     for (index, entry) in entries.enumerated() {
       PackLayout.put(
@@ -169,6 +170,7 @@ final class PackWriter {
     }
     let stored = plain + (cipher == nil ? 0 : SealLimits.tagSize)
     let end = ByteRoom(count: PackLayout.headerSize + stored + PackLayout.footerSize)
+    defer { withExtendedLifetime(end) {} }
     end.pointer.copyMemory(from: table.pointer, byteCount: PackLayout.headerSize)
     let entriesAt = end.pointer + PackLayout.headerSize
     if let cipher {

@@ -75,6 +75,7 @@ struct StoreRoot {
       StoreRoot.headerSize + sealHeader.count + (seal == nil ? 0 : SealLimits.saltSize)
     let room = ByteRoom(
       count: bodyAt + bodySize + (seal == nil ? ContentName.byteCount : SealLimits.tagSize))
+    defer { withExtendedLifetime(room) {} }
     room.clear()
     room.set(0, StoreRoot.magic)
     room.setLittle(8, UInt32(1))
@@ -93,6 +94,7 @@ struct StoreRoot {
     let salt = try seal.salt(for: file)
     room.set(bodyAt - SealLimits.saltSize, salt)
     let body = ByteRoom(count: bodySize)
+    defer { withExtendedLifetime(body) {} }
     encodeBody(body, 0)
     let cipher = try seal.cipher(salt: salt, encrypts: true, for: file)
     guard
@@ -139,6 +141,7 @@ struct StoreRoot {
     }
     // The header says how long the file is; a hostile one must be so long.
     let head = ByteRoom(count: headerSize)
+    defer { withExtendedLifetime(head) {} }
     try file.read(at: 0, into: head.buffer)
     guard head.starts(with: magic) else { throw refuse(0, "is no root of a store") }
     let version: UInt32 = head.little(8)
@@ -159,6 +162,7 @@ struct StoreRoot {
       UInt64(bodyAt) + bodySize + UInt64(endSize) == size
     else { throw refuse(40, "a body of \(bodySize) bytes in a file of \(size) cannot be") }
     let room = ByteRoom(count: Int(size))
+    defer { withExtendedLifetime(room) {} }
     try file.read(at: 0, into: room.buffer)
     // Read twice: what counts is the second time.
     guard room.slice(0, headerSize).elementsEqual(head.buffer) else {
@@ -179,6 +183,7 @@ struct StoreRoot {
       let salt = room.bytes(bodyAt - SealLimits.saltSize, SealLimits.saltSize)
       let cipher = try opened.cipher(salt: salt, encrypts: false, for: file.path)
       let open = ByteRoom(count: Int(bodySize))
+      defer { withExtendedLifetime(open) {} }
       guard
         cipher.open(
           0, known: room.bytes(0, bodyAt), room.slice(bodyAt, Int(bodySize) + endSize).reading,
