@@ -11,7 +11,6 @@
 // is begun; the root is, before it gets its name; and what an old root lists is touched only when the new one is there to stay. Files that no
 // root lists are removed when the store is next opened for writing.
 
-import Host
 import Storage
 
 /// A content-addressed store. It may be used from any thread; batches belong to one each.
@@ -28,12 +27,12 @@ public final class ContentStore: @unchecked Sendable {
   private let held: (any StoreLock)?
 
   /// Held by whoever changes the root, or opens another one. It is taken before `state`.
-  let writing = HostCondition()
+  let writing = StoreMutex()
   /// Why nothing can be written any more.
   var broken: StorageError?
 
   /// Held for moments by whoever looks at what follows or changes it.
-  let state = HostCondition()
+  let state = StoreMutex()
   /// In the index's order.
   var packs: [Pack] = []
   /// Listed packs that cannot be used.
@@ -80,6 +79,7 @@ public final class ContentStore: @unchecked Sendable {
   init(creating folder: String, keys: (any ContentKeys)?, files: any StoreFiles)
     throws(StorageError)
   {
+    let folder = ContentStore.plain(folder)
     try files.makeFolder(folder)
     if files.exists(folder + "/root") {
       var error = StorageError(path: folder, reason: "there is a store already")
@@ -102,7 +102,9 @@ public final class ContentStore: @unchecked Sendable {
     var random = SystemRandomNumberGenerator()
     identity = (0..<16).map { _ in UInt8.random(in: 0...255, using: &random) }
     try removeLeftovers()
+    // Where there is a root, there is a folder of packs.
     try files.syncFolder(packs)
+    try files.syncFolder(folder)
     var isReplaced = false
     try replaceRoot(currentRoot(), &isReplaced)
     // The folder's own name.
@@ -113,6 +115,7 @@ public final class ContentStore: @unchecked Sendable {
   init(
     opening folder: String, writable: Bool, keys: (any ContentKeys)?, files: any StoreFiles
   ) throws(StorageError) {
+    let folder = ContentStore.plain(folder)
     guard files.exists(folder + "/root") else {
       throw StorageError(path: folder, reason: "there is no store: it has no file 'root'")
     }
@@ -170,6 +173,13 @@ public final class ContentStore: @unchecked Sendable {
       }
       return usage
     }
+  }
+
+  /// A path without slashes at its end.
+  private static func plain(_ path: String) -> String {
+    var path = path
+    while path.count > 1 && path.hasSuffix("/") { path.removeLast() }
+    return path
   }
 
   func path(of number: UInt64) -> String { folder + "/packs/" + PackIdentity.fileName(number) }

@@ -2,7 +2,6 @@
 //
 // Owns: finding them, going on where a sweep has moved them. Must not know: files.
 
-import Host
 import Storage
 
 /// Where an object is, to be mapped.

@@ -2,7 +2,6 @@
 //
 // Owns: the order of the steps, what happens when one fails. Must not know: layouts.
 
-import Host
 import Storage
 
 extension ContentStore {
@@ -160,9 +159,14 @@ extension ContentStore {
     }
   }
 
-  /// Why it may not be written.
-  func checkWritable() throws(StorageError) {
+  /// Refuses to write what was opened for reading.
+  func checkMode() throws(StorageError) {
     if !isWritable { throw StorageError(path: folder, reason: "is open for reading only") }
+  }
+
+  /// Refuses whatever would need another root. Under `writing`.
+  func checkWritable() throws(StorageError) {
+    try checkMode()
     if let broken { throw broken }
   }
 

@@ -24,6 +24,7 @@ final class NewPacks {
       if !writer.isFull && writer.size < NewPacks.longEnough { return writer }
       try finishOne()
     }
+    try store.checkMode()
     let number = store.state.locked {
       defer { store.nextPack += 1 }
       return store.nextPack

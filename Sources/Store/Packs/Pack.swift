@@ -2,7 +2,6 @@
 //
 // Owns: its file, opened when it is needed; one object's way out of it. Must not know: roots, other packs.
 
-import Host
 import Storage
 
 /// A pack of the store's. Reads may come from any thread.
@@ -13,7 +12,7 @@ final class Pack: @unchecked Sendable {
   private let files: any StoreFiles
   private let cache: OpenPacks
   private let naming: Naming
-  private let lock = HostCondition()
+  private let lock = StoreMutex()
   private var file: (any StoreFile)?
   private var cipher: (any ContentCipher)?
   /// What died, as the root says or will say. Under the locks of the store.
@@ -163,7 +162,7 @@ final class OpenPacks: @unchecked Sendable {
     weak var pack: Pack?
   }
   private static let most = 64
-  private let lock = HostCondition()
+  private let lock = StoreMutex()
   private var packs = [Mention](repeating: Mention(), count: OpenPacks.most)
   private var next = 0
 

@@ -4,7 +4,6 @@
 // After: RFC 8878; the manual of zstd 1.4, "Explicit context".
 
 import CZstd
-import Host
 import Storage
 
 /// Compresses objects, in one thread.
@@ -36,7 +35,7 @@ final class PackCompressor {
 /// Decompresses objects, in any thread.
 enum PackDecompressor {
   private final class Pool: @unchecked Sendable {
-    let lock = HostCondition()
+    let lock = StoreMutex()
     var free: [OpaquePointer] = []
   }
   private static let pool = Pool()

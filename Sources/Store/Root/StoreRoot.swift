@@ -76,7 +76,7 @@ struct StoreRoot {
     let room = ByteRoom(
       count: bodyAt + bodySize + (seal == nil ? ContentName.byteCount : SealLimits.tagSize))
     defer { withExtendedLifetime(room) {} }
-    room.clear()
+    room.slice(0, bodyAt).initializeMemory(as: UInt8.self, repeating: 0)
     room.set(0, StoreRoot.magic)
     room.setLittle(8, UInt32(1))
     room.setLittle(12, UInt32(seal == nil ? 0 : 1))

@@ -151,6 +151,9 @@ import Testing
     let reader = try ContentStore(opening: folder.path, writable: false)
     #expect(throws: StorageError.self) { try reader.publish(nil, payload: []) }
     #expect(throws: StorageError.self) { try reader.sweep([]) }
+    let batch = reader.begin()
+    #expect(throws: StorageError.self) { try batch.add([1]) }
+    #expect(try FileManager.default.contentsOfDirectory(atPath: folder.path + "/packs").isEmpty)
     #expect(throws: StorageError.self) { try ContentStore(creating: folder.path) }
     withExtendedLifetime(store) {}
   }
