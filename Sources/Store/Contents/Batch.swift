@@ -49,7 +49,9 @@ public final class Batch {
     if own.contains(name) || store.reuse(name, in: number) { return name }
     do throws(StorageError) {
       let room = allowance - min(allowance, packs.size)
-      if UInt64(bytes.count) > room { try store.checkQuota(adding: packs.size + UInt64(bytes.count)) }
+      if UInt64(bytes.count) > room {
+        try store.checkQuota(adding: packs.size + UInt64(bytes.count))
+      }
       try packs.current().add(name, bytes, compress: compress)
     } catch {
       failure = error

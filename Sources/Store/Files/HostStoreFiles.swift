@@ -233,7 +233,8 @@ final class HostStoreFiles: StoreFiles {
       if patience == 0 {
         throw StorageError(
           path: path,
-          reason: "the store is being written (locked) by another program or another part of this one; "
+          reason:
+            "the store is being written (locked) by another program or another part of this one; "
             + "it can be read meanwhile")
       }
       patience -= 1

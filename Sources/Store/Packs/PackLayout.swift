@@ -146,7 +146,9 @@ final class PackTable: Sendable {
   var base: UnsafeRawPointer { UnsafeRawPointer(room.pointer + start) }
 
   func name(_ index: Int) -> ContentName { ContentName(base + index * PackLayout.entrySize) }
-  func entry(_ index: Int) -> PackEntry { PackLayout.entry(at: base + index * PackLayout.entrySize) }
+  func entry(_ index: Int) -> PackEntry {
+    PackLayout.entry(at: base + index * PackLayout.entrySize)
+  }
 
   /// Reads what a file has.
   convenience init(

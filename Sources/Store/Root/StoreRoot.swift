@@ -217,7 +217,7 @@ struct StoreRoot {
     let nextPack: UInt64 = room.little(start)
     let count = Int(room.little(start + 8, as: UInt32.self))
     let payloadSize: UInt64 = room.little(start + 16)
-    guard sequence < .max, nextPack <= UInt64(Int64.max) else {
+    guard sequence <= UInt64(Int64.max), nextPack <= UInt64(Int64.max) else {
       throw refuse(start, "the next pack's number, \(nextPack), or the root's own cannot be")
     }
     guard payloadSize <= UInt64(min(longestPayload, size)) else {

@@ -41,12 +41,14 @@ public protocol ContentCipher: AnyObject {
   /// - Returns: false: it failed.
   func seal(
     _ number: UInt64, known: [UInt8], _ contents: UnsafeRawBufferPointer,
-    into room: UnsafeMutableRawPointer) -> Bool
+    into room: UnsafeMutableRawPointer
+  ) -> Bool
   /// Writes the contents of what was sealed, which is 16 bytes longer.
   /// - Returns: false: it is not what was sealed by that number, and the room means nothing.
   func open(
     _ number: UInt64, known: [UInt8], _ sealed: UnsafeRawBufferPointer,
-    into room: UnsafeMutableRawPointer) -> Bool
+    into room: UnsafeMutableRawPointer
+  ) -> Bool
 }
 
 /// Measures that hold for every seal.

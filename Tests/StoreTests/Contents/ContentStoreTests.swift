@@ -16,9 +16,11 @@ import Testing
       name.description == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad")
     #expect(name.bytes == SHA256.hash(Array("abc".utf8)))
     let long = [UInt8](repeating: 7, count: 100_000)
-    #expect(long.withUnsafeBytes { Naming.digest($0) } == long.withUnsafeBytes {
-      Naming.digestInSwift($0)
-    })
+    #expect(
+      long.withUnsafeBytes { Naming.digest($0) }
+        == long.withUnsafeBytes {
+          Naming.digestInSwift($0)
+        })
   }
 
   @Test(arguments: [false, true]) func whatWasAddedComesBack(_ compress: Bool) throws {

@@ -159,11 +159,13 @@ import Testing
     var bytes = try #require(disk[place.path])
     bytes[Int(place.offset) + 100] ^= 4
     disk[place.path] = bytes
-    let other = try ContentStore(opening: "/s", writable: true, keys: nil, files: {
-      MemoryFiles(
-        folders: disk.allFolders,
-        names: Dictionary(uniqueKeysWithValues: disk.paths.map { ($0, disk[$0]!) }))
-    }())
+    let other = try ContentStore(
+      opening: "/s", writable: true, keys: nil,
+      files: {
+        MemoryFiles(
+          folders: disk.allFolders,
+          names: Dictionary(uniqueKeysWithValues: disk.paths.map { ($0, disk[$0]!) }))
+      }())
     let damages = other.verify()
     #expect(damages.count == 1)
     #expect(damages.first?.name == names[8] && damages.first?.offset == place.offset)

@@ -161,7 +161,9 @@ import Testing
     disk.records = false
     let store = try ContentStore(creating: "/s", keys: nil, files: disk)
     let first = store.begin()
-    let entries = (0..<1500).map { (slot: UInt64($0 * 3), name: ContentName((UInt64($0), 1, 2, 3))) }
+    let entries = (0..<1500).map {
+      (slot: UInt64($0 * 3), name: ContentName((UInt64($0), 1, 2, 3)))
+    }
     let list = try ContentList(count: 5000, entries, into: first)
     try store.publish(first, payload: [])
     let bytes = try store.bytes(list.name)
@@ -173,7 +175,9 @@ import Testing
       var changed = bytes
       Self.mutate(&changed, &random)
       // A list in place of a chunk, and the other way round.
-      if random.one(in: 4), changed.count >= 56 { changed.replaceSubrange(24..<56, with: list.name.bytes) }
+      if random.one(in: 4), changed.count >= 56 {
+        changed.replaceSubrange(24..<56, with: list.name.bytes)
+      }
       if random.one(in: 50) { changed = chunk }
       if let name = try? batch.add(changed), name != .zero { names.append(name) }
     }

@@ -130,7 +130,8 @@ import Testing
     try store.publish(batch, payload: [])
     let next = store.begin()
     let extra = try next.add(random.bytes(600))
-    let new = try old.changing([(slot: UInt64(5), name: extra), (slot: UInt64(130), name: .zero)], into: next)
+    let new = try old.changing(
+      [(slot: UInt64(5), name: extra), (slot: UInt64(130), name: .zero)], into: next)
     let lonely = try next.add(random.bytes(600))
     // It looks like a chunk of a list, and is an object that another list has in a slot.
     let trap = try ContentList(count: 1, [(slot: UInt64(0), name: old.chunks[3])], into: next)
