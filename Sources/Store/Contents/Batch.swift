@@ -114,7 +114,7 @@ extension ContentStore {
   /// Whether an object is there and will stay: no sweep removes it while the batch is open.
   func reuse(_ name: ContentName, in batch: Int) -> Bool {
     state.locked {
-      if index.find(name) == nil { return false }
+      if index.find(name) == nil || distrusted.contains(name) { return false }
       // A sweep that goes on removes what does not live; what comes is written again.
       if let keeps = sweepKeeps, !keeps.contains(name), pins[batch]?.contains(name) != true {
         return false
@@ -159,24 +159,57 @@ extension ContentStore {
     let more = batch?.packs.size ?? 0
     try checkQuota(adding: more + UInt64(payload.count + old.packs.count * StoreRoot.packSize))
     let new = try batch?.packs.finish() ?? []
+    let mended = mended(by: new)
     var root = old
     root.sequence += 1
     root.nextPack = state.locked { nextPack }
     root.payload = payload
     root.packs += new.map { ListedPack(identity: $0.identity, dead: $0.dead) }
     root.packs.sort { $0.identity.number < $1.identity.number }
+    for (pack, entry) in mended {
+      guard let at = root.packs.firstIndex(where: { $0.identity == pack.identity }) else {
+        continue
+      }
+      root.packs[at].dead.insert(entry)
+    }
     guard root.packs.count <= StoreRoot.mostPacks else {
       throw StorageError(path: folder, reason: "has too many packs: it is to be swept")
     }
     try commit(root, insteadOf: old)
     state.locked {
       for pack in new {
-        // What a sweep is about to remove was written again.
-        index.insertAll(pack, keeps: sweepKeeps)
+        // What a sweep is about to remove was written again, and what is damaged.
+        index.insertAll(pack) { name in
+          distrusted.contains(name) || sweepKeeps.map { !$0.contains(name) } ?? false
+        }
         packs.append(pack)
+      }
+      for (pack, entry) in mended {
+        pack.dead.insert(entry)
+        distrusted.remove(pack.table.name(entry))
       }
       payloadNow = payload
       sequenceNow = root.sequence
+    }
+  }
+
+  /// Does not count objects as there any more for those who add them: what is added of them is written again, and takes their place. `verify`
+  /// tells which are damaged. It holds until they were, or the store is closed.
+  public func distrust(_ names: some Sequence<ContentName>) {
+    state.locked { distrusted.formUnion(names) }
+  }
+
+  /// Damaged objects that are in some new packs too.
+  private func mended(by new: [Pack]) -> [(pack: Pack, entry: Int)] {
+    state.locked {
+      if distrusted.isEmpty { return [] }
+      return new.flatMap { pack in
+        (0..<pack.table.count).compactMap { entry in
+          let name = pack.table.name(entry)
+          guard distrusted.contains(name), let (old, place) = index.find(name) else { return nil }
+          return (packs[old], place)
+        }
+      }
     }
   }
 }

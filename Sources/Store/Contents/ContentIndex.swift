@@ -70,13 +70,14 @@ final class ContentIndex {
   }
 
   /// Notes all objects of a pack but those that died; those that are there already die here.
-  /// - Parameter keeps: what lives, while a sweep goes on: only that is there in this sense.
-  func insertAll(_ pack: Pack, keeps: Set<ContentName>? = nil) {
+  /// - Parameter replaces: whether those that are there already of some name count for nothing.
+  func insertAll(_ pack: Pack, replaces: (ContentName) -> Bool = { _ in false }) {
     let number = add(pack.table)
     for entry in 0..<pack.table.count where !pack.dead.contains(entry) {
       let name = pack.table.name(entry)
-      let replaces = keeps.map { !$0.contains(name) } ?? false
-      if !insert(name, pack: number, entry: entry, replaces: replaces) { pack.dead.insert(entry) }
+      if !insert(name, pack: number, entry: entry, replaces: replaces(name)) {
+        pack.dead.insert(entry)
+      }
     }
   }
 

@@ -44,6 +44,8 @@ public final class ContentStore: @unchecked Sendable {
   var quotaNow: UInt64?
   /// What lives, while a sweep goes on.
   var sweepKeeps: Set<ContentName>?
+  /// What is damaged and is written again when it comes.
+  var distrusted: Set<ContentName> = []
   /// What batches that are open found in the store.
   var pins: [Int: Set<ContentName>] = [:]
   var nextBatch = 0

@@ -146,7 +146,9 @@ extension ContentStore {
         numbers.contains($0.identity.number) || lostNumbers.contains($0.identity.number)
       }
       for at in root.packs.indices {
-        if let dead = plan.dead[root.packs[at].identity.number] { root.packs[at].dead = dead }
+        if let dead = plan.dead[root.packs[at].identity.number] {
+          root.packs[at].dead.formUnion(dead)
+        }
       }
       root.packs += copies.map { ListedPack(identity: $0.identity, dead: $0.dead) }
       root.packs.sort { $0.identity.number < $1.identity.number }
@@ -174,7 +176,7 @@ extension ContentStore {
   ) {
     var left = state.locked { packs }.filter { !removed.contains($0.identity.number) }
     for pack in left {
-      if let dead = dead[pack.identity.number] { pack.dead = dead }
+      if let dead = dead[pack.identity.number] { pack.dead.formUnion(dead) }
     }
     left += copies
     let new = ContentIndex(

@@ -38,6 +38,17 @@ struct DeadObjects: Equatable {
     !words.isEmpty && words[index >> 6] >> UInt64(index & 63) & 1 != 0
   }
 
+  /// Adds those of another set for the same pack.
+  mutating func formUnion(_ other: DeadObjects) {
+    if other.words.isEmpty { return }
+    if words.isEmpty {
+      self = other
+      return
+    }
+    for at in words.indices { words[at] |= other.words[at] }
+    count = words.reduce(0) { $0 + $1.nonzeroBitCount }
+  }
+
   mutating func insert(_ index: Int) {
     if words.isEmpty { words = [UInt64](repeating: 0, count: (limit + 63) / 64) }
     let bit: UInt64 = 1 << UInt64(index & 63)

@@ -177,6 +177,42 @@ import Testing
     #expect(other.verify().count == 1)
   }
 
+  @Test func damageIsMendedByWhoHasTheContents() throws {
+    let disk = MemoryFiles()
+    let page: [UInt8]
+    var names: [ContentName]
+    do {
+      let (store, all, _) = try start(disk)
+      names = all
+      page = try store.bytes(names[8])
+      let place = try #require(store.place(names[8]))
+      var bytes = try #require(disk[place.path])
+      bytes[Int(place.offset)] ^= 1
+      disk[place.path] = bytes
+    }
+    do {
+      let store = try ContentStore(opening: "/s", writable: true, keys: nil, files: disk)
+      store.distrust(store.verify().compactMap(\.name))
+      let batch = store.begin()
+      #expect(try batch.add(page) == names[8])
+      #expect(batch.newObjects == 1)
+      try store.publish(batch, payload: store.payload)
+      #expect(try store.bytes(names[8]) == page)
+      #expect(store.verify().isEmpty && store.usage().objects == names.count)
+      let again = store.begin()
+      _ = try again.add(page)
+      #expect(again.newObjects == 0)
+    }
+    for writable in [false, true] {
+      let store = try ContentStore(opening: "/s", writable: writable, keys: nil, files: disk)
+      #expect(isWhole(store, names))
+      if writable {
+        try store.sweep(names)
+        #expect(isWhole(store, names))
+      }
+    }
+  }
+
   @Test func theRestOfAStoreWithoutAPackIsThere() throws {
     let disk = MemoryFiles()
     var (store, names, _) = try start(disk)

@@ -2,9 +2,9 @@
 //
 // APUS_CUTS says how many cuts there are (100000 is a thorough run).
 
-import Storage
 import Testing
 
+@testable import Storage
 @testable import Store
 
 @Suite struct StorePowerCutTests {
@@ -109,5 +109,14 @@ import Testing
 
   @Test func afterAKillAtAnyPointTheStoreIsAsBeforeOrAfterAStep() throws {
     for seed in 1000..<1003 { _ = try run(UInt64(seed), cuts: .max, kill: true) }
+  }
+
+  @Test(.enabled(if: OpenSSL.isThere, "OpenSSL 3 is not installed"))
+  func itIsTheSameOfAStoreWithKeys() throws {
+    let key = VolumeKey(SecretBytes([UInt8](repeating: 1, count: 64)), identity: "disk")
+    let cuts = TestCounts.of("APUS_CUTS", normally: 100)
+    for seed in 2000..<2000 + UInt64((cuts + 99) / 100) {
+      _ = try run(seed, cuts: 100, kill: false, keys: DiskSealKeys(keys: [key]))
+    }
   }
 }
