@@ -98,7 +98,8 @@ extension ContentStore {
     return plan
   }
 
-  /// Copies what lives in the packs that are to be copied. Those that cannot be read stay.
+  /// Copies what lives in the packs that are to be copied. Those in which something is damaged stay: there it may be mended, and copies are
+  /// what they are named after.
   /// - Returns: false: nothing was copied, as it could not be written.
   private func copy(_ plan: inout Plan, _ keeps: Set<ContentName>, into new: NewPacks) -> Bool {
     var stays: [Pack] = []
@@ -106,7 +107,7 @@ extension ContentStore {
       for index in 0..<pack.table.count where !pack.dead.contains(index) {
         let name = pack.table.name(index)
         if !keeps.contains(name) { continue }
-        guard let kept = try? pack.readKept(index) else {
+        guard let kept = try? pack.readToCopy(index) else {
           stays.append(pack)
           continue packs
         }

@@ -78,20 +78,46 @@ final class Pack: @unchecked Sendable {
       let kept = try readKept(index)
       defer { withExtendedLifetime(kept) {} }
       if entry.isCompressed {
-        if !PackDecompressor.decompress(kept.buffer.reading, into: buffer) {
-          throw damage(index, "is no zstd frame of \(entry.length) bytes")
-        }
+        try decompress(index, kept, into: buffer)
       } else {
         buffer.copyMemory(from: kept.buffer.reading)
       }
     }
-    if checks && naming.name(buffer.reading) != table.name(index) {
+    if checks { try check(index, buffer.reading) }
+  }
+
+  private func decompress(
+    _ index: Int, _ kept: ByteRoom, into buffer: UnsafeMutableRawBufferPointer
+  ) throws(StorageError) {
+    if !PackDecompressor.decompress(kept.buffer.reading, into: buffer) {
+      throw damage(index, "is no zstd frame of \(buffer.count) bytes")
+    }
+  }
+
+  private func check(_ index: Int, _ contents: UnsafeRawBufferPointer) throws(StorageError) {
+    if naming.name(contents) != table.name(index) {
       throw damage(index, "is damaged: its contents are not what it is named after")
     }
   }
 
+  /// The object as the pack has it, but decrypted, if its contents are what they should be.
+  func readToCopy(_ index: Int) throws(StorageError) -> ByteRoom {
+    let entry = table.entry(index)
+    let kept = try readKept(index)
+    defer { withExtendedLifetime(kept) {} }
+    if entry.isCompressed {
+      let contents = ByteRoom(count: entry.length)
+      defer { withExtendedLifetime(contents) {} }
+      try decompress(index, kept, into: contents.buffer)
+      try check(index, contents.buffer.reading)
+    } else {
+      try check(index, kept.buffer.reading)
+    }
+    return kept
+  }
+
   /// The object as the pack has it, but decrypted.
-  func readKept(_ index: Int) throws(StorageError) -> ByteRoom {
+  private func readKept(_ index: Int) throws(StorageError) -> ByteRoom {
     let entry = table.entry(index)
     let kept = ByteRoom(count: entry.stored)
     defer { withExtendedLifetime(kept) {} }
