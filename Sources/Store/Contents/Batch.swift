@@ -156,8 +156,8 @@ extension ContentStore {
         path: folder, reason: "a payload of \(payload.count) bytes; 64 MiB are the most")
     }
     let old = currentRoot()
-    let more = batch?.packs.size ?? 0
-    try checkQuota(adding: more + UInt64(payload.count + old.packs.count * StoreRoot.packSize))
+    // Without new objects nothing is refused: who needs less says so before it can be swept.
+    if let batch, !batch.packs.isEmpty { try checkQuota(adding: batch.packs.size) }
     let new = try batch?.packs.finish() ?? []
     let mended = mended(by: new)
     var root = old

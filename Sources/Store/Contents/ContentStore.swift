@@ -146,7 +146,8 @@ public final class ContentStore: @unchecked Sendable {
   /// One more with every root. It tells a sweep that nothing was published since its caller looked.
   public var sequence: UInt64 { state.locked { sequenceNow } }
 
-  /// Bytes of room on the host that packs and root may take; nil: as many as there are. It is not kept in the store.
+  /// Bytes of room on the host that objects may take; nil: as many as there are. Adding and publishing more is refused; sweeping, and
+  /// publishing without new objects, never. It is not kept in the store.
   public var quota: UInt64? {
     get { state.locked { quotaNow } }
     set { state.locked { quotaNow = newValue } }

@@ -208,13 +208,19 @@ import Testing
     let folder = TestFolder()
     var random = StoreRandom(5)
     var names: [ContentName] = []
-    do {
-      let store = try ContentStore(creating: folder.path)
-      for n in 0..<200 {
-        let batch = store.begin()
-        names.append(try batch.add(random.bytes(100)))
-        try store.publish(batch, payload: [UInt8(n)])
-      }
+    // In memory there is nothing to wait for.
+    let disk = MemoryFiles()
+    let made = try ContentStore(creating: folder.path, keys: nil, files: disk)
+    for n in 0..<200 {
+      let batch = made.begin()
+      names.append(try batch.add(random.bytes(100)))
+      try made.publish(batch, payload: [UInt8(n)])
+    }
+    for path in [folder.path, folder.path + "/packs"] {
+      try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: false)
+    }
+    for path in disk.paths {
+      try Data(disk[path] ?? []).write(to: URL(fileURLWithPath: path))
     }
     let before = try FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd").count
     do {

@@ -142,9 +142,8 @@ import Testing
 
   /// Small packs that all live become few.
   @Test func manySmallPacksAreJoined() throws {
-    let folder = TestFolder()
     var random = StoreRandom(24)
-    let store = try ContentStore(creating: folder.path)
+    let store = try ContentStore(creating: "/s", keys: nil, files: MemoryFiles())
     var names: [ContentName] = []
     var most = 0
     for _ in 0..<200 {
@@ -190,7 +189,7 @@ import Testing
         } catch { if !error.asksAgain { shared.fail("\(error)") } }
       }
     }
-    for _ in 0..<60 {
+    for _ in 0..<TestCounts.of("APUS_ROUNDS", normally: 60) {
       let batch = store.begin()
       // Some are there, some were swept, some are being swept.
       let chosen = (0..<10).map { _ in random.below(64) }

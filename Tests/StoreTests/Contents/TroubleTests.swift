@@ -143,7 +143,8 @@ import Testing
     store.quota = 1 << 17
     #expect(throws: StorageError.self) { try store.publish(old, payload: [4]) }
     #expect(store.payload == [2] && store.usage().packs == 2)
-    // Sweeping makes room, and is always allowed.
+    // Sweeping makes room, and is always allowed, as is saying that less is needed.
+    try store.publish(nil, payload: [9])
     try store.sweep(Array(names.prefix(5)))
     let next = store.begin()
     _ = try next.add(random.bytes(4096))
