@@ -71,8 +71,11 @@ public final class Batch {
     return try result.get()
   }
 
-  /// Whether an object was added here, or was found in the store when it was.
-  public func contains(_ name: ContentName) -> Bool { own.contains(name) || store.contains(name) }
+  /// Whether an object is here or in the store, for those who know its name and not its contents. If so, it will stay: no sweep removes it
+  /// while the batch is open.
+  public func keep(_ name: ContentName) -> Bool {
+    name == .zero || own.contains(name) || (!isOver && store.reuse(name, in: number))
+  }
 
   /// Removes what was written.
   public func abandon() {
@@ -129,18 +132,20 @@ extension ContentStore {
   /// Makes a batch's objects and a payload what the store is. All is on stable storage when this returns.
   /// - Parameters:
   ///   - batch: may not be used any more, whatever happens; nil: no objects.
-  ///   - payload: at most 64 MiB. What it needs was in the store, or was added in the batch.
+  ///   - payload: at most 64 MiB. What it needs is what the payload before needed, or was added or kept by the batch.
   /// - Throws: the store is what it was then, also on the medium.
   public func publish(_ batch: Batch?, payload: [UInt8]) throws(StorageError) {
     defer { batch?.end() }
-    do throws(StorageError) {
-      try writing.locked { () throws(StorageError) in try publishLocked(batch, payload) }
-    } catch {
-      // Where it is not known which root is there to stay, the new one's packs are needed.
-      if broken == nil { batch?.packs.discard() } else { batch?.packs.keep() }
-      throw error
+    try writing.locked { () throws(StorageError) in
+      do throws(StorageError) {
+        try publishLocked(batch, payload)
+        batch?.packs.keep()
+      } catch {
+        // Where it is not known which root is there to stay, the new one's packs are needed.
+        if broken == nil { batch?.packs.discard() } else { batch?.packs.keep() }
+        throw error
+      }
     }
-    batch?.packs.keep()
   }
 
   private func publishLocked(_ batch: Batch?, _ payload: [UInt8]) throws(StorageError) {

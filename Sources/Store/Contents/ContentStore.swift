@@ -70,7 +70,8 @@ public final class ContentStore: @unchecked Sendable {
 
   /// Opens a store.
   /// - Parameters:
-  ///   - writable: there is one writer at a time, and it removes what an earlier one left unfinished; readers are not counted.
+  ///   - writable: there is one writer at a time, and it removes what an earlier one left unfinished. Readers are not counted; what they see
+  ///     is the root that they opened, until they `refresh` or read something that it has no more.
   ///   - keys: of an encrypted store.
   public convenience init(
     opening folder: String, writable: Bool, keys: (any ContentKeys)? = nil

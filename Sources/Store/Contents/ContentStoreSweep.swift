@@ -52,13 +52,14 @@ extension ContentStore {
     let new = NewPacks(self)
     // Without room for copies there are holes instead.
     if !copy(&plan, keeps, into: new) { new.discard() }
-    do throws(StorageError) {
-      return try writing.locked { () throws(StorageError) in
-        try finish(plan, new, discardsLost)
+    let final = plan
+    return try writing.locked { () throws(StorageError) in
+      do throws(StorageError) {
+        return try finish(final, new, discardsLost)
+      } catch {
+        if broken == nil { new.discard() } else { new.keep() }
+        throw error
       }
-    } catch {
-      if broken == nil { new.discard() } else { new.keep() }
-      throw error
     }
   }
 
