@@ -2,14 +2,17 @@
 //
 // Owns: a hash table in memory with eight bytes for an object. Must not know: files.
 //
-// Names are not in it: a slot has 20 bits of the name, and where in which pack's table the whole of it stands. Names are hashes, so their
-// own bits tell where to begin to look. Whoever makes many names begin alike on purpose makes a plain store slow, at the cost of hashing
-// billions of times.
+// Names are not in it: a slot has 20 bits of the name, and where in which pack's table the whole of it stands. Where to look first is a product
+// of the name and a random number (Dietzfelbinger and others 1997, multiply-shift): a guest that looks for pages whose names begin alike does
+// not make its host slow.
 
 /// A hash table of objects. It is changed by one thread while no other looks.
 final class ContentIndex {
   private var slots: UnsafeMutablePointer<UInt64>
   private var mask: Int
+  /// 64 less the bits of a slot's number.
+  private var shift: Int
+  private let factor = UInt64.random(in: 0...UInt64.max) | 1
   private(set) var count = 0
   private var tables: [PackTable] = []
   private var bases: [UnsafeRawPointer] = []
@@ -23,6 +26,7 @@ final class ContentIndex {
     slots = .allocate(capacity: size)
     slots.initialize(repeating: 0, count: size)
     mask = size - 1
+    shift = 64 - size.trailingZeroBitCount
   }
 
   deinit { slots.deallocate() }
@@ -35,11 +39,17 @@ final class ContentIndex {
     return tables.count - 1
   }
 
+  /// Where to look first.
+  @inline(__always)
+  private func start(_ name: ContentName) -> Int {
+    Int(truncatingIfNeeded: (name.words.0 &* factor) >> UInt64(shift))
+  }
+
   /// Where an object is: the pack's number in this index, and its own in the pack.
   @inline(__always)
   func find(_ name: ContentName) -> (pack: Int, entry: Int)? {
     let tag = name.words.0 >> 44
-    var at = Int(truncatingIfNeeded: name.words.0) & mask
+    var at = start(name)
     while true {
       let slot = slots[at]
       if slot == 0 { return nil }
@@ -56,7 +66,7 @@ final class ContentIndex {
     let tag = name.words.0 >> 44
     // The pack's number is one more, so that no slot in use is 0.
     let slot = tag << 44 | UInt64(entry) << ContentIndex.packBits | UInt64(pack + 1)
-    var at = Int(truncatingIfNeeded: name.words.0) & mask
+    var at = start(name)
     while slots[at] != 0 {
       if slots[at] >> 44 == tag, self.name(slots[at]) == name {
         if replaces { slots[at] = slot }
@@ -99,8 +109,9 @@ final class ContentIndex {
     slots = .allocate(capacity: oldSize * 2)
     slots.initialize(repeating: 0, count: oldSize * 2)
     mask = oldSize * 2 - 1
+    shift -= 1
     for index in 0..<oldSize where old[index] != 0 {
-      var at = Int(truncatingIfNeeded: name(old[index]).words.0) & mask
+      var at = start(name(old[index]))
       while slots[at] != 0 { at = (at &+ 1) & mask }
       slots[at] = old[index]
     }

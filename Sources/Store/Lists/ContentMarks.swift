@@ -22,6 +22,8 @@ public struct ContentMarks: Sendable {
   public mutating func insert(_ list: ContentList, in store: ContentStore) throws(StorageError) {
     insert(list.name)
     let reader = ContentListReader(list, in: store)
+    let new = list.chunks.reduce(0) { $0 + ($1 == .zero || chunks.contains($1) ? 0 : 1) }
+    live.reserveCapacity(live.count + new * ContentList.slotsPerChunk)
     for (index, chunk) in list.chunks.enumerated() where chunk != .zero {
       if !chunks.insert(chunk).inserted { continue }
       live.insert(chunk)
