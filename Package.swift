@@ -72,6 +72,8 @@ let package = Package(
     .target(name: "Storage", dependencies: ["Host", "State", "CZlib", "CZstd"], cSettings: gnu),
     // What is done with images: convert, check, files in them.
     .target(name: "Images", dependencies: ["Storage", "State", "Host"]),
+    // Contents by name in a folder: what snapshots, templates and backups of machines stand on.
+    .target(name: "Store", dependencies: ["Storage", "Host", "CZstd"], cSettings: gnu),
     .target(name: "Chipset", dependencies: ["Bus", "State", "Storage"], swiftSettings: fast),
     // Sources of nasm and iasl to Swift: the plugin, the tool it runs, and the images as data.
     .executableTarget(name: "romtool", path: "Firmware/RomTool"),
@@ -226,6 +228,7 @@ let package = Package(
       name: "VideoTests", dependencies: ["Video", "Bus", "State", "CZlib", "TestSupport"]),
     .testTarget(name: "ImagesTests", dependencies: ["Images", "Storage", "State", "Host"]),
     .testTarget(name: "StorageTests", dependencies: ["Storage", "State", "Host"]),
+    .testTarget(name: "StoreTests", dependencies: ["Store", "Storage", "Host"]),
     .testTarget(
       name: "DiskControllerTests", dependencies: ["Chipset", "Bus", "State", "Storage"],
       swiftSettings: once),

@@ -253,7 +253,7 @@ final class DiscOfMoods: ByteStore, @unchecked Sendable {
     let recording = try Recording(bytes)
     #expect(
       recording.entries.contains {
-        if case .input(.diskError(drive: 6, block: _), _) = $0.event { true } else { false }
+        if case .input(.diskError(drive: 4, block: _), _) = $0.event { true } else { false }
       })
     let repeated = try runRemovable("cdrom", mode: mode) { machine, _ in
       try machine.startReplay(recording)

@@ -133,12 +133,16 @@ extension ATAPIDrive {
     }
   }
 
-  /// What a read throws that failed when the run was recorded.
-  private func repeatError() throws(CDReadError) {
+  /// Reads from the next sector on, or fails as when the run was recorded. An error of the host is written down.
+  private func reading(_ body: () throws(CDReadError) -> Void) throws(CDReadError) {
     if repeated(nextSector) {
       throw .host(
         StorageError(
           path: medium?.name ?? "", reason: "an error of the host's disk, as it was recorded"))
+    }
+    do throws(CDReadError) { try body() } catch {
+      if case .host = error { reported(nextSector) }
+      throw error
     }
   }
 
@@ -162,12 +166,12 @@ extension ATAPIDrive {
       var done = 0
       while done + step <= most {
         do throws(CDReadError) {
-          try repeatError()
-          try disc.readUserData(
-            nextSector, count: step, into: buffer + done * CDSector.userSize)
+          try reading { () throws(CDReadError) in
+            try disc.readUserData(
+              nextSector, count: step, into: buffer + done * CDSector.userSize)
+          }
         } catch {
           failure = error
-          if case .host = error { reported(nextSector) }
           break
         }
         done += step
@@ -209,8 +213,8 @@ extension ATAPIDrive {
       let raw = buffer + (IDEDrive.capacity - CDSector.rawSize)
       var failure: ATAPISense?
       do throws(CDReadError) {
-        try repeatError()
-        let track = try disc.readRaw(nextSector, into: raw)
+        var track = CDTrackKind.audio
+        try reading { () throws(CDReadError) in track = try disc.readRaw(nextSector, into: raw) }
         let kind = ATAPIDrive.kind(track, raw)
         if wanted.expected != 0 && wanted.expected != kind.rawValue {
           failure = ATAPISense(5, 0x64, 0, at: UInt32(truncatingIfNeeded: nextSector))
@@ -227,10 +231,7 @@ extension ATAPIDrive {
         } else {
           failure = .invalidField
         }
-      } catch {
-        if case .host = error { reported(nextSector) }
-        failure = sense(error)
-      }
+      } catch { failure = sense(error) }
       if let failure {
         if end == 0 { return failure }
         break
