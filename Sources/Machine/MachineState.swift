@@ -112,9 +112,8 @@ extension Machine {
     throws(StateError) -> [String]
   {
     var reader = StateReader(bytes)
-    for expected in Machine.magic {
-      if try reader.read(UInt8.self) != expected { throw reader.error("not a saved state") }
-    }
+    if !bytes.starts(with: Machine.magic) { throw reader.error("not a saved state") }
+    for _ in Machine.magic { _ = try reader.read(UInt8.self) }
     let version = try reader.read(UInt32.self)
     if !Machine.knownVersions.contains(version) {
       let known = Machine.knownVersions

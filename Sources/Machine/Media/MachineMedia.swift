@@ -61,6 +61,15 @@ struct SavedMedium: Equatable {
     }
   }
 
+  /// What to give for a drive that stays, with nothing in it.
+  static func emptyDrive(_ drive: String) -> String {
+    switch drive {
+    case "medium-floppy0": ", or give --floppy-a empty"
+    case "medium-floppy1": ", or give --floppy-b empty"
+    default: drive.hasPrefix("medium-cd") ? ", or give --cdrom empty" : ""
+    }
+  }
+
   /// The sectors of a medium as it is known: of a CD its own, not what blocks its files have.
   static func sectors(_ disk: MachineDisk) -> UInt64 {
     disk.cd.map { UInt64(max($0.leadOut, 0)) } ?? disk.sectorCount
@@ -192,6 +201,7 @@ extension Machine {
       throw StateError(
         refusal:
           "saved with nothing in \(SavedMedium.words(drive)), where this machine has '\(disk.name)': leave that out"
+          + SavedMedium.emptyDrive(drive)
       )
     }
     var differences: [String] = []

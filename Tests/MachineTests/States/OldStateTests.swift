@@ -11,7 +11,7 @@ import Testing
 
 @Suite struct OldStateTests {
   static let files: [(name: String, hash: UInt64)] = [
-    ("version2", 0xEC43_129E_EB93_D42D)
+    ("version2", 0x4152_9ED1_EE12_FE41), ("version3", 0x4152_9ED1_EE12_FE41),
   ]
 
   /// Counts in memory, looks at the timer and adds up what it sees.
