@@ -36,6 +36,12 @@ extension ImageOperations {
         work.append((each, ([top] + rest).filter { !$0.isEmpty }.joined(separator: "/")))
       }
     }
+    var targets: [String: String] = [:]
+    for (item, path) in work where !item.entry.isFolder {
+      if let other = targets.updateValue(item.path, forKey: path) {
+        throw ImageUsageError("'\(other)' and '\(item.path)' would both be '\(path)'")
+      }
+    }
     let total = work.reduce(UInt64(0)) { $0 + ($1.0.entry.isFolder ? 0 : UInt64($1.0.entry.size)) }
     let meter = job.meter(total: total)
     var done: UInt64 = 0

@@ -29,6 +29,13 @@ extension ImageOperations {
       let path = intoFolder ? (folder.isEmpty ? name : folder + "/" + name) : folder
       try gather(trimmed, path, isRecursive, &work)
     }
+    var hosts: [String: String] = [:]
+    for (host, path, facts) in work where facts.kind == .file {
+      let key = FATVolume.parts(path).joined(separator: "/").lowercased()
+      if let other = hosts.updateValue(host, forKey: key) {
+        throw ImageUsageError("'\(other)' and '\(host)' would both be '\(path)'")
+      }
+    }
     let total = work.reduce(UInt64(0)) { $0 + ($1.facts.kind == .file ? $1.facts.size : 0) }
     let meter = job.meter(total: total)
     var done: UInt64 = 0
@@ -42,8 +49,16 @@ extension ImageOperations {
       if facts.kind == .folder {
         try volume.makeFolder(path, time: time)
       } else {
-        if !replaces, try volume.entry(at: path) != nil {
-          throw StorageError(path: volume.name, reason: "'\(path)' exists already")
+        if let present = try volume.entry(at: path) {
+          if !replaces {
+            throw StorageError(path: volume.name, reason: "'\(path)' exists already")
+          }
+          let name = FATVolume.parts(path).last ?? ""
+          if present.name.lowercased() != name.lowercased() {
+            throw StorageError(
+              path: volume.name,
+              reason: "'\(path)' is the short name of '\(present.name)', which is not replaced")
+          }
         }
         let file = try ImageFiles.store(host, .looking)
         defer { file.close() }

@@ -37,6 +37,13 @@ extension ImageOperations {
   )
     throws -> ResizeResult
   {
+    if let found = try? check(reference), found.corruptions + found.unreadables > 0 {
+      // Another size would make zeros of what is lost, and hide it.
+      let first = found.findings.first { $0.severity != "leak" }
+      throw StorageError(
+        path: reference.path, offset: first?.offset,
+        reason: "is damaged (\(first?.text ?? "")): apus image repair comes first")
+    }
     let image = try DiskImage(reference, .writing)
     defer { image.close() }
     let (path, before) = (image.path, image.byteCount)

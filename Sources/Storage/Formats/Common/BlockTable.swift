@@ -21,6 +21,8 @@ protocol BlockTable: AnyObject {
   var unit: UInt64 { get }
   /// No block begins before.
   var dataStart: UInt64 { get }
+  /// Whether the file may become longer where its end is missing: nothing of the format stands there.
+  var mayLengthen: Bool { get }
   /// What else is in the file, where blocks could be.
   var reserved: [Range<UInt64>] { get }
   /// What a block is called, as in "grain".
@@ -48,6 +50,14 @@ extension BlockTable {
   func take(_ place: UInt64, _ number: UInt64, in map: inout SpaceMap) -> Bool { map.take(place) }
   func emptyMap() -> SpaceMap { SpaceMap(unit: unit, start: 0) }
   var reserved: [Range<UInt64>] { [] }
+  var mayLengthen: Bool { true }
+
+  /// Whether a block begins inside the file and the rest of it is missing.
+  private func isCutOff(_ place: UInt64, _ number: UInt64, at size: UInt64) -> Bool {
+    let bytes = bytesInFile(number)
+    return place % 512 == 0 && place >= dataStart && place < size && bytes > size - place
+      && !reserved.contains { $0.lowerBound < place + bytes && place < $0.upperBound }
+  }
 
   /// What is wrong with a place, or nil.
   func fault(of place: UInt64, _ number: UInt64) -> String? {
@@ -122,14 +132,24 @@ extension BlockTable {
       }
     }
     map.reach(farthest)
+    let size = store.size
     for fault in outside {
-      // What lies wholly behind the end cannot be read, and never will be: nothing is lost with the entry. All else stays as it is.
-      let mends = repair == .all && fault.place >= store.size
-      if mends { try setEntry(fault.number, .none) }
+      // What lies wholly behind the end cannot be read, and never will be: nothing is lost with the entry. Of what is cut off all that is
+      // there stays. All else stays as it is.
+      var text = "\(unitName) \(fault.number) \(fault.text)"
+      var mends = false
+      if repair == .all, fault.place >= size {
+        try setEntry(fault.number, .none)
+        mends = true
+      } else if repair == .all, mayLengthen, isCutOff(fault.place, fault.number, at: size),
+        take(fault.place, fault.number, in: &map)
+      {
+        try store.grow(to: fault.place + bytesInFile(fault.number))
+        text += "; what is missing of it is zeros now"
+        mends = true
+      }
       check.add(
-        .init(
-          .corruption, at: try entryOffset(fault.number),
-          "\(unitName) \(fault.number) \(fault.text)", isRepaired: mends))
+        .init(.corruption, at: try entryOffset(fault.number), text, isRepaired: mends))
     }
     let limit = store.size / 4 + (64 << 20)
     var copied: UInt64 = 0

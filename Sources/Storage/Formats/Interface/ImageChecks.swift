@@ -38,6 +38,8 @@ public struct ImageCheck: Equatable, Sendable {
   public private(set) var corruptions = 0
   public private(set) var unreadables = 0
   public private(set) var repaired = 0
+  /// Corruptions, and what could not be looked at, that were not mended.
+  public private(set) var openFaults = 0
   /// Units of allocation (clusters, blocks, grains): of the disk, and those that have room in the file.
   public var totalUnits: UInt64 = 0
   public var allocatedUnits: UInt64 = 0
@@ -53,7 +55,11 @@ public struct ImageCheck: Equatable, Sendable {
     case .corruption: corruptions += 1
     case .unreadable: unreadables += 1
     }
-    if finding.isRepaired { repaired += 1 }
+    if finding.isRepaired {
+      repaired += 1
+    } else if finding.severity != .leak {
+      openFaults += 1
+    }
     if findings.count < 1000 { findings.append(finding) }
   }
 

@@ -154,7 +154,7 @@ extension VDIFormat: CheckableFormat {
       try map.relocate(number, place, &space)
     }
     if mends { try map.commit() }
-    let isSound = check.corruptions + check.unreadables == check.repaired
+    let isSound = check.openFaults == 0
     let end = max(space.end, map.dataStart)
     let places = (end - map.dataStart) / map.unit
     let offset = UInt64(VDIHeader.Offset.allocated)

@@ -26,12 +26,8 @@ extension VHDFormat: CheckableFormat {
       check.imageEnd = store.size
       return check
     }
-    if found.place == nil {
-      // Nothing is in danger as long as the copy is there; it is what a power failure leaves.
-      check.add(
-        .init(
-          .leak, at: store.size, "the footer at the end is missing or damaged", isRepaired: mends))
-    } else if found.hasGoodCopy == false {
+    let cutOff = store.size
+    if found.place != nil, found.hasGoodCopy == false {
       check.add(
         .init(
           found.copyIsOlder ? .leak : .corruption, at: 0,
@@ -49,7 +45,13 @@ extension VHDFormat: CheckableFormat {
     let end = map.reserved.map(\.upperBound).reduce(space.end) { max($0, $1) }.rounded(upTo: 512)
     let tail = store.size > end + VHDFooter.size ? store.size - end - VHDFooter.size : 0
     // Where something is wrong that stays, the end of what is used is not known.
-    let canCut = mends && check.corruptions + check.unreadables <= check.repaired
+    let canCut = mends && check.openFaults == 0
+    if found.place == nil {
+      // Nothing is in danger as long as the copy is there; it is what a power failure leaves.
+      check.add(
+        .init(
+          .leak, at: cutOff, "the footer at the end is missing or damaged", isRepaired: canCut))
+    }
     // Less than a block is what some programs leave when they align.
     if tail >= map.unit {
       check.add(
@@ -57,8 +59,6 @@ extension VHDFormat: CheckableFormat {
     }
     if canCut, tail >= map.unit || found.place == nil {
       try map.cutTail(after: end)
-    } else if mends, found.place == nil {
-      try map.mendFooters()
     }
     check.imageEnd = end + VHDFooter.size
     return check

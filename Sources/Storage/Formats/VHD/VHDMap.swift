@@ -20,6 +20,8 @@ final class VHDMap: BlockMap, BlockTable {
   let kindOfImage: VHDKind
   /// Where the footer at the end is; nil: there is no good one.
   private var footerPlace: UInt64?
+  /// A footer at the end stays the end.
+  var mayLengthen: Bool { footerPlace == nil }
   /// Where the next block goes; nil until the table has been looked through.
   private var next: UInt64?
   private let bitmaps: MetadataCache

@@ -28,7 +28,7 @@ extension VHDXFormat: CheckableFormat {
     }
     let end = map.reserved.map(\.upperBound).reduce(max(space.end, map.dataStart)) { max($0, $1) }
     let tail = map.store.size > end ? map.store.size - end : 0
-    let canCut = mends && check.corruptions + check.unreadables <= check.repaired
+    let canCut = mends && check.openFaults == 0
     if tail >= VHDXLayout.megabyte {
       check.add(
         .init(.leak, at: end, "\(tail) bytes that no block uses", isRepaired: canCut))
