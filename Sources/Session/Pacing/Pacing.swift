@@ -45,7 +45,7 @@ public final class Pacing: RunAttendant {
   private static let oversleep: UInt64 = 14_000_000
   /// The same for one that has shown little that is new for a second either (a clock, a meter, no motion): each waking finds the host's
   /// caches empty, which costs more than what there is to do.
-  private static let longOversleep: UInt64 = 95_000_000
+  private static let longOversleep: UInt64 = 145_000_000
   private static let quietTime: UInt64 = 1_000_000_000
   /// So many pictures in that time are motion.
   private static let motion = 8
