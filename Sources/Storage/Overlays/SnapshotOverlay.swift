@@ -256,6 +256,33 @@ public final class SnapshotOverlay: BlockDevice {
     }
   }
 
+  /// Blocks that have bytes here, in runs of neighbours, ascending; a run is never longer than 65536 bytes, nor across a multiple of them.
+  func forEachStoredRun(
+    _ body: (Range<UInt64>, UnsafeRawBufferPointer) throws(StorageError) -> Void
+  ) throws(StorageError) {
+    for (key, extent) in extents.sorted(by: { $0.key < $1.key }) {
+      var index = 0
+      while index < Int(blocksInExtent) {
+        let count = extent.run(from: index, to: Int(blocksInExtent))
+        if extent.contains(index) {
+          let first = key * blocksInExtent + UInt64(index)
+          try body(
+            first..<first + UInt64(count),
+            UnsafeRawBufferPointer(
+              start: extent.bytes + index * blockSize, count: count * blockSize))
+        }
+        index += count
+      }
+    }
+  }
+
+  /// Blocks that hold zeros by what was written, in runs of neighbours, ascending.
+  var zeroRuns: [Range<UInt64>] {
+    var runs: [Range<UInt64>] = []
+    zeroes.forEachRun { runs.append($0) }
+    return runs
+  }
+
   public func forget(_ block: UInt64) {
     if !isWritten(block) { return }
     generation &+= 1
