@@ -94,11 +94,16 @@ let package = Package(
         "FirmwareImages",
       ],
       cSettings: gnu, swiftSettings: fast),
+    // Snapshots of machines: the tree of them, taking, going back, deleting.
+    .target(
+      name: "Snapshots",
+      dependencies: ["Machine", "Store", "Storage", "State", "Video", "Host"]),
     // A machine run for somebody: pacing, script, typing, what front ends and consoles plug into. Nothing below knows time of day.
     .target(
       name: "Session",
       dependencies: [
-        "Machine", "CPU", "Chipset", "Video", "Storage", "Bus", "State", "Host", "FirmwareImages",
+        "Machine", "Snapshots", "CPU", "Chipset", "Video", "Storage", "Bus", "State", "Host",
+        "FirmwareImages",
       ], swiftSettings: fast),
     .systemLibrary(
       name: "CSDL2", pkgConfig: sdl2PkgConfig, providers: [.apt(["libsdl2-dev"]), .brew(["sdl2"])]),
@@ -119,7 +124,7 @@ let package = Package(
       name: "ApusCommand",
       dependencies: [
         "Bus", "Session", "Machine", "Debugger", "SDLFrontend", "Host", "CPU", "Chipset", "Storage",
-        "Images", "Video",
+        "Images", "Video", "Snapshots",
         "FirmwareImages", "Conformance", "Translator", "TranslatorX86_64",
         "Benchmark", "DeviceChecks", "DebuggerFrontend",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),

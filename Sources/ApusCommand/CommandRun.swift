@@ -17,6 +17,8 @@ final class CommandRun: @unchecked Sendable {
   private let plan: Plan
   private let session: Session
   private let console: SessionConsole?
+  /// Where others ask for snapshots.
+  private let server = Mutex<SnapshotServer?>(nil)
 
   init(_ plan: Plan) throws {
     self.plan = plan
@@ -37,6 +39,7 @@ final class CommandRun: @unchecked Sendable {
   static func rehearse(_ plan: Plan) throws {
     var configuration = plan.finalSession
     configuration.record = nil
+    configuration.snapshots = .none
     do throws(SessionError) { _ = try Session(configuration) } catch { throw Failure(error, plan) }
   }
 
@@ -91,6 +94,7 @@ final class CommandRun: @unchecked Sendable {
     // Before any thread is made: each inherits which signals are not for it.
     do throws(HostError) { try obeySignals() } catch { throw Failure.host("\(error)") }
     do throws(SessionError) { try session.connect() } catch { throw Failure(error, plan) }
+    serveSnapshots()
     if plan.headless {
       do throws(SessionError) { try session.run() } catch { throw Failure(error, plan) }
     } else {
@@ -100,6 +104,18 @@ final class CommandRun: @unchecked Sendable {
       HostFiles.exitAtOnce(code)
     }
     return conclude()
+  }
+
+  /// Others may ask for snapshots as soon as there is a place for them.
+  private func serveSnapshots() {
+    session.onSnapshotTree { [weak self] session, folder in
+      do throws(HostError) {
+        let server = try SnapshotServer(session, in: folder)
+        self?.server.withLock { $0 = server }
+      } catch {
+        ApusProgram.say(["apus: nobody can ask for snapshots of this run: \(error)"])
+      }
+    }
   }
 
   private func obeySignals() throws(HostError) {
@@ -167,6 +183,7 @@ final class CommandRun: @unchecked Sendable {
   /// What is done when the machine has ended.
   /// - Returns: the exit code.
   private func conclude() -> Int32 {
+    server.withLock { $0 }?.end()
     let ending = session.finish()
     HostTerminal.restore()
     var outcome = Outcome(ending, plan: plan)

@@ -6,7 +6,7 @@ import Host
 public enum Apus {
   /// What the first word may be, apart from an image.
   static let subcommands = [
-    "debug", "explain", "devices", "image", "conform", "bench", "schema", "completions",
+    "debug", "explain", "devices", "image", "snapshot", "conform", "bench", "schema", "completions",
   ]
 
   /// Runs what the command line asks for.
@@ -25,6 +25,7 @@ public enum Apus {
     case "explain": ExplainProgram.main(rest)
     case "devices": DevicesProgram.main(rest)
     case "image": ImageProgram.main(rest)
+    case "snapshot": SnapshotProgram.main(rest)
     case "schema": SchemaProgram.main(rest)
     case "completions": CompletionProgram.main(rest)
     // As other programs have them.

@@ -51,6 +51,8 @@ public final class Debugger {
   public var runningChanged: (Bool) -> Void = { _ in }
   /// Going back in time, or nil.
   public var reverse: (any ReverseControl)?
+  /// What does something with snapshots, or nil.
+  public var snapshots: (any DebuggerSnapshots)?
   /// Files besides the machine's own that no command may write over, and what they are.
   public var otherFiles: [(what: String, path: String)] = []
   /// The processor that is looked at.

@@ -135,6 +135,7 @@ public final class SessionConsole: SessionControl, @unchecked Sendable {
       shared?.give(toConsole: !$0)
       tellStanding(!$0)
     }
+    debugger.snapshots = SessionSnapshots(session)
     self.debugger = debugger
   }
 

@@ -25,6 +25,8 @@ public struct MachineImage: @unchecked Sendable {
   /// The contents.
   public var device: any BlockDevice
   public var medium: OpenedImage.Medium
+  /// What can keep clusters of a file before they are overwritten, for snapshots; nil: nothing is written to a file.
+  public private(set) var undo: UndoDevice?
 
   public init(name: String, device: any BlockDevice, medium: OpenedImage.Medium) {
     self.name = name
@@ -47,6 +49,12 @@ public struct MachineImage: @unchecked Sendable {
       // The guest of a floppy drive learns at once of what the host refuses.
       var isFloppy = false
       if case .floppy = medium { isFloppy = true }
+      var device = device
+      if device.persistence == .file, !device.isReadOnly {
+        let undo = UndoDevice(device)
+        image.undo = undo
+        device = undo
+      }
       image.device = QueuedDevice(device, mode: mode, writesBehind: writesBehind && !isFloppy)
     }
     return image

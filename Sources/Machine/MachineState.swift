@@ -290,6 +290,11 @@ extension Machine {
     }
   }
 
+  /// What a capture depends on: what a state does.
+  var captureIdentity: [(key: String, value: String)] {
+    fingerprint.map { (key: $0.0, value: $0.1) }
+  }
+
   /// What a state depends on.
   private var fingerprint: [(String, String)] {
     func identity(_ file: LoadFile) -> String {

@@ -149,6 +149,15 @@
       case .saveState:
         releaseKeys()
         machine.request(.saveState(directory: options.screenshotDirectory))
+      case .takeSnapshot:
+        releaseKeys()
+        machine.request(.takeSnapshot)
+      case .goBack:
+        guard
+          isSure(
+            .goBack, "Ctrl+Alt+Z once more goes back to the last snapshot; what came after is lost")
+        else { break }
+        machine.request(.goBack)
       case .nextDisk(let drive): machine.request(.nextDisk(drive: drive))
       case .eject(let drive): machine.request(.eject(drive: drive))
       case .nextCD: machine.request(.nextCD)

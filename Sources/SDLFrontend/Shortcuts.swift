@@ -16,6 +16,8 @@ enum HostCommand: Equatable {
   case mute
   case reset
   case saveState
+  case takeSnapshot
+  case goBack
   case nextDisk(drive: Int)
   case eject(drive: Int)
   case nextCD
@@ -74,6 +76,10 @@ public struct Shortcut: Sendable {
     Shortcut(.controlAlt, 0x06, .copy, "Ctrl+Alt+C", "copy the text of the screen"),
     Shortcut(.controlAlt, 0x16, .screenshot, "Ctrl+Alt+S", "screenshot (apus-N.png)"),
     Shortcut(.controlAlt, 0x1A, .saveState, "Ctrl+Alt+W", "write the state (apus-N.state)"),
+    Shortcut(
+      .controlAlt, 0x17, .takeSnapshot, "Ctrl+Alt+T", "take a snapshot of machine and disks"),
+    Shortcut(
+      .controlAlt, 0x1D, .goBack, "Ctrl+Alt+Z", "back to the last snapshot (press it twice)"),
     Shortcut(.controlAlt, 0x13, .pause, "Ctrl+Alt+P", "pause, go on"),
     Shortcut(.controlAlt, 0x10, .mute, "Ctrl+Alt+M", "sound off, on"),
     Shortcut(.controlAlt, 0x15, .reset, "Ctrl+Alt+R", "reset button (press it twice)"),

@@ -10,6 +10,7 @@
 import CPU
 import Host
 import Machine
+import Snapshots
 import Storage
 import Synchronization
 
@@ -53,6 +54,7 @@ public final class Session: @unchecked Sendable {
   let ended = Atomic<Bool>(false)
   let progress = Mutex(Progress())
   let window = Mutex<MachineWindow?>(nil)
+  let snapshots = Mutex(SessionTree())
 
   /// How far the session is.
   struct Progress {
@@ -101,6 +103,7 @@ public final class Session: @unchecked Sendable {
     pacing.pacer.mostInstructionsPerSecond = most
     script = configuration.steps.isEmpty ? nil : Script(configuration.steps)
     alarm = SessionAlarm()
+    try openSnapshots()
     try loadState()
     let observers = observers
     if let lockstep {
@@ -254,6 +257,9 @@ public final class Session: @unchecked Sendable {
     access.locked { owner = nil }
     access.broadcast()
   }
+
+  /// Whether this thread has the machine.
+  var hasMachine: Bool { access.locked { owner == HostThread.currentIdentity } }
 
   /// Does something with the machine between two instructions, whichever thread runs it, and waits until it is done. It must not change
   /// the guest. A machine that stands in a console's hands is reached when it runs again.

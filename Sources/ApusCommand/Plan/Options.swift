@@ -539,6 +539,29 @@ struct ApusOptions: ParsableCommand {
   )
   var force = false
 
+  // MARK: Snapshots
+
+  @Flag(
+    name: .customLong("with-snapshots"),
+    help: "Let 'apus snapshot' take snapshots of this run; a machine that has some lets it anyway.")
+  var withSnapshots = false
+  @Flag(
+    name: .customLong("no-snapshots"),
+    help: "Run without the snapshots of the disk; they are worth nothing when it is written.")
+  var noSnapshots = false
+  @Flag(
+    name: .customLong("no-resume"),
+    help: "Boot, although 'apus snapshot restore' would have the machine go on as it was.")
+  var noResume = false
+  @Option(
+    name: .customLong("take"), parsing: .unconditional,
+    help: ArgumentHelp("Take a snapshot when the run ends.", valueName: "name"))
+  var take: String?
+  @Option(
+    name: .customLong("snapshots-in"), parsing: .unconditional,
+    help: ArgumentHelp("Where snapshots are. (default: IMAGE.snapshots)", valueName: "folder"))
+  var snapshotsIn: String?
+
   // MARK: Record and replay
 
   @Option(

@@ -11,6 +11,7 @@ import DebuggerFrontend
 import Host
 import Machine
 import Session
+import Snapshots
 import Storage
 import Translator
 import TranslatorX86_64
@@ -284,6 +285,25 @@ struct Plan {
         "--force needs --snapshot: a guest that is continued on another disk than its own would destroy it"
       )
     }
+    try takeSnapshotOptions(options)
+  }
+
+  private mutating func takeSnapshotOptions(_ options: ApusOptions) throws {
+    if options.noSnapshots && (options.withSnapshots || options.take != nil) {
+      throw Failure.usage(
+        "--no-snapshots and \(options.take == nil ? "--with-snapshots" : "--take") exclude each other"
+      )
+    }
+    session.snapshots =
+      options.noSnapshots
+      ? .none : options.withSnapshots || options.take != nil ? .wanted : .automatic
+    session.snapshotFolder = options.snapshotsIn
+    session.resumesSnapshot = !options.noResume
+    session.takenAtEnd = options.take
+    if let name = options.take, let obstacle = SnapshotTree.obstacle(toName: name) {
+      throw Failure.usage("--take: \(obstacle)")
+    }
+    session.arguments = ["apus"] + HostPath.arguments
   }
 
   private static func megabytes(_ text: String) throws -> Int {

@@ -14,6 +14,8 @@ extension PhysicalMemory {
     case snapshots = 1
     /// Hashes of memory for recordings.
     case hashes = 2
+    /// Captures of the whole machine that are kept in files.
+    case captures = 4
   }
 
   /// Whether first writes through the window are noticed.

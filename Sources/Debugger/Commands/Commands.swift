@@ -42,7 +42,8 @@ struct CommandTable: @unchecked Sendable {
       Debugger.runCommands + Debugger.breakpointCommands + Debugger.memoryCommands
       + Debugger.registerCommands + Debugger.infoCommands + Debugger.processorCommands
       + Debugger.reverseCommands
-      + Debugger.displayCommands + Debugger.mediaCommands + Debugger.otherCommands
+      + Debugger.displayCommands + Debugger.mediaCommands + Debugger.snapshotCommands
+      + Debugger.otherCommands
       + Debugger.habitCommands
     var names: [String: Int] = [:]
     for (n, command) in commands.enumerated() {

@@ -45,7 +45,7 @@ enum HostSockets {
     return descriptor
   }
 
-  private static func systemListen(_ descriptor: Int32) -> Int32 {
+  static func systemListen(_ descriptor: Int32) -> Int32 {
     #if canImport(Glibc)
       Glibc.listen(descriptor, 1)
     #elseif canImport(Musl)
@@ -67,7 +67,7 @@ enum HostSockets {
     #endif
   }
 
-  private static func systemBind(
+  static func systemBind(
     _ descriptor: Int32, _ address: UnsafePointer<sockaddr>, _ size: socklen_t
   ) -> Int32 {
     #if canImport(Glibc)

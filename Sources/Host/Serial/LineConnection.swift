@@ -56,6 +56,9 @@ public final class LineConnection: @unchecked Sendable {
     (descriptor, self.path) = (client, path)
   }
 
+  /// One that is connected already.
+  init(connected descriptor: Int32) { (self.descriptor, path) = (descriptor, nil) }
+
   deinit {
     if let descriptor { close(descriptor) }
     if let path { HostSockets.removeFile(path) }

@@ -104,14 +104,15 @@ struct SavedMedium: Equatable {
     generation = try reader.read()
   }
 
-  init(_ drive: String, _ disk: MachineDisk) {
+  /// - Parameter hashes: whether what the files hold is looked at, which may take long.
+  init(_ drive: String, _ disk: MachineDisk, hashes: Bool = true) {
     self.drive = drive
     name = SavedMedium.baseName(disk.name)
     sectorCount = SavedMedium.sectors(disk)
     kind = Kind(disk.persistence)
     switch kind {
-    case .file: hash = try? disk.contentHash()
-    case .overlay: hash = try? disk.base?.contentHash()
+    case .file: hash = hashes ? try? disk.contentHash() : nil
+    case .overlay: hash = hashes ? try? disk.base?.contentHash() : nil
     case .memory: hash = nil
     }
     generation = disk.generation

@@ -252,6 +252,21 @@ extension Machine {
     return travel
   }
 
+  /// The machine has become another one's past or future: what is known of its own is forgotten, and a new past begins here.
+  func startPastAgain() {
+    guard let budget = timeTravel?.budget else { return }
+    timeTravel = nil
+    journal = nil
+    for disk in disks { disk.forgetBefore() }
+    enableTimeTravel(megabytes: budget >> 20)
+  }
+
+  /// Writes to image files what a debugger held back, for who needs them as the guest sees them.
+  public func commitHeldDisks() throws(StorageError) { try timeTravel?.commitDisks() }
+
+  /// Image files were made what they were at another time: what was held back above them means nothing any more.
+  public func imageFilesWereReplaced() { for disk in disks { disk.startOver() } }
+
   /// Lets something from outside in at once, for who holds the machine still: keys typed, the reset button pressed. In the past, or in
   /// a replay, the run goes another way from here on.
   public func act(_ event: MachineInput) {

@@ -333,6 +333,21 @@ final class MachineDisk: BlockDevice {
     if layerAbove != nil { hasUncommittedWrites = true }
   }
 
+  /// Nobody goes back further than this: what blocks held before is not needed.
+  func forgetBefore() {
+    written.removeAll(keepingCapacity: true)
+    before = [:]
+    committed = [:]
+  }
+
+  /// The image below holds something else now, and all that the guest is to see.
+  func startOver() {
+    forgetBefore()
+    layerAbove?.forgetAll()
+    hasUncommittedWrites = false
+    if reliedOn != nil { reliedOn = original.mark() }
+  }
+
   /// Everything is as it was put back: nothing was written since.
   func forgetWritten() { written.removeAll(keepingCapacity: true) }
 

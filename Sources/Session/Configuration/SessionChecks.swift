@@ -131,6 +131,7 @@ extension SessionConfiguration {
     }
     for index in result.disks.indices { result.disks[index] = beside(result.disks[index]) }
     for index in result.floppies.indices { result.floppies[index] = beside(result.floppies[index]) }
+    result.flash = beside(result.flash)
     for index in result.cds.indices {
       if case .disc(let image) = result.cds[index] {
         result.cds[index] = beside(image).map { .disc($0) }

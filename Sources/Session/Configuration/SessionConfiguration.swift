@@ -59,6 +59,16 @@ public struct SessionConfiguration: Sendable {
   public var releasesHeldInput = true
   /// Where the state is written when the session ends.
   public var saveState: String?
+  /// What is done about snapshots of the machine.
+  public var snapshots = SnapshotUse.automatic
+  /// Where they are; nil: beside the first image.
+  public var snapshotFolder: String?
+  /// Whether a machine that was made what it was at a snapshot goes on from there; otherwise it boots.
+  public var resumesSnapshot = true
+  /// A snapshot of this name is taken when the session ends.
+  public var takenAtEnd: String?
+  /// How the session was asked for, to be noted in snapshots.
+  public var arguments: [String] = []
   /// Where the run is written down.
   public var record: String?
   /// What is noted in the recording for people.

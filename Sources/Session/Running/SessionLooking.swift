@@ -81,6 +81,10 @@ extension Session {
     let observers = observers
     feed.setOutside { observers.tell(.notice($0)) }
     feed.setDebugger(control?.takesBreakKey ?? false)
+    feed.setSnapshots { [weak self, weak feed] request in
+      guard let self, let feed else { return }
+      answer(request, feed)
+    }
     if let reason = control?.waitsFor { feed.setStanding("waiting for \(reason)") }
     return feed
   }

@@ -5,6 +5,7 @@
 import CPU
 import Host
 import Machine
+import Snapshots
 import Storage
 import Video
 
@@ -48,6 +49,12 @@ extension Session {
     func attempt(_ what: SessionLoss.What, _ path: String?, _ body: () throws -> Void) {
       do { try body() } catch { lose(SessionLoss(what, "\(error)", file: path)) }
     }
+    if let name = configuration.takenAtEnd {
+      attempt(.state, nil) {
+        let (snapshot, _) = try takeSnapshot(SnapshotWish(name))
+        observers.tell(.notice("snapshot '\(snapshot.name)' was taken"))
+      }
+    }
     // While a debugger keeps a past, writes are kept back.
     if let travel = machine.timeTravel { attempt(.image, nil) { try travel.commitDisks() } }
     let images =
@@ -56,6 +63,8 @@ extension Session {
       attempt(.image, image.name) { try image.device.finish() }
     }
     attempt(.image, nil) { try machine.finishDisks() }
+    // What the images are like now is what the snapshots go with.
+    if let tree = snapshotTree { attempt(.other, tree.folder) { try tree.finish() } }
     for (name, reason) in machine.lostImages {
       lose(
         SessionLoss(

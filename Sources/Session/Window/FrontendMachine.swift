@@ -16,6 +16,10 @@ public enum FrontendRequest: Equatable, Sendable {
   case powerButton
   /// The whole state into a file.
   case saveState(directory: String)
+  /// A snapshot of the machine with its disks.
+  case takeSnapshot
+  /// The machine becomes what it was at the snapshot that it comes from.
+  case goBack
   /// The text of the screen, which comes back as a message.
   case copyText
   /// An image file into a floppy drive (0: A).

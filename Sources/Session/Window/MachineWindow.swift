@@ -38,6 +38,14 @@ public final class MachineWindow: FrontendMachine {
   private let hasDebugger = Atomic<Bool>(false)
   private let outside = Mutex<(@Sendable (String) -> Void)?>(nil)
 
+  /// Does what is asked of snapshots; it must not wait.
+  private let snapshots = Mutex<(@Sendable (FrontendRequest) -> Void)?>(nil)
+
+  /// Says who does what is asked of snapshots.
+  func setSnapshots(_ body: @escaping @Sendable (FrontendRequest) -> Void) {
+    snapshots.withLock { $0 = body }
+  }
+
   init(input: InputQueue) { self.input = input }
 
   public func post(keyUsage: UInt16, down: Bool) {
@@ -113,6 +121,9 @@ public final class MachineWindow: FrontendMachine {
     case .powerButton: input.post(.powerButton)
     case .saveState(let directory):
       input.requestTask { [weak self] in self?.save($0, in: directory) }
+    case .takeSnapshot, .goBack:
+      let ask = snapshots.withLock { $0 }
+      if let ask { ask(request) } else { send(.notice("this machine has no snapshots")) }
     case .copyText:
       input.requestTask { [weak self] machine in
         guard let rows = machine.screenText else {
@@ -228,6 +239,12 @@ public final class MachineWindow: FrontendMachine {
 
   public func takeMessage() -> FrontendMessage? {
     status.withLock { $0.messages.isEmpty ? nil : $0.messages.removeFirst() }
+  }
+
+  /// Shows a line, and has it told outside.
+  func say(_ line: String) {
+    send(.notice(line))
+    tell(line)
   }
 
   private func send(_ message: FrontendMessage) {

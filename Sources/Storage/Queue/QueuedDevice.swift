@@ -59,6 +59,13 @@ public final class QueuedDevice: BlockDevice {
   /// Whether accesses turned out to be slow of late.
   public var isSlow: Bool { mode != .never && worker.isSlow }
 
+  /// Runs something while the thread leaves the device alone; what was read ahead is not believed afterwards.
+  /// - Throws: also why an earlier write does not reach the host's disk.
+  public func alone(_ body: () throws(StorageError) -> Void) throws(StorageError) {
+    worker.forgetPrepared()
+    try worker.alone(body)
+  }
+
   /// Reads what the device reads by another way, when nothing is under way.
   func beside(_ body: () throws(StorageError) -> Void) throws(StorageError) {
     try worker.aloneTimed(body)

@@ -97,6 +97,13 @@ public final class UndoDevice: BlockDevice {
     }
   }
 
+  /// Forgets what was written since `hold`, and ends that. Only where nothing waited then (`prepareBegin`).
+  public func cancelHold() {
+    if !isHeld { return }
+    pending.forgetAll()
+    isHeld = false
+  }
+
   func heldError(_ what: String) -> StorageError {
     StorageError.usage(name, "\(what) while writes are held back")
   }

@@ -58,6 +58,14 @@ public struct ContentList: Equatable, Sendable {
     self = try zeros.changing(entries, into: batch)
   }
 
+  /// A list whose slots are all zeros.
+  /// - Parameter count: slots, at most `mostSlots`.
+  public init(zeros count: UInt64) {
+    self.init(
+      name: .zero, count: count,
+      chunks: Array(repeating: .zero, count: ContentList.chunkCount(count)))
+  }
+
   init(name: ContentName, count: UInt64, chunks: [ContentName]) {
     self.name = name
     self.count = count

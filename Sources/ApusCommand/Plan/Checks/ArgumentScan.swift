@@ -18,6 +18,7 @@ struct ArgumentScan {
   static let flags: Set<String> = [
     "--snapshot", "-snapshot", "--headless", "--nographic", "-nographic",
     "--reset-on-triple-fault", "--debug", "-s", "-S", "--screen-text", "--json", "--stats",
+    "--with-snapshots", "--no-snapshots", "--no-resume",
     "--explain", "--force", "--allow-slow-keys", "--help", "-h", "--version",
   ]
   /// Options with a value.
@@ -42,7 +43,8 @@ struct ArgumentScan {
     "--expect",
     "--expect-line", "--expect-regex", "--expect-gone", "--within", "--timeout",
     "--max-instructions", "--command", "--script", "--history", "--gdb", "-gdb", "--screenshot",
-    "--dump-block", "--save-state", "--load-state", "--record", "--replay", "--json-file",
+    "--dump-block", "--save-state", "--load-state", "--take", "--snapshots-in", "--record",
+    "--replay", "--json-file",
   ]
 
   /// - Throws: `Failure` that names an option that does not exist, as it was typed.

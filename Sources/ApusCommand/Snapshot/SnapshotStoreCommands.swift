@@ -1,0 +1,238 @@
+// `apus snapshot export, verify, du, gc, quota, accept`: what is done with the store behind the snapshots.
+//
+// Owns: the options and the words, copying a disk out. Must not know: trees inside, formats.
+
+import ArgumentParser
+import Host
+import Images
+import Snapshots
+import Storage
+import Store
+
+struct SnapshotExportCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "export", abstract: "Copies a disk as a snapshot has it into a new image.")
+  @OptionGroup var place: SnapshotPlace
+  @Argument(help: ArgumentHelp("The snapshot.", valueName: "name"))
+  var name: String
+  @Argument(help: ArgumentHelp("The new image.", valueName: "file"))
+  var file: String
+  @Option(name: .customShort("O"), help: ArgumentHelp("Its format.", valueName: "format"))
+  var format = "raw"
+  @Option(
+    help: ArgumentHelp("Which disk, as show names them. (default: the first)", valueName: "drive"))
+  var disk: String?
+  @Flag(help: "A file of that name is replaced.")
+  var replace = false
+
+  private struct Report: Codable {
+    var schema = "apus-snapshot-export"
+    var version = 1
+    var snapshot: String
+    var drive: String
+    var file: String
+    var format: String
+    var virtualSize: UInt64
+    var dataBytes: UInt64
+  }
+
+  func run() throws {
+    if place.client != nil {
+      throw Failure.usage("\(place.image): its machine runs and writes it: stop it first")
+    }
+    let tree = try place.tree(writable: false)
+    let record = try tree.snapshot(name)
+    let disks = tree.disks
+    let index =
+      try disk.map { wanted in
+        guard let index = disks.firstIndex(where: { $0.drive == "medium-" + wanted }) else {
+          throw Failure.usage(
+            "--disk \(wanted): the snapshot has "
+              + disks.map { String($0.drive.dropFirst(7)) }.joined(separator: ", "))
+        }
+        return index
+      } ?? 0
+    guard disks.indices.contains(index) else { throw Failure.usage("the snapshot has no disks") }
+    let image = try place.open([disks[index]], writable: false)[0].device
+    let source = try tree.disk(index, of: record, over: image)
+    var request = CreateRequest(file, format: format)
+    request.byteCount = source.blockCount * UInt64(source.blockSize)
+    request.replaces = replace
+    _ = try ImageOperations.create(request)
+    let target = try DiskImage(ImageReference(file, format: format), .writing)
+    let copied = try copy(source.withBlocks(of: 512), to: target.device)
+    try target.device.finish()
+    target.device.close()
+    image.close()
+    let report = Report(
+      snapshot: record.name, drive: String(disks[index].drive.dropFirst(7)), file: file,
+      format: format, virtualSize: request.byteCount ?? 0, dataBytes: copied)
+    try SnapshotProgram.deliver(
+      report, ["\(file): \(report.drive) as at '\(record.name)', \(ImageSize.text(copied)) of data"]
+    )
+  }
+
+  private func copy(_ source: any BlockDevice, to target: any BlockDevice) throws -> UInt64 {
+    let piece: UInt64 = 1 << 20
+    let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: Int(piece), alignment: 4096)
+    defer { buffer.deallocate() }
+    var copied: UInt64 = 0
+    var block: UInt64 = 0
+    let blocks = piece / 512
+    while true {
+      block = source.nextData(from: block)
+      if block >= source.blockCount { return copied }
+      block -= block % blocks
+      let count = min(blocks, source.blockCount - block)
+      let bytes = Int(count) * 512
+      try source.read(block: block, into: UnsafeMutableRawBufferPointer(rebasing: buffer[..<bytes]))
+      // The last sectors may not fill a block of the target.
+      let whole = (bytes + target.blockSize - 1) / target.blockSize * target.blockSize
+      UnsafeMutableRawBufferPointer(rebasing: buffer[bytes..<whole]).initializeMemory(
+        as: UInt8.self, repeating: 0)
+      let part = UnsafeRawBufferPointer(rebasing: buffer[..<whole])
+      if !ZeroSearch.isZero(part) {
+        try target.write(block: block * 512 / UInt64(target.blockSize), from: part)
+        copied += UInt64(bytes)
+      }
+      block += count
+    }
+  }
+}
+
+struct SnapshotVerifyCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "verify",
+    abstract: "Reads everything that snapshots have, and compares it with its names.",
+    discussion: "Exit codes: 0 sound, 1 damage.")
+  @OptionGroup var place: SnapshotPlace
+
+  private struct Report: Codable {
+    var schema = "apus-snapshot-verify"
+    var version = 1
+    var damages: [String]
+    var incomplete: [String]
+  }
+
+  func run() throws {
+    let (damages, incomplete) = try place.tree(writable: false).verify()
+    let report = Report(
+      damages: damages.map(\.description),
+      incomplete: incomplete.map { "'\($0.snapshot)': \($0.reason)" })
+    let lines = report.damages + report.incomplete
+    try SnapshotProgram.deliver(report, lines.isEmpty ? ["everything is as it was written"] : lines)
+    if !lines.isEmpty { throw ExitCode(1) }
+  }
+}
+
+struct SnapshotUsageCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "du", abstract: "Tells what snapshots take.")
+  @OptionGroup var place: SnapshotPlace
+
+  private struct Report: Codable {
+    var schema = "apus-snapshot-du"
+    var version = 1
+    var snapshots: Int
+    var objects: Int
+    var bytes: UInt64
+    var onDisk: UInt64
+    var quota: UInt64?
+  }
+
+  func run() throws {
+    let tree = try place.tree(writable: false)
+    let usage = tree.usage()
+    let report = Report(
+      snapshots: tree.snapshots.count, objects: usage.objects, bytes: usage.bytes,
+      onDisk: usage.onDisk, quota: tree.quota)
+    try SnapshotProgram.deliver(
+      report,
+      [
+        "\(report.snapshots) snapshots: \(ImageSize.text(report.onDisk)) on the host, "
+          + "\(report.objects) pages and clusters of \(ImageSize.text(report.bytes))"
+          + (report.quota.map { "; at most \(ImageSize.text($0))" } ?? "")
+      ])
+  }
+}
+
+struct SnapshotCollectCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "gc", abstract: "Gives room back that no snapshot needs.",
+    discussion: "Deleting does it, too; this is for what was left when that was cut off.")
+  @OptionGroup var place: SnapshotPlace
+
+  private struct Report: Codable {
+    var schema = "apus-snapshot-gc"
+    var version = 1
+    var bytes: UInt64
+  }
+
+  func run() throws {
+    if place.client != nil {
+      throw Failure.usage("\(place.image): its machine runs: stop it first")
+    }
+    let report = Report(bytes: try place.tree(writable: true).collect())
+    try SnapshotProgram.deliver(report, ["\(ImageSize.text(report.bytes)) were given back"])
+  }
+}
+
+struct SnapshotQuotaCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "quota", abstract: "Limits what snapshots may take on the host.")
+  @OptionGroup var place: SnapshotPlace
+  @Argument(help: ArgumentHelp("As in 20G; none: no limit.", valueName: "size"))
+  var size: String
+
+  private struct Report: Codable {
+    var schema = "apus-snapshot-quota"
+    var version = 1
+    var quota: UInt64?
+  }
+
+  func run() throws {
+    if place.client != nil {
+      throw Failure.usage("\(place.image): its machine runs: stop it first")
+    }
+    let quota = size == "none" ? nil : try ImageOperations.size(size, "quota")
+    try place.tree(writable: true).setQuota(quota)
+    try SnapshotProgram.deliver(
+      Report(quota: quota), [quota.map { "at most \(ImageSize.text($0))" } ?? "no limit"])
+  }
+}
+
+struct SnapshotAcceptCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "accept", abstract: "Goes on with an image that something else has written.",
+    discussion: """
+      Snapshots have what differs from the image, so they are worth nothing when something that knows nothing of them has written it: they \
+      are deleted. With --unchanged they stay: for an image that was only touched, or copied with its folder.
+      """)
+  @OptionGroup var place: SnapshotPlace
+  @Flag(help: "The image holds what it held.")
+  var unchanged = false
+
+  private struct Report: Codable {
+    var schema = "apus-snapshot-accept"
+    var version = 1
+    var deleted: Int
+  }
+
+  func run() throws {
+    if place.client != nil {
+      throw Failure.usage("\(place.image): its machine runs: stop it first")
+    }
+    let tree = try place.tree(writable: true)
+    let count = tree.snapshots.count
+    let attachments = try place.open(tree.disks, writable: false)
+    try tree.accept(attachments, keeping: unchanged)
+    for attachment in attachments { attachment.device.close() }
+    try SnapshotProgram.deliver(
+      Report(deleted: unchanged ? 0 : count),
+      [
+        unchanged
+          ? "the snapshots stay"
+          : "\(count) snapshots are deleted; the disk is as it is"
+      ])
+  }
+}

@@ -1,0 +1,215 @@
+// A session's snapshots: the tree beside its first image.
+//
+// Owns: which folder, when the tree is opened and made, the ways to it from any thread. Must not know: how a tree works.
+// A run whose image has snapshots keeps what it overwrites for them; one without costs nothing.
+
+import Host
+import Machine
+import Snapshots
+import State
+import Storage
+
+/// What a session does about snapshots.
+public enum SnapshotUse: Equatable, Sendable {
+  /// Those that the image has are kept usable; the first is made when it is asked for.
+  case automatic
+  /// The tree is made at once.
+  case wanted
+  /// None: those that there are do not fit any more when a disk is written.
+  case none
+}
+
+/// A session's tree, and who hears of it.
+struct SessionTree {
+  var tree: SnapshotTree?
+  var opened: (@Sendable (Session, String) -> Void)?
+}
+
+extension Session {
+  /// The drives whose contents snapshots have. CDs are not written.
+  private func attachments() -> [TreeAttachment] {
+    let opened = machine.configuration
+    var list: [TreeAttachment] = []
+    func add(_ drive: String, _ image: MachineImage?) {
+      guard let image else { return }
+      let queue = image.device as? QueuedDevice
+      list.append(
+        TreeAttachment(
+          drive: "medium-" + drive, path: image.name, device: image.device, undo: image.undo
+        ) { (body) throws(StorageError) in
+          if let queue { try queue.alone(body) } else { try body() }
+        })
+    }
+    for (index, image) in opened.disks.enumerated() { add("disk\(index)", image) }
+    for (index, image) in opened.floppies.enumerated() { add("floppy\(index)", image) }
+    add("flash", opened.flash)
+    return list
+  }
+
+  /// Where the session's snapshots are; nil: there is no image beside which they could be.
+  public var snapshotFolder: String? {
+    if let folder = configuration.snapshotFolder { return folder }
+    let list = attachments()
+    let first = list.first { $0.undo != nil } ?? list.first { $0.device.persistence != .memory }
+    return first.map { SnapshotTree.folder(of: $0.path) }
+  }
+
+  /// Opens the tree where there is one, or one is wanted, and makes the machine what it was at the snapshot that was gone back to.
+  func openSnapshots() throws(SessionError) {
+    guard configuration.snapshots != .none, let folder = snapshotFolder else { return }
+    let isThere = SnapshotTree.exists(in: folder)
+    // What is not written needs no tree.
+    let writes = attachments().contains { $0.undo != nil }
+    guard
+      isThere ? writes || configuration.snapshots == .wanted : configuration.snapshots == .wanted
+    else { return }
+    do throws(StorageError) {
+      let tree = try openTree(folder, isThere)
+      if let snapshot = tree.resumed, configuration.resumesSnapshot, configuration.loadState == nil,
+        configuration.replay == nil, lockstep == nil
+      {
+        try tree.resume(machine, at: snapshot)
+        observers.tell(.notice("goes on from snapshot '\(snapshot.name)'"))
+        if configuration.releasesHeldInput { machine.releaseHeldInput() }
+      }
+    } catch {
+      throw SessionError(.image, "\(error)", file: error.path)
+    }
+  }
+
+  private func openTree(_ folder: String, _ isThere: Bool) throws(StorageError) -> SnapshotTree {
+    if machine.volumeKeys.contains(where: { _ in true }) {
+      throw StorageError(
+        path: folder,
+        reason:
+          "a machine with encrypted disks has no snapshots yet, as they would not be encrypted")
+    }
+    let list = attachments()
+    let tree: SnapshotTree
+    if isThere {
+      tree = try SnapshotTree(opening: folder, writable: true)
+      try tree.attach(list)
+    } else {
+      tree = try SnapshotTree(creating: folder, for: list)
+    }
+    let hear = snapshots.withLock { place in
+      place.tree = tree
+      return place.opened
+    }
+    hear?(self, folder)
+    return tree
+  }
+
+  /// Tells where the session's snapshots are, as soon as there is a place for them; at once where there is one.
+  public func onSnapshotTree(_ body: @escaping @Sendable (Session, String) -> Void) {
+    let tree = snapshots.withLock { place in
+      place.opened = body
+      return place.tree
+    }
+    if let tree { body(self, tree.folder) }
+  }
+
+  /// The session's snapshots; nil: none were taken yet.
+  public var snapshotTree: SnapshotTree? { snapshots.withLock { $0.tree } }
+
+  /// The same, made where there is none.
+  private func tree() throws(StorageError) -> SnapshotTree {
+    if let tree = snapshotTree { return tree }
+    guard configuration.snapshots != .none else {
+      throw refuse("this run is without snapshots (--no-snapshots)")
+    }
+    guard let folder = snapshotFolder else {
+      throw refuse("there is no image beside which snapshots could be")
+    }
+    return try openTree(folder, SnapshotTree.exists(in: folder))
+  }
+
+  private func refuse(_ reason: String) -> StorageError {
+    var error = StorageError(path: "snapshots", reason: reason)
+    error.isUsage = true
+    return error
+  }
+
+  /// Takes a snapshot of the machine, from any thread; it goes on meanwhile but for a moment. All is on stable storage when this returns.
+  public func takeSnapshot(_ wish: SnapshotWish) throws(StorageError) -> (
+    SnapshotRecord, SnapshotTiming
+  ) {
+    if lockstep != nil { throw refuse("two machines in lockstep have no snapshots") }
+    let tree = try tree()
+    var wish = wish
+    if wish.arguments.isEmpty { wish.arguments = configuration.arguments }
+    return try tree.take(wish, waits: !hasMachine) { [self] (body) throws(StorageError) in
+      try perform { [self] (machine) throws(StorageError) in
+        if let name = machine.exchangedDisk {
+          throw refuse(
+            "'\(name)' was put in while the machine ran: a snapshot cannot keep what is written to it"
+          )
+        }
+        try body(machine)
+      }
+    }
+  }
+
+  /// Makes the machine what it was at a snapshot, from any thread; it goes on from there.
+  public func goBack(to name: String) throws(StorageError) -> (SnapshotRecord, SnapshotTiming) {
+    if lockstep != nil { throw refuse("two machines in lockstep have no snapshots") }
+    if configuration.replay != nil { throw refuse("a recording that is repeated goes its own way") }
+    let tree = try tree()
+    return try tree.goBack(to: name, waits: !hasMachine) { [self] (body) throws(StorageError) in
+      try perform { [self] (machine) throws(StorageError) in
+        if let name = machine.exchangedDisk {
+          throw refuse("'\(name)' was put in while the machine ran: take it out first")
+        }
+        try body(machine)
+        if configuration.releasesHeldInput { machine.releaseHeldInput() }
+      }
+    }
+  }
+
+  /// Deletes snapshots, from any thread. The machine is not stopped.
+  public func deleteSnapshots(_ names: [String], descendants: Bool = false) throws(StorageError)
+    -> [SnapshotRecord]
+  { try tree().delete(names, descendants: descendants, waits: !hasMachine) }
+}
+
+extension Session {
+  /// Does what a window asks of snapshots, on a thread of its own.
+  func answer(_ request: FrontendRequest, _ window: MachineWindow) {
+    let started = try? HostThread(detached: true) { [self] in
+      let line: String
+      do throws(StorageError) {
+        switch request {
+        case .takeSnapshot:
+          let (snapshot, _) = try takeSnapshot(SnapshotWish())
+          line = "snapshot '\(snapshot.name)'"
+        default:
+          guard let last = snapshotTree?.current else {
+            window.say("there is no snapshot to go back to (Ctrl+Alt+T takes one)")
+            return
+          }
+          let (snapshot, _) = try goBack(to: last.id)
+          line = "back at '\(snapshot.name)'"
+        }
+      } catch {
+        line = "\(error)"
+      }
+      window.say(line)
+    }
+    if started == nil { window.say("the host has no thread for it") }
+  }
+}
+
+extension Machine {
+  /// A disk that can be written and was put into a floppy drive after the start; nil: there is none.
+  var exchangedDisk: String? {
+    for (index, drive) in floppyDrives.enumerated() {
+      guard let disk = drive.disk, !drive.isProtected else { continue }
+      if configuration.floppies.indices.contains(index), configuration.floppies[index]?.name == disk
+      {
+        continue
+      }
+      return disk
+    }
+    return nil
+  }
+}

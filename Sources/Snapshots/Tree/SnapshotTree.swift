@@ -1,0 +1,261 @@
+// The snapshots of a machine, in a folder beside its first image.
+//
+// Owns: the folder, the store in it, the tree's state and its publishing, one operation at a time. Must not know: command lines, windows.
+//
+//   IMAGE.snapshots/store   contents by name, and the tree (Store)
+//   IMAGE.snapshots/undo    what the present period has overwritten (UndoLog), until it goes into the store
+//   IMAGE.snapshots/control where a machine that runs listens (a socket)
+
+import Host
+import Machine
+import State
+import Storage
+import Store
+
+/// A disk that is open, and what keeps its overwritten clusters.
+public struct TreeAttachment {
+  /// The drive's name in saved states.
+  public var drive: String
+  /// Its image as it was named.
+  public var path: String
+  /// The whole device, with what writes to it in the background.
+  public var device: any BlockDevice
+  /// The layer of it that keeps what is overwritten; nil: it is not written by this program.
+  public var undo: UndoDevice?
+  /// Runs something while nobody else uses the layer.
+  public var alone: (() throws(StorageError) -> Void) throws(StorageError) -> Void
+
+  public init(
+    drive: String, path: String, device: any BlockDevice, undo: UndoDevice?,
+    alone: @escaping (() throws(StorageError) -> Void) throws(StorageError) -> Void
+  ) {
+    self.drive = drive
+    self.path = path
+    self.device = device
+    self.undo = undo
+    self.alone = alone
+  }
+
+  var byteCount: UInt64 { device.blockCount * UInt64(device.blockSize) }
+}
+
+/// A machine's snapshots. Used from any thread; operations wait for each other.
+public final class SnapshotTree: @unchecked Sendable {
+  /// The folder.
+  public let folder: String
+  let store: ContentStore
+  private let lock = HostCondition()
+  private var isBusy = false
+  // Of the one whose operation goes on.
+  var state: TreeState
+  /// The disks of the machine that runs, or of images that are open; in the order of `state.disks`.
+  var attachments: [TreeAttachment] = []
+  /// The next number for a period or a log: what was used by an attempt that failed is not used again.
+  var nextNumber: UInt64
+  /// For each disk the number of the log that is being written.
+  var openLogs: [Int: UInt64] = [:]
+  /// The memory that the machine's pages were last taken or put back as; pages written since are known.
+  var memoryBase: ContentList?
+  /// Pages that are known no more because what they were copied for failed.
+  var lostPages: Set<UInt32> = []
+  let pool = CapturePool()
+
+  /// Where an image's snapshots are.
+  public static func folder(of image: String) -> String {
+    (ImageOpener.rawPath(image) ?? image) + ".snapshots"
+  }
+
+  /// Whether there is a tree in a folder.
+  public static func exists(in folder: String) -> Bool {
+    HostFiles.exists(folder + "/store/root")
+  }
+
+  static func undoFolder(_ folder: String) -> String { folder + "/undo" }
+
+  /// Makes a tree without snapshots.
+  /// - Parameter attachments: the disks of which it has snapshots.
+  public init(creating folder: String, for attachments: [TreeAttachment]) throws(StorageError) {
+    self.folder = folder
+    do throws(HostError) {
+      try HostFiles.makeFolder(folder)
+      try HostFiles.makeFolder(SnapshotTree.undoFolder(folder))
+    } catch { throw StorageError(path: folder, reason: error.reason) }
+    // One that was begun and not finished is as good as none.
+    store =
+      SnapshotTree.exists(in: folder)
+      ? try ContentStore(opening: folder + "/store", writable: true)
+      : try ContentStore(creating: folder + "/store")
+    guard store.payload.isEmpty else {
+      throw StorageError(path: folder, reason: "there are snapshots already")
+    }
+    state = TreeState()
+    nextNumber = 1
+    state.disks = attachments.map { attachment in
+      TreeDisk(
+        drive: attachment.drive, path: SnapshotTree.noted(attachment.path, from: folder),
+        format: SnapshotTree.formatName(attachment.device), byteCount: attachment.byteCount,
+        record: BaseRecord(of: attachment.device).bytes)
+    }
+    self.attachments = attachments
+    state.isInUse = true
+    try store.publish(nil, payload: state.bytes)
+    HostFiles.syncFolder(of: folder)
+  }
+
+  /// Opens the tree in a folder.
+  /// - Parameter writable: there is one who writes at a time.
+  public init(opening folder: String, writable: Bool) throws(StorageError) {
+    self.folder = folder
+    store = try ContentStore(opening: folder + "/store", writable: writable)
+    state = try SnapshotTree.read(store)
+    nextNumber = state.nextNumber
+    if state.quota > 0 { store.quota = state.quota }
+  }
+
+  private static func read(_ store: ContentStore) throws(StorageError) -> TreeState {
+    // Making it was cut off: there is nothing in it.
+    if store.payload.isEmpty { return TreeState() }
+    do throws(StateError) { return try TreeState(store.payload) } catch {
+      throw StorageError(path: store.folder + "/root", reason: "in its payload \(error)")
+    }
+  }
+
+  /// Runs an operation when no other goes on.
+  func exclusively<T, E: Error>(_ body: () throws(E) -> T) throws(E) -> T {
+    lock.locked {
+      while isBusy { lock.wait() }
+      isBusy = true
+    }
+    return try running(body)
+  }
+
+  /// The same for the machine's thread, which others may wait for: it does not wait for them.
+  func atOnce<T>(_ waits: Bool, _ body: () throws(StorageError) -> T) throws(StorageError) -> T {
+    if waits { return try exclusively(body) }
+    let isFree = lock.locked { () -> Bool in
+      defer { isBusy = true }
+      return !isBusy
+    }
+    if !isFree {
+      var error = StorageError(
+        path: folder,
+        reason: "something else is being done with the snapshots: ask again in a moment")
+      error.asksAgain = true
+      throw error
+    }
+    return try running(body)
+  }
+
+  private func running<T, E: Error>(_ body: () throws(E) -> T) throws(E) -> T {
+    defer {
+      lock.locked { isBusy = false }
+      lock.broadcast()
+    }
+    return try body()
+  }
+
+  /// Makes a state the tree's: it is on stable storage when this returns.
+  func publish(_ new: TreeState, _ batch: Batch? = nil) throws(StorageError) {
+    var new = new
+    new.nextNumber = max(new.nextNumber, nextNumber)
+    try store.publish(batch, payload: new.bytes)
+    state = new
+  }
+
+  // MARK: Looking
+
+  /// The snapshots, in the order they were taken.
+  public var snapshots: [SnapshotRecord] { exclusively { state.snapshots } }
+
+  /// The one that the machine comes from.
+  public var current: SnapshotRecord? { exclusively { state.snapshot(state.current) } }
+
+  /// The snapshot with which the machine goes on at its next start, where it was gone back to; nil: it boots.
+  public var resumed: SnapshotRecord? {
+    exclusively { state.resumes ? state.snapshot(state.current) : nil }
+  }
+
+  /// The disks that snapshots have.
+  public var disks: [TreeDisk] { exclusively { state.disks } }
+
+  /// Bytes that the tree takes on the host, and how many of them hold contents.
+  public func usage() -> StoreUsage { store.usage() }
+
+  /// The snapshot that a name or the beginning of an identity means.
+  /// - Throws: when there is none, or more than one.
+  public func snapshot(_ text: String) throws(StorageError) -> SnapshotRecord {
+    try exclusively { () throws(StorageError) in try find(text) }
+  }
+
+  func find(_ text: String) throws(StorageError) -> SnapshotRecord {
+    if let named = state.snapshots.last(where: { $0.name == text }) { return named }
+    let begun = state.snapshots.filter {
+      text.utf8.count >= 4 && $0.id.hasPrefix(text.lowercased())
+    }
+    if begun.count == 1 { return begun[0] }
+    var error = StorageError(
+      path: folder,
+      reason: begun.isEmpty
+        ? "has no snapshot '\(StateError.printable(text))'"
+          + (state.snapshots.isEmpty
+            ? "; there are none"
+            : "; there are: " + state.snapshots.suffix(10).map(\.name).joined(separator: ", "))
+        : "several snapshots begin with '\(StateError.printable(text))'")
+    error.isUsage = true
+    throw error
+  }
+
+  /// A small picture of what the screen showed (PNG); nil: there is none.
+  public func picture(of snapshot: SnapshotRecord) throws(StorageError) -> [UInt8]? {
+    if snapshot.picture == .zero { return nil }
+    return try StoredBytes.read(snapshot.picture, in: store, limit: 64 << 20)
+  }
+
+  /// The capture's head; nil: the snapshot is of disks alone.
+  public func head(of snapshot: SnapshotRecord) throws(StorageError) -> [UInt8]? {
+    if snapshot.head == .zero { return nil }
+    return try StoredBytes.read(snapshot.head, in: store, limit: 4 << 30)
+  }
+
+  /// Which machine a snapshot is of; nothing where it is of disks alone.
+  public func identity(of snapshot: SnapshotRecord) throws(StorageError) -> [(
+    key: String, value: String
+  )] {
+    guard let head = try head(of: snapshot) else { return [] }
+    do throws(StateError) { return try Machine.captureIdentity(ofHead: head) } catch {
+      throw StorageError(path: folder, reason: "snapshot '\(snapshot.name)': \(error)")
+    }
+  }
+
+  // MARK: Names
+
+  /// Why a name is none for a snapshot; nil: it is one.
+  public static func obstacle(toName name: String) -> String? {
+    if name.isEmpty { return "a snapshot's name has a character at least" }
+    if name.count > SnapshotRecord.longestName {
+      return "a snapshot's name has at most \(SnapshotRecord.longestName) characters"
+    }
+    if name.unicodeScalars.contains(where: {
+      $0.value < 0x20 || (0x7F...0x9F).contains($0.value)
+    }) {
+      return "a snapshot's name has no control characters"
+    }
+    return nil
+  }
+
+  /// A path as the tree notes it: from the folder that the tree lies in, where the file lies there or below.
+  static func noted(_ path: String, from folder: String) -> String {
+    let above = parent(of: folder)
+    let plain = ImageOpener.rawPath(path) ?? path
+    return plain.hasPrefix(above) ? String(plain.dropFirst(above.count)) : plain
+  }
+
+  /// The folder that a path lies in, with a slash behind it; "" where it names none.
+  static func parent(of path: String) -> String {
+    path.lastIndex(of: "/").map { String(path[...$0]) } ?? ""
+  }
+
+  static func formatName(_ device: any BlockDevice) -> String {
+    device.layers.last { $0.file != nil }?.kind ?? device.layer.kind
+  }
+}
