@@ -233,6 +233,12 @@ let package = Package(
       name: "VideoTests", dependencies: ["Video", "Bus", "State", "CZlib", "TestSupport"]),
     .testTarget(name: "ImagesTests", dependencies: ["Images", "Storage", "State", "Host"]),
     .testTarget(name: "StorageTests", dependencies: ["Storage", "State", "Host"]),
+    .testTarget(
+      name: "SnapshotsTests",
+      dependencies: [
+        "Snapshots", "Session", "Machine", "CPU", "Storage", "Images", "Host", "TestSupport",
+      ],
+      exclude: ["roms.txt"], swiftSettings: once, plugins: ["FirmwarePlugin"]),
     .testTarget(name: "StoreTests", dependencies: ["Store", "Storage", "Host"]),
     .testTarget(
       name: "DiskControllerTests", dependencies: ["Chipset", "Bus", "State", "Storage"],

@@ -123,11 +123,13 @@ public struct StateReader {
     let size = MemoryLayout<T>.size
     try need(size)
     var value = T.zero
-    for i in 0..<size {
-      value |= T(truncatingIfNeeded: bytes[offset + i]) << T(truncatingIfNeeded: 8 * i)
+    bytes.withUnsafeBytes { bytes in
+      withUnsafeMutableBytes(of: &value) {
+        $0.copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[offset..<offset + size]))
+      }
     }
     offset += size
-    return value
+    return T(littleEndian: value)
   }
 
   /// Reads a Boolean; anything but 0 or 1 is an error.

@@ -138,7 +138,7 @@ struct ConformCommand: ParsableCommand {
     discussion: ConformExit.help,
     subcommands: [
       ConformSuites.self, ConformMerge.self, ConformHost.self, ConformPrograms.self,
-      ConformEngines.self, ConformDevices.self, ConformFuzz.self,
+      ConformEngines.self, ConformDevices.self, ConformFuzz.self, ConformUndisturbed.self,
     ],
     defaultSubcommand: ConformSuites.self)
 }

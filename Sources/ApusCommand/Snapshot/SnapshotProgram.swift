@@ -173,7 +173,10 @@ struct SnapshotPlace: ParsableArguments {
     defer { looked.device.close() }
     switch looked.medium {
     case .cd: throw Failure.usage("\(image): a CD has no snapshots", file: image)
-    case .floppy: return [try attachment(image, "medium-floppy0", .floppy, writable: true)]
+    case .floppy:
+      throw Failure.usage(
+        "\(image): of a floppy alone the machine that runs with it takes snapshots (--with-snapshots)",
+        file: image)
     default: return [try attachment(image, "medium-disk0", .disk, writable: true)]
     }
   }

@@ -201,7 +201,12 @@ extension Machine {
     ejectedWrites = head.ejectedWrites
     for ((_, disk), index) in zip(media, head.media.indices) {
       var reader = StateReader(head.contents[index])
-      if head.media[index].kind != .file {
+      if head.media[index].kind == .file, disk.format != nil, reader.remaining > 0 {
+        let bytes = try reader.readBytes()
+        do throws(StorageError) { try disk.putBackFloppy(bytes) } catch {
+          throw StateError(refusal: "\(error)")
+        }
+      } else if head.media[index].kind != .file {
         try disk.restoreContents(from: &reader, kind: head.media[index].kind)
       }
       disk.generation = head.media[index].generation

@@ -5,6 +5,7 @@
 //
 // The head (numbers as in saved states):
 //   version (u16: 1), pairs of strings that tell which machine it fits (u32 count), the media (as a state's section "media", version 2),
+//   (of a floppy in a file that can be written, all of it is taken along)
 //   for each drive with a medium the hash of what was written to it (u64), the hash of what was written to media that were taken out (u64),
 //   instructions that were slept through (u64), parts (u32 count; each the bytes of a section), for each drive what is in memory of its
 //   medium (counted bytes; none of files), for each processor its section "translations"
@@ -57,6 +58,11 @@ final class CaptureRoom {
     base = .allocate(byteCount: max(pages, 1) * 4096, alignment: 4096)
   }
 
+  /// The host gives its memory now.
+  func touch() {
+    for page in 0..<pages { (base + page * 4096).storeBytes(of: 0, as: UInt8.self) }
+  }
+
   deinit { base.deallocate() }
 }
 
@@ -76,6 +82,13 @@ public final class CapturePool: @unchecked Sendable {
     }
     if let found, found.pages >= pages { return found }
     return CaptureRoom(pages: pages)
+  }
+
+  /// Has memory ready for so many pages, touched already.
+  public func prepare(pages: Int) {
+    let room = room(pages: pages)
+    room.touch()
+    condition.locked { kept = room }
   }
 
   func take(_ room: CaptureRoom) {
@@ -140,12 +153,37 @@ extension Machine {
     for index in parts { head.write(bytes: savePart(index)) }
     for (_, disk) in media {
       var contents = StateWriter()
-      disk.saveContents(to: &contents)
+      if let floppy = disk.wholeFloppy {
+        contents.write(bytes: floppy)
+      } else {
+        disk.saveContents(to: &contents)
+      }
       head.write(bytes: contents.bytes)
     }
     for cpu in processors {
       head.section("translations", version: 1) { cpu.saveTranslations(to: &$0) }
     }
     return head.bytes
+  }
+}
+
+extension MachineDisk {
+  /// All bytes of a floppy that is a file and can be written: whoever goes back finds them; nil: it is none, or cannot be read.
+  var wholeFloppy: [UInt8]? {
+    guard format != nil, persistence == .file, !isReadOnly else { return nil }
+    var bytes = [UInt8](repeating: 0, count: Int(blockCount) * blockSize)
+    let isRead = bytes.withUnsafeMutableBytes { (try? original.read(block: 0, into: $0)) != nil }
+    return isRead ? bytes : nil
+  }
+
+  /// Makes a floppy's file what it was, block by block where it differs.
+  func putBackFloppy(_ bytes: [UInt8]) throws(StorageError) {
+    guard bytes.count == Int(blockCount) * blockSize, let present = wholeFloppy else { return }
+    for block in 0..<Int(blockCount) {
+      let range = block * blockSize..<(block + 1) * blockSize
+      if present[range] != bytes[range] {
+        try original.write(block: UInt64(block), Array(bytes[range]))
+      }
+    }
   }
 }

@@ -44,6 +44,15 @@ extension Session {
     return outcome
   }
 
+  /// After `finish`: others may have the session's images.
+  public func close() {
+    guard isFinished else { return }
+    let opened = machine.configuration
+    var images = opened.disks + opened.floppies + [opened.flash]
+    for case .disc(let image) in opened.cds { images.append(image) }
+    for image in images { image?.device.close() }
+  }
+
   /// Images flushed, picture and state written; failures are told.
   private func writeResults() {
     func attempt(_ what: SessionLoss.What, _ path: String?, _ body: () throws -> Void) {

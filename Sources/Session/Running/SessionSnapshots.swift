@@ -26,12 +26,14 @@ struct SessionTree {
 }
 
 extension Session {
-  /// The drives whose contents snapshots have. CDs are not written.
+  /// The drives whose contents are kept as they are overwritten. CDs are not written, and floppies are small: each snapshot has all of them.
   private func attachments() -> [TreeAttachment] {
     let opened = machine.configuration
     var list: [TreeAttachment] = []
     func add(_ drive: String, _ image: MachineImage?) {
-      guard let image else { return }
+      guard let image, image.device.persistence != .memory,
+        image.undo != nil || !image.device.isReadOnly
+      else { return }
       let queue = image.device as? QueuedDevice
       list.append(
         TreeAttachment(
@@ -41,7 +43,6 @@ extension Session {
         })
     }
     for (index, image) in opened.disks.enumerated() { add("disk\(index)", image) }
-    for (index, image) in opened.floppies.enumerated() { add("floppy\(index)", image) }
     add("flash", opened.flash)
     return list
   }
@@ -49,9 +50,11 @@ extension Session {
   /// Where the session's snapshots are; nil: there is no image beside which they could be.
   public var snapshotFolder: String? {
     if let folder = configuration.snapshotFolder { return folder }
-    let list = attachments()
-    let first = list.first { $0.undo != nil } ?? list.first { $0.device.persistence != .memory }
-    return first.map { SnapshotTree.folder(of: $0.path) }
+    let opened = machine.configuration
+    let images = (opened.disks + opened.floppies).compactMap { $0 }
+    let first =
+      images.first { $0.undo != nil } ?? images.first { $0.device.persistence != .memory }
+    return first.map { SnapshotTree.folder(of: $0.name) }
   }
 
   /// Opens the tree where there is one, or one is wanted, and makes the machine what it was at the snapshot that was gone back to.
@@ -59,7 +62,8 @@ extension Session {
     guard configuration.snapshots != .none, let folder = snapshotFolder else { return }
     let isThere = SnapshotTree.exists(in: folder)
     // What is not written needs no tree.
-    let writes = attachments().contains { $0.undo != nil }
+    let opened = machine.configuration
+    let writes = (opened.disks + opened.floppies).contains { $0?.undo != nil }
     guard
       isThere ? writes || configuration.snapshots == .wanted : configuration.snapshots == .wanted
     else { return }
@@ -139,14 +143,7 @@ extension Session {
     var wish = wish
     if wish.arguments.isEmpty { wish.arguments = configuration.arguments }
     return try tree.take(wish, waits: !hasMachine) { [self] (body) throws(StorageError) in
-      try perform { [self] (machine) throws(StorageError) in
-        if let name = machine.exchangedDisk {
-          throw refuse(
-            "'\(name)' was put in while the machine ran: a snapshot cannot keep what is written to it"
-          )
-        }
-        try body(machine)
-      }
+      try perform { (machine) throws(StorageError) in try body(machine) }
     }
   }
 
@@ -157,9 +154,6 @@ extension Session {
     let tree = try tree()
     return try tree.goBack(to: name, waits: !hasMachine) { [self] (body) throws(StorageError) in
       try perform { [self] (machine) throws(StorageError) in
-        if let name = machine.exchangedDisk {
-          throw refuse("'\(name)' was put in while the machine ran: take it out first")
-        }
         try body(machine)
         if configuration.releasesHeldInput { machine.releaseHeldInput() }
       }
@@ -196,20 +190,5 @@ extension Session {
       window.say(line)
     }
     if started == nil { window.say("the host has no thread for it") }
-  }
-}
-
-extension Machine {
-  /// A disk that can be written and was put into a floppy drive after the start; nil: there is none.
-  var exchangedDisk: String? {
-    for (index, drive) in floppyDrives.enumerated() {
-      guard let disk = drive.disk, !drive.isProtected else { continue }
-      if configuration.floppies.indices.contains(index), configuration.floppies[index]?.name == disk
-      {
-        continue
-      }
-      return disk
-    }
-    return nil
   }
 }

@@ -42,9 +42,13 @@ extension SnapshotTree {
     // Logs that an attempt left belong to the present period.
     var new = state
     try absorb(into: &new)
-    var maps: [ClusterMap] = []
-    for index in attachments.indices { maps.append(try differences(snapshot, disk: index)) }
+    var maps: [Int: ClusterMap] = [:]
+    for (index, _) in attachedDisks { maps[index] = try differences(snapshot, disk: index) }
     let target = try ContentList(snapshot.memory, in: store, count: snapshot.pageCount)
+    for (_, attachment) in attachedDisks {
+      guard let undo = attachment.undo else { continue }
+      try attachment.alone { () throws(StorageError) in try undo.prepareBegin() }
+    }
     var timing = SnapshotTiming()
     try hold { [self] (machine) throws(StorageError) in
       let start = HostClock.nanoseconds()
@@ -80,7 +84,7 @@ extension SnapshotTree {
     new.current = snapshot.id
     new.resumes = false
     try publish(new)
-    for attachment in attachments {
+    for (_, attachment) in attachedDisks {
       guard let undo = attachment.undo else { continue }
       try attachment.alone { () throws(StorageError) in
         try undo.release()
@@ -190,16 +194,17 @@ extension SnapshotTree {
   // MARK: Disks
 
   /// Lets the disks show what they held at a snapshot; nothing is written yet.
-  private func holdDisks(_ snapshot: SnapshotRecord, _ maps: [ClusterMap]) throws(StorageError) {
+  private func holdDisks(_ snapshot: SnapshotRecord, _ maps: [Int: ClusterMap]) throws(StorageError)
+  {
     var failure: StorageError?
-    for (index, attachment) in attachments.enumerated() {
+    for (index, attachment) in attachedDisks {
       guard let undo = attachment.undo else { continue }
       do throws(StorageError) {
         try attachment.alone { () throws(StorageError) in
           // What waits is the guest's; what comes is not until it is released.
           try undo.prepareBegin()
           undo.hold()
-          try write(maps[index], to: undo, disk: index)
+          try write(maps[index] ?? ClusterMap(), to: undo, disk: index)
         }
       } catch {
         failure = error
@@ -213,7 +218,7 @@ extension SnapshotTree {
   }
 
   private func cancelHeldDisks() {
-    for attachment in attachments {
+    for (_, attachment) in attachedDisks {
       guard let undo = attachment.undo, undo.isHeld else { continue }
       try? attachment.alone { () throws(StorageError) in undo.cancelHold() }
     }
@@ -257,8 +262,9 @@ extension SnapshotTree {
       new.restoring = snapshot.id
       new.current = snapshot.id
       new.resumes = !onlyDisks && snapshot.kind == .machine
-      try absorb(into: &new)
+      // What the present logs have is needed, too.
       try beginLogs()
+      try absorb(into: &new)
       try finishGoingBack(to: snapshot)
       return snapshot
     }
@@ -266,7 +272,7 @@ extension SnapshotTree {
 
   /// Writes what disks have to become, after the tree has said so.
   func finishGoingBack(to snapshot: SnapshotRecord) throws(StorageError) {
-    for (index, attachment) in attachments.enumerated() {
+    for (index, attachment) in attachedDisks {
       guard let undo = attachment.undo else { continue }
       let map = try differences(snapshot, disk: index)
       try attachment.alone { () throws(StorageError) in

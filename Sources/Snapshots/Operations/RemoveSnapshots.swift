@@ -182,24 +182,31 @@ extension SnapshotTree {
   // MARK: The end of a run
 
   /// The machine does not run any more, and its images are complete: what it overwrote goes into the store, and what the images are like is
-  /// noted.
+  /// noted. Others may use the tree then.
   public func finish() throws(StorageError) {
     try exclusively { () throws(StorageError) in
-      if !store.isWritable || attachments.isEmpty && state.disks.isEmpty { return }
+      if !store.isWritable { return }
       try remove(state.snapshots.filter(\.isTemporary))
       try closeLogs()
       var new = state
-      for (index, attachment) in attachments.enumerated() where index < new.disks.count {
+      for (index, attachment) in attachedDisks {
         new.disks[index].record = BaseRecord(of: attachment.device).bytes
       }
       new.isInUse = false
       try absorb(into: &new)
       memoryBase = nil
-      attachments = []
+      attachments = [:]
+      store.close()
     }
   }
 
-  /// The images hold what they should, whoever has written them.
+  /// Lets go of everything as it is, as when the program is killed; for tests.
+  func abandon() {
+    store.close()
+    attachments = [:]
+  }
+
+  /// The images hold what they should, whoever has written them. Others may use the tree then.
   /// - Parameter keeping: the snapshots stay: their disks are said to be unchanged.
   public func accept(_ attachments: [TreeAttachment], keeping: Bool) throws(StorageError) {
     try exclusively { () throws(StorageError) in
@@ -221,6 +228,7 @@ extension SnapshotTree {
       new.isInUse = false
       try absorb(into: &new)
       try sweep()
+      store.close()
     }
   }
 }

@@ -67,9 +67,15 @@ extension SnapshotTree {
     guard wish.note.count <= SnapshotRecord.longestNote else {
       throw usage("a note has at most \(SnapshotRecord.longestNote) characters")
     }
-    for attachment in attachments {
+    for (_, attachment) in attachedDisks {
       guard let undo = attachment.undo else { continue }
       try attachment.alone { () throws(StorageError) in try undo.prepareBegin() }
+    }
+    if let hold, memoryBase == nil, !wish.onlyDisks {
+      // All of the memory is copied: the copy's own is there before the machine stands.
+      var count = 0
+      try hold { (machine) throws(StorageError) in count = machine.usedPages.count }
+      pool.prepare(pages: count + count / 16 + 256)
     }
     let number = takeNumber()
     var timing = SnapshotTiming()
@@ -79,7 +85,7 @@ extension SnapshotTree {
       try hold { [self] (machine) throws(StorageError) in
         let start = HostClock.nanoseconds()
         try machine.commitHeldDisks()
-        for index in attachments.indices { try beginLog(index, number) }
+        for (index, _) in attachedDisks { try beginLog(index, number) }
         if !wish.onlyDisks {
           capture = machine.capture(
             onlyChanged: base != nil, further: base == nil ? [] : lostPages, pool: pool)
@@ -87,7 +93,7 @@ extension SnapshotTree {
         timing.pause = HostClock.nanoseconds() &- start
       }
     } else {
-      for index in attachments.indices { try beginLog(index, number) }
+      for (index, _) in attachedDisks { try beginLog(index, number) }
     }
     do throws(StorageError) {
       let record = try keep(wish, name, number, capture, base, &timing)

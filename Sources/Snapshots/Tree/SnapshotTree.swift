@@ -48,8 +48,8 @@ public final class SnapshotTree: @unchecked Sendable {
   private var isBusy = false
   // Of the one whose operation goes on.
   var state: TreeState
-  /// The disks of the machine that runs, or of images that are open; in the order of `state.disks`.
-  var attachments: [TreeAttachment] = []
+  /// The disks of the machine that runs, or of images that are open, by their numbers in `state.disks`.
+  var attachments: [Int: TreeAttachment] = [:]
   /// The next number for a period or a log: what was used by an attempt that failed is not used again.
   var nextNumber: UInt64
   /// For each disk the number of the log that is being written.
@@ -68,6 +68,11 @@ public final class SnapshotTree: @unchecked Sendable {
   /// Whether there is a tree in a folder.
   public static func exists(in folder: String) -> Bool {
     HostFiles.exists(folder + "/store/root")
+  }
+
+  /// Removes a tree with everything in it: its image is the disk, as always.
+  public static func remove(_ folder: String) {
+    for part in ["/store/packs", "/store", "/undo", ""] { HostProcess.removeFolder(folder + part) }
   }
 
   static func undoFolder(_ folder: String) -> String { folder + "/undo" }
@@ -90,13 +95,7 @@ public final class SnapshotTree: @unchecked Sendable {
     }
     state = TreeState()
     nextNumber = 1
-    state.disks = attachments.map { attachment in
-      TreeDisk(
-        drive: attachment.drive, path: SnapshotTree.noted(attachment.path, from: folder),
-        format: SnapshotTree.formatName(attachment.device), byteCount: attachment.byteCount,
-        record: BaseRecord(of: attachment.device).bytes)
-    }
-    self.attachments = attachments
+    try match(attachments)
     state.isInUse = true
     try store.publish(nil, payload: state.bytes)
     HostFiles.syncFolder(of: folder)

@@ -9,6 +9,11 @@ import Storage
 import Store
 
 extension SnapshotTree {
+  /// The disks that are attached, in the tree's order.
+  var attachedDisks: [(index: Int, attachment: TreeAttachment)] {
+    attachments.sorted { $0.key < $1.key }.map { (index: $0.key, attachment: $0.value) }
+  }
+
   /// Bytes of a cluster.
   static var clusterSize: UInt64 { UInt64(UndoDevice.clusterSize) }
 
@@ -22,17 +27,15 @@ extension SnapshotTree {
   /// undone is done.
   /// - Throws: when they are others than the tree's, or somebody has written them who does not know the tree.
   public func attach(_ attachments: [TreeAttachment]) throws(StorageError) {
+    do throws(StorageError) { try attachAlone(attachments) } catch {
+      store.close()
+      throw error
+    }
+  }
+
+  private func attachAlone(_ attachments: [TreeAttachment]) throws(StorageError) {
     try exclusively { () throws(StorageError) in
-      if state.disks.isEmpty && state.snapshots.isEmpty {
-        // A tree that was cut off when it was made.
-        state.disks = attachments.map { attachment in
-          TreeDisk(
-            drive: attachment.drive, path: SnapshotTree.noted(attachment.path, from: folder),
-            format: SnapshotTree.formatName(attachment.device), byteCount: attachment.byteCount,
-            record: BaseRecord(of: attachment.device).bytes)
-        }
-      }
-      self.attachments = try matching(attachments)
+      try match(attachments)
       if !state.isInUse { try checkRecords() }
       // Others could write before it is said that this one does.
       var new = state
@@ -46,64 +49,41 @@ extension SnapshotTree {
     }
   }
 
-  /// The tree's disks among those that are open, in its order.
-  private func matching(_ attachments: [TreeAttachment]) throws(StorageError) -> [TreeAttachment] {
-    if state.snapshots.isEmpty {
-      // Nothing is known of other disks.
-      state.disks = attachments.map { attachment in
-        TreeDisk(
-          drive: attachment.drive, path: SnapshotTree.noted(attachment.path, from: folder),
-          format: SnapshotTree.formatName(attachment.device), byteCount: attachment.byteCount,
-          record: BaseRecord(of: attachment.device).bytes)
-      }
-      return attachments
-    }
-    var result: [TreeAttachment] = []
-    for disk in state.disks {
-      guard let attachment = attachments.first(where: { $0.drive == disk.drive }) else {
-        throw StorageError(
-          path: folder,
-          reason: "the snapshots are of a machine with '\(StateError.printable(disk.path))' as "
-            + "\(SnapshotTree.words(disk.drive)), which this one does not have: give it, "
-            + "or --no-snapshots to run without them (they are lost when a disk is written)")
-      }
-      guard attachment.byteCount == disk.byteCount else {
-        throw StorageError(
-          path: attachment.path,
-          reason:
-            "has \(attachment.byteCount) bytes, and had \(disk.byteCount) when its snapshots were "
-            + "taken (\(folder)): make it that size again, or move the snapshots away")
-      }
-      result.append(attachment)
-    }
-    for other in attachments where !state.disks.contains(where: { $0.drive == other.drive }) {
-      throw StorageError(
-        path: folder,
-        reason: "the snapshots are of a machine without \(SnapshotTree.words(other.drive)) "
-          + "('\(other.path)'): leave it away, or delete them first")
-    }
-    return result
-  }
-
-  /// A drive in words.
-  static func words(_ drive: String) -> String {
-    switch drive {
-    case "medium-floppy0": "floppy A"
-    case "medium-floppy1": "floppy B"
-    case "medium-flash", "medium-flash0": "flash memory"
-    default:
-      if drive.hasPrefix("medium-disk"), let n = Int(drive.dropFirst(11)), n < 4 {
-        "hard disk \(n + 1)"
+  /// Finds the tree's disks among those that are open. Others are the tree's from here on; who is not there is not written.
+  func match(_ attachments: [TreeAttachment]) throws(StorageError) {
+    // Nothing is known of disks where there are no snapshots.
+    if state.snapshots.isEmpty { (state.disks, state.periods) = ([], []) }
+    self.attachments = [:]
+    for attachment in attachments {
+      let path = SnapshotTree.noted(attachment.path, from: folder)
+      let index: Int
+      if let known = state.disks.firstIndex(where: { $0.path == path }) {
+        index = known
+        guard attachment.byteCount == state.disks[known].byteCount else {
+          throw StorageError(
+            path: attachment.path,
+            reason:
+              "has \(attachment.byteCount) bytes, and had \(state.disks[known].byteCount) when its snapshots were "
+              + "taken (\(folder)): make it that size again, or move the snapshots away")
+        }
+        state.disks[index].drive = attachment.drive
       } else {
-        "'\(StateError.printable(drive))'"
+        index = state.disks.count
+        state.disks.append(
+          TreeDisk(
+            drive: attachment.drive, path: path, format: SnapshotTree.formatName(attachment.device),
+            byteCount: attachment.byteCount, record: BaseRecord(of: attachment.device).bytes))
+        for period in state.periods.indices { state.periods[period].maps.append([]) }
       }
+      self.attachments[index] = attachment
     }
   }
 
   /// Compares the images with what they were when they were last closed.
   private func checkRecords() throws(StorageError) {
     if state.snapshots.isEmpty { return }
-    for (disk, attachment) in zip(state.disks, attachments) {
+    for (index, attachment) in attachedDisks {
+      let disk = state.disks[index]
       guard let then = BaseRecord(bytes: disk.record) else { continue }
       let now = BaseRecord(of: attachment.device)
       // A copy that kept its times is as good as the original.
@@ -151,7 +131,7 @@ extension SnapshotTree {
   /// From here on what is overwritten goes to new logs.
   func beginLogs() throws(StorageError) {
     let number = takeNumber()
-    for index in attachments.indices { try beginLog(index, number) }
+    for (index, _) in attachedDisks { try beginLog(index, number) }
   }
 
   func takeNumber() -> UInt64 {
@@ -161,8 +141,7 @@ extension SnapshotTree {
   }
 
   func beginLog(_ index: Int, _ number: UInt64) throws(StorageError) {
-    let attachment = attachments[index]
-    guard let undo = attachment.undo else { return }
+    guard let attachment = attachments[index], let undo = attachment.undo else { return }
     let log = UndoLog(
       path: path(ofLog: number, disk: index), identity: identity(ofDisk: index), period: number,
       diskSize: attachment.byteCount)
@@ -172,7 +151,7 @@ extension SnapshotTree {
 
   /// Nothing is kept any more of what is overwritten.
   func closeLogs() throws(StorageError) {
-    for (index, attachment) in attachments.enumerated() {
+    for (index, attachment) in attachedDisks {
       guard let undo = attachment.undo else { continue }
       try attachment.alone { () throws(StorageError) in try undo.begin(nil) }
       openLogs[index] = nil

@@ -24,7 +24,7 @@ public final class ContentStore: @unchecked Sendable {
   /// 16 random bytes that tell this store from others.
   public let identity: [UInt8]
   let cache = OpenPacks()
-  private let held: (any StoreLock)?
+  private var held: (any StoreLock)?
 
   /// Held by whoever changes the root, or opens another one. It is taken before `state`.
   let writing = StoreMutex()
@@ -176,6 +176,14 @@ public final class ContentStore: @unchecked Sendable {
         usage.onDisk += root.allocated()
       }
       return usage
+    }
+  }
+
+  /// Others may write it from here on; this one only reads.
+  public func close() {
+    writing.locked {
+      broken = StorageError(path: folder, reason: "the store was closed")
+      held = nil
     }
   }
 

@@ -6,6 +6,14 @@
 extension QCOW2Image {
   public func flush() throws(StorageError) { try writeBack() }
 
+  /// The file ends with what is used, so that closing it changes nothing any more.
+  public func finish() throws(StorageError) {
+    try writeBack()
+    guard let refcounts else { return }
+    let end = refcounts.end << UInt64(layout.clusterBits)
+    if end < store.size { try store.setSize(end) }
+  }
+
   /// Whether so much waits that it should be written back between two clusters.
   func writeBackIfFull() throws(StorageError) {
     guard let refcounts else { return }
