@@ -81,6 +81,10 @@ public final class UndoDevice: BlockDevice {
   /// The clusters kept in this period so far: all others are as they were when it began.
   public var keptClusters: ClusterSet { kept }
 
+  func isKept(_ cluster: UInt64) -> Bool { kept.contains(cluster) }
+  /// Whether the record of a cluster that is kept may not be on stable storage yet.
+  func mayBeLost(_ cluster: UInt64) -> Bool { unsynced.contains(cluster) }
+
   /// From here on nothing is written to the device below: writes gather in memory, as many as there are, and are read from there. Flushing
   /// brings only what was written before to stable storage. What they overwrite is kept as ever.
   public func hold() { isHeld = true }
@@ -118,20 +122,14 @@ public final class UndoDevice: BlockDevice {
   /// The log has what a cluster holds in the device below; nothing that waits is in it yet.
   private func append(_ cluster: UInt64, _ log: UndoLog) throws(StorageError) {
     let first = cluster * factor
-    let length = log.length(of: cluster)
-    // A disk that was made smaller has zeros there as far as it goes: what it had was kept before.
-    let there = first < blockCount ? min(UInt64(length / blockSize), blockCount - first) : 0
-    if there == 0 { return try log.appendZeros(cluster) }
-    if capabilities.contains(.knowsAllocation), device.nextData(from: first) >= first + there {
+    let bytes = UnsafeMutableRawBufferPointer(rebasing: buffer[..<log.length(of: cluster)])
+    // A disk that was made smaller has nothing there; what it had was kept before.
+    let there = min(first + UInt64(bytes.count / blockSize), blockCount)
+    if first >= there { return try log.appendZeros(cluster) }
+    if capabilities.contains(.knowsAllocation), device.nextData(from: first) >= there {
       return try log.appendZeros(cluster)
     }
-    let bytes = UnsafeMutableRawBufferPointer(rebasing: buffer[..<length])
-    let part = Int(there) * blockSize
-    try device.read(block: first, into: UnsafeMutableRawBufferPointer(rebasing: bytes[..<part]))
-    if part < length {
-      UnsafeMutableRawBufferPointer(rebasing: bytes[part...]).initializeMemory(
-        as: UInt8.self, repeating: 0)
-    }
+    try readBelow(first, into: bytes)
     try log.append(cluster, UnsafeRawBufferPointer(bytes))
   }
 

@@ -31,6 +31,37 @@ extension UndoDevice {
     }
   }
 
+  /// Fills `buffer` with what a cluster held when the period began, whether it was written since or not.
+  /// - Parameter buffer: of the cluster's length, which `UndoLog.length(of:)` says.
+  /// - Throws: also when no period has begun, or the disk had no such cluster.
+  public func readAtBeginning(_ cluster: UInt64, into buffer: UnsafeMutableRawBufferPointer)
+    throws(StorageError)
+  {
+    guard let log, cluster < log.clusterCount, buffer.count == log.length(of: cluster) else {
+      throw StorageError.usage(name, "no period began with \(buffer.count) bytes of \(cluster)")
+    }
+    // A record that is not on stable storage may be written anew; the device below has it all the same.
+    if isKept(cluster) && !mayBeLost(cluster) {
+      _ = try log.read(cluster, into: buffer)
+      return
+    }
+    try readBelow(cluster * factor, into: buffer)
+  }
+
+  /// Reads past what waits. A disk that was made smaller has zeros behind its end.
+  func readBelow(_ block: UInt64, into buffer: UnsafeMutableRawBufferPointer) throws(StorageError) {
+    let blocks = block < blockCount ? blockCount - block : 0
+    let there = Int(min(UInt64(buffer.count / blockSize), blocks)) * blockSize
+    if there > 0 {
+      try device.read(
+        block: block, into: UnsafeMutableRawBufferPointer(rebasing: buffer[..<there]))
+    }
+    if there < buffer.count {
+      UnsafeMutableRawBufferPointer(rebasing: buffer[there...]).initializeMemory(
+        as: UInt8.self, repeating: 0)
+    }
+  }
+
   public func nextData(from block: UInt64) -> UInt64 {
     waiting.isEmpty ? device.nextData(from: block) : pending.nextData(from: block)
   }

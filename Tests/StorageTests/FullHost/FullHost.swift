@@ -37,20 +37,23 @@ final class FullHost {
 
   var context: ImageContext {
     ImageContext(kind: .disk) { [unowned self] (name, use) throws(StorageError) in
-      if use == .newPart {
-        try count(name)
-        if let there = files[name] {
-          var error = StorageError(path: there.name, reason: "exists already")
-          error.nameIsTaken = true
-          throw error
-        }
-        return add(name, [])
-      }
+      if use == .newPart { return try made(name) }
       guard let store = files[name] else {
         throw StorageError(path: name, reason: "there is no such file")
       }
       return store
     }
+  }
+
+  /// A new file.
+  func made(_ name: String) throws(StorageError) -> any ByteStore {
+    try count(name)
+    if let there = files[name] {
+      var error = StorageError(path: there.name, reason: "exists already")
+      error.nameIsTaken = true
+      throw error
+    }
+    return add(name, [])
   }
 
   fileprivate func count(_ name: String) throws(StorageError) {

@@ -195,6 +195,11 @@ import Testing
         }
         for log in logs { try log.verify() }
       }
+      for cluster in 0..<starts[6].count / 65536 {
+        var part = [UInt8](repeating: 1, count: 65536)
+        try part.withUnsafeMutableBytes { try device.readAtBeginning(UInt64(cluster), into: $0) }
+        #expect(part[...] == starts[6][cluster << 16..<(cluster + 1) << 16])
+      }
       // The last log has what waits too.
       try check(device)
       try device.begin(nil)
