@@ -18,6 +18,10 @@ public final class SnapshotOverlay: BlockDevice {
   /// Blocks that hold zeros: a guest that discards a large disk must not fill the host's memory. None of them is in `extents`.
   private var zeroes = BlockSet()
   private let blocksInExtent: UInt64
+  /// Room of extents that are gone, for new ones: the host takes long to give memory again. Of no use where few are written anew.
+  private var spare: [UnsafeMutableRawPointer] = []
+  /// How many bytes of it are kept.
+  var mostSpareBytes = 0
 
   /// Room for neighbours, of which those that were written have contents. The host gives memory to its pages when they are.
   private struct Extent {
@@ -71,7 +75,22 @@ public final class SnapshotOverlay: BlockDevice {
       .union(base.capabilities.intersection(.knowsAllocation))
   }
 
-  deinit { for extent in extents.values { extent.bytes.deallocate() } }
+  deinit {
+    for extent in extents.values { extent.bytes.deallocate() }
+    for bytes in spare { bytes.deallocate() }
+  }
+
+  private func allocate() -> UnsafeMutableRawPointer {
+    spare.popLast() ?? .allocate(byteCount: Int(blocksInExtent) * blockSize, alignment: 4096)
+  }
+
+  private func letGo(_ bytes: UnsafeMutableRawPointer) {
+    if spare.count < mostSpareBytes / (Int(blocksInExtent) * blockSize) {
+      spare.append(bytes)
+    } else {
+      bytes.deallocate()
+    }
+  }
 
   public var base: (any BlockDevice)? { lower }
   public var name: String { lower.name }
@@ -187,7 +206,7 @@ public final class SnapshotOverlay: BlockDevice {
     storedCount -= UInt64(extent.remove(part))
     if extent.isEmpty {
       extents[key] = nil
-      extent.bytes.deallocate()
+      letGo(extent.bytes)
     } else {
       extents[key] = extent
     }
@@ -291,10 +310,16 @@ public final class SnapshotOverlay: BlockDevice {
     zeroes.remove(block)
   }
 
+  /// Forgets blocks of which none holds zeros by what was written.
+  func forget(stored range: Range<UInt64>) {
+    generation &+= 1
+    forEachPart(range) { key, part in release(key, part) }
+  }
+
   public func forgetAll() {
     generation &+= 1
-    for extent in extents.values { extent.bytes.deallocate() }
-    extents = [:]
+    for extent in extents.values { letGo(extent.bytes) }
+    extents.removeAll(keepingCapacity: mostSpareBytes > 0)
     storedCount = 0
     zeroes.removeAll()
   }
@@ -305,8 +330,7 @@ public final class SnapshotOverlay: BlockDevice {
     forEachPart(range) { key, part in
       var extent =
         extents[key]
-        ?? Extent(
-          bytes: .allocate(byteCount: Int(blocksInExtent) * blockSize, alignment: 4096))
+        ?? Extent(bytes: allocate())
       let added = extent.insert(part)
       if added > 0 {
         storedCount += UInt64(added)

@@ -15,7 +15,9 @@ public final class UndoDevice: BlockDevice {
   /// Bytes in a cluster, whatever the image's format has.
   public static let clusterSize = 65_536
   /// Bytes of the log, or of writes, that may wait.
-  static let mostBytes: UInt64 = 8 << 20
+  var mostBytes: UInt64 = 8 << 20
+  /// With so many the host is asked to bring them to its disk, and nobody waits for it yet.
+  var manyBytes: UInt64 = 2 << 20
 
   let device: any BlockDevice
   public let blockSize: Int
@@ -48,11 +50,17 @@ public final class UndoDevice: BlockDevice {
     self.device = device
     blockSize = device.blockSize
     factor = UInt64(UndoDevice.clusterSize / device.blockSize)
-    pending = SnapshotOverlay(base: device)
+    pending = UndoDevice.overlay(device, mostBytes)
     buffer = .allocate(byteCount: UndoDevice.clusterSize, alignment: 4096)
   }
 
   deinit { buffer.deallocate() }
+
+  private static func overlay(_ device: any BlockDevice, _ spare: UInt64) -> SnapshotOverlay {
+    let overlay = SnapshotOverlay(base: device)
+    overlay.mostSpareBytes = Int(spare)
+    return overlay
+  }
 
   // MARK: Periods
 
@@ -172,7 +180,7 @@ public final class UndoDevice: BlockDevice {
       }
       try keep(cluster, log)
       cluster += 1
-      if log.unsyncedBytes >= UndoDevice.mostBytes { try syncLog() }
+      if log.unsyncedBytes >= mostBytes { try syncLog() }
     }
   }
 
@@ -223,7 +231,7 @@ public final class UndoDevice: BlockDevice {
   private func writePending() throws(StorageError) {
     if isHeld || waiting.isEmpty { return }
     var isAll = true
-    var done: [Range<UInt64>] = []
+    var (stored, zeros): ([Range<UInt64>], [Range<UInt64>]) = ([], [])
     func mayWrite(_ cluster: UInt64) -> Bool {
       if !unsynced.contains(cluster) { return true }
       isAll = false
@@ -232,7 +240,7 @@ public final class UndoDevice: BlockDevice {
     try pending.forEachStoredRun { (run, bytes) throws(StorageError) in
       if !mayWrite(run.lowerBound / factor) { return }
       try device.write(block: run.lowerBound, from: bytes)
-      done.append(run)
+      stored.append(run)
     }
     for run in pending.zeroRuns {
       var block = run.lowerBound
@@ -245,7 +253,7 @@ public final class UndoDevice: BlockDevice {
           } else {
             try device.writeZeroes(block: block, count: count)
           }
-          done.append(part)
+          zeros.append(part)
         }
         block = part.upperBound
       }
@@ -254,7 +262,11 @@ public final class UndoDevice: BlockDevice {
       forgetPending()
       return
     }
-    for run in done {
+    for run in stored {
+      pending.forget(stored: run)
+      waiting.remove(run.lowerBound / factor)
+    }
+    for run in zeros {
       for block in run {
         pending.forget(block)
         discarded.remove(block)
@@ -288,8 +300,25 @@ public final class UndoDevice: BlockDevice {
 
   /// So much may wait and no more; what is held back may be any amount.
   private func makeRoom() throws(StorageError) {
+    guard let log else { return }
     let written = isHeld ? 0 : pending.writtenBlockCount * UInt64(blockSize)
-    if max(log?.unsyncedBytes ?? 0, written) >= UndoDevice.mostBytes { try writeAll() }
+    let waiting = max(log.unsyncedBytes, written)
+    if waiting < manyBytes { return }
+    if waiting >= mostBytes || mustRewrite { return try writeAll() }
+    if try goOn(log) { try writePending() }
+  }
+
+  /// Goes on with bringing the log to stable storage, for which nobody waits.
+  /// - Returns: whether more of it is there than before.
+  private func goOn(_ log: UndoLog) throws(StorageError) -> Bool {
+    let before = log.syncedEnd
+    try orRewrite { () throws(StorageError) in
+      try log.lookAtSync()
+      if !log.isSyncing { try log.beginSync() }
+    }
+    if log.syncedEnd == before { return false }
+    noteSynced(log)
+    return true
   }
 
   /// Whether all clusters may be written at once.
@@ -356,7 +385,7 @@ public final class UndoDevice: BlockDevice {
     try keepData(clusters)
     if !isHeld {
       // What is large is not worth gathering.
-      if count * UInt64(blockSize) > UndoDevice.mostBytes { try writeAll() }
+      if count * UInt64(blockSize) > mostBytes { try writeAll() }
       if unsynced.isEmpty && waiting.isEmpty || goesThrough(clusters) { return try pass() }
     }
     try pending.writeZeroes(block: block, count: count)
@@ -387,13 +416,7 @@ public final class UndoDevice: BlockDevice {
   /// Goes on with bringing the log to stable storage beside whoever asks, and writes what waited for what is there.
   private func settleLog() throws(StorageError) -> Bool {
     if mustRewrite { try writeAll() }
-    if let log, log.unsyncedBytes > 0 {
-      try orRewrite { () throws(StorageError) in
-        try log.lookAtSync()
-        if !log.isSyncing { try log.beginSync() }
-      }
-      noteSynced(log)
-    }
+    if let log, log.unsyncedBytes > 0 { _ = try goOn(log) }
     try writePending()
     return log.map { $0.unsyncedBytes > 0 } ?? false
   }
@@ -406,7 +429,7 @@ public final class UndoDevice: BlockDevice {
       try syncLog()
     }
     try device.resize(to: blockCount)
-    pending = SnapshotOverlay(base: device)
+    pending = UndoDevice.overlay(device, mostBytes)
   }
 
   /// What is held back is gone.

@@ -83,6 +83,10 @@ private final class Trial {
     let host = FullHost(files, seed: seed)
     let trial = try Trial(kind, host)
     let device = trial.device
+    if random.one(in: 2) {
+      device.mostBytes = UInt64(random.below(6)) << 16
+      device.manyBytes = device.mostBytes / 3
+    }
     var guest = try ToldGuest(device)
     try trial.begin()
     let first = 1 + random.below(most)

@@ -32,6 +32,10 @@ import Testing
     for period in 0..<periods { disk.add("undo-\(period)", []) }
     let context = PowerCuts.context(formats: ImageFormats.all) { disk[$0] }
     let device = UndoDevice(try kind.checkable().open(disk.files[0], context).device)
+    if random.one(in: 2) {
+      device.mostBytes = UInt64(random.below(6)) << 16
+      device.manyBytes = device.mostBytes / 3
+    }
     let witness = try GuestWitness(device, disk)
     var run = Run(disk: disk, witness: witness, imageCount: files.count)
     let isTorn = random.one(in: 2)

@@ -128,7 +128,10 @@ extension BlockDevice {
     var depth = 0
     while let layer = next, depth < 64 {
       depth += 1
-      let own = (layer.whole as? QueuedDevice)?.device.whole ?? layer.whole
+      var own = layer.whole
+      // Neither has blocks of its own.
+      if let queued = own as? QueuedDevice { own = queued.device.whole }
+      if let undo = own as? UndoDevice { own = undo.device.whole }
       if let key = (own as? any EncryptedDevice)?.volumeKey { keys.append(key) }
       next = own.base
     }
