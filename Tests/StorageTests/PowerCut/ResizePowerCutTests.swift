@@ -91,6 +91,52 @@ import Testing
     device.close()
   }
 
+  /// Whenever the power fails, a fixed VHD disk has the old size or the new one: all that it had before, and zeros behind that. Its footer,
+  /// whose place changes, is nowhere among them.
+  @Test(arguments: [3000, 2049, 2048, 1024, 2047] as [UInt64])
+  func theFooterOfAFixedVHDIsNoPartOfTheDisk(_ new: UInt64) throws {
+    let old: UInt64 = 2048
+    let kind = WrittenKind("vhd", ["subformat": "fixed"], size: Int(old) * 512)
+    let data = QCOW2Maker.pattern(Int(old) * 512, 3)
+    let disk = PowerCutDisk()
+    defer { withExtendedLifetime(disk) {} }
+    for file in try kind.make() { disk.add(file.name, file.bytes) }
+    let context = PowerCuts.context(formats: ImageFormats.all) { disk[$0] }
+    let device = try VHDFormat().open(disk.files[0], context).device
+    try device.write(block: 0, data)
+    try device.flush()
+    let begun = disk.log.count
+    try device.resize(to: new)
+    try device.flush()
+    let done = disk.log.count
+    var cursor = PowerCutDisk.Cursor(disk)
+    var random = PowerCutRandom(seed: 26)
+    for cut in begun...done {
+      cursor.advance(to: cut)
+      for _ in 0..<20 {
+        let image = MemoryStore(cursor.images(&random)[0], name: "image")
+        let left = PowerCuts.context(formats: ImageFormats.all) { _ in image }
+        let again = try VHDFormat().open(image, left).device
+        let count = again.blockCount
+        #expect(cut < done ? [old, new].contains(count) : count == new)
+        let expected = data + [UInt8](repeating: 0, count: Int(max(old, new) - old) * 512)
+        let now = try again.bytes(at: 0, count: Int(count) * 512)
+        let isRight = now.elementsEqual(expected[..<Int(count * 512)])
+        #expect(isRight, "cut \(cut), \(count) sectors")
+        // It can be tried again, with another size too.
+        try again.resize(to: 2500)
+        let longer = try again.bytes(at: 0, count: 2500 * 512)
+        let kept = Int(min(count, 2500)) * 512
+        let isKept = longer[kept...].allSatisfy { $0 == 0 } && longer[..<kept] == now[..<kept]
+        #expect(isKept, "cut \(cut), \(count) sectors")
+        #expect(try VHDFormat().open(image, left).device.blockCount == 2500)
+        #expect(image.bytes.count == 2500 * 512 + 512)
+        again.close()
+      }
+    }
+    device.close()
+  }
+
   @Test(arguments: kinds) func norWhenItBecomesSmaller(_ kind: WrittenKind) throws {
     try PowerCuts(kind.checkable(), try kind.make()).run(
       count: PowerCuts.count(normally: 80), seed: 23, cutsPerRun: 40

@@ -307,23 +307,39 @@ final class VHDMap: BlockMap, BlockTable {
     try commit()
   }
 
+  /// The footer at the file's end is the only one, and one sector: as long as it tells of the old size the rest is nobody's, and there is no
+  /// moment at which the file has another end without one.
   private func resizeFixed(to byteCount: UInt64) throws(StorageError) {
-    let old = footerPlace ?? blockCount * 512
-    footer.setSize(byteCount)
-    if byteCount > blockCount * 512 {
-      // The footer at the end is the only one: there is no moment at which the file has another end without one.
-      try store.extend(at: byteCount, footer.bytes)
-      footerPlace = byteCount
+    let (old, size) = (footerPlace ?? blockCount * 512, blockCount * 512)
+    if byteCount > old {
+      try store.extend(at: byteCount, oldFooter(of: size))
       try store.flush()
-      try store.zero(at: old, count: min(VHDFooter.size, byteCount - old), releasing: false)
-    } else {
+      footerPlace = byteCount
+    }
+    if byteCount > size {
+      // The footer that was there, and what others left before it, is no part of the disk.
+      let end = byteCount > old ? min(old + VHDFooter.size, byteCount) : byteCount
+      if end > size { try store.zero(at: size, count: end - size, releasing: false) }
+      try store.flush()
+    }
+    footer.setSize(byteCount)
+    try store.write(at: footerPlace ?? old, footer.bytes)
+    try store.flush()
+    if byteCount < old {
       try store.write(at: byteCount, footer.bytes)
       try store.flush()
       try store.setSize(byteCount + VHDFooter.size)
       footerPlace = byteCount
+      try store.flush()
     }
-    try store.flush()
     blockCount = byteCount / 512
+  }
+
+  /// The footer of the disk before it changes.
+  private func oldFooter(of size: UInt64) -> [UInt8] {
+    var old = footer
+    old.setSize(size)
+    return old.bytes
   }
 
   /// A longer table, at the end of the file; the old one's room stays unused.
