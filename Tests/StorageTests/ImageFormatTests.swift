@@ -113,9 +113,29 @@ let withSparse: [any ImageFormat] = [SparseFormat()] + ImageFormats.all
   func context(_ files: [String: [UInt8]]) -> ImageContext {
     ImageContext(formats: withSparse) { name throws(StorageError) in
       guard let bytes = files[name] else {
-        throw StorageError(path: name, reason: "there is no such file")
+        throw StorageError.missing(name)
       }
       return MemoryStore(bytes, name: name, isWritable: false)
+    }
+  }
+
+  /// Whatever the words: the files of an image in several end where there is none, and nowhere else.
+  @Test func theFilesOfASplitImageEndWhereThereIsNone() throws {
+    let first = MemoryStore([UInt8](repeating: 1, count: 1024), name: "disk.001")
+    func open(_ third: StorageError) throws -> ImageContents {
+      let context = ImageContext(kind: .disk) { name throws(StorageError) in
+        if name == "disk.002" {
+          return MemoryStore([UInt8](repeating: 2, count: 512), name: name)
+        }
+        throw name == "disk.003" ? third : .missing(name)
+      }
+      return try SplitFormat().open(first, context)
+    }
+    var error = StorageError(path: "disk.003", reason: "is not here")
+    error.isMissing = true
+    #expect(try open(error).device.blockCount == 3)
+    #expect(throws: StorageError.self) {
+      try open(StorageError(path: "disk.003", reason: "its disk says: no such file or block"))
     }
   }
 

@@ -16,6 +16,8 @@ public struct StorageError: Error, CustomStringConvertible {
   public var asksAgain = false
   /// Whether a new file was wanted where there is one of that name.
   public var nameIsTaken = false
+  /// Whether there is no file of that name, and nothing else is wrong.
+  public var isMissing = false
   /// What was asked for makes no sense, whatever the files are like.
   public var isUsage = false
 
@@ -24,6 +26,13 @@ public struct StorageError: Error, CustomStringConvertible {
     self.offset = offset
     self.reason = reason
     self.lacksRoom = lacksRoom
+  }
+
+  /// There is no file of that name.
+  static func missing(_ path: String) -> StorageError {
+    var error = StorageError(path: path, reason: "there is no such file")
+    error.isMissing = true
+    return error
   }
 
   /// What was asked for makes no sense.

@@ -16,7 +16,8 @@ import Host
 /// The system's, which a method of the same name hides.
 private func closeDescriptor(_ descriptor: Int32) { _ = close(descriptor) }
 
-/// An open, locked regular file. Its size changes by `setSize` only; what somebody else does to it is an error where it is noticed.
+/// An open, locked regular file. Its size changes by `setSize` only; what somebody else does to it is an error where it is noticed. What was
+/// cut off stays an error as long as it is open, also when a write further on makes the file long again.
 final class HostFile: ByteStore {
   let path: String
   private(set) var size: UInt64
@@ -34,6 +35,8 @@ final class HostFile: ByteStore {
   /// Where it was made, if it was.
   private var madePlace: String?
   private let background = BackgroundFlush()
+  /// What others cut off and nothing was written to since.
+  private var lost = ByteRanges()
 
   /// Opens and locks a file: exclusively for writing, shared for reading.
   ///
@@ -161,8 +164,24 @@ final class HostFile: ByteStore {
 
   func shareLock() { if !looksOnly { _ = flock(descriptor, LOCK_SH | LOCK_NB) } }
 
+  /// Looks whether somebody has made the file shorter, before what comes next makes it long again with zeros where data were.
+  /// - Returns: how long it is.
+  @discardableResult
+  private func noteLoss() -> UInt64 {
+    var status = stat()
+    guard fstat(descriptor, &status) == 0 else { return size }
+    let now = UInt64(max(0, status.st_size))
+    if now < size { lost.add(now..<size) }
+    return now
+  }
+
   /// Reads exactly `buffer.count` bytes at `offset`.
   func read(at offset: UInt64, into buffer: UnsafeMutableRawBufferPointer) throws(StorageError) {
+    if !lost.isEmpty, let gone = lost.first(in: offset..<offset &+ UInt64(buffer.count)) {
+      throw StorageError(
+        path: path, offset: gone.lowerBound,
+        reason: "what was here is lost: another program has cut the file off")
+    }
     var done = 0
     var way = way(offset, UnsafeRawBufferPointer(buffer))
     while done < buffer.count {
@@ -188,7 +207,9 @@ final class HostFile: ByteStore {
 
   /// Writes all of `buffer` at `offset`.
   func write(at offset: UInt64, from buffer: UnsafeRawBufferPointer) throws(StorageError) {
+    noteLoss()
     var done = 0
+    defer { if !lost.isEmpty { lost.remove(offset..<offset &+ UInt64(done)) } }
     var way = way(offset, buffer)
     while done < buffer.count {
       let place = offset &+ UInt64(done)
@@ -238,18 +259,27 @@ final class HostFile: ByteStore {
       throw StorageError(path: path, offset: offset, reason: "the file ends at \(size) bytes")
     }
     if count == 0 { return }
+    if noteLoss() < offset + count { try changeSize(to: size) }
     #if os(Linux)
       // FALLOC_FL_KEEP_SIZE with FALLOC_FL_PUNCH_HOLE or FALLOC_FL_ZERO_RANGE, which not every file system has.
       let mode: Int32 = releasing ? 0x01 | 0x02 : 0x01 | 0x10
       while fallocate(descriptor, mode, off_t(offset), off_t(count)) != 0 {
         if errno != EINTR { return try writeZeros(at: offset, count: count) }
       }
+      lost.remove(offset..<offset + count)
     #else
       try writeZeros(at: offset, count: count)
     #endif
   }
 
   func setSize(_ size: UInt64) throws(StorageError) {
+    noteLoss()
+    try changeSize(to: size)
+    if size < self.size { lost.remove(size..<self.size) }
+    self.size = size
+  }
+
+  private func changeSize(to size: UInt64) throws(StorageError) {
     guard let length = off_t(exactly: size) else {
       throw StorageError(path: path, reason: "\(size) bytes are too many for a file")
     }
@@ -260,7 +290,6 @@ final class HostFile: ByteStore {
         path: path, offset: self.size, reason: "cannot be made longer: \(HostFile.text(code))",
         lacksRoom: HostFile.isLackOfRoom(code))
     }
-    self.size = size
   }
 
   /// Returns when everything written is with the host's stable storage.
@@ -350,9 +379,12 @@ final class HostFile: ByteStore {
       let seekData: Int32 = 3
     #endif
     let found = lseek(descriptor, off_t(truncatingIfNeeded: offset), seekData)
-    if found >= 0 { return UInt64(found) }
     // Anything but "no more data": a file system that does not know of holes.
-    return errno == ENXIO ? UInt64.max : offset
+    if found < 0 && errno != ENXIO { return offset }
+    if found < 0 { noteLoss() }
+    let next = found < 0 ? UInt64.max : UInt64(found)
+    // Who takes what is lost for a hole would never read it.
+    return lost.first(in: offset..<max(next, offset))?.lowerBound ?? next
   }
 
   /// As `nextData`, the other way round.
@@ -363,8 +395,16 @@ final class HostFile: ByteStore {
     #else
       let seekHole: Int32 = 4
     #endif
-    let found = lseek(descriptor, off_t(truncatingIfNeeded: offset), seekHole)
-    return found >= 0 ? UInt64(found) : size
+    var place = offset
+    while true {
+      let found = lseek(descriptor, off_t(truncatingIfNeeded: place), seekHole)
+      guard found >= 0 else { return size }
+      guard let gone = lost.first(in: UInt64(found)..<UInt64(found) + 1) else {
+        return UInt64(found)
+      }
+      place = lost.whole(gone).upperBound
+      if place >= size { return size }
+    }
   }
 
   private static func openRetrying(_ path: String, _ mode: Int32) -> Int32 {
@@ -414,7 +454,7 @@ final class HostFile: ByteStore {
   private static func openError(_ path: String, _ code: Int32) -> StorageError {
     let reason: String
     switch code {
-    case ENOENT: reason = "there is no such file"
+    case ENOENT: return .missing(path)
     case ENOTDIR: reason = "a part of the path is not a directory"
     case EACCES, EPERM: reason = "may not be read (permission denied)"
     case ELOOP: reason = "is a symbolic link that leads to itself"

@@ -69,7 +69,7 @@ private func pattern(_ count: Int, _ seed: Int) -> [UInt8] {
 private func context(_ files: [String: [UInt8]], kind: ImageKind = .cd) -> ImageContext {
   ImageContext(kind: kind) { name throws(StorageError) in
     guard let bytes = files[name] else {
-      throw StorageError(path: name, reason: "there is no such file")
+      throw StorageError.missing(name)
     }
     return MemoryStore(bytes, name: name, isWritable: false)
   }

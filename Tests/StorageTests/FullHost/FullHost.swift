@@ -39,7 +39,7 @@ final class FullHost {
     ImageContext(kind: .disk) { [unowned self] (name, use) throws(StorageError) in
       if use == .newPart { return try made(name) }
       guard let store = files[name] else {
-        throw StorageError(path: name, reason: "there is no such file")
+        throw StorageError.missing(name)
       }
       return store
     }

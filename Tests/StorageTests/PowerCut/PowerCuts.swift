@@ -42,7 +42,7 @@ struct PowerCuts {
   ) -> ImageContext {
     ImageContext(kind: .disk, formats: formats) { (name, use) throws(StorageError) in
       guard let store = file(name) else {
-        throw StorageError(path: name, reason: "there is no such file")
+        throw StorageError.missing(name)
       }
       return store
     }

@@ -19,7 +19,7 @@ final class MemoryFolder {
     ImageContext(kind: .disk) { [self] (name, use) throws(StorageError) in
       if use == .newPart { return add(name, []) }
       guard let store = files[name] else {
-        throw StorageError(path: name, reason: "there is no such file")
+        throw StorageError.missing(name)
       }
       return use == .base ? MemoryStore(store.bytes, name: name, isWritable: false) : store
     }

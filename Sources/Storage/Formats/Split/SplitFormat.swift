@@ -46,7 +46,7 @@ struct SplitFormat: ImageFormat {
     // The end is where no file is; any other trouble with one is told.
     for number in 2...SplitFormat.mostParts {
       do throws(StorageError) { stores.append(try context.file(named: names(number))) } catch {
-        guard error.reason.contains("no such file") else { throw error }
+        guard error.isMissing else { throw error }
         if let later = SplitFormat.present(names, number + 1..<number + 9, context) {
           throw StorageError(
             path: store.name,
