@@ -32,6 +32,12 @@ public struct VolumeReference: Sendable {
 enum Wildcards {
   static func has(_ text: String) -> Bool { text.contains("*") || text.contains("?") }
 
+  /// Whether a file or folder is meant, by either of its names: as in a shell, one whose name begins with a dot only where the pattern does, too.
+  static func means(_ pattern: String, _ entry: FATEntry) -> Bool {
+    if entry.name.hasPrefix(".") && !pattern.hasPrefix(".") { return false }
+    return matches(entry.name, pattern) || matches(entry.shortName, pattern)
+  }
+
   /// Whether a name is meant; letters' sizes make no difference. Takes no more than the product of both lengths.
   static func matches(_ name: String, _ pattern: String) -> Bool {
     let (name, pattern) = (Array(name.uppercased()), Array(pattern.uppercased()))
@@ -77,7 +83,7 @@ extension FATVolume {
         for entry in try entries(of: folder.entry, path: folder.path) {
           let isMeant =
             Wildcards.has(part)
-            ? Wildcards.matches(entry.name, part) || Wildcards.matches(entry.shortName, part)
+            ? Wildcards.means(part, entry)
             : entry.name.uppercased() == part.uppercased()
               || entry.shortName.uppercased() == part.uppercased()
           if isMeant {

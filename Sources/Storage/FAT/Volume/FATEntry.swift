@@ -162,7 +162,7 @@ struct FATEntryReader {
     var name = shortName
     var all = [place]
     if wanted == 0, !units.isEmpty, sum == FATNames.checksum(short) {
-      let text = units.prefix { $0 != 0 }
+      let text = units.prefix { $0 != 0 }.map { $0 == 0x2F ? 0xFFFD : $0 }
       let long = String(decoding: text, as: UTF16.self)
       if !long.isEmpty {
         name = long

@@ -11,8 +11,11 @@ enum FATNames {
       + "└┴┬├─┼╞╟╚╔╩╦╠═╬╧╨╤╥╙╘╒╓╫╪┘┌█▄▌▐▀αßΓπΣσµτΦΘΩδ∞φε∩≡±≥≤⌠⌡÷≈°∙·√ⁿ²■\u{A0}")
       .unicodeScalars)
 
+  /// What a byte of a short name stands for. What only a damaged or odd file system has there is U+FFFD: a "/" would be taken for a path's.
   static func character(_ byte: UInt8) -> Unicode.Scalar {
-    if byte < 0x80 { return byte < 0x20 || byte == 0x7F ? "\u{FFFD}" : Unicode.Scalar(byte) }
+    if byte < 0x80 {
+      return byte < 0x20 || byte == 0x7F || byte == 0x2F ? "\u{FFFD}" : Unicode.Scalar(byte)
+    }
     let index = Int(byte) - 0x80
     return index < upper.count ? upper[index] : "\u{FFFD}"
   }
