@@ -85,6 +85,40 @@ extension WorkOnImages {
       }
     }
 
+    /// A file that was removed and made again can have the number and the size of the old one.
+    @Test(arguments: [false, true])
+    func aConversionIsNotGoneOnWithInAFileThatWasMadeAnew(knowsBirth: Bool) throws {
+      let scratch = Scratch()
+      let source = ImageReference(scratch.file("disk.img", noise(40 << 20)))
+      let target = scratch.path("new")
+      var request = ConvertRequest(source, to: target)
+      request.resumes = true
+      nonisolated(unsafe) weak var running: ImageJob?
+      let job = ImageJob(interval: 0) { if $0.done > 10 << 20 { running?.cancel() } }
+      running = job
+      #expect(throws: ImageCancelled.self) { try ImageOperations.convert(request, job) }
+      let journal = ConvertJournal.path(of: target)
+      var lines = String(decoding: scratch.contents("new.partial.journal"), as: UTF8.self)
+        .split(separator: "\n").map(String.init)
+      let place = try #require(lines.firstIndex { $0.hasPrefix("partial=") })
+      let old = lines[place].split(separator: " ")
+      let size = scratch.contents("new.partial").count
+      try FileManager.default.removeItem(atPath: target + ".partial")
+      scratch.file("new.partial", [UInt8](repeating: 0, count: size))
+      var new = ConvertJournal.partial(of: target).split(separator: " ")
+      // Without a birth that the host knows, the contents tell.
+      if knowsBirth && new[2] != "-" {
+        #expect(new[2] != old[2])
+        new[2] = old[2]
+      }
+      lines[place] = new.joined(separator: " ")
+      try Data((lines.joined(separator: "\n") + "\n").utf8).write(
+        to: URL(fileURLWithPath: journal))
+      let result = try ImageOperations.convert(request)
+      #expect(result.resumedAt == nil)
+      #expect(try ImageOperations.compare(source, ImageReference(target)).isEqual)
+    }
+
     @Test func filesThatMeetInANameAreRefusedBeforeAnythingIsWritten() throws {
       let scratch = Scratch()
       var wish = CreateRequest(scratch.path("disk.img"))

@@ -59,6 +59,25 @@ extension HostFiles {
       nanoseconds: Int64(time.tv_nsec), mayBeWritten: access(name, W_OK) == 0)
   }
 
+  /// When a file was made, as a text that is another one for a file made later: another of that name may have its number and its size. Nil:
+  /// the host does not say.
+  public static func birth(of path: String) -> String? {
+    #if canImport(Glibc)
+      var status = statx()
+      let wanted = UInt32(STATX_BTIME)
+      guard statx(AT_FDCWD, HostPath.system(path), 0, wanted, &status) == 0,
+        status.stx_mask & wanted != 0
+      else { return nil }
+      return "\(status.stx_btime.tv_sec).\(status.stx_btime.tv_nsec)"
+    #elseif canImport(Darwin)
+      var status = stat()
+      guard stat(HostPath.system(path), &status) == 0 else { return nil }
+      return "\(status.st_birthtimespec.tv_sec).\(status.st_birthtimespec.tv_nsec)"
+    #else
+      return nil
+    #endif
+  }
+
   /// Lets those read, write and run a file who may another one, where the host allows that.
   public static func copyMode(of path: String, to other: String) {
     var status = stat()

@@ -172,7 +172,10 @@ private final class Conversion {
     do {
       image = try UnfinishedImage(wish, files: files, resuming: from > 0)
       contents = try image.open()
-      if from > 0 { result.resumedAt = from }
+      if from > 0 {
+        try checkBegun(contents.device, from)
+        result.resumedAt = from
+      }
     } catch {
       // What is left of earlier work is of no use, or of another's.
       guard request.resumes, !(error is ImageUsageError),
@@ -198,6 +201,21 @@ private final class Conversion {
     if request.resumes { ConvertJournal.remove(for: request.target) }
     contents.device.close()
     image.base?.close()
+  }
+
+  /// Looks at some places of what is said to be done: a file that others put there, with the right numbers, is not gone on with.
+  private func checkBegun(_ target: any BlockDevice, _ done: UInt64) throws {
+    let count: UInt64 = 65536
+    let most = min(done, target.blockCount * UInt64(target.blockSize))
+    for n in 0..<16 as Range<UInt64> where most >= count {
+      let offset = (most - count) / 512 * n / 15 * 512
+      // What cannot be read of the source is not the target's fault.
+      guard let wanted = try? source.device.bytes(at: offset, count: Int(count)) else { continue }
+      if try target.bytes(at: offset, count: wanted.count) != wanted {
+        throw StorageError(
+          path: request.target, offset: offset, reason: "what was begun is not the source's")
+      }
+    }
   }
 
   /// Where the base of the target is read, by each reader.

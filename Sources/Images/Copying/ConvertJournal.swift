@@ -35,7 +35,7 @@ struct ConvertJournal: Equatable {
 
   /// Writes it; what it says is then on stable storage.
   func write(for target: String) throws {
-    let lines = ["apus-convert-journal=2", "done=\(done)", ConvertJournal.partial(of: target)]
+    let lines = ["apus-convert-journal=3", "done=\(done)", ConvertJournal.partial(of: target)]
     let text = (lines + identity).joined(separator: "\n")
     let path = ConvertJournal.path(of: target)
     do throws(HostError) { try HostFiles.writeAtomically(path, Array((text + "\n").utf8)) } catch {
@@ -49,26 +49,26 @@ struct ConvertJournal: Equatable {
       return nil
     }
     let lines = String(decoding: bytes, as: UTF8.self).split(separator: "\n").map(String.init)
-    guard lines.count >= 3, lines[0] == "apus-convert-journal=2", lines[1].hasPrefix("done="),
+    guard lines.count >= 3, lines[0] == "apus-convert-journal=3", lines[1].hasPrefix("done="),
       ConvertJournal.isPartial(lines[2], of: target), Array(lines[3...]) == identity
     else { return nil }
     return UInt64(lines[1].dropFirst(5))
   }
 
-  /// The unfinished target's file: one that was put in its place, or has lost its end, has not what the journal says.
-  private static func partial(of target: String) -> String {
+  /// The unfinished target's file: one that was put in its place, or has lost its end, has not what the journal says. One that was made anew
+  /// may have the old one's numbers, but not its birth, where the host knows of that.
+  static func partial(of target: String) -> String {
     guard let facts = HostFiles.facts(target + suffix) else { return "partial=" }
-    return "partial=\(facts.device) \(facts.inode) \(facts.size)"
+    let birth = HostFiles.birth(of: target + suffix) ?? "-"
+    return "partial=\(facts.device) \(facts.inode) \(birth) \(facts.size)"
   }
 
   private static func isPartial(_ line: String, of target: String) -> Bool {
-    guard line.hasPrefix("partial="), let facts = HostFiles.facts(target + suffix) else {
-      return false
-    }
-    let words = line.dropFirst(8).split(separator: " ").map { UInt64($0) }
-    guard words.count == 3, let size = words[2] else { return false }
-    return words[0] == UInt64(facts.device) && words[1] == UInt64(facts.inode)
-      && facts.size >= size
+    let (then, now) = (line.split(separator: " "), partial(of: target).split(separator: " "))
+    guard then.count == 4, now.count == 4, then[..<3] == now[..<3], let size = UInt64(then[3]),
+      let present = UInt64(now[3])
+    else { return false }
+    return present >= size
   }
 
   static func remove(for target: String) { try? HostFiles.remove(path(of: target)) }
