@@ -60,6 +60,44 @@ import Testing
     #expect(try QCOW2Maker.check(store).isClean)
   }
 
+  /// Three states can share a cluster: going back to one of two snapshots needs no fourth reference where nothing was written since.
+  @Test func refcountsOfTwoBitsHaveRoomForTwo() throws {
+    let store = try QCOW2Maker.image(size: 1 << 20, "refcount_bits=2")
+    let image = try QCOW2Maker.open(store)
+    let (first, second) = (QCOW2Maker.pattern(65536, 1), QCOW2Maker.pattern(65536, 2))
+    try image.write(block: 0, first)
+    try image.write(block: 1024, first)
+    try image.createSnapshot(named: "a", time: 7)
+    try image.createSnapshot(named: "b", time: 7)
+    try image.applySnapshot("a")
+    #expect(try QCOW2Maker.check(store).findings.isEmpty)
+    try image.write(block: 0, second)
+    try image.applySnapshot("b")
+    #expect(try QCOW2Maker.check(store).findings.isEmpty)
+    #expect(try image.bytes(at: 0, count: 65536) == first)
+    #expect(try image.bytes(at: 512 << 10, count: 65536) == first)
+    // A third one would be the fourth to have them; the words say what helps.
+    let before = try image.bytes(at: 0, count: 1 << 20)
+    let error = #expect(throws: StorageError.self) {
+      try image.createSnapshot(named: "c", time: 7)
+    }
+    #expect(error?.reason.contains("end at 3") == true)
+    #expect(error?.reason.contains("delete a snapshot") == true)
+    try image.write(block: 0, second)
+    try image.deleteSnapshot("a")
+    try image.createSnapshot(named: "c", time: 7)
+    try image.applySnapshot("b")
+    #expect(try image.bytes(at: 0, count: 1 << 20) == before)
+    try image.applySnapshot("c")
+    #expect(try image.bytes(at: 0, count: 65536) == second)
+    image.close()
+    #expect(try QCOW2Maker.check(store).findings.isEmpty)
+    if QCOW2Oracle.isThere {
+      let scratch = Scratch()
+      #expect(try QCOW2Oracle.complaint(scratch.file("image", store.bytes)) == "")
+    }
+  }
+
   @Test func aSnapshotHasItsOwnSize() throws {
     let store = try QCOW2Maker.image(size: 1 << 20)
     let image = try QCOW2Maker.open(store)

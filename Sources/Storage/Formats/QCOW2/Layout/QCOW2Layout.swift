@@ -144,6 +144,7 @@ enum QCOW2Table {
   static func read(_ store: any ByteStore, at offset: UInt64, count: Int) throws(StorageError)
     -> [UInt64]
   {
+    if count == 0 { return [] }
     var words = [UInt64](repeating: 0, count: count)
     try StorageError.passing { failure in
       words.withUnsafeMutableBytes { buffer in

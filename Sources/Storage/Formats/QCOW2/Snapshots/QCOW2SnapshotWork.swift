@@ -48,7 +48,7 @@ extension QCOW2Image: SnapshottingDevice {
       throw refuse("has as many snapshots as there can be")
     }
     let more = try references(of: l1)
-    try check(more, refcounts)
+    try check(more, raisedBy: more, refcounts)
     // What needs room comes before what changes the image: where there is none, all is as it was.
     let place = try newTable(l1.map { $0 & ~QCOW2Layout.copied }, refcounts)
     let id = String((table.snapshots.compactMap { Int($0.id) }.max() ?? 0) + 1)
@@ -63,11 +63,12 @@ extension QCOW2Image: SnapshottingDevice {
       throw error
     }
     // First nothing may be overwritten any more, then the counts go up.
-    try clearFlags()
-    try writeBack()
-    try raise(more, refcounts)
-    try replaceTable(table.snapshots, at: tablePlace, oldBytes: table.byteCount, refcounts)
-    try writeBack()
+    try whileMarked { () throws(StorageError) in
+      try clearFlags()
+      try writeBack()
+      try raise(more, refcounts)
+      try replaceTable(table.snapshots, at: tablePlace, oldBytes: table.byteCount, refcounts)
+    }
     return id
   }
 
@@ -77,26 +78,30 @@ extension QCOW2Image: SnapshottingDevice {
     try writeBack()
     let snapshot = try snapshot(nameOrID)
     let words = try QCOW2Table.read(store, at: snapshot.l1TableOffset, count: snapshot.l1Size)
-    let more = try references(of: words)
-    try check(more, refcounts)
+    // What both states have keeps its counts: there may be no room for one more.
+    let (before, after) = (try references(of: l1), try references(of: words))
+    let more = try difference(after, before)
+    let less = try difference(before, after)
+    try check(after, raisedBy: more, refcounts)
     let new = words.map { $0 & ~QCOW2Layout.copied }
     let place = try newTable(new, refcounts)
-    try raise(more, refcounts)
-    let (oldWords, oldOffset) = (l1, header.l1TableOffset)
-    try changeHeader {
-      if snapshot.diskSize != $0.size { $0.dropBitmaps() }
-      $0.l1TableOffset = place
-      $0.l1Size = new.count
-      $0.size = snapshot.diskSize
+    try whileMarked { () throws(StorageError) in
+      try raise(more, refcounts)
+      let (oldCount, oldOffset) = (l1.count, header.l1TableOffset)
+      try changeHeader {
+        if snapshot.diskSize != $0.size { $0.dropBitmaps() }
+        $0.l1TableOffset = place
+        $0.l1Size = new.count
+        $0.size = snapshot.diskSize
+      }
+      l1 = new
+      compressedEnd = nil
+      setBlockCount((snapshot.diskSize + 511) / 512)
+      try store.flush()
+      try giveBack(less, tableAt: oldOffset, oldCount, refcounts)
+      try writeBack()
+      try setFlags(refcounts)
     }
-    l1 = new
-    compressedEnd = nil
-    setBlockCount((snapshot.diskSize + 511) / 512)
-    try store.flush()
-    try giveBack(oldWords, at: oldOffset, refcounts)
-    try writeBack()
-    try setFlags(refcounts)
-    try writeBack()
   }
 
   /// Forgets a snapshot; what only it held is free.
@@ -109,13 +114,32 @@ extension QCOW2Image: SnapshottingDevice {
     let rest = table.snapshots.filter {
       $0.id != gone.id || $0.l1TableOffset != gone.l1TableOffset
     }
-    try replaceTable(
-      rest, at: try newTable(rest, refcounts), oldBytes: table.byteCount, refcounts)
-    compressedEnd = nil
-    try giveBack(words, at: gone.l1TableOffset, refcounts)
+    let less = try references(of: words)
+    let place = try newTable(rest, refcounts)
+    try whileMarked { () throws(StorageError) in
+      try replaceTable(rest, at: place, oldBytes: table.byteCount, refcounts)
+      compressedEnd = nil
+      try giveBack(less, tableAt: gone.l1TableOffset, words.count, refcounts)
+      try writeBack()
+      try setFlags(refcounts)
+    }
+  }
+
+  /// Does what leaves flags wrong meanwhile, and then writes everything back. Who is killed in between leaves the image marked as not closed:
+  /// that is mended before the next write, here and by QEMU. Version 2 has no mark, and only a check tells.
+  private func whileMarked(_ body: () throws(StorageError) -> Void) throws(StorageError) {
+    let isMarkable = header.version >= 3
+    if isMarkable {
+      try changeHeader { $0.incompatible |= QCOW2Header.Incompatible.dirty }
+      try store.flush()
+    }
+    try body()
     try writeBack()
-    try setFlags(refcounts)
-    try writeBack()
+    if isMarkable {
+      try store.flush()
+      try changeHeader { $0.incompatible &= ~QCOW2Header.Incompatible.dirty }
+      try store.flush()
+    }
   }
 
   // MARK: Parts
@@ -163,18 +187,34 @@ extension QCOW2Image: SnapshottingDevice {
     }
   }
 
+  /// What one has more than another.
+  private func difference(_ all: QCOW2References, _ others: QCOW2References) throws(StorageError)
+    -> QCOW2References
+  {
+    var more = QCOW2References()
+    try all.each { (cluster, count) throws(StorageError) in
+      if count > others[cluster] { more.add(cluster, count - others[cluster]) }
+    }
+    return more
+  }
+
   /// Refuses what the counts have no room for.
-  private func check(_ more: QCOW2References, _ refcounts: QCOW2Refcounts) throws(StorageError) {
-    try more.each { (cluster, count) throws(StorageError) in
+  private func check(
+    _ used: QCOW2References, raisedBy more: QCOW2References, _ refcounts: QCOW2Refcounts
+  ) throws(StorageError) {
+    try used.each { (cluster, _) throws(StorageError) in
       let now = try refcounts.count(cluster)
       if now == 0 {
         throw StorageError(
           path: name, offset: cluster << UInt64(layout.clusterBits),
           reason: "a cluster is used but has no refcount; the image needs a repair")
       }
-      if layout.largestRefcount - now < UInt64(count) {
+      if layout.largestRefcount - now < UInt64(more[cluster]) {
         throw refuse(
-          "its refcounts of \(layout.refcountBits) bits have no room for another snapshot")
+          layout.refcountOrder == 0
+            ? "its refcounts of 1 bit leave no room for snapshots; a converted image has it (refcount_bits=16)"
+            : "its refcounts of \(layout.refcountBits) bits end at \(layout.largestRefcount), and as many states share data already: "
+              + "delete a snapshot, or convert the image to one with refcount_bits=16")
       }
     }
   }
@@ -187,9 +227,10 @@ extension QCOW2Image: SnapshottingDevice {
     try store.flush()
   }
 
-  /// Writes an L1 table to a new place.
+  /// Writes an L1 table to a new place; 0: it is that of a disk without bytes.
   func newTable(_ words: [UInt64], _ refcounts: QCOW2Refcounts) throws(StorageError) -> UInt64 {
-    let clusters = max(1, layout.clusters(UInt64(words.count) * 8))
+    if words.isEmpty { return 0 }
+    let clusters = layout.clusters(UInt64(words.count) * 8)
     let place = try refcounts.allocateTogether(clusters).first << UInt64(layout.clusterBits)
     do throws(StorageError) { try QCOW2Table.write(store, at: place, words) } catch {
       withdrawTable(place, words.count, refcounts)
@@ -200,8 +241,9 @@ extension QCOW2Image: SnapshottingDevice {
 
   /// Nothing came to refer to an L1 table.
   private func withdrawTable(_ place: UInt64, _ count: Int, _ refcounts: QCOW2Refcounts) {
+    if count == 0 { return }
     refcounts.withdraw(
-      place >> UInt64(layout.clusterBits), max(1, layout.clusters(UInt64(count) * 8)))
+      place >> UInt64(layout.clusterBits), layout.clusters(UInt64(count) * 8))
   }
 
   /// Writes a table of snapshots to a new place; 0: there is none.
@@ -235,18 +277,15 @@ extension QCOW2Image: SnapshottingDevice {
     if oldBytes > 0 { refcounts.giveBack(old >> bits, layout.clusters(UInt64(oldBytes))) }
   }
 
-  /// Everything an L1 table refers to has a reference less, and so has the table.
-  private func giveBack(_ words: [UInt64], at offset: UInt64, _ refcounts: QCOW2Refcounts)
-    throws(StorageError)
-  {
+  /// Clusters have so many references less, and so have those of an L1 table.
+  private func giveBack(
+    _ less: QCOW2References, tableAt offset: UInt64, _ entries: Int, _ refcounts: QCOW2Refcounts
+  ) throws(StorageError) {
     let bits = UInt64(layout.clusterBits)
-    let all = try references(of: words)
-    try all.each { (cluster, count) throws(StorageError) in
+    try less.each { (cluster, count) throws(StorageError) in
       for _ in 0..<count { refcounts.giveBack(cluster) }
     }
-    if !words.isEmpty {
-      refcounts.giveBack(offset >> bits, layout.clusters(UInt64(words.count) * 8))
-    }
+    if entries > 0 { refcounts.giveBack(offset >> bits, layout.clusters(UInt64(entries) * 8)) }
   }
 
   private func clearFlags() throws(StorageError) {
