@@ -63,19 +63,23 @@ public struct ImageCheck: Equatable, Sendable {
     if findings.count < 1000 { findings.append(finding) }
   }
 
-  /// Counts what `other`, an earlier look, counted but did not list.
-  mutating func addUnlisted(_ other: ImageCheck, repaired isRepaired: Bool) {
-    func unlisted(_ count: Int, _ severity: Severity) -> Int {
-      max(0, count - other.findings.lazy.filter { $0.severity == severity }.count)
+  /// Counts what `other`, an earlier look, counted but did not list; `left` is what a later look found, of which the listed part is here.
+  mutating func addUnlisted(_ other: ImageCheck, left: ImageCheck) {
+    func unlisted(_ severity: Severity, _ count: Int, _ leftCount: Int) -> (all: Int, open: Int) {
+      let more = max(0, count - other.findings.lazy.filter { $0.severity == severity }.count)
+      let known = findings.lazy.filter { $0.severity == severity && !$0.isRepaired }.count
+      return (more, min(more, max(0, leftCount - known)))
     }
     let more = [
-      unlisted(other.leaks, .leak), unlisted(other.corruptions, .corruption),
-      unlisted(other.unreadables, .unreadable),
+      unlisted(.leak, other.leaks, left.leaks),
+      unlisted(.corruption, other.corruptions, left.corruptions),
+      unlisted(.unreadable, other.unreadables, left.unreadables),
     ]
-    leaks += more[0]
-    corruptions += more[1]
-    unreadables += more[2]
-    if isRepaired { repaired += more.reduce(0, +) }
+    leaks += more[0].all
+    corruptions += more[1].all
+    unreadables += more[2].all
+    repaired += more.reduce(0) { $0 + $1.all - $1.open }
+    openFaults += more[1].open + more[2].open
   }
 
   /// Whether nothing is wrong, or nothing any more.

@@ -111,7 +111,7 @@ import Testing
     #expect(try QCOW2Maker.check(store, .leaks).isClean)
   }
 
-  @Test func entriesThatLeadNowhereAreToldAndLeft() throws {
+  @Test func entriesThatLeadToTheWrongPlaceAreToldAndLeft() throws {
     let (store, _) = try QCOW2CheckTests.sample()
     let header = try QCOW2Header(store)
     let table =
@@ -121,10 +121,13 @@ import Testing
     try QCOW2Table.write(store, at: table, [QCOW2Layout.copied | far, QCOW2Layout.copied | odd])
     let check = try QCOW2Maker.check(store, .all)
     #expect(!check.isClean)
-    #expect(check.findings.contains { $0.text == "a cluster at \(far)" && !$0.isRepaired })
-    // The guest gets an error there, and everything else.
+    #expect(check.findings.contains { $0.text == "a cluster at \(odd)" && !$0.isRepaired })
+    // Where there is something the guest gets an error, and everything else; where there is nothing, zeros from now on.
+    #expect(
+      check.findings.contains { $0.text.hasPrefix("a cluster at \(far), ") && $0.isRepaired })
     let image = try QCOW2Maker.open(store)
-    #expect(throws: StorageError.self) { try image.bytes(at: 0, count: 512) }
+    #expect(throws: StorageError.self) { try image.bytes(at: 4096, count: 512) }
+    #expect(try image.bytes(at: 0, count: 512) == [UInt8](repeating: 0, count: 512))
     _ = try image.bytes(at: 8192, count: 4096)
   }
 

@@ -10,6 +10,8 @@
 final class QCOW2Checker {
   let store: any ByteStore
   let repair: ImageRepair
+  /// Whether a repair lets go of what the file has lost with its end; otherwise it stays an error.
+  let dropsLost: Bool
   var header: QCOW2Header
   var layout: QCOW2Layout { header.layout }
   var result = ImageCheck()
@@ -29,44 +31,49 @@ final class QCOW2Checker {
   private static let mostWrongCounts = 1 << 20
   /// L1 entries that are looked at, in all snapshots together.
   private static let mostL1Entries = 1 << 25
+  private(set) var keys = QCOW2Findings()
+  /// What becomes of what is lost, by the finding's key; of those that are listed.
+  private(set) var fates: [Int: String] = [:]
+  private(set) var hasLost = false
+  /// Snapshots whose entries and L1 tables are there, at least in part, and whether others are lost.
+  private(set) var snapshots: [QCOW2Snapshot] = []
+  private(set) var hasLostSnapshots = false
+  private(set) var hasLostBitmaps = false
+  /// Entries of compressed clusters whose ends are missing, so that they cannot be unpacked.
+  var cutCompressed = Set<UInt64>()
+  var cutTrials = 0
 
-  init(_ store: any ByteStore, repair: ImageRepair) throws(StorageError) {
+  init(_ store: any ByteStore, repair: ImageRepair, dropsLost: Bool = true) throws(StorageError) {
     self.store = store
     self.repair = repair
-    header = try QCOW2Header(store)
+    self.dropsLost = dropsLost
+    header = try QCOW2Header(store, toleratesLoss: true)
   }
 
   /// Checks, and mends if that is wished.
   func run() throws(StorageError) -> ImageCheck {
     try look()
     if repair == .none || result.isClean { return result }
-    try mend()
+    if repair == .all && dropsLost && hasLost {
+      try dropLost()
+      let rest = try QCOW2Checker(store, repair: .all)
+      try rest.look()
+      try rest.mend()
+    } else {
+      try mend()
+    }
     let after = try QCOW2Checker(store, repair: .none)
     try after.look()
-    if repair == .all
-      && after.result.leaks + after.result.corruptions + after.result.unreadables == after.marks
-    {
+    let left = after.result
+    if repair == .all && left.leaks + left.corruptions + left.unreadables == after.marks {
       try after.clearMarks()
-      after.result = ImageCheck()
+      after.forget()
     }
-    // What the second look no longer finds is mended.
-    let left = Set(after.result.findings.map { "\($0.text) \($0.offset ?? 0)" })
-    let isClean = after.result.isClean
-    var final = ImageCheck()
-    for finding in result.findings {
-      var finding = finding
-      finding.isRepaired = isClean || !left.contains("\(finding.text) \(finding.offset ?? 0)")
-      final.add(finding)
-    }
-    let known = Set(result.findings.map { "\($0.text) \($0.offset ?? 0)" })
-    for finding in after.result.findings
-    where !known.contains("\(finding.text) \(finding.offset ?? 0)") { final.add(finding) }
-    // Those behind the first thousand are only counted.
-    final.addUnlisted(result, repaired: isClean)
-    final.totalUnits = result.totalUnits
-    final.allocatedUnits = result.allocatedUnits
-    final.compressedUnits = result.compressedUnits
-    final.imageEnd = result.imageEnd
+    var final = report(after)
+    final.totalUnits = left.totalUnits
+    final.allocatedUnits = left.allocatedUnits
+    final.compressedUnits = left.compressedUnits
+    final.imageEnd = left.imageEnd
     return final
   }
 
@@ -74,7 +81,24 @@ final class QCOW2Checker {
   private(set) var marks = 0
 
   func found(_ severity: ImageCheck.Severity, _ offset: UInt64?, _ text: String) {
-    result.add(ImageCheck.Finding(severity, at: offset, text))
+    let finding = ImageCheck.Finding(severity, at: offset, text)
+    result.add(finding)
+    keys.add(finding)
+  }
+
+  /// Something that lay behind the file's end, or whose end did, and what a repair that drops it does. Where that end is, which changes with the
+  /// repair, is no part of the text: what stays has the same.
+  func foundLost(_ offset: UInt64?, _ text: String, _ fate: String) {
+    hasLost = true
+    found(.corruption, offset, text)
+    if let finding = result.findings.last, finding.text == text, finding.offset == offset {
+      fates[QCOW2Findings.key(finding)] = fate
+    }
+  }
+
+  private func forget() {
+    result = ImageCheck()
+    keys = QCOW2Findings()
   }
 
   private func look() throws(StorageError) {
@@ -117,9 +141,14 @@ final class QCOW2Checker {
   }
 
   private func collectRefcounts() throws(StorageError) {
-    addArea(
-      header.refcountTableOffset, UInt64(header.refcountTableClusters) << UInt64(layout.clusterBits)
-    )
+    if header.refcountTableOffset < store.size {
+      addArea(
+        header.refcountTableOffset,
+        UInt64(header.refcountTableClusters) << UInt64(layout.clusterBits))
+    } else {
+      found(.corruption, 48, "the refcount table lies behind the file's end")
+      hasBrokenBlocks = true
+    }
     refcountTable = try QCOW2Refcounts.readTable(store, header)
     var seen = Set<UInt64>()
     for (slot, entry) in refcountTable.enumerated() where entry != 0 {
@@ -143,13 +172,19 @@ final class QCOW2Checker {
     addArea(header.l1TableOffset, UInt64(header.l1Size) * 8)
     l1 = try QCOW2Table.read(store, at: header.l1TableOffset, count: header.l1Size)
     collect(l1, header.l1TableOffset, active: 1, all: 1)
-    let table: (snapshots: [QCOW2Snapshot], byteCount: Int)
+    let table: (snapshots: [QCOW2Snapshot], byteCount: Int, lost: [QCOW2Snapshot.Lost])
     do {
-      table = try QCOW2Snapshot.table(store, header)
+      table = try QCOW2Snapshot.survey(store, header)
     } catch {
       found(.corruption, error.offset, error.reason)
       isIncomplete = true
       return
+    }
+    snapshots = table.snapshots
+    for lost in table.lost {
+      hasLostSnapshots = true
+      isIncomplete = true
+      foundLost(lost.error.offset, lost.error.reason, lost.fate)
     }
     addArea(header.snapshotsOffset, UInt64(table.byteCount))
     struct Place: Hashable {
@@ -169,9 +204,7 @@ final class QCOW2Checker {
         isIncomplete = true
         return
       }
-      collect(
-        try QCOW2Table.read(store, at: place.offset, count: place.count), place.offset, active: 0,
-        all: count)
+      collect(try l1Entries(place.offset, place.count), place.offset, active: 0, all: count)
     }
   }
 
@@ -183,6 +216,13 @@ final class QCOW2Checker {
       }
       let l2 = word & QCOW2Layout.hostOffsetMask
       if l2 == 0 { continue }
+      if isLostTable(l2) {
+        isIncomplete = true
+        foundLost(
+          place, "L1 entry \(n) refers to a table at \(l2), behind the file's end",
+          "nothing of it is allocated any more")
+        continue
+      }
       guard l2 & layout.clusterMask == 0, l2 < store.size else {
         found(.corruption, place, "L1 entry \(n) refers to a table at \(l2)")
         isIncomplete = true
@@ -202,9 +242,9 @@ final class QCOW2Checker {
     guard header.autoclear & QCOW2Header.Autoclear.bitmaps != 0 else { return }
     let bitmaps: [QCOW2Bitmap]
     do { bitmaps = try QCOW2Bitmap.directory(store, header) } catch {
-      found(.corruption, error.offset, error.reason)
+      hasLostBitmaps = true
       isIncomplete = true
-      return
+      return foundLost(error.offset, error.reason, "no bitmap is valid any more")
     }
     if let directory = header.bitmaps { addArea(directory.offset, directory.size) }
     for bitmap in bitmaps {
@@ -215,9 +255,10 @@ final class QCOW2Checker {
         let offset = word & QCOW2Layout.hostOffsetMask
         if offset == 0 { continue }
         guard offset & layout.clusterMask == 0, offset < store.size else {
-          found(
-            .corruption, bitmap.tableOffset + UInt64(n) * 8,
-            "bitmap '\(bitmap.name)' has data at \(offset)")
+          hasLostBitmaps = true
+          foundLost(
+            bitmap.tableOffset + UInt64(n) * 8, "bitmap '\(bitmap.name)' has data at \(offset)",
+            "no bitmap is valid any more")
           continue
         }
         references.add(offset >> UInt64(layout.clusterBits))
@@ -243,8 +284,18 @@ final class QCOW2Checker {
     if entry.isCompressed {
       let (offset, length) = layout.compressedRange(entry.word)
       if entry.isCopied { found(.corruption, place, "a compressed cluster with OFLAG_COPIED") }
-      guard !header.isExternal, offset < store.size, offset >= UInt64(layout.clusterSize) else {
+      if !header.isExternal && offset >= store.size {
+        return foundLost(
+          place, "a compressed cluster at \(offset), behind the file's end",
+          QCOW2Checker.zeroFate)
+      }
+      guard !header.isExternal, offset >= UInt64(layout.clusterSize) else {
         return found(.corruption, place, "a compressed cluster at \(offset)")
+      }
+      if isCutOff(entry.word) {
+        foundLost(
+          place, "a compressed cluster at \(offset), which the file's end cuts off",
+          QCOW2Checker.zeroFate)
       }
       for cluster in offset >> bits...(offset + UInt64(length) - 1) >> bits {
         references.add(cluster, count)
@@ -269,7 +320,11 @@ final class QCOW2Checker {
       if host & layout.clusterMask != 0 { found(.corruption, place, "a cluster at \(host)") }
       return
     }
-    guard host & layout.clusterMask == 0, host < store.size else {
+    if host >= store.size {
+      return foundLost(
+        place, "a cluster at \(host), behind the file's end", QCOW2Checker.zeroFate)
+    }
+    guard host & layout.clusterMask == 0 else {
       return found(.corruption, place, "a cluster at \(host)")
     }
     references.add(host >> bits, count)
@@ -410,11 +465,13 @@ final class QCOW2Checker {
           references > 1 ? "the cluster has several references" : "the refcount is \(count)"
         found(.corruption, place, "OFLAG_COPIED is set, though \(words)")
       } else if !isSet, count == 1, references == 1 {
-        found(.corruption, place, QCOW2Checker.clearFlag)
+        // The mark says that it is mended before the next write.
+        let isMarked = header.incompatible & QCOW2Header.Incompatible.dirty != 0
+        found(isMarked ? .leak : .corruption, place, QCOW2Checker.clearFlag)
       }
     }
   }
 
-  /// What a program that was killed while it deleted a snapshot leaves: no data are in danger.
+  /// What a program that was killed while it made or deleted a snapshot leaves: no data are in danger.
   static let clearFlag = "OFLAG_COPIED is clear, though the refcount is 1"
 }

@@ -158,7 +158,8 @@ public final class QCOW2Image: BlockDevice {
 
   /// Refcounts of an image that was not closed may be wrong ("Dirty bit"): they are counted again.
   private func mendDirty() throws(StorageError) {
-    let check = try QCOW2Checker(store, repair: .all).run()
+    // What is lost stays an error: only who asks for a repair has it replaced by zeros.
+    let check = try QCOW2Checker(store, repair: .all, dropsLost: false).run()
     guard check.isClean else {
       throw StorageError(
         path: name, reason: "was not closed, and its tables cannot be mended; see what a check says"

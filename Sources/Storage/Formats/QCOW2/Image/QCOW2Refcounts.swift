@@ -48,6 +48,7 @@ final class QCOW2Refcounts {
     -> [UInt64]
   {
     let whole = header.refcountTableClusters << header.clusterBits / 8
+    if header.refcountTableOffset >= store.size { return [UInt64](repeating: 0, count: whole) }
     let there = Int(min(UInt64(whole), (store.size - header.refcountTableOffset) / 8))
     var table = try QCOW2Table.read(store, at: header.refcountTableOffset, count: there)
     table += repeatElement(0, count: whole - there)

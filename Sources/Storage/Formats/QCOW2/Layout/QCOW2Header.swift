@@ -73,11 +73,19 @@ struct QCOW2Header {
   /// What QEMU, whose names stand in these images, calls a format.
   static func formatName(_ name: String) -> String { name == "vhd" ? "vpc" : name }
 
+  /// The name of a base as it stands in a header: QEMU takes what is before a colon in a file's name for a protocol, unless there is a slash
+  /// before it.
+  static func backingName(of name: String) -> String {
+    let isOdd = name.first { $0 == ":" || $0 == "/" } == ":"
+    return isOdd && !NBDAddress.isAddress(name) ? "./" + name : name
+  }
+
   init() {}
 
   // MARK: Reading
 
-  init(_ store: any ByteStore) throws(StorageError) {
+  /// - Parameter toleratesLoss: tables that can be made anew, or done without, may lie behind the file's end.
+  init(_ store: any ByteStore, toleratesLoss: Bool = false) throws(StorageError) {
     let name = store.name
     func refuse(_ offset: Int, _ reason: String) -> StorageError {
       StorageError(path: name, offset: UInt64(offset), reason: reason)
@@ -177,6 +185,7 @@ struct QCOW2Header {
     refcountTableOffset = fixed.number(48, 8)
     guard refcountTableOffset & layout.clusterMask == 0, refcountTableOffset >= clusterSize,
       refcountTableOffset < store.size
+        || toleratesLoss && refcountTableOffset <= UInt64(Int64.max)
     else {
       throw refuse(
         48, "a refcount table at \(refcountTableOffset), in a file of \(store.size) bytes")
@@ -186,7 +195,12 @@ struct QCOW2Header {
       throw refuse(60, "\(snapshots) snapshots; \(QCOW2Header.mostSnapshots) are the most")
     }
     snapshotCount = Int(snapshots)
-    snapshotsOffset = try table(64, "snapshots", snapshots * 40)
+    snapshotsOffset = fixed.number(64, 8)
+    if !toleratesLoss || snapshotsOffset < clusterSize || snapshotsOffset > UInt64(Int64.max)
+      || snapshotsOffset & layout.clusterMask != 0
+    {
+      snapshotsOffset = try table(64, "snapshots", snapshots * 40)
+    }
 
     let (nameOffset, nameLength) = (fixed.number(8, 8), fixed.number(16, 4))
     if nameOffset != 0 {

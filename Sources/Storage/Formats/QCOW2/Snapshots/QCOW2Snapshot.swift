@@ -29,7 +29,24 @@ public struct QCOW2Snapshot: Equatable, Sendable {
   static func table(_ store: any ByteStore, _ header: QCOW2Header) throws(StorageError) -> (
     snapshots: [QCOW2Snapshot], byteCount: Int
   ) {
+    let all = try survey(store, header)
+    if let lost = all.lost.first { throw lost.error }
+    return (all.snapshots, all.byteCount)
+  }
+
+  /// What a file that was cut off has no more of a snapshot, and what is done about it.
+  struct Lost {
+    var error: StorageError
+    var fate: String
+  }
+
+  /// The same of a file that may have lost its end.
+  /// - Returns: beside the snapshots that are there, of whose L1 tables the ends may be missing, what is to be said of those that are not.
+  static func survey(_ store: any ByteStore, _ header: QCOW2Header) throws(StorageError) -> (
+    snapshots: [QCOW2Snapshot], byteCount: Int, lost: [Lost]
+  ) {
     var found: [QCOW2Snapshot] = []
+    var lost: [Lost] = []
     var offset = header.snapshotsOffset
     let layout = header.layout
     // A snapshot's L1 table has at most so many entries, all together a bounded number, as they are gone through one by one.
@@ -38,7 +55,10 @@ public struct QCOW2Snapshot: Equatable, Sendable {
         StorageError(path: store.name, offset: offset + at, reason: "snapshot \(number) \(reason)")
       }
       let fixed = BigEndianBytes(try store.bytes(at: offset, count: fixedSize))
-      guard fixed.bytes.count == fixedSize else { throw refuse(0, "is cut short") }
+      guard fixed.bytes.count == fixedSize else {
+        lost.append(Lost(error: refuse(0, "is cut short"), fate: "it and those behind it are gone"))
+        break
+      }
       let (idLength, nameLength) = (Int(fixed.number(12, 2)), Int(fixed.number(14, 2)))
       let extraLength = Int(fixed.number(36, 4))
       guard extraLength <= mostExtra else {
@@ -47,19 +67,36 @@ public struct QCOW2Snapshot: Equatable, Sendable {
       let length = extraLength + idLength + nameLength
       let rest = BigEndianBytes(
         try store.bytes(at: offset + UInt64(fixedSize), count: length))
-      guard rest.bytes.count == length else { throw refuse(0, "is cut short") }
+      guard rest.bytes.count == length else {
+        lost.append(Lost(error: refuse(0, "is cut short"), fate: "it and those behind it are gone"))
+        break
+      }
       let entries = fixed.number(8, 4)
       let table = fixed.number(0, 8)
       guard entries <= UInt64(QCOW2Header.mostL1Entries) else {
         throw refuse(8, "has an L1 table of \(entries) entries")
       }
-      guard table & layout.clusterMask == 0, table <= store.size,
-        entries * 8 <= store.size - table
-      else { throw refuse(0, "has an L1 table at \(table), where there cannot be one") }
+      guard table & layout.clusterMask == 0, table <= UInt64(Int64.max) else {
+        throw refuse(0, "has an L1 table at \(table), where there cannot be one")
+      }
       let diskSize = extraLength >= 16 ? rest.number(8, 8) : header.size
       guard diskSize <= UInt64(Int64.max) - UInt64(layout.clusterSize),
         layout.l1Entries(diskSize) <= entries
       else { throw refuse(48, "is of a disk of \(diskSize) bytes, too long for its L1 table") }
+      let here = offset
+      offset += UInt64((fixedSize + length + 7) & ~7)
+      if table > store.size || entries * 8 > store.size - table {
+        let isGone = table >= store.size
+        let error = StorageError(
+          path: store.name, offset: here,
+          reason: "snapshot \(number) has an L1 table at \(table), "
+            + (isGone ? "behind the file's end" : "which the file's end cuts off"))
+        lost.append(
+          Lost(
+            error: error,
+            fate: isGone ? "it is gone" : "what was in the end of the table is gone"))
+        if isGone { continue }
+      }
       found.append(
         QCOW2Snapshot(
           id: String(decoding: rest.bytes[extraLength..<extraLength + idLength], as: UTF8.self),
@@ -69,9 +106,8 @@ public struct QCOW2Snapshot: Equatable, Sendable {
           stateSize: extraLength >= 8 ? rest.number(0, 8) : fixed.number(32, 4),
           diskSize: diskSize, l1TableOffset: table, l1Size: Int(entries),
           unknownExtra: extraLength > 16 ? Array(rest.bytes[16..<extraLength]) : []))
-      offset += UInt64((fixedSize + length + 7) & ~7)
     }
-    return (found, Int(offset - header.snapshotsOffset))
+    return (found, Int(offset - header.snapshotsOffset), lost)
   }
 
   /// The entry of the table.

@@ -1,0 +1,130 @@
+// What a QCOW2 file has lost with its end.
+//
+// Owns: letting go of what lies behind the end, so that the rest can be used. Must not know: refcounts, which are counted again afterwards.
+// After: QEMU, docs/interop/qcow2.txt.
+//
+// Nothing that can be read is touched: an entry goes when what it refers to is not there. A cluster that was the image's own reads as zeros
+// then, not as what a base has there, where the version has a word for that.
+
+extension QCOW2Checker {
+  static let zeroFate = "it reads as zeros now"
+  /// Compressed clusters at the file's end that are unpacked to find out whether they are whole; no sound image has more.
+  private static let mostCutTrials = 256
+
+  /// The words of an L1 table as far as it is in the file, then zeros.
+  func l1Entries(_ offset: UInt64, _ count: Int) throws(StorageError) -> [UInt64] {
+    let there = offset < store.size ? Int(min(UInt64(count), (store.size - offset) / 8)) : 0
+    return try QCOW2Table.read(store, at: offset, count: there)
+      + [UInt64](repeating: 0, count: count - there)
+  }
+
+  /// Whether an L2 table was behind what is the end now: its cluster has a count, or the count is lost, too. Without one the entry is damaged,
+  /// and the table with all that it refers to may still be there for somebody who finds it.
+  func isLostTable(_ offset: UInt64) -> Bool {
+    if offset < store.size { return false }
+    let isDirty = header.incompatible & QCOW2Header.Incompatible.dirty != 0
+    if isDirty || header.refcountTableOffset >= store.size { return true }
+    let cluster = offset >> UInt64(layout.clusterBits)
+    let slot = cluster >> UInt64(layout.refcountBlockBits)
+    guard slot < UInt64(refcountTable.count) else { return false }
+    if header.refcountTableOffset + slot * 8 + 8 > store.size { return true }
+    let block = refcountTable[Int(slot)]
+    if block == 0 { return false }
+    let bit =
+      (cluster & (1 << UInt64(layout.refcountBlockBits) - 1)) << UInt64(layout.refcountOrder)
+    let (place, bytes) = (block &+ bit >> 3, max(1, layout.refcountBits / 8))
+    guard place < store.size, UInt64(bytes) <= store.size - place,
+      let count = try? store.bytes(at: place, count: bytes)
+    else { return true }
+    return layout.refcountOrder >= 3
+      ? count.contains { $0 != 0 }
+      : UInt64(count[0]) >> (bit & 7) & layout.largestRefcount != 0
+  }
+
+  /// Whether a compressed cluster reaches behind the file's end and lacks something there: it may end anywhere in its last sector.
+  func isCutOff(_ word: UInt64) -> Bool {
+    let (offset, length) = layout.compressedRange(word)
+    if offset + UInt64(length) <= store.size { return false }
+    if cutCompressed.contains(word) { return true }
+    cutTrials += 1
+    guard cutTrials <= QCOW2Checker.mostCutTrials,
+      let packed = try? store.bytes(at: offset, count: length)
+    else { return false }
+    let memory = UnsafeMutableRawBufferPointer.allocate(
+      byteCount: layout.clusterSize, alignment: 16)
+    defer { memory.deallocate() }
+    if QCOW2Compression(header.compressionType, layout).unpack(packed, into: memory) {
+      return false
+    }
+    cutCompressed.insert(word)
+    return true
+  }
+
+  /// Lets go of everything that `foundLost` told of.
+  func dropLost() throws(StorageError) {
+    try dropEntries()
+    try store.flush()
+    // What was cut in the middle is whole, with zeros; nothing refers to what comes to be here.
+    var end = layout.clusters(store.size) << UInt64(layout.clusterBits)
+    for snapshot in snapshots {
+      end = max(end, snapshot.l1TableOffset + UInt64(snapshot.l1Size) * 8)
+    }
+    try store.grow(to: layout.clusters(end) << UInt64(layout.clusterBits))
+    if hasLostBitmaps { header.dropBitmaps() }
+    if hasLostSnapshots {
+      let bytes = snapshots.flatMap(\.bytes)
+      header.snapshotCount = snapshots.count
+      header.snapshotsOffset = bytes.isEmpty ? 0 : store.size
+      try store.grow(
+        to: layout.clusters(store.size + UInt64(bytes.count)) << UInt64(layout.clusterBits))
+      try store.write(at: header.snapshotsOffset, bytes)
+      try store.flush()
+    }
+    try header.writeFields(store)
+    try store.flush()
+  }
+
+  private func dropEntries() throws(StorageError) {
+    let bits = UInt64(layout.clusterBits)
+    // Where tables lie in each other, or in data, there may be something else than entries.
+    func isAlone(_ offset: UInt64, _ owners: UInt32) -> Bool {
+      references[offset >> bits] == owners
+    }
+    for (table, owners) in l2Tables.sorted(by: { $0.key < $1.key })
+    where isAlone(table, owners.all) {
+      try forEachEntry(table) { (place, entry) throws(StorageError) in
+        guard let new = withoutLost(entry) else { return }
+        try QCOW2Table.write(
+          store, at: place, layout.hasExtendedL2 ? [new.word, new.bitmap] : [new.word])
+      }
+    }
+    var tables = [header.l1TableOffset: (count: header.l1Size, owners: UInt32(1))]
+    for snapshot in snapshots where snapshot.l1Size > 0 {
+      let before = tables[snapshot.l1TableOffset] ?? (0, 0)
+      tables[snapshot.l1TableOffset] = (max(before.count, snapshot.l1Size), before.owners + 1)
+    }
+    for (offset, table) in tables where isAlone(offset, table.owners) {
+      for (n, word) in try l1Entries(offset, table.count).enumerated()
+      where isLostTable(word & QCOW2Layout.hostOffsetMask) {
+        try QCOW2Table.write(store, at: offset + UInt64(n) * 8, [0])
+      }
+    }
+  }
+
+  /// What an entry becomes that refers to what is lost; nil: it does not.
+  private func withoutLost(_ entry: QCOW2Entry) -> QCOW2Entry? {
+    if header.isExternal { return nil }
+    if entry.isCompressed {
+      let offset = layout.compressedRange(entry.word).offset
+      guard offset >= store.size || cutCompressed.contains(entry.word) else { return nil }
+    } else if entry.hostOffset < store.size {
+      return nil
+    }
+    if !layout.hasExtendedL2 {
+      return QCOW2Entry(word: layout.hasZeroFlag ? QCOW2Layout.zeroFlag : 0)
+    }
+    // Each subcluster for itself: those that were not allocated show what they showed.
+    let lost = entry.isCompressed ? 0xFFFF_FFFF : entry.bitmap & 0xFFFF_FFFF
+    return QCOW2Entry(word: 0, bitmap: (entry.bitmap & 0xFFFF_FFFF_0000_0000) | lost << 32)
+  }
+}
