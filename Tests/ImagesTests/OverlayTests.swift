@@ -54,6 +54,63 @@ extension WorkOnImages {
       #expect(try ImageOperations.check(top).exitCode == 0)
     }
 
+    /// QEMU takes what is before a colon for a protocol. Images that have the bare name are read all the same.
+    @Test func aBaseMayHaveAColonInItsName() throws {
+      let scratch = Scratch()
+      let disk = randomDisk(1 << 20, seed: 5)
+      scratch.file("a:b.img", disk)
+      scratch.file("file:c.img", disk)
+      for name in ["a:b.img", "file:c.img"] {
+        let top = try overlay(scratch, "qcow2", over: name, options: [:])
+        let expected = ImageReference(scratch.path(name), format: "raw")
+        #expect(try ImageOperations.compare(top, expected).isEqual)
+        #expect(try ImageOperations.info(top).images[0].base == "./" + name)
+        if let theirs = tool(
+          "qemu-img", ["compare", "-f", "qcow2", "-F", "raw", top.path, scratch.path(name)])
+        {
+          #expect(theirs.code == 0, "\(theirs.text)")
+        }
+        var rebase = RebaseRequest(top)
+        rebase.base = BaseWish(name)
+        _ = try ImageOperations.rebase(rebase)
+        #expect(try ImageOperations.info(top).images[0].base == "./" + name)
+        try FileManager.default.removeItem(atPath: top.path)
+      }
+      if let made = tool(
+        "qemu-img",
+        [
+          "create", "-q", "-u", "-f", "qcow2", "-b", "a:b.img", "-F", "raw",
+          scratch.path("theirs"), "1M",
+        ]), made.code == 0
+      {
+        let expected = ImageReference(scratch.path("a:b.img"), format: "raw")
+        #expect(
+          try ImageOperations.compare(ImageReference(scratch.path("theirs")), expected).isEqual)
+      }
+    }
+
+    /// Without a word nothing is opened outside an image's folder: who makes it so hears of that then.
+    @Test func aBaseElsewhereIsSaidToNeedAWord() throws {
+      let scratch = Scratch()
+      scratch.file("base.img", randomDisk(1 << 20, seed: 6))
+      try FileManager.default.createDirectory(
+        atPath: scratch.path("inner"), withIntermediateDirectories: true)
+      var wish = CreateRequest(scratch.path("inner/top.qcow2"), format: "qcow2")
+      wish.base = BaseWish("../base.img")
+      let made = try ImageOperations.create(wish)
+      #expect(made.notes.contains { $0.contains("--allow-bases \(scratch.path("inner/.."))") })
+      let image = ImageReference(wish.path)
+      #expect(throws: StorageError.self) { try DiskImage(image, .reading) }
+      var rebase = RebaseRequest(ImageReference(wish.path, names: .anywhere))
+      rebase.base = BaseWish("../base.img")
+      let result = try ImageOperations.rebase(rebase)
+      #expect(result.notes.contains { $0.contains("--allow-bases") })
+      // Within the folder it needs none.
+      scratch.file("inner/own.img", randomDisk(1 << 20, seed: 6))
+      rebase.base = BaseWish("own.img")
+      #expect(try ImageOperations.rebase(rebase).notes.isEmpty)
+    }
+
     @Test(arguments: ["qcow2", "vdi", "vhd", "vhdx", "vmdk"], [false, true])
     func whatWentIntoTheBaseIsStillShown(format: String, isOfOneKind: Bool) throws {
       let scratch = Scratch()

@@ -110,15 +110,18 @@ final class UnfinishedImage {
     }
     store = try files.make(path)
     notes += files.notes
-    if let base, let folder = UnfinishedImage.folderToAllow(base, for: path) {
-      notes.append(
-        "the base lies elsewhere: whoever uses the image names that folder, too "
-          + "(--allow-bases \(folder))")
-    }
+    if let base, let note = UnfinishedImage.noteOfFolder(base, for: path) { notes.append(note) }
     try format.create(store, rounded, context)
   }
 
-  /// The folder of a base, where it is not the image's or one within that: without a word an image opens nothing there.
+  /// What is to be said of a base that lies where an image opens nothing without a word.
+  static func noteOfFolder(_ base: DiskImage, for path: String) -> String? {
+    folderToAllow(base, for: path).map {
+      "the base lies elsewhere: whoever uses the image names that folder, too (--allow-bases \($0))"
+    }
+  }
+
+  /// The folder of a base, where it is not the image's or one within that.
   private static func folderToAllow(_ base: DiskImage, for path: String) -> String? {
     func folder(_ path: String) -> String {
       path.lastIndex(of: "/").map { $0 == path.startIndex ? "/" : String(path[..<$0]) } ?? "."

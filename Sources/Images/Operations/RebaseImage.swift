@@ -45,6 +45,9 @@ extension ImageOperations {
     let (newBase, name) = try UnfinishedImage.base(wish)
     let path = reference.path
     var result = RebaseResult(file: path, base: name, bytes: 0, notes: [])
+    if let newBase, let note = UnfinishedImage.noteOfFolder(newBase, for: path) {
+      result.notes.append(note)
+    }
     if !request.isUnsafe {
       let image = try DiskImage(reference, .writing)
       defer { image.close() }

@@ -38,7 +38,7 @@ extension QCOW2Format: CreatableFormat {
   public var limits: ImageLimits {
     ImageLimits(
       largest: UInt64(Int64.max) & ~511 - 1 << 22, provisionings: Provisioning.allCases,
-      hasBases: true)
+      hasBases: true, hasEmptyDisks: true)
   }
 
   private struct Choices {
@@ -137,7 +137,7 @@ extension QCOW2Format: CreatableFormat {
       if choices.dataFileRaw { header.autoclear |= QCOW2Header.Autoclear.rawExternalData }
     }
     if let base = wish.base {
-      header.backingName = base.name
+      header.backingName = QCOW2Header.backingName(of: base.name)
       header.backingFormat = QCOW2Header.formatName(base.formatName)
     }
     if choices.dataFileRaw && !(wish.options["encrypt.format"] ?? "").isEmpty {

@@ -18,7 +18,7 @@ extension QCOW2Format: RebasableFormat {
     }
     // What was known of another base goes with it.
     _ = try QCOW2Rebasing.write(
-      store, name: Array((base?.name ?? "").utf8),
+      store, name: Array((base.map { QCOW2Header.backingName(of: $0.name) } ?? "").utf8),
       formatName: base.map { Array(QCOW2Header.formatName($0.formatName).utf8) }, record: nil)
   }
 }
