@@ -214,7 +214,7 @@ struct ImageFormatsCommand: ParsableCommand {
     var lines = [format.name + ": " + can.compactMap { $0 }.joined(separator: ", ")]
     if let largest = format.largest {
       lines.append(
-        "  up to \(ImageSize.text(largest)) in steps of \(format.granularity ?? 1) bytes; "
+        "  \(ImageSize.most(largest)) in steps of \(format.granularity ?? 1) bytes; "
           + "sectors of \((format.sectorSizes ?? []).map(String.init).joined(separator: ", ")); "
           + (format.provisionings ?? []).joined(separator: ", ")
           + (format.hasBases ? "; over a base" : ""))

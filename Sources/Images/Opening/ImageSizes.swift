@@ -40,13 +40,20 @@ public enum ImageSize {
   /// A size for people, as in "1.5 GiB".
   public static func text(_ bytes: UInt64) -> String {
     var value = Double(bytes)
-    for unit in ["B", "KiB", "MiB", "GiB", "TiB", "PiB"] {
-      if value < 1024 || unit == "PiB" {
+    for unit in ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"] {
+      if value < 1024 || unit == "EiB" {
         return unit == "B" ? "\(bytes) B" : "\(fixed(value)) \(unit)"
       }
       value /= 1024
     }
     return "\(bytes) B"
+  }
+
+  /// The largest size there can be, for people: it is not rounded up to one that cannot.
+  public static func most(_ bytes: UInt64) -> String {
+    let rounded = text(bytes)
+    let size = parse(rounded.replacing(" ", with: "")) ?? bytes
+    return size > bytes ? "less than \(rounded)" : "up to \(rounded)"
   }
 
   /// A number with at most three figures that mean something.

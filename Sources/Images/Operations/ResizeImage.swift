@@ -53,14 +53,18 @@ extension ImageOperations {
     case .to(let size): wanted = size
     case .by(let size):
       let (sum, overflow) = before.addingReportingOverflow(size)
-      if overflow { throw refuse("no disk can have that many bytes") }
+      if overflow {
+        throw refuse("no disk can have that many bytes: all have less than 8 EiB (8192P)")
+      }
       wanted = sum
     case .less(let size):
       if size >= before { throw refuse("has only \(before) bytes") }
       wanted = before - size
     }
     if wanted == 0 { throw refuse("a disk needs a size above 0") }
-    if wanted > UInt64(Int64.max) { throw refuse("no disk can have that many bytes") }
+    if wanted > UInt64(Int64.max) {
+      throw refuse("no disk can have that many bytes: all have less than 8 EiB (8192P)")
+    }
     let block = UInt64(image.device.blockSize)
     let blocks = (wanted + block - 1) / block
     if blocks * block < before && !shrinks {
@@ -69,7 +73,7 @@ extension ImageOperations {
     }
     let limits = (image.format as? any CreatableFormat)?.limits
     if let limits, blocks * block > limits.largest {
-      throw refuse("\(image.formatName) holds at most \(limits.largest) bytes")
+      throw refuse("a \(image.formatName) disk \(limits.sizeWords)")
     }
     if blocks != image.device.blockCount {
       do {

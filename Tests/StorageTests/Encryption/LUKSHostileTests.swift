@@ -19,7 +19,7 @@ import Testing
     let context = Secret.context(keys)
     if let device = try? ImageFormats.open(store, context, as: format).device {
       let blocks = device.blockCount
-      for block in [0, 1, blocks / 2, blocks - 1] where block < blocks {
+      for block in [0, 1, blocks / 2, blocks &- 1] where block < blocks {
         _ = try? device.contents(of: block)
         _ = try? device.extent(at: block, limit: 1 << 20)
       }

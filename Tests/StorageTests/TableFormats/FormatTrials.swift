@@ -21,7 +21,7 @@ final class TrialFiles {
         return store
       }
       guard let store = self.stores[name] else {
-        throw StorageError(path: name, reason: "there is no such file")
+        throw StorageError.missing(name)
       }
       return store
     }
@@ -228,7 +228,7 @@ enum Trials {
       return false
     }
     let count = device.blockCount
-    for n in 0..<6 {
+    for n in 0..<(count == 0 ? 0 : 6) {
       let block = n == 0 ? 0 : n == 1 ? count - 1 : random.below(count)
       _ = try? device.bytes(at: block * UInt64(device.blockSize), count: device.blockSize * 3)
       _ = try? device.extent(at: block, limit: min(count - block, 4096))

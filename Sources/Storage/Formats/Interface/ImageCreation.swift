@@ -56,6 +56,12 @@ public struct ImageLimits: Equatable, Sendable {
     self.hasBases = hasBases
     self.hasEmptyDisks = hasEmptyDisks
   }
+
+  /// The largest disk in words; numbers of bytes end below 8 EiB (8192P), which itself is no size.
+  public var sizeWords: String {
+    largest > UInt64(Int64.max) - granularity
+      ? "has less than 8 EiB (8192P, \(UInt64(1) << 63) bytes)" : "has at most \(largest) bytes"
+  }
 }
 
 /// The image below a new one.
@@ -132,12 +138,14 @@ extension ImageWish {
     let limits = format.limits
     var wish = self
     if byteCount == 0 && !limits.hasEmptyDisks {
-      throw refuse("a \(format.name) disk of 0 bytes cannot be made; sizes are as in 512, 64k, 10G")
+      throw refuse(
+        "a \(format.name) image has a disk of at least \(limits.granularity) bytes, not of 0; sizes are as in 512, 64k, 10G"
+      )
     }
     let (padded, overflow) = byteCount.addingReportingOverflow(limits.granularity - 1)
     wish.byteCount = padded - padded % limits.granularity
     if overflow || wish.byteCount > limits.largest {
-      throw refuse("\(format.name) holds at most \(limits.largest) bytes, not \(byteCount)")
+      throw refuse("a \(format.name) disk \(limits.sizeWords), not \(byteCount)")
     }
     if !limits.sectorSizes.contains(sectorSize) {
       let sizes = limits.sectorSizes.map(String.init).joined(separator: ", ")

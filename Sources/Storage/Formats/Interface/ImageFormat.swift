@@ -221,8 +221,9 @@ public enum ImageFormats {
         reason: "has blocks of \(device.blockSize) bytes, which is no power of two from "
           + "\(BlockSize.smallest) to \(BlockSize.largest)")
     }
-    // A raw disk may have none, as for QEMU.
-    guard device.blockCount > 0 || format is RawFormat else {
+    // Some disks may have none, as for QEMU.
+    let mayBeEmpty = (format as? any CreatableFormat)?.limits.hasEmptyDisks == true
+    guard device.blockCount > 0 || mayBeEmpty else {
       throw StorageError(path: store.name, reason: "is a \(format.name) image without any blocks")
     }
     guard device.blockCount <= UInt64(Int64.max) / UInt64(device.blockSize) else {

@@ -81,7 +81,7 @@ extension VDIFormat: CreatableFormat {
 
   var limits: ImageLimits {
     ImageLimits(
-      largest: 1 << 50, provisionings: Provisioning.allCases, hasBases: true)
+      largest: 1 << 50, provisionings: Provisioning.allCases, hasBases: true, hasEmptyDisks: true)
   }
 
   func create(_ store: any ByteStore, _ wish: ImageWish, _ context: ImageContext)

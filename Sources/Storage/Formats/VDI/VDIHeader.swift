@@ -84,10 +84,10 @@ struct VDIHeader {
     guard blockExtra == 0 || blockExtra <= 1 << 28 && blockExtra % 512 == 0 else {
       throw refuse(Offset.blockExtra, "\(blockExtra) bytes before each block")
     }
-    guard blockCount > 0, blockCount <= VDIHeader.mostBlocks else {
+    guard blockCount <= VDIHeader.mostBlocks else {
       throw refuse(Offset.blockCount, "\(blockCount) blocks")
     }
-    guard diskSize >= 512, diskSize <= blockCount * blockSize else {
+    guard diskSize >= 512 || diskSize == 0, diskSize <= blockCount * blockSize else {
       throw refuse(
         Offset.diskSize, "a disk of \(diskSize) bytes in \(blockCount) blocks of \(blockSize)")
     }

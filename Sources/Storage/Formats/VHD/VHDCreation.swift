@@ -20,7 +20,8 @@ extension VHDFormat: CreatableFormat {
 
   var limits: ImageLimits {
     ImageLimits(
-      largest: VHDFooter.largest, provisionings: Provisioning.allCases, hasBases: true)
+      largest: VHDFooter.largest, provisionings: Provisioning.allCases, hasBases: true,
+      hasEmptyDisks: true)
   }
 
   func create(_ store: any ByteStore, _ wish: ImageWish, _ context: ImageContext)

@@ -92,7 +92,7 @@ struct VHDFormat: ImageFormat {
         "version \(footer.version >> 16) of the VHD format")
     }
     var (sectors, reason) = footer.sectorCount
-    guard sectors > 0, footer.currentSize <= 1 << 50 else {
+    guard sectors > 0 || footer.currentSize == 0, footer.currentSize <= 1 << 50 else {
       throw store.refusal(
         at: footerOffset + UInt64(VHDFooter.Offset.currentSize),
         "a disk of \(footer.currentSize) bytes")

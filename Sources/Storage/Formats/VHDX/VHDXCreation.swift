@@ -19,7 +19,7 @@ extension VHDXFormat: CreatableFormat {
   var limits: ImageLimits {
     ImageLimits(
       largest: VHDXLayout.largest, granularity: 512, sectorSizes: [512, 4096],
-      provisionings: Provisioning.allCases, hasBases: true)
+      provisionings: Provisioning.allCases, hasBases: true, hasEmptyDisks: true)
   }
 
   /// Few blocks where the disk is large, small ones where it is not.
@@ -50,9 +50,13 @@ extension VHDXFormat: CreatableFormat {
     let metadata = VHDXRegions.Region(
       id: VHDXLayout.metadataRegion, offset: logOffset + logSize, length: megabyte,
       isRequired: true)
+    // A disk of 0 bytes has no entries, but QEMU counts the chunks of as many blocks as 32 bits below 0 are, and wants a table for them; it is a
+    // hole in the file.
+    let ratio = VHDXMap.chunkRatio(wish.sectorSize, blockSize)
+    let tableEntries = byteCount == 0 ? max(1, UInt64(UInt32.max) / ratio) : entries
     let bat = VHDXRegions.Region(
       id: VHDXLayout.batRegion, offset: metadata.range.upperBound,
-      length: (entries * 8).rounded(upTo: megabyte), isRequired: true)
+      length: (tableEntries * 8).rounded(upTo: megabyte), isRequired: true)
     let blocks = (byteCount + blockSize - 1) / blockSize
     let start = bat.range.upperBound
     try store.setSize(start + (isFixed ? blocks * blockSize : 0))

@@ -80,7 +80,7 @@ final class VHDXMap: BlockMap, BlockTable, IdentifiedMap, ChangeMarkingMap {
     let ratio = chunkRatio(sectorSize, blockSize)
     let blocks = (diskSize + blockSize - 1) / blockSize
     if hasParent { return (blocks + ratio - 1) / ratio * (ratio + 1) }
-    return blocks + (blocks - 1) / ratio
+    return blocks == 0 ? 0 : blocks + (blocks - 1) / ratio
   }
 
   var kind: String {

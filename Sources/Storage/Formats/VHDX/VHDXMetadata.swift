@@ -85,7 +85,7 @@ struct VHDXMetadata {
     let (sizeAt, size) = try item(Item.virtualDiskSize, "the size of the disk", 8)
     diskSize = size.little(0)
     diskSizeOffset = region.offset + sizeAt
-    guard diskSize > 0, diskSize <= VHDXLayout.largest, diskSize % UInt64(sectorSize) == 0 else {
+    guard diskSize <= VHDXLayout.largest, diskSize % UInt64(sectorSize) == 0 else {
       throw refuse(sizeAt, "a disk of \(diskSize) bytes")
     }
     if let (_, id) = try? item(Item.virtualDiskID, "the disk's identifier", 16) {

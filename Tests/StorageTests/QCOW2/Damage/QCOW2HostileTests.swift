@@ -27,12 +27,12 @@ import Testing
     let format = QCOW2Format()
     if let image = try? ImageFormats.open(store, folder.context, as: format).device as? QCOW2Image {
       let blocks = image.blockCount
-      for block in [0, 1, 127, 1000, blocks / 2, blocks - 1] where block < blocks {
+      for block in [0, 1, 127, 1000, blocks / 2, blocks &- 1] where block < blocks {
         _ = try? image.contents(of: block)
         _ = try? image.extent(at: block, limit: 1 << 20)
       }
       _ = try? image.snapshots()
-      _ = try? image.write(block: min(3, blocks - 1), [UInt8](repeating: 1, count: 512))
+      _ = try? image.write(block: min(3, max(blocks, 1) - 1), [UInt8](repeating: 1, count: 512))
       _ = try? image.write(block: blocks / 3, [UInt8](repeating: 2, count: 512))
       _ = try? image.discard(block: 0, count: min(256, blocks))
       _ = try? image.createSnapshot(named: "x", time: 7)
