@@ -193,6 +193,8 @@ private func complaint(_ arguments: String...) -> String? {
     #expect(answer("conform", "vectors", "--junit", "") == ["<files>"])
     #expect(answer("image", "con") == ["convert", "<files>"])
     #expect(answer("image", "convert", "--res") == ["--resume"])
+    #expect(answer("snapshot", "ta") == ["take", "<files>"])
+    #expect(answer("snapshot", "take", "--no") == ["--note"])
     #expect(answer("bench", "int") == ["intmix"])
     #expect(answer("bench", "--agai") == ["--against"])
     #expect(answer("schema", "r") == ["run"])

@@ -36,7 +36,7 @@ private func contents(_ device: any BlockDevice) throws -> [UInt8] {
     return (try SnapshotTree(creating: folder, for: [disk]), disk)
   }
 
-  @Test(arguments: ["raw", "qcow2", "vdi"], [UInt64(1), 2])
+  @Test(arguments: ["raw", "qcow2", "vdi", "vhd", "vhdx", "vmdk"], [UInt64(1), 2])
   func everySnapshotHoldsWhatTheDiskHeld(format: String, seed: UInt64) throws {
     let scratch = try Scratch()
     let image = try scratch.image("d." + format, bytes: size, format: format)

@@ -90,6 +90,14 @@ enum CompletionProgram {
       } else if before.isEmpty {
         first = names
       }
+    case "snapshot":
+      let commands = SnapshotCommand.configuration.subcommands
+      let names = commands.map { $0.configuration.commandName ?? "" }
+      if let n = names.firstIndex(of: before.first ?? "") {
+        help = SnapshotCommand.helpMessage(for: commands[n])
+      } else if before.isEmpty {
+        first = names
+      }
     case "bench":
       help = BenchCommand.helpMessage()
       first = ["start"] + Kernel.all.map(\.name)

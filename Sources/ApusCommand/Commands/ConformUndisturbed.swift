@@ -114,7 +114,7 @@ struct ConformUndisturbed: ParsableCommand {
     for _ in 0..<points {
       if ConformInterrupt.isRequested { break }
       let at = min(instructions, run.instructions + 1 + run.random(step))
-      _ = try run.run(to: at)
+      if try run.run(to: at) != "to the limit" { break }
       let operation = wanted[Int(run.random(UInt64(wanted.count)))]
       counts[operation, default: 0] += 1
       switch operation {

@@ -14,22 +14,23 @@ enum Schemas {
     let text: String
   }
 
-  static let all = [
-    Document(name: "run", summary: "apus --json, at the end of a run", text: run),
-    Document(name: "error", summary: "any command's --json when it could not begin", text: error),
-    Document(name: "explain", summary: "apus explain --json", text: explain),
-    Document(name: "devices", summary: "apus devices --json", text: devices),
-    Document(name: "debug", summary: "apus debug --json, a line for each command", text: debug),
-    Document(name: "conform", summary: "apus conform ... --json FILE", text: conform),
-    Document(name: "bench", summary: "apus bench --json FILE", text: bench),
-  ]
+  static let all =
+    [
+      Document(name: "run", summary: "apus --json, at the end of a run", text: run),
+      Document(name: "error", summary: "any command's --json when it could not begin", text: error),
+      Document(name: "explain", summary: "apus explain --json", text: explain),
+      Document(name: "devices", summary: "apus devices --json", text: devices),
+      Document(name: "debug", summary: "apus debug --json, a line for each command", text: debug),
+      Document(name: "conform", summary: "apus conform ... --json FILE", text: conform),
+      Document(name: "bench", summary: "apus bench --json FILE", text: bench),
+    ] + snapshots
 
   /// A schema by its name, or by what `schema` says in its objects.
   static func named(_ name: String) -> Document? {
     all.first { name == $0.name || name == "apus-" + $0.name }
   }
 
-  private static func document(_ name: String, _ title: String, _ rest: String) -> String {
+  static func document(_ name: String, _ title: String, _ rest: String) -> String {
     """
     {
       "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -41,7 +42,7 @@ enum Schemas {
     """
   }
 
-  private static func head(_ name: String) -> String {
+  static func head(_ name: String) -> String {
     """
         "schema": { "const": "apus-\(name)" },
         "version": { "const": 1 },
@@ -253,7 +254,7 @@ enum SchemaProgram {
     if arguments.isEmpty || arguments.contains(where: { ["-h", "--help"].contains($0) }) {
       ApusProgram.print("USAGE: apus schema NAME    prints the JSON Schema of")
       for schema in Schemas.all {
-        let gap = String(repeating: " ", count: 10 - schema.name.count)
+        let gap = String(repeating: " ", count: max(1, 17 - schema.name.count))
         ApusProgram.print("  \(schema.name)\(gap)\(schema.summary)")
       }
       ApusProgram.finish(0)

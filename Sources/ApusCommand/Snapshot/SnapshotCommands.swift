@@ -185,7 +185,9 @@ struct SnapshotShowCommand: ParsableCommand {
       snapshot: snapshot,
       machine: Dictionary(identity.map { ($0.key, $0.value) }, uniquingKeysWith: { one, _ in one }),
       disks: tree.disks.map {
-        Report.Disk(drive: String($0.drive.dropFirst(7)), image: $0.path, bytes: $0.byteCount)
+        Report.Disk(
+          drive: String($0.drive.dropFirst(7)),
+          image: $0.path == SnapshotTree.ownImage ? place.image : $0.path, bytes: $0.byteCount)
       }, screen: record.text, arguments: record.arguments)
     func line(_ key: String, _ value: String) -> String { SnapshotWords.column(key, 14) + value }
     var lines = [

@@ -127,7 +127,10 @@ struct SnapshotPlace: ParsableArguments {
   func path(of disk: TreeDisk) throws -> String {
     let own = ImageOpener.rawPath(image) ?? image
     let above = folder.lastIndex(of: "/").map { String(folder[...$0]) } ?? ""
-    if HostFiles.isSame(above + disk.path, own) { return disk.format == "raw" ? "raw:" + own : own }
+    let noted = disk.path.hasPrefix("/") ? disk.path : above + disk.path
+    if disk.path == SnapshotTree.ownImage || HostFiles.isSame(noted, own) {
+      return disk.format == "raw" ? "raw:" + own : own
+    }
     let parts = disk.path.split(separator: "/", omittingEmptySubsequences: false)
     guard !disk.path.hasPrefix("/"), !parts.contains(".."), !disk.path.isEmpty,
       !disk.path.contains(":")
@@ -136,7 +139,7 @@ struct SnapshotPlace: ParsableArguments {
         "\(folder): names '\(disk.path)' as a disk, which does not lie beside it: run the machine, which is told its disks, "
           + "and ask it", file: folder)
     }
-    return disk.format == "raw" ? "raw:" + above + disk.path : above + disk.path
+    return disk.format == "raw" ? "raw:" + noted : noted
   }
 
   /// Opens the images of a tree.
@@ -186,10 +189,11 @@ struct SnapshotPlace: ParsableArguments {
     let tree = try tree(writable: true)
     let attachments = try open(tree.disks, writable: true)
     try tree.attach(attachments)
-    let result = try body(tree)
+    let result = Result { try body(tree) }
+    // Also where it was refused: nobody uses the images any more.
     for attachment in attachments { try attachment.device.finish() }
     try tree.finish()
     for attachment in attachments { attachment.device.close() }
-    return result
+    return try result.get()
   }
 }

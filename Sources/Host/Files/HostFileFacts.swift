@@ -120,8 +120,9 @@ extension HostFiles {
   }
 
   /// Makes a folder; that there is one is fine.
-  public static func makeFolder(_ path: String) throws(HostError) {
-    if mkdir(HostPath.system(path), 0o777) != 0 {
+  /// - Parameter isPrivate: a new one is its owner's alone.
+  public static func makeFolder(_ path: String, isPrivate: Bool = false) throws(HostError) {
+    if mkdir(HostPath.system(path), isPrivate ? 0o700 : 0o777) != 0 {
       let code = errno
       if code == EEXIST && isDirectory(path) { return }
       throw HostError("cannot be made: \(reason(code))")

@@ -267,6 +267,9 @@ extension Machine {
   /// Image files were made what they were at another time: what was held back above them means nothing any more.
   public func imageFilesWereReplaced() { for disk in disks { disk.startOver() } }
 
+  /// The same when they have been written.
+  public func imageFilesAreWritten() { for disk in disks { disk.relyOnFileAgain() } }
+
   /// Lets something from outside in at once, for who holds the machine still: keys typed, the reset button pressed. In the past, or in
   /// a replay, the run goes another way from here on.
   public func act(_ event: MachineInput) {

@@ -294,6 +294,8 @@ final class MachineDisk: BlockDevice {
     if isTracking { return }
     isTracking = true
     if persistence == .file && !isReadOnly {
+      // What waits above the file is its own doing, and nobody else's later.
+      try? original.flush()
       let layer = SnapshotOverlay(base: original)
       layerAbove = layer
       target = layer
@@ -347,6 +349,9 @@ final class MachineDisk: BlockDevice {
     hasUncommittedWrites = false
     if reliedOn != nil { reliedOn = original.mark() }
   }
+
+  /// The file was written by who runs this machine: what it is like now is relied on.
+  func relyOnFileAgain() { if layerAbove != nil { reliedOn = original.mark() } }
 
   /// Everything is as it was put back: nothing was written since.
   func forgetWritten() { written.removeAll(keepingCapacity: true) }

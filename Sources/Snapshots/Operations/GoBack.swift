@@ -91,6 +91,7 @@ extension SnapshotTree {
         try undo.flush()
       }
     }
+    try hold { (machine) throws(StorageError) in machine.imageFilesAreWritten() }
     new.restoring = nil
     try publish(new)
     timing.total = HostClock.nanoseconds() &- start

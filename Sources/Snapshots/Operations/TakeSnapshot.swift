@@ -86,6 +86,7 @@ extension SnapshotTree {
         let start = HostClock.nanoseconds()
         try machine.commitHeldDisks()
         for (index, _) in attachedDisks { try beginLog(index, number) }
+        machine.imageFilesAreWritten()
         if !wish.onlyDisks {
           capture = machine.capture(
             onlyChanged: base != nil, further: base == nil ? [] : lostPages, pool: pool)

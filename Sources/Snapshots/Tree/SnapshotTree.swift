@@ -82,7 +82,8 @@ public final class SnapshotTree: @unchecked Sendable {
   public init(creating folder: String, for attachments: [TreeAttachment]) throws(StorageError) {
     self.folder = folder
     do throws(HostError) {
-      try HostFiles.makeFolder(folder)
+      // What a guest has in its memory is nobody else's.
+      try HostFiles.makeFolder(folder, isPrivate: true)
       try HostFiles.makeFolder(SnapshotTree.undoFolder(folder))
     } catch { throw StorageError(path: folder, reason: error.reason) }
     // One that was begun and not finished is as good as none.
@@ -242,11 +243,18 @@ public final class SnapshotTree: @unchecked Sendable {
     return nil
   }
 
-  /// A path as the tree notes it: from the folder that the tree lies in, where the file lies there or below.
+  /// How the image is noted beside which the tree lies, whatever it is called.
+  public static let ownImage = "(image)"
+
+  /// A path as the tree notes it: from the folder that the tree lies in, where the file lies there or below, otherwise from the root.
   static func noted(_ path: String, from folder: String) -> String {
-    let above = parent(of: folder)
+    if SnapshotTree.folder(of: path) == folder { return ownImage }
     let plain = ImageOpener.rawPath(path) ?? path
-    return plain.hasPrefix(above) ? String(plain.dropFirst(above.count)) : plain
+    let real = HostProcess.resolved(plain) ?? plain
+    let place = HostProcess.resolved(folder) ?? folder
+    if SnapshotTree.folder(of: real) == place { return ownImage }
+    let above = parent(of: place)
+    return !above.isEmpty && real.hasPrefix(above) ? String(real.dropFirst(above.count)) : real
   }
 
   /// The folder that a path lies in, with a slash behind it; "" where it names none.

@@ -67,6 +67,15 @@ extension SnapshotTree {
               + "taken (\(folder)): make it that size again, or move the snapshots away")
         }
         state.disks[index].drive = attachment.drive
+      } else if let other = state.disks.first(where: { disk in
+        disk.drive == attachment.drive
+          && !attachments.contains { SnapshotTree.noted($0.path, from: folder) == disk.path }
+      }) {
+        throw StorageError(
+          path: folder,
+          reason:
+            "the snapshots are of a machine with '\(StateError.printable(other.path))' where this one has "
+            + "'\(attachment.path)': give that image, or --no-snapshots to run without them")
       } else {
         index = state.disks.count
         state.disks.append(

@@ -84,10 +84,12 @@ import Testing
 
   /// Whether each cluster is what it was, or zeros.
   private func isLeft(_ bytes: [UInt8], of whole: [UInt8]) -> Bool {
-    stride(from: 0, to: whole.count, by: 4096).allSatisfy { at in
-      bytes[at..<at + 4096] == whole[at..<at + 4096]
-        || bytes[at..<at + 4096].allSatisfy { $0 == 0 }
+    for at in stride(from: 0, to: whole.count, by: 4096) {
+      let part: ArraySlice<UInt8> = bytes[at..<at + 4096]
+      if part == whole[at..<at + 4096] { continue }
+      if part.contains(where: { $0 != 0 }) { return false }
     }
+    return true
   }
 
   /// Of a snapshot the entry or the L1 table is lost, of another nothing: that is kept, as is the disk.
