@@ -31,6 +31,8 @@ public final class UndoLog {
   private(set) var syncedEnd: UInt64
   /// The flush that was begun, and what it brings to stable storage.
   private var underWay: (number: UInt64, end: UInt64)?
+  /// nil: it is not sealed.
+  private let seal: UndoSeal?
   /// A whole record: exactly as many bytes as it has.
   private var scratch: [UInt8] = []
   /// Whether the log was closed in order: whatever is missing of it is damage.
@@ -51,14 +53,31 @@ public final class UndoLog {
       settleName: { HostFiles.syncFolder(of: path) })
   }
 
+  /// The same, sealed: nobody reads what clusters held who has not the secret.
+  /// - Parameter secret: nil: it is not sealed.
+  public convenience init(
+    path: String, identity: [UInt8], period: UInt64, diskSize: UInt64, secret: ContentSecret?
+  ) throws(StorageError) {
+    var seal: UndoSeal?
+    if let secret { seal = try UndoSeal(secret, for: path) }
+    self.init(
+      path, identity, period, diskSize, seal: seal,
+      make: { () throws(StorageError) in try HostFile(creating: path, named: path) },
+      settleName: { HostFiles.syncFolder(of: path) })
+  }
+
   /// The same where files are something else than the host's.
   init(
     _ path: String, _ identity: [UInt8], _ period: UInt64, _ diskSize: UInt64,
+    seal: UndoSeal? = nil,
     make: @escaping () throws(StorageError) -> any ByteStore, settleName: @escaping () -> Void = {}
   ) {
     precondition(identity.count == 16 && diskSize <= UndoHeader.largestDisk)
     self.path = path
-    header = UndoHeader(diskSize: diskSize, identity: identity, period: period)
+    var header = UndoHeader(diskSize: diskSize, identity: identity, period: period)
+    if let seal { (header.salt, header.proof) = (seal.salt, seal.proof) }
+    self.header = header
+    self.seal = seal
     self.make = make
     self.settleName = settleName
     index = UndoIndex()
@@ -126,21 +145,32 @@ public final class UndoLog {
 
   private func append(_ cluster: UInt64, data: UnsafeRawBufferPointer?) throws(StorageError) {
     let file = try writable()
-    let size = UndoHead.size + (data?.count ?? 0)
+    let isEnd = cluster == UndoHead.endMark
+    let length = isEnd ? 0 : header.recordLength(of: cluster, isZero: data == nil)
+    let size = UndoHead.size + length
     if scratch.count != size { scratch = [UInt8](repeating: 0, count: size) }
-    let head = UndoHead(
-      cluster: cluster, length: data?.count ?? 0, synced: syncedEnd,
-      dataSum: data.map { CRC32C.sum($0) } ?? 0)
-    scratch.withUnsafeMutableBytes { record in
-      head.put(UnsafeMutableRawBufferPointer(rebasing: record[..<32]), at: end, header)
-      if let data { UnsafeMutableRawBufferPointer(rebasing: record[32...]).copyMemory(from: data) }
+    let isDone = scratch.withUnsafeMutableBytes { record in
+      let room = UnsafeMutableRawBufferPointer(rebasing: record[UndoHead.size...])
+      if let seal, !isEnd {
+        let contents = data ?? UnsafeRawBufferPointer(start: nil, count: 0)
+        if !seal.seal(contents, of: cluster, at: end, header, into: room) { return false }
+      } else if let data {
+        room.copyMemory(from: data)
+      }
+      let head = UndoHead(
+        cluster: cluster, length: length, synced: syncedEnd,
+        dataSum: CRC32C.sum(UnsafeRawBufferPointer(room)))
+      head.put(
+        UnsafeMutableRawBufferPointer(rebasing: record[..<UndoHead.size]), at: end, header)
+      return true
     }
+    if !isDone { throw StorageError(path: path, reason: "OpenSSL's AES-256-GCM fails") }
     do throws(StorageError) { try file.extend(at: end, scratch) } catch {
       // Half of it takes room that somebody needs.
       if file.size > end { try? file.setSize(end) }
       throw error
     }
-    if cluster != UndoHead.endMark { index.add(cluster, at: end) }
+    if !isEnd { index.add(cluster, at: end) }
     end += UInt64(size)
   }
 
@@ -201,16 +231,20 @@ public final class UndoLog {
   /// - Parameters:
   ///   - identity: what it was made with.
   ///   - atLeast: bytes of the file (`byteCount`) that are known to have been on stable storage: with fewer it is damaged.
+  ///   - secret: what it was sealed by; nil: it is not sealed.
   /// - Throws: where it is damaged in the middle, or is not the one that is expected.
   public static func open(
-    _ path: String, expecting identity: [UInt8], period: UInt64, atLeast: UInt64 = 0
+    _ path: String, expecting identity: [UInt8], period: UInt64, atLeast: UInt64 = 0,
+    secret: ContentSecret? = nil
   ) throws(StorageError) -> UndoLog {
     let file = try HostFile(path: path, writable: false, looksOnly: true)
-    return try UndoLog(reading: file, expecting: identity, period: period, atLeast: atLeast)
+    return try UndoLog(
+      reading: file, expecting: identity, period: period, atLeast: atLeast, secret: secret)
   }
 
   init(
-    reading file: any ByteStore, expecting identity: [UInt8], period: UInt64, atLeast: UInt64 = 0
+    reading file: any ByteStore, expecting identity: [UInt8], period: UInt64, atLeast: UInt64 = 0,
+    secret: ContentSecret? = nil
   ) throws(StorageError) {
     let scan = try UndoLogScan(file, expecting: identity, period: period)
     if scan.end < atLeast {
@@ -219,6 +253,17 @@ public final class UndoLog {
     }
     path = file.name
     header = scan.header
+    // One that has no header yet has nothing that could be read.
+    if scan.end == 0 {
+      seal = nil
+    } else if let secret {
+      seal = try UndoSeal(secret, scan.header, for: file.name)
+    } else if header.isSealed {
+      throw file.refusal(
+        at: 48, "the undo log is sealed by the keys of encrypted disks, which are not open")
+    } else {
+      seal = nil
+    }
     make = nil
     settleName = {}
     self.file = file
@@ -249,14 +294,26 @@ public final class UndoLog {
     guard let head = try UndoLogScan.head(file, place, header), head.cluster == cluster else {
       throw file.refusal(at: place, "the record of cluster \(cluster) is damaged")
     }
-    if head.length == 0 {
-      buffer.initializeMemory(as: UInt8.self, repeating: 0)
-      return true
+    func damaged() -> StorageError {
+      file.refusal(at: place, "what cluster \(cluster) held is damaged")
     }
-    try file.read(at: place + UInt64(UndoHead.size), into: buffer)
-    if CRC32C.sum(UnsafeRawBufferPointer(buffer)) != head.dataSum {
-      throw file.refusal(at: place, "what cluster \(cluster) held is damaged")
+    let isZero = head.length == header.recordLength(of: cluster, isZero: true)
+    let start = place + UInt64(UndoHead.size)
+    if let seal {
+      let sealed = try file.bytes(at: start, count: head.length)
+      guard sealed.count == head.length, CRC32C.sum(sealed) == head.dataSum else {
+        throw damaged()
+      }
+      let contents = UnsafeMutableRawBufferPointer(rebasing: buffer[..<(isZero ? 0 : buffer.count)])
+      let isOpen = sealed.withUnsafeBytes {
+        seal.open($0, of: cluster, at: place, header, into: contents)
+      }
+      if !isOpen { throw file.refusal(at: place, "the record of cluster \(cluster) was changed") }
+    } else if !isZero {
+      try file.read(at: start, into: buffer)
+      if CRC32C.sum(UnsafeRawBufferPointer(buffer)) != head.dataSum { throw damaged() }
     }
+    if isZero { buffer.initializeMemory(as: UInt8.self, repeating: 0) }
     return true
   }
 

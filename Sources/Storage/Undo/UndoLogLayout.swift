@@ -7,9 +7,12 @@
 // covers the log's identity and its own place too, so that no record of another log or from elsewhere in the file passes for one.
 //
 //   header  0 "APUSUNDO"  8 version (u32)  12 cluster size (u32)  16 size of the disk (u64)  24 identity (16 bytes)  40 period (u64)
-//           48 flags (u32)  508 CRC-32C of all before
+//           48 flags (u32; 1: sealed)  52 salt (32 bytes)  84 proof of the secret (16 bytes)  508 CRC-32C of all before
 //   head    0 "APUR"  4 length of what follows (u32)  8 cluster (u64; all ones: the end)  16 bytes on stable storage (u64)
 //           24 CRC-32C of what follows  28 CRC-32C of identity, period, place and all before
+//
+// What follows the head is what the cluster held, and nothing if that was zeros. In a sealed log it is a number (u64) that no other record
+// ever written has, the same encrypted, and a tag of 16 bytes; which clusters there are, and which held zeros, can be read.
 
 /// What the header says.
 struct UndoHeader: Equatable {
@@ -23,6 +26,16 @@ struct UndoHeader: Equatable {
   /// 16 bytes.
   var identity: [UInt8]
   var period: UInt64
+  /// Of a sealed log: 32 bytes; otherwise none.
+  var salt: [UInt8] = []
+  /// 16 bytes that tell the secret.
+  var proof: [UInt8] = []
+
+  var isSealed: Bool { !salt.isEmpty }
+  /// How many bytes a record of a cluster has behind its head.
+  func recordLength(of cluster: UInt64, isZero: Bool) -> Int {
+    (isSealed ? UndoSeal.overhead : 0) + (isZero ? 0 : length(of: cluster))
+  }
 
   var bytes: [UInt8] {
     var fields = Fields(count: UndoHeader.size)
@@ -32,6 +45,11 @@ struct UndoHeader: Equatable {
     fields.setLittle(16, diskSize)
     fields.set(24, identity)
     fields.setLittle(40, period)
+    if isSealed {
+      fields.setLittle(48, UInt32(1))
+      fields.set(52, salt)
+      fields.set(84, proof)
+    }
     fields.setLittle(508, CRC32C.sum(fields.slice(0, 508)))
     return fields.bytes
   }
@@ -59,10 +77,11 @@ struct UndoHeader: Equatable {
       throw refuse(12, "has clusters of \(cluster) bytes, not \(UndoDevice.clusterSize)")
     }
     let flags: UInt32 = fields.little(48)
-    if flags != 0 { throw refuse(48, "has features that are not known (\(flags))") }
+    if flags > 1 { throw refuse(48, "has features that are not known (\(flags))") }
     diskSize = fields.little(16)
     identity = fields.slice(24, 16)
     period = fields.little(40)
+    if flags == 1 { (salt, proof) = (fields.slice(52, 32), fields.slice(84, 16)) }
     if diskSize > UndoHeader.largestDisk {
       throw refuse(16, "is of a disk of \(diskSize) bytes, which is too much")
     }
@@ -86,7 +105,7 @@ struct UndoHead: Equatable {
   static let endMark = UInt64.max
 
   var cluster: UInt64
-  /// Bytes that follow; 0: zeros.
+  /// Bytes that follow.
   var length: Int
   /// How many bytes of the file were on stable storage when this was written.
   var synced: UInt64
@@ -120,7 +139,11 @@ struct UndoHead: Equatable {
       if length != 0 || synced != place { return nil }
     } else {
       if cluster >= header.clusterCount { return nil }
-      if length != 0 && length != header.length(of: cluster) { return nil }
+      if length != header.recordLength(of: cluster, isZero: true)
+        && length != header.recordLength(of: cluster, isZero: false)
+      {
+        return nil
+      }
     }
   }
 

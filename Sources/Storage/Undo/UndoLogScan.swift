@@ -89,7 +89,7 @@ struct UndoLogScan {
         index.sort()
         most = max(1 << 16, index.count * 2)
       }
-      ahead = found.length == 0 ? 1 << 16 : 512
+      ahead = found.length < 512 ? 1 << 16 : 512
     }
     if isComplete { index.sort() }
     return synced

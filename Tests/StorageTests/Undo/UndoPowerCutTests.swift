@@ -22,6 +22,8 @@ import Testing
     var witness: GuestWitness
     var starts: [Start] = []
     var imageCount: Int
+    /// By which the logs are sealed; nil: they are not.
+    var secret: ContentSecret?
   }
 
   private static func run(
@@ -38,13 +40,15 @@ import Testing
     }
     let witness = try GuestWitness(device, disk)
     var run = Run(disk: disk, witness: witness, imageCount: files.count)
+    if random.one(in: 3) { run.secret = Undo.secret }
     let isTorn = random.one(in: 2)
     func begin(_ random: inout PowerCutRandom) throws {
       let period = UInt64(run.starts.count)
       if random.one(in: 2) { try device.prepareBegin() }
       let bytes = try device.bytes(at: 0, count: kind.size)
+      let seal = try run.secret.map { try UndoSeal($0, for: "log") }
       try device.begin(
-        Undo.log(period, of: device) {
+        Undo.log(period, of: device, seal: seal) {
           let store = disk["undo-\(period)"]!
           return isTorn ? TornStore(store) : store
         })
@@ -92,7 +96,8 @@ import Testing
       }
       var logs: [UndoLog] = []
       for period in 0..<periods {
-        logs.append(try Undo.open(stores[run.imageCount + period], UInt64(period)))
+        logs.append(
+          try Undo.open(stores[run.imageCount + period], UInt64(period), secret: run.secret))
       }
       func starts() throws -> String? {
         for start in run.starts where start.done <= cut {

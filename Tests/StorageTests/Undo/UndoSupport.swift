@@ -20,17 +20,25 @@ enum Undo {
     WrittenKind("vhd", ["block_size": "512K"], size: 800 << 10),
   ]
 
+  /// nil: OpenSSL 3 is not installed.
+  static let secret = try? ContentSecret(
+    sealing: [VolumeKey(SecretBytes([UInt8](repeating: 7, count: 64)), identity: "disk")],
+    for: "secret")
+
   /// A log in a store that is made when it is wanted.
   static func log(
-    _ period: UInt64, of device: any BlockDevice,
+    _ period: UInt64, of device: any BlockDevice, seal: UndoSeal? = nil,
     make: @escaping () throws(StorageError) -> any ByteStore
   ) -> UndoLog {
     UndoLog(
-      "undo-\(period)", identity, period, device.blockCount * UInt64(device.blockSize), make: make)
+      "undo-\(period)", identity, period, device.blockCount * UInt64(device.blockSize), seal: seal,
+      make: make)
   }
 
-  static func open(_ store: any ByteStore, _ period: UInt64) throws -> UndoLog {
-    try UndoLog(reading: store, expecting: identity, period: period)
+  static func open(_ store: any ByteStore, _ period: UInt64, secret: ContentSecret? = nil) throws
+    -> UndoLog
+  {
+    try UndoLog(reading: store, expecting: identity, period: period, secret: secret)
   }
 
   /// What a disk held when a period began, of whose logs the first is that period's.

@@ -116,7 +116,7 @@ import Testing
     let key = VolumeKey(SecretBytes([UInt8](repeating: 1, count: 64)), identity: "disk")
     let cuts = TestCounts.of("APUS_CUTS", normally: 100)
     for seed in 2000..<2000 + UInt64((cuts + 99) / 100) {
-      _ = try run(seed, cuts: 100, kill: false, keys: DiskSealKeys(keys: [key]))
+      _ = try run(seed, cuts: 100, kill: false, keys: StoreKeys([key]))
     }
   }
 }

@@ -7,9 +7,9 @@ import Testing
 @testable import Store
 
 @Suite(.enabled(if: OpenSSL.isThere, "OpenSSL 3 is not installed")) struct SealedStoreTests {
-  private static func keys(_ tags: UInt8...) -> DiskSealKeys {
-    DiskSealKeys(
-      keys: tags.map {
+  private static func keys(_ tags: UInt8...) -> StoreKeys {
+    StoreKeys(
+      tags.map {
         VolumeKey(SecretBytes([UInt8](repeating: $0, count: 64)), identity: "disk \($0)")
       })
   }

@@ -131,7 +131,7 @@ import Testing
   @Test(.enabled(if: OpenSSL.isThere, "OpenSSL 3 is not installed")) func addingWithKeys() throws {
     let folder = TestFolder()
     let key = VolumeKey(SecretBytes([UInt8](repeating: 1, count: 64)), identity: "disk")
-    let store = try ContentStore(creating: folder.path, keys: DiskSealKeys(keys: [key]))
+    let store = try ContentStore(creating: folder.path, keys: StoreKeys([key]))
     let count = Self.isMeasured ? 2000 : 20
     var random = StoreRandom(62)
     let pages = (0..<count).map { _ in ByteRoom(random.bytes(4096)) }

@@ -140,7 +140,7 @@ final class SectorCipher {
 }
 
 /// A hash by the name that headers have for it.
-final class Hash {
+final class Hash: @unchecked Sendable {
   let name: String
   let size: Int
   let digest: OpaquePointer
