@@ -66,12 +66,17 @@ public final class UndoDevice: BlockDevice {
 
   /// A new period begins: clusters are kept in this log from here on; nil: nothing is kept any more. What was written so far, and what the
   /// former log has, is on stable storage and the former log's file is closed when this returns.
-  /// - Throws: then nothing has begun. Also when writes are held back, or the log is of a disk of another size.
+  /// - Throws: then nothing has begun. Also when writes are held back, the log is of a disk of another size, or it is not sealed although the
+  ///   disk is encrypted.
   public func begin(_ log: UndoLog?) throws(StorageError) {
     if isHeld { throw heldError("no period can begin") }
     if let log, log.diskSize != blockCount * UInt64(blockSize) {
       throw StorageError.usage(
         log.path, "is of a disk of \(log.diskSize) bytes, not of '\(name)'")
+    }
+    if let log, !log.isSealed, !device.volumeKeys.isEmpty {
+      throw StorageError.usage(
+        log.path, "would have readable what is encrypted in '\(name)'")
     }
     // What the new period begins with must not be lost by a power failure: nothing else has it.
     try flush()

@@ -94,6 +94,8 @@ public final class UndoLog {
   public var identity: [UInt8] { header.identity }
   /// Bytes that the disk had at the beginning of the period.
   public var diskSize: UInt64 { header.diskSize }
+  /// Whether nobody reads it without its secret.
+  public var isSealed: Bool { header.isSealed }
   /// How many clusters that are.
   public var clusterCount: UInt64 { header.clusterCount }
   /// How many bytes a cluster (below `clusterCount`) has: fewer at the disk's end.

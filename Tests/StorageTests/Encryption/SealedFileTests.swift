@@ -129,4 +129,23 @@ import Testing
     #expect(throws: StorageError.self) { try Self.open(sealed, try Secret.open(other).volumeKeys) }
     #expect(MemoryImage(bytes: [0]).volumeKeys.isEmpty)
   }
+
+  /// They are found below layers that keep nothing of their own, and what is encrypted is not kept readable.
+  @Test func theKeysAreFoundBelowUndoAndQueue() throws {
+    let undo = UndoDevice(try Secret.open(try Secret.image(LUKSFormat(), size: 1 << 20)))
+    let keys = undo.volumeKeys
+    #expect(keys.count == 1)
+    #expect(
+      QueuedDevice(undo).volumeKeys.map(ObjectIdentifier.init) == keys.map(ObjectIdentifier.init))
+    #expect(throws: StorageError.self) {
+      try undo.begin(Undo.log(0, of: undo) { MemoryStore([]) })
+    }
+    let secret = try ContentSecret(sealing: keys, for: "log")
+    let store = MemoryStore([])
+    try undo.begin(
+      Undo.log(0, of: undo, seal: try UndoSeal(secret, for: "log")) { store })
+    try undo.write(block: 5, [UInt8](repeating: 6, count: undo.blockSize))
+    try undo.begin(nil)
+    #expect(try Undo.open(store, 0, secret: secret).clusters == [UInt64(5 * undo.blockSize >> 16)])
+  }
 }
