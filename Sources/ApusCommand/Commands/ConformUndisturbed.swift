@@ -253,9 +253,7 @@ private final class Disturbance {
     guard let name = snapshots.last else { return }
     end()
     try wrap {
-      var place = SnapshotPlace()
-      place.image = image
-      place.place = nil
+      let place = SnapshotPlace(image: image, folder: SnapshotTree.folder(of: image))
       _ = try place.change { try $0.restore(name, onlyDisks: false) }
     }
     session = try Disturbance.session(try plan())

@@ -31,7 +31,8 @@ struct SnapshotTakeCommand: ParsableCommand {
       Of a machine that runs it has processors, devices, memory and disks, and the machine goes on meanwhile; it is on stable storage when \
       this ends. Of one that does not run it has the disks.
       """)
-  @OptionGroup var place: SnapshotPlace
+  @OptionGroup var options: SnapshotOptions
+  private var place: SnapshotPlace { options.place }
   @Argument(help: ArgumentHelp("Its name. (default: snapshot-N)", valueName: "name"))
   var name: String?
   @Option(name: .shortAndLong, help: ArgumentHelp("What is to be said of it.", valueName: "text"))
@@ -79,7 +80,9 @@ struct SnapshotTakeCommand: ParsableCommand {
     }
     if SnapshotTree.exists(in: place.folder) { return try place.change(take) }
     let attachments = try place.openAlone()
-    let tree = try SnapshotTree(creating: place.folder, for: attachments)
+    let tree = try SnapshotTree(
+      creating: place.folder, for: attachments,
+      keys: attachments.flatMap(\.device.volumeKeys))
     let result = try take(tree)
     for attachment in attachments { try attachment.device.finish() }
     try tree.finish()
@@ -91,7 +94,8 @@ struct SnapshotTakeCommand: ParsableCommand {
 struct SnapshotListCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "list", abstract: "Lists the snapshots, as the tree that they are.")
-  @OptionGroup var place: SnapshotPlace
+  @OptionGroup var options: SnapshotOptions
+  private var place: SnapshotPlace { options.place }
 
   func run() throws {
     let isRunning = place.client != nil
@@ -112,15 +116,21 @@ struct SnapshotListCommand: ParsableCommand {
   static func lines(_ report: SnapshotListReport) -> [String] {
     if report.snapshots.isEmpty { return ["no snapshots"] }
     var rows: [(name: String, snapshot: SnapshotReport)] = []
-    func add(_ parent: String?, _ depth: Int) {
-      for snapshot in report.snapshots where snapshot.parent == parent {
-        rows.append((String(repeating: "  ", count: depth) + snapshot.name, snapshot))
-        // A straight line of snapshots stays at the margin.
-        let isBranch = report.snapshots.filter { $0.parent == snapshot.id }.count > 1
-        add(snapshot.id, depth + (isBranch ? 1 : 0))
+    // A straight line of snapshots stays where it is; branches are drawn.
+    func add(_ parent: String?, _ prefix: String) {
+      let children = report.snapshots.filter { $0.parent == parent }
+      for (n, snapshot) in children.enumerated() {
+        if children.count == 1 || parent == nil {
+          rows.append((prefix + snapshot.name, snapshot))
+          add(snapshot.id, prefix)
+        } else {
+          let isLast = n == children.count - 1
+          rows.append((prefix + (isLast ? "└─ " : "├─ ") + snapshot.name, snapshot))
+          add(snapshot.id, prefix + (isLast ? "   " : "│  "))
+        }
       }
     }
-    add(nil, 0)
+    add(nil, "")
     let width = max(rows.map(\.name.count).max() ?? 0, 4) + 2
     var lines = [
       SnapshotWords.column("  name", width + 2) + SnapshotWords.column("taken", 21)
@@ -135,7 +145,7 @@ struct SnapshotListCommand: ParsableCommand {
           + (snapshot.temporary ? " (until the run ends)" : ""))
     }
     lines.append(
-      report.running
+      report.running && !report.resumes
         ? "* is where the machine that runs comes from"
         : report.resumes
           ? "> is where the machine goes on at its next start"
@@ -148,7 +158,8 @@ struct SnapshotListCommand: ParsableCommand {
 struct SnapshotShowCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "show", abstract: "Tells everything about a snapshot.")
-  @OptionGroup var place: SnapshotPlace
+  @OptionGroup var options: SnapshotOptions
+  private var place: SnapshotPlace { options.place }
   @Argument(help: ArgumentHelp("The snapshot.", valueName: "name"))
   var name: String
   @Option(
@@ -230,7 +241,8 @@ struct SnapshotRestoreCommand: ParsableCommand {
       A machine that runs goes on from there at once. Otherwise its disks become what they were, and with its next start it goes on from \
       there, given the same options. What was not in a snapshot is lost.
       """)
-  @OptionGroup var place: SnapshotPlace
+  @OptionGroup var options: SnapshotOptions
+  private var place: SnapshotPlace { options.place }
   @Argument(help: ArgumentHelp("The snapshot.", valueName: "name"))
   var name: String
   @Flag(help: "Only the disks: the machine boots from them at its next start.")
@@ -267,7 +279,8 @@ struct SnapshotRestoreCommand: ParsableCommand {
 struct SnapshotDeleteCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "delete", abstract: "Deletes snapshots; others stay whole.")
-  @OptionGroup var place: SnapshotPlace
+  @OptionGroup var options: SnapshotOptions
+  private var place: SnapshotPlace { options.place }
   @Argument(help: ArgumentHelp("The snapshots.", valueName: "name"))
   var names: [String]
   @Flag(name: .shortAndLong, help: "Also those that come from them.")
@@ -295,7 +308,8 @@ struct SnapshotDiffCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "diff", abstract: "Tells what differs between two snapshots.",
     discussion: "Exit codes: 0 nothing, 1 something.")
-  @OptionGroup var place: SnapshotPlace
+  @OptionGroup var options: SnapshotOptions
+  private var place: SnapshotPlace { options.place }
   @Argument(help: ArgumentHelp("A snapshot.", valueName: "name"))
   var first: String
   @Argument(help: ArgumentHelp("Another one.", valueName: "other"))
@@ -326,7 +340,8 @@ struct SnapshotDiffCommand: ParsableCommand {
   }
 
   func run() throws {
-    let difference = try place.tree(writable: false).compare(first, second)
+    let tree = try place.tree(writable: false)
+    let difference = try tree.compare(first, second)
     let report = Report(
       pages: difference.pages.reduce(0) { $0 + UInt64($1.count) },
       memory: difference.pages.map {
@@ -360,7 +375,11 @@ struct SnapshotDiffCommand: ParsableCommand {
       lines.append("  + " + row.after)
     }
     let isSame = lines.isEmpty
-    try SnapshotProgram.deliver(report, isSame ? ["nothing differs"] : lines)
+    let (a, b) = (try tree.snapshot(first), try tree.snapshot(second))
+    for snapshot in [a, b] where snapshot.kind == .disks {
+      lines.append("'\(snapshot.name)' has disks alone: memory and devices are not compared")
+    }
+    try SnapshotProgram.deliver(report, isSame ? ["nothing differs"] + lines : lines)
     if !isSame { throw ExitCode(1) }
   }
 }

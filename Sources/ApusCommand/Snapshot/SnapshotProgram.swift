@@ -91,16 +91,34 @@ struct SnapshotCommand: ParsableCommand {
 }
 
 /// Which machine is meant.
-struct SnapshotPlace: ParsableArguments {
+struct SnapshotOptions: ParsableArguments {
   @Argument(help: ArgumentHelp("The machine's first disk image.", valueName: "image"))
   var image: String
   @Option(
     name: .customLong("in"),
     help: ArgumentHelp(
       "The folder of the snapshots. (default: IMAGE.snapshots)", valueName: "folder"))
-  var place: String?
+  var folder: String?
+  @OptionGroup var keys: ImageKeyOptions
 
-  var folder: String { place ?? SnapshotTree.folder(of: image) }
+  var place: SnapshotPlace {
+    SnapshotPlace(image: image, folder: folder ?? SnapshotTree.folder(of: image), keys: keys.keys())
+  }
+}
+
+/// A machine's image and the folder of its snapshots.
+struct SnapshotPlace {
+  var image: String
+  var folder: String
+  /// Where the keys of encrypted images come from.
+  var keys: DiskKeys?
+
+  /// The keys that the snapshots are encrypted with: the image's.
+  private func volumeKeys() throws -> [VolumeKey] {
+    let looked = try ImageOpener.open(path: image, readOnly: true, looksOnly: true, keys: keys)
+    defer { looked.device.close() }
+    return looked.device.volumeKeys
+  }
 
   /// Refuses an image that is not there.
   func check() throws {
@@ -120,7 +138,7 @@ struct SnapshotPlace: ParsableArguments {
       throw Failure.usage(
         "\(image): has no snapshots ('apus snapshot take' makes the first)", file: folder)
     }
-    return try SnapshotTree(opening: folder, writable: writable)
+    return try SnapshotTree(opening: folder, writable: writable, keys: try volumeKeys())
   }
 
   /// The path of a tree's disk. What lies elsewhere than beside the tree is not believed.
@@ -153,15 +171,19 @@ struct SnapshotPlace: ParsableArguments {
   private func attachment(_ path: String, _ drive: String, _ kind: ImageKind, writable: Bool) throws
     -> TreeAttachment
   {
-    let opened = try ImageOpener.open(
-      path: path, kind: kind, readOnly: !writable, looksOnly: false)
+    let opened: OpenedImage
+    do throws(StorageError) {
+      opened = try ImageOpener.open(path: path, kind: kind, readOnly: !writable, keys: keys)
+    } catch {
+      let hint =
+        writable
+        ? " (a machine that runs with it can be asked if it was started with --with-snapshots; in its window Ctrl+Alt+T takes one)"
+        : ""
+      throw Failure.host("\(error)\(hint)", file: path)
+    }
     let device = opened.device
     if writable && device.isReadOnly {
       throw Failure.usage("\(path): cannot be written", file: path)
-    }
-    if !device.volumeKeys.isEmpty {
-      throw Failure.usage(
-        "\(path): a machine with encrypted disks has no snapshots yet", file: path)
     }
     let undo = writable ? UndoDevice(device) : nil
     return TreeAttachment(drive: drive, path: path, device: undo ?? device, undo: undo) {
@@ -172,7 +194,7 @@ struct SnapshotPlace: ParsableArguments {
   /// The image alone, for a tree that is to be made.
   func openAlone() throws -> [TreeAttachment] {
     try check()
-    let looked = try ImageOpener.open(path: image, readOnly: true, looksOnly: true)
+    let looked = try ImageOpener.open(path: image, readOnly: true, looksOnly: true, keys: keys)
     defer { looked.device.close() }
     switch looked.medium {
     case .cd: throw Failure.usage("\(image): a CD has no snapshots", file: image)

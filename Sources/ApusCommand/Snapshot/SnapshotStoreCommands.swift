@@ -12,13 +12,23 @@ import Store
 struct SnapshotExportCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "export", abstract: "Copies a disk as a snapshot has it into a new image.")
-  @OptionGroup var place: SnapshotPlace
+  @OptionGroup var options: SnapshotOptions
+  private var place: SnapshotPlace { options.place }
   @Argument(help: ArgumentHelp("The snapshot.", valueName: "name"))
   var name: String
   @Argument(help: ArgumentHelp("The new image.", valueName: "file"))
   var file: String
-  @Option(name: .customShort("O"), help: ArgumentHelp("Its format.", valueName: "format"))
-  var format = "raw"
+  @Option(
+    name: .customShort("O"),
+    help: ArgumentHelp(
+      "Its format. (default: as its name ends, otherwise raw)", valueName: "format"))
+  var wantedFormat: String?
+
+  private var format: String {
+    wantedFormat
+      ?? ["qcow2", "vdi", "vmdk", "vhd", "vhdx"].first { file.lowercased().hasSuffix("." + $0) }
+      ?? "raw"
+  }
   @Option(
     help: ArgumentHelp("Which disk, as show names them. (default: the first)", valueName: "drive"))
   var disk: String?
@@ -53,7 +63,9 @@ struct SnapshotExportCommand: ParsableCommand {
         return index
       } ?? 0
     guard disks.indices.contains(index) else { throw Failure.usage("the snapshot has no disks") }
-    let image = try place.open([disks[index]], writable: false)[0].device
+    let opened = try place.open([disks[index]], writable: false)
+    try tree.check(opened)
+    let image = opened[0].device
     let source = try tree.disk(index, of: record, over: image)
     var request = CreateRequest(file, format: format)
     request.byteCount = source.blockCount * UInt64(source.blockSize)
@@ -68,7 +80,10 @@ struct SnapshotExportCommand: ParsableCommand {
       snapshot: record.name, drive: String(disks[index].drive.dropFirst(7)), file: file,
       format: format, virtualSize: request.byteCount ?? 0, dataBytes: copied)
     try SnapshotProgram.deliver(
-      report, ["\(file): \(report.drive) as at '\(record.name)', \(ImageSize.text(copied)) of data"]
+      report,
+      [
+        "\(file): \(report.drive) as at '\(record.name)' in \(format), \(ImageSize.text(copied)) of data"
+      ]
     )
   }
 
@@ -105,7 +120,8 @@ struct SnapshotVerifyCommand: ParsableCommand {
     commandName: "verify",
     abstract: "Reads everything that snapshots have, and compares it with its names.",
     discussion: "Exit codes: 0 sound, 1 damage.")
-  @OptionGroup var place: SnapshotPlace
+  @OptionGroup var options: SnapshotOptions
+  private var place: SnapshotPlace { options.place }
 
   private struct Report: Codable {
     var schema = "apus-snapshot-verify"
@@ -128,7 +144,8 @@ struct SnapshotVerifyCommand: ParsableCommand {
 struct SnapshotUsageCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "du", abstract: "Tells what snapshots take.")
-  @OptionGroup var place: SnapshotPlace
+  @OptionGroup var options: SnapshotOptions
+  private var place: SnapshotPlace { options.place }
 
   private struct Report: Codable {
     var schema = "apus-snapshot-du"
@@ -160,7 +177,8 @@ struct SnapshotCollectCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "gc", abstract: "Gives room back that no snapshot needs.",
     discussion: "Deleting does it, too; this is for what was left when that was cut off.")
-  @OptionGroup var place: SnapshotPlace
+  @OptionGroup var options: SnapshotOptions
+  private var place: SnapshotPlace { options.place }
 
   private struct Report: Codable {
     var schema = "apus-snapshot-gc"
@@ -180,9 +198,11 @@ struct SnapshotCollectCommand: ParsableCommand {
 struct SnapshotQuotaCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "quota", abstract: "Limits what snapshots may take on the host.")
-  @OptionGroup var place: SnapshotPlace
-  @Argument(help: ArgumentHelp("As in 20G; none: no limit.", valueName: "size"))
-  var size: String
+  @OptionGroup var options: SnapshotOptions
+  private var place: SnapshotPlace { options.place }
+  @Argument(
+    help: ArgumentHelp("As in 20G; none: no limit. (default: tell the limit)", valueName: "size"))
+  var size: String?
 
   private struct Report: Codable {
     var schema = "apus-snapshot-quota"
@@ -193,6 +213,11 @@ struct SnapshotQuotaCommand: ParsableCommand {
   func run() throws {
     if place.client != nil {
       throw Failure.usage("\(place.image): its machine runs: stop it first")
+    }
+    guard let size else {
+      let quota = try place.tree(writable: false).quota
+      return try SnapshotProgram.deliver(
+        Report(quota: quota), [quota.map { "at most \(ImageSize.text($0))" } ?? "no limit"])
     }
     let quota = size == "none" ? nil : try ImageOperations.size(size, "quota")
     try place.tree(writable: true).setQuota(quota)
@@ -208,7 +233,8 @@ struct SnapshotAcceptCommand: ParsableCommand {
       Snapshots have what differs from the image, so they are worth nothing when something that knows nothing of them has written it: they \
       are deleted. With --unchanged they stay: for an image that was only touched, or copied with its folder.
       """)
-  @OptionGroup var place: SnapshotPlace
+  @OptionGroup var options: SnapshotOptions
+  private var place: SnapshotPlace { options.place }
   @Flag(help: "The image holds what it held.")
   var unchanged = false
 
@@ -232,7 +258,7 @@ struct SnapshotAcceptCommand: ParsableCommand {
       [
         unchanged
           ? "the snapshots stay"
-          : "\(count) snapshots are deleted; the disk is as it is"
+          : "\(count == 1 ? "one snapshot is" : "\(count) snapshots are") deleted; the disk is as it is"
       ])
   }
 }

@@ -58,8 +58,10 @@ extension Session {
     func attempt(_ what: SessionLoss.What, _ path: String?, _ body: () throws -> Void) {
       do { try body() } catch { lose(SessionLoss(what, "\(error)", file: path)) }
     }
-    if let name = configuration.takenAtEnd {
-      attempt(.state, nil) {
+    let isMissed: Bool =
+      if case .expectationMissed = progress.withLock({ $0.stop }) { true } else { false }
+    if let name = configuration.takenAtEnd, !isMissed {
+      attempt(.other, nil) {
         let (snapshot, _) = try takeSnapshot(SnapshotWish(name))
         observers.tell(.notice("snapshot '\(snapshot.name)' was taken"))
       }

@@ -59,7 +59,13 @@ extension Session {
 
   /// Opens the tree where there is one, or one is wanted, and makes the machine what it was at the snapshot that was gone back to.
   func openSnapshots() throws(SessionError) {
-    guard configuration.snapshots != .none, let folder = snapshotFolder else { return }
+    if configuration.snapshots == .none { return }
+    guard let folder = snapshotFolder else {
+      if configuration.snapshots == .automatic { return }
+      throw SessionError(
+        .configuration,
+        "snapshots need a disk image, beside which they are kept (or --snapshots-in FOLDER)")
+    }
     let isThere = SnapshotTree.exists(in: folder)
     // What is not written needs no tree.
     let opened = machine.configuration
@@ -67,34 +73,41 @@ extension Session {
     guard
       isThere ? writes || configuration.snapshots == .wanted : configuration.snapshots == .wanted
     else { return }
+    let tree: SnapshotTree
+    do throws(StorageError) { tree = try openTree(folder, isThere) } catch {
+      throw SessionError(.image, "\(error)", file: error.path)
+    }
+    if let name = configuration.takenAtEnd, tree.snapshots.contains(where: { $0.name == name }) {
+      throw SessionError(
+        .configuration, "\(folder): there is a snapshot '\(name)' already", file: folder)
+    }
+    guard let snapshot = tree.resumed else { return }
     do throws(StorageError) {
-      let tree = try openTree(folder, isThere)
-      if let snapshot = tree.resumed, configuration.resumesSnapshot, configuration.loadState == nil,
+      if configuration.resumesSnapshot, configuration.loadState == nil,
         configuration.replay == nil, lockstep == nil
       {
         try tree.resume(machine, at: snapshot)
         observers.tell(.notice("goes on from snapshot '\(snapshot.name)'"))
         if configuration.releasesHeldInput { machine.releaseHeldInput() }
+      } else {
+        try tree.forgetResume()
       }
     } catch {
-      throw SessionError(.image, "\(error)", file: error.path)
+      throw SessionError(
+        .image,
+        "\(error) ('apus snapshot show' tells how it was started; --no-resume boots from the disks instead)",
+        file: error.path)
     }
   }
 
   private func openTree(_ folder: String, _ isThere: Bool) throws(StorageError) -> SnapshotTree {
-    if machine.volumeKeys.contains(where: { _ in true }) {
-      throw StorageError(
-        path: folder,
-        reason:
-          "a machine with encrypted disks has no snapshots yet, as they would not be encrypted")
-    }
     let list = attachments()
     let tree: SnapshotTree
     if isThere {
-      tree = try SnapshotTree(opening: folder, writable: true)
+      tree = try SnapshotTree(opening: folder, writable: true, keys: machine.volumeKeys)
       try tree.attach(list)
     } else {
-      tree = try SnapshotTree(creating: folder, for: list)
+      tree = try SnapshotTree(creating: folder, for: list, keys: machine.volumeKeys)
     }
     let hear = snapshots.withLock { place in
       place.tree = tree
@@ -123,7 +136,7 @@ extension Session {
       throw refuse("this run is without snapshots (--no-snapshots)")
     }
     guard let folder = snapshotFolder else {
-      throw refuse("there is no image beside which snapshots could be")
+      throw refuse("snapshots need a disk image, beside which they are kept")
     }
     return try openTree(folder, SnapshotTree.exists(in: folder))
   }
@@ -142,6 +155,10 @@ extension Session {
     let tree = try tree()
     var wish = wish
     if wish.arguments.isEmpty { wish.arguments = configuration.arguments }
+    // What a run with --snapshot has on its disks is gone with it.
+    let opened = machine.configuration
+    let images = (opened.disks + opened.floppies).compactMap { $0 }
+    if images.contains(where: { $0.device.persistence == .overlay }) { wish.isTemporary = true }
     return try tree.take(wish, waits: !hasMachine) { [self] (body) throws(StorageError) in
       try perform { (machine) throws(StorageError) in try body(machine) }
     }

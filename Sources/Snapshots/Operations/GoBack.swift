@@ -130,6 +130,16 @@ extension SnapshotTree {
     }
   }
 
+  /// The machine boots from its disks: it does not go on from where it was gone back to.
+  public func forgetResume() throws(StorageError) {
+    try exclusively { () throws(StorageError) in
+      if !state.resumes { return }
+      var new = state
+      new.resumes = false
+      try publish(new)
+    }
+  }
+
   private func beyond(_ slot: UInt64) -> StorageError {
     StorageError(path: store.folder, reason: "page \(slot) is behind the machine's memory")
   }

@@ -59,7 +59,11 @@ extension SnapshotTree {
     let batch = store.begin()
     try mergePeriods(&new, batch)
     try publish(new, batch)
-    if new.snapshots.isEmpty { try endLogs() }
+    if new.snapshots.isEmpty {
+      try endLogs()
+      memoryBase = nil
+    }
+    hasDeleted = true
     try sweep()
   }
 
@@ -147,9 +151,10 @@ extension SnapshotTree {
   {
     exclusively {
       let damages = store.verify(progress)
+      let damaged = Set(damages.compactMap(\.name))
       var incomplete: [(snapshot: String, reason: String)] = []
       for snapshot in state.snapshots {
-        do throws(StorageError) { try checkComplete(snapshot) } catch {
+        do throws(StorageError) { try checkComplete(snapshot, damaged) } catch {
           incomplete.append((snapshot.name, "\(error)"))
         }
       }
@@ -157,7 +162,9 @@ extension SnapshotTree {
     }
   }
 
-  private func checkComplete(_ snapshot: SnapshotRecord) throws(StorageError) {
+  private func checkComplete(_ snapshot: SnapshotRecord, _ damaged: Set<ContentName>)
+    throws(StorageError)
+  {
     var marks = ContentMarks()
     try StoredBytes.mark(snapshot.head, in: store, &marks)
     try StoredBytes.mark(snapshot.picture, in: store, &marks)
@@ -172,6 +179,9 @@ extension SnapshotTree {
             map, in: store, of: SnapshotTree.clusterCount(state.disks[disk]), &marks)
         }
       }
+    }
+    if let name = marks.live.first(where: damaged.contains) {
+      throw StorageError(path: store.folder, reason: "object \(name.short) is damaged")
     }
     let names = Array(marks.live)
     for (name, isThere) in zip(names, store.contains(names)) where !isThere {
@@ -196,6 +206,8 @@ extension SnapshotTree {
       try absorb(into: &new)
       memoryBase = nil
       attachments = [:]
+      // What the machine was compared with is not needed any more.
+      if hasDeleted { try sweep() }
       store.close()
     }
   }

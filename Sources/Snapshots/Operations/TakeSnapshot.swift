@@ -135,8 +135,11 @@ extension SnapshotTree {
         PNG.encode(capture.picture.reduced(toWidth: 320)), to: batch)
     }
     new.snapshots.append(record)
-    new.current = record.id
-    new.resumes = false
+    // A machine that is to go on from where it was gone back to still can: its disks are what they were.
+    if memory != nil || !new.resumes {
+      new.current = record.id
+      new.resumes = false
+    }
     timing.newBytes = batch.newBytes
     try publish(new, batch)
     if capture != nil { memoryBase = memory }

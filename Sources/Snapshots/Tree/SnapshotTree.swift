@@ -58,7 +58,11 @@ public final class SnapshotTree: @unchecked Sendable {
   var memoryBase: ContentList?
   /// Pages that are known no more because what they were copied for failed.
   var lostPages: Set<UInt32> = []
+  /// Something was deleted while the machine ran.
+  var hasDeleted = false
   let pool = CapturePool()
+  /// What logs are sealed by, where a disk is encrypted.
+  let secret: ContentSecret?
 
   /// Where an image's snapshots are.
   public static func folder(of image: String) -> String {
@@ -78,8 +82,12 @@ public final class SnapshotTree: @unchecked Sendable {
   static func undoFolder(_ folder: String) -> String { folder + "/undo" }
 
   /// Makes a tree without snapshots.
-  /// - Parameter attachments: the disks of which it has snapshots.
-  public init(creating folder: String, for attachments: [TreeAttachment]) throws(StorageError) {
+  /// - Parameters:
+  ///   - attachments: the disks of which it has snapshots.
+  ///   - keys: of those that are encrypted: nobody else reads the snapshots.
+  public init(creating folder: String, for attachments: [TreeAttachment], keys: [VolumeKey] = [])
+    throws(StorageError)
+  {
     self.folder = folder
     do throws(HostError) {
       // What a guest has in its memory is nobody else's.
@@ -89,13 +97,16 @@ public final class SnapshotTree: @unchecked Sendable {
     // One that was begun and not finished is as good as none.
     store =
       SnapshotTree.exists(in: folder)
-      ? try ContentStore(opening: folder + "/store", writable: true)
-      : try ContentStore(creating: folder + "/store")
+      ? try ContentStore(
+        opening: folder + "/store", writable: true, keys: SnapshotTree.storeKeys(keys))
+      : try ContentStore(creating: folder + "/store", keys: SnapshotTree.storeKeys(keys))
     guard store.payload.isEmpty else {
       throw StorageError(path: folder, reason: "there are snapshots already")
     }
     state = TreeState()
     nextNumber = 1
+    secret = keys.isEmpty ? nil : try ContentSecret(sealing: keys, for: folder)
+    state.secret = secret?.header ?? []
     try match(attachments)
     state.isInUse = true
     try store.publish(nil, payload: state.bytes)
@@ -103,13 +114,25 @@ public final class SnapshotTree: @unchecked Sendable {
   }
 
   /// Opens the tree in a folder.
-  /// - Parameter writable: there is one who writes at a time.
-  public init(opening folder: String, writable: Bool) throws(StorageError) {
+  /// - Parameters:
+  ///   - writable: there is one who writes at a time.
+  ///   - keys: of the disks that are encrypted.
+  public init(opening folder: String, writable: Bool, keys: [VolumeKey] = [])
+    throws(StorageError)
+  {
     self.folder = folder
-    store = try ContentStore(opening: folder + "/store", writable: writable)
+    store = try ContentStore(
+      opening: folder + "/store", writable: writable, keys: SnapshotTree.storeKeys(keys))
     state = try SnapshotTree.read(store)
+    secret =
+      state.secret.isEmpty
+      ? nil : try ContentSecret(opening: state.secret, keys, for: folder)
     nextNumber = state.nextNumber
     if state.quota > 0 { store.quota = state.quota }
+  }
+
+  private static func storeKeys(_ keys: [VolumeKey]) -> StoreKeys? {
+    keys.isEmpty ? nil : StoreKeys(keys)
   }
 
   private static func read(_ store: ContentStore) throws(StorageError) -> TreeState {

@@ -88,6 +88,18 @@ extension SnapshotTree {
     }
   }
 
+  /// Refuses images that something else has written since they were last closed.
+  /// - Parameter images: open, as they would be attached.
+  public func check(_ images: [TreeAttachment]) throws(StorageError) {
+    try exclusively { () throws(StorageError) in
+      if state.isInUse { return }
+      let before = (state, attachments)
+      defer { (state, attachments) = before }
+      try match(images)
+      try checkRecords()
+    }
+  }
+
   /// Compares the images with what they were when they were last closed.
   private func checkRecords() throws(StorageError) {
     if state.snapshots.isEmpty { return }
@@ -151,9 +163,9 @@ extension SnapshotTree {
 
   func beginLog(_ index: Int, _ number: UInt64) throws(StorageError) {
     guard let attachment = attachments[index], let undo = attachment.undo else { return }
-    let log = UndoLog(
+    let log = try UndoLog(
       path: path(ofLog: number, disk: index), identity: identity(ofDisk: index), period: number,
-      diskSize: attachment.byteCount)
+      diskSize: attachment.byteCount, secret: secret)
     try attachment.alone { () throws(StorageError) in try undo.begin(log) }
     openLogs[index] = number
   }
@@ -194,7 +206,8 @@ extension SnapshotTree {
         continue
       }
       let kept = try UndoLog.open(
-        log.path, expecting: identity(ofDisk: log.disk), period: log.number)
+        log.path, expecting: identity(ofDisk: log.disk), period: log.number,
+        secret: secret)
       var map = ClusterMap()
       for cluster in kept.clusters {
         let count = min(

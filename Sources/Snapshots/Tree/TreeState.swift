@@ -58,6 +58,8 @@ struct TreeState: Equatable, Sendable {
   var nextNumber: UInt64 = 1
   /// Bytes that the tree may take; 0: no limit.
   var quota: UInt64 = 0
+  /// What tells the keys of its logs, where a disk is encrypted.
+  var secret: [UInt8] = []
 
   static let version: UInt16 = 1
   private static let magic = "apus snapshots"
@@ -97,6 +99,7 @@ struct TreeState: Equatable, Sendable {
       writer.write(isInUse)
       writer.write(nextNumber)
       writer.write(quota)
+      writer.write(bytes: secret)
     }
     return writer.bytes
   }
@@ -147,6 +150,7 @@ struct TreeState: Equatable, Sendable {
       state.isInUse = try reader.readBool()
       state.nextNumber = try reader.read()
       state.quota = try reader.read()
+      state.secret = try reader.readBytes()
       guard state.nextNumber > state.periods.last?.number ?? 0 else {
         throw reader.error("the next number was used already")
       }
