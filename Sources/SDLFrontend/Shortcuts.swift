@@ -77,9 +77,8 @@ public struct Shortcut: Sendable {
     Shortcut(.controlAlt, 0x16, .screenshot, "Ctrl+Alt+S", "screenshot (apus-N.png)"),
     Shortcut(.controlAlt, 0x1A, .saveState, "Ctrl+Alt+W", "write the state (apus-N.state)"),
     Shortcut(
-      .controlAlt, 0x17, .takeSnapshot, "Ctrl+Alt+T", "take a snapshot of machine and disks"),
-    Shortcut(
-      .controlAlt, 0x1D, .goBack, "Ctrl+Alt+Z", "back to the last snapshot (press it twice)"),
+      .controlAlt, 0x17, .takeSnapshot, "Ctrl+Alt+T", "snapshot; Ctrl+Alt+Z twice: back to it"),
+    Shortcut(.controlAlt, 0x1D, .goBack, "Ctrl+Alt+Z", ""),
     Shortcut(.controlAlt, 0x13, .pause, "Ctrl+Alt+P", "pause, go on"),
     Shortcut(.controlAlt, 0x10, .mute, "Ctrl+Alt+M", "sound off, on"),
     Shortcut(.controlAlt, 0x15, .reset, "Ctrl+Alt+R", "reset button (press it twice)"),

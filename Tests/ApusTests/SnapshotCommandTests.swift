@@ -75,7 +75,7 @@ import Testing
     _ = FileManager.default.createFile(atPath: disk, contents: Data(count: 1 << 20))
     for words in [
       ["take", scratch.path("none.img")], ["restore", disk, "x"], ["tkae", disk],
-      ["take", disk, String(repeating: "x", count: 101)], ["take", disk, "--throw-away"],
+      ["take", disk, String(repeating: "x", count: 201)], ["take", disk, "--throw-away"],
     ] {
       let result = try Program.run(["snapshot"] + words)
       #expect(result.code == 64, "\(words): \(result.output)")

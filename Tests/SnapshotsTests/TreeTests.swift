@@ -129,7 +129,10 @@ private func contents(_ device: any BlockDevice) throws -> [UInt8] {
     let scratch = try Scratch()
     let (tree, disk) = try open(try scratch.image(bytes: size), "raw")
     _ = try tree.take(SnapshotWish("a b"), hold: nil)
-    for wrong in ["", "a b", "x\u{1B}y", String(repeating: "x", count: 101)] {
+    for wrong in [
+      "", "a b", "x\u{1B}y", String(repeating: "x", count: 201),
+      String(repeating: "a\u{301}", count: 80),
+    ] {
       let error = #expect(throws: StorageError.self) {
         _ = try tree.take(SnapshotWish(wrong), hold: nil)
       }

@@ -294,11 +294,10 @@ struct SnapshotDeleteCommand: ParsableCommand {
       parameters.descendants = recursive
       result = try client.call("snapshot.delete", parameters)
     } else {
-      result = try place.change { tree in
-        let gone = try tree.delete(names, descendants: recursive)
-        return SnapshotResult(
-          "delete", gone.map { SnapshotReport($0, isCurrent: false) }, running: false, nil)
-      }
+      // Without the images: there need be no room for anything new.
+      let gone = try place.tree(writable: true).delete(names, descendants: recursive)
+      result = SnapshotResult(
+        "delete", gone.map { SnapshotReport($0, isCurrent: false) }, running: false, nil)
     }
     try SnapshotProgram.deliver(result, result.snapshots.map { "'\($0.name)' is deleted" })
   }

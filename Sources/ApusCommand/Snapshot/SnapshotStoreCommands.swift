@@ -50,7 +50,12 @@ struct SnapshotExportCommand: ParsableCommand {
     if place.client != nil {
       throw Failure.usage("\(place.image): its machine runs and writes it: stop it first")
     }
-    let tree = try place.tree(writable: false)
+    var tree = try place.tree(writable: false)
+    if tree.hasLogs {
+      // A run was killed: what it has kept is brought to where it is found.
+      try place.change { _ in }
+      tree = try place.tree(writable: false)
+    }
     let record = try tree.snapshot(name)
     let disks = tree.disks
     let index =
@@ -220,6 +225,9 @@ struct SnapshotQuotaCommand: ParsableCommand {
         Report(quota: quota), [quota.map { "at most \(ImageSize.text($0))" } ?? "no limit"])
     }
     let quota = size == "none" ? nil : try ImageOperations.size(size, "quota")
+    if let quota, quota < 1 << 20 {
+      throw Failure.usage("quota \(size): a tree needs a megabyte at least (none: no limit)")
+    }
     try place.tree(writable: true).setQuota(quota)
     try SnapshotProgram.deliver(
       Report(quota: quota), [quota.map { "at most \(ImageSize.text($0))" } ?? "no limit"])

@@ -7,12 +7,15 @@ import Machine
 
 /// Goes back by snapshots and running again.
 final class History: ReverseControl {
-  private let travel: TimeTravel
   private let machine: Machine
+  private let megabytes: Int
+  /// Another one after the machine has become what it was at a snapshot.
+  private var travel: TimeTravel { machine.enableTimeTravel(megabytes: megabytes) }
 
   init(_ machine: Machine, megabytes: Int) {
     self.machine = machine
-    travel = machine.enableTimeTravel(megabytes: megabytes)
+    self.megabytes = megabytes
+    _ = travel
   }
 
   var range: ClosedRange<UInt64> { min(travel.oldest, travel.position)...travel.frontier }

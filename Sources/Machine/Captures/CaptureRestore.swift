@@ -96,8 +96,10 @@ extension Machine {
             + "\(SavedMedium.words(medium.drive)), where this machine has nothing: give that image too"
         )
       }
+      // A hard disk that is a file is what it was, whatever it is called now; others are known by their names.
+      let isKnown = medium.kind == .file && medium.drive.hasPrefix("medium-disk")
       if SavedMedium.sectors(disk) != medium.sectorCount
-        || SavedMedium.baseName(disk.name) != medium.name
+        || !isKnown && SavedMedium.baseName(disk.name) != medium.name
       {
         throw StateError(
           refusal:

@@ -60,6 +60,9 @@ extension Session {
   /// Opens the tree where there is one, or one is wanted, and makes the machine what it was at the snapshot that was gone back to.
   func openSnapshots() throws(SessionError) {
     if configuration.snapshots == .none { return }
+    if lockstep != nil, configuration.snapshots == .wanted {
+      throw SessionError(.configuration, "two machines in lockstep have no snapshots")
+    }
     guard let folder = snapshotFolder else {
       if configuration.snapshots == .automatic { return }
       throw SessionError(

@@ -56,6 +56,9 @@ extension SnapshotTree {
       new.resumes = false
     }
     if let restoring = new.restoring, ids.contains(restoring) { new.restoring = nil }
+    let quota = store.quota
+    store.quota = nil
+    defer { store.quota = quota }
     let batch = store.begin()
     try mergePeriods(&new, batch)
     try publish(new, batch)
@@ -158,6 +161,7 @@ extension SnapshotTree {
           incomplete.append((snapshot.name, "\(error)"))
         }
       }
+      for log in damagedLogs() { incomplete.append(("(the last run's log)", log)) }
       return (damages, incomplete)
     }
   }
@@ -226,6 +230,12 @@ extension SnapshotTree {
       for (index, disk) in new.disks.enumerated() {
         guard let attachment = attachments.first(where: { $0.drive == disk.drive }) else {
           continue
+        }
+        if keeping, attachment.byteCount != disk.byteCount {
+          throw StorageError(
+            path: attachment.path,
+            reason:
+              "has \(attachment.byteCount) bytes and had \(disk.byteCount): it is not unchanged")
         }
         new.disks[index].record = BaseRecord(of: attachment.device).bytes
         new.disks[index].byteCount = attachment.byteCount

@@ -64,8 +64,16 @@ extension SnapshotTree {
   ) throws(StorageError) -> (SnapshotRecord, SnapshotTiming) {
     let start = HostClock.nanoseconds()
     let name = try freeName(wish.name)
-    guard wish.note.count <= SnapshotRecord.longestNote else {
-      throw usage("a note has at most \(SnapshotRecord.longestNote) characters")
+    guard wish.note.utf8.count <= SnapshotRecord.longestNote else {
+      throw usage("a note has at most \(SnapshotRecord.longestNote) bytes")
+    }
+    // Before anything begins: what is kept of disks meanwhile counts, too.
+    if state.quota > 0, store.usage().onDisk + logBytes > state.quota {
+      throw StorageError(
+        path: folder,
+        reason:
+          "takes more than its quota of \(state.quota) bytes: delete snapshots, or allow more "
+          + "('apus snapshot quota')", lacksRoom: true)
     }
     for (_, attachment) in attachedDisks {
       guard let undo = attachment.undo else { continue }

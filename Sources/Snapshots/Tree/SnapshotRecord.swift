@@ -43,7 +43,8 @@ public struct SnapshotRecord: Equatable, Sendable {
   /// How the machine was started.
   public var arguments: [String]
 
-  static let longestName = 100
+  /// In bytes.
+  static let longestName = 200
   static let longestNote = 10_000
 }
 
@@ -72,8 +73,8 @@ extension SnapshotRecord {
     else { throw reader.error("a snapshot's identity that is none") }
     name = try reader.readString()
     note = try reader.readString()
-    guard name.utf8.count <= 4 * SnapshotRecord.longestName,
-      note.utf8.count <= 4 * SnapshotRecord.longestNote
+    guard name.utf8.count <= SnapshotRecord.longestName,
+      note.utf8.count <= SnapshotRecord.longestNote
     else { throw reader.error("a snapshot's name or note is too long") }
     created = try reader.read()
     let parent = try reader.readString()

@@ -181,7 +181,17 @@ public final class SnapshotTree: @unchecked Sendable {
   func publish(_ new: TreeState, _ batch: Batch? = nil) throws(StorageError) {
     var new = new
     new.nextNumber = max(new.nextNumber, nextNumber)
-    try store.publish(batch, payload: new.bytes)
+    let bytes = new.bytes
+    // What cannot be read again must never be the tree.
+    do throws(StateError) { _ = try TreeState(bytes) } catch {
+      throw StorageError(
+        path: folder, reason: "this would make a tree that cannot be read: \(error)")
+    }
+    // A quota is for who takes snapshots: what is kept already has its place.
+    let quota = store.quota
+    store.quota = nil
+    defer { store.quota = quota }
+    try store.publish(batch, payload: bytes)
     state = new
   }
 
@@ -255,8 +265,8 @@ public final class SnapshotTree: @unchecked Sendable {
   /// Why a name is none for a snapshot; nil: it is one.
   public static func obstacle(toName name: String) -> String? {
     if name.isEmpty { return "a snapshot's name has a character at least" }
-    if name.count > SnapshotRecord.longestName {
-      return "a snapshot's name has at most \(SnapshotRecord.longestName) characters"
+    if name.utf8.count > SnapshotRecord.longestName {
+      return "a snapshot's name has at most \(SnapshotRecord.longestName) bytes"
     }
     if name.unicodeScalars.contains(where: {
       $0.value < 0x20 || (0x7F...0x9F).contains($0.value)

@@ -138,6 +138,24 @@ extension SnapshotTree {
     }.sorted { ($0.disk, $0.number) < ($1.disk, $1.number) }
   }
 
+  /// Bytes of logs that are not in the store yet.
+  var logBytes: UInt64 { logs().reduce(0) { $0 + (HostFiles.facts($1.path)?.allocated ?? 0) } }
+
+  /// Whether a run that was killed has left logs: what they have is in no snapshot's reach before the tree is attached.
+  public var hasLogs: Bool { exclusively { !logs().isEmpty } }
+
+  /// What is wrong with logs that were left.
+  func damagedLogs() -> [String] {
+    logs().compactMap { log in
+      do throws(StorageError) {
+        try UndoLog.open(
+          log.path, expecting: identity(ofDisk: log.disk), period: log.number, secret: secret
+        ).verify()
+        return nil
+      } catch { return "\(error)" }
+    }
+  }
+
   private func path(ofLog number: UInt64, disk: Int) -> String {
     SnapshotTree.undoFolder(folder) + "/\(disk)-\(number).undo"
   }
@@ -182,6 +200,10 @@ extension SnapshotTree {
   /// Brings what logs have that are not written any more into the store, and removes them.
   /// - Parameter new: the state that is published with it.
   func absorb(into new: inout TreeState) throws(StorageError) {
+    // What was overwritten is needed, whatever the quota is.
+    let quota = store.quota
+    store.quota = nil
+    defer { store.quota = quota }
     let batch = store.begin()
     let done = try absorb(into: &new, batch)
     try publish(new, batch)
