@@ -7,7 +7,6 @@ import Host
 import Images
 import Snapshots
 import Storage
-import Store
 
 struct SnapshotExportCommand: ParsableCommand {
   static let configuration = CommandConfiguration(

@@ -86,16 +86,32 @@ extension SnapshotTree {
     try publish(new)
     for (_, attachment) in attachedDisks {
       guard let undo = attachment.undo else { continue }
-      try attachment.alone { () throws(StorageError) in
-        try undo.release()
-        try undo.flush()
-      }
+      try release(undo, attachment)
     }
     try hold { (machine) throws(StorageError) in machine.imageFilesAreWritten() }
     new.restoring = nil
     try publish(new)
     timing.total = HostClock.nanoseconds() &- start
     return timing
+  }
+
+  /// Lets the disk be written, when there is room for what that overwrites: until then everything is in memory, and the machine goes on.
+  private func release(_ undo: UndoDevice, _ attachment: TreeAttachment) throws(StorageError) {
+    let condition = HostCondition()
+    var tries = 0
+    while true {
+      do throws(StorageError) {
+        try attachment.alone { () throws(StorageError) in
+          try undo.release()
+          try undo.flush()
+        }
+        return
+      } catch {
+        tries += 1
+        if !error.lacksRoom || tries > 120 { throw error }
+        condition.locked { condition.wait(nanoseconds: 500_000_000) }
+      }
+    }
   }
 
   func refusal(of snapshot: SnapshotRecord, _ error: StateError) -> StorageError {
