@@ -20,7 +20,8 @@ final class CommandRun: @unchecked Sendable {
   /// Where others ask for snapshots.
   private let server = Mutex<SnapshotServer?>(nil)
 
-  init(_ plan: Plan) throws {
+  /// - Parameter made: the plan's machine, made before; nil: it is made.
+  init(_ plan: Plan, adopting made: Machine? = nil) throws {
     self.plan = plan
     if !plan.headless, let obstacle = HostDisplay.obstacle {
       throw Failure.host("no window: \(obstacle); use --headless")
@@ -29,8 +30,7 @@ final class CommandRun: @unchecked Sendable {
     do throws(SessionError) {
       session = try Session(
         plan.finalSession, control: console ?? CommandRun.gdb(plan),
-        observing: [.notices, .failures]
-      ) { CommandRun.say($0) }
+        observing: [.notices, .failures], observer: { CommandRun.say($0) }, adopting: made)
     } catch { throw Failure(error, plan) }
   }
 

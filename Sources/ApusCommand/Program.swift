@@ -18,16 +18,19 @@ enum ApusProgram {
   /// - Parameter debugging: the machine starts in the debugger (`apus debug`).
   static func main(_ arguments: [String]? = nil, debugging: Bool = false) -> Never {
     HostSignals.ignorePipe()
-    let (arguments, json) = JSONTarget.taken(from: arguments ?? HostPath.arguments)
+    var (arguments, json) = JSONTarget.taken(from: arguments ?? HostPath.arguments)
     let command = debugging ? "apus debug" : "apus"
     do {
       // Help comes before any complaint.
       if !arguments.contains(where: { ["-h", "--help", "--version"].contains($0) }) {
         try ArgumentScan(arguments).check()
       }
+      let begun = try TemplateArguments.found(in: arguments)
+      if let begun { arguments = begun.words }
       let options = try ApusOptions.parse(arguments)
       var plan = try Plan(
-        options, media: try ArgumentScan(arguments).media, debugging: debugging)
+        options, media: try ArgumentScan(arguments).media, debugging: debugging,
+        template: begun?.template)
       if debugging {
         plan.debugs = true
         plan.startsInDebugger = true

@@ -1,6 +1,8 @@
-// Anonymous memory from the host: demand-zero, so that untouched guest memory costs nothing.
+// Memory from the host: demand-zero, so that untouched guest memory costs nothing, or a private copy of a file's bytes.
 //
 // Owns: mapping and unmapping. Must not know: what the memory is for.
+
+import Synchronization
 
 #if canImport(Glibc)
   import Glibc
@@ -25,6 +27,12 @@ public final class HostMemory {
   public let count: Int
   /// The memory file behind a region that can be mapped a second time, or -1.
   let file: Int32
+  /// What the region is a private copy of, or nil.
+  private var source: MemorySource?
+
+  /// How many regions there are that a copy of this process would share with it.
+  private static let shared = Atomic<Int>(0)
+  static var sharedRegions: Int { shared.load(ordering: .relaxed) }
 
   /// - Parameter count: bytes, more than 0; rounded up to whole pages by the host.
   /// - Throws: `HostError` when the host has no such region.
@@ -57,6 +65,7 @@ public final class HostMemory {
           base = address
           self.count = count
           self.file = file
+          HostMemory.shared.add(1, ordering: .relaxed)
           return
         }
         close(file)
@@ -77,15 +86,42 @@ public final class HostMemory {
     self.file = -1
   }
 
+  /// A region that begins with what a file holds. What is written to it is its own; the file is only read.
+  /// - Throws: `HostError` when the host cannot map it.
+  public init(privateCopyOf source: MemorySource) throws(HostError) {
+    let address = mmap(
+      nil, source.count, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, source.descriptor,
+      off_t(source.offset))
+    guard let address, address != MAP_FAILED else {
+      throw HostError("\(source.path): cannot be mapped: \(String(cString: strerror(errno)))")
+    }
+    base = address
+    count = source.count
+    file = -1
+    self.source = source
+    MappedFiles.add(address, count, source.path)
+  }
+
   deinit {
+    if source != nil { MappedFiles.remove(base) }
     munmap(base, count)
-    if file >= 0 { close(file) }
+    if file >= 0 {
+      close(file)
+      HostMemory.shared.subtract(1, ordering: .relaxed)
+    }
+  }
+
+  /// Makes a private copy what its file holds again.
+  /// - Returns: false where it is none.
+  public func revert() -> Bool {
+    source != nil && madvise(base, count, MADV_DONTNEED) == 0
   }
 
   /// Calls `body` with ascending ranges of bytes outside of which all are zeros and were never touched; where the host does not tell,
   /// that is the whole region. Asking touches nothing.
   public func forEachUsedRange(_ body: (Range<Int>) -> Void) {
     #if os(Linux)
+      if let source { return forEachUsedRange(of: source, body) }
       if file >= 0 {
         // lseek's SEEK_DATA and SEEK_HOLE.
         var at = 0
@@ -107,6 +143,49 @@ public final class HostMemory {
     body(0..<count)
   }
 
+  #if os(Linux)
+    /// Of a private copy: what the file holds, and pages of its own.
+    private func forEachUsedRange(of source: MemorySource, _ body: (Range<Int>) -> Void) {
+      let pages = count >> 12
+      var used = [Bool](repeating: false, count: pages)
+      source.forEachDataRange { range in
+        for page in range.lowerBound >> 12..<min((range.upperBound + 0xFFF) >> 12, pages) {
+          used[page] = true
+        }
+      }
+      guard addOwnPages(to: &used) else { return body(0..<count) }
+      var start: Int?
+      for page in 0...pages {
+        if page < pages && used[page] {
+          start = start ?? page
+        } else if let first = start {
+          body(first << 12..<page << 12)
+          start = nil
+        }
+      }
+    }
+
+    /// Of a page in memory or swapped out (bits 63 and 62 of its word in pagemap) that is no file's (bit 61).
+    private func addOwnPages(to used: inout [Bool]) -> Bool {
+      let map = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC)
+      if map < 0 { return false }
+      defer { close(map) }
+      var words = [UInt64](repeating: 0, count: 8192)
+      let first = Int(bitPattern: base) >> 12
+      var page = 0
+      while page < used.count {
+        let wanted = min(words.count, used.count - page)
+        let got = pread(map, &words, wanted * 8, off_t((first + page) * 8))
+        if got != wanted * 8 { return false }
+        for n in 0..<wanted where words[n] >> 61 & 1 == 0 && words[n] >> 62 != 0 {
+          used[page + n] = true
+        }
+        page += wanted
+      }
+      return true
+    }
+  #endif
+
   /// Gives the contents back: the region reads as zeros again and costs no memory until touched.
   public func discard() {
     #if canImport(Darwin)
@@ -116,6 +195,16 @@ public final class HostMemory {
         memset(base, 0, count)
       }
     #else
+      if source != nil {
+        let flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED
+        if mmap(base, count, PROT_READ | PROT_WRITE, flags, -1, 0) == MAP_FAILED {
+          memset(base, 0, count)
+        } else {
+          MappedFiles.remove(base)
+          source = nil
+        }
+        return
+      }
       if file >= 0 {
         // A hole in the file: FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE.
         if fallocate(file, 3, 0, count) != 0 { memset(base, 0, count) }

@@ -162,7 +162,7 @@ public final class Machine {
     if let obstacle = configuration.memoryObstacle { throw ConfigurationError(obstacle) }
     let clock = VirtualClock(instructionsPerSecond: configuration.instructionsPerSecond)
     self.clock = clock
-    memory = try PhysicalMemory(configuration.memoryLayout)
+    memory = try PhysicalMemory(configuration.memoryLayout, from: configuration.memorySource)
     let ports = PortSpace()
     self.ports = ports
     let description = try configuration.boardDescription()

@@ -4,6 +4,7 @@
 
 import CPU
 import Chipset
+import Host
 import Storage
 import Translator
 import TranslatorX86_64
@@ -113,6 +114,9 @@ public struct MachineConfiguration: Sendable {
   public var diskThreads = QueuedDevice.Mode.adaptive
   /// Megabytes of RAM, 1 to 16384.
   public var memoryMegabytes = 64
+
+  /// What the RAM begins with, of a machine that goes on from a template (`Machine.becomeTemplate`); nil: zeros.
+  public var memorySource: MemorySource?
 
   /// Where the RAM is: all below 4 GiB while E0000000h to FFFFFFFFh stay free for devices and firmware; of more, 3 GiB below and the
   /// rest from 4 GiB on (as QEMU's `pc` has it, with 1 GiB of addresses for PCI).

@@ -11,6 +11,7 @@ import CPU
 import Host
 import Machine
 import Snapshots
+import State
 import Storage
 import Synchronization
 
@@ -70,11 +71,12 @@ public final class Session: @unchecked Sendable {
   ///   - control: a console or another debugger that holds the machine.
   ///   - kinds: what `observer` hears of.
   ///   - observer: hears of what happens, from here on. On the thread where it happens.
+  ///   - made: the machine of that configuration, made before and nobody else's (`makeMachine`); nil: it is made.
   /// - Throws: `SessionError`, one clear line.
   public init(
     _ configuration: SessionConfiguration, control: (any SessionControl)? = nil,
     observing kinds: SessionEvent.Kinds = .rare,
-    observer: (@Sendable (SessionEvent) -> Void)? = nil
+    observer: (@Sendable (SessionEvent) -> Void)? = nil, adopting made: Machine? = nil
   ) throws(SessionError) {
     try configuration.check()
     if control != nil && configuration.machine.engine == .lockstep {
@@ -82,19 +84,11 @@ public final class Session: @unchecked Sendable {
     }
     self.configuration = configuration
     self.control = control
-    var opened = try configuration.opened()
-    let most = configuration.limitsRate ? opened.cpu.automaticRate : UInt64.max
-    // From the first instruction on: what calibrates itself may do it at once.
-    if configuration.adaptsRate {
-      opened.instructionsPerSecond = min(opened.instructionsPerSecond, most)
-    }
-    do {
-      lockstep = opened.engine == .lockstep ? try Lockstep(opened) : nil
-      machine = try lockstep?.machine ?? Machine(opened)
-    } catch let error as HostError {
-      throw SessionError(.host, error.reason)
-    } catch {
-      throw SessionError(.configuration, "\(error)")
+    let most = configuration.mostInstructionsPerSecond
+    if let made {
+      (lockstep, machine) = (nil, made)
+    } else {
+      (lockstep, machine) = try Session.make(configuration)
     }
     if let observer { _ = observers.add(kinds, observer) }
     pacing = machine.pacing
@@ -120,6 +114,47 @@ public final class Session: @unchecked Sendable {
   deinit {
     alarm.cancel()
     profile?.stop()
+  }
+
+  /// Makes the machine of a configuration for a session that takes it over: it goes on from the template, or is turned on.
+  public static func makeMachine(_ configuration: SessionConfiguration) throws(SessionError)
+    -> Machine
+  {
+    try configuration.check()
+    return try make(configuration).machine
+  }
+
+  private static func make(_ configuration: SessionConfiguration) throws(SessionError) -> (
+    lockstep: Lockstep?, machine: Machine
+  ) {
+    var opened = try configuration.opened()
+    // From the first instruction on: what calibrates itself may do it at once.
+    if configuration.adaptsRate {
+      opened.instructionsPerSecond = min(
+        opened.instructionsPerSecond, configuration.mostInstructionsPerSecond)
+    }
+    if let template = configuration.template {
+      if opened.engine == .lockstep {
+        throw SessionError(.configuration, "two machines in lockstep do not begin from a template")
+      }
+      opened.memorySource = template.memory
+    }
+    let made: (Lockstep?, Machine)
+    do {
+      let lockstep = opened.engine == .lockstep ? try Lockstep(opened) : nil
+      made = (lockstep, try lockstep?.machine ?? Machine(opened))
+    } catch let error as HostError {
+      throw SessionError(.host, error.reason)
+    } catch {
+      throw SessionError(.configuration, "\(error)")
+    }
+    if let template = configuration.template {
+      do throws(StateError) { try made.1.becomeTemplate(head: template.head) } catch {
+        throw SessionError(.state, "\(template.path): \(error)", file: template.path)
+      }
+      if configuration.releasesHeldInput { made.1.releaseHeldInput() }
+    }
+    return made
   }
 
   // MARK: Running

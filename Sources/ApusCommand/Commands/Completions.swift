@@ -98,6 +98,15 @@ enum CompletionProgram {
       } else if before.isEmpty {
         first = names
       }
+    case "template":
+      let commands = TemplateCommand.configuration.subcommands
+      let names = commands.map { $0.configuration.commandName ?? "" }
+      if let n = names.firstIndex(of: before.first ?? "") {
+        help = TemplateCommand.helpMessage(for: commands[n])
+      } else if before.isEmpty {
+        first = names + ["start"]
+      }
+    case "fork": help = ForkCommand.helpMessage()
     case "bench":
       help = BenchCommand.helpMessage()
       first = ["start"] + Kernel.all.map(\.name)

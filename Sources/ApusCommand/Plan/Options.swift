@@ -40,6 +40,9 @@ struct ApusOptions: ParsableCommand {
       apus explain IMAGE ...              what images are taken for, and why
       apus devices [DEVICE]               what a machine can have, and the options of each
       apus image ...                      disk images: make, convert, check, files in them
+      apus snapshot ...                   snapshots of machines
+      apus template ...                   machines that have booted, as files
+      apus fork FILE ...                  many machines from one
       apus conform ...                    the processor against test suites
       apus bench ...                      speed, beside other emulators
       apus schema [NAME]                  what --json prints

@@ -75,10 +75,13 @@ struct Plan {
   ///   - looksOnly: nothing will run; images are neither locked nor opened for writing, and what is wrong with them is gathered.
   ///   - hasTerminal: standard input is a terminal.
   ///   - debugging: the machine starts in the debugger.
+  ///   - template: what the machine goes on from.
   init(
     _ options: ApusOptions, media: [(path: String, isDisk: Bool)]? = nil, looksOnly: Bool = false,
-    hasTerminal: Bool = HostTerminal.isInteractive, debugging: Bool = false
+    hasTerminal: Bool = HostTerminal.isInteractive, debugging: Bool = false,
+    template: MachineTemplate? = nil
   ) throws {
+    session.template = template
     headless = options.headless || options.nographic
     if let path = options.jsonFile {
       if options.json { throw Failure.usage("--json and --json=\(path): one report is enough") }
@@ -295,7 +298,7 @@ struct Plan {
       )
     }
     session.snapshots =
-      options.noSnapshots
+      options.noSnapshots || session.template != nil && options.snapshotsIn == nil
       ? .none : options.withSnapshots || options.take != nil ? .wanted : .automatic
     session.snapshotFolder = options.snapshotsIn
     session.resumesSnapshot = !options.noResume

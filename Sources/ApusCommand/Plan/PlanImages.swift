@@ -71,6 +71,7 @@ extension Plan {
     let wishes = try Plan.keyWishes(options)
     let limits = options.allowSlowKeys ? KeyLimits.none : KeyLimits()
     let prompts = PassphrasePrompt.isPossible
+    let template = session.template
     let cache = try options.diskCache.map { text in
       guard let cache = HostCache(rawValue: text) else {
         throw Failure.usage(
@@ -80,6 +81,11 @@ extension Plan {
       return cache
     }
     func open(_ text: String, _ kind: ImageKind, disk: Int? = nil) throws -> OpenedImage {
+      if let template, let disk = TemplateArguments.disk(text, of: template) {
+        do throws(StorageError) { return try template.disk(disk) } catch {
+          throw Failure.usage("\(error)", file: template.path)
+        }
+      }
       let (path, isProtected) = FloppyChoice.parts(of: text)
       // Two drives that only read a file do not disturb each other.
       for other in opened

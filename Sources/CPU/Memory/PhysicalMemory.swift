@@ -102,8 +102,9 @@ public final class PhysicalMemory {
     try self.init(RAMLayout(low: ramSize))
   }
 
+  /// - Parameter source: what the RAM begins with; it is not written, and has as many bytes as `layout.end`. Nil: zeros.
   /// - Throws: `HostError` when the host cannot map it.
-  public init(_ layout: RAMLayout) throws(HostError) {
+  public init(_ layout: RAMLayout, from source: MemorySource? = nil) throws(HostError) {
     precondition(layout.low >= 1 << 20 && layout.low <= 3584 << 20 && layout.low & 0xFFFF == 0)
     precondition(layout.high <= 60 << 30 && layout.high & 0xFFFF == 0)
     self.layout = layout
@@ -111,7 +112,15 @@ public final class PhysicalMemory {
     let pageCount = Int(layout.end >> 12)
     self.pageCount = pageCount
     ramSpan = UInt(layout.end)
-    ramRegion = try HostMemory(shareableCount: Int(layout.end))
+    if let source {
+      if source.count != Int(layout.end) {
+        throw HostError(
+          "\(source.path): has \(source.count) bytes of memory for a machine of \(layout.end)")
+      }
+      ramRegion = try HostMemory(privateCopyOf: source)
+    } else {
+      ramRegion = try HostMemory(shareableCount: Int(layout.end))
+    }
     ram = ramRegion.base
     let limit = Int(PhysicalMemory.pageLimit)
     kindRegion = try HostMemory(count: limit)

@@ -144,6 +144,14 @@ extension PhysicalMemory {
     }
   }
 
+  /// Makes RAM what its source holds; of a machine that has not run.
+  /// - Returns: false where it has none.
+  public func revertToSource() -> Bool {
+    guard ramRegion.revert() else { return false }
+    dirty.update(repeating: 0xFF, count: pageCount)
+    return true
+  }
+
   /// Forgets all RAM contents (power cycle).
   public func discardRAM() {
     forEachUsedPage { page in

@@ -87,10 +87,10 @@
       action.sa_flags = SA_SIGINFO | Int32(SA_NODEFER)
       action.__sigaction_handler.sa_sigaction = { number, info, raw in
         // The address lies behind number, errno and code.
-        if let info,
-          WindowGuard.handle(UnsafeRawPointer(info).load(fromByteOffset: 16, as: UInt.self))
-        {
-          return
+        if let info {
+          let address = UnsafeRawPointer(info).load(fromByteOffset: 16, as: UInt.self)
+          if WindowGuard.handle(address) || CodeCopies.handle(address) { return }
+          if number == SIGBUS { MappedFiles.handle(address) }
         }
         if CodeFaults.redirect(raw.unsafelyUnwrapped) { return }
         let old = CodeFaults.previous

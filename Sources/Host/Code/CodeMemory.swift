@@ -49,12 +49,14 @@ public final class CodeMemory {
       writable = w
       executable = UnsafeRawPointer(x)
       self.count = count
+      CodeCopies.add(w, executable, count)
     #else
       throw HostError("no executable memory on this host")
     #endif
   }
 
   deinit {
+    CodeCopies.remove(writable)
     munmap(writable, count)
     munmap(UnsafeMutableRawPointer(mutating: executable), count)
   }

@@ -75,8 +75,9 @@ extension Machine {
   }
 
   /// Why a capture cannot become this machine; nothing is changed by asking.
+  /// - Parameter overFiles: media that were written to files may be kept from that here: what these held is below.
   /// - Throws: `StateError`, in one line.
-  public func checkFits(head bytes: [UInt8]) throws(StateError) {
+  public func checkFits(head bytes: [UInt8], overFiles: Bool = false) throws(StateError) {
     let head = try CaptureHead(bytes)
     let own = captureIdentity
     let words = IdentityWords(verb: "taken")
@@ -107,7 +108,8 @@ extension Machine {
             + "\(SavedMedium.words(medium.drive)); this machine has "
             + "'\(disk.name)' of \(SavedMedium.sectors(disk)) there")
       }
-      if SavedMedium.Kind(disk.persistence) != medium.kind {
+      let kind = SavedMedium.Kind(disk.persistence)
+      if kind != medium.kind, !(overFiles && medium.kind == .file && disk.persistence == .overlay) {
         throw StateError(
           refusal: "taken "
             + (medium.kind == .file
@@ -132,12 +134,14 @@ extension Machine {
   /// - Parameters:
   ///   - bytes: the capture's head.
   ///   - isFresh: the machine has not run yet, and is thrown away when this throws.
+  ///   - overFiles: see `checkFits`.
   ///   - memory: puts the pages back (`putBackPage`) that differ from what they were.
   /// - Throws: the machine is what it was, if it is not fresh: unless a part does not take back what it had itself.
   public func putBack(
-    head bytes: [UInt8], isFresh: Bool, memory putMemory: () throws(StorageError) -> Void
+    head bytes: [UInt8], isFresh: Bool, overFiles: Bool = false,
+    memory putMemory: () throws(StorageError) -> Void
   ) throws(StateError) {
-    try checkFits(head: bytes)
+    try checkFits(head: bytes, overFiles: overFiles)
     var head = try CaptureHead(bytes)
     let before = isFresh ? nil : captureHead()
     do throws(StateError) {
@@ -163,6 +167,18 @@ extension Machine {
     try putTranslations(&head)
     cpu.takeWrittenPages(.captures) { _ in }
     forgetPast()
+  }
+
+  /// Makes a machine that has not run yet what it was when a template was made; its memory's source is the template's.
+  /// - Parameter bytes: the template's capture.
+  /// - Throws: `StateError`; the machine is thrown away then.
+  public func becomeTemplate(head bytes: [UInt8]) throws(StateError) {
+    try putBack(head: bytes, isFresh: true, overFiles: true) { [self] () throws(StorageError) in
+      // What putting the machine together has left in memory is gone with it.
+      if !memory.revertToSource() {
+        throw StorageError(path: "(memory)", reason: "is no template's")
+      }
+    }
   }
 
   /// Puts a page back, where it differs.

@@ -170,7 +170,11 @@ extension Machine {
 extension MachineDisk {
   /// All bytes of a floppy that is a file and can be written: whoever goes back finds them; nil: it is none, or cannot be read.
   var wholeFloppy: [UInt8]? {
-    guard format != nil, persistence == .file, !isReadOnly else { return nil }
+    persistence == .file ? floppyBytes : nil
+  }
+
+  private var floppyBytes: [UInt8]? {
+    guard format != nil, !isReadOnly else { return nil }
     var bytes = [UInt8](repeating: 0, count: Int(blockCount) * blockSize)
     let isRead = bytes.withUnsafeMutableBytes { (try? original.read(block: 0, into: $0)) != nil }
     return isRead ? bytes : nil
@@ -178,7 +182,7 @@ extension MachineDisk {
 
   /// Makes a floppy's file what it was, block by block where it differs.
   func putBackFloppy(_ bytes: [UInt8]) throws(StorageError) {
-    guard bytes.count == Int(blockCount) * blockSize, let present = wholeFloppy else { return }
+    guard bytes.count == Int(blockCount) * blockSize, let present = floppyBytes else { return }
     for block in 0..<Int(blockCount) {
       let range = block * blockSize..<(block + 1) * blockSize
       if present[range] != bytes[range] {

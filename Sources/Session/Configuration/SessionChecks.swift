@@ -36,6 +36,9 @@ extension SessionConfiguration {
       if record != nil { try refuse("a replay is not recorded") }
       if !steps.isEmpty { try refuse("a replay brings its own keys: it has no script") }
     }
+    if template != nil && (loadState != nil || replay != nil) {
+      try refuse("a machine goes on from a template, or from a state or a recording: not from both")
+    }
     if acceptsOtherDisks && loadState == nil {
       try refuse("no state is loaded that could accept other disks")
     }

@@ -5,6 +5,7 @@
 
 import Host
 import Machine
+import Snapshots
 
 /// What a session is made from. The defaults are a headless run of a machine without disks, as fast as the host can.
 ///
@@ -51,6 +52,8 @@ public struct SessionConfiguration: Sendable {
 
   // MARK: Before and after
 
+  /// The template that the machine goes on from; its disks are in the drives.
+  public var template: MachineTemplate?
   /// A saved state to continue from.
   public var loadState: LoadFile?
   /// It may belong to other contents of the disks; nothing must be written to these.
@@ -86,6 +89,9 @@ public struct SessionConfiguration: Sendable {
   public var collectsStatistics = false
 
   public init() {}
+
+  /// The most that the rate adapts itself to.
+  var mostInstructionsPerSecond: UInt64 { limitsRate ? machine.cpu.automaticRate : .max }
 
   /// The host's time of day, for `machine.initialTime`. A run that begins with it is not repeated by the same configuration, but by its
   /// recording.

@@ -38,6 +38,18 @@ public struct OpenedImage {
   public var warnings: [String]
   /// The keys of its encrypted layers: what is kept of the machine elsewhere (`SealedFile`) is sealed by them.
   public var keys: [VolumeKey] { device.volumeKeys }
+
+  /// One that is known already.
+  public init(
+    path: String, device: any BlockDevice, medium: Medium, reasons: [String] = [],
+    warnings: [String] = []
+  ) {
+    self.path = path
+    self.device = device
+    self.medium = medium
+    self.reasons = reasons
+    self.warnings = warnings
+  }
 }
 
 /// Opens images.

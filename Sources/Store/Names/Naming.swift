@@ -40,6 +40,13 @@ struct Naming: Sendable {
   }
 }
 
+extension ContentName {
+  /// SHA-256 of bytes.
+  public static func digest(of bytes: UnsafeRawBufferPointer) -> ContentName {
+    Naming.digest(bytes)
+  }
+}
+
 /// OpenSSL's SHA-256.
 private struct HashLibrary: Sendable {
   private typealias Fetch =
