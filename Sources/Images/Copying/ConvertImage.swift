@@ -182,7 +182,6 @@ private final class Conversion {
         HostFiles.exists(files.place(of: request.target))
       else { throw error }
       files.close()
-      try HostFiles.remove(files.place(of: request.target))
       from = 0
       files = NewImageFiles(replaces: request.replaces, suffix: suffix, keepsUnfinished: true)
       image = try UnfinishedImage(wish, files: files)

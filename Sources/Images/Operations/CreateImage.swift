@@ -210,6 +210,12 @@ final class UnfinishedImage {
   /// The image gets its name; what is noted beside it is there before.
   func finish(_ files: NewImageFiles, _ noted: (record: BaseRecord, isBeside: Bool)?) throws {
     guard let noted, noted.isBeside else { return try files.finish() }
+    if HostFiles.exists(path) {
+      // The note would be the old image's until the new one has its place.
+      try BaseCheck.noteBeside(nil, at: path)
+      try files.finish()
+      return try BaseCheck.noteBeside(noted.record, at: path)
+    }
     try BaseCheck.noteBeside(noted.record, at: path)
     do { try files.finish() } catch {
       try? HostFiles.remove(BaseCheck.sideFile(of: path))

@@ -19,6 +19,9 @@ public final class NewImageFiles {
   private let keepsUnfinished: Bool
   private let syncs: Bool
   private var isFinished = false
+  /// What the files have for a suffix that a first one, not finished and now removed, would have named.
+  private var staleSuffixes: [String] = []
+  private static let ending = ".new"
   /// What the user should hear, a line each.
   public private(set) var notes: [String] = []
 
@@ -32,7 +35,7 @@ public final class NewImageFiles {
   ) {
     self.replaces = replaces
     self.syncs = syncs
-    self.suffix = suffix ?? ".\(HostProcess.ownNumber).new"
+    self.suffix = suffix ?? ".\(HostProcess.ownNumber)\(NewImageFiles.ending)"
     self.keepsUnfinished = keepsUnfinished
   }
 
@@ -40,7 +43,19 @@ public final class NewImageFiles {
 
   /// Where a file is until it has its name.
   public func place(of path: String) -> String {
-    HostPath.beside(path, suffix: suffix)
+    guard !keepsUnfinished, let first = files.first, first.path != path else {
+      return HostPath.beside(path, suffix: suffix)
+    }
+    return HostPath.beside(path, suffix: NewImageFiles.partSuffix(suffix, of: first.path))
+  }
+
+  /// The suffix of the files that the first one names: it says whose they are, so that nobody takes those of another image for them.
+  private static func partSuffix(_ suffix: String, of first: String) -> String {
+    var hash: UInt32 = 2_166_136_261
+    for byte in ImageFiles.lastName(first).utf8 { hash = (hash ^ UInt32(byte)) &* 16_777_619 }
+    let digits = String(hash)
+    return suffix.dropLast(ending.count) + String(repeating: "0", count: 10 - digits.count)
+      + digits + ending
   }
 
   /// Makes a file that will have this path, empty and locked.
@@ -48,6 +63,7 @@ public final class NewImageFiles {
     if files.contains(where: { $0.path == path }) {
       throw StorageError(path: path, reason: "would be made twice")
     }
+    removeNamed(path)
     try checkName(path)
     removeStale(path)
     let place = place(of: path)
@@ -61,6 +77,8 @@ public final class NewImageFiles {
 
   /// Takes a file that somebody began to make under the same suffix.
   public func adopt(_ path: String) throws(StorageError) -> any ByteStore {
+    if files.isEmpty { staleSuffixes = [suffix] }
+    removeNamed(path)
     try checkName(path)
     let place = place(of: path)
     let store = try HostFile(path: place, writable: true)
@@ -83,29 +101,69 @@ public final class NewImageFiles {
     if keepsUnfinished {
       // Of work that had not come as far as its first note.
       let place = place(of: path)
-      if HostFiles.facts(place, followsLinks: false)?.kind == .file,
-        let left = try? HostFile(path: place, writable: true)
-      {
-        if left.isWritable { try? HostFiles.remove(place) }
-        left.close()
+      if NewImageFiles.isLeft(place), (try? HostFiles.remove(place)) != nil, files.isEmpty {
+        staleSuffixes = [suffix]
       }
       return
     }
-    let folder = path.lastIndex(of: "/").map { String(path[...$0]) } ?? ""
+    let folder = NewImageFiles.folder(of: path)
     let prefix = ImageFiles.lastName(path) + "."
     for name in HostFiles.names(in: folder.isEmpty ? "." : folder)
-    where name.hasPrefix(prefix) && name.hasSuffix(".new") {
-      let number = name.dropFirst(prefix.count).dropLast(4)
+    where name.hasPrefix(prefix) && name.hasSuffix(NewImageFiles.ending) {
+      let number = name.dropFirst(prefix.count).dropLast(NewImageFiles.ending.count)
       let place = folder + name
       guard !number.isEmpty, number.allSatisfy({ $0.isASCII && $0.isNumber }),
-        HostFiles.facts(place, followsLinks: false)?.kind == .file,
-        let left = try? HostFile(path: place, writable: true), left.isWritable
+        NewImageFiles.isLeft(place)
       else { continue }
-      if (try? HostFiles.remove(place)) != nil {
-        notes.append("removed '\(place)', which an earlier attempt had left")
+      if files.isEmpty {
+        let suffix = NewImageFiles.partSuffix(".\(number)\(NewImageFiles.ending)", of: path)
+        staleSuffixes.append(suffix)
+        removeParts(in: folder, suffix)
       }
-      left.close()
+      // The first one goes last: as long as it is there, the others are known to be leftovers.
+      if (try? HostFiles.remove(place)) != nil { note(place) }
     }
+  }
+
+  /// Removes the files that a first one, of which only the unfinished one is there, would have named.
+  private func removeParts(in folder: String, _ suffix: String) {
+    for name in HostFiles.names(in: folder.isEmpty ? "." : folder) where name.hasSuffix(suffix) {
+      removeNamed(folder + name.dropLast(suffix.count), suffix)
+      let place = folder + name
+      if NewImageFiles.isLeft(place), (try? HostFiles.remove(place)) != nil { note(place) }
+    }
+  }
+
+  /// Removes a file that had got its name when its maker was killed: it still has the other one, and nothing names it. What somebody else
+  /// put there is another file.
+  private func removeNamed(_ path: String) {
+    if files.isEmpty { return }
+    for suffix in staleSuffixes { removeNamed(path, suffix) }
+  }
+
+  private func removeNamed(_ path: String, _ suffix: String) {
+    guard HostFiles.facts(path, followsLinks: false)?.kind == .file,
+      HostFiles.isSame(path, HostPath.beside(path, suffix: suffix)), NewImageFiles.isLeft(path),
+      (try? HostFiles.remove(path)) != nil
+    else { return }
+    note(path)
+  }
+
+  private func note(_ place: String) {
+    notes.append("removed '\(place)', which an earlier attempt had left")
+  }
+
+  /// Whether a file is there that nobody has open.
+  private static func isLeft(_ place: String) -> Bool {
+    guard HostFiles.facts(place, followsLinks: false)?.kind == .file,
+      let left = try? HostFile(path: place, writable: true)
+    else { return false }
+    defer { left.close() }
+    return left.isWritable
+  }
+
+  private static func folder(of path: String) -> String {
+    path.lastIndex(of: "/").map { String(path[...$0]) } ?? ""
   }
 
   private func checkName(_ path: String) throws(StorageError) {
@@ -129,7 +187,8 @@ public final class NewImageFiles {
     try HostFile(path: path, writable: true).close()
   }
 
-  /// Brings everything to stable storage and gives the files their names, the first one last: it names the others.
+  /// Brings everything to stable storage and gives the files their names, the first one last: it names the others. Where files of another
+  /// image have the names of the others, that image's first file goes before: nobody finds one that names files that are not its own.
   public func finish() throws(StorageError) {
     if syncs {
       for file in files {
@@ -137,17 +196,78 @@ public final class NewImageFiles {
         try file.store.flush()
       }
     }
-    for file in files.reversed() {
-      if !replaces && HostFiles.exists(file.path) {
-        throw StorageError(path: file.path, reason: "was made by somebody else meanwhile")
+    guard let first = files.first else { return }
+    let parts = files.dropFirst()
+    if replaces, HostFiles.exists(first.path), parts.contains(where: { HostFiles.exists($0.path) })
+    {
+      try beforeChange()
+      try remove(first.path)
+    }
+    var named: [String] = []
+    do throws(StorageError) {
+      for file in parts.reversed() {
+        try beforeChange()
+        try name(file)
+        named.append(file.path)
       }
-      do throws(HostError) { try HostFiles.move(file.place, to: file.path) } catch {
-        throw StorageError(path: file.place, reason: "\(error)")
+      try beforeChange()
+      if !replaces && HostFiles.exists(first.path) {
+        throw StorageError(path: first.path, reason: "was made by somebody else meanwhile")
       }
-      if syncs { HostFiles.syncFolder(of: file.path) }
+      try move(first)
+    } catch {
+      if !isKilled { for path in named { try? HostFiles.remove(path) } }
+      throw error
+    }
+    for file in parts {
+      try beforeChange()
+      try? HostFiles.remove(file.place)
     }
     isFinished = true
     close()
+  }
+
+  /// Gives a file that another one will name its name, besides the one that it has: by that it is known as a leftover until
+  /// all have theirs.
+  private func name(_ file: File) throws(StorageError) {
+    if replaces, HostFiles.exists(file.path) {
+      try remove(file.path)
+      try beforeChange()
+    }
+    if (try? HostFiles.link(file.place, as: file.path)) == nil {
+      if HostFiles.exists(file.path) {
+        throw StorageError(path: file.path, reason: "was made by somebody else meanwhile")
+      }
+      // Not all file systems have files of two names.
+      try move(file)
+    }
+    if syncs { HostFiles.syncFolder(of: file.path) }
+  }
+
+  private func move(_ file: File) throws(StorageError) {
+    do throws(HostError) { try HostFiles.move(file.place, to: file.path) } catch {
+      throw StorageError(path: file.place, reason: "\(error)")
+    }
+    if syncs { HostFiles.syncFolder(of: file.path) }
+  }
+
+  private func remove(_ path: String) throws(StorageError) {
+    do throws(HostError) { try HostFiles.remove(path) } catch {
+      throw StorageError(path: path, reason: "\(error)")
+    }
+    if syncs { HostFiles.syncFolder(of: path) }
+  }
+
+  /// For tests: asked before each change of names; true: everything stays as it is then, as if the process had been killed.
+  @TaskLocal static var kills: (@Sendable () -> Bool)?
+  private var isKilled = false
+
+  private func beforeChange() throws(StorageError) {
+    guard let kills = NewImageFiles.kills, kills() else { return }
+    isKilled = true
+    isFinished = true
+    close()
+    throw StorageError(path: files[0].path, reason: "killed")
   }
 
   /// Lets go of the files without removing them.
@@ -162,42 +282,4 @@ public final class NewImageFiles {
     files = []
     isFinished = true
   }
-}
-
-/// A file that has no name yet, so that the order in which its parts reach stable storage matters to nobody.
-final class UnsyncedStore: ByteStore {
-  private let file: HostFile
-  /// Flushes do nothing.
-  var isUnsynced = true
-
-  init(_ file: HostFile) { self.file = file }
-
-  var name: String { file.name }
-  var size: UInt64 { file.size }
-  var isWritable: Bool { file.isWritable }
-  var writeRefusal: String? { file.writeRefusal }
-  var zeroesCheaply: Bool { file.zeroesCheaply }
-  func read(at offset: UInt64, into buffer: UnsafeMutableRawBufferPointer) throws(StorageError) {
-    try file.read(at: offset, into: buffer)
-  }
-  func write(at offset: UInt64, from buffer: UnsafeRawBufferPointer) throws(StorageError) {
-    try file.write(at: offset, from: buffer)
-  }
-  func zero(at offset: UInt64, count: UInt64, releasing: Bool) throws(StorageError) {
-    try file.zero(at: offset, count: count, releasing: releasing)
-  }
-  func setSize(_ size: UInt64) throws(StorageError) { try file.setSize(size) }
-  func extend(at offset: UInt64, _ bytes: [UInt8]) throws(StorageError) {
-    try file.extend(at: offset, bytes)
-  }
-  func flush() throws(StorageError) { if !isUnsynced { try file.flush() } }
-  func nextData(from offset: UInt64) -> UInt64 { file.nextData(from: offset) }
-  func nextHole(from offset: UInt64) -> UInt64 { file.nextHole(from: offset) }
-  func mark() -> FileMark { file.mark() }
-  func change(since mark: FileMark) -> String? { file.change(since: mark) }
-  var displacement: String? { file.displacement }
-  func shareLock() { file.shareLock() }
-  func unlock() { file.unlock() }
-  func lockAgain(exclusive: Bool) throws(StorageError) { try file.lockAgain(exclusive: exclusive) }
-  func close() { file.close() }
 }
