@@ -3,6 +3,8 @@
 // Owns: the open file, and what happens when somebody cuts it off while it is mapped. Must not know: what the bytes mean.
 // Follows: mmap(2) (MAP_PRIVATE), sigaction(2) (SIGBUS).
 
+import Synchronization
+
 #if canImport(Glibc)
   import Glibc
 #elseif canImport(Musl)
@@ -81,7 +83,8 @@ enum MappedFiles {
     var size: UInt = 0
     var text: UnsafeMutablePointer<CChar>?
   }
-  private static let most = 64
+  private static let most = 1024
+  private static let lock = Mutex(())
   /// Never freed, since a handler may look at any time.
   private nonisolated(unsafe) static let places: UnsafeMutablePointer<Place> = {
     let places = UnsafeMutablePointer<Place>.allocate(capacity: most)
@@ -91,19 +94,23 @@ enum MappedFiles {
 
   static func add(_ base: UnsafeMutableRawPointer, _ count: Int, _ path: String) {
     CodeFaults.prepare()
-    for n in 0..<most where places[n].size == 0 {
-      places[n].text = strdup("apus: \(path): was cut off while a machine ran from it\n")
-      places[n].base = UInt(bitPattern: base)
-      places[n].size = UInt(count)
-      return
+    lock.withLock { _ in
+      for n in 0..<most where places[n].size == 0 {
+        places[n].text = strdup("apus: \(path): was cut off while a machine ran from it\n")
+        places[n].base = UInt(bitPattern: base)
+        places[n].size = UInt(count)
+        return
+      }
     }
   }
 
   static func remove(_ base: UnsafeMutableRawPointer) {
-    for n in 0..<most where places[n].base == UInt(bitPattern: base) && places[n].size != 0 {
-      places[n].size = 0
-      free(places[n].text)
-      places[n].text = nil
+    lock.withLock { _ in
+      for n in 0..<most where places[n].base == UInt(bitPattern: base) && places[n].size != 0 {
+        places[n].size = 0
+        free(places[n].text)
+        places[n].text = nil
+      }
     }
   }
 

@@ -539,6 +539,7 @@ public final class Machine {
     case .diskError:
       // Where it happened the disk has taken it.
       break
+    case .clock(let seconds): cmos.skip(seconds: seconds)
     case .powerButton:
       // Of a board without power management it is a switch.
       if let power { power.pressButton() } else { requests.append(.board(.powerOff)) }

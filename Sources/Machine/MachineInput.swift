@@ -32,6 +32,8 @@ public enum MachineInput: Equatable, Sendable {
   /// A disc is put into a CD drive (0: the first), or taken out of it. Where the guest has locked the tray, it is asked to let go;
   /// `forced` opens it all the same, as the pin in the hole of a drive's front does.
   case cd(drive: Int, disc: FloppyChoice?, forced: Bool = false)
+  /// So many seconds have gone by of which the guest knows nothing: its clock is set ahead.
+  case clock(seconds: UInt64)
   /// The host refused an access to a hard disk at a block of 512 bytes, and the guest saw an error of the device.
   case diskError(drive: Int, block: UInt64)
 }

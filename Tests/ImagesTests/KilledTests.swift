@@ -50,7 +50,8 @@ extension WorkOnImages {
 
     /// Does something that is killed before the change of names of that number.
     /// - Returns: whether it came to that.
-    private func killed(at number: Int, _ work: () throws -> Void) rethrows -> Bool {
+    private func killed(at number: Int, _ path: String, _ work: () throws -> Void) rethrows -> Bool
+    {
       let count = Atomic(0)
       let hasCome = Atomic(false)
       let kills: @Sendable () -> Bool = {
@@ -58,7 +59,9 @@ extension WorkOnImages {
         if isIt { hasCome.store(true, ordering: .relaxed) }
         return isIt
       }
-      do { try NewImageFiles.$kills.withValue(kills) { try work() } } catch {
+      NewImageFiles.kills.withLock { $0[path] = kills }
+      defer { NewImageFiles.kills.withLock { $0[path] = nil } }
+      do { try work() } catch {
         if !hasCome.load(ordering: .relaxed) { throw error }
       }
       return hasCome.load(ordering: .relaxed)
@@ -73,7 +76,9 @@ extension WorkOnImages {
         let path = scratch.path("x.vmdk")
         try convert(old, path, kind, replaces: false)
         let names = scratch.names
-        let wasKilled = try killed(at: number) { try convert(new, path, kind, replaces: true) }
+        let wasKilled = try killed(at: number, path) {
+          try convert(new, path, kind, replaces: true)
+        }
         if let found = try values(path) {
           #expect(found == [0xA1] || found == [0xB2], "killed before change \(number)")
         }
@@ -93,7 +98,9 @@ extension WorkOnImages {
       while true {
         let scratch = Scratch()
         let path = scratch.path("x.vmdk")
-        let wasKilled = try killed(at: number) { try convert(new, path, kind, replaces: false) }
+        let wasKilled = try killed(at: number, path) {
+          try convert(new, path, kind, replaces: false)
+        }
         // Once it has its name it is an image like any other.
         if HostFiles.exists(path) {
           #expect(throws: StorageError.self) { try convert(new, path, kind, replaces: false) }
@@ -121,7 +128,7 @@ extension WorkOnImages {
       // Put there instead of what a killed run had left.
       try FileManager.default.removeItem(atPath: scratch.path("x-s002.vmdk"))
       #expect(
-        try killed(at: 3) { try convert(new, path, KilledTests.kinds[0], replaces: false) })
+        try killed(at: 3, path) { try convert(new, path, KilledTests.kinds[0], replaces: false) })
       #expect(scratch.names.contains("x-s002.vmdk"))
       try FileManager.default.removeItem(atPath: scratch.path("x-s002.vmdk"))
       scratch.file("x-s002.vmdk", [1, 2, 3])
@@ -139,7 +146,7 @@ extension WorkOnImages {
       request.options = ["subformat": "twoGbMaxExtentSparse"]
       request.resumes = true
       for number in 0..<4 {
-        #expect(try killed(at: number) { _ = try ImageOperations.convert(request) })
+        #expect(try killed(at: number, path) { _ = try ImageOperations.convert(request) })
         _ = try ImageOperations.convert(request)
         #expect(try values(path) == [0xB2])
         #expect(
@@ -160,7 +167,7 @@ extension WorkOnImages {
       _ = try ImageOperations.create(request)
       request.base = BaseWish(bases[1], format: "raw")
       request.replaces = true
-      #expect(try killed(at: 0) { _ = try ImageOperations.create(request) })
+      #expect(try killed(at: 0, scratch.path("x.vmdk")) { _ = try ImageOperations.create(request) })
       let disk = try DiskImage(ImageReference(request.path), .reading)
       #expect(same(try disk.device.bytes(at: 0, count: 1 << 20), scratch.contents("a.img")))
       disk.close()

@@ -556,6 +556,12 @@ struct ApusOptions: ParsableCommand {
     name: .customLong("no-resume"),
     help: "Boot, although 'apus snapshot restore' would have the machine go on as it was.")
   var noResume = false
+  @Flag(
+    name: .customLong("suspend-on-exit"),
+    help:
+      "When the window is closed, or by a signal as at logout, keep the machine as it is: it goes on from there at its next start."
+  )
+  var suspendOnExit = false
   @Option(
     name: .customLong("take"), parsing: .unconditional,
     help: ArgumentHelp("Take a snapshot when the run ends.", valueName: "name"))

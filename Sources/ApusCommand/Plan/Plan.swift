@@ -300,6 +300,16 @@ struct Plan {
     session.snapshots =
       options.noSnapshots || session.template != nil && options.snapshotsIn == nil
       ? .none : options.withSnapshots || options.take != nil ? .wanted : .automatic
+    if options.suspendOnExit {
+      for (isGiven, name) in [
+        (options.noSnapshots, "--no-snapshots"), (options.snapshot, "--snapshot"),
+        (options.replay != nil, "--replay"), (session.template != nil, "a template"),
+      ] where isGiven {
+        throw Failure.usage("--suspend-on-exit and \(name) exclude each other")
+      }
+      session.suspendsAtEnd = true
+      session.snapshots = .wanted
+    }
     session.snapshotFolder = options.snapshotsIn
     session.resumesSnapshot = !options.noResume
     session.takenAtEnd = options.take

@@ -89,7 +89,10 @@ extension Plan {
   /// The date at power-on. What is taken of the host is part of the configuration from here on.
   private mutating func readClock(_ options: ApusOptions) throws {
     guard let text = options.rtc else {
-      if !headless { configuration.initialTime = SessionConfiguration.hostTime }
+      if !headless {
+        configuration.initialTime = SessionConfiguration.hostTime
+        session.followsHostTime = true
+      }
       return
     }
     if loadState != nil {
@@ -100,6 +103,8 @@ extension Plan {
     let value = text.hasPrefix("base=") ? text.dropFirst(5) : Substring(text)
     do throws(StartTime.Problem) {
       configuration.initialTime = try StartTime(value).seconds()
+      // Other than a date that was given, the host's time is meant.
+      session.followsHostTime = value.first?.isNumber == false
     } catch {
       throw Failure.usage("--rtc \(text): \(error)")
     }

@@ -103,6 +103,16 @@ public final class CMOS: Device, Registers {
     bytes[Register.century] = encode(Int(year / 100))
   }
 
+  /// Time has gone by while the machine stood still: the calendar is where the chip's battery would have brought it.
+  public func skip(seconds: UInt64) {
+    sync()
+    guard running, !isSet, seconds > 0 else { return }
+    bytes[Register.c] |= 0x10
+    if let alarm = secondsToAlarm, alarm <= seconds { bytes[Register.c] |= 0x20 }
+    advance(min(seconds, 1 << 40))
+    update()
+  }
+
   // MARK: Formats
 
   private var binary: Bool { bytes[Register.b] & 0x04 != 0 }

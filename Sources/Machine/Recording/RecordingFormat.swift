@@ -104,6 +104,7 @@ enum RecordingFormat {
     static let forceInsertCD: UInt8 = 15
     static let powerButton: UInt8 = 16
     static let diskError: UInt8 = 17
+    static let clock: UInt8 = 18
     static let checkpoint: UInt8 = 64
     static let end: UInt8 = 65
   }
@@ -225,6 +226,9 @@ enum RecordingFormat {
       bytes.append(kind == .processor ? 0 : 1)
     case .powerButton:
       bytes.append(Kind.powerButton)
+    case .clock(let seconds):
+      bytes.append(Kind.clock)
+      append(seconds, to: &bytes)
     case .diskError(let drive, let block):
       bytes.append(Kind.diskError)
       bytes.append(UInt8(truncatingIfNeeded: drive))

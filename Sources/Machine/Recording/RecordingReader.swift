@@ -312,6 +312,7 @@ private struct RecordingCursor {
     case RecordingFormat.Kind.strokes: return .strokes(try strokes())
     case RecordingFormat.Kind.reset: return .reset(try byte() == 0 ? .processor : .system)
     case RecordingFormat.Kind.powerButton: return .powerButton
+    case RecordingFormat.Kind.clock: return .clock(seconds: try number())
     case RecordingFormat.Kind.diskError:
       let drive = try byte()
       if drive > Machine.lastDiskNumber { throw error("there is no drive \(drive)") }

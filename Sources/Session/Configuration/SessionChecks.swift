@@ -36,8 +36,13 @@ extension SessionConfiguration {
       if record != nil { try refuse("a replay is not recorded") }
       if !steps.isEmpty { try refuse("a replay brings its own keys: it has no script") }
     }
-    if template != nil && (loadState != nil || replay != nil) {
-      try refuse("a machine goes on from a template, or from a state or a recording: not from both")
+    if template != nil && loadState != nil {
+      try refuse("a machine goes on from a template or from a state, not from both")
+    }
+    if suspendsAtEnd && (snapshots == .none || replay != nil || machine.engine == .lockstep) {
+      try refuse(
+        "a machine is kept in its snapshots, which one without them, a replay and a lockstep have not"
+      )
     }
     if acceptsOtherDisks && loadState == nil {
       try refuse("no state is loaded that could accept other disks")

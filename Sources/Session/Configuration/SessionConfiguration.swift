@@ -68,6 +68,11 @@ public struct SessionConfiguration: Sendable {
   public var snapshotFolder: String?
   /// Whether a machine that was made what it was at a snapshot goes on from there; otherwise it boots.
   public var resumesSnapshot = true
+  /// A machine that its user or the host ends (its window closed, a signal, as at logout) is kept as it is, and goes on from there at its next
+  /// start.
+  public var suspendsAtEnd = false
+  /// The guest's clock goes by the host's: of a machine that was suspended it is set ahead by the time that went by.
+  public var followsHostTime = false
   /// A snapshot of this name is taken when the session ends.
   public var takenAtEnd: String?
   /// How the session was asked for, to be noted in snapshots.

@@ -66,6 +66,7 @@ extension Session {
         observers.tell(.notice("snapshot '\(snapshot.name)' was taken"))
       }
     }
+    let suspended = suspend(attempt)
     // While a debugger keeps a past, writes are kept back.
     if let travel = machine.timeTravel { attempt(.image, nil) { try travel.commitDisks() } }
     let images =
@@ -75,7 +76,9 @@ extension Session {
     }
     attempt(.image, nil) { try machine.finishDisks() }
     // What the images are like now is what the snapshots go with.
-    if let tree = snapshotTree { attempt(.other, tree.folder) { try tree.finish() } }
+    if let tree = snapshotTree {
+      attempt(.other, tree.folder) { try tree.finish(suspendedAt: suspended) }
+    }
     for (name, reason) in machine.lostImages {
       lose(
         SessionLoss(
@@ -101,5 +104,32 @@ extension Session {
     if let path = configuration.saveState {
       attempt(.state, path) { try Session.save(machine, to: path) }
     }
+  }
+
+  /// Keeps the machine as it is, where it is to be.
+  /// - Returns: the snapshot that it goes on from.
+  private func suspend(_ attempt: (SessionLoss.What, String?, () throws -> Void) -> Void) -> String?
+  {
+    guard configuration.suspendsAtEnd else { return nil }
+    switch progress.withLock({ $0.stop }) {
+    case .host(.user), .host(.signal): break
+    default: return nil
+    }
+    var suspended: String?
+    attempt(.other, snapshotFolder) {
+      let names = Set((snapshotTree?.snapshots ?? []).map(\.name))
+      var name = "suspended"
+      var number = 2
+      while names.contains(name) {
+        name = "suspended-\(number)"
+        number += 1
+      }
+      var wish = SnapshotWish(name)
+      wish.note = "where the machine goes on at its next start"
+      suspended = try takeSnapshot(wish).0.id
+      observers.tell(
+        .notice("the machine is kept as it is, and goes on from here at its next start"))
+    }
+    return suspended
   }
 }

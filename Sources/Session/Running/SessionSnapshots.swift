@@ -92,6 +92,10 @@ extension Session {
         try tree.resume(machine, at: snapshot)
         observers.tell(.notice("goes on from snapshot '\(snapshot.name)'"))
         if configuration.releasesHeldInput { machine.releaseHeldInput() }
+        let away = HostClock.utcSeconds() - snapshot.created
+        if snapshot.isTemporary, configuration.followsHostTime, away > 0 {
+          machine.input.post(.clock(seconds: UInt64(away)))
+        }
       } else {
         try tree.forgetResume()
       }

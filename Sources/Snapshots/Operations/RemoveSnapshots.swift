@@ -197,12 +197,20 @@ extension SnapshotTree {
 
   /// The machine does not run any more, and its images are complete: what it overwrote goes into the store, and what the images are like is
   /// noted. Others may use the tree then.
-  public func finish() throws(StorageError) {
+  /// - Parameter suspended: the snapshot with which the machine goes on at its next start; it is gone when that run ends.
+  public func finish(suspendedAt suspended: String? = nil) throws(StorageError) {
     try exclusively { () throws(StorageError) in
       if !store.isWritable { return }
-      try remove(state.snapshots.filter(\.isTemporary))
+      // What a machine that was suspended goes on from stays until it has.
+      try remove(
+        state.snapshots.filter { $0.isTemporary && !(state.resumes && $0.id == state.current) })
       try closeLogs()
       var new = state
+      if let index = new.snapshots.firstIndex(where: { $0.id == suspended }) {
+        new.snapshots[index].isTemporary = true
+        new.current = suspended
+        new.resumes = true
+      }
       for (index, attachment) in attachedDisks {
         new.disks[index].record = BaseRecord(of: attachment.device).bytes
       }

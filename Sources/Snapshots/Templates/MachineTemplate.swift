@@ -206,11 +206,11 @@ public struct MachineTemplate: Sendable {
     guard Array(first[..<8]) == TemplateHeader.magic else {
       throw StorageError(path: path, offset: 0, reason: "is no template")
     }
-    guard number(8, 4) == UInt64(TemplateHeader.version) else {
+    guard number(8, 8) == UInt64(TemplateHeader.version) else {
       throw StorageError(
         path: path, offset: 8,
         reason:
-          "is a template of version \(number(8, 4)); this Apus reads \(TemplateHeader.version)")
+          "is a template of version \(number(8, 8)); this Apus reads \(TemplateHeader.version)")
     }
     guard number(56, 8) == UInt64(size) else {
       throw StorageError(

@@ -3,6 +3,7 @@
 // Owns: making them under other names, bringing them to stable storage, giving them their names at the end. Must not know: what is in them.
 
 import Host
+import Synchronization
 
 /// The files of an image that is being made. They have their names after `finish`; without it nothing is left of them.
 public final class NewImageFiles {
@@ -258,16 +259,18 @@ public final class NewImageFiles {
     if syncs { HostFiles.syncFolder(of: path) }
   }
 
-  /// For tests: asked before each change of names; true: everything stays as it is then, as if the process had been killed.
-  @TaskLocal static var kills: (@Sendable () -> Bool)?
+  /// For tests: for an image's path, what is asked before each change of names; true: everything stays as it is then, as if the process had
+  /// been killed.
+  static let kills = Mutex<[String: @Sendable () -> Bool]>([:])
   private var isKilled = false
 
   private func beforeChange() throws(StorageError) {
-    guard let kills = NewImageFiles.kills, kills() else { return }
+    let path = files[0].path
+    guard let kills = NewImageFiles.kills.withLock({ $0[path] }), kills() else { return }
     isKilled = true
     isFinished = true
     close()
-    throw StorageError(path: files[0].path, reason: "killed")
+    throw StorageError(path: path, reason: "killed")
   }
 
   /// Lets go of the files without removing them.

@@ -18,7 +18,7 @@ struct ArgumentScan {
   static let flags: Set<String> = [
     "--snapshot", "-snapshot", "--headless", "--nographic", "-nographic",
     "--reset-on-triple-fault", "--debug", "-s", "-S", "--screen-text", "--json", "--stats",
-    "--with-snapshots", "--no-snapshots", "--no-resume",
+    "--with-snapshots", "--no-snapshots", "--no-resume", "--suspend-on-exit",
     "--explain", "--force", "--allow-slow-keys", "--help", "-h", "--version",
   ]
   /// Options with a value.
