@@ -98,12 +98,15 @@ let package = Package(
     .target(
       name: "Snapshots",
       dependencies: ["Machine", "Store", "Storage", "State", "Video", "Host"]),
+    // Backups of machines and disks: points of any number of machines in a folder, made from snapshots.
+    .target(
+      name: "Backup", dependencies: ["Snapshots", "Images", "Store", "Storage", "State", "Host"]),
     // A machine run for somebody: pacing, script, typing, what front ends and consoles plug into. Nothing below knows time of day.
     .target(
       name: "Session",
       dependencies: [
-        "Machine", "Snapshots", "CPU", "Chipset", "Video", "Storage", "Bus", "State", "Host",
-        "FirmwareImages",
+        "Machine", "Backup", "Snapshots", "CPU", "Chipset", "Video", "Storage", "Bus", "State",
+        "Host", "FirmwareImages",
       ], swiftSettings: fast),
     .systemLibrary(
       name: "CSDL2", pkgConfig: sdl2PkgConfig, providers: [.apt(["libsdl2-dev"]), .brew(["sdl2"])]),
@@ -124,7 +127,7 @@ let package = Package(
       name: "ApusCommand",
       dependencies: [
         "Bus", "Session", "Machine", "Debugger", "SDLFrontend", "Host", "CPU", "Chipset", "Storage",
-        "Images", "Video", "Snapshots",
+        "Images", "Video", "Snapshots", "Backup", "Store",
         "FirmwareImages", "Conformance", "Translator", "TranslatorX86_64",
         "Benchmark", "DeviceChecks", "DebuggerFrontend",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
@@ -237,6 +240,13 @@ let package = Package(
       name: "SnapshotsTests",
       dependencies: [
         "Snapshots", "Session", "Machine", "CPU", "Storage", "Images", "Host", "TestSupport",
+      ],
+      exclude: ["roms.txt"], swiftSettings: once, plugins: ["FirmwarePlugin"]),
+    .testTarget(
+      name: "BackupTests",
+      dependencies: [
+        "Backup", "Snapshots", "Session", "Machine", "CPU", "Store", "Storage", "Images", "State",
+        "Host", "TestSupport",
       ],
       exclude: ["roms.txt"], swiftSettings: once, plugins: ["FirmwarePlugin"]),
     .testTarget(name: "StoreTests", dependencies: ["Store", "Storage", "Host"]),

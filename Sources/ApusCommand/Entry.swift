@@ -6,8 +6,8 @@ import Host
 public enum Apus {
   /// What the first word may be, apart from an image.
   static let subcommands = [
-    "debug", "explain", "devices", "image", "snapshot", "template", "fork", "conform", "bench",
-    "schema", "completions",
+    "debug", "explain", "devices", "image", "snapshot", "backup", "store", "template", "fork",
+    "conform", "bench", "schema", "completions",
   ]
 
   /// Runs what the command line asks for.
@@ -29,6 +29,8 @@ public enum Apus {
     case "snapshot": SnapshotProgram.main(rest)
     case "template": TemplateProgram.main(rest)
     case "fork": ForkProgram.main(rest)
+    case "backup": BackupProgram.main(rest)
+    case "store": StoreProgram.main(rest)
     case "schema": SchemaProgram.main(rest)
     case "completions": CompletionProgram.main(rest)
     // As other programs have them.

@@ -107,6 +107,22 @@ enum CompletionProgram {
         first = names + ["start"]
       }
     case "fork": help = ForkCommand.helpMessage()
+    case "backup":
+      let commands = BackupCommand.configuration.subcommands
+      let names = commands.map { $0.configuration.commandName ?? "" }
+      if let n = names.firstIndex(of: before.first ?? "") {
+        help = BackupCommand.helpMessage(for: commands[n])
+      } else if before.isEmpty {
+        first = names
+      }
+    case "store":
+      let commands = StoreCommand.configuration.subcommands
+      let names = commands.map { $0.configuration.commandName ?? "" }
+      if let n = names.firstIndex(of: before.first ?? "") {
+        help = StoreCommand.helpMessage(for: commands[n])
+      } else if before.isEmpty {
+        first = names
+      }
     case "bench":
       help = BenchCommand.helpMessage()
       first = ["start"] + Kernel.all.map(\.name)

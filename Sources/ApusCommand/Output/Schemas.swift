@@ -23,7 +23,7 @@ enum Schemas {
       Document(name: "debug", summary: "apus debug --json, a line for each command", text: debug),
       Document(name: "conform", summary: "apus conform ... --json FILE", text: conform),
       Document(name: "bench", summary: "apus bench --json FILE", text: bench),
-    ] + snapshots + templates
+    ] + snapshots + templates + backups
 
   /// A schema by its name, or by what `schema` says in its objects.
   static func named(_ name: String) -> Document? {

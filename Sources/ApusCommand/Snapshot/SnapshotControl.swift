@@ -49,6 +49,7 @@ final class SnapshotServer: @unchecked Sendable {
           break
         }
         if bytes.isEmpty { continue }
+        if BackupControl.answer(bytes, session, client.send) { continue }
         let text = (try? JSONText.encode(answer(bytes))) ?? "{}"
         client.send(Array(text.utf8) + [0x0A])
       }
@@ -117,6 +118,16 @@ struct SnapshotClient {
       let connection = try? HostListener.connect(SnapshotClient.socket(in: folder))
     else { return nil }
     self.connection = connection
+  }
+
+  /// Sends a request in a line, and hears what comes back until that is the answer.
+  /// - Returns: false: the machine has ended.
+  func exchange(_ request: [UInt8], _ isAnswer: ([UInt8]) -> Bool) -> Bool {
+    connection.send(request + [0x0A])
+    while case .text(let bytes)? = connection.next() {
+      if isAnswer(bytes) { return true }
+    }
+    return false
   }
 
   /// Asks, and waits for the answer.

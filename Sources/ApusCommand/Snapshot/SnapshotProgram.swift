@@ -114,7 +114,7 @@ struct SnapshotPlace {
   var keys: DiskKeys?
 
   /// The keys that the snapshots are encrypted with: the image's.
-  private func volumeKeys() throws -> [VolumeKey] {
+  func volumeKeys() throws -> [VolumeKey] {
     let looked = try ImageOpener.open(path: image, readOnly: true, looksOnly: true, keys: keys)
     defer { looked.device.close() }
     return looked.device.volumeKeys
@@ -147,7 +147,7 @@ struct SnapshotPlace {
     let above = folder.lastIndex(of: "/").map { String(folder[...$0]) } ?? ""
     let noted = disk.path.hasPrefix("/") ? disk.path : above + disk.path
     if disk.path == SnapshotTree.ownImage || HostFiles.isSame(noted, own) {
-      return disk.format == "raw" ? "raw:" + own : own
+      return disk.isRaw ? "raw:" + own : own
     }
     let parts = disk.path.split(separator: "/", omittingEmptySubsequences: false)
     guard !disk.path.hasPrefix("/"), !parts.contains(".."), !disk.path.isEmpty,
@@ -157,7 +157,7 @@ struct SnapshotPlace {
         "\(folder): names '\(disk.path)' as a disk, which does not lie beside it: run the machine, which is told its disks, "
           + "and ask it", file: folder)
     }
-    return disk.format == "raw" ? "raw:" + noted : noted
+    return disk.isRaw ? "raw:" + noted : noted
   }
 
   /// Opens the images of a tree.

@@ -12,7 +12,7 @@ struct SnapshotReport: Codable {
   /// Seconds since 1970, UTC.
   var created: Int64
   var parent: String?
-  /// machine or disks.
+  /// machine, disks, or base (of backups).
   var kind: String
   var temporary: Bool
   var current: Bool
@@ -26,7 +26,12 @@ struct SnapshotReport: Codable {
     note = record.note
     created = record.created
     parent = record.parent
-    kind = record.kind == .machine ? "machine" : "disks"
+    kind =
+      switch record.kind {
+      case .machine: "machine"
+      case .disks: "disks"
+      case .base: "base"
+      }
     temporary = record.isTemporary
     current = isCurrent
     if record.kind == .machine {

@@ -42,7 +42,7 @@ extension Schemas {
   ]
 
   /// One of plain members.
-  private static func plain(
+  static func plain(
     _ name: String, _ title: String, _ members: [(String, String)],
     optional: [(String, String)] = []
   ) -> String {
@@ -68,7 +68,7 @@ extension Schemas {
         "name": { "type": "string" }, "note": { "type": "string" },
         "created": { "type": "integer", "description": "seconds since 1970, UTC" },
         "parent": { "type": "string", "description": "the id of the one that the machine came from" },
-        "kind": { "enum": ["machine", "disks"] },
+        "kind": { "enum": ["machine", "disks", "base"] },
         "temporary": { "type": "boolean" },
         "current": { "type": "boolean", "description": "the machine comes from it" },
         "instructions": { "type": "integer" }, "virtualSeconds": { "type": "number" },

@@ -34,20 +34,15 @@ struct SnapshotExportCommand: ParsableCommand {
   @Flag(help: "A file of that name is replaced.")
   var replace = false
 
-  private struct Report: Codable {
-    var schema = "apus-snapshot-export"
-    var version = 1
-    var snapshot: String
-    var drive: String
-    var file: String
-    var format: String
-    var virtualSize: UInt64
-    var dataBytes: UInt64
-  }
-
   func run() throws {
-    if place.client != nil {
-      throw Failure.usage("\(place.image): its machine runs and writes it: stop it first")
+    if let client = place.client {
+      let parameters = BackupRequest.Parameters(
+        name: name, file: BackupControl.absolute(file), format: format, disk: disk,
+        replace: replace)
+      var report: SnapshotExportReport = try BackupControl.call(
+        client, "snapshot.export", parameters)
+      report.file = file
+      return try deliver(report)
     }
     var tree = try place.tree(writable: false)
     if tree.hasLogs {
@@ -72,50 +67,22 @@ struct SnapshotExportCommand: ParsableCommand {
     let image = opened[0].device
     let source = try tree.disk(index, of: record, over: image)
     var request = CreateRequest(file, format: format)
-    request.byteCount = source.blockCount * UInt64(source.blockSize)
     request.replaces = replace
-    _ = try ImageOperations.create(request)
-    let target = try DiskImage(ImageReference(file, format: format), .writing)
-    let copied = try copy(source.withBlocks(of: 512), to: target.device)
-    try target.device.finish()
-    target.device.close()
+    let written = try ImageOperations.write(source, request)
     image.close()
-    let report = Report(
-      snapshot: record.name, drive: String(disks[index].drive.dropFirst(7)), file: file,
-      format: format, virtualSize: request.byteCount ?? 0, dataBytes: copied)
+    try deliver(
+      SnapshotExportReport(
+        snapshot: record.name, drive: String(disks[index].drive.dropFirst(7)), file: file,
+        format: format, virtualSize: written.virtualSize, dataBytes: written.dataBytes))
+  }
+
+  private func deliver(_ report: SnapshotExportReport) throws {
     try SnapshotProgram.deliver(
       report,
       [
-        "\(file): \(report.drive) as at '\(record.name)' in \(format), \(ImageSize.text(copied)) of data"
+        "\(file): \(report.drive) as at '\(report.snapshot)' in \(report.format), \(ImageSize.text(report.dataBytes)) of data"
       ]
     )
-  }
-
-  private func copy(_ source: any BlockDevice, to target: any BlockDevice) throws -> UInt64 {
-    let piece: UInt64 = 1 << 20
-    let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: Int(piece), alignment: 4096)
-    defer { buffer.deallocate() }
-    var copied: UInt64 = 0
-    var block: UInt64 = 0
-    let blocks = piece / 512
-    while true {
-      block = source.nextData(from: block)
-      if block >= source.blockCount { return copied }
-      block -= block % blocks
-      let count = min(blocks, source.blockCount - block)
-      let bytes = Int(count) * 512
-      try source.read(block: block, into: UnsafeMutableRawBufferPointer(rebasing: buffer[..<bytes]))
-      // The last sectors may not fill a block of the target.
-      let whole = (bytes + target.blockSize - 1) / target.blockSize * target.blockSize
-      UnsafeMutableRawBufferPointer(rebasing: buffer[bytes..<whole]).initializeMemory(
-        as: UInt8.self, repeating: 0)
-      let part = UnsafeRawBufferPointer(rebasing: buffer[..<whole])
-      if !ZeroSearch.isZero(part) {
-        try target.write(block: block * 512 / UInt64(target.blockSize), from: part)
-        copied += UInt64(bytes)
-      }
-      block += count
-    }
   }
 }
 

@@ -15,6 +15,11 @@ public struct ImageProgress: Equatable, Sendable {
   /// Seconds; nil: nobody can tell yet.
   public var secondsLeft: Double?
 
+  public init(done: UInt64, total: UInt64, rate: Double, secondsLeft: Double?) {
+    (self.done, self.total) = (done, total)
+    (self.rate, self.secondsLeft) = (rate, secondsLeft)
+  }
+
   /// 0 to 1.
   public var share: Double { total == 0 ? 1 : min(1, Double(done) / Double(total)) }
 

@@ -137,7 +137,7 @@ extension Session {
   public var snapshotTree: SnapshotTree? { snapshots.withLock { $0.tree } }
 
   /// The same, made where there is none.
-  private func tree() throws(StorageError) -> SnapshotTree {
+  func tree() throws(StorageError) -> SnapshotTree {
     if let tree = snapshotTree { return tree }
     guard configuration.snapshots != .none else {
       throw refuse("this run is without snapshots (--no-snapshots)")

@@ -7,14 +7,15 @@
 import Storage
 import Store
 
-enum StoredBytes {
+/// Bytes of any length in a store.
+public enum StoredBytes {
   private static let piece = 64 << 10
   /// 16 GiB: the object lists as many pieces.
   private static let longest: UInt64 = 1 << 34
 
   /// Adds bytes to a batch.
   /// - Returns: the name that leads to them; that of zeros where there are none.
-  static func add(_ bytes: [UInt8], to batch: Batch) throws(StorageError) -> ContentName {
+  public static func add(_ bytes: [UInt8], to batch: Batch) throws(StorageError) -> ContentName {
     if bytes.isEmpty { return .zero }
     guard UInt64(bytes.count) <= longest else {
       throw StorageError(path: "(snapshot)", reason: "\(bytes.count) bytes are too many")
@@ -52,7 +53,7 @@ enum StoredBytes {
 
   /// Reads what was added.
   /// - Parameter limit: bytes that make sense.
-  static func read(_ name: ContentName, in store: ContentStore, limit: Int) throws(StorageError)
+  public static func read(_ name: ContentName, in store: ContentStore, limit: Int) throws(StorageError)
     -> [UInt8]
   {
     if name == .zero { return [] }
@@ -74,7 +75,7 @@ enum StoredBytes {
   }
 
   /// Notes all that is needed for them.
-  static func mark(_ name: ContentName, in store: ContentStore, _ marks: inout ContentMarks)
+  public static func mark(_ name: ContentName, in store: ContentStore, _ marks: inout ContentMarks)
     throws(StorageError)
   {
     if name == .zero { return }

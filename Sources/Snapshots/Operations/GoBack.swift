@@ -315,7 +315,7 @@ extension SnapshotTree {
 
 extension ContentList {
   /// A memory's list; that of zeros where all of it is.
-  init(_ name: ContentName, in store: ContentStore, count: UInt64) throws(StorageError) {
+  public init(_ name: ContentName, in store: ContentStore, count: UInt64) throws(StorageError) {
     if name == .zero {
       self = ContentList(zeros: count)
     } else {

@@ -38,10 +38,15 @@ extension SnapshotTree {
     }
   }
 
-  func remove(_ gone: [SnapshotRecord]) throws(StorageError) {
-    if gone.isEmpty { return }
+  /// - Parameters:
+  ///   - changed: what else becomes of the state, in the same step.
+  ///   - sweeps: room is given back at once; otherwise by the next who does, at the end of the run at last.
+  func remove(
+    _ gone: [SnapshotRecord], changed: TreeState? = nil, sweeps: Bool = true
+  ) throws(StorageError) {
+    if gone.isEmpty && changed == nil { return }
     let ids = Set(gone.map(\.id))
-    var new = state
+    var new = changed ?? state
     func heir(_ id: String?) -> String? {
       var id = id
       while let present = id, ids.contains(present) { id = state.snapshot(present)?.parent }
@@ -67,7 +72,7 @@ extension SnapshotTree {
       memoryBase = nil
     }
     hasDeleted = true
-    try sweep()
+    if sweeps { try sweep() }
   }
 
   /// Periods that no snapshot begins go into the one before.

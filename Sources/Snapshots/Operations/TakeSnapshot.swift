@@ -20,8 +20,10 @@ public struct SnapshotWish: Sendable {
   public var onlyDisks = false
   /// It is removed when the run ends.
   public var isTemporary = false
-  /// How the machine was started.
+  /// How the machine was started; of a base, for which folder of backups it is there.
   public var arguments: [String] = []
+  /// What a backup is made from, and the next one goes on from.
+  public var isBase = false
 
   public init(_ name: String? = nil) { self.name = name }
 }
@@ -127,7 +129,8 @@ extension SnapshotTree {
     new.periods.append(TreePeriod(number: number, maps: new.disks.map { _ in [] }))
     var record = SnapshotRecord(
       id: newIdentity(), name: name, note: wish.note, created: HostClock.utcSeconds(),
-      parent: state.current, kind: capture == nil ? .disks : .machine,
+      parent: state.current,
+      kind: wish.isBase ? .base : capture == nil ? .disks : .machine,
       isTemporary: wish.isTemporary, instruction: capture?.instruction ?? 0,
       time: capture?.time ?? 0, period: number, head: .zero, memory: .zero,
       pageCount: UInt64(capture?.pageCount ?? 0), text: capture?.text, picture: .zero,
@@ -144,7 +147,7 @@ extension SnapshotTree {
     }
     new.snapshots.append(record)
     // A machine that is to go on from where it was gone back to still can: its disks are what they were.
-    if memory != nil || !new.resumes {
+    if !wish.isBase, memory != nil || !new.resumes {
       new.current = record.id
       new.resumes = false
     }

@@ -2,6 +2,7 @@
 //
 // Owns: what is known of a snapshot, its form in bytes. Must not know: files, machines that run.
 
+import Host
 import State
 import Store
 
@@ -13,6 +14,8 @@ public struct SnapshotRecord: Equatable, Sendable {
     case machine = 0
     /// Disks alone, as a power failure at that moment would have left them.
     case disks = 1
+    /// What the next backup goes on from: while one is made, all that it has, then disks alone. The machine never comes from it.
+    case base = 2
   }
 
   /// 16 hexadecimal digits.
@@ -40,7 +43,7 @@ public struct SnapshotRecord: Equatable, Sendable {
   public var text: [String]?
   /// A small picture of the screen (PNG); that of zeros: none.
   public var picture: ContentName
-  /// How the machine was started.
+  /// How the machine was started; of a base, for which folder of backups it is there.
   public var arguments: [String]
 
   /// In bytes.
@@ -49,7 +52,16 @@ public struct SnapshotRecord: Equatable, Sendable {
 }
 
 extension SnapshotRecord {
-  func write(to writer: inout StateWriter) {
+  /// A record of disks alone, made now.
+  public init(id: String, ofDisksNamed name: String, note: String) {
+    self.init(
+      id: id, name: name, note: note, created: HostClock.utcSeconds(), parent: nil, kind: .disks,
+      isTemporary: false, instruction: 0, time: 0, period: 0, head: .zero, memory: .zero,
+      pageCount: 0, text: nil, picture: .zero, arguments: [])
+  }
+
+  /// Writes it where others keep records.
+  public func write(to writer: inout StateWriter) {
     writer.write(id)
     writer.write(name)
     writer.write(note)
@@ -67,7 +79,8 @@ extension SnapshotRecord {
     for word in arguments { writer.write(word) }
   }
 
-  init(from reader: inout StateReader) throws(StateError) {
+  /// Reads what was written; all of it is checked.
+  public init(from reader: inout StateReader) throws(StateError) {
     id = try reader.readString()
     guard id.utf8.count == 16, id.utf8.allSatisfy({ UInt8(ascii: "0")...UInt8(ascii: "f") ~= $0 })
     else { throw reader.error("a snapshot's identity that is none") }
@@ -104,7 +117,8 @@ extension SnapshotRecord {
 }
 
 extension StateReader {
-  mutating func readName() throws(StateError) -> ContentName {
+  /// The name of an object.
+  public mutating func readName() throws(StateError) -> ContentName {
     let bytes = try readBytes(count: ContentName.byteCount)
     return bytes.withUnsafeBytes { ContentName($0.baseAddress.unsafelyUnwrapped) }
   }

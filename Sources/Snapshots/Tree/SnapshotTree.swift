@@ -295,7 +295,8 @@ public final class SnapshotTree: @unchecked Sendable {
     path.lastIndex(of: "/").map { String(path[...$0]) } ?? ""
   }
 
-  static func formatName(_ device: any BlockDevice) -> String {
+  /// The name of the format of a disk's image.
+  public static func formatName(of device: any BlockDevice) -> String {
     device.layers.last { $0.file != nil }?.kind ?? device.layer.kind
   }
 }

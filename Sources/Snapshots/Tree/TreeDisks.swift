@@ -80,7 +80,7 @@ extension SnapshotTree {
         index = state.disks.count
         state.disks.append(
           TreeDisk(
-            drive: attachment.drive, path: path, format: SnapshotTree.formatName(attachment.device),
+            drive: attachment.drive, path: path, format: SnapshotTree.formatName(of: attachment.device),
             byteCount: attachment.byteCount, record: BaseRecord(of: attachment.device).bytes))
         for period in state.periods.indices { state.periods[period].maps.append([]) }
       }
@@ -143,6 +143,9 @@ extension SnapshotTree {
 
   /// Whether a run that was killed has left logs: what they have is in no snapshot's reach before the tree is attached.
   public var hasLogs: Bool { exclusively { !logs().isEmpty } }
+
+  /// Whether there are logs that nobody writes any more.
+  var hasClosedLogs: Bool { logs().contains { openLogs[$0.disk] != $0.number } }
 
   /// What is wrong with logs that were left.
   func damagedLogs() -> [String] {

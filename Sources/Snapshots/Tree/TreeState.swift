@@ -23,6 +23,9 @@ public struct TreeDisk: Equatable, Sendable {
   /// What its files were like when it was last written by somebody who knows the tree (`BaseRecord`).
   public var record: [UInt8]
 
+  /// Whether the image's bytes are the disk's, whatever they look like.
+  public var isRaw: Bool { format == "raw image" || format == "raw" }
+
   public init(drive: String, path: String, format: String, byteCount: UInt64, record: [UInt8]) {
     self.drive = drive
     self.path = path

@@ -204,6 +204,11 @@ extension ContentStore {
     state.locked { distrusted.formUnion(names) }
   }
 
+  /// Which of some names are distrusted, and were not written anew since.
+  public func distrusted(among names: [ContentName]) -> [ContentName] {
+    state.locked { names.filter { distrusted.contains($0) } }
+  }
+
   /// Damaged objects that are in some new packs too.
   private func mended(by new: [Pack]) -> [(pack: Pack, entry: Int)] {
     state.locked {

@@ -141,6 +141,14 @@ public final class ContentStore: @unchecked Sendable {
 
   // MARK: What it is
 
+  /// Whether what it holds is encrypted: names are its own then, and mean nothing in other stores.
+  public var isSealed: Bool { naming.seal != nil }
+
+  /// The store's identity as text: 32 hexadecimal digits.
+  public var identityText: String {
+    identity.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
+  }
+
   /// What the last `publish` said, or an empty one.
   public var payload: [UInt8] { state.locked { payloadNow } }
 

@@ -231,11 +231,13 @@ final class HostStoreFiles: StoreFiles {
       // File systems without locks get none: refusing them would lock their users out.
       if code != EWOULDBLOCK { break }
       if patience == 0 {
-        throw StorageError(
+        var error = StorageError(
           path: path,
           reason:
             "the store is being written (locked) by another program or another part of this one; "
             + "it can be read meanwhile")
+        error.asksAgain = true
+        throw error
       }
       patience -= 1
       usleep(10_000)

@@ -179,14 +179,14 @@ public struct ContentList: Equatable, Sendable {
     }
   }
 
-  /// Hands out all slots in which two lists of a store differ, ascending. Slots behind a list's end are zeros. Chunks that both have are not
-  /// read.
+  /// Hands out all slots in which two lists differ, ascending. Slots behind a list's end are zeros. Chunks that both have are not read.
+  /// - Parameter oldStore: where the old one is, if elsewhere: names of stores that are not encrypted are the same in all of them.
   public func difference(
-    from old: ContentList, in store: ContentStore,
+    from old: ContentList, in store: ContentStore, oldStore: ContentStore? = nil,
     _ body: (_ slot: UInt64, _ old: ContentName, _ new: ContentName) throws(StorageError) -> Void
   ) throws(StorageError) {
     let (before, after) = (
-      ContentListReader(old, in: store), ContentListReader(self, in: store)
+      ContentListReader(old, in: oldStore ?? store), ContentListReader(self, in: store)
     )
     let longer = old.count > count ? old : self
     for chunk in longer.chunks.indices {

@@ -1,0 +1,162 @@
+// `apus store`: any folder of contents by name, whatever it is for.
+//
+// Owns: finding out what a folder is, the options and the words. Must not know: trees and points inside.
+
+import ArgumentParser
+import Backup
+import Host
+import Images
+import Snapshots
+import Storage
+import Store
+
+/// The subcommand's own entry.
+enum StoreProgram {
+  static func main(_ arguments: [String]) -> Never {
+    StoreEntry.main(
+      arguments, StoreCommand.self, "apus store",
+      near: ["usage": "du", "check": "verify", "prune": "gc", "sweep": "gc", "collect": "gc"])
+  }
+}
+
+struct StoreCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "apus store",
+    abstract: "Looks after folders of snapshots (IMAGE.snapshots) and of backups.",
+    discussion: "Exit codes: 0, 64 bad usage, 74 something failed; verify: 1 damage.",
+    subcommands: [StoreUsageCommand.self, StoreCollectCommand.self, StoreVerifyCommand.self])
+}
+
+/// Which folder is meant.
+struct StoreOptions: ParsableArguments {
+  @Argument(help: ArgumentHelp("A folder of snapshots or of backups.", valueName: "folder"))
+  var folder: String
+  @OptionGroup var keys: BackupKeyOptions
+
+  /// What a folder is.
+  enum Kind {
+    case snapshots(String)
+    case backups
+    case other
+  }
+
+  func kind() throws -> Kind {
+    let path = folder.hasSuffix("/") ? String(folder.dropLast()) : folder
+    if SnapshotTree.exists(in: path) { return .snapshots(path) }
+    if path.hasSuffix("/store"), SnapshotTree.exists(in: String(path.dropLast(6))) {
+      return .snapshots(String(path.dropLast(6)))
+    }
+    if SnapshotTree.exists(in: SnapshotTree.folder(of: path)) {
+      return .snapshots(SnapshotTree.folder(of: path))
+    }
+    guard BackupFolder.exists(in: path) else {
+      throw Failure.usage("\(folder): there is no store", file: folder)
+    }
+    do throws(StorageError) {
+      _ = try BackupFolder(path, writable: false, keys: (try? keys.volumeKeys()) ?? [])
+      return .backups
+    } catch {
+      if error.reason.contains("holds no backups") { return .other }
+      throw error
+    }
+  }
+
+  /// The store itself, to be read.
+  func store() throws -> ContentStore {
+    let keys = try keys.volumeKeys()
+    let path: String =
+      if case .snapshots(let tree) = try kind() { tree + "/store" } else { folder }
+    return try ContentStore(
+      opening: path, writable: false, keys: keys.isEmpty ? nil : StoreKeys(keys))
+  }
+}
+
+struct StoreUsageCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "du", abstract: "Tells what a store takes.")
+  @OptionGroup var options: StoreOptions
+
+  private struct Report: Codable {
+    var schema = "apus-store-du"
+    var version = 1
+    /// snapshots, backups or other.
+    var kind: String
+    var packs: Int
+    var objects: Int
+    var bytes: UInt64
+    var stored: UInt64
+    var onDisk: UInt64
+  }
+
+  func run() throws {
+    let kind =
+      switch try options.kind() {
+      case .snapshots: "snapshots"
+      case .backups: "backups"
+      case .other: "other"
+      }
+    let usage = try options.store().usage()
+    let report = Report(
+      kind: kind, packs: usage.packs, objects: usage.objects, bytes: usage.bytes,
+      stored: usage.stored, onDisk: usage.onDisk)
+    try StoreEntry.deliver(
+      report,
+      [
+        "\(ImageSize.text(report.onDisk)) on the host, \(report.objects) objects of "
+          + "\(ImageSize.text(report.bytes)) in \(report.packs) files"
+      ])
+  }
+}
+
+struct StoreCollectCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "gc", abstract: "Gives room back that nothing needs.")
+  @OptionGroup var options: StoreOptions
+
+  private struct Report: Codable {
+    var schema = "apus-store-gc"
+    var version = 1
+    var bytes: UInt64
+  }
+
+  func run() throws {
+    let keys = try options.keys.volumeKeys()
+    let bytes: UInt64
+    switch try options.kind() {
+    case .snapshots(let folder):
+      bytes = try SnapshotTree(opening: folder, writable: true, keys: keys).collect()
+    case .backups:
+      bytes = try BackupFolder(options.folder, writable: true, keys: keys).collect()
+    case .other:
+      throw Failure.usage(
+        "\(options.folder): neither snapshots nor backups: what is needed of it is not known",
+        file: options.folder)
+    }
+    try StoreEntry.deliver(
+      Report(bytes: bytes), ["\(ImageSize.text(bytes)) were given back"])
+  }
+}
+
+struct StoreVerifyCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "verify", abstract: "Reads everything, and compares it with its names.",
+    discussion: "Exit codes: 0 sound, 1 damage.")
+  @OptionGroup var options: StoreOptions
+
+  private struct Report: Codable {
+    var schema = "apus-store-verify"
+    var version = 1
+    var damages: [String]
+  }
+
+  func run() throws {
+    let progress = BackupProgram.progress()
+    let damages = try options.store().verify { done, total in
+      progress(UInt64(done), UInt64(max(total, 1)))
+      return true
+    }.map(\.description)
+    try StoreEntry.deliver(
+      Report(damages: damages), damages.isEmpty ? ["everything is as it was written"] : damages)
+    if !damages.isEmpty { throw ExitCode(1) }
+  }
+}
