@@ -52,13 +52,15 @@ import Testing
       #expect(session.stateHash == hash)
       #expect(finished(session).losses.isEmpty)
     }
-    // The next run goes on from the base, too.
+    // The next run's backups go on from the base, too. The guest finds a disk that is not its own then, and says so at some time.
+    var last: (end: SessionEnd, hash: UInt64)?
     do {
       let session = try keeper(image) { $0.snapshots = .automatic }
       try session.run(until: .instruction(booted))
       let result = try session.makeBackup(BackupWish(machine: "keeper"), in: folder)
       #expect(result.whole == nil)
       names.append(result.point.name)
+      last = (try session.run(), session.stateHash)
       _ = finished(session)
     }
     let backups = try BackupFolder(folder, writable: false)
@@ -70,8 +72,8 @@ import Testing
       #expect(result.goesOn && result.disks.count == 1)
       let session = try keeper(wish.image) { $0.snapshots = .automatic }
       #expect(session.snapshotTree?.current?.name == name)
-      #expect(try session.run() == .guestExit(3))
-      if n < 5 { #expect(session.stateHash == hash, "from \(name)") }
+      #expect(try session.run() == (n < 5 ? .guestExit(3) : last?.end))
+      #expect(session.stateHash == (n < 5 ? hash : last?.hash), "from \(name)")
       #expect(finished(session).losses.isEmpty)
     }
     #expect(!scratch.names.contains { $0.hasSuffix(".restoring") })
