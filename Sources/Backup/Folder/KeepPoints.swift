@@ -101,11 +101,12 @@ extension BackupFolder {
   }
 
   /// Gives the room back that no point needs.
-  /// - Parameter discardsLost: also what cannot be read at all any more.
+  /// - Parameter discardsLost: also files that cannot be used any more, where points lack something without them: they may come back.
   /// - Returns: bytes of the host.
   @discardableResult public func collect(discardsLost: Bool = false) throws(StorageError) -> UInt64
   {
     let sequence = store.sequence
+    let discardsLost = discardsLost || (!store.lostPacks.isEmpty && needsNothingLost())
     var marks = ContentMarks()
     for point in state.points {
       do throws(StorageError) { try mark(point, &marks) } catch {

@@ -62,15 +62,18 @@ extension BackupFolder {
 
   /// Looks again at what was damaged, after contents were added: some of it may be there anew.
   func noteMended() throws(StorageError) {
-    if state.damaged.isEmpty { return }
-    let left = store.distrusted(among: state.damaged)
-    if left.count == state.damaged.count { return }
+    let isDamaged = state.points.contains { !$0.damage.isEmpty }
+    if state.damaged.isEmpty && !isDamaged && store.lostPacks.isEmpty { return }
     var new = state
-    new.damaged = left
-    let damaged = Set(left)
+    new.damaged = store.distrusted(among: state.damaged)
+    let damaged = Set(new.damaged)
     for at in new.points.indices where !new.points[at].damage.isEmpty {
       new.points[at].damage = lack(of: new.points[at], damaged) ?? ""
     }
-    try publish(new)
+    if new != state { try publish(new) }
+    if !store.lostPacks.isEmpty { try collect() }
   }
+
+  /// Whether nothing that a point needs was in files that cannot be used any more.
+  func needsNothingLost() -> Bool { state.points.allSatisfy { lack(of: $0, []) == nil } }
 }

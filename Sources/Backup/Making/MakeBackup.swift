@@ -215,7 +215,8 @@ extension BackupFolder {
         next.contents = try reader.read(disk.device)
         result.whole =
           last == nil
-          ? "it is the first of this machine"
+          ? state.points.contains { $0.machine == wish.machine }
+            ? "the last one is damaged" : "it is the first of this machine"
           : "it has no snapshots, which would tell what was written (a run with --with-snapshots begins them)"
         // Written while it was read: what was noted tells nothing.
         if BackupFolder.record(of: disk.device) != noted { next.record = [] }
