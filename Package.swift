@@ -105,7 +105,8 @@ let package = Package(
     .target(
       name: "Session",
       dependencies: [
-        "Machine", "Backup", "Snapshots", "CPU", "Chipset", "Video", "Storage", "Bus", "State",
+        "Machine", "Backup", "Images", "Snapshots", "CPU", "Chipset", "Video", "Storage", "Bus",
+        "State",
         "Host", "FirmwareImages",
       ], swiftSettings: fast),
     .systemLibrary(

@@ -136,9 +136,53 @@ import Testing
     let whole = try answer(["backup", "create", disk, "--to", folder], "backup")
     #expect(made(whole)["whole"] as? String == "the last one is damaged")
     #expect(try Program.run(["backup", "verify", folder]).code == 0)
-    #expect(try Program.run(["backup", "export", folder, "backup-1", scratch.path("y.img")]).code == 0)
+    let again = ["backup", "export", folder, "backup-1", scratch.path("y.img")]
+    #expect(try Program.run(again).code == 0)
     try Data([1, 2, 3]).write(to: URL(fileURLWithPath: folder + "/root"))
     #expect(try Program.run(["backup", "list", folder]).code == 74)
+  }
+
+  /// Where OpenSSL is: contents are encrypted by the disk's key, and the folder's own copy of its header opens them.
+  @Test(arguments: ["luks", "qcow2"]) func encryptedDisksStayEncrypted(format: String) throws {
+    let scratch = try Scratch()
+    let plain = try image(scratch, "plain.img")
+    let (disk, folder, key) = (scratch.path("e.img"), scratch.path("b"), scratch.path("k"))
+    try Data("secret".utf8).write(to: URL(fileURLWithPath: key))
+    let options =
+      format == "luks"
+      ? ["-o", "iter-time=1"]
+      : ["-o", "encrypt.format=luks,encrypt.iter-time=1"]
+    let made = try Program.run(
+      ["image", "convert", "-O", format, "--new-key-file", key, plain, disk] + options)
+    if made.error.contains("libssl") || made.error.contains("libcrypto") { return }
+    #expect(made.code == 0, "\(made.error)")
+    let keys = ["--key-file", key]
+    #expect(try Program.run(["backup", "create", disk, "--to", folder]).code == 74)
+    for _ in 0..<2 {
+      try answer(["backup", "create", disk, "--to", folder] + keys, "backup")
+      #expect(try Program.run(["snapshot", "take", disk] + keys).code == 0)
+    }
+    // What is not encrypted does not go there.
+    #expect(try Program.run(["backup", "create", plain, "--to", folder]).code == 74)
+    #expect(try Program.run(["backup", "list", folder]).code == 74)
+    let list = try answer(["backup", "list", folder] + keys, "backup-list")
+    #expect(list["encrypted"] as? Bool == true && names(list).count == 2)
+    // The image is lost.
+    try FileManager.default.removeItem(atPath: disk)
+    let copy = scratch.path("copy")
+    let export = ["backup", "export", folder, "latest", copy] + keys
+    #expect(try Program.run(export).code == 64)
+    #expect(!FileManager.default.fileExists(atPath: copy))
+    try answer(export + ["-O", format, "--new-key-file", key] + options, "backup-export")
+    let readable = scratch.path("readable.img")
+    #expect(
+      try Program.run(["image", "convert", "--key-file", key, "-O", "raw", copy, readable]).code
+        == 0)
+    #expect(try Program.run(["image", "compare", plain, readable]).code == 0)
+    let words = ["backup", "restore", folder, "latest", scratch.path("r.img"), "--readable"]
+    try answer(words + keys, "backup-restore")
+    try answer(["backup", "verify", folder] + keys, "backup-verify")
+    try answer(["store", "du", folder] + keys, "store-du")
   }
 
   // MARK: A machine that runs
@@ -239,8 +283,32 @@ import Testing
     func count() throws -> Int {
       names(try answer(["backup", "list", folder], "backup-list")).count
     }
+    // One without snapshots that is another each time: there is much to write.
+    let other = scratch.path("p.img")
+    func change() throws {
+      var bytes = Data(count: 8 << 20)
+      for at in (1 << 20)..<(5 << 20) where at % 8 == 0 {
+        withUnsafeBytes(of: UInt64.random(in: 0...UInt64.max)) {
+          bytes.replaceSubrange(at..<at + 8, with: $0)
+        }
+      }
+      try bytes.write(to: URL(fileURLWithPath: other))
+    }
+    let create2 = ["backup", "create", other, "--to", folder]
+    try change()
+    let long2 = try time(create2)
     var points = try count()
     for round in 0..<rounds {
+      try change()
+      try killed(create2, after: UInt32.random(in: 0...long2))
+      #expect(try Program.run(["backup", "verify", folder]).code == 0)
+      let whole = try Program.run(create2)
+      #expect(whole.code == 0, "round \(round): \(whole.error)")
+      try? FileManager.default.removeItem(atPath: scratch.path("p2.img"))
+      #expect(
+        try Program.run(["backup", "export", folder, "latest", scratch.path("p2.img")]).code == 0)
+      #expect(try Program.run(["image", "compare", other, scratch.path("p2.img")]).code == 0)
+      points = try count()
       try killed(create, after: UInt32.random(in: 0...long))
       let found = try count()
       #expect(found == points || found == points + 1)

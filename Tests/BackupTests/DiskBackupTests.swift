@@ -128,6 +128,42 @@ private final class Machine {
     machine.disk.device.close()
   }
 
+  /// A run that ends, or a base that is deleted, while the disk is read: no point, or a whole one.
+  @Test(arguments: [0, 1, 2, 3, 4, 5]) func whatItIsMadeFromGoesAway(way: Int) throws {
+    let scratch = try Scratch()
+    let image = try scratch.image(bytes: UInt64(size))
+    let machine = try Machine(image, format: "raw", size: size)
+    let folder = try BackupFolder(scratch.path("b"), writable: true, makes: true)
+    var random = TestRandom(seed: UInt64(way))
+    for _ in 0..<60 { try machine.write(&random) }
+    let before = machine.bytes
+    var calls = 0
+    do throws(StorageError) {
+      let result = try folder.make(BackupWish(machine: "m"), from: machine.tree) { _, _ in
+        calls += 1
+        if calls != 3 { return }
+        if way % 3 != 0 { for _ in 0..<60 { try? machine.write(&random) } }
+        if way % 2 == 0 {
+          try? machine.disk.device.finish()
+          try? machine.tree.finish()
+        } else {
+          _ = try? machine.tree.delete(machine.tree.snapshots.map(\.id))
+          if way == 5 { _ = try? machine.tree.take(SnapshotWish(), hold: nil) }
+        }
+        for _ in 0..<60 { try? machine.write(&random) }
+      } take: { [tree = machine.tree] (wish) throws(StorageError) in
+        try tree.take(wish, hold: nil)
+      }
+      let same = try? folder.contents(of: result.point.name) == before
+      #expect(same == true)
+    } catch {
+      #expect(folder.points.isEmpty)
+      #expect(error.reason.contains("ended") || error.reason.contains("deleted"), "\(error)")
+    }
+    #expect(folder.verify().isSound)
+    machine.disk.device.close()
+  }
+
   @Test func whatIsDamagedIsToldAndWrittenAnew() throws {
     let scratch = try Scratch()
     let image = try scratch.image(bytes: 64 * 65536)

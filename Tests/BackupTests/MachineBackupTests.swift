@@ -46,7 +46,10 @@ import Testing
       // There is one base, and nobody comes from it.
       let tree = try #require(session.snapshotTree)
       #expect(tree.snapshots.filter { $0.kind == .base }.count == 1)
-      #expect(tree.snapshots.allSatisfy { $0.kind != .base || ($0.memory == .zero && !$0.isTemporary) })
+      #expect(
+        tree.snapshots.allSatisfy {
+          $0.kind != .base || ($0.memory == .zero && !$0.isTemporary)
+        })
       #expect(tree.current?.name == "between")
       #expect(try session.run() == .guestExit(3))
       #expect(session.stateHash == hash)

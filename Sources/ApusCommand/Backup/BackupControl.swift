@@ -1,4 +1,4 @@
-// A machine that runs and those who ask it for backups, and for disks out of snapshots: over the socket of its snapshots.
+// A machine that runs and those who ask it for backups, templates, and disks out of snapshots: over the socket of its snapshots.
 //
 // Owns: the methods of both ends. Must not know: how backups are made, options.
 
@@ -19,7 +19,7 @@ import Storage
 struct BackupRequest: Codable {
   var jsonrpc = "2.0"
   var id = 1
-  /// backup.create, snapshot.export.
+  /// backup.create, snapshot.export, template.make.
   var method: String
   var params: Parameters?
 
@@ -83,6 +83,8 @@ enum BackupControl {
       session.collectSnapshots()
     case "snapshot.export":
       reply(request, send) { () throws in try export(request, session) }
+    case "template.make":
+      reply(request, send) { () throws in try template(request, session) }
     default: return false
     }
     return true
@@ -132,6 +134,16 @@ enum BackupControl {
           method: "backup.progress", params: .init(done: done, total: total)), send)
     }
     return BackupMadeReport(result, running: true)
+  }
+
+  private static func template(_ request: BackupRequest, _ session: Session) throws
+    -> TemplateReport
+  {
+    let wanted = request.params ?? .init()
+    let file = try path(wanted.file, "file")
+    let header = try session.makeTemplate(
+      at: file, of: wanted.name, replacing: wanted.replace ?? false)
+    return TemplateReport(header, file: file)
   }
 
   private static func export(_ request: BackupRequest, _ session: Session) throws

@@ -119,9 +119,11 @@ struct BackupCreateCommand: ParsableCommand {
     do throws(StorageError) {
       opened = try ImageOpener.open(path: place.image, readOnly: true, keys: place.keys)
     } catch {
-      throw Failure.host(
-        "\(error) (a machine that runs makes its backup itself if it was started with --with-snapshots)",
-        file: error.path)
+      let hint =
+        error.reason.contains("locked")
+        ? " (a machine that runs makes its backup itself if it was started with --with-snapshots)"
+        : ""
+      throw Failure.host("\(error)\(hint)", file: error.path)
     }
     let drive =
       switch opened.medium {
@@ -149,7 +151,8 @@ struct BackupCreateCommand: ParsableCommand {
   static func lines(_ made: BackupMadeReport) -> [String] {
     var line = "'\(made.point.name)': "
     line +=
-      made.point.kind == "machine" ? "the machine with its disks" : "the disks of \(made.point.machine)"
+      made.point.kind == "machine"
+      ? "the machine with its disks" : "the disks of \(made.point.machine)"
     if let pause = made.pauseMilliseconds {
       line += "; it stood for \(SnapshotWords.milliseconds(pause))"
     }

@@ -88,7 +88,8 @@ struct BackupCollectCommand: ParsableCommand {
     commandName: "gc", abstract: "Gives room back that no point needs.",
     discussion: "Deleting does it, too; this is for what was left when that was cut off.")
   @OptionGroup var options: BackupFolderOptions
-  @Flag(help: "Also give up what cannot be read any more, so that backups go on from the last again.")
+  @Flag(
+    help: "Also give up files that cannot be used any more, although points lack what was in them.")
   var discardLost = false
 
   private struct Report: Codable {

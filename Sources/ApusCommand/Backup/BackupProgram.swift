@@ -118,13 +118,15 @@ struct BackupCommand: ParsableCommand {
 struct BackupKeyOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp(
-      "An image whose keys open encrypted backups: the machine's, or another with the same keys; repeatable.",
+      "An image whose keys open encrypted backups, in place of the copies that the folder has; repeatable.",
       valueName: "image"))
   var keysOf: [String] = []
   @OptionGroup var keys: ImageKeyOptions
 
-  func volumeKeys() throws -> [VolumeKey] {
-    try keysOf.flatMap { image -> [VolumeKey] in
+  /// - Parameter folder: of backups, which has what their keys are in.
+  func volumeKeys(_ folder: String) throws -> [VolumeKey] {
+    let images = keysOf.isEmpty ? BackupFolder.keyFiles(in: folder) : keysOf
+    return try images.flatMap { image -> [VolumeKey] in
       let looked = try ImageOpener.open(
         path: image, readOnly: true, looksOnly: true, keys: keys.keys())
       defer { looked.device.close() }
@@ -142,6 +144,6 @@ struct BackupFolderOptions: ParsableArguments {
   @OptionGroup var keys: BackupKeyOptions
 
   func open(writable: Bool) throws -> BackupFolder {
-    try BackupFolder(folder, writable: writable, keys: try keys.volumeKeys())
+    try BackupFolder(folder, writable: writable, keys: try keys.volumeKeys(folder))
   }
 }

@@ -12,7 +12,8 @@ import Storage
 struct BackupImageOptions: ParsableArguments {
   @Option(
     name: .customShort("O"),
-    help: ArgumentHelp("Their format. (default: as it was, or as the name ends)", valueName: "format"))
+    help: ArgumentHelp(
+      "Their format. (default: as it was, or as the name ends)", valueName: "format"))
   var format: String?
   @Option(
     name: .customShort("o"),

@@ -52,8 +52,9 @@ struct StoreOptions: ParsableArguments {
     guard BackupFolder.exists(in: path) else {
       throw Failure.usage("\(folder): there is no store", file: folder)
     }
+    let opened = try keys.volumeKeys(path)
     do throws(StorageError) {
-      _ = try BackupFolder(path, writable: false, keys: (try? keys.volumeKeys()) ?? [])
+      _ = try BackupFolder(path, writable: false, keys: opened)
       return .backups
     } catch {
       if error.reason.contains("holds no backups") { return .other }
@@ -63,7 +64,7 @@ struct StoreOptions: ParsableArguments {
 
   /// The store itself, to be read.
   func store() throws -> ContentStore {
-    let keys = try keys.volumeKeys()
+    let keys = try keys.volumeKeys(folder)
     let path: String =
       if case .snapshots(let tree) = try kind() { tree + "/store" } else { folder }
     return try ContentStore(
@@ -120,7 +121,7 @@ struct StoreCollectCommand: ParsableCommand {
   }
 
   func run() throws {
-    let keys = try options.keys.volumeKeys()
+    let keys = try options.keys.volumeKeys(options.folder)
     let bytes: UInt64
     switch try options.kind() {
     case .snapshots(let folder):

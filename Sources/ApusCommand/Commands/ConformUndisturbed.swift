@@ -26,7 +26,8 @@ struct ConformUndisturbed: ParsableCommand {
 
       Operations: take (a snapshot), disks (one of disks alone), back (to one of the last snapshots), delete, load (the state is saved, the \
       run ended, and another goes on from it), restart (the run is ended, and another goes on from a snapshot), travel (back in time and \
-      forward again), look (registers, devices and picture are read).
+      forward again), look (registers, devices and picture are read), template (another machine begins from a template of this one, both go \
+      on, and are compared).
 
       Exit codes: 0 the same, 1 different.
       """)
@@ -40,7 +41,7 @@ struct ConformUndisturbed: ParsableCommand {
   @Option(help: ArgumentHelp("Operations on the way.", valueName: "n"))
   var points = 100
   @Option(help: ArgumentHelp("Which operations, separated by commas.", valueName: "names"))
-  var operations = "take,disks,back,delete,load,restart,travel,look"
+  var operations = "take,disks,back,delete,load,restart,travel,look,template"
   @Option(help: ArgumentHelp("Other points and operations.", valueName: "n"))
   var seed: UInt64 = 1
   @Option(
@@ -52,7 +53,7 @@ struct ConformUndisturbed: ParsableCommand {
   var options: [String] = []
 
   private enum Operation: String, CaseIterable {
-    case take, disks, back, delete, load, restart, travel, look
+    case take, disks, back, delete, load, restart, travel, look, template
   }
 
   func run() throws {
@@ -126,6 +127,7 @@ struct ConformUndisturbed: ParsableCommand {
       case .restart: try run.restart()
       case .travel: run.travel()
       case .look: run.look()
+      case .template: try run.template()
       }
     }
     return Operation.allCases.compactMap { operation in
@@ -269,6 +271,37 @@ private final class Disturbance {
         try? travel.goto(max(travel.oldest, here - min(distance, here)))
         try? travel.goto(here)
       }
+    }
+  }
+
+  /// Another machine begins from a template of this one; both go on for a while, and must be the same then.
+  func template() throws {
+    guard let image else { return }
+    let path = image + ".template"
+    defer { try? HostFiles.remove(path) }
+    let template = try wrap { () throws -> MachineTemplate in
+      _ = try session.makeTemplate(at: path, replacing: true)
+      return try MachineTemplate(path)
+    }
+    var configuration = session.configuration
+    configuration.template = template
+    configuration.loadState = nil
+    configuration.snapshots = .none
+    for disk in template.header.disks {
+      guard let number = Int(disk.drive.dropFirst("medium-disk".count)) else { continue }
+      configuration.machine.disks[number] = MachineImage(try wrap { try template.disk(disk) })
+    }
+    let other = try Disturbance.session(configuration)
+    let end = instructions + 1 + random(20_000_000)
+    _ = try run(to: end)
+    do { _ = try other.run(until: .instruction(end)) } catch { throw Failure.host("\(error)") }
+    let theirs = other.perform { $0.partHashes() }
+    let differing = zip(hashes, theirs).filter { $0 != $1 && !$0.name.hasPrefix("medium-") }
+    other.finish()
+    if !differing.isEmpty {
+      throw Failure.host(
+        "at instruction \(end) the machine that began from a template differs in "
+          + differing.map(\.0.name).joined(separator: ", "))
     }
   }
 

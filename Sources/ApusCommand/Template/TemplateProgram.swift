@@ -92,8 +92,8 @@ struct TemplateMakeCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "make", abstract: "Makes a template of a machine's snapshot.",
     discussion: """
-      The snapshot is one of a machine that ran ('apus --take NAME ...', Ctrl+Alt+T, 'apus snapshot take'); the machine itself does not run \
-      while its disks are copied.
+      Of a machine that runs it is made as it is now, or of a snapshot, and the machine goes on. Of one that does not run, the snapshot is \
+      one of a machine that ran ('apus --take NAME ...', Ctrl+Alt+T, 'apus snapshot take').
       """)
   @OptionGroup var options: SnapshotOptions
   @Argument(help: ArgumentHelp("The new file.", valueName: "file"))
@@ -126,10 +126,12 @@ struct TemplateMaker {
   }
 
   func make(_ file: String, replacing replaces: Bool) throws -> TemplateHeader {
-    if place.client != nil {
-      throw Failure.usage(
-        "\(place.image): its machine runs and writes it: stop it first ('--take NAME' takes a snapshot when it ends)",
-        file: place.image)
+    if let client = place.client {
+      // The machine does it; it is at one instruction for a moment, and goes on.
+      let parameters = BackupRequest.Parameters(
+        name: wanted, file: BackupControl.absolute(file), replace: replaces)
+      let _: TemplateReport = try BackupControl.call(client, "template.make", parameters)
+      return try MachineTemplate(file).header
     }
     var tree = try place.tree(writable: false)
     if tree.hasLogs {

@@ -71,6 +71,7 @@ extension BackupFolder {
     try tree.dropBases(of: identity, but: last.map { [$0.base] } ?? [])
     var base = SnapshotWish.base(for: identity, in: folder)
     base.onlyDisks = wish.onlyDisks
+    try keep(isSealed ? try tree.keyContainers() : [])
     let (snapshot, timing) = try take(base)
     do throws(StorageError) {
       var result = try publish(wish, name, snapshot, tree, last, reason, progress)
@@ -152,12 +153,15 @@ extension BackupFolder {
       point.disks.append(
         BackupDisk(
           drive: disk.drive, path: disk.path, format: BackupDisk.format(of: disk.format),
-          byteCount: disk.byteCount, sectorSize: plan.source.blockSize, record: [], contents: contents))
+          byteCount: disk.byteCount, sectorSize: plan.source.blockSize, record: [],
+          contents: contents))
     }
     if record.kind == .machine {
-      var old: ContentList?
-      if let last = last?.record, last.kind == .machine, last.pageCount == snapshot.pageCount {
-        old = try ContentList(last.memory, in: store, count: last.pageCount)
+      var old: (memory: ContentList, base: String)?
+      if let last, last.hasMachine, last.record.pageCount == snapshot.pageCount {
+        old = (
+          try ContentList(last.record.memory, in: store, count: snapshot.pageCount), last.base
+        )
       }
       (point.record.head, point.record.memory, point.record.picture) = try tree.copy(
         snapshot, into: batch, of: store, old: old)
@@ -187,6 +191,7 @@ extension BackupFolder {
     let start = HostClock.nanoseconds()
     let name = try freeName(wish)
     try checkRoom()
+    for disk in disks where isSealed { try keep(try disk.device.keyContainers()) }
     let batch = store.begin(compress: true)
     var record = SnapshotRecord(id: newIdentity(), ofDisksNamed: name, note: wish.note)
     record.arguments = wish.arguments
@@ -205,7 +210,7 @@ extension BackupFolder {
           && $0.sectorSize == disk.device.blockSize
       }
       var next = BackupDisk(
-        drive: disk.drive, path: disk.path, 
+        drive: disk.drive, path: disk.path,
         format: BackupDisk.format(of: SnapshotTree.formatName(of: disk.device)),
         byteCount: byteCount, sectorSize: disk.device.blockSize, record: noted, contents: .zero)
       if let old, !noted.isEmpty, old.record == noted {

@@ -104,7 +104,8 @@ final class RestorePlace {
         removeFolder()
         var error = StorageError(
           path: target(name),
-          reason: "exists already: give another name, or --replace, which puts the point in its place")
+          reason:
+            "exists already: give another name, or --replace, which puts the point in its place")
         error.isUsage = true
         throw error
       }

@@ -35,8 +35,10 @@ public struct RestoreWish {
 /// What was given back.
 public struct RestoreResult: Sendable {
   /// For each disk its drive, file, format, and bytes of data.
-  public var disks: [(drive: String, file: String, format: String, byteCount: UInt64, data: UInt64)] =
-    []
+  public var disks: [Disk] = []
+  public typealias Disk = (
+    drive: String, file: String, format: String, byteCount: UInt64, data: UInt64
+  )
   /// Whether the machine goes on from there at its next start.
   public var goesOn = false
   public var notes: [String] = []

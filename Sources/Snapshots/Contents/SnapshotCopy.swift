@@ -46,16 +46,20 @@ public final class SnapshotCopy {
   /// - Parameters:
   ///   - list: of pages.
   ///   - old: a list in the target that may have much of it, complete; nil: none.
-  public func pages(_ list: ContentList, old: ContentList?) throws(StorageError) -> ContentList {
+  ///   - source: the list in the source that the old one was copied from, where it is still there.
+  public func pages(
+    _ list: ContentList, old: ContentList?, copiedFrom oldSource: ContentList? = nil
+  ) throws(StorageError) -> ContentList {
     var changes: [(slot: UInt64, name: ContentName)] = []
-    guard let old, old.count == list.count, sharesNames else {
+    guard let old, old.count == list.count, sharesNames || oldSource != nil else {
       try list.forEach(in: source) { (slot, name) throws(StorageError) in
         changes.append((slot, try object(name, 4096)))
       }
       return try ContentList(count: list.count, changes, into: batch)
     }
-    try list.difference(from: old, in: source, oldStore: target) {
-      (slot, _, new) throws(StorageError) in
+    try list.difference(
+      from: oldSource ?? old, in: source, oldStore: oldSource == nil ? target : nil
+    ) { (slot, _, new) throws(StorageError) in
       changes.append((slot, try object(new, 4096)))
     }
     if changes.isEmpty { return old }
@@ -65,16 +69,21 @@ public final class SnapshotCopy {
 
 extension SnapshotTree {
   /// Takes what a snapshot has of the machine out of the tree.
-  /// - Parameters:
-  ///   - old: the memory of an earlier backup, complete; nil: none.
+  /// - Parameter old: the memory of an earlier backup, complete, and its base; nil: none.
   /// - Returns: the names that it has in the batch's store.
   public func copy(
-    _ snapshot: SnapshotRecord, into batch: Batch, of target: ContentStore, old: ContentList?
+    _ snapshot: SnapshotRecord, into batch: Batch, of target: ContentStore,
+    old: (memory: ContentList, base: String)?
   ) throws(StorageError) -> (head: ContentName, memory: ContentName, picture: ContentName) {
     let copy = SnapshotCopy(from: store, into: batch, of: target)
     let memory = try ContentList(snapshot.memory, in: store, count: snapshot.pageCount)
     return (
-      try copy.bytes(snapshot.head, limit: 4 << 30), try copy.pages(memory, old: old).name,
+      try copy.bytes(snapshot.head, limit: 4 << 30),
+      try copy.pages(
+        memory, old: old?.memory,
+        copiedFrom: target.isSealed
+          ? exclusively { old.flatMap { old in baseMemories[old.base] } } : nil
+      ).name,
       try copy.bytes(snapshot.picture, limit: 64 << 20)
     )
   }

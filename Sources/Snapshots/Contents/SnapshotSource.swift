@@ -50,10 +50,12 @@ public final class SnapshotSource: BlockDevice {
   private func settled(_ body: () throws(StorageError) -> Void) throws(StorageError) {
     while true {
       var isDone = false
-      try attachment.alone { () throws(StorageError) in
-        guard attachment.undo?.log?.period == known.period else { return }
-        try body()
-        isDone = true
+      try tree.piece { () throws(StorageError) in
+        try attachment.alone { () throws(StorageError) in
+          guard attachment.undo?.log?.period == known.period else { return }
+          try body()
+          isDone = true
+        }
       }
       if isDone { return }
       // Another snapshot was taken: what the log had is in the store now.
@@ -69,7 +71,8 @@ public final class SnapshotSource: BlockDevice {
       let kept = attachment.undo?.keptClusters
       var at = start
       while at < end {
-        let next = attachment.undo.map { $0.nextData(from: at * perCluster) }
+        let next =
+          attachment.undo.map { $0.nextData(from: at * perCluster) }
           ?? attachment.device.nextData(from: at * perCluster)
         let data = next >= blockCount ? end : next / perCluster
         // What the image does not hold may have been there.
@@ -132,8 +135,10 @@ public final class SnapshotSource: BlockDevice {
       }
       let first = Int(at - number * perCluster) * blockSize
       let count = Int(next - at) * blockSize
-      UnsafeMutableRawBufferPointer(rebasing: buffer[Int(at - block) * blockSize..<Int(next - block) * blockSize])
-        .copyMemory(from: UnsafeRawBufferPointer(rebasing: room[first..<first + count]))
+      UnsafeMutableRawBufferPointer(
+        rebasing: buffer[Int(at - block) * blockSize..<Int(next - block) * blockSize]
+      )
+      .copyMemory(from: UnsafeRawBufferPointer(rebasing: room[first..<first + count]))
       at = next
     }
   }

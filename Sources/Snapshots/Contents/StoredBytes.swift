@@ -53,7 +53,8 @@ public enum StoredBytes {
 
   /// Reads what was added.
   /// - Parameter limit: bytes that make sense.
-  public static func read(_ name: ContentName, in store: ContentStore, limit: Int) throws(StorageError)
+  public static func read(_ name: ContentName, in store: ContentStore, limit: Int)
+    throws(StorageError)
     -> [UInt8]
   {
     if name == .zero { return [] }

@@ -43,11 +43,28 @@ extension SnapshotTree {
   /// The numbers of the disks that are attached, in `disks`.
   public var attachedNumbers: [Int] { exclusively { attachedDisks.map(\.index) } }
 
+  /// What the keys of its disks are in, where they are encrypted.
+  public func keyContainers() throws(StorageError) -> [KeyContainer] {
+    try exclusively { () throws(StorageError) in
+      var found: [KeyContainer] = []
+      for (_, attachment) in attachedDisks {
+        try attachment.alone { () throws(StorageError) in
+          found += try attachment.device.keyContainers()
+        }
+      }
+      return found
+    }
+  }
+
   /// Where what a snapshot's disk held is found: what is in the store, and the period whose log has what was overwritten since.
   func whereabouts(of snapshot: SnapshotRecord, disk: Int) throws(StorageError) -> (
     map: ClusterMap, period: UInt64?
   ) {
     try exclusively { () throws(StorageError) in
+      guard state.snapshot(snapshot.id) != nil else {
+        throw StorageError(
+          path: folder, reason: "snapshot '\(snapshot.name)' was deleted while it was read")
+      }
       // What a snapshot that failed has left belongs to the periods before.
       if store.isWritable, hasClosedLogs {
         var new = state
@@ -98,7 +115,12 @@ extension SnapshotTree {
       new.snapshots[at].picture = .zero
       new.snapshots[at].text = nil
       let gone = new.snapshots.filter { $0.isBase(of: identity) && $0.id != id }
+      let was = state.snapshots[at]
       try remove(gone, changed: new, sweeps: false)
+      for base in gone { baseMemories[base.id] = nil }
+      if store.isSealed, was.head != .zero {
+        baseMemories[id] = try ContentList(was.memory, in: store, count: was.pageCount)
+      }
     }
   }
 

@@ -136,6 +136,9 @@ extension SnapshotTree {
     }
     // The memory that the machine's pages are compared with is needed for as long as it runs.
     if let memoryBase, memoryBase.name != .zero { try marks.insert(memoryBase, in: store) }
+    for memory in baseMemories.values where memory.name != .zero {
+      try marks.insert(memory, in: store)
+    }
     return try store.sweep(live: marks.live, asOf: sequence)
   }
 
@@ -206,6 +209,7 @@ extension SnapshotTree {
   public func finish(suspendedAt suspended: String? = nil) throws(StorageError) {
     try exclusively { () throws(StorageError) in
       if !store.isWritable { return }
+      endPieces()
       // What a machine that was suspended goes on from stays until it has.
       try remove(
         state.snapshots.filter { $0.isTemporary && !(state.resumes && $0.id == state.current) })

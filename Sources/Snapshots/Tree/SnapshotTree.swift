@@ -46,6 +46,9 @@ public final class SnapshotTree: @unchecked Sendable {
   let store: ContentStore
   private let lock = HostCondition()
   private var isBusy = false
+  /// Pieces of disks that are being read beside operations, and whether none may begin any more.
+  private var pieces = 0
+  private var isOver = false
   // Of the one whose operation goes on.
   var state: TreeState
   /// The disks of the machine that runs, or of images that are open, by their numbers in `state.disks`.
@@ -56,6 +59,8 @@ public final class SnapshotTree: @unchecked Sendable {
   var openLogs: [Int: UInt64] = [:]
   /// The memory that the machine's pages were last taken or put back as; pages written since are known.
   var memoryBase: ContentList?
+  /// What the memory was at bases of this run, by their identities: where names mean nothing elsewhere, the next backup compares with it.
+  var baseMemories: [String: ContentList] = [:]
   /// Pages that are known no more because what they were copied for failed.
   var lostPages: Set<UInt32> = []
   /// Something was deleted while the machine ran.
@@ -167,6 +172,31 @@ public final class SnapshotTree: @unchecked Sendable {
       throw error
     }
     return try running(body)
+  }
+
+  /// Reads a piece of a disk beside operations: the disks stay open until it is done.
+  func piece(_ body: () throws(StorageError) -> Void) throws(StorageError) {
+    let mayRead = lock.locked { () -> Bool in
+      if isOver { return false }
+      pieces += 1
+      return true
+    }
+    guard mayRead else {
+      throw StorageError(path: folder, reason: "the run has ended while its disks were read")
+    }
+    defer {
+      lock.locked { pieces -= 1 }
+      lock.broadcast()
+    }
+    try body()
+  }
+
+  /// No piece is read any more when this returns.
+  func endPieces() {
+    lock.locked {
+      isOver = true
+      while pieces > 0 { lock.wait() }
+    }
   }
 
   private func running<T, E: Error>(_ body: () throws(E) -> T) throws(E) -> T {

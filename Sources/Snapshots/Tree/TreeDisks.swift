@@ -80,7 +80,8 @@ extension SnapshotTree {
         index = state.disks.count
         state.disks.append(
           TreeDisk(
-            drive: attachment.drive, path: path, format: SnapshotTree.formatName(of: attachment.device),
+            drive: attachment.drive, path: path,
+            format: SnapshotTree.formatName(of: attachment.device),
             byteCount: attachment.byteCount, record: BaseRecord(of: attachment.device).bytes))
         for period in state.periods.indices { state.periods[period].maps.append([]) }
       }

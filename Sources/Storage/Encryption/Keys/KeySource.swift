@@ -118,6 +118,8 @@ public final class DiskKeys: @unchecked Sendable {
 public protocol EncryptedDevice: BlockDevice {
   /// What encrypts it; nil: it was opened without, and only what is not encrypted can be told of it.
   var volumeKey: VolumeKey? { get }
+  /// What its key is in; nil: nothing that could be kept by itself.
+  func keyContainer() throws(StorageError) -> KeyContainer?
 }
 
 extension BlockDevice {

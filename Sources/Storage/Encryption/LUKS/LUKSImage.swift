@@ -49,6 +49,10 @@ public final class LUKSImage: EncryptedDevice {
       details: [container.cipher.text] + (cipher == nil ? ["locked"] : []))
   }
 
+  public func keyContainer() throws(StorageError) -> KeyContainer? {
+    try KeyContainer(container, store, at: 0, count: start)
+  }
+
   private func open() throws(StorageError) -> SectorCipher {
     guard let cipher else { throw DiskKeys.missing(name) }
     return cipher

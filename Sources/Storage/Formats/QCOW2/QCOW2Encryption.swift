@@ -69,4 +69,9 @@ struct QCOW2Encryption {
 
 extension QCOW2Image: EncryptedDevice {
   public var volumeKey: VolumeKey? { encryption?.key }
+
+  public func keyContainer() throws(StorageError) -> KeyContainer? {
+    guard let encryption, let area = header.encryption else { return nil }
+    return try KeyContainer(encryption.container, store, at: area.offset, count: area.length)
+  }
 }
