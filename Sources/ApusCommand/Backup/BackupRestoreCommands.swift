@@ -26,9 +26,10 @@ struct BackupImageOptions: ParsableArguments {
   @OptionGroup var newKey: NewKeyOptions
   @OptionGroup var progress: ImageProgressOptions
 
-  /// A new image's passphrase, where one is wanted.
+  /// A new image's passphrase, where one is wanted: of what was encrypted the backups' own, if nothing else is said.
   func key(_ keys: ImageKeyOptions, sealed: Bool) throws -> (any KeySource)? {
-    let isEncrypted = format == "luks" || options.contains { $0.contains("encrypt") }
+    let isEncrypted =
+      format == "luks" || options.contains { $0.contains("encrypt") } || (sealed && !readable)
     if newKey.newKeyFile == nil && newKey.newKeyRing == nil && !isEncrypted { return nil }
     return try newKey.source(keys)
   }
@@ -144,7 +145,9 @@ struct BackupExportCommand: ParsableCommand {
             ? "no disks" : point.disks.map(\.shortDrive).joined(separator: ", ")))
     }
     var request = CreateRequest(
-      file, format: new.format ?? BackupImageOptions.format(of: file) ?? "raw")
+      file,
+      format: new.format ?? BackupImageOptions.format(of: file)
+        ?? (backups.isSealed && !new.readable ? "luks" : "raw"))
     request.options = try ImageOptionText.parse(new.options)
     request.newKey = try new.key(options.keys.keys, sealed: backups.isSealed)
     request.replaces = new.replace

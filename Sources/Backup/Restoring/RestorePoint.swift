@@ -50,8 +50,13 @@ extension BackupFolder {
     _ index: Int, of point: BackupPoint, _ request: CreateRequest, readable: Bool = false,
     _ job: ImageJob = ImageJob()
   ) throws -> WrittenImage {
-    try ImageOperations.write(
-      try disk(index, of: point), request, encrypts: isSealed && !readable, job)
+    var request = request
+    let encrypts = isSealed && !readable
+    if encrypts, request.format == "qcow2", request.options["encrypt.format"] == nil {
+      request.options["encrypt.format"] = "luks"
+    }
+    return try ImageOperations.write(
+      try disk(index, of: point), request, encrypts: encrypts, job)
   }
 
   /// Makes a machine of a point.
@@ -85,7 +90,7 @@ extension BackupFolder {
     for (index, disk) in point.disks.enumerated() {
       let name = BackupFolder.name(of: disk, isFirst: disk == first, wish)
       let path = place.folder + "/" + name
-      let format = BackupFolder.format(of: disk, wish)
+      let format = wish.format ?? format(of: disk, readable: wish.readable)
       var request = CreateRequest(path, format: format)
       request.options = wish.options
       request.newKey = wish.newKey
@@ -116,10 +121,12 @@ extension BackupFolder {
 
   // MARK: Names
 
-  private static func format(of disk: BackupDisk, _ wish: RestoreWish) -> String {
-    if let format = wish.format { return format }
-    return ["raw", "qcow2", "vdi", "vmdk", "vhd", "vhdx", "luks"].contains(disk.format)
-      ? disk.format : "raw"
+  /// A new image's format where nothing is said: what it was, and encrypted where it was.
+  /// - Parameter readable: what was encrypted may be readable.
+  public func format(of disk: BackupDisk, readable: Bool) -> String {
+    let makes = ["raw", "qcow2", "vdi", "vmdk", "vhd", "vhdx"]
+    if isSealed && !readable { return disk.format == "qcow2" ? "qcow2" : "luks" }
+    return makes.contains(disk.format) ? disk.format : "raw"
   }
 
   /// The first disk's file has the wished name; others have theirs, behind it.

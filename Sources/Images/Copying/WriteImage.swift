@@ -31,7 +31,7 @@ extension ImageOperations {
     let target = try image.open().device
     if encrypts, target.volumeKeys.isEmpty {
       throw ImageUsageError(
-        "\(request.path): would have readable what is encrypted: give a format that is (-O luks with --new-key-file), or --readable"
+        "\(request.path): would have readable what is encrypted: give a format that is (-O luks or qcow2, with --new-key-file), or --readable"
       )
     }
     var result = WrittenImage(
