@@ -41,6 +41,8 @@ struct ApusOptions: ParsableCommand {
       apus devices [DEVICE]               what a machine can have, and the options of each
       apus image ...                      disk images: make, convert, check, files in them
       apus snapshot ...                   snapshots of machines
+      apus backup ...                     backups of machines in a folder, while they run
+      apus store ...                      room and health of folders of snapshots and backups
       apus template ...                   machines that have booted, as files
       apus fork FILE ...                  many machines from one
       apus conform ...                    the processor against test suites
