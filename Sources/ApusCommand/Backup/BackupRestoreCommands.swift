@@ -44,7 +44,7 @@ struct BackupImageOptions: ParsableArguments {
   }
 
   static func format(of file: String) -> String? {
-    ["qcow2", "vdi", "vmdk", "vhd", "vhdx"].first { file.lowercased().hasSuffix("." + $0) }
+    ["qcow2", "vdi", "vmdk", "vhd", "vhdx", "luks"].first { file.lowercased().hasSuffix("." + $0) }
   }
 }
 
