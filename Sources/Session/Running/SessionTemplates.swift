@@ -18,7 +18,8 @@ extension Session {
   ) throws(StorageError) -> TemplateHeader {
     let opened = machine.configuration
     if !machine.volumeKeys.isEmpty {
-      throw refuseTemplate("a disk is encrypted, and a template would have what is in it for everybody")
+      throw refuseTemplate(
+        "a disk is encrypted, and a template would have what is in it for everybody")
     }
     if (opened.disks + opened.floppies).contains(where: { $0?.device.persistence == .overlay }) {
       throw refuseTemplate("what a run with --snapshot has on its disks is in none of its files")
