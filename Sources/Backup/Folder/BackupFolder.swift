@@ -140,6 +140,8 @@ public final class BackupFolder {
   /// Bytes that the folder may take on the host; nil: as many as there are.
   public var quota: UInt64? { state.quota == 0 ? nil : state.quota }
 
+  /// Limits what the folder may take; what is there stays.
+  /// - Parameter quota: bytes on the host; nil: as many as there are.
   public func setQuota(_ quota: UInt64?) throws(StorageError) {
     var new = state
     new.quota = quota ?? 0

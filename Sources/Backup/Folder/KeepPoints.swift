@@ -11,12 +11,10 @@ import Store
 
 /// How many points of a machine stay: the last ones, and the last one of each of so many days and so on in which there are any.
 public struct PruneRule: Equatable, Sendable {
+  /// The last ones.
   public var last = 0
-  public var hourly = 0
-  public var daily = 0
-  public var weekly = 0
-  public var monthly = 0
-  public var yearly = 0
+  /// One of each of so many hours, days, weeks from Monday, months and years.
+  public var hourly = 0, daily = 0, weekly = 0, monthly = 0, yearly = 0
 
   public init() {}
 

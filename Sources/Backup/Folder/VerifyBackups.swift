@@ -15,6 +15,7 @@ public struct BackupDamage: Sendable {
   /// Points that cannot be given back as a whole.
   public var incomplete: [(point: BackupPoint, reason: String)] = []
 
+  /// Whether there is nothing.
   public var isSound: Bool { damages.isEmpty && incomplete.isEmpty }
 }
 

@@ -17,6 +17,7 @@ public struct BackupWish: Sendable {
   public var machine: String
   /// nil: it gets a number.
   public var name: String?
+  /// What is to be said of it.
   public var note = ""
   /// Without processors, devices and memory, also of a machine that runs.
   public var onlyDisks = false
@@ -28,6 +29,7 @@ public struct BackupWish: Sendable {
 
 /// What making one took.
 public struct BackupResult: Sendable {
+  /// What was made.
   public var point: BackupPoint
   /// Bytes of disks that were read.
   public var readBytes: UInt64 = 0
@@ -43,8 +45,11 @@ public struct BackupResult: Sendable {
 
 /// A disk to be read as it is: no machine runs with it, and it has no snapshots.
 public struct PlainDisk {
+  /// The drive's name in saved states.
   public var drive: String
+  /// What the point notes as its image.
   public var path: String
+  /// The disk, open.
   public var device: any BlockDevice
 
   public init(drive: String, path: String, device: any BlockDevice) {

@@ -15,8 +15,9 @@ public struct BackupDisk: Equatable, Sendable {
   public var path: String
   /// Its format's name.
   public var format: String
-  /// What the disk has, in bytes, and its sectors.
+  /// What the disk has, in bytes.
   public var byteCount: UInt64
+  /// Bytes of a sector.
   public var sectorSize: Int
   /// What the image's files were like (`BaseRecord`), where that tells whether they were written since; otherwise empty.
   public var record: [UInt8]
@@ -44,17 +45,20 @@ public struct BackupDisk: Equatable, Sendable {
 public struct BackupPoint: Equatable, Sendable {
   /// Whose it is: what the user calls the machine.
   public var machine: String
-  /// The tree of snapshots it was made from, and the base in it; empty: there was none.
+  /// The identity of the tree of snapshots it was made from; empty: there was none.
   public var tree: String
+  /// The snapshot there that the next point goes on from.
   public var base: String
   /// Everything of the machine but disks, in the form of a snapshot; names are of this store. Its period means nothing.
   public var record: SnapshotRecord
+  /// Its disks, the first being the one it is named after.
   public var disks: [BackupDisk]
   /// What `verify` found damaged or missing of it; empty: nothing.
   public var damage: String
 
   /// 16 hexadecimal digits.
   public var id: String { record.id }
+  /// The name, there once in the folder.
   public var name: String { record.name }
   /// Whether it has a whole machine; otherwise disks alone.
   public var hasMachine: Bool { record.kind == .machine }

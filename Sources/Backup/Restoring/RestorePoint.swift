@@ -19,8 +19,9 @@ public struct RestoreWish {
   public var image: String
   /// The images' format; nil: that which each disk had, where it can be made.
   public var format: String?
-  /// Options of the format, and where the passphrase of an encrypted image comes from.
+  /// Options of the format.
   public var options: [String: String] = [:]
+  /// Where the passphrase of an encrypted image comes from.
   public var newKey: (any KeySource)?
   /// Without what makes the machine go on.
   public var onlyDisks = false
@@ -36,11 +37,13 @@ public struct RestoreWish {
 public struct RestoreResult: Sendable {
   /// For each disk its drive, file, format, and bytes of data.
   public var disks: [Disk] = []
+  /// A disk's image; sizes in bytes.
   public typealias Disk = (
     drive: String, file: String, format: String, byteCount: UInt64, data: UInt64
   )
   /// Whether the machine goes on from there at its next start.
   public var goesOn = false
+  /// What the user should hear, a line each.
   public var notes: [String] = []
 }
 
