@@ -86,6 +86,20 @@ public final class HostMemory {
     self.file = -1
   }
 
+  /// A region that begins with what a file holds, or one that can be shared.
+  /// - Throws: `HostError` when the file has another number of bytes, or the host refuses.
+  public convenience init(shareableCount count: Int, from source: MemorySource?) throws(HostError) {
+    guard let source else {
+      try self.init(shareableCount: count)
+      return
+    }
+    if source.count != count {
+      throw HostError(
+        "\(source.path): has \(source.count) bytes of memory for a machine of \(count)")
+    }
+    try self.init(privateCopyOf: source)
+  }
+
   /// A region that begins with what a file holds. What is written to it is its own; the file is only read.
   /// - Throws: `HostError` when the host cannot map it.
   public init(privateCopyOf source: MemorySource) throws(HostError) {

@@ -53,7 +53,7 @@ struct BackupCreateCommand: ParsableCommand {
       let made = try make(BackupCreateCommand.image(image))
       report.made.append(made)
     }
-    try StoreEntry.deliver(report, report.made.flatMap(BackupCreateCommand.lines))
+    try CommandEntry.deliver(report, report.made.flatMap(BackupCreateCommand.lines))
   }
 
   /// The image that a socket's path stands for, or the same.

@@ -22,7 +22,7 @@ struct BackupDeleteCommand: ParsableCommand {
     let report = BackupDeleteReport(
       deleted: points.map { BackupPointReport($0) }, kept: backups.points.count, bytes: bytes,
       dryRun: false)
-    try StoreEntry.deliver(report, BackupDeleteCommand.lines(report))
+    try CommandEntry.deliver(report, BackupDeleteCommand.lines(report))
   }
 
   static func lines(_ report: BackupDeleteReport) -> [String] {
@@ -79,7 +79,7 @@ struct BackupPruneCommand: ParsableCommand {
     let bytes = dryRun ? 0 : try backups.delete(Set(gone.map(\.id)))
     let report = BackupDeleteReport(
       deleted: gone.map { BackupPointReport($0) }, kept: kept.count, bytes: bytes, dryRun: dryRun)
-    try StoreEntry.deliver(report, BackupDeleteCommand.lines(report))
+    try CommandEntry.deliver(report, BackupDeleteCommand.lines(report))
   }
 }
 
@@ -100,7 +100,7 @@ struct BackupCollectCommand: ParsableCommand {
 
   func run() throws {
     let bytes = try options.open(writable: true).collect(discardsLost: discardLost)
-    try StoreEntry.deliver(
+    try CommandEntry.deliver(
       Report(bytes: bytes), ["\(ImageSize.text(bytes)) were given back"])
   }
 }
@@ -130,7 +130,7 @@ struct BackupQuotaCommand: ParsableCommand {
     } else {
       quota = try options.open(writable: false).quota
     }
-    try StoreEntry.deliver(
+    try CommandEntry.deliver(
       Report(quota: quota), [quota.map { "at most \(ImageSize.text($0))" } ?? "no limit"])
   }
 }

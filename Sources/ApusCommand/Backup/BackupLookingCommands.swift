@@ -22,7 +22,7 @@ struct BackupListCommand: ParsableCommand {
       points: backups.points.filter { machine == nil || $0.machine == machine }.map {
         BackupPointReport($0)
       })
-    try StoreEntry.deliver(report, BackupListCommand.lines(report.points))
+    try CommandEntry.deliver(report, BackupListCommand.lines(report.points))
   }
 
   static func lines(_ points: [BackupPointReport]) -> [String] {
@@ -101,7 +101,7 @@ struct BackupShowCommand: ParsableCommand {
       let last = text.lastIndex { !$0.isEmpty } ?? -1
       lines += text[..<(last + 1)].map { "  | " + $0 }
     }
-    try StoreEntry.deliver(report, lines)
+    try CommandEntry.deliver(report, lines)
   }
 }
 
@@ -144,7 +144,7 @@ struct BackupVerifyCommand: ParsableCommand {
         lines.append("it could not be noted in the folder, so that it would be mended: \(error)")
       }
     }
-    try StoreEntry.deliver(
+    try CommandEntry.deliver(
       report, lines.isEmpty ? ["\(report.points) points: everything is as it was written"] : lines)
     if !found.isSound { throw ExitCode(1) }
   }
@@ -172,7 +172,7 @@ struct BackupUsageCommand: ParsableCommand {
     let report = Report(
       points: backups.points.count, objects: usage.objects, bytes: usage.bytes,
       stored: usage.stored, onDisk: usage.onDisk, quota: backups.quota)
-    try StoreEntry.deliver(
+    try CommandEntry.deliver(
       report,
       [
         "\(report.points) points: \(ImageSize.text(report.onDisk)) on the host, "

@@ -12,7 +12,7 @@ import Storage
 /// The subcommand's own entry.
 enum BackupProgram {
   static func main(_ arguments: [String]) -> Never {
-    StoreEntry.main(arguments, BackupCommand.self, "apus backup", near: others)
+    CommandEntry.main(arguments, BackupCommand.self, "apus backup", near: others)
   }
 
   /// As other programs call it.
@@ -25,7 +25,7 @@ enum BackupProgram {
 
   /// Something that shows how far it is, on a terminal.
   static func progress() -> BackupProgress {
-    guard HostTerminal.isTerminal(2), StoreEntry.target == nil else { return { _, _ in } }
+    guard HostTerminal.isTerminal(2), CommandEntry.target == nil else { return { _, _ in } }
     let start = HostClock.nanoseconds()
     var (told, isShown) = (start, false)
     return { done, total in
@@ -39,60 +39,6 @@ enum BackupProgram {
         ImageProgress(
           done: done, total: total, rate: rate,
           secondsLeft: rate > 0 && total >= done ? Double(total - done) / rate : nil))
-    }
-  }
-}
-
-/// What `apus backup` and `apus store` have in common.
-enum StoreEntry {
-  /// Where the object of --json goes; set once, before anything runs.
-  nonisolated(unsafe) static var target: JSONTarget?
-
-  static func main<Command: ParsableCommand>(
-    _ arguments: [String], _ type: Command.Type, _ program: String, near: [String: String]
-  ) -> Never {
-    HostSignals.ignorePipe()
-    let (words, json) = JSONTarget.taken(from: arguments)
-    target = json
-    let names = Command.configuration.subcommands.compactMap { $0.configuration.commandName }
-    if let word = words.first(where: { !$0.hasPrefix("-") }), !(["help"] + names).contains(word),
-      let meant = near[word] ?? NearWord.of(word, in: names)
-    {
-      ApusProgram.fail(
-        .usage("there is no command '\(word)'; did you mean '\(meant)'?"), command: program,
-        json: json)
-    }
-    do {
-      var command = try Command.parseAsRoot(
-        words.filter { $0 != "--json" && !$0.hasPrefix("--json-file=") })
-      try command.run()
-      ApusProgram.finish(0)
-    } catch let exit as ExitCode {
-      ApusProgram.finish(exit.rawValue)
-    } catch let failure as Failure {
-      ApusProgram.fail(failure, command: program, json: json)
-    } catch let error as ImageUsageError {
-      ApusProgram.fail(.usage("\(error)"), command: program, json: json)
-    } catch let error as StorageError {
-      ApusProgram.fail(
-        error.isUsage ? .usage("\(error)") : .host("\(error)", file: error.path),
-        command: program, json: json)
-    } catch is ImageCancelled {
-      ApusProgram.say(["\(program): cancelled; nothing is left of it"])
-      ApusProgram.finish(130)
-    } catch {
-      ApusProgram.endParsing(
-        text: Command.fullMessage(for: error),
-        isSuccess: Command.exitCode(for: error).isSuccess, command: program, json: json)
-    }
-  }
-
-  /// Delivers a result, to programs or to people.
-  static func deliver(_ result: some Encodable, _ lines: @autoclosure () -> [String]) throws {
-    if let target {
-      try target.deliver(try JSONText.encode(result))
-    } else {
-      for line in lines() { ApusProgram.print(ApusProgram.harmless(line)) }
     }
   }
 }

@@ -37,7 +37,7 @@ struct BackupImageOptions: ParsableArguments {
   func job() -> ImageJob {
     let shows =
       progress.progress
-      || (HostTerminal.isTerminal(2) && !progress.quiet && StoreEntry.target == nil)
+      || (HostTerminal.isTerminal(2) && !progress.quiet && CommandEntry.target == nil)
     let job = shows ? ImageJob { ImageProgressBar.show($0) } : ImageJob()
     try? HostSignals.onEnd { _ in job.cancel() }
     return job
@@ -107,7 +107,7 @@ struct BackupRestoreCommand: ParsableCommand {
         lines.append("  it was started with " + point.record.arguments.joined(separator: " "))
       }
     }
-    try StoreEntry.deliver(report, new.progress.quiet ? [] : lines + result.notes)
+    try CommandEntry.deliver(report, new.progress.quiet ? [] : lines + result.notes)
   }
 }
 
@@ -156,7 +156,7 @@ struct BackupExportCommand: ParsableCommand {
     let report = Report(
       point: point.name, drive: point.disks[index].shortDrive, file: file, format: image.format,
       virtualSize: image.virtualSize, dataBytes: image.dataBytes)
-    try StoreEntry.deliver(
+    try CommandEntry.deliver(
       report,
       new.progress.quiet
         ? []

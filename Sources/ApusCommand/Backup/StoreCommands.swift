@@ -13,7 +13,7 @@ import Store
 /// The subcommand's own entry.
 enum StoreProgram {
   static func main(_ arguments: [String]) -> Never {
-    StoreEntry.main(
+    CommandEntry.main(
       arguments, StoreCommand.self, "apus store",
       near: ["usage": "du", "check": "verify", "prune": "gc", "sweep": "gc", "collect": "gc"])
   }
@@ -100,7 +100,7 @@ struct StoreUsageCommand: ParsableCommand {
     let report = Report(
       kind: kind, packs: usage.packs, objects: usage.objects, bytes: usage.bytes,
       stored: usage.stored, onDisk: usage.onDisk)
-    try StoreEntry.deliver(
+    try CommandEntry.deliver(
       report,
       [
         "\(ImageSize.text(report.onDisk)) on the host, \(report.objects) objects of "
@@ -133,7 +133,7 @@ struct StoreCollectCommand: ParsableCommand {
         "\(options.folder): neither snapshots nor backups: what is needed of it is not known",
         file: options.folder)
     }
-    try StoreEntry.deliver(
+    try CommandEntry.deliver(
       Report(bytes: bytes), ["\(ImageSize.text(bytes)) were given back"])
   }
 }
@@ -156,7 +156,7 @@ struct StoreVerifyCommand: ParsableCommand {
       progress(UInt64(done), UInt64(max(total, 1)))
       return true
     }.map(\.description)
-    try StoreEntry.deliver(
+    try CommandEntry.deliver(
       Report(damages: damages), damages.isEmpty ? ["everything is as it was written"] : damages)
     if !damages.isEmpty { throw ExitCode(1) }
   }

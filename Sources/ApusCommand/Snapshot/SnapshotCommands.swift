@@ -63,7 +63,7 @@ struct SnapshotTakeCommand: ParsableCommand {
     } else if !result.running {
       line += " of the disks; no machine runs"
     }
-    try SnapshotProgram.deliver(result, [line])
+    try CommandEntry.deliver(result, [line])
   }
 
   private func takeOfFiles() throws -> SnapshotResult {
@@ -103,14 +103,14 @@ struct SnapshotListCommand: ParsableCommand {
     guard SnapshotTree.exists(in: place.folder) else {
       let none = SnapshotListReport(
         folder: place.folder, running: false, resumes: false, snapshots: [])
-      return try SnapshotProgram.deliver(none, ["no snapshots"])
+      return try CommandEntry.deliver(none, ["no snapshots"])
     }
     let tree = try place.tree(writable: false)
     let current = tree.current?.id
     let report = SnapshotListReport(
       folder: place.folder, running: isRunning, resumes: tree.resumed != nil,
       snapshots: tree.snapshots.map { SnapshotReport($0, isCurrent: $0.id == current) })
-    try SnapshotProgram.deliver(report, SnapshotListCommand.lines(report))
+    try CommandEntry.deliver(report, SnapshotListCommand.lines(report))
   }
 
   static func lines(_ report: SnapshotListReport) -> [String] {
@@ -230,7 +230,7 @@ struct SnapshotShowCommand: ParsableCommand {
       let last = text.lastIndex { !$0.isEmpty } ?? -1
       lines += text[..<(last + 1)].map { "  | " + $0 }
     }
-    try SnapshotProgram.deliver(report, lines)
+    try CommandEntry.deliver(report, lines)
   }
 }
 
@@ -272,7 +272,7 @@ struct SnapshotRestoreCommand: ParsableCommand {
       : snapshot.kind == "machine" && !disksOnly
         ? "the disks are as at '\(snapshot.name)'; the machine goes on from there at its next start"
         : "the disks are as at '\(snapshot.name)'"
-    try SnapshotProgram.deliver(result, [line])
+    try CommandEntry.deliver(result, [line])
   }
 }
 
@@ -299,7 +299,7 @@ struct SnapshotDeleteCommand: ParsableCommand {
       result = SnapshotResult(
         "delete", gone.map { SnapshotReport($0, isCurrent: false) }, running: false, nil)
     }
-    try SnapshotProgram.deliver(result, result.snapshots.map { "'\($0.name)' is deleted" })
+    try CommandEntry.deliver(result, result.snapshots.map { "'\($0.name)' is deleted" })
   }
 }
 
@@ -378,7 +378,7 @@ struct SnapshotDiffCommand: ParsableCommand {
     for snapshot in [a, b] where snapshot.kind == .disks {
       lines.append("'\(snapshot.name)' has disks alone: memory and devices are not compared")
     }
-    try SnapshotProgram.deliver(report, isSame ? ["nothing differs"] + lines : lines)
+    try CommandEntry.deliver(report, isSame ? ["nothing differs"] + lines : lines)
     if !isSame { throw ExitCode(1) }
   }
 }

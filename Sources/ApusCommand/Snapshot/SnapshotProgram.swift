@@ -13,47 +13,7 @@ import Storage
 /// The subcommand's own entry.
 enum SnapshotProgram {
   static func main(_ arguments: [String]) -> Never {
-    HostSignals.ignorePipe()
-    let (words, json) = JSONTarget.taken(from: arguments)
-    target = json
-    if let word = words.first(where: { !$0.hasPrefix("-") }),
-      !(["help"] + names).contains(word)
-    {
-      if let near = others[word] ?? NearWord.of(word, in: names) {
-        ApusProgram.fail(
-          .usage("there is no command '\(word)'; did you mean '\(near)'?"),
-          command: "apus snapshot",
-          json: json)
-      }
-    }
-    do {
-      var command = try SnapshotCommand.parseAsRoot(
-        words.filter { $0 != "--json" && !$0.hasPrefix("--json-file=") })
-      try command.run()
-      ApusProgram.finish(0)
-    } catch let exit as ExitCode {
-      ApusProgram.finish(exit.rawValue)
-    } catch let failure as Failure {
-      ApusProgram.fail(failure, command: "apus snapshot", json: json)
-    } catch let error as ImageUsageError {
-      ApusProgram.fail(.usage("\(error)"), command: "apus snapshot", json: json)
-    } catch let error as StorageError {
-      ApusProgram.fail(
-        error.isUsage ? .usage("\(error)") : .host("\(error)", file: error.path),
-        command: "apus snapshot", json: json)
-    } catch {
-      ApusProgram.endParsing(
-        text: SnapshotCommand.fullMessage(for: error),
-        isSuccess: SnapshotCommand.exitCode(for: error).isSuccess, command: "apus snapshot",
-        json: json)
-    }
-  }
-
-  /// Where the object of --json goes; set once, before anything runs.
-  nonisolated(unsafe) static var target: JSONTarget?
-
-  private static let names = SnapshotCommand.configuration.subcommands.compactMap {
-    $0.configuration.commandName
+    CommandEntry.main(arguments, SnapshotCommand.self, "apus snapshot", near: others)
   }
 
   /// As other programs call it.
@@ -62,15 +22,6 @@ enum SnapshotProgram {
     "load": "restore", "goto": "restore", "rm": "delete", "remove": "delete", "del": "delete",
     "info": "show", "compare": "diff", "check": "verify", "clone": "export", "convert": "export",
   ]
-
-  /// Delivers a result, to programs or to people.
-  static func deliver(_ result: some Encodable, _ lines: @autoclosure () -> [String]) throws {
-    if let target {
-      try target.deliver(try JSONText.encode(result))
-    } else {
-      for line in lines() { ApusProgram.print(ApusProgram.harmless(line)) }
-    }
-  }
 }
 
 struct SnapshotCommand: ParsableCommand {

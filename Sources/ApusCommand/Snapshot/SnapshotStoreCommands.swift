@@ -77,7 +77,7 @@ struct SnapshotExportCommand: ParsableCommand {
   }
 
   private func deliver(_ report: SnapshotExportReport) throws {
-    try SnapshotProgram.deliver(
+    try CommandEntry.deliver(
       report,
       [
         "\(file): \(report.drive) as at '\(report.snapshot)' in \(report.format), \(ImageSize.text(report.dataBytes)) of data"
@@ -107,7 +107,7 @@ struct SnapshotVerifyCommand: ParsableCommand {
       damages: damages.map(\.description),
       incomplete: incomplete.map { "'\($0.snapshot)': \($0.reason)" })
     let lines = report.damages + report.incomplete
-    try SnapshotProgram.deliver(report, lines.isEmpty ? ["everything is as it was written"] : lines)
+    try CommandEntry.deliver(report, lines.isEmpty ? ["everything is as it was written"] : lines)
     if !lines.isEmpty { throw ExitCode(1) }
   }
 }
@@ -134,7 +134,7 @@ struct SnapshotUsageCommand: ParsableCommand {
     let report = Report(
       snapshots: tree.snapshots.count, objects: usage.objects, bytes: usage.bytes,
       onDisk: usage.onDisk, quota: tree.quota)
-    try SnapshotProgram.deliver(
+    try CommandEntry.deliver(
       report,
       [
         "\(report.snapshots) snapshots: \(ImageSize.text(report.onDisk)) on the host, "
@@ -162,7 +162,7 @@ struct SnapshotCollectCommand: ParsableCommand {
       throw Failure.usage("\(place.image): its machine runs: stop it first")
     }
     let report = Report(bytes: try place.tree(writable: true).collect())
-    try SnapshotProgram.deliver(report, ["\(ImageSize.text(report.bytes)) were given back"])
+    try CommandEntry.deliver(report, ["\(ImageSize.text(report.bytes)) were given back"])
   }
 }
 
@@ -187,7 +187,7 @@ struct SnapshotQuotaCommand: ParsableCommand {
     }
     guard let size else {
       let quota = try place.tree(writable: false).quota
-      return try SnapshotProgram.deliver(
+      return try CommandEntry.deliver(
         Report(quota: quota), [quota.map { "at most \(ImageSize.text($0))" } ?? "no limit"])
     }
     let quota = size == "none" ? nil : try ImageOperations.size(size, "quota")
@@ -195,7 +195,7 @@ struct SnapshotQuotaCommand: ParsableCommand {
       throw Failure.usage("quota \(size): a tree needs a megabyte at least (none: no limit)")
     }
     try place.tree(writable: true).setQuota(quota)
-    try SnapshotProgram.deliver(
+    try CommandEntry.deliver(
       Report(quota: quota), [quota.map { "at most \(ImageSize.text($0))" } ?? "no limit"])
   }
 }
@@ -227,7 +227,7 @@ struct SnapshotAcceptCommand: ParsableCommand {
     let attachments = try place.open(tree.disks, writable: false)
     try tree.accept(attachments, keeping: unchanged)
     for attachment in attachments { attachment.device.close() }
-    try SnapshotProgram.deliver(
+    try CommandEntry.deliver(
       Report(deleted: unchanged ? 0 : count),
       [
         unchanged

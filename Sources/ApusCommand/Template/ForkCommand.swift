@@ -16,27 +16,7 @@ import Storage
 /// The subcommand's own entry.
 enum ForkProgram {
   static func main(_ arguments: [String]) -> Never {
-    HostSignals.ignorePipe()
-    let (words, json) = JSONTarget.taken(from: arguments)
-    SnapshotProgram.target = json
-    do {
-      var command = try ForkCommand.parseAsRoot(
-        words.filter { $0 != "--json" && !$0.hasPrefix("--json-file=") })
-      try command.run()
-      ApusProgram.finish(0)
-    } catch let exit as ExitCode {
-      ApusProgram.finish(exit.rawValue)
-    } catch let failure as Failure {
-      ApusProgram.fail(failure, command: "apus fork", json: json)
-    } catch let error as StorageError {
-      ApusProgram.fail(
-        error.isUsage ? .usage("\(error)") : .host("\(error)", file: error.path),
-        command: "apus fork", json: json)
-    } catch {
-      ApusProgram.endParsing(
-        text: ForkCommand.fullMessage(for: error),
-        isSuccess: ForkCommand.exitCode(for: error).isSuccess, command: "apus fork", json: json)
-    }
+    CommandEntry.main(arguments, ForkCommand.self, "apus fork")
   }
 }
 
@@ -132,7 +112,7 @@ struct ForkCommand: ParsableCommand {
     ]
     for child in bad.prefix(20) { lines.append("  \(child.number): exit code \(child.exitCode)") }
     if bad.count > 20 { lines.append("  and \(bad.count - 20) more") }
-    try SnapshotProgram.deliver(report, lines)
+    try CommandEntry.deliver(report, lines)
     if !bad.isEmpty { throw ExitCode(1) }
   }
 

@@ -11,30 +11,15 @@ import Storage
 /// The subcommand's own entry.
 enum TemplateProgram {
   static func main(_ arguments: [String]) -> Never {
-    HostSignals.ignorePipe()
-    let (words, json) = JSONTarget.taken(from: arguments)
     // The rest is a run's.
-    if words.first == "start" || words.first == "run" { ApusProgram.main(Array(words.dropFirst())) }
-    SnapshotProgram.target = json
-    do {
-      var command = try TemplateCommand.parseAsRoot(
-        words.filter { $0 != "--json" && !$0.hasPrefix("--json-file=") })
-      try command.run()
-      ApusProgram.finish(0)
-    } catch let exit as ExitCode {
-      ApusProgram.finish(exit.rawValue)
-    } catch let failure as Failure {
-      ApusProgram.fail(failure, command: "apus template", json: json)
-    } catch let error as StorageError {
-      ApusProgram.fail(
-        error.isUsage ? .usage("\(error)") : .host("\(error)", file: error.path),
-        command: "apus template", json: json)
-    } catch {
-      ApusProgram.endParsing(
-        text: TemplateCommand.fullMessage(for: error),
-        isSuccess: TemplateCommand.exitCode(for: error).isSuccess, command: "apus template",
-        json: json)
+    if arguments.first == "start" || arguments.first == "run" {
+      ApusProgram.main(Array(arguments.dropFirst()))
     }
+    CommandEntry.main(
+      arguments, TemplateCommand.self, "apus template",
+      near: [
+        "create": "make", "new": "make", "save": "make", "info": "show", "check": "verify",
+      ])
   }
 }
 
@@ -106,7 +91,7 @@ struct TemplateMakeCommand: ParsableCommand {
   func run() throws {
     let header = try TemplateMaker(options.place, snapshot).make(file, replacing: replace)
     let report = TemplateReport(header, file: file)
-    try SnapshotProgram.deliver(
+    try CommandEntry.deliver(
       report,
       [
         "\(file): '\(header.name)', \(ImageSize.text(header.usedPages << 12)) of memory, "
@@ -201,7 +186,7 @@ struct TemplateShowCommand: ParsableCommand {
     }
     lines.append("  on the host's disk: \(ImageSize.text(report.bytesOnDisk))")
     lines.append("  started with: \(header.arguments.joined(separator: " "))")
-    try SnapshotProgram.deliver(report, lines)
+    try CommandEntry.deliver(report, lines)
   }
 }
 
@@ -223,7 +208,7 @@ struct TemplateVerifyCommand: ParsableCommand {
       if !HostFiles.exists(options.file) { throw error }
       damage = "\(error)"
     }
-    try SnapshotProgram.deliver(
+    try CommandEntry.deliver(
       Report(file: options.file, damage: damage), [damage ?? "\(options.file): is whole"])
     if damage != nil { throw ExitCode(1) }
   }

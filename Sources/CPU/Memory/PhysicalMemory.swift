@@ -112,15 +112,7 @@ public final class PhysicalMemory {
     let pageCount = Int(layout.end >> 12)
     self.pageCount = pageCount
     ramSpan = UInt(layout.end)
-    if let source {
-      if source.count != Int(layout.end) {
-        throw HostError(
-          "\(source.path): has \(source.count) bytes of memory for a machine of \(layout.end)")
-      }
-      ramRegion = try HostMemory(privateCopyOf: source)
-    } else {
-      ramRegion = try HostMemory(shareableCount: Int(layout.end))
-    }
+    ramRegion = try HostMemory(shareableCount: Int(layout.end), from: source)
     ram = ramRegion.base
     let limit = Int(PhysicalMemory.pageLimit)
     kindRegion = try HostMemory(count: limit)
