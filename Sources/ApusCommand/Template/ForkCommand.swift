@@ -138,7 +138,9 @@ struct ForkCommand: ParsableCommand {
 
   /// What a machine's run is to be.
   private func plan(_ template: MachineTemplate, _ number: Int) throws -> Plan {
-    var own = options.map { $0.replacing("{n}", with: "\(number)") }
+    var own = JSONTarget.taken(
+      from: options.map { $0.replacing("{n}", with: "\(number)") }
+    ).arguments
     if !own.contains("--headless"), !own.contains("--nographic"), !own.contains("-nographic") {
       own.append("--headless")
     }

@@ -48,11 +48,15 @@ import Testing
       [
         "fork", file, "--count", "5", "--into", scratch.path("out"), "--json", "--",
         "--max-instructions", "400_000_{n}00", "--screenshot", scratch.path("{n}.png"),
+        "--json=" + scratch.path("{n}.json"),
       ], "fork", code: 1)
     let children = try #require(fork["children"] as? [[String: Any]])
     #expect(children.compactMap { $0["exitCode"] as? Int } == [4, 4, 4, 4, 4])
     for n in 1...5 {
       #expect(FileManager.default.contents(atPath: scratch.path("\(n).png"))?.first == 0x89)
+      let report = try JSONSerialization.jsonObject(
+        with: FileManager.default.contents(atPath: scratch.path("\(n).json")) ?? Data())
+      #expect((report as? [String: Any])?["instructions"] as? Int == 400_000_000 + 100 * n)
       let said = FileManager.default.contents(atPath: scratch.path("out/\(n).err"))
       #expect(String(decoding: said ?? Data(), as: UTF8.self).contains("400000\(n)00"))
     }
