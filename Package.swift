@@ -150,7 +150,10 @@ let package = Package(
       name: "Benchmark", dependencies: ["Host"], exclude: ["roms.txt"],
       plugins: ["FirmwarePlugin"]),
     // What several suites use.
-    .target(name: "TestSupport", dependencies: ["Machine"], path: "Tests/Support"),
+    .target(name: "ToolSupport", path: "Tests/Support/Tools"),
+    .target(
+      name: "TestSupport", dependencies: ["Machine", "ToolSupport"], path: "Tests/Support",
+      exclude: ["Tools"]),
     // The instruction set with a made-up instruction more: the same sources, another table.
     .target(
       name: "X86ISAFixture", path: "Tests/X86ISATests/Fixture", exclude: ["Table"],
@@ -235,8 +238,9 @@ let package = Package(
       swiftSettings: once),
     .testTarget(
       name: "VideoTests", dependencies: ["Video", "Bus", "State", "CZlib", "TestSupport"]),
-    .testTarget(name: "ImagesTests", dependencies: ["Images", "Storage", "State", "Host"]),
-    .testTarget(name: "StorageTests", dependencies: ["Storage", "State", "Host"]),
+    .testTarget(
+      name: "ImagesTests", dependencies: ["Images", "Storage", "State", "Host", "ToolSupport"]),
+    .testTarget(name: "StorageTests", dependencies: ["Storage", "State", "Host", "ToolSupport"]),
     .testTarget(
       name: "SnapshotsTests",
       dependencies: [

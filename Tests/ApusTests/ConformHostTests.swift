@@ -65,8 +65,8 @@ import Testing
     }
     usleep(100_000)
     kill(process.processIdentifier, signal)
-    let text = output.fileHandleForReading.readDataToEndOfFile()
-    let messages = error.fileHandleForReading.readDataToEndOfFile()
+    let text = output.everything()
+    let messages = error.everything()
     process.waitUntilExit()
     return Finished(
       code: process.terminationStatus, output: String(decoding: text, as: UTF8.self),

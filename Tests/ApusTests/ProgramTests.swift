@@ -33,8 +33,8 @@ enum Program {
     try process.start()
     standardInput.fileHandleForWriting.write(Data(input.utf8))
     try standardInput.fileHandleForWriting.close()
-    let text = output.fileHandleForReading.readDataToEndOfFile()
-    let messages = error.fileHandleForReading.readDataToEndOfFile()
+    let text = output.everything()
+    let messages = error.everything()
     process.waitUntilExit()
     return Finished(
       code: process.terminationStatus, output: String(decoding: text, as: UTF8.self),

@@ -52,7 +52,7 @@ private final class Display {
     process.standardOutput = pipe
     process.standardError = FileHandle.nullDevice
     try process.start()
-    let data = pipe.fileHandleForReading.readDataToEndOfFile()
+    let data = pipe.everything()
     process.waitUntilExit()
     return String(decoding: data, as: UTF8.self)
       .trimmingCharacters(in: .whitespacesAndNewlines)

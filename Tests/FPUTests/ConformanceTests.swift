@@ -27,15 +27,8 @@ private func fileNames() -> [String] {
 }
 
 private func lines(of name: String) throws -> [Substring] {
-  let process = Process()
-  process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-  process.arguments = ["gzip", "-dc", vectorDirectory! + "/" + name]
-  let pipe = Pipe()
-  process.standardOutput = pipe
-  try process.start()
-  let data = pipe.fileHandleForReading.readDataToEndOfFile()
-  process.waitUntilExit()
-  return String(decoding: data, as: UTF8.self).split(separator: "\n")
+  try Tool.run("/usr/bin/env", ["gzip", "-dc", vectorDirectory! + "/" + name]).text
+    .split(separator: "\n")
 }
 
 private func extended(_ text: Substring) -> Float80Bits {

@@ -5,6 +5,7 @@ import Host
 import Images
 import Storage
 import Testing
+import ToolSupport
 
 /// One after the other: between a fork and its exec another test's program holds the locks of this one's files.
 @Suite(.serialized) struct WorkOnImages {}
@@ -72,19 +73,11 @@ func randomDisk(_ size: Int, seed: UInt64) -> [UInt8] {
 /// Another program; nil: it is not installed.
 func tool(_ name: String, _ arguments: [String]) -> (code: Int32, text: String)? {
   guard let path = HostProcess.find(name, folders: ["/usr/sbin", "/sbin"]) else { return nil }
-  let process = Process()
-  process.executableURL = URL(fileURLWithPath: path)
-  process.arguments = arguments
-  process.environment = [
+  let environment = [
     "PATH": "/usr/bin:/bin:/usr/sbin:/sbin", "MTOOLS_SKIP_CHECK": "1", "TZ": "UTC",
   ]
-  let pipe = Pipe()
-  process.standardOutput = pipe
-  process.standardError = pipe
-  do { try process.run() } catch { return nil }
-  let data = pipe.fileHandleForReading.readDataToEndOfFile()
-  process.waitUntilExit()
-  return (process.terminationStatus, String(decoding: data, as: UTF8.self))
+  guard let run = try? Tool.run(path, arguments, environment: environment) else { return nil }
+  return (run.status, run.text)
 }
 
 /// The formats of the program and the made-up one.

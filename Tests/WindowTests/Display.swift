@@ -136,7 +136,7 @@ final class Display {
     try server.start()
     var text = ""
     while !text.hasSuffix("\n") {
-      let data = output.fileHandleForReading.availableData
+      let data = output.something()
       if data.isEmpty { break }
       text += String(decoding: data, as: UTF8.self)
     }
@@ -186,7 +186,7 @@ final class Display {
     process.standardOutput = output
     process.standardError = FileHandle.nullDevice
     try process.start()
-    let text = output.fileHandleForReading.readDataToEndOfFile()
+    let text = output.everything()
     process.waitUntilExit()
     return String(decoding: text, as: UTF8.self)
   }

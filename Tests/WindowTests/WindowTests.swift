@@ -107,7 +107,7 @@ private func expected(_ text: String) throws -> Picture {
 
     try display.xdotool("key", "Return")
     #expect(window.end() == 3)
-    let errors = window.errors.fileHandleForReading.availableData
+    let errors = window.errors.something()
     #expect(errors.isEmpty, "\(String(decoding: errors, as: UTF8.self))")
   }
 
@@ -122,7 +122,7 @@ private func expected(_ text: String) throws -> Picture {
     let loop = try Scratch(tripleFault)
     let second = try Window(display, [loop.image, "--snapshot"])
     #expect(second.end() == 6)
-    let errors = second.errors.fileHandleForReading.availableData
+    let errors = second.errors.something()
     #expect(String(decoding: errors, as: UTF8.self).contains("triple fault"))
   }
 
@@ -168,7 +168,7 @@ private func expected(_ text: String) throws -> Picture {
         return eventually(1) { !window.process.isRunning }
       }
       #expect(closed && window.process.terminationStatus == 0)
-      #expect(window.errors.fileHandleForReading.availableData.isEmpty)
+      #expect(window.errors.something().isEmpty)
     }
   }
 
@@ -181,7 +181,7 @@ private func expected(_ text: String) throws -> Picture {
       let window = try Window(display, [scratch.image, "--snapshot", "--save-state", state])
       try display.xdotool("windowclose", window.id)
       #expect(window.end() == 74)
-      let told = String(decoding: window.errors.fileHandleForReading.availableData, as: UTF8.self)
+      let told = String(decoding: window.errors.something(), as: UTF8.self)
       #expect(told.contains("the window is lost"))
       #expect(FileManager.default.fileExists(atPath: state))
       try? FileManager.default.removeItem(atPath: state)

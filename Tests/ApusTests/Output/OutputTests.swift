@@ -29,8 +29,8 @@ func shell(_ command: String) throws -> Finished {
   process.standardError = error
   process.standardInput = FileHandle.nullDevice
   try process.start()
-  let text = output.fileHandleForReading.readDataToEndOfFile()
-  let messages = error.fileHandleForReading.readDataToEndOfFile()
+  let text = output.everything()
+  let messages = error.everything()
   process.waitUntilExit()
   return Finished(
     code: process.terminationStatus, output: String(decoding: text, as: UTF8.self),
@@ -121,7 +121,7 @@ func shell(_ command: String) throws -> Finished {
     while !FileManager.default.fileExists(atPath: log) { usleep(10_000) }
     usleep(100_000)
     kill(process.processIdentifier, number)
-    let text = output.fileHandleForReading.readDataToEndOfFile()
+    let text = output.everything()
     process.waitUntilExit()
     #expect(process.terminationReason == .exit && process.terminationStatus == code)
     let object = try JSONSerialization.jsonObject(with: text) as? [String: Any]

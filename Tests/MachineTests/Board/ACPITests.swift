@@ -211,18 +211,9 @@ private func link(_ files: [FirmwareItems.File]) throws -> (memory: Found, point
       try Data(memory.table(try #require(tables[name]))).write(to: file)
       files.append(file.path)
     }
-    let process = Process()
-    process.executableURL = URL(fileURLWithPath: program)
-    process.arguments = ["-b", commands] + files
-    process.currentDirectoryURL = folder
-    let pipe = Pipe()
-    (process.standardOutput, process.standardError) = (pipe, pipe)
-    process.standardInput = FileHandle.nullDevice
-    try process.start()
-    let text = String(decoding: pipe.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
-    process.waitUntilExit()
-    #expect(process.terminationStatus == 0, "\(text)")
-    return text
+    let run = try Tool.run(program, ["-b", commands] + files, in: folder)
+    #expect(run.status == 0, "\(run.text)")
+    return run.text
   }
 
   @Test func anInterpreterEvaluatesEveryObject() throws {

@@ -2,6 +2,7 @@
 
 import Foundation
 import Testing
+import ToolSupport
 
 @testable import Storage
 
@@ -50,16 +51,7 @@ enum Cryptsetup {
 
   @discardableResult
   static func run(_ arguments: [String]) throws -> (status: Int32, text: String) {
-    let process = Process()
-    process.executableURL = URL(fileURLWithPath: path!)
-    process.arguments = arguments
-    let pipe = Pipe()
-    process.standardOutput = pipe
-    process.standardError = pipe
-    try process.run()
-    let data = pipe.fileHandleForReading.readDataToEndOfFile()
-    process.waitUntilExit()
-    return (process.terminationStatus, String(decoding: data, as: UTF8.self))
+    try Tool.run(path!, arguments)
   }
 
   /// Makes a container of 20 MB on a plain file.

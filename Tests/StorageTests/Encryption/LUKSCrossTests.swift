@@ -91,6 +91,7 @@ import Testing
         "-f", "luks", "-o", "key-secret=s,iter-time=10" + (options.isEmpty ? "" : "," + options),
         other, "\(size)",
       ])
+    if QEMU.couldNotMeasure(made.text) { return print("qemu-img makes no LUKS here: left out") }
     #expect(made.status == 0, "\(made.text)")
     device = try Self.open(other)
     model = try device.bytes(at: 0, count: size)
@@ -149,6 +150,7 @@ import Testing
         "encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10,\(options)", other,
         "\(size)",
       ])
+    if QEMU.couldNotMeasure(made.text) { return print("qemu-img makes no LUKS here: left out") }
     #expect(made.status == 0, "\(made.text)")
     model = [UInt8](repeating: 0, count: size)
     try Self.work(other, &model, seed: 6)

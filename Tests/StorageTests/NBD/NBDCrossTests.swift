@@ -3,6 +3,7 @@
 import Foundation
 import Host
 import Testing
+import ToolSupport
 
 @testable import Storage
 
@@ -25,7 +26,7 @@ import Testing
       process.executableURL = URL(fileURLWithPath: tool)
       process.arguments = arguments
       process.standardError = FileHandle.nullDevice
-      try process.run()
+      try process.start()
       let end = HostClock.nanoseconds() + 20_000_000_000
       while !FileManager.default.fileExists(atPath: socket) {
         try #require(HostClock.nanoseconds() < end && process.isRunning, "\(tool) does not start")

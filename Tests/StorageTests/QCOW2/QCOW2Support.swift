@@ -2,6 +2,7 @@
 
 import Foundation
 import Testing
+import ToolSupport
 
 @testable import Storage
 
@@ -145,16 +146,8 @@ enum QCOW2Maker {
 /// QEMU's programs, where they are installed.
 enum QCOW2Oracle {
   static func run(_ arguments: String...) throws -> (status: Int32, output: String) {
-    let process = Process()
-    process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-    process.arguments = arguments
-    let pipe = Pipe()
-    process.standardOutput = pipe
-    process.standardError = pipe
-    try process.run()
-    let output = pipe.fileHandleForReading.readDataToEndOfFile()
-    process.waitUntilExit()
-    return (process.terminationStatus, String(decoding: output, as: UTF8.self))
+    let run = try Tool.run("/usr/bin/env", arguments)
+    return (run.status, run.text)
   }
 
   static let isThere: Bool = {
@@ -188,18 +181,9 @@ enum QCOW2Oracle {
   /// Commands for qemu-io.
   @discardableResult
   static func io(_ path: String, _ commands: [String]) throws -> String {
-    let process = Process()
-    process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-    process.arguments =
-      ["qemu-io", "-f", "qcow2"] + commands.flatMap { ["-c", $0] } + [path]
-    let pipe = Pipe()
-    process.standardOutput = pipe
-    process.standardError = pipe
-    try process.run()
-    let output = String(
-      decoding: pipe.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
-    process.waitUntilExit()
-    if process.terminationStatus != 0 { Issue.record("qemu-io: \(output)") }
-    return output
+    let result = try Tool.run(
+      "/usr/bin/env", ["qemu-io", "-f", "qcow2"] + commands.flatMap { ["-c", $0] } + [path])
+    if result.status != 0 { Issue.record("qemu-io: \(result.text)") }
+    return result.text
   }
 }

@@ -2,6 +2,7 @@
 
 import Foundation
 import Testing
+import ToolSupport
 
 @testable import Storage
 
@@ -11,33 +12,23 @@ enum QEMU {
   static var isThere: Bool { path != nil }
   static let missing: Comment = "qemu-img is not installed"
 
-  /// Runs qemu-img, or another of QEMU's tools beside it. Making an encrypted image it measures the processor, which fails now and then
-  /// where others use that: it is asked again.
+  /// Runs qemu-img, or another of QEMU's tools beside it. Making an encrypted image it measures the time of a few milliseconds' work, and
+  /// gives up where the host's clock of processor time has not moved meanwhile, which is half of the time on some: it is asked again.
   @discardableResult
   static func run(_ arguments: [String], tool: String = "qemu-img") throws -> (
     status: Int32, text: String
   ) {
-    for _ in 0..<20 {
-      let result = try runOnce(arguments, tool: tool)
-      if !result.text.contains("Unable to get accurate CPU usage") { return result }
+    let program = path!.replacing("qemu-img", with: tool)
+    let end = ContinuousClock.now + .seconds(30)
+    while true {
+      let result = try Tool.run(program, arguments)
+      if !couldNotMeasure(result.text) || .now > end { return result }
     }
-    return try runOnce(arguments, tool: tool)
   }
 
-  private static func runOnce(_ arguments: [String], tool: String) throws -> (
-    status: Int32, text: String
-  ) {
-    let process = Process()
-    process.executableURL = URL(
-      fileURLWithPath: path!.replacing("qemu-img", with: tool))
-    process.arguments = arguments
-    let pipe = Pipe()
-    process.standardOutput = pipe
-    process.standardError = pipe
-    try process.run()
-    let data = pipe.fileHandleForReading.readDataToEndOfFile()
-    process.waitUntilExit()
-    return (process.terminationStatus, String(decoding: data, as: UTF8.self))
+  /// It gave up for its clock's sake, which says nothing about us.
+  static func couldNotMeasure(_ text: String) -> Bool {
+    text.contains("Unable to get accurate CPU usage")
   }
 
   /// Both ways: what is written here is read there, and what is written there is read here, and written on.
