@@ -101,11 +101,14 @@ let package = Package(
     // Backups of machines and disks: points of any number of machines in a folder, made from snapshots.
     .target(
       name: "Backup", dependencies: ["Snapshots", "Images", "Store", "Storage", "State", "Host"]),
+    // Moving a machine to another process while it runs.
+    .target(name: "Migration", dependencies: ["Machine", "Storage", "State", "Host"]),
     // A machine run for somebody: pacing, script, typing, what front ends and consoles plug into. Nothing below knows time of day.
     .target(
       name: "Session",
       dependencies: [
-        "Machine", "Backup", "Images", "Snapshots", "CPU", "Chipset", "Video", "Storage", "Bus",
+        "Machine", "Migration", "Backup", "Images", "Snapshots", "CPU", "Chipset", "Video",
+        "Storage", "Bus",
         "State",
         "Host", "FirmwareImages",
       ], swiftSettings: fast),
@@ -128,7 +131,7 @@ let package = Package(
       name: "ApusCommand",
       dependencies: [
         "Bus", "Session", "Machine", "Debugger", "SDLFrontend", "Host", "CPU", "Chipset", "Storage",
-        "Images", "Video", "Snapshots", "Backup", "Store",
+        "Images", "Video", "Snapshots", "Backup", "Store", "Migration",
         "FirmwareImages", "Conformance", "Translator", "TranslatorX86_64",
         "Benchmark", "DeviceChecks", "DebuggerFrontend",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
@@ -244,7 +247,8 @@ let package = Package(
     .testTarget(
       name: "SnapshotsTests",
       dependencies: [
-        "Snapshots", "Session", "Machine", "CPU", "Storage", "Images", "Host", "TestSupport",
+        "Snapshots", "Migration", "Session", "Machine", "CPU", "Storage", "Images", "Host",
+        "TestSupport",
       ],
       exclude: ["roms.txt"], swiftSettings: once, plugins: ["FirmwarePlugin"]),
     .testTarget(

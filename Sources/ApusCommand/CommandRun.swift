@@ -18,7 +18,7 @@ final class CommandRun: @unchecked Sendable {
   private let session: Session
   private let console: SessionConsole?
   /// Where others ask for snapshots.
-  private let server = Mutex<SnapshotServer?>(nil)
+  private let servers = Mutex<[SnapshotServer]>([])
 
   /// - Parameter made: the plan's machine, made before; nil: it is made.
   init(_ plan: Plan, adopting made: Machine? = nil) throws {
@@ -89,12 +89,17 @@ final class CommandRun: @unchecked Sendable {
   // MARK: Running
 
   /// Runs to the end and writes what is to be written.
+  /// - Parameter begin: what is done before the machine runs, when it can be asked.
   /// - Returns: the exit code.
-  func run() throws -> Int32 {
+  func run(_ begin: (Session) throws -> Void = { _ in }) throws -> Int32 {
     // Before any thread is made: each inherits which signals are not for it.
     do throws(HostError) { try obeySignals() } catch { throw Failure.host("\(error)") }
     do throws(SessionError) { try session.connect() } catch { throw Failure(error, plan) }
-    serveSnapshots()
+    try serve()
+    do { try begin(session) } catch {
+      endServing()
+      throw error
+    }
     if plan.headless {
       do throws(SessionError) { try session.run() } catch { throw Failure(error, plan) }
     } else {
@@ -106,17 +111,39 @@ final class CommandRun: @unchecked Sendable {
     return conclude()
   }
 
-  /// Others may ask for snapshots as soon as there is a place for them.
-  private func serveSnapshots() {
+  /// Others may ask at the socket that was wished, and for snapshots as soon as there is a place for them.
+  private func serve() throws {
+    if let path = plan.controlSocket {
+      do throws(HostError) { try serve(session, at: path) } catch {
+        throw Failure.host("--control \(path): \(error)", file: path)
+      }
+    }
     session.onSnapshotTree { [weak self] session, folder in
-      do throws(HostError) {
-        let server = try SnapshotServer(session, in: folder)
-        self?.server.withLock { $0 = server }
-      } catch {
-        ApusProgram.say(["apus: nobody can ask for snapshots of this run: \(error)"])
+      let path = SnapshotClient.socket(in: folder)
+      do throws(HostError) { try self?.serve(session, at: path) } catch {
+        // A machine that was moved here leaves its socket soon.
+        let retry = try? HostThread(detached: true) { [weak self] in
+          let condition = HostCondition()
+          for _ in 0..<20 {
+            condition.locked { condition.wait(nanoseconds: 250_000_000) }
+            guard let self else { return }
+            if (try? serve(session, at: path)) != nil { return }
+          }
+          ApusProgram.say(["apus: nobody can ask for snapshots of this run: \(error)"])
+        }
+        if retry == nil {
+          ApusProgram.say(["apus: nobody can ask for snapshots of this run: \(error)"])
+        }
       }
     }
   }
+
+  private func serve(_ session: Session, at path: String) throws(HostError) {
+    let server = try SnapshotServer(session, at: path)
+    servers.withLock { $0.append(server) }
+  }
+
+  private func endServing() { for server in servers.withLock({ $0 }) { server.end() } }
 
   private func obeySignals() throws(HostError) {
     let (session, console) = (session, console)
@@ -183,7 +210,7 @@ final class CommandRun: @unchecked Sendable {
   /// What is done when the machine has ended.
   /// - Returns: the exit code.
   private func conclude() -> Int32 {
-    server.withLock { $0 }?.end()
+    endServing()
     let ending = session.finish()
     HostTerminal.restore()
     var outcome = Outcome(ending, plan: plan)

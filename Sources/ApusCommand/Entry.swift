@@ -7,6 +7,7 @@ public enum Apus {
   /// What the first word may be, apart from an image.
   static let subcommands = [
     "debug", "explain", "devices", "image", "snapshot", "backup", "store", "template", "fork",
+    "migrate",
     "conform", "bench", "schema", "completions",
   ]
 
@@ -29,6 +30,7 @@ public enum Apus {
     case "snapshot": SnapshotProgram.main(rest)
     case "template": TemplateProgram.main(rest)
     case "fork": ForkProgram.main(rest)
+    case "migrate": MigrateProgram.main(rest)
     case "backup": BackupProgram.main(rest)
     case "store": StoreProgram.main(rest)
     case "schema": SchemaProgram.main(rest)

@@ -15,8 +15,19 @@ import Synchronization
 /// The host refused a request.
 public struct HostError: Error, CustomStringConvertible {
   public var reason: String
+  /// Nothing came in the time that was given; what is asked again may bring it.
+  public var isSilence = false
   public init(_ reason: String) { self.reason = reason }
   public var description: String { reason }
+
+  /// Runs something that hands out a pointer, whose closure could not throw this error by itself.
+  public static func passing<Value>(_ body: (inout HostError?) -> Value) throws(HostError) -> Value
+  {
+    var failure: HostError?
+    let value = body(&failure)
+    if let failure { throw failure }
+    return value
+  }
 }
 
 /// A page-aligned, zero-filled region of host memory that lives as long as this object.

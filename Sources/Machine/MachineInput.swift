@@ -64,6 +64,8 @@ public enum HostStop: Equatable, Sendable {
   case timeout
   /// A debugger wants control; the machine can go on.
   case debugger
+  /// It goes on in another process.
+  case moved
 }
 
 /// Where other threads leave input for the machine.

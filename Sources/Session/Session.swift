@@ -56,6 +56,7 @@ public final class Session: @unchecked Sendable {
   let progress = Mutex(Progress())
   let window = Mutex<MachineWindow?>(nil)
   let snapshots = Mutex(SessionTree())
+  let moving = Mutex(SessionMoving())
 
   /// How far the session is.
   struct Progress {
@@ -97,7 +98,7 @@ public final class Session: @unchecked Sendable {
     pacing.pacer.mostInstructionsPerSecond = most
     script = configuration.steps.isEmpty ? nil : Script(configuration.steps)
     alarm = SessionAlarm()
-    try openSnapshots()
+    if !configuration.disksComeLater { try openSnapshots() }
     try loadState()
     let observers = observers
     if let lockstep {

@@ -107,6 +107,14 @@ enum CompletionProgram {
         first = names + ["start"]
       }
     case "fork": help = ForkCommand.helpMessage()
+    case "migrate":
+      let commands = MigrateCommand.configuration.subcommands
+      let names = commands.map { $0.configuration.commandName ?? "" }
+      if let n = names.firstIndex(of: before.first ?? "") {
+        help = MigrateCommand.helpMessage(for: commands[n])
+      } else if before.isEmpty {
+        first = names
+      }
     case "backup":
       let commands = BackupCommand.configuration.subcommands
       let names = commands.map { $0.configuration.commandName ?? "" }

@@ -120,6 +120,7 @@ struct Outcome {
       (exit, reason, message) = (.replayDiffers, "replay-differs", what)
       showsProcessor = true
     case .stopped: (exit, reason, message) = (.success, "user", nil)
+    case .moved: (exit, reason, message) = (.success, "moved", "goes on in another process")
     case .timeout:
       (exit, reason) = (.timeout, "timeout")
       message = "the time is over (--timeout)"

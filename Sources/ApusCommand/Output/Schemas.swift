@@ -23,7 +23,7 @@ enum Schemas {
       Document(name: "debug", summary: "apus debug --json, a line for each command", text: debug),
       Document(name: "conform", summary: "apus conform ... --json FILE", text: conform),
       Document(name: "bench", summary: "apus bench --json FILE", text: bench),
-    ] + snapshots + templates + backups
+    ] + snapshots + templates + migrations + backups
 
   /// A schema by its name, or by what `schema` says in its objects.
   static func named(_ name: String) -> Document? {
@@ -58,7 +58,7 @@ enum Schemas {
     \(head("run"))
         "reason": { "enum": ["power-off", "halted", "guest-exit", "expectation-met", "expectation-missed",
           "change-failed", "instruction-limit",
-          "triple-fault", "unimplemented", "engines-differ", "debugger", "recording-end", "replay-differs", "user", "timeout",
+          "triple-fault", "unimplemented", "engines-differ", "debugger", "recording-end", "replay-differs", "user", "moved", "timeout",
           "signal"] },
         "exitCode": { "type": "integer", "minimum": 0, "maximum": 255 },
         "message": { "type": ["string", "null"] },

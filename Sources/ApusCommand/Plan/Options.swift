@@ -45,6 +45,7 @@ struct ApusOptions: ParsableCommand {
       apus store ...                      room and health of folders of snapshots and backups
       apus template ...                   machines that have booted, as files
       apus fork FILE ...                  many machines from one
+      apus migrate ...                    machines that go on in another process
       apus conform ...                    the processor against test suites
       apus bench ...                      speed, beside other emulators
       apus schema [NAME]                  what --json prints
@@ -572,6 +573,12 @@ struct ApusOptions: ParsableCommand {
     name: .customLong("snapshots-in"), parsing: .unconditional,
     help: ArgumentHelp("Where snapshots are. (default: IMAGE.snapshots)", valueName: "folder"))
   var snapshotsIn: String?
+
+  @Option(
+    name: .customLong("control"), parsing: .unconditional,
+    help: ArgumentHelp(
+      "A socket at which this run is asked: 'apus migrate send FILE ...'.", valueName: "file"))
+  var control: String?
 
   // MARK: Record and replay
 

@@ -40,6 +40,8 @@ struct Plan {
   var json: Bool { jsonTarget != nil }
   /// The picture of --screenshot goes to standard output.
   var printsScreenshot = false
+  /// Where this run is asked.
+  var controlSocket: String?
   var explain = false
   var stats = false
   /// Linear addresses of blocks to be printed at the end.
@@ -67,6 +69,9 @@ struct Plan {
   /// What is wrong with images, where they are only looked at.
   var failures: [Failure] = []
 
+  /// Images that are open, by the words that stand for them.
+  var givenImages: [String: OpenedImage] = [:]
+
   /// No image was given: the demo disk boots.
   var usesDemoDisk = false
 
@@ -76,12 +81,14 @@ struct Plan {
   ///   - hasTerminal: standard input is a terminal.
   ///   - debugging: the machine starts in the debugger.
   ///   - template: what the machine goes on from.
+  ///   - given: images that are open, by the words that stand for them.
   init(
     _ options: ApusOptions, media: [(path: String, isDisk: Bool)]? = nil, looksOnly: Bool = false,
     hasTerminal: Bool = HostTerminal.isInteractive, debugging: Bool = false,
-    template: MachineTemplate? = nil
+    template: MachineTemplate? = nil, given: [String: OpenedImage] = [:]
   ) throws {
     session.template = template
+    givenImages = given
     headless = options.headless || options.nographic
     if let path = options.jsonFile {
       if options.json { throw Failure.usage("--json and --json=\(path): one report is enough") }
@@ -317,6 +324,7 @@ struct Plan {
       throw Failure.usage("--take: \(obstacle)")
     }
     session.arguments = ["apus"] + HostPath.arguments
+    controlSocket = options.control
   }
 
   private static func megabytes(_ text: String) throws -> Int {

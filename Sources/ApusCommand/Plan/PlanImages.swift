@@ -72,6 +72,7 @@ extension Plan {
     let limits = options.allowSlowKeys ? KeyLimits.none : KeyLimits()
     let prompts = PassphrasePrompt.isPossible
     let template = session.template
+    let given = givenImages
     let cache = try options.diskCache.map { text in
       guard let cache = HostCache(rawValue: text) else {
         throw Failure.usage(
@@ -81,6 +82,7 @@ extension Plan {
       return cache
     }
     func open(_ text: String, _ kind: ImageKind, disk: Int? = nil) throws -> OpenedImage {
+      if let image = given[text] { return image }
       if let template, let disk = TemplateArguments.disk(text, of: template) {
         do throws(StorageError) { return try template.disk(disk) } catch {
           throw Failure.usage("\(error)", file: template.path)
@@ -217,6 +219,10 @@ extension Plan {
     }
     if let text = options.flash {
       try attempt(&self) { plan in
+        if let image = given[text] {
+          plan.configuration.flash = MachineImage(image)
+          return note(image, "flash memory", &plan)
+        }
         let (path, isProtected) = FloppyChoice.parts(of: text)
         if !keepsOff, opened.contains(where: { HostFiles.isSame($0.path, path) }) {
           throw Failure.usage(

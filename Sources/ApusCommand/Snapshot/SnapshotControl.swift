@@ -23,17 +23,26 @@ final class SnapshotServer: @unchecked Sendable {
   private static let mostClients = 16
   private let lock = HostCondition()
   private var clients = 0
+  /// Requests that have no answer yet.
+  private var busy = 0
 
   /// - Throws: `HostError` when there is no socket.
-  init(_ session: Session, in folder: String) throws(HostError) {
+  init(_ session: Session, at path: String) throws(HostError) {
     self.session = session
-    listener = try HostListener(SnapshotClient.socket(in: folder))
+    listener = try HostListener(path)
     _ = try HostThread(detached: true) { [self] in
       while let client = listener.accept() { serve(client) }
     }
   }
 
-  func end() { listener.end() }
+  /// Nobody is served any more; who was asking gets the answer first.
+  func end() {
+    listener.end()
+    let end = HostClock.nanoseconds() &+ 2_000_000_000
+    lock.locked {
+      while busy > 0, HostClock.nanoseconds() < end { lock.wait(nanoseconds: 50_000_000) }
+    }
+  }
 
   private func serve(_ client: LineConnection) {
     let isFree = lock.locked { () -> Bool in
@@ -49,7 +58,13 @@ final class SnapshotServer: @unchecked Sendable {
           break
         }
         if bytes.isEmpty { continue }
+        lock.locked { busy += 1 }
+        defer {
+          lock.locked { busy -= 1 }
+          lock.broadcast()
+        }
         if BackupControl.answer(bytes, session, client.send) { continue }
+        if MigrateControl.answer(bytes, session, { client.send($0) }) { continue }
         let text = (try? JSONText.encode(answer(bytes))) ?? "{}"
         client.send(Array(text.utf8) + [0x0A])
       }
@@ -113,10 +128,13 @@ struct SnapshotClient {
   static func socket(in folder: String) -> String { folder + "/control" }
 
   /// nil: no machine runs there.
-  init?(folder: String) {
-    guard HostFiles.exists(SnapshotClient.socket(in: folder)),
-      let connection = try? HostListener.connect(SnapshotClient.socket(in: folder))
-    else { return nil }
+  init?(folder: String) { self.init(socket: SnapshotClient.socket(in: folder)) }
+
+  /// The same at a socket of any name.
+  init?(socket path: String) {
+    guard HostFiles.exists(path), let connection = try? HostListener.connect(path) else {
+      return nil
+    }
     self.connection = connection
   }
 

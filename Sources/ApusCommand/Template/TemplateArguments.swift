@@ -13,7 +13,7 @@ struct TemplateArguments {
   var template: MachineTemplate
 
   /// Options of which the machine is made; all others are of a run.
-  private static let ofTheMachine: Set<String> = [
+  static let ofTheMachine: Set<String> = [
     "--floppy-a", "-fda", "--floppy-b", "-fdb", "--cdrom", "-cdrom", "--cdrom-at", "--boot",
     "-boot", "--memory", "-m", "--cpu", "-cpu", "--processors", "-smp", "--fpu", "--bios", "-bios",
     "--rom", "--vga", "-vga", "--vram", "--vga-bios", "--fw-cfg", "-fw_cfg", "--kernel", "-kernel",
@@ -25,7 +25,7 @@ struct TemplateArguments {
   private static let diskOptions: Set<String> = [
     "--disk", "--hda", "-hda", "--hdb", "-hdb", "--hdc", "-hdc", "--hdd", "-hdd",
   ]
-  private static let serialOptions: Set<String> = ["--serial", "-serial"]
+  static let serialOptions: Set<String> = ["--serial", "-serial"]
 
   /// What stands for a template's disk where a path is wanted.
   private static let prefix = "template:"

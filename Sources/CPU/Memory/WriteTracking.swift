@@ -16,6 +16,8 @@ extension PhysicalMemory {
     case hashes = 2
     /// Captures of the whole machine that are kept in files.
     case captures = 4
+    /// Moving the machine to another process.
+    case migration = 8
   }
 
   /// Whether first writes through the window are noticed.

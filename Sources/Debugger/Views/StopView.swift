@@ -124,6 +124,7 @@ extension Debugger {
       case .unimplemented(let what): return "not implemented: \(what)"
       case .host(.user): return "the user ended the run"
       case .host(.timeout): return "the time is over"
+      case .host(.moved): return "the machine goes on in another process"
       case .host(.signal(let number)): return "signal \(number)"
       case .host(.debugger): return "interrupted"
       case .debug: return "debugger"

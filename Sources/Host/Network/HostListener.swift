@@ -29,11 +29,20 @@ public final class HostListener: @unchecked Sendable {
       guard found.kind == .other else { throw HostError("'\(path)' is there and is no socket") }
       unlink(HostPath.system(path))
     }
+    descriptor = try HostListener.bound(path)
+    facts = HostFiles.facts(path, followsLinks: false)
+  }
+
+  deinit { close(descriptor) }
+
+  /// A socket that serves at a path, its owner's alone.
+  static func bound(_ path: String) throws(HostError) -> Int32 {
     let descriptor = socket(AF_UNIX, HostSockets.stream, 0)
     if descriptor < 0 { throw HostError("no socket: \(HostSockets.lastError)") }
+    _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC)
     var failure: String?
     do throws(HostError) {
-      try HostListener.named(path) { address, size in
+      try named(path) { address, size in
         // Before anybody can connect it is its owner's alone.
         let mask = umask(0o177)
         defer { umask(mask) }
@@ -50,11 +59,8 @@ public final class HostListener: @unchecked Sendable {
       close(descriptor)
       throw HostError("cannot serve at '\(path)': \(failure)")
     }
-    self.descriptor = descriptor
-    facts = HostFiles.facts(path, followsLinks: false)
+    return descriptor
   }
-
-  deinit { close(descriptor) }
 
   /// Waits for the next one who connects; nil: `end` was called.
   public func accept() -> LineConnection? {

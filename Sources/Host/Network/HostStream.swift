@@ -11,7 +11,7 @@
 #endif
 
 /// A connected socket. Used by one thread at a time.
-public final class HostStream {
+public final class HostStream: @unchecked Sendable {
   private var descriptor: Int32
 
   /// Connects to a server by its host's name.
@@ -206,7 +206,9 @@ public final class HostStream {
       if errno == EINTR { continue }
       guard errno == EAGAIN || errno == EWOULDBLOCK else { throw HostError(HostSockets.lastError) }
       if !HostStream.wait(descriptor, Int16(POLLIN), until: end) {
-        throw HostError("the server is silent")
+        var error = HostError("the server is silent")
+        error.isSilence = true
+        throw error
       }
     }
   }

@@ -274,6 +274,8 @@ extension StopReason {
     case .shutdown: (5, 0, "")
     case .unimplemented(let text): (6, 0, text)
     case .host(.user): (7, 0, "")
+    // It was stopped here by whoever moved it.
+    case .host(.moved): (7, 0, "")
     case .host(.timeout): (8, 0, "")
     case .host(.signal(let number)): (9, Int(number), "")
     case .expectationMissed: (11, 0, "")

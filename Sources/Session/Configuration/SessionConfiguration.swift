@@ -73,6 +73,8 @@ public struct SessionConfiguration: Sendable {
   public var suspendsAtEnd = false
   /// The guest's clock goes by the host's: of a machine that was suspended it is set ahead by the time that went by.
   public var followsHostTime = false
+  /// The machine comes from another process, and so do its disks (`Session.imagesHaveCome`).
+  public var disksComeLater = false
   /// A snapshot of this name is taken when the session ends.
   public var takenAtEnd: String?
   /// How the session was asked for, to be noted in snapshots.

@@ -39,6 +39,8 @@ public indirect enum SessionEnd: Equatable, Sendable {
   case stopped
   /// The time limit is over.
   case timeout
+  /// It goes on in another process.
+  case moved
   /// A signal ended it, or a pipe that nobody reads any more.
   case signal(Int32)
 
@@ -62,6 +64,7 @@ public indirect enum SessionEnd: Equatable, Sendable {
     case .replayDiffers(let what): self = .replayDiffers(what)
     case .host(.user): self = .stopped
     case .host(.timeout): self = .timeout
+    case .host(.moved): self = .moved
     case .host(.signal(let number)): self = .signal(number)
     }
   }

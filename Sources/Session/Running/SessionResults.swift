@@ -60,7 +60,9 @@ extension Session {
     }
     let isMissed: Bool =
       if case .expectationMissed = progress.withLock({ $0.stop }) { true } else { false }
-    if let name = configuration.takenAtEnd, !isMissed {
+    // What is elsewhere now is not touched.
+    let hasFiles = moving.withLock { $0.hasFiles }
+    if let name = configuration.takenAtEnd, !isMissed, hasFiles {
       attempt(.other, nil) {
         let (snapshot, _) = try takeSnapshot(SnapshotWish(name))
         observers.tell(.notice("snapshot '\(snapshot.name)' was taken"))
@@ -71,12 +73,12 @@ extension Session {
     if let travel = machine.timeTravel { attempt(.image, nil) { try travel.commitDisks() } }
     let images =
       configuration.machine.floppies + configuration.machine.disks + [configuration.machine.flash]
-    for image in images.compactMap({ $0 }) {
+    for image in images.compactMap({ $0 }) where hasFiles {
       attempt(.image, image.name) { try image.device.finish() }
     }
-    attempt(.image, nil) { try machine.finishDisks() }
+    if hasFiles { attempt(.image, nil) { try machine.finishDisks() } }
     // What the images are like now is what the snapshots go with.
-    if let tree = snapshotTree {
+    if hasFiles, let tree = snapshotTree {
       attempt(.other, tree.folder) { try tree.finish(suspendedAt: suspended) }
     }
     for (name, reason) in machine.lostImages {
@@ -110,7 +112,7 @@ extension Session {
   /// - Returns: the snapshot that it goes on from.
   private func suspend(_ attempt: (SessionLoss.What, String?, () throws -> Void) -> Void) -> String?
   {
-    guard configuration.suspendsAtEnd else { return nil }
+    guard configuration.suspendsAtEnd, moving.withLock({ !$0.isGone }) else { return nil }
     switch progress.withLock({ $0.stop }) {
     case .host(.user), .host(.signal): break
     default: return nil

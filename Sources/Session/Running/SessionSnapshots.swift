@@ -107,7 +107,7 @@ extension Session {
     }
   }
 
-  private func openTree(_ folder: String, _ isThere: Bool) throws(StorageError) -> SnapshotTree {
+  func openTree(_ folder: String, _ isThere: Bool) throws(StorageError) -> SnapshotTree {
     let list = attachments()
     let tree: SnapshotTree
     if isThere {
@@ -139,6 +139,9 @@ extension Session {
   /// The same, made where there is none.
   func tree() throws(StorageError) -> SnapshotTree {
     if let tree = snapshotTree { return tree }
+    guard moving.withLock({ $0.hasFiles }) else {
+      throw refuse("the machine's files are another process's now")
+    }
     guard configuration.snapshots != .none else {
       throw refuse("this run is without snapshots (--no-snapshots)")
     }

@@ -47,7 +47,9 @@ public struct StorageError: Error, CustomStringConvertible {
   }
 
   /// Runs something that hands out a pointer, whose closure could not throw this error by itself.
-  static func passing<Value>(_ body: (inout StorageError?) -> Value) throws(StorageError) -> Value {
+  public static func passing<Value>(_ body: (inout StorageError?) -> Value) throws(StorageError)
+    -> Value
+  {
     var failure: StorageError?
     let value = body(&failure)
     if let failure { throw failure }

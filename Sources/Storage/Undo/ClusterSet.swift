@@ -6,7 +6,8 @@
 public struct ClusterSet: Sendable {
   var numbers = BlockSet()
 
-  init() {}
+  public init() {}
+  init(_ numbers: BlockSet) { self.numbers = numbers }
   init(_ clusters: some Sequence<UInt64>) {
     var run: Range<UInt64>?
     for cluster in clusters {
@@ -18,6 +19,11 @@ public struct ClusterSet: Sendable {
       }
     }
     if let run { numbers.insert(run) }
+  }
+
+  /// Those of another set, too.
+  public mutating func formUnion(_ other: ClusterSet) {
+    other.forEachRun { numbers.insert($0) }
   }
 
   /// How many there are.

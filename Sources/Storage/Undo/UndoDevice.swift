@@ -19,7 +19,7 @@ public final class UndoDevice: BlockDevice {
   /// With so many the host is asked to bring them to its disk, and nobody waits for it yet.
   var manyBytes: UInt64 = 2 << 20
 
-  let device: any BlockDevice
+  private(set) var device: any BlockDevice
   public let blockSize: Int
   /// How many blocks a cluster has.
   let factor: UInt64
@@ -42,6 +42,8 @@ public final class UndoDevice: BlockDevice {
 
   /// Whether writes are held back.
   public private(set) var isHeld = false
+  /// Clusters that were written since somebody began to ask; nil: nobody asks.
+  private var noted: BlockSet?
   /// Grows with what is written here.
   private(set) var ownGeneration: UInt64 = 0
 
@@ -60,6 +62,41 @@ public final class UndoDevice: BlockDevice {
     let overlay = SnapshotOverlay(base: device)
     overlay.mostSpareBytes = Int(spare)
     return overlay
+  }
+
+  // MARK: Copies of a disk in use
+
+  /// From here on it is noted which clusters are written, for whoever copies the disk meanwhile.
+  public func beginNoting() { noted = BlockSet() }
+
+  /// The clusters written since it was asked last, or since the beginning.
+  public func takeNoted() -> ClusterSet {
+    defer { if noted != nil { noted = BlockSet() } }
+    return ClusterSet(noted ?? BlockSet())
+  }
+
+  /// Nothing is noted any more.
+  public func endNoting() { noted = nil }
+
+  /// Puts another device in the place of the one below: of the same size, with what this one has had written.
+  /// - Throws: when it is of another shape, or something is kept or waits.
+  public func exchange(_ other: any BlockDevice) throws(StorageError) {
+    guard other.blockSize == blockSize, other.blockCount == blockCount else {
+      throw StorageError(
+        path: other.name,
+        reason: "has \(other.blockCount * UInt64(other.blockSize)) bytes, not "
+          + "\(blockCount * UInt64(blockSize))")
+    }
+    if log != nil || isHeld || !waiting.isEmpty {
+      throw StorageError(path: name, reason: "is in use")
+    }
+    device = other
+    pending = UndoDevice.overlay(other, mostBytes)
+    ownGeneration &+= 1
+  }
+
+  private func note(_ block: UInt64, _ count: UInt64) {
+    if noted != nil, count > 0 { noted!.insert(clusters(block, count)) }
   }
 
   // MARK: Periods
@@ -339,6 +376,7 @@ public final class UndoDevice: BlockDevice {
   // MARK: Writing
 
   public func write(block: UInt64, from bytes: UnsafeRawBufferPointer) throws(StorageError) {
+    note(block, UInt64(bytes.count / blockSize))
     if log == nil && !isHeld { return try device.write(block: block, from: bytes) }
     try BlockRange.check(name, block, bytes.count, blockCount, blockSize)
     if isReadOnly || bytes.isEmpty { return try device.write(block: block, from: bytes) }
@@ -382,6 +420,7 @@ public final class UndoDevice: BlockDevice {
         try device.writeZeroes(block: block, count: count)
       }
     }
+    if count > 0, block < blockCount { note(block, min(count, blockCount - block)) }
     if log == nil && !isHeld { return try pass() }
     try checkBlocks(block, count)
     if isReadOnly || count == 0 { return try pass() }

@@ -44,7 +44,7 @@ struct ArgumentScan {
     "--expect-line", "--expect-regex", "--expect-gone", "--within", "--timeout",
     "--max-instructions", "--command", "--script", "--history", "--gdb", "-gdb", "--screenshot",
     "--dump-block", "--save-state", "--load-state", "--take", "--snapshots-in", "--record",
-    "--replay", "--json-file",
+    "--replay", "--json-file", "--control",
   ]
 
   /// - Throws: `Failure` that names an option that does not exist, as it was typed.

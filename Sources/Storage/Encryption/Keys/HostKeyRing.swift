@@ -3,6 +3,8 @@
 // Owns: looking up a key of the type "user" by its description. Must not know: who put it there (`keyctl padd user NAME @u`).
 // After: keyrings(7), request_key(2), keyctl(2) KEYCTL_READ.
 
+import Host
+
 #if canImport(Glibc)
   import Glibc
 #elseif canImport(Musl)

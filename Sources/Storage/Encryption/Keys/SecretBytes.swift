@@ -4,6 +4,8 @@
 // first of them on. Must not know: what is in them.
 // After: mlock(2), madvise(2), explicit_bzero(3), prctl(2) PR_SET_DUMPABLE, core(5).
 
+import Host
+
 #if canImport(Glibc)
   import Glibc
 #elseif canImport(Musl)

@@ -3,6 +3,8 @@
 // Owns: loading libargon2, and OpenSSL's own function where that is not installed. Must not know: formats.
 // After: RFC 9106; the interface of libargon2 (argon2.h); EVP_KDF-ARGON2(7ssl) of OpenSSL 3.2.
 
+import Host
+
 enum Argon2 {
   enum Kind: String, Sendable {
     case argon2i, argon2id

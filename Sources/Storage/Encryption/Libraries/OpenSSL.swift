@@ -6,6 +6,8 @@
 
 // swift-format-ignore-file: AlwaysUseLowerCamelCase
 
+import Host
+
 /// The functions that are used.
 struct OpenSSL: Sendable {
   typealias Pointer = OpaquePointer
