@@ -72,11 +72,13 @@ enum ApusExit: Equatable {
 }
 
 /// An end of the program with one line for standard error.
-struct Failure: Error {
+struct Failure: Error, CustomStringConvertible {
   var exit: ApusExit
   var message: String
   /// The file it is about.
   var file: String?
+
+  var description: String { message }
 
   static func usage(_ message: String, file: String? = nil) -> Failure {
     Failure(exit: .usage, message: message, file: file)

@@ -162,7 +162,7 @@ final class HostFile: ByteStore {
     if let place = madePlace { _ = unlink(HostPath.system(place)) }
   }
 
-  func shareLock() { if !looksOnly { _ = flock(descriptor, LOCK_SH | LOCK_NB) } }
+  func shareLock() { if !looksOnly { _ = FileLock.take(descriptor, exclusive: false) } }
 
   /// Looks whether somebody has made the file shorter, before what comes next makes it long again with zeros where data were.
   /// - Returns: how long it is.
@@ -364,7 +364,7 @@ final class HostFile: ByteStore {
 
   // MARK: The lock
 
-  func unlock() { if descriptor >= 0 { _ = flock(descriptor, LOCK_UN) } }
+  func unlock() { if descriptor >= 0 { FileLock.release(descriptor) } }
 
   func lockAgain(exclusive: Bool) throws(StorageError) {
     if descriptor >= 0, !looksOnly { try HostFile.lock(descriptor, path, exclusive: exclusive) }
@@ -428,15 +428,10 @@ final class HostFile: ByteStore {
   }
 
   private static func lock(_ fd: Int32, _ path: String, exclusive: Bool) throws(StorageError) {
-    let mode = (exclusive ? LOCK_EX : LOCK_SH) | LOCK_NB
     // A program that this one, or the last user of the file, has just started has the lock too until it is loaded; and who ends takes a
     // moment.
     var patience = 25
-    while flock(fd, mode) != 0 {
-      let code = errno
-      if code == EINTR { continue }
-      // File systems without locks get none: refusing them would lock their users out.
-      if code != EWOULDBLOCK { return }
+    while !FileLock.take(fd, exclusive: exclusive) {
       if patience > 0 {
         patience -= 1
         usleep(10_000)
