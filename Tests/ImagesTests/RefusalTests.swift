@@ -29,6 +29,37 @@ extension WorkOnImages {
       _ = try ImageOperations.create(wish)
     }
 
+    /// What is before a colon is a drive, a protocol or Apus's own word, unless "./" is before it.
+    @Test(arguments: ["qcow2", "vmdk", "vdi", "vhd", "vhdx"])
+    func basesMayHaveColonsInTheirNames(_ format: String) throws {
+      let scratch = Scratch()
+      for name in ["P:q.img", "a:b.img", "folder/P:q.img"] {
+        let bytes = [UInt8](repeating: 0x31, count: 1 << 20)
+        try? FileManager.default.createDirectory(
+          atPath: scratch.path("folder"), withIntermediateDirectories: true)
+        scratch.file(name, bytes)
+        for written in ["./" + name, "raw:" + scratch.path(name)] {
+          let path = scratch.path("top.\(format)")
+          var wish = CreateRequest(path, format: format)
+          wish.base = BaseWish(written, format: written.hasPrefix("raw:") ? nil : "raw")
+          wish.replaces = true
+          _ = try ImageOperations.create(wish)
+          let opened = try ImageOpener.open(path: path, kind: .disk, readOnly: true)
+          #expect(
+            try opened.device.bytes(at: 0, count: 512) == [UInt8](repeating: 0x31, count: 512))
+          opened.device.close()
+          try? HostFiles.remove(path)
+        }
+      }
+    }
+
+    @Test func aBaseWithoutBytesIsNamed() throws {
+      let scratch = Scratch()
+      let base = scratch.file("empty", [])
+      let text = words { try overlay(scratch, "top.qcow2", over: base) }
+      #expect(text.contains("'\(base)' has no bytes"), "\(text)")
+    }
+
     @Test func wordsThatAreNearlyRightAreFound() {
       let words = ["info", "create", "convert", "resize", "check", "compare", "ls", "dd"]
       #expect(NearWord.of("infoo", in: words) == "info")

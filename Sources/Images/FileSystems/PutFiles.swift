@@ -144,6 +144,11 @@ extension ImageOperations {
     var result = FilesResult(
       file: image.path, volume: try volume.label(), entries: [], note: volume.note)
     for path in paths {
+      if let last = path.split(whereSeparator: { $0 == "/" || $0 == "\\" }).last,
+        last == "." || last == ".."
+      {
+        throw ImageUsageError("'\(path)': '\(last)' is no name of something that could be removed")
+      }
       for item in try volume.items(path) {
         if item.path.isEmpty { throw ImageUsageError("the root directory cannot be removed") }
         if item.entry.isFolder && !isRecursive {

@@ -91,6 +91,9 @@ final class UnfinishedImage {
       return
     }
     var wish = ImageWish(byteCount: request.byteCount ?? base?.byteCount ?? 0)
+    if wish.byteCount == 0, request.byteCount == nil, let base {
+      throw ImageUsageError("\(path): its base '\(base.path)' has no bytes: give a size")
+    }
     if wish.byteCount == 0 && request.byteCount == nil {
       throw ImageUsageError("\(path): a new image without a base needs a size")
     }
@@ -165,7 +168,10 @@ final class UnfinishedImage {
 
   /// Opens the base, and says what it is called in the new image.
   static func base(_ request: CreateRequest) throws -> (DiskImage?, String?) {
-    guard let wish = request.base else { return (nil, nil) }
+    guard var wish = request.base else { return (nil, nil) }
+    if wish.format == nil, let plain = ImageOpener.rawPath(wish.name) {
+      wish = BaseWish(plain, format: "raw")
+    }
     let beside = ImageFiles.path(of: wish.name, beside: request.path)
     let isBeside = HostFiles.exists(beside) || NBDAddress.isAddress(wish.name)
     let place = isBeside ? beside : wish.name

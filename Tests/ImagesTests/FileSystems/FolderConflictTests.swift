@@ -37,6 +37,55 @@ extension WorkOnImages {
       try volume.finish()
     }
 
+    /// Changes the short name of a directory entry, as a guest that renames does.
+    private func rename(_ disk: WritableFolder, _ old: String, _ new: String) throws {
+      let bytes = try disk.bytes(at: 0, count: 4 << 20)
+      let at = try #require(bytes.firstRange(of: Array(old.utf8))).lowerBound
+      var block = Array(bytes[at / 512 * 512..<at / 512 * 512 + 512])
+      block.replaceSubrange(at % 512..<at % 512 + 11, with: Array(new.utf8))
+      try disk.write(block: UInt64(at / 512), block)
+    }
+
+    @Test func filesWhoseNamesWereExchangedHaveThem() throws {
+      let scratch = Scratch()
+      let folder = try folder(
+        scratch, ["A.TXT": [UInt8](repeating: 1, count: 5000), "B.TXT": [2, 2]])
+      let lines = Lines()
+      let disk = try open(folder, lines)
+      for turn in 0..<3 {
+        try rename(disk, "A       TXT", "TMP     TXT")
+        try rename(disk, "B       TXT", "A       TXT")
+        try rename(disk, "TMP     TXT", "B       TXT")
+        try disk.flush()
+        let (a, b) = (scratch.contents("folder/A.TXT"), scratch.contents("folder/B.TXT"))
+        #expect(
+          turn & 1 == 0 ? a == [2, 2] && b.count == 5000 : a.count == 5000 && b == [2, 2],
+          "\(lines.all)")
+        #expect(!lines.all.contains { $0.contains("guest-") }, "\(lines.all)")
+      }
+      disk.close()
+      #expect(
+        Set(HostFiles.names(in: folder)).subtracting([".", ".."]) == ["A.TXT", "B.TXT"])
+    }
+
+    /// No host has files of such names: they get others, and nothing is lost.
+    @Test func filesNamedAsFoldersThemselvesAreKept() throws {
+      let scratch = Scratch()
+      let folder = try folder(scratch, ["A.TXT": [1, 2, 3]])
+      let disk = try open(folder)
+      let volume = try FATVolume.open(disk)
+      try put(volume, "Q.TXT", [7, 8])
+      try put(volume, "R.TXT", [9])
+      try rename(disk, "Q       TXT", ".          ")
+      try rename(disk, "R       TXT", "..         ")
+      try disk.flush()
+      let names = HostFiles.names(in: folder).filter { $0 != "." && $0 != ".." && $0 != "A.TXT" }
+      #expect(names.count == 2)
+      #expect(Set(names.map { scratch.contents("folder/" + $0) }) == [[7, 8], [9]])
+      #expect(scratch.contents("folder/A.TXT") == [1, 2, 3])
+      disk.close()
+    }
+
     @Test func whatDidNotChangeIsNotWrittenAndModesStay() throws {
       let scratch = Scratch()
       let folder = try folder(scratch, ["a.sh": [1, 2, 3], "z.sh": [4, 5, 6]])

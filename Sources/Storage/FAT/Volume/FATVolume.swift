@@ -164,7 +164,8 @@ public final class FATVolume {
     }
   }
 
-  /// What is in a folder, without "." and "..".
+  /// What is in a folder, without "." and "..": those are where they belong, the first two of it. Elsewhere, and of files, they are names
+  /// as any other.
   public func entries(of folder: FATEntry, path: String = "") throws(StorageError) -> [FATEntry] {
     try scan(folder, path: path).entries
   }
@@ -174,14 +175,17 @@ public final class FATVolume {
   ) {
     var reader = FATEntryReader(layout.kind)
     var found: [FATEntry] = []
+    var slot = 0
     for piece in try pieces(of: folder, path: path.isEmpty ? "/" : path) {
       let bytes = try store.bytes(at: piece.offset, count: piece.count)
       for at in stride(from: 0, to: bytes.count - 31, by: 32) {
         if let entry = reader.take(bytes[at..<at + 32], at: piece.offset + UInt64(at)),
-          entry.shortName != ".", entry.shortName != ".."
+          !(entry.isFolder && (slot, entry.shortName) == (0, "."))
+            && !(entry.isFolder && (slot, entry.shortName) == (1, ".."))
         {
           found.append(entry)
         }
+        slot += 1
         if reader.isAtEnd { return (found, reader.label) }
       }
     }

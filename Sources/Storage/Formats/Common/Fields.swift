@@ -117,14 +117,21 @@ enum WideText {
   /// A path as Windows writes it, as one relative to the image's folder; nil when it is absolute.
   static func relativePath(_ text: String) -> String? {
     var path = text.replacing("\\", with: "/")
+    // Behind that no drive's letter stands.
+    let isHere = path.hasPrefix("./")
     while path.hasPrefix("./") { path.removeFirst(2) }
-    if path.isEmpty || path.hasPrefix("/") || path.dropFirst().hasPrefix(":") { return nil }
+    if path.isEmpty || path.hasPrefix("/") { return nil }
+    if !isHere && path.dropFirst().hasPrefix(":") { return nil }
     return path
   }
 
   /// What stands behind the last separator of a path of any system.
   static func lastComponent(_ text: String) -> String? {
-    let parts = text.split(whereSeparator: { $0 == "/" || $0 == "\\" || $0 == ":" })
-    return parts.last.map(String.init)
+    let slashes = text.split(whereSeparator: { $0 == "/" || $0 == "\\" })
+    guard slashes.count == 1, let only = slashes.first, only.count == text.count else {
+      return slashes.last.map(String.init)
+    }
+    // Macintosh, or a drive's letter without a folder.
+    return only.split(separator: ":").last.map(String.init)
   }
 }

@@ -39,6 +39,12 @@ final class QCOW2Checker {
   private(set) var snapshots: [QCOW2Snapshot] = []
   private(set) var hasLostSnapshots = false
   private(set) var hasLostBitmaps = false
+  /// Nothing is left of the active L1 table.
+  private(set) var isL1Gone = false
+  /// L2 tables that are lost.
+  private(set) var lostTables: UInt64 = 0
+  /// The mark "corrupt" is this repair's.
+  var isMarked = false
   /// Entries of compressed clusters whose ends are missing, so that they cannot be unpacked.
   var cutCompressed = Set<UInt64>()
   var cutTrials = 0
@@ -59,6 +65,7 @@ final class QCOW2Checker {
       let rest = try QCOW2Checker(store, repair: .all)
       try rest.look()
       try rest.mend()
+      if isMarked { try rest.clearMark() }
     } else {
       try mend()
     }
@@ -169,8 +176,8 @@ final class QCOW2Checker {
   }
 
   private func collectL1() throws(StorageError) {
-    addArea(header.l1TableOffset, UInt64(header.l1Size) * 8)
-    l1 = try QCOW2Table.read(store, at: header.l1TableOffset, count: header.l1Size)
+    try collectL1Area()
+    l1 = try l1Entries(header.l1TableOffset, header.l1Size)
     collect(l1, header.l1TableOffset, active: 1, all: 1)
     let table: (snapshots: [QCOW2Snapshot], byteCount: Int, lost: [QCOW2Snapshot.Lost])
     do {
@@ -208,6 +215,23 @@ final class QCOW2Checker {
     }
   }
 
+  /// The active L1 table itself: where a snapshot was gone back to, it may be the last there is in the file.
+  private func collectL1Area() throws(StorageError) {
+    let (offset, bytes) = (header.l1TableOffset, UInt64(header.l1Size) * 8)
+    if bytes <= store.size, offset <= store.size - bytes { return addArea(offset, bytes) }
+    isL1Gone = offset >= store.size
+    // A number that is wrong is no loss: the table may be in the file for somebody who finds it.
+    if isL1Gone, !isLostTable(offset) {
+      throw StorageError(
+        path: store.name, offset: 40,
+        reason: "an L1 table of \(bytes) bytes at \(offset), in a file of \(store.size) bytes")
+    }
+    isIncomplete = true
+    if !isL1Gone { addArea(offset, bytes) }
+    let how = isL1Gone ? "behind the file's end" : "which the file's end cuts off"
+    foundLost(40, "the L1 table is at \(offset), \(how)", tableFate)
+  }
+
   private func collect(_ table: [UInt64], _ offset: UInt64, active: UInt32, all: UInt32) {
     for (n, word) in table.enumerated() where word != 0 {
       let place = offset + UInt64(n) * 8
@@ -218,9 +242,9 @@ final class QCOW2Checker {
       if l2 == 0 { continue }
       if isLostTable(l2) {
         isIncomplete = true
+        lostTables += 1
         foundLost(
-          place, "L1 entry \(n) refers to a table at \(l2), behind the file's end",
-          "nothing of it is allocated any more")
+          place, "L1 entry \(n) refers to a table at \(l2), behind the file's end", tableFate)
         continue
       }
       guard l2 & layout.clusterMask == 0, l2 < store.size else {
@@ -286,16 +310,14 @@ final class QCOW2Checker {
       if entry.isCopied { found(.corruption, place, "a compressed cluster with OFLAG_COPIED") }
       if !header.isExternal && offset >= store.size {
         return foundLost(
-          place, "a compressed cluster at \(offset), behind the file's end",
-          QCOW2Checker.zeroFate)
+          place, "a compressed cluster at \(offset), behind the file's end", clusterFate)
       }
       guard !header.isExternal, offset >= UInt64(layout.clusterSize) else {
         return found(.corruption, place, "a compressed cluster at \(offset)")
       }
       if isCutOff(entry.word) {
         foundLost(
-          place, "a compressed cluster at \(offset), which the file's end cuts off",
-          QCOW2Checker.zeroFate)
+          place, "a compressed cluster at \(offset), which the file's end cuts off", clusterFate)
       }
       for cluster in offset >> bits...(offset + UInt64(length) - 1) >> bits {
         references.add(cluster, count)
@@ -322,7 +344,7 @@ final class QCOW2Checker {
     }
     if host >= store.size {
       return foundLost(
-        place, "a cluster at \(host), behind the file's end", QCOW2Checker.zeroFate)
+        place, "a cluster at \(host), behind the file's end", clusterFate)
     }
     guard host & layout.clusterMask == 0 else {
       return found(.corruption, place, "a cluster at \(host)")

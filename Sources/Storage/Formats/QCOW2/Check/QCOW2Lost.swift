@@ -4,10 +4,27 @@
 // After: QEMU, docs/interop/qcow2.txt.
 //
 // Nothing that can be read is touched: an entry goes when what it refers to is not there. A cluster that was the image's own reads as zeros
-// then, not as what a base has there, where the version has a word for that.
+// then, not as what a base has there, and so does all that a lost table may have had, as nobody knows what of it was the image's own. Version
+// 2 has no word for zeros: over a base, that shows.
 
 extension QCOW2Checker {
-  static let zeroFate = "it reads as zeros now"
+  private var showsBase: Bool { header.version < 3 && header.backingName != nil }
+  private static let baseFate = "the base shows there now, as version 2 has no zeros over one"
+  /// What becomes of a cluster that is lost.
+  var clusterFate: String { showsBase ? QCOW2Checker.baseFate : "it reads as zeros now" }
+  /// What becomes of all that a lost table had.
+  var tableFate: String {
+    if showsBase { return QCOW2Checker.baseFate }
+    return header.backingName == nil
+      ? "nothing of it is allocated any more" : "all of it reads as zeros now"
+  }
+  /// L2 tables that have to be made so that what was lost reads as zeros.
+  private var zeroTables: UInt64 {
+    if header.backingName == nil || header.version < 3 { return 0 }
+    return lostTables + (isL1Gone ? layout.l1Entries(header.size) : 0)
+  }
+  /// More is not made.
+  private static let mostZeroBytes: UInt64 = 1 << 30
   /// Compressed clusters at the file's end that are unpacked to find out whether they are whole; no sound image has more.
   private static let mostCutTrials = 256
 
@@ -62,7 +79,24 @@ extension QCOW2Checker {
 
   /// Lets go of everything that `foundLost` told of.
   func dropLost() throws(StorageError) {
-    try dropEntries()
+    let room = zeroTables << UInt64(layout.clusterBits)
+    if room > QCOW2Checker.mostZeroBytes {
+      throw StorageError(
+        path: store.name,
+        reason:
+          "what it has lost would need \(room >> 20) MB of tables that say so over its base; nothing was changed"
+      )
+    }
+    let corrupt = QCOW2Header.Incompatible.corrupt
+    if header.version >= 3, header.incompatible & corrupt == 0 {
+      // New tables have no counts until the end: whoever finds it cut off here must not write it. ("Dirty" would say that no count can be
+      // trusted, and from counts it is known what is lost.)
+      isMarked = true
+      header.incompatible |= corrupt
+      try header.writeFields(store)
+      try store.flush()
+    }
+    let holes = try dropEntries()
     try store.flush()
     // What was cut in the middle is whole, with zeros; nothing refers to what comes to be here.
     var end = layout.clusters(store.size) << UInt64(layout.clusterBits)
@@ -70,6 +104,8 @@ extension QCOW2Checker {
       end = max(end, snapshot.l1TableOffset + UInt64(snapshot.l1Size) * 8)
     }
     try store.grow(to: layout.clusters(end) << UInt64(layout.clusterBits))
+    try makeL1()
+    try fill(holes)
     if hasLostBitmaps { header.dropBitmaps() }
     if hasLostSnapshots {
       let bytes = snapshots.flatMap(\.bytes)
@@ -84,7 +120,46 @@ extension QCOW2Checker {
     try store.flush()
   }
 
-  private func dropEntries() throws(StorageError) {
+  /// An L1 table without entries behind the file's end, where there is no other any more.
+  private func makeL1() throws(StorageError) {
+    if !isL1Gone { return }
+    let place = store.size
+    try store.grow(
+      to: place + layout.clusters(UInt64(header.l1Size) * 8) << UInt64(layout.clusterBits))
+    try store.flush()
+    header.l1TableOffset = place
+    try header.writeFields(store)
+    try store.flush()
+  }
+
+  /// An entry of an L1 table without its L2 table; nil: of the new active one.
+  private typealias Hole = (table: UInt64?, entry: Int)
+
+  /// Lets all that lost tables had read as zeros over a base.
+  private func fill(_ holes: [Hole]) throws(StorageError) {
+    if header.backingName == nil || header.version < 3 || holes.isEmpty { return }
+    let zeros: [UInt64]
+    if layout.hasExtendedL2 {
+      zeros = (0..<1 << layout.l2Bits).flatMap { _ in [0, 0xFFFF_FFFF << 32] }
+    } else {
+      zeros = [UInt64](repeating: QCOW2Layout.zeroFlag, count: 1 << layout.l2Bits)
+    }
+    let start = store.size
+    try store.grow(to: start + UInt64(holes.count) << UInt64(layout.clusterBits))
+    for n in holes.indices {
+      try QCOW2Table.write(store, at: start + UInt64(n) << UInt64(layout.clusterBits), zeros)
+    }
+    try store.flush()
+    for (n, hole) in holes.enumerated() {
+      try QCOW2Table.write(
+        store, at: (hole.table ?? header.l1TableOffset) + UInt64(hole.entry) * 8,
+        [start + UInt64(n) << UInt64(layout.clusterBits)])
+    }
+    try store.flush()
+  }
+
+  /// - Returns: the entries whose L2 tables are lost, or which are lost themselves, as far as disks reach.
+  private func dropEntries() throws(StorageError) -> [Hole] {
     let bits = UInt64(layout.clusterBits)
     // Where tables lie in each other, or in data, there may be something else than entries.
     func isAlone(_ offset: UInt64, _ owners: UInt32) -> Bool {
@@ -98,17 +173,36 @@ extension QCOW2Checker {
           store, at: place, layout.hasExtendedL2 ? [new.word, new.bitmap] : [new.word])
       }
     }
-    var tables = [header.l1TableOffset: (count: header.l1Size, owners: UInt32(1))]
-    for snapshot in snapshots where snapshot.l1Size > 0 {
-      let before = tables[snapshot.l1TableOffset] ?? (0, 0)
-      tables[snapshot.l1TableOffset] = (max(before.count, snapshot.l1Size), before.owners + 1)
+    var holes: [Hole] = []
+    var tables: [UInt64: (count: Int, used: UInt64, owners: UInt32)] = [:]
+    if isL1Gone {
+      holes += (0..<Int(layout.l1Entries(header.size))).map { (nil, $0) }
+    } else {
+      tables[header.l1TableOffset] = (header.l1Size, layout.l1Entries(header.size), 1)
     }
-    for (offset, table) in tables where isAlone(offset, table.owners) {
+    for snapshot in snapshots where snapshot.l1Size > 0 {
+      let before = tables[snapshot.l1TableOffset] ?? (0, 0, 0)
+      tables[snapshot.l1TableOffset] = (
+        max(before.count, snapshot.l1Size),
+        max(before.used, layout.l1Entries(snapshot.diskSize)), before.owners + 1
+      )
+    }
+    for (offset, table) in tables.sorted(by: { $0.key < $1.key })
+    where isAlone(offset, table.owners) {
+      let size = store.size
+      let there = offset < size ? Int(min(UInt64(table.count), (size - offset) / 8)) : 0
       for (n, word) in try l1Entries(offset, table.count).enumerated()
-      where isLostTable(word & QCOW2Layout.hostOffsetMask) {
-        try QCOW2Table.write(store, at: offset + UInt64(n) * 8, [0])
+      where n >= there || isLostTable(word & QCOW2Layout.hostOffsetMask) {
+        if n < there { try QCOW2Table.write(store, at: offset + UInt64(n) * 8, [0]) }
+        if n < table.used { holes.append((offset, n)) }
+      }
+      // Half an entry.
+      if there < table.count {
+        let rest = size - (offset + UInt64(there) * 8)
+        if rest > 0 { try store.zero(at: size - rest, count: rest, releasing: false) }
       }
     }
+    return holes
   }
 
   /// What an entry becomes that refers to what is lost; nil: it does not.

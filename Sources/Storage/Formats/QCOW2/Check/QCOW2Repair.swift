@@ -32,7 +32,7 @@ extension QCOW2Checker {
     }
     if !changed { return }
     try store.flush()
-    l1 = try QCOW2Table.read(store, at: header.l1TableOffset, count: header.l1Size)
+    l1 = try l1Entries(header.l1TableOffset, header.l1Size)
   }
 
   /// Makes counts that have a block what they should be, where `isWrong(count, references)`.
@@ -127,6 +127,14 @@ extension QCOW2Checker {
       }
     }
     return bytes.bytes
+  }
+
+  /// Takes the mark "corrupt" away that was set for the time of a repair.
+  func clearMark() throws(StorageError) {
+    header.incompatible &= ~QCOW2Header.Incompatible.corrupt
+    try store.flush()
+    try header.writeFields(store)
+    try store.flush()
   }
 
   /// Takes the marks "dirty" and "corrupt" away from an image that has no other fault.

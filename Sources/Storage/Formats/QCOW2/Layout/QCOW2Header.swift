@@ -84,7 +84,7 @@ struct QCOW2Header {
 
   // MARK: Reading
 
-  /// - Parameter toleratesLoss: tables that can be made anew, or done without, may lie behind the file's end.
+  /// - Parameter toleratesLoss: tables that can be made anew, or done without, may lie behind the file's end, and so may the L1 table.
   init(_ store: any ByteStore, toleratesLoss: Bool = false) throws(StorageError) {
     let name = store.name
     func refuse(_ offset: Int, _ reason: String) -> StorageError {
@@ -175,7 +175,12 @@ struct QCOW2Header {
         36, "an L1 table of \(entries) entries, too short for a disk of \(size) bytes")
     }
     l1Size = Int(entries)
-    l1TableOffset = try table(40, "an L1 table", entries * 8)
+    l1TableOffset = fixed.number(40, 8)
+    if !toleratesLoss || l1TableOffset < clusterSize || l1TableOffset > UInt64(Int64.max)
+      || l1TableOffset & layout.clusterMask != 0 || entries == 0
+    {
+      l1TableOffset = try table(40, "an L1 table", entries * 8)
+    }
     let clusters = fixed.number(56, 4)
     guard clusters > 0,
       clusters <= UInt64(QCOW2Header.mostRefcountTableBytes) >> UInt64(clusterBits)
