@@ -98,8 +98,14 @@ public final class Session: @unchecked Sendable {
     pacing.pacer.mostInstructionsPerSecond = most
     script = configuration.steps.isEmpty ? nil : Script(configuration.steps)
     alarm = SessionAlarm()
-    if !configuration.disksComeLater { try openSnapshots() }
-    try loadState()
+    do throws(SessionError) {
+      if !configuration.disksComeLater { try openSnapshots() }
+      try loadState()
+    } catch {
+      // Others may have the images that nobody will use here.
+      closeImages()
+      throw error
+    }
     let observers = observers
     if let lockstep {
       lockstep.follower = script

@@ -69,7 +69,7 @@ struct BackupShowCommand: ParsableCommand {
       guard let bytes = try backups.picture(of: point) else {
         throw Failure.usage("'\(point.name)' has no picture")
       }
-      try HostFiles.writeAtomically(picture, bytes)
+      try PictureFile.write(bytes, to: picture)
     }
     let report = Report(
       point: BackupPointReport(point), screen: point.record.text, arguments: point.record.arguments)

@@ -49,6 +49,10 @@ extension Schemas {
       name: "store-gc", summary: "apus store gc --json",
       text: plain("store-gc", "What was given back", [("bytes", "integer")])),
     Document(
+      name: "store-repair", summary: "apus store repair --json",
+      text: plain(
+        "store-repair", "Whether the copy of the root was taken", [("repaired", "boolean")])),
+    Document(
       name: "store-verify", summary: "apus store verify --json",
       text: plain("store-verify", "What is damaged", [("damages", "array")])),
   ]

@@ -15,7 +15,10 @@ enum StoreProgram {
   static func main(_ arguments: [String]) -> Never {
     CommandEntry.main(
       arguments, StoreCommand.self, "apus store",
-      near: ["usage": "du", "check": "verify", "prune": "gc", "sweep": "gc", "collect": "gc"])
+      near: [
+        "usage": "du", "check": "verify", "prune": "gc", "sweep": "gc", "collect": "gc",
+        "mend": "repair",
+      ])
   }
 }
 
@@ -24,7 +27,10 @@ struct StoreCommand: ParsableCommand {
     commandName: "apus store",
     abstract: "Looks after folders of snapshots (IMAGE.snapshots) and of backups.",
     discussion: "Exit codes: 0, 64 bad usage, 74 something failed; verify: 1 damage.",
-    subcommands: [StoreUsageCommand.self, StoreCollectCommand.self, StoreVerifyCommand.self])
+    subcommands: [
+      StoreUsageCommand.self, StoreCollectCommand.self, StoreVerifyCommand.self,
+      StoreRepairCommand.self,
+    ])
 }
 
 /// Which folder is meant.
@@ -135,6 +141,38 @@ struct StoreCollectCommand: ParsableCommand {
     }
     try CommandEntry.deliver(
       Report(bytes: bytes), ["\(ImageSize.text(bytes)) were given back"])
+  }
+}
+
+struct StoreRepairCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "repair",
+    abstract: "Puts the copy of the file 'root' in its place where that is damaged.",
+    discussion: """
+      Of damaged contents nothing is mended: 'verify' tells what they are, and everything else can be used. Exit codes: 0 it is whole now, \
+      74 it is not.
+      """)
+  @OptionGroup var options: StoreOptions
+
+  private struct Report: Codable {
+    var schema = "apus-store-repair"
+    var version = 1
+    var repaired: Bool
+  }
+
+  func run() throws {
+    let keys = try options.keys.volumeKeys(options.folder)
+    let folder = options.folder
+    let path =
+      [folder + "/store", folder, SnapshotTree.folder(of: folder) + "/store"].first {
+        HostFiles.exists($0 + "/root.copy") || HostFiles.exists($0 + "/root")
+      }
+    guard let path else { throw Failure.usage("\(folder): there is no store", file: folder) }
+    let isRepaired = try ContentStore.repairRoot(
+      path, keys: keys.isEmpty ? nil : StoreKeys(keys))
+    try CommandEntry.deliver(
+      Report(repaired: isRepaired),
+      [isRepaired ? "\(path): the copy of the root is in its place" : "\(path): the root is whole"])
   }
 }
 

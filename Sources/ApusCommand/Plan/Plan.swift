@@ -304,6 +304,18 @@ struct Plan {
         "--no-snapshots and \(options.take == nil ? "--with-snapshots" : "--take") exclude each other"
       )
     }
+    if options.take != nil, options.snapshot {
+      throw Failure.usage(
+        "--take and --snapshot exclude each other: what such a run has on its disks is gone with it"
+      )
+    }
+    if session.template != nil, options.snapshotsIn == nil,
+      options.take != nil || options.withSnapshots
+    {
+      throw Failure.usage(
+        "a machine that goes on from a template has no image beside which snapshots could be kept: --snapshots-in FOLDER says where"
+      )
+    }
     session.snapshots =
       options.noSnapshots || session.template != nil && options.snapshotsIn == nil
       ? .none : options.withSnapshots || options.take != nil ? .wanted : .automatic

@@ -188,7 +188,7 @@ struct SnapshotShowCommand: ParsableCommand {
       guard let bytes = try tree.picture(of: record) else {
         throw Failure.usage("'\(record.name)' has no picture")
       }
-      try HostFiles.writeAtomically(picture, bytes)
+      try PictureFile.write(bytes, to: picture)
     }
     let identity = try tree.identity(of: record)
     let snapshot = SnapshotReport(record, isCurrent: tree.current?.id == record.id)
@@ -295,7 +295,14 @@ struct SnapshotDeleteCommand: ParsableCommand {
       result = try client.call("snapshot.delete", parameters)
     } else {
       // Without the images: there need be no room for anything new.
-      let gone = try place.tree(writable: true).delete(names, descendants: recursive)
+      let tree = try place.tree(writable: true)
+      let resumed = tree.resumed
+      let gone = try tree.delete(names, descendants: recursive)
+      if let resumed, gone.contains(where: { $0.id == resumed.id }) {
+        ApusProgram.say([
+          "apus snapshot: the machine was to go on from '\(resumed.name)'; it boots at its next start"
+        ])
+      }
       result = SnapshotResult(
         "delete", gone.map { SnapshotReport($0, isCurrent: false) }, running: false, nil)
     }

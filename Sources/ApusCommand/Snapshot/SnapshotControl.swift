@@ -58,6 +58,8 @@ final class SnapshotServer: @unchecked Sendable {
           break
         }
         if bytes.isEmpty { continue }
+        // Who was not answered in time, as this process stood, does not want it any more.
+        if client.isLeft { break }
         lock.locked { busy += 1 }
         defer {
           lock.locked { busy -= 1 }

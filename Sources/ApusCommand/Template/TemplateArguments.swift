@@ -4,6 +4,7 @@
 // options mean.
 
 import Host
+import Machine
 import Snapshots
 import Storage
 
@@ -69,9 +70,16 @@ struct TemplateArguments {
     }
     let disks = template.header.disks
     /// An image that is in the template, whatever folder it was in.
+    // The image may have had another name when the machine was started, which is the one among the words.
+    let then = ((try? Machine.captureMedia(ofHead: template.head)) ?? []).filter { medium in
+      disks.contains { $0.drive == medium.drive }
+    }
+    let names = Set(
+      (disks.map(\.name) + then.map(\.name)).map {
+        ImageFiles.lastName(ImageOpener.rawPath($0) ?? $0)
+      })
     func isKept(_ path: String) -> Bool {
-      let name = ImageFiles.lastName(ImageOpener.rawPath(path) ?? path)
-      return disks.contains { ImageFiles.lastName(ImageOpener.rawPath($0.name) ?? $0.name) == name }
+      names.contains(ImageFiles.lastName(ImageOpener.rawPath(path) ?? path))
     }
     var words: [String] = []
     var ports = 0

@@ -62,6 +62,17 @@ public enum HostFiles {
     return (slash == path.startIndex ? "/" : String(path[..<slash]), name)
   }
 
+  /// The first bytes of a file, fewer where it is shorter.
+  public static func beginning(of path: String, count: Int) throws(HostError) -> [UInt8] {
+    let descriptor = open(HostPath.system(path), O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+    if descriptor < 0 { throw HostError(String(cString: strerror(errno))) }
+    defer { close(descriptor) }
+    var bytes = [UInt8](repeating: 0, count: count)
+    let got = pread(descriptor, &bytes, count, 0)
+    if got < 0 { throw HostError(String(cString: strerror(errno))) }
+    return Array(bytes[..<got])
+  }
+
   /// The contents of a regular file.
   /// - Throws: `HostError` without the name, which the caller knows better.
   public static func read(_ path: String, limit: Int) throws(HostError) -> [UInt8] {

@@ -107,6 +107,19 @@ public final class LineConnection: @unchecked Sendable {
     }
   }
 
+  /// Whether the other end has gone, or will say nothing more.
+  public var isLeft: Bool {
+    guard let descriptor else { return false }
+    // What it has said and was not read is none of it.
+    #if os(Linux)
+      let events = Int16(0x2000)
+    #else
+      let events = Int16(POLLHUP)
+    #endif
+    var entry = pollfd(fd: descriptor, events: events, revents: 0)
+    return poll(&entry, 1, 0) > 0
+  }
+
   /// Sends bytes, all of them; what nobody reads any more is dropped.
   public func send(_ bytes: [UInt8]) {
     guard let descriptor else { return HostFiles.print(bytes) }

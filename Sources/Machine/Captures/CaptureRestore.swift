@@ -55,6 +55,11 @@ extension Machine {
     key: String, value: String
   )] { try CaptureHead(head).identity }
 
+  /// What was in the drives when a capture was made: their names in saved states ("medium-disk0") and the images' names without folders.
+  public static func captureMedia(ofHead head: [UInt8]) throws(StateError) -> [(
+    drive: String, name: String
+  )] { try CaptureHead(head).media.map { ($0.drive, $0.name) } }
+
   /// The parts of two captures that differ, by the names of saved states.
   public static func differingParts(_ a: [UInt8], _ b: [UInt8]) throws(StateError) -> [String] {
     func named(_ bytes: [UInt8]) throws(StateError) -> [(String, [UInt8])] {

@@ -46,7 +46,10 @@ extension Session {
 
   /// After `finish`: others may have the session's images.
   public func close() {
-    guard isFinished else { return }
+    if isFinished { closeImages() }
+  }
+
+  func closeImages() {
     let opened = machine.configuration
     var images = opened.disks + opened.floppies + [opened.flash]
     for case .disc(let image) in opened.cds { images.append(image) }

@@ -285,6 +285,7 @@ extension SnapshotTree {
   public func restore(_ text: String, onlyDisks: Bool) throws(StorageError) -> SnapshotRecord {
     try exclusively { () throws(StorageError) in
       let snapshot = try find(text)
+      try checkContents(of: snapshot, machine: !onlyDisks)
       var new = state
       new.restoring = snapshot.id
       new.current = snapshot.id
@@ -294,6 +295,30 @@ extension SnapshotTree {
       try absorb(into: &new)
       try finishGoingBack(to: snapshot)
       return snapshot
+    }
+  }
+
+  /// Looks whether everything is there that a snapshot has, before anything is given up for it.
+  private func checkContents(of snapshot: SnapshotRecord, machine: Bool) throws(StorageError) {
+    func check(_ name: ContentName, _ what: String) throws(StorageError) {
+      if name == .zero || store.contains(name) { return }
+      throw StorageError(
+        path: folder,
+        reason:
+          "'\(snapshot.name)' is damaged: object \(name.short), \(what), is not in the store; the disks stay as they are ('apus "
+          + "snapshot verify' tells all of it)")
+    }
+    if machine, snapshot.kind == .machine {
+      _ = try head(of: snapshot)
+      let list = try ContentList(snapshot.memory, in: store, count: snapshot.pageCount)
+      try list.forEach(in: store) { (slot, name) throws(StorageError) in
+        try check(name, "page \(slot) of its memory")
+      }
+    }
+    for (index, _) in attachedDisks {
+      for (cluster, name) in try differences(snapshot, disk: index).names {
+        try check(name, "cluster \(cluster) of \(state.disks[index].drive.dropFirst(7))")
+      }
     }
   }
 

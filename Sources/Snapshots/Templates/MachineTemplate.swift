@@ -4,7 +4,7 @@
 //
 // The file (numbers little-endian; everything begins at a multiple of 64 KiB, zeros are holes):
 //   0   8   "APUSTMPL"
-//   8   4   version: 1
+//   8   4   version: 2; 1 has no hash of the head in its header
 //   12  4   0
 //   16  8   how many bytes the header has
 //   24  32  SHA-256 of the header
@@ -63,16 +63,18 @@ public struct TemplateHeader: Sendable {
   var memoryOffset: UInt64 = 0
   /// SHA-256 of all pieces of 64 KiB of the head, memory and disks that are not zeros, each with its place in the file before it.
   var contentHash: [UInt8] = []
+  /// SHA-256 of the head, which is looked at whenever a machine begins; empty: a file of version 1 has none.
+  var headHash: [UInt8] = []
   var fileSize: UInt64 = 0
 
   static let magic = Array("APUSTMPL".utf8)
-  static let version: UInt32 = 1
+  static let version: UInt32 = 2
   static let piece = 1 << 16
   static let longest = 16 << 20
 
   var bytes: [UInt8] {
     var writer = StateWriter()
-    writer.section("template", version: 1) { writer in
+    writer.section("template", version: 2) { writer in
       writer.write(name)
       writer.write(created)
       writer.write(note)
@@ -95,6 +97,7 @@ public struct TemplateHeader: Sendable {
         writer.write(disk.offset)
       }
       writer.write(bytes: contentHash)
+      writer.write(bytes: headHash)
     }
     return writer.bytes
   }
@@ -113,7 +116,7 @@ public struct TemplateHeader: Sendable {
     var header = TemplateHeader(
       name: "", created: 0, note: "", arguments: [], instruction: 0, time: 0, memoryCount: 0,
       disks: [])
-    try reader.section("template", versions: 1...1) { (reader, _) throws(StateError) in
+    try reader.section("template", versions: 1...2) { (reader, version) throws(StateError) in
       header.name = try reader.readString()
       header.created = try reader.read()
       header.note = try reader.readString()
@@ -131,6 +134,7 @@ public struct TemplateHeader: Sendable {
         header.disks.append(try Disk(from: &reader))
       }
       header.contentHash = try reader.readBytes(count: 32)
+      if version > 1 { header.headHash = try reader.readBytes(count: 32) }
       func check(_ what: String, _ offset: UInt64, _ count: UInt64) throws(StateError) {
         if offset & UInt64(TemplateHeader.piece - 1) != 0 || offset > fileSize
           || count > fileSize - offset
@@ -206,7 +210,7 @@ public struct MachineTemplate: Sendable {
     guard Array(first[..<8]) == TemplateHeader.magic else {
       throw StorageError(path: path, offset: 0, reason: "is no template")
     }
-    guard number(8, 8) == UInt64(TemplateHeader.version) else {
+    guard (1...UInt64(TemplateHeader.version)).contains(number(8, 8)) else {
       throw StorageError(
         path: path, offset: 8,
         reason:
@@ -232,6 +236,10 @@ public struct MachineTemplate: Sendable {
       throw StorageError(path: path, offset: header.headOffset, reason: "its head is too long")
     }
     head = try file.bytes(at: header.headOffset, count: Int(header.headCount))
+    if !header.headHash.isEmpty, SHA256.hash(head) != header.headHash {
+      throw StorageError(
+        path: path, offset: header.headOffset, reason: "what it has of the devices is damaged")
+    }
     do throws(HostError) {
       memory = try MemorySource(
         path: path, offset: Int(header.memoryOffset), count: Int(header.memoryCount))

@@ -34,6 +34,7 @@ extension SnapshotTree {
       memoryCount: snapshot.pageCount << 12, disks: disks.map(\.0))
     // The header's length does not depend on what is filled in later.
     header.contentHash = [UInt8](repeating: 0, count: 32)
+    header.headHash = SHA256.hash(head)
     var end = TemplateWriter.aligned(64 + UInt64(header.bytes.count))
     func take(_ count: UInt64) -> UInt64 {
       defer { end = TemplateWriter.aligned(end + count) }

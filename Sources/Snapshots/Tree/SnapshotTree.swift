@@ -71,7 +71,13 @@ public final class SnapshotTree: @unchecked Sendable {
 
   /// Where an image's snapshots are.
   public static func folder(of image: String) -> String {
-    (ImageOpener.rawPath(image) ?? image) + ".snapshots"
+    let plain = ImageOpener.rawPath(image) ?? image
+    let own = plain + ".snapshots"
+    // What a link leads to has one tree, whatever names lead there.
+    guard HostFiles.facts(plain, followsLinks: false)?.kind == .link, !exists(in: own),
+      let real = HostProcess.resolved(plain), HostFiles.facts(real)?.kind == .file
+    else { return own }
+    return real + ".snapshots"
   }
 
   /// Whether there is a tree in a folder.

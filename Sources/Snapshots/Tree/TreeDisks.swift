@@ -66,6 +66,16 @@ extension SnapshotTree {
               "has \(attachment.byteCount) bytes, and had \(state.disks[known].byteCount) when its snapshots were "
               + "taken (\(folder)): make it that size again, or move the snapshots away")
         }
+        if state.disks[index].drive != attachment.drive,
+          state.snapshots.contains(where: { $0.kind == .machine })
+        {
+          throw StorageError(
+            path: attachment.path,
+            reason:
+              "is \(attachment.drive.dropFirst(7)) here, and was \(state.disks[index].drive.dropFirst(7)) when snapshots of the "
+              + "machine were taken (\(folder)): put it there, or --no-snapshots to run without them"
+          )
+        }
         state.disks[index].drive = attachment.drive
       } else if let other = state.disks.first(where: { disk in
         disk.drive == attachment.drive

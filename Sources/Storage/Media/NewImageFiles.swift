@@ -23,6 +23,8 @@ public final class NewImageFiles {
   /// What the files have for a suffix that a first one, not finished and now removed, would have named.
   private var staleSuffixes: [String] = []
   private static let ending = ".new"
+  /// How files begin that hold others' snapshots and backups: roots and packs of stores, logs of what was overwritten.
+  private static let kept: Set<String> = ["APUSROOT", "APUSPACK", "APUSUNDO"]
   /// What the user should hear, a line each.
   public private(set) var notes: [String] = []
 
@@ -183,6 +185,14 @@ public final class NewImageFiles {
     if !replaces { throw StorageError(path: path, reason: "exists already") }
     if facts.kind != .file {
       throw StorageError(path: path, reason: "is no regular file, and is not replaced")
+    }
+    let kind = (try? HostFiles.beginning(of: path, count: 8)).map {
+      String(decoding: $0, as: UTF8.self)
+    }
+    if let kind, NewImageFiles.kept.contains(kind) {
+      throw StorageError(
+        path: path,
+        reason: "is a part of what snapshots or backups are kept in, and is not replaced")
     }
     // Whoever has it open, a machine perhaps, would go on writing to what has no name any more.
     try HostFile(path: path, writable: true).close()

@@ -89,7 +89,8 @@ public final class ContentStore: @unchecked Sendable {
       error.nameIsTaken = true
       throw error
     }
-    for name in try files.names(in: folder) where !["packs", "lock", "root.new"].contains(name) {
+    for name in try files.names(in: folder)
+    where !["packs", "lock", "root.new", "root.copy"].contains(name) {
       throw StorageError(path: folder, reason: "is not empty: there is '\(name)'")
     }
     held = try files.lock(folder + "/lock")
@@ -196,7 +197,7 @@ public final class ContentStore: @unchecked Sendable {
   }
 
   /// A path without slashes at its end.
-  private static func plain(_ path: String) -> String {
+  static func plain(_ path: String) -> String {
     var path = path
     while path.count > 1 && path.hasSuffix("/") { path.removeLast() }
     return path

@@ -6,6 +6,8 @@ import Storage
 
 extension ContentStore {
   private static let newRoot = "/root.new"
+  /// The same as the root, but for a moment: for when that is damaged (`repair`), and the room that a new root needs on a full disk.
+  static let rootCopy = "/root.copy"
 
   /// What a root leads to.
   struct Loaded {
@@ -135,9 +137,12 @@ extension ContentStore {
     defer { withExtendedLifetime(bytes) {} }
     try files.remove(place)
     do throws(StorageError) {
-      let file = try files.create(place)
-      try file.write(at: 0, from: bytes.buffer.reading)
-      try file.sync()
+      do throws(StorageError) { try writeRoot(bytes, to: place) } catch {
+        guard error.lacksRoom, files.exists(folder + ContentStore.rootCopy) else { throw error }
+        try files.remove(place)
+        try files.remove(folder + ContentStore.rootCopy)
+        try writeRoot(bytes, to: place)
+      }
       try files.rename(place, to: folder + "/root")
     } catch {
       try? files.remove(place)
@@ -145,6 +150,50 @@ extension ContentStore {
     }
     isReplaced = true
     try files.syncFolder(folder)
+    keepCopy(bytes)
+  }
+
+  private func writeRoot(_ bytes: ByteRoom, to place: String) throws(StorageError) {
+    let file = try files.create(place)
+    try file.write(at: 0, from: bytes.buffer.reading)
+    try file.sync()
+  }
+
+  /// Nobody waits for it, and nothing depends on it.
+  private func keepCopy(_ bytes: ByteRoom) {
+    let place = folder + ContentStore.rootCopy
+    do throws(StorageError) {
+      try files.remove(place)
+      try files.create(place).write(at: 0, from: bytes.buffer.reading)
+    } catch { try? files.remove(place) }
+  }
+
+  /// Puts the copy of a damaged root in its place.
+  /// - Returns: false: the root is whole, and nothing was done.
+  /// - Throws: when the copy is not whole, or is another store's; nothing was done.
+  public static func repairRoot(_ folder: String, keys: (any ContentKeys)?) throws(StorageError)
+    -> Bool
+  {
+    let folder = plain(folder)
+    let files = HostStoreFiles()
+    let lock = try files.lock(folder + "/lock")
+    defer { withExtendedLifetime(lock) {} }
+    do throws(StorageError) {
+      _ = try StoreRoot.read(try files.open(folder + "/root", writable: false), keys)
+      return false
+    } catch {}
+    let copy = try files.open(folder + rootCopy, writable: false)
+    _ = try StoreRoot.read(copy, keys)
+    let room = ByteRoom(count: Int(try copy.size()))
+    defer { withExtendedLifetime(room) {} }
+    try copy.read(at: 0, into: room.buffer)
+    try files.remove(folder + newRoot)
+    let file = try files.create(folder + newRoot)
+    try file.write(at: 0, from: room.buffer.reading)
+    try file.sync()
+    try files.rename(folder + newRoot, to: folder + "/root")
+    try files.syncFolder(folder)
+    return true
   }
 
   /// Removes what a writer left that was stopped: files of the store's own kinds that the root does not list.

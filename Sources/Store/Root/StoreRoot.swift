@@ -197,7 +197,10 @@ struct StoreRoot {
       }
       let end = bodyAt + Int(bodySize)
       guard Naming.digest(room.slice(0, end).reading) == ContentName(room.pointer + end) else {
-        throw refuse(UInt64(end), "does not match its checksum: it is damaged")
+        throw refuse(
+          UInt64(end),
+          "does not match its checksum: it is damaged ('apus store repair' takes the copy of it, 'root.copy')"
+        )
       }
       body = (room, bodyAt)
     }

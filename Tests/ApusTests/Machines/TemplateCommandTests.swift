@@ -69,6 +69,62 @@ import Testing
     #expect((damage["damage"] as? String)?.contains("cut off") == true)
   }
 
+  /// The machine was started with an image of another name.
+  @Test func anImageMayHaveBeenRenamed() throws {
+    let scratch = try Scratch()
+    let (old, new) = (scratch.path("old.img"), scratch.path("new.img"))
+    _ = FileManager.default.createFile(atPath: old, contents: Data(count: 1 << 20))
+    let floppy = try scratch.floppy("boot.img", [0xEB, 0xFE])
+    let run = try Program.run([
+      "--headless", "--floppy-a", floppy + ":ro", old, "--memory", "4", "--max-instructions",
+      "300_000_000", "--take", "first",
+    ])
+    #expect(run.code == 4)
+    let files = FileManager.default
+    try files.moveItem(atPath: old, toPath: new)
+    try files.moveItem(atPath: old + ".snapshots", toPath: new + ".snapshots")
+    let file = scratch.path("t.apt")
+    #expect(try Program.run(["template", "make", new, file]).code == 0)
+    let end = ["--headless", "--max-instructions", "300_000_100"]
+    #expect(try Program.run([file] + end).code == 4)
+    #expect(try Program.run(["fork", new, "--"] + end).code == 1)
+    // Also where something else has the name by now.
+    _ = files.createFile(atPath: old, contents: Data(count: 1 << 20))
+    #expect(try Program.run([file] + end).code == 4)
+    // What is lost with the run is not promised.
+    #expect(try Program.run([file, "--headless", "--take", "x"]).code == 64)
+    #expect(try Program.run([new, "--headless", "--snapshot", "--take", "x"]).code == 64)
+  }
+
+  /// A picture takes the place of a picture, and of nothing else; nor does an image that of a store's file.
+  @Test func whatIsNamedByMistakeStays() throws {
+    let scratch = try Scratch()
+    let disk = scratch.path("d.img")
+    _ = FileManager.default.createFile(atPath: disk, contents: Data(count: 1 << 20))
+    let floppy = try scratch.floppy("boot.img", [0xEB, 0xFE])
+    let run = try Program.run([
+      "--headless", "--floppy-a", floppy + ":ro", "--hda", disk, "--memory", "4",
+      "--max-instructions", "300_000_000", "--take", "first",
+    ])
+    #expect(run.code == 4)
+    let root = disk + ".snapshots/store/root"
+    for path in [disk, root] {
+      let before = FileManager.default.contents(atPath: path)
+      #expect(
+        try Program.run(["snapshot", "show", disk, "first", "--picture", path]).code == 64)
+      #expect(FileManager.default.contents(atPath: path) == before)
+    }
+    let picture = scratch.path("p.png")
+    for _ in 0..<2 {
+      #expect(
+        try Program.run(["snapshot", "show", disk, "first", "--picture", picture]).code == 0)
+    }
+    let before = FileManager.default.contents(atPath: root)
+    #expect(try Program.run(["template", "make", disk, root, "--replace"]).code != 0)
+    #expect(try Program.run(["snapshot", "export", disk, "first", root, "--replace"]).code != 0)
+    #expect(FileManager.default.contents(atPath: root) == before)
+  }
+
   @Test func whatIsWrongIsSaid() throws {
     let scratch = try Scratch()
     let plain = scratch.path("plain.img")
