@@ -37,7 +37,8 @@ public enum Apus {
     case "completions": CompletionProgram.main(rest)
     // As other programs have them.
     case "help" where rest.isEmpty: ApusProgram.main(["--help"])
-    case "help" where subcommands.contains(rest[0]): main(rest[0], ["--help"])
+    case "help" where subcommands.contains(rest[0]):
+      main(rest[0], rest.dropFirst().prefix { !$0.hasPrefix("-") } + ["--help"])
     case "version" where rest.isEmpty: ApusProgram.main(["--version"])
     default:
       if let shell = CompletionProgram.shell(in: arguments) { CompletionProgram.main([shell]) }

@@ -49,11 +49,19 @@ struct BackupCreateCommand: ParsableCommand {
 
   func run() throws {
     var report = BackupCreateReport(folder: folder, made: [])
+    var failure: (any Error)?
     for image in images {
-      let made = try make(BackupCreateCommand.image(image))
-      report.made.append(made)
+      do { report.made.append(try make(BackupCreateCommand.image(image))) } catch {
+        // The others are backed up all the same.
+        if images.count == 1 { throw error }
+        if failure != nil { ApusProgram.say(["apus backup: \(error)"]) }
+        failure = failure ?? error
+      }
     }
-    try CommandEntry.deliver(report, report.made.flatMap(BackupCreateCommand.lines))
+    if failure == nil || CommandEntry.target == nil {
+      try CommandEntry.deliver(report, report.made.flatMap(BackupCreateCommand.lines))
+    }
+    if let failure { throw failure }
   }
 
   /// The image that a socket's path stands for, or the same.

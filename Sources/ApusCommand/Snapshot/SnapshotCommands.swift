@@ -11,7 +11,11 @@ import Storage
 /// Words for people.
 enum SnapshotWords {
   static func time(_ seconds: Int64) -> String {
-    FATTime(localSeconds: HostClock.localSeconds(atUTC: seconds)).description
+    // That has every other second.
+    let local = HostClock.localSeconds(atUTC: seconds)
+    let second = Int(((local % 60) + 60) % 60)
+    return FATTime(localSeconds: local).description.dropLast(2) + (second < 10 ? "0" : "")
+      + "\(second)"
   }
 
   static func milliseconds(_ value: Double) -> String {

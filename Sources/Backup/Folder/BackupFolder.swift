@@ -34,6 +34,9 @@ public final class BackupFolder {
   ) throws(StorageError) {
     self.folder = folder
     let exists = BackupFolder.exists(in: folder)
+    if !exists, HostFiles.isDirectory(folder), !HostFiles.canEnter(folder) {
+      throw StorageError(path: folder, reason: "may not be looked into (permission denied)")
+    }
     guard exists || makes else {
       var error = StorageError(
         path: folder, reason: "there are no backups ('apus backup create' makes the first)")

@@ -35,6 +35,11 @@ public enum HostFiles {
     status(path).map { $0.st_mode & S_IFMT == S_IFDIR } ?? false
   }
 
+  /// Whether files in a folder can be reached.
+  public static func canEnter(_ folder: String) -> Bool {
+    access(HostPath.system(folder), X_OK) == 0
+  }
+
   /// How many bytes a file has; nil: there is none of that name.
   public static func size(_ path: String) -> Int? { status(path).map { Int($0.st_size) } }
 

@@ -19,6 +19,11 @@ public enum HostPath {
   private static let first: UInt32 = 0xF780
   private static let last: UInt32 = 0xF87F
 
+  /// Whether a character stands for a byte that is no text, or a control character.
+  public static func stands(_ scalar: Unicode.Scalar) -> Bool {
+    (first...last).contains(scalar.value)
+  }
+
   /// The most bytes that hosts allow for a name in a folder.
   private static let longestName = 255
 

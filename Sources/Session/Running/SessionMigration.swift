@@ -64,7 +64,16 @@ extension Session {
       isCancelled: { [self] in moving.withLock { $0.isCancelled } },
       isGone: { [self] machine in
         // Nothing of the guest runs here from now on.
-        moving.withLock { $0.isGone = true }
+        let doubt = moving.withLock { state -> MigrationDoubt? in
+          state.isGone = true
+          return state.doubt
+        }
+        if let right = doubt?.givenUp {
+          observers.tell(
+            .notice(
+              "the machine does not run here any more; at the other end: apus migrate resume MACHINE --code \(right)"
+            ))
+        }
         machine.input.requestStop(.moved)
       })
     let end = try sender.run(self) { [self] doubt in

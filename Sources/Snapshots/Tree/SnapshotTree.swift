@@ -305,7 +305,7 @@ public final class SnapshotTree: @unchecked Sendable {
       return "a snapshot's name has at most \(SnapshotRecord.longestName) bytes"
     }
     if name.unicodeScalars.contains(where: {
-      $0.value < 0x20 || (0x7F...0x9F).contains($0.value)
+      $0.value < 0x20 || (0x7F...0x9F).contains($0.value) || HostPath.stands($0)
     }) {
       return "a snapshot's name has no control characters"
     }
