@@ -75,8 +75,8 @@ final class MigrateDisks {
     let path = folder + "/" + name
     var format = "raw"
     if disk.drive.hasPrefix("disk") {
-      let own = disk.format.prefix { $0 != " " }.lowercased()
-      format = wanted ?? (MigrateDisks.formats.contains(own) ? own : "raw")
+      let words = disk.format.lowercased()
+      format = wanted ?? MigrateDisks.formats.first { words.contains($0) } ?? "raw"
     }
     var request = CreateRequest(path, format: format)
     request.byteCount = disk.byteCount
@@ -87,7 +87,8 @@ final class MigrateDisks {
     return OpenedImage(path: path, device: opened, medium: try medium(disk))
   }
 
-  private static let formats = ["raw", "qcow2", "vmdk", "vdi", "vhd", "vhdx"]
+  /// Names that stand in what layers are called; longer ones first.
+  private static let formats = ["qcow2", "vmdk", "vdi", "vhdx", "vhd"]
 
   private func open(_ disk: MigrationOffer.Disk, _ path: String) throws(StorageError)
     -> any BlockDevice

@@ -62,6 +62,8 @@ public enum MigrationEnd: Sendable {
 
 /// What the old place has to do when its disks' files change hands.
 public struct MigrationHandover {
+  /// Brings what is in the files to stable storage while the machine runs, so that little is left to do. Not on its thread.
+  public var prepare: () throws(StorageError) -> Void = {}
   /// Lets others have the files. On the machine's thread.
   public var release: (Machine) throws(StorageError) -> Void
   /// Takes them again.
@@ -132,6 +134,7 @@ public final class MigrationSender: @unchecked Sendable {
     defer { stopNoting() }
     do throws(StorageError) {
       try sendWhileRunning(keeper)
+      try handover.prepare()
       let end = try keeper.perform { [self] (machine) throws(StorageError) in
         try finish(machine, doubt)
       }

@@ -169,7 +169,7 @@ extension Session {
   private func handover() -> MigrationHandover {
     final class Marks: @unchecked Sendable { var list: [(PresentMedium, FileMark)] = [] }
     let marks = Marks()
-    return MigrationHandover(
+    var handover = MigrationHandover(
       release: { [self] (machine) throws(StorageError) in
         marks.list = []
         for medium in machine.presentMedia where medium.isWritten {
@@ -201,6 +201,15 @@ extension Session {
           _ = try openTree(folder, true)
         }
       })
+    handover.prepare = { [self] () throws(StorageError) in
+      let written = perform { machine in machine.presentMedia.filter(\.isWritten) }
+      for medium in written {
+        if let queue = medium.device as? QueuedDevice, let undo = medium.undo {
+          try queue.alone { () throws(StorageError) in try undo.flush() }
+        }
+      }
+    }
+    return handover
   }
 
   /// The files of a machine that came from another process are here: gives them to its drives.
