@@ -63,7 +63,8 @@ import Testing
         "--headless", "--floppy-a", try scratch.floppy("boot.img", [0xEB, 0xFE]), "--hda", disk,
         "--memory", "16", "--serial", "null", "--control", control,
       ])
-    for _ in 0..<500 where (try Program.run(["migrate", "show", control]).code) != 0 {
+    for _ in 0..<500 {
+      if try Program.run(["migrate", "show", control]).code == 0 { break }
       usleep(20_000)
     }
     return running
