@@ -124,8 +124,8 @@ final class CommandRun: @unchecked Sendable {
         // A machine that was moved here leaves its socket soon.
         let retry = try? HostThread(detached: true) { [weak self] in
           let condition = HostCondition()
-          for _ in 0..<20 {
-            condition.locked { condition.wait(nanoseconds: 250_000_000) }
+          for _ in 0..<200 {
+            condition.locked { condition.wait(nanoseconds: 25_000_000) }
             guard let self else { return }
             if (try? serve(session, at: path)) != nil { return }
           }

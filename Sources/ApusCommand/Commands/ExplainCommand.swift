@@ -29,8 +29,16 @@ enum ExplainProgram {
       }
       let scan = try ArgumentScan(arguments)
       try scan.check()
+      let begun = try TemplateArguments.found(in: arguments)
       var plan = try Plan(
-        try ApusOptions.parse(arguments), media: scan.media, looksOnly: true)
+        try ApusOptions.parse(begun?.words ?? arguments),
+        media: try begun.map { try ArgumentScan($0.words).media } ?? scan.media, looksOnly: true,
+        template: begun?.template)
+      if let template = begun?.template {
+        plan.explanations.insert(
+          "\(template.path): a template: the machine goes on from instruction \(template.header.instruction) as it was started with: "
+            + template.header.arguments.joined(separator: " "), at: 0)
+      }
       // One that is wrong is an error as everywhere.
       if plan.images.isEmpty, plan.failures.count == 1 { throw plan.failures[0] }
       if plan.failures.isEmpty {

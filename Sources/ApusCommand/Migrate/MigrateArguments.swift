@@ -92,6 +92,14 @@ struct MigrateArguments {
     return value
   }
 
+  /// Whether an option says what the machine is, and not how it runs.
+  static func isOfTheMachine(_ name: String) -> Bool {
+    TemplateArguments.ofTheMachine.contains(name) || media.contains(name)
+      || ["--hda", "-hda", "--hdb", "-hdb", "--hdc", "-hdc", "--hdd", "-hdd", "--disk"].contains(
+        name)
+      || ["--load-state", "--replay", "--take", "--no-resume", "--snapshot"].contains(name)
+  }
+
   /// "disk0" to "--hda".
   private static func option(_ drive: String) -> String {
     let number = drive.last?.wholeNumberValue ?? 0

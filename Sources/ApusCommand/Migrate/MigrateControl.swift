@@ -39,7 +39,7 @@ struct MigrateRequest: Codable {
 struct MigrateReport: Codable {
   var schema = "apus-migrate"
   var version = 1
-  /// moved, runs, stands, moving, dropped.
+  /// moved, runs, stands, moving, arriving, dropped.
   var state: String
   var place: String?
   var reason: String?
@@ -85,7 +85,12 @@ enum MigrateControl {
       case "migrate.send": try move(request.params ?? .init(), session, reply)
       case "migrate.cancel":
         if !session.cancelMove() { throw Failure.usage("the machine is not being moved") }
-        reply.give(MigrateReport("runs"))
+        let lock = HostCondition()
+        while session.isBeingMoved, session.doubt == nil {
+          lock.locked { lock.wait(nanoseconds: 20_000_000) }
+        }
+        // What could not be stopped any more has gone on.
+        reply.give(session.hasGone ? MigrateReport("moved") : show(session))
       case "migrate.show": reply.give(show(session))
       case "migrate.resume":
         try session.needDoubt().resume(try code(request.params?.code))
@@ -184,6 +189,7 @@ enum MigrateControl {
     if let doubt = session.doubt {
       return MigrateReport("stands", place: doubt.reason.path, reason: doubt.reason.reason)
     }
+    if session.isArriving { return MigrateReport("arriving") }
     return MigrateReport(session.isBeingMoved ? "moving" : "runs")
   }
 }

@@ -49,7 +49,10 @@ final class MigrateDisks {
   /// The machine does not come: what was made is of no use.
   func removeMade() {
     for image in images.values { image.device.close() }
-    for path in made { try? HostFiles.remove(path) }
+    for path in made {
+      try? HostFiles.remove(path)
+      SnapshotTree.remove(SnapshotTree.folder(of: path))
+    }
     made = []
   }
 
@@ -89,6 +92,8 @@ final class MigrateDisks {
 
   /// Names that stand in what layers are called; longer ones first.
   private static let formats = ["qcow2", "vmdk", "vdi", "vhdx", "vhd"]
+
+  static func isFormat(_ name: String) -> Bool { name == "raw" || formats.contains(name) }
 
   private func open(_ disk: MigrationOffer.Disk, _ path: String) throws(StorageError)
     -> any BlockDevice

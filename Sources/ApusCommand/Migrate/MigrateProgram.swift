@@ -144,6 +144,21 @@ struct MigrateSendCommand: ParsableCommand {
       parameters.bytesPerSecond = bytes
     }
     parameters.secret = secret.map { BackupControl.absolute($0) }
+    // Who does not want to wait any longer does not want it.
+    let machine = options
+    do throws(HostError) {
+      try HostSignals.onEnd(
+        interrupt: { false }, quit: nil,
+        { number in
+          let state = (try? machine.call("migrate.cancel"))?.state
+          ApusProgram.say([
+            state == "runs"
+              ? "apus migrate: cancelled: the machine stays here"
+              : "apus migrate: it is too late to cancel: 'apus migrate show' tells where the machine is"
+          ])
+          HostFiles.exitAtOnce(128 &+ number)
+        })
+    } catch { throw Failure.host("\(error)") }
     do {
       let report = try options.call(
         "migrate.send", parameters, progress: BackupProgram.progress())
@@ -186,8 +201,13 @@ struct MigrateCancelCommand: ParsableCommand {
   @OptionGroup var options: MigrateMachineOptions
 
   func run() throws {
+    let report = try options.call("migrate.cancel")
     try CommandEntry.deliver(
-      try options.call("migrate.cancel"), ["\(options.machine): stays here"])
+      report,
+      [
+        report.state == "runs"
+          ? "\(options.machine): stays here" : "\(options.machine): too late: \(report.state)"
+      ])
   }
 }
 

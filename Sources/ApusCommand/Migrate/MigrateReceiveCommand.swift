@@ -37,6 +37,10 @@ struct MigrateReceiveCommand: ParsableCommand {
 
   func run() throws {
     let address = try MigrateAddress(at)
+    if let format, !MigrateDisks.isFormat(format) {
+      throw Failure.usage("--format \(format): raw, qcow2, vmdk, vdi, vhd and vhdx are possible")
+    }
+    if format != nil, into == nil { throw Failure.usage("--format goes with --into") }
     let secret = try address.secret(secret)
     if let into {
       do throws(HostError) { try HostFiles.makeFolder(into) } catch {
@@ -48,7 +52,6 @@ struct MigrateReceiveCommand: ParsableCommand {
     let listener = try address.listen()
     ApusProgram.say(["apus migrate: waits for a machine at \(address)"])
     let (receiver, offer) = hear(listener, address, secret)
-    listener.end()
     let disks: MigrateDisks
     let plan: Plan
     let run: CommandRun
@@ -64,10 +67,23 @@ struct MigrateReceiveCommand: ParsableCommand {
     }
     ApusProgram.say(plan.warnings.map { "apus: \($0)" })
     let code: Int32
+    var isThere = false
     do {
-      code = try run.run { session in try take(session, receiver, disks) }
+      code = try run.run { session in
+        session.isArriving = true
+        try take(session, receiver, disks)
+        session.isArriving = false
+        isThere = true
+      }
     } catch let dropped as Dropped {
       throw ExitCode(dropped.code)
+    } catch {
+      if !isThere {
+        disks.removeMade()
+        receiver.refuse(
+          (error as? Failure)?.message ?? (error as? StorageError)?.reason ?? "\(error)")
+      }
+      throw error
     }
     throw ExitCode(code)
   }
@@ -75,13 +91,55 @@ struct MigrateReceiveCommand: ParsableCommand {
   /// The machine did not come to run here.
   private struct Dropped: Error { var code: Int32 }
 
-  /// The words of the run, with the paths of this folder.
+  /// The words of the run; what is wrong with them is told before anything comes.
   private func ownWords() throws -> [String] {
-    try ArgumentScan(JSONTarget.taken(from: options).arguments).check()
-    if !(try ArgumentScan(JSONTarget.taken(from: options).arguments).media.isEmpty) {
-      throw Failure.usage("the machine brings its images: none is given here")
+    let words = JSONTarget.taken(from: options).arguments
+    let scan = try ArgumentScan(words)
+    try scan.check()
+    for word in scan.words {
+      switch word {
+      case .positional: throw Failure.usage("the machine brings its images: none is given here")
+      case .option(let name, _):
+        if MigrateArguments.isOfTheMachine(name) {
+          throw Failure.usage(
+            "\(name): the machine is what it was where it comes from: this is given there")
+        }
+      }
     }
-    return options
+    do { _ = try ApusOptions.parse(words) } catch {
+      throw Failure.usage(ApusOptions.message(for: error))
+    }
+    return words
+  }
+
+  /// Somebody connected; heard on a thread of its own, so that who says nothing keeps nobody out.
+  private final class Hearing: @unchecked Sendable {
+    private let lock = HostCondition()
+    private var found: (MigrationReceiver, MigrationOffer)?
+    private var count = 0
+    private static let most = 64
+
+    /// - Returns: false: too many are there already.
+    func begin() -> Bool {
+      lock.locked {
+        if count >= Hearing.most { return false }
+        count += 1
+        return true
+      }
+    }
+
+    func end() { lock.locked { count -= 1 } }
+
+    /// - Returns: false: another was first.
+    func give(_ receiver: MigrationReceiver, _ offer: MigrationOffer) -> Bool {
+      lock.locked {
+        if found != nil { return false }
+        found = (receiver, offer)
+        return true
+      }
+    }
+
+    var first: (MigrationReceiver, MigrationOffer)? { lock.locked { found } }
   }
 
   private func refuse(_ receiver: MigrationReceiver, _ error: any Error) -> any Error {
@@ -94,26 +152,38 @@ struct MigrateReceiveCommand: ParsableCommand {
   private func hear(
     _ listener: HostStreamListener, _ address: MigrateAddress, _ secret: MigrationSecret?
   ) -> (MigrationReceiver, MigrationOffer) {
+    let hearing = Hearing()
     while true {
-      do {
-        let stream: HostStream
-        do throws(HostError) { stream = try listener.accept() } catch {
-          ApusProgram.fail(.host("\(address): \(error)"), command: "apus migrate", json: nil)
-        }
-        var link: any ByteLink = stream
-        if let secret {
-          link = try TLSLink(
-            stream, secret, isServer: true, until: HostClock.nanoseconds() &+ 20_000_000_000)
-        }
-        let messages = MigrationLink(link, to: "\(address)")
-        messages.patience = 20_000_000_000
-        let receiver = MigrationReceiver(messages)
-        let offer = try receiver.hear()
-        messages.patience = 30_000_000_000
-        return (receiver, offer)
-      } catch {
-        ApusProgram.say(["apus migrate: somebody connected who sends no machine: \(error)"])
+      let stream: HostStream
+      do throws(HostError) { stream = try listener.accept() } catch {
+        // The listener has ended, as one was heard.
+        if let first = hearing.first { return first }
+        ApusProgram.fail(.host("\(address): \(error)"), command: "apus migrate", json: nil)
       }
+      guard hearing.begin() else { continue }
+      let started = try? HostThread(detached: true) {
+        defer { hearing.end() }
+        do {
+          var link: any ByteLink = stream
+          if let secret {
+            link = try TLSLink(
+              stream, secret, isServer: true, until: HostClock.nanoseconds() &+ 20_000_000_000)
+          }
+          let messages = MigrationLink(link, to: "\(address)")
+          messages.patience = 20_000_000_000
+          let receiver = MigrationReceiver(messages)
+          let offer = try receiver.hear()
+          messages.patience = 30_000_000_000
+          if hearing.give(receiver, offer) {
+            listener.end()
+          } else {
+            receiver.refuse("another machine came first")
+          }
+        } catch {
+          ApusProgram.say(["apus migrate: somebody connected who sends no machine: \(error)"])
+        }
+      }
+      if started == nil { hearing.end() }
     }
   }
 
@@ -143,20 +213,19 @@ struct MigrateReceiveCommand: ParsableCommand {
   /// Takes the machine into a session that has not run.
   private func take(_ session: Session, _ receiver: MigrationReceiver, _ disks: MigrateDisks) throws
   {
-    let arrival: MigrationArrival
-    do throws(StorageError) {
-      let carried = disks.carried
-      arrival = try session.perform { (machine) throws(StorageError) in
-        try receiver.take(machine, carried)
-      }
-    } catch {
-      disks.removeMade()
-      throw error
+    let carried = disks.carried
+    let arrival = try session.perform { (machine) throws(StorageError) in
+      try receiver.take(machine, carried, unless: { session.isAskedToEnd })
     }
     func bring() throws(StorageError) { try session.imagesHaveCome(try disks.shared()) }
     switch arrival {
     case .mayRun:
-      do throws(StorageError) { try bring() } catch {
+      do throws(StorageError) {
+        if session.isAskedToEnd {
+          throw StorageError(path: at, reason: "was ended when the machine had come")
+        }
+        try bring()
+      } catch {
         receiver.tellFailure("\(error)")
         throw error
       }

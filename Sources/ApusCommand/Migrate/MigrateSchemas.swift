@@ -13,7 +13,7 @@ extension Schemas {
       "required": ["schema", "version", "state"],
       "properties": {
     \(head("migrate"))
-        "state": { "enum": ["moved", "runs", "stands", "moving", "dropped"] },
+        "state": { "enum": ["moved", "runs", "stands", "moving", "arriving", "dropped"] },
         "place": { "type": "string", "description": "the other end" },
         "reason": { "type": "string", "description": "why it is not known where the machine runs" },
         "code": { "type": "string", "description": "by which the other end may run it" },

@@ -123,6 +123,32 @@ final class SnapshotServer: @unchecked Sendable {
   }
 }
 
+/// Says that an answer takes long, once.
+private final class ClientPatience: @unchecked Sendable {
+  private let lock = HostCondition()
+  private var isOver = false
+
+  init() {
+    _ = try? HostThread(detached: true) { [self] in
+      let end = HostClock.nanoseconds() &+ 5_000_000_000
+      lock.locked {
+        while !isOver, HostClock.nanoseconds() < end {
+          lock.wait(nanoseconds: end &- min(end, HostClock.nanoseconds()))
+        }
+        if isOver { return }
+        ApusProgram.say([
+          "apus: the machine has not answered yet: it is busy, or was stopped; Ctrl-C gives up"
+        ])
+      }
+    }
+  }
+
+  func end() {
+    lock.locked { isOver = true }
+    lock.broadcast()
+  }
+}
+
 /// Asks a machine that runs.
 struct SnapshotClient {
   private let connection: LineConnection
@@ -144,7 +170,10 @@ struct SnapshotClient {
   /// - Returns: false: the machine has ended.
   func exchange(_ request: [UInt8], _ isAnswer: ([UInt8]) -> Bool) -> Bool {
     connection.send(request + [0x0A])
+    let patience = ClientPatience()
+    defer { patience.end() }
     while case .text(let bytes)? = connection.next() {
+      patience.end()
       if isAnswer(bytes) { return true }
     }
     return false
@@ -154,6 +183,8 @@ struct SnapshotClient {
   func call(_ method: String, _ parameters: ControlRequest.Parameters) throws -> SnapshotResult {
     let request = ControlRequest(id: 1, method: method, params: parameters)
     connection.send(Array(try JSONText.encode(request).utf8) + [0x0A])
+    let patience = ClientPatience()
+    defer { patience.end() }
     guard case .text(let bytes)? = connection.next(),
       let response = try? JSONDecoder().decode(ControlResponse.self, from: Data(bytes))
     else { throw Failure.host("the machine that runs did not answer: it has ended, perhaps") }

@@ -47,7 +47,7 @@ public final class HostStreamListener: @unchecked Sendable {
     var yes: Int32 = 1
     setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &yes, socklen_t(MemoryLayout<Int32>.size))
     if HostSockets.systemBind(descriptor, info.ai_addr, info.ai_addrlen) != 0
-      || HostSockets.systemListen(descriptor) != 0
+      || HostSockets.systemListen(descriptor, waiting: 64) != 0
     {
       let reason = HostSockets.lastError
       close(descriptor)

@@ -45,13 +45,13 @@ enum HostSockets {
     return descriptor
   }
 
-  static func systemListen(_ descriptor: Int32) -> Int32 {
+  static func systemListen(_ descriptor: Int32, waiting count: Int32 = 1) -> Int32 {
     #if canImport(Glibc)
-      Glibc.listen(descriptor, 1)
+      Glibc.listen(descriptor, count)
     #elseif canImport(Musl)
-      Musl.listen(descriptor, 1)
+      Musl.listen(descriptor, count)
     #else
-      Darwin.listen(descriptor, 1)
+      Darwin.listen(descriptor, count)
     #endif
   }
 

@@ -60,16 +60,17 @@ public final class MigrationReceiver {
   /// - Parameters:
   ///   - machine: as the offer says it, and has not run.
   ///   - disks: those of the offer that come along, by their place in it.
+  ///   - isOver: whether this place is to end; asked a few times a second.
   /// - Throws: the machine stays where it was, and this one is to be thrown away.
-  public func take(_ machine: Machine, _ disks: [Int: any BlockDevice]) throws(StorageError)
-    -> MigrationArrival
-  {
+  public func take(
+    _ machine: Machine, _ disks: [Int: any BlockDevice], unless isOver: () -> Bool = { false }
+  ) throws(StorageError) -> MigrationArrival {
     guard let offer else { throw link.error("nothing was offered") }
     do throws(StorageError) {
       try check(machine, offer)
       arrived = [Bool](repeating: false, count: machine.pageCount)
       try link.send(.accepted, right.lock)
-      try takeContents(machine, offer, disks)
+      try takeContents(machine, offer, disks, isOver)
     } catch {
       refuse(error.reason)
       throw error
@@ -77,7 +78,7 @@ public final class MigrationReceiver {
     do throws(StorageError) {
       try link.send(.ready)
     } catch { return doubt(error, offer) }
-    return try awaitRight(offer)
+    return try awaitRight(offer, isOver)
   }
 
   private func check(_ machine: Machine, _ offer: MigrationOffer) throws(StorageError) {
@@ -92,11 +93,13 @@ public final class MigrationReceiver {
   }
 
   private func takeContents(
-    _ machine: Machine, _ offer: MigrationOffer, _ disks: [Int: any BlockDevice]
+    _ machine: Machine, _ offer: MigrationOffer, _ disks: [Int: any BlockDevice],
+    _ isOver: () -> Bool
   ) throws(StorageError) {
     while true {
+      if isOver() { throw link.error("was ended while the machine came") }
       // A sender that keeps to a rate may be silent for a while.
-      let (kind, bytes) = try link.receive(patience: link.patience * 4)
+      let (kind, bytes) = try link.receive(patience: link.patience * 4, unless: isOver)
       switch kind {
       case .pages: try takePages(machine, bytes)
       case .zeroPages: try takeZeroPages(machine, bytes)
@@ -236,11 +239,18 @@ public final class MigrationReceiver {
   }
 
   /// - Throws: it runs where it was.
-  private func awaitRight(_ offer: MigrationOffer) throws(StorageError) -> MigrationArrival {
+  private func awaitRight(_ offer: MigrationOffer, _ isOver: () -> Bool) throws(StorageError)
+    -> MigrationArrival
+  {
     let answer: (kind: MigrationMessage, bytes: UnsafeRawBufferPointer)
     do throws(StorageError) {
-      answer = try link.receive(patience: link.patience * 4)
-    } catch { return doubt(error, offer) }
+      answer = try link.receive(patience: link.patience * 4, unless: isOver)
+    } catch {
+      guard isOver() else { return doubt(error, offer) }
+      // The right that comes, or is on its way, is given back with the own one.
+      tellFailure("it was ended while the machine came")
+      throw error
+    }
     switch answer.kind {
     case .go where MigrationRight(bytes: Array(answer.bytes)).opens(offer.lock): return .mayRun
     case .stay:

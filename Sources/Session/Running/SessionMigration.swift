@@ -17,6 +17,8 @@ extension Session: MachineKeeper {}
 struct SessionMoving {
   var isUnderWay = false
   var isCancelled = false
+  /// The machine comes from another process, and is not there yet.
+  var isArriving = false
   var doubt: MigrationDoubt?
   /// The machine does not run here any more.
   var isGone = false
@@ -97,7 +99,7 @@ extension Session {
       throw refuse("the past that a debugger keeps of the machine cannot be moved: 'history off'")
     }
     let isFree = moving.withLock { state -> Bool in
-      if state.isUnderWay || state.isGone { return false }
+      if state.isUnderWay || state.isGone || state.isArriving { return false }
       (state.isUnderWay, state.isCancelled) = (true, false)
       return true
     }
@@ -232,6 +234,7 @@ extension Session {
       }
     }
     machine.imageFilesHaveCome()
+    guard configuration.disksComeLater else { return }
     do throws(SessionError) { try openSnapshots() } catch {
       throw StorageError(path: error.file ?? "snapshots", reason: error.reason)
     }
@@ -249,8 +252,17 @@ extension Session {
     }
   }
 
+  /// Whether the machine does not run here any more.
+  public var hasGone: Bool { moving.withLock { $0.isGone } }
+
   /// Whether it is under way.
   public var isBeingMoved: Bool { moving.withLock { $0.isUnderWay } }
+
+  /// Whether the machine comes from another process, and is not there yet.
+  public var isArriving: Bool {
+    get { moving.withLock { $0.isArriving } }
+    set { moving.withLock { $0.isArriving = newValue } }
+  }
 
   /// Whether somebody wants the run to end.
   public var isAskedToEnd: Bool { machine.input.requestedStop != nil }

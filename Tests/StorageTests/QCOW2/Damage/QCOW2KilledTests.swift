@@ -107,6 +107,11 @@ final class StoppingStore: ByteStore {
     try pass()
     try store.setSize(size)
   }
+  /// One write of the host's, which makes the file longer.
+  func extend(at offset: UInt64, _ bytes: [UInt8]) throws(StorageError) {
+    try pass()
+    try store.extend(at: offset, bytes)
+  }
   func flush() throws(StorageError) {}
   func nextData(from offset: UInt64) -> UInt64 { store.nextData(from: offset) }
 }

@@ -363,7 +363,7 @@ import Testing
       stop += 1
       try #require(stop < 2000)
     }
-    #expect(stop > 5)
+    #expect(stop > 3)
   }
 
   /// Images that qemu-img has made and written, with and without a snapshot, cut at many places.

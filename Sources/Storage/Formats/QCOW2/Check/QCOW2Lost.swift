@@ -98,13 +98,15 @@ extension QCOW2Checker {
     }
     let holes = try dropEntries()
     try store.flush()
+    try putBack(holes)
     // What was cut in the middle is whole, with zeros; nothing refers to what comes to be here.
     var end = layout.clusters(store.size) << UInt64(layout.clusterBits)
     for snapshot in snapshots {
       end = max(end, snapshot.l1TableOffset + UInt64(snapshot.l1Size) * 8)
     }
+    if !isL1Gone { end = max(end, header.l1TableOffset + UInt64(header.l1Size) * 8) }
     try store.grow(to: layout.clusters(end) << UInt64(layout.clusterBits))
-    try makeL1()
+    try makeL1(holes)
     try fill(holes)
     if hasLostBitmaps { header.dropBitmaps() }
     if hasLostSnapshots {
@@ -120,45 +122,83 @@ extension QCOW2Checker {
     try store.flush()
   }
 
-  /// An L1 table without entries behind the file's end, where there is no other any more.
-  private func makeL1() throws(StorageError) {
-    if !isL1Gone { return }
+  /// An entry of an L1 table whose L2 table is lost.
+  private struct Hole {
+    /// Where the L1 table is; nil: the active one, which is made anew.
+    var table: UInt64?
+    var entry: Int
+    /// Where the L2 table was; nil: the entry itself is lost.
+    var place: UInt64?
+  }
+
+  /// Whether what is lost has to be said to be zeros, as a base would show there.
+  private var needsZeros: Bool { header.backingName != nil && header.version >= 3 }
+
+  /// The bytes of an L2 table all of which reads as zeros.
+  private var zeroTable: [UInt8] {
+    let words: [UInt64]
+    if layout.hasExtendedL2 {
+      words = (0..<1 << layout.l2Bits).flatMap { _ in [0, 0xFFFF_FFFF << 32] }
+    } else {
+      words = [UInt64](repeating: QCOW2Layout.zeroFlag, count: 1 << layout.l2Bits)
+    }
+    var bytes = BigEndianBytes(count: words.count * 8)
+    for (n, word) in words.enumerated() { bytes.put(word, n * 8, 8) }
+    return bytes.bytes
+  }
+
+  /// Tables of zeros come to be where the lost ones were, in their order: whoever is killed here leaves those that are still missing missing.
+  private func putBack(_ holes: [Hole]) throws(StorageError) {
+    if !needsZeros { return }
+    let bytes = zeroTable
+    for place in Set(holes.compactMap(\.place)).sorted() where place >= store.size {
+      try store.extend(at: place, bytes)
+    }
+    try store.flush()
+  }
+
+  /// The active L1 table behind the file's end, where nothing or only a part of it is left: with tables of zeros where it is to have some.
+  /// It is in use when the header names it.
+  private func makeL1(_ holes: [Hole]) throws(StorageError) {
+    let missing = holes.filter { $0.table == nil && $0.place == nil }.map(\.entry)
+    if !isL1Gone && missing.isEmpty { return }
+    var entries =
+      isL1Gone
+      ? [UInt64](repeating: 0, count: header.l1Size)
+      : try l1Entries(header.l1TableOffset, header.l1Size)
+    let bits = UInt64(layout.clusterBits)
+    if needsZeros {
+      let bytes = zeroTable
+      for entry in missing {
+        let place = store.size
+        try store.extend(at: place, bytes)
+        entries[entry] = place
+      }
+    }
     let place = store.size
-    try store.grow(
-      to: place + layout.clusters(UInt64(header.l1Size) * 8) << UInt64(layout.clusterBits))
+    try store.grow(to: place + layout.clusters(UInt64(header.l1Size) * 8) << bits)
+    try QCOW2Table.write(store, at: place, entries)
     try store.flush()
     header.l1TableOffset = place
     try header.writeFields(store)
     try store.flush()
   }
 
-  /// An entry of an L1 table without its L2 table; nil: of the new active one.
-  private typealias Hole = (table: UInt64?, entry: Int)
-
-  /// Lets all that lost tables had read as zeros over a base.
+  /// Tables of zeros for what the L1 tables of snapshots have lost of themselves.
   private func fill(_ holes: [Hole]) throws(StorageError) {
-    if header.backingName == nil || header.version < 3 || holes.isEmpty { return }
-    let zeros: [UInt64]
-    if layout.hasExtendedL2 {
-      zeros = (0..<1 << layout.l2Bits).flatMap { _ in [0, 0xFFFF_FFFF << 32] }
-    } else {
-      zeros = [UInt64](repeating: QCOW2Layout.zeroFlag, count: 1 << layout.l2Bits)
-    }
-    let start = store.size
-    try store.grow(to: start + UInt64(holes.count) << UInt64(layout.clusterBits))
-    for n in holes.indices {
-      try QCOW2Table.write(store, at: start + UInt64(n) << UInt64(layout.clusterBits), zeros)
-    }
-    try store.flush()
-    for (n, hole) in holes.enumerated() {
-      try QCOW2Table.write(
-        store, at: (hole.table ?? header.l1TableOffset) + UInt64(hole.entry) * 8,
-        [start + UInt64(n) << UInt64(layout.clusterBits)])
+    if !needsZeros { return }
+    let bytes = zeroTable
+    for hole in holes {
+      guard let table = hole.table, hole.place == nil else { continue }
+      let place = store.size
+      try store.extend(at: place, bytes)
+      try store.flush()
+      try QCOW2Table.write(store, at: table + UInt64(hole.entry) * 8, [place])
     }
     try store.flush()
   }
 
-  /// - Returns: the entries whose L2 tables are lost, or which are lost themselves, as far as disks reach.
+  /// - Returns: the entries whose L2 tables are lost, or which are lost themselves, as far as disks reach. Those whose tables are put back stay.
   private func dropEntries() throws(StorageError) -> [Hole] {
     let bits = UInt64(layout.clusterBits)
     // Where tables lie in each other, or in data, there may be something else than entries.
@@ -176,7 +216,7 @@ extension QCOW2Checker {
     var holes: [Hole] = []
     var tables: [UInt64: (count: Int, used: UInt64, owners: UInt32)] = [:]
     if isL1Gone {
-      holes += (0..<Int(layout.l1Entries(header.size))).map { (nil, $0) }
+      holes += (0..<Int(layout.l1Entries(header.size))).map { Hole(table: nil, entry: $0) }
     } else {
       tables[header.l1TableOffset] = (header.l1Size, layout.l1Entries(header.size), 1)
     }
@@ -193,8 +233,17 @@ extension QCOW2Checker {
       let there = offset < size ? Int(min(UInt64(table.count), (size - offset) / 8)) : 0
       for (n, word) in try l1Entries(offset, table.count).enumerated()
       where n >= there || isLostTable(word & QCOW2Layout.hostOffsetMask) {
-        if n < there { try QCOW2Table.write(store, at: offset + UInt64(n) * 8, [0]) }
-        if n < table.used { holes.append((offset, n)) }
+        let place = word & QCOW2Layout.hostOffsetMask
+        let isUsed = n < table.used
+        // Of the others there is nothing to be put back.
+        let isKept = n < there && isUsed && needsZeros && place & layout.clusterMask == 0
+        if n < there, !isKept { try QCOW2Table.write(store, at: offset + UInt64(n) * 8, [0]) }
+        if !isUsed { continue }
+        // The active table is made anew where it is cut.
+        let isActive = !isL1Gone && offset == header.l1TableOffset
+        holes.append(
+          Hole(
+            table: isActive && n >= there ? nil : offset, entry: n, place: isKept ? place : nil))
       }
       // Half an entry.
       if there < table.count {
